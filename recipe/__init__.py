@@ -1,0 +1,13 @@
+"""The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
+
+from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
+from .geometry import LEAD, Geometry, clog2, geometries
+from .operations import Op, Operand
+from .program import Instruction, Program, compile_program, program_memory, programs
+from .recipe import Recipe, RecipeError, load, parse, presets
+
+__all__ = [
+    "LEAD", "RANDOM_BITS", "Geometry", "Instruction", "Op", "Operand", "Overflow", "Program", "QFormat", "Recipe",
+    "RecipeError", "Rounding", "clog2", "compile_program", "geometries", "load", "log2_exact", "parse", "presets",
+    "program_memory", "programs",
+]

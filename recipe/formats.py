@@ -1,0 +1,119 @@
+"""Number formats: what an integer on the chip means (contract, conventions and section 1)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+Rounding = Literal["floor", "nearest", "nearest_even", "stochastic"]
+Overflow = Literal["saturate", "wrap"]
+
+RANDOM_BITS = 16
+"""Width of the random word a stochastic rounding consumes."""
+
+
+class QFormat(BaseModel):
+    """A signed fixed-point format: the value of an integer is ``integer * 2**-frac``.
+
+    Parameters
+    ----------
+    width : int
+        Bits, sign included, 2 to 24.
+    frac : int
+        Fraction bits; may be negative or exceed the width.
+
+    Examples
+    --------
+    >>> q = QFormat(width=8, frac=6)
+    >>> q.low, q.high, q.step
+    (-2.0, 1.984375, 0.015625)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: Annotated[int, Field(ge=2, le=24)]
+    frac: Annotated[int, Field(ge=-16, le=32)]
+
+    @property
+    def min(self) -> int:
+        """Least integer."""
+        return -(1 << (self.width - 1))
+
+    @property
+    def max(self) -> int:
+        """Greatest integer."""
+        return (1 << (self.width - 1)) - 1
+
+    @property
+    def step(self) -> float:
+        """Value of one LSB."""
+        return 2.0**-self.frac
+
+    @property
+    def low(self) -> float:
+        """Least value."""
+        return self.min * self.step
+
+    @property
+    def high(self) -> float:
+        """Greatest value."""
+        return self.max * self.step
+
+    def encode(self, values, what: str = "values") -> np.ndarray:
+        """Real numbers to integers of this format, to nearest (half up).
+
+        Parameters
+        ----------
+        values : array_like of float
+        what : str
+            The name of the quantity, for the error message.
+
+        Returns
+        -------
+        ndarray of int32, same shape
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite or outside ``[low, high]`` by more than half an LSB.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{what}: contains NaN or infinity; every value must be finite")
+        scaled = np.floor(np.ldexp(values, self.frac) + 0.5)
+        # half an LSB above the top is what every full-scale signal has (1.0 in a format that ends at 0.99...)
+        if scaled.size and (scaled.min() < self.min or scaled.max() > self.max + 1):
+            worst = values.flat[int(np.argmax(np.abs(values)))]
+            raise ValueError(
+                f"{what}: {worst:g} does not fit {self}; allowed is {self.low:g} to {self.high:g} "
+                "(scale the data or give the format more integer bits)"
+            )
+        return np.minimum(scaled, self.max).astype(np.int32)
+
+    def decode(self, integers) -> np.ndarray:
+        """Integers of this format to real numbers (float64, exact)."""
+        return np.ldexp(np.asarray(integers, dtype=np.float64), -self.frac)
+
+    def check(self, integers, what: str = "values") -> np.ndarray:
+        """Integers as int32, or a ValueError that names those which do not fit."""
+        integers = np.asarray(integers)
+        if integers.dtype.kind not in "iub":
+            raise ValueError(f"{what}: expected integers of {self}, got {integers.dtype}; use QFormat.encode for real numbers")
+        if integers.size and (integers.min() < self.min or integers.max() > self.max):
+            bad = int(integers.flat[int(np.argmax(np.abs(integers.astype(np.int64))))])
+            raise ValueError(f"{what}: {bad} does not fit {self}; allowed is {self.min} to {self.max}")
+        return integers.astype(np.int32)
+
+    def __str__(self) -> str:
+        return f"s{self.width}.{self.frac}"
+
+
+def log2_exact(value: float) -> int:
+    """The integer n with ``2**n == value``; ValueError if there is none."""
+    mantissa, exponent = math.frexp(value)
+    if mantissa != 0.5:
+        raise ValueError(f"{value:g} is not a power of two")
+    return exponent - 1

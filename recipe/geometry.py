@@ -1,0 +1,111 @@
+"""Derived sizes and times of a layer's row engine (contract, symbols and section 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from .operations import Op
+from .recipe import Recipe
+
+LEAD = 6
+"""Cycles between a start and the first issue slot, less one: the generator runs ahead (contract section 3)."""
+
+
+def clog2(n: int) -> int:
+    """The least k with ``2**k >= n``."""
+    return (n - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of one layer: R rows, C columns, L lanes, and what follows from them.
+
+    Attributes
+    ----------
+    F, N, P, lv, G : int
+        Folds, words, period of a transposed fold, adder-tree levels, lane groups of the generator.
+    sum_width : int
+        Bits of the exact sum port.
+    operand_width : int
+        Bits of the scalar operand E of update and probe.
+    loss_width : int
+        Bits of the loss register, were this the last layer.
+    """
+
+    recipe: Recipe
+    layer: int
+
+    @cached_property
+    def R(self) -> int:
+        return self.recipe.sizes[self.layer + 1]
+
+    @cached_property
+    def C(self) -> int:
+        return self.recipe.sizes[self.layer]
+
+    @cached_property
+    def L(self) -> int:
+        return self.recipe.lanes[self.layer]
+
+    @cached_property
+    def F(self) -> int:
+        return -(-self.C // self.L)
+
+    @cached_property
+    def N(self) -> int:
+        return self.R * self.F
+
+    @cached_property
+    def P(self) -> int:
+        return max(self.R, self.L)
+
+    @cached_property
+    def lv(self) -> int:
+        return clog2(self.L)
+
+    @cached_property
+    def G(self) -> int:
+        return -(-self.L // 16)
+
+    @cached_property
+    def is_last(self) -> bool:
+        return self.layer == self.recipe.layers - 1
+
+    @cached_property
+    def sum_width(self) -> int:
+        f = self.recipe.formats
+        return max(f.weight.width + f.state.width + clog2(self.C), f.weight.width + f.delta.width + clog2(self.R))
+
+    @cached_property
+    def operand_width(self) -> int:
+        r = self.recipe
+        width = r.formats.delta.width + 7
+        if r.rule == "spsa":
+            width = max(width, (2 * r.probe << r.update_shift).bit_length() + 1)
+        return width
+
+    @cached_property
+    def loss_width(self) -> int:
+        return 2 * (self.recipe.formats.accumulator.width + 1) + clog2(self.R) + 1
+
+    def ready(self, op: Op) -> int:
+        """Cycles from the start of `op` until what it made can be used by another start (contract section 8)."""
+        if op is Op.TRANSPOSED:
+            return LEAD + (self.F - 1) * self.P + self.R + self.L + 14
+        if op is Op.FORWARD:
+            return LEAD + self.N + (16 if self.is_last else 12) + self.lv
+        return LEAD + self.N + 7
+
+    def busy(self, op: Op) -> int:
+        """Cycles from the start of `op` until the engine's next start (contract section 8)."""
+        if op is Op.TRANSPOSED:
+            return LEAD + (self.F - 1) * self.P + self.R + self.L + 5
+        if op is Op.FORWARD:
+            return LEAD + self.N + 5 + self.lv
+        return LEAD + self.N + 7
+
+
+def geometries(recipe: Recipe) -> tuple[Geometry, ...]:
+    """One Geometry per layer."""
+    return tuple(Geometry(recipe, k) for k in range(recipe.layers))

@@ -1,0 +1,322 @@
+"""The recipe: one validated description of a circuit that learns."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .formats import Overflow, QFormat, Rounding, log2_exact
+
+Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
+Rule = Literal["inference", "dual-propagation", "spsa"]
+
+UPDATE_SHIFT_SPSA = 8
+"""Contract section 6: fraction bits below the weight LSB that an SPSA product carries."""
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used. One line per mistake: ``file: key: what is wrong, what is allowed``."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Formats(_Part):
+    """Number format of each place on the chip."""
+
+    state: QFormat = QFormat(width=8, frac=5)
+    weight: QFormat = QFormat(width=16, frac=13)
+    accumulator: QFormat = QFormat(width=16, frac=10)
+    delta: QFormat = QFormat(width=9, frac=5)
+
+
+class Roundings(_Part):
+    """How each place rounds."""
+
+    accumulator: Rounding = "nearest"
+    state: Rounding = "nearest"
+    delta: Rounding = "nearest"
+    weight: Rounding = "stochastic"
+
+
+class Overflows(_Part):
+    """What each place does with a number that does not fit."""
+
+    accumulator: Overflow = "saturate"
+    state: Overflow = "saturate"
+    delta: Overflow = "saturate"
+    weight: Overflow = "saturate"
+
+
+class Training(_Part):
+    """How `crossdyad train` runs this recipe; the chip itself knows only its rate register."""
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    halve_every: Annotated[int, Field(ge=1, description="halve the learning rate after this many epochs")] = 8
+
+
+class Recipe(_Part):
+    """A circuit that learns: layers, learning rule, number formats, hardware lanes.
+
+    Frozen and complete: the emulator, the hardware and the co-simulation are functions of it.
+
+    Parameters
+    ----------
+    name : str
+    sizes : tuple of int
+        Units per layer, inputs first: ``(64, 32, 10)``. There are no biases; feed an input that is always one.
+    lanes : tuple of int
+        Multipliers of each layer's row engine, powers of two, one entry per layer of weights.
+    activation, output : str
+        Neuron function of the hidden layers and of the last one (contract section 4).
+    rule : str
+        The training program: ``dual-propagation``, ``spsa``, or ``inference`` (a chip that does not learn).
+    alpha : float
+        Mean of a dyad: 0, 0.5 or 1.
+    beta : float
+        Nudging strength, a power of two.
+    learning_rate, rate_floor : float
+        Powers of two. The chip's rate register reaches ``rate_floor * 2**r``, r = 0 .. 7; it starts at `learning_rate`.
+    epsilon : float
+        SPSA's probe, a power of two, a whole number of weight LSBs.
+    target_on, target_off : float
+        Output targets of the label's class and of the others.
+    seed : int
+        Key of the counter-based generator, 0 to 2**64 - 1.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
+    sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=16)]
+    lanes: Annotated[tuple[int, ...], Field(min_length=1, max_length=15)]
+    activation: Activation = "relu"
+    output: Activation = "identity"
+    rule: Rule = "dual-propagation"
+    alpha: Literal[0, 0.5, 1] = 0
+    beta: float = 4.0
+    learning_rate: float = 2.0**-5
+    rate_floor: float = 2.0**-9
+    epsilon: float = 2.0**-6
+    target_on: float = 1.0
+    target_off: float = 0.0
+    seed: Annotated[int, Field(ge=0, lt=1 << 64)] = 1
+    formats: Formats = Formats()
+    rounding: Roundings = Roundings()
+    overflow: Overflows = Overflows()
+    training: Training = Training()
+
+    @field_validator("lanes")
+    @classmethod
+    def _lanes_are_powers_of_two(cls, lanes):
+        for n in lanes:
+            if n not in (1, 2, 4, 8, 16, 32, 64):
+                raise ValueError(f"{n} lanes; allowed are the powers of two from 1 to 64")
+        return lanes
+
+    @field_validator("beta", "learning_rate", "rate_floor", "epsilon")
+    @classmethod
+    def _powers_of_two(cls, value):
+        try:
+            exponent = log2_exact(value) if value > 0 else None
+        except ValueError:
+            exponent = None
+        if exponent is None or not -24 <= exponent <= 8:
+            raise ValueError(f"{value:g}; allowed are powers of two from 2**-24 to 2**8")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self):
+        mistakes = list(self._mistakes())
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+    def _mistakes(self):
+        f = self.formats
+        if len(self.lanes) != len(self.sizes) - 1:
+            yield f"lanes: {len(self.lanes)} entries; allowed is one per layer of weights, here {len(self.sizes) - 1}"
+        else:
+            for k, (lanes, columns) in enumerate(zip(self.lanes, self.sizes, strict=False)):
+                if lanes >= 2 * columns:
+                    yield f"lanes: layer {k} has {lanes} lanes for {columns} columns; allowed is less than twice the columns"
+                rows = self.sizes[k + 1]
+                if rows * -(-columns // lanes) * -(-lanes // 16) > 1 << 24:
+                    yield f"sizes: layer {k} needs more than 2**24 memory words; use more lanes or smaller layers"
+        if not 0 <= self.rate <= 7:
+            yield (f"rate_floor: {self.rate_floor:g} with learning_rate {self.learning_rate:g}; "
+                   "allowed is learning_rate / rate_floor from 1 to 128")
+        for name in ("target_on", "target_off"):
+            value = getattr(self, name)
+            if not f.accumulator.low <= value <= f.accumulator.high:
+                yield f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; allowed is {f.accumulator.low:g} to {f.accumulator.high:g}"
+        for place in ("hard_sigmoid", "hard_tanh"):
+            if place in (self.activation, self.output) and f.accumulator.high < 1:
+                yield f"formats.accumulator: {f.accumulator} does not reach 1, which {place} needs; allowed is width > frac + 1"
+        if self.rule == "spsa":
+            probe = self.epsilon * 2.0**f.weight.frac
+            if probe < 1 or probe * 4 > f.weight.max:
+                yield (f"epsilon: {self.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
+                       f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+        if not -32 <= self.update_shift <= 40:
+            yield (f"rate_floor: together with formats and beta it shifts products by {self.update_shift} bits; "
+                   "allowed is -32 to 40")
+
+    # Derived integers, used by both wings ----------------------------------------------------------------
+
+    @property
+    def layers(self) -> int:
+        """Number of layers of weights, K."""
+        return len(self.sizes) - 1
+
+    @property
+    def rate(self) -> int:
+        """Rate register after reset: ``log2(learning_rate / rate_floor)``."""
+        return log2_exact(self.learning_rate) - log2_exact(self.rate_floor)
+
+    @property
+    def probe(self) -> int:
+        """SPSA's probe in weight LSBs."""
+        return round(self.epsilon * 2.0**self.formats.weight.frac)
+
+    @property
+    def guard(self) -> int:
+        """Weight LSBs kept free at each end of the range, so that a probe never saturates (contract section 6)."""
+        return self.probe if self.rule == "spsa" else 0
+
+    @property
+    def update_shift(self) -> int:
+        """Fraction bits of an update's product below the weight LSB, S of contract section 6."""
+        f = self.formats
+        if self.rule == "spsa":
+            return UPDATE_SHIFT_SPSA
+        return f.delta.frac + f.state.frac - f.weight.frac + log2_exact(self.beta) - log2_exact(self.rate_floor)
+
+    @property
+    def slope_shift(self) -> int:
+        """Shift from the loss register to SPSA's slope (contract section 5)."""
+        f = self.formats
+        return 2 * f.accumulator.frac + 2 + log2_exact(self.epsilon) - f.weight.frac - log2_exact(self.rate_floor) - self.update_shift
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The generator's key (contract section 2)."""
+        return self.seed & 0xFFFFFFFF, self.seed >> 32
+
+    def bounds(self, layer: int) -> tuple[int, int]:
+        """The activation's limits ``(lo_a, hi_a)`` of a layer, in accumulator LSBs (contract section 4)."""
+        state, frac = self.formats.state, self.formats.accumulator.frac
+        name = self.output if layer == self.layers - 1 else self.activation
+        low, high = {"identity": (state.low, state.high), "relu": (0.0, state.high),
+                     "hard_sigmoid": (0.0, 1.0), "hard_tanh": (-1.0, 1.0)}[name]
+        low, high = max(low, state.low), min(high, state.high)
+        return math.ceil(low * 2.0**frac), math.floor(high * 2.0**frac)
+
+    def target(self, on: bool) -> int:
+        """A target in accumulator LSBs (contract section 5)."""
+        value = self.target_on if on else self.target_off
+        return min(math.floor(value * 2.0**self.formats.accumulator.frac + 0.5), self.formats.accumulator.max)
+
+    # Files ----------------------------------------------------------------------------------------------
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text; `load` reads it back to an equal recipe."""
+        return _toml(self.model_dump(mode="json"))
+
+    @staticmethod
+    def json_schema() -> str:
+        """The JSON Schema of a recipe file, for editors."""
+        return json.dumps(Recipe.model_json_schema(), indent=2)
+
+
+def _toml(table: dict[str, Any], path: str = "") -> str:
+    def scalar(v):
+        if isinstance(v, bool):
+            return str(v).lower()
+        if isinstance(v, str):
+            return json.dumps(v)
+        if isinstance(v, (list, tuple)):
+            return "[" + ", ".join(map(scalar, v)) + "]"
+        return repr(v)
+
+    def inline(v):
+        return "{ " + ", ".join(f"{k} = {scalar(x)}" for k, x in v.items()) + " }"
+
+    lines = [f"{k} = {scalar(v)}" for k, v in table.items() if not isinstance(v, dict)]
+    for k, v in table.items():
+        if isinstance(v, dict):
+            lines += ["", f"[{path}{k}]"]
+            lines += [f"{n} = {inline(x) if isinstance(x, dict) else scalar(x)}" for n, x in v.items()]
+    return "\n".join(lines) + "\n"
+
+
+def presets() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    folder = resources.files(__package__) / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load(source: str | Path) -> Recipe:
+    """Read a recipe: a preset's name, or the path of a TOML file.
+
+    Raises
+    ------
+    RecipeError
+        All mistakes at once, one line each: ``file: key: what is wrong, what is allowed``.
+    """
+    source = str(source)
+    if source in presets():
+        text, label = (resources.files(__package__) / "presets" / f"{source}.toml").read_text(), source
+    else:
+        path = Path(source)
+        if not path.is_file():
+            near = difflib.get_close_matches(source, presets(), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise RecipeError(f"{source}: no such file or preset{hint} Presets: {', '.join(presets())}")
+        label = source
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{source}: cannot be read: {error}") from None
+    return parse(text, label)
+
+
+def parse(text: str, label: str = "recipe") -> Recipe:
+    """A recipe from TOML text; `label` names it in errors."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{label}: not TOML: {error}") from None
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_lines(error, label))) from None
+
+
+def _lines(error: ValidationError, label: str):
+    for e in error.errors(include_url=False):
+        key = ".".join(str(p) for p in e["loc"])
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] == "extra_forbidden":
+            known = _keys_at(e["loc"][:-1])
+            near = difflib.get_close_matches(str(e["loc"][-1]), known, 1)
+            message = "unknown key; " + (f"did you mean {near[0]!r}? " if near else "") + f"allowed are {', '.join(known)}"
+        elif e["type"] == "missing":
+            message = "missing; it must be given"
+        elif e["type"] != "value_error" and isinstance(e.get("input"), (str, int, float, list)):
+            message = f"{e['input']!r}: {message[0].lower()}{message[1:]}"
+        for line in message.splitlines():
+            yield f"{label}: {key + ': ' if key else ''}{line}"
+
+
+def _keys_at(loc) -> list[str]:
+    model: Any = Recipe
+    for part in loc:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
