@@ -1,0 +1,247 @@
+"""The row engine: weights, input and error memories, and its four operations (contract section 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import LEAD, Geometry, Op, Operand
+from . import fixed, rng
+from .arrays import integer_type, namespace, product
+from .clock import walk
+from .update import product_type, update, update_exact
+
+# Weights are kept as the memory holds them: (..., R, F * L), columns beyond C are 0. So are input vectors: (..., F * L).
+
+
+def pad(geometry: Geometry, array):
+    """The last axis from C columns to whole words, F * L."""
+    xp = namespace(array)
+    spare = geometry.F * geometry.L - geometry.C
+    if not spare:
+        return array
+    return xp.concatenate([array, xp.zeros((*array.shape[:-1], spare), dtype=array.dtype)], axis=-1)
+
+
+def forward(geometry: Geometry, weights, x):
+    """``W x`` exactly.
+
+    Parameters
+    ----------
+    weights : int32 array (..., R, F * L)
+    x : int32 array (..., n, F * L), n samples
+
+    Returns
+    -------
+    integer array (..., n, R)
+    """
+    f = geometry.recipe.formats
+    return product(x, namespace(weights, x).swapaxes(weights, -1, -2), f.state.width, f.weight.width)
+
+
+def transposed(geometry: Geometry, weights, e):
+    """``W^T e`` exactly: (..., R, F * L) and (..., n, R) to (..., n, C)."""
+    f = geometry.recipe.formats
+    return product(e, weights, f.delta.width, f.weight.width)[..., : geometry.C]
+
+
+def pairs(geometry: Geometry, key, step, like):
+    """The generator's pairs for all words of the weight memory.
+
+    Parameters
+    ----------
+    key : pair of uint32 arrays (...)
+    step : uint32 scalar
+    like : array
+        Of the namespace to use.
+
+    Returns
+    -------
+    x, y : uint32 arrays (..., R, F, G)
+    """
+    xp, g = namespace(like), geometry
+    index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    return rng.pair(tuple(k[..., None, None, None] for k in key), g.layer, step, index)
+
+
+def bits(geometry: Geometry, pairs):
+    """The lane views of all weights, uint32 (..., R, F * L)."""
+    x, y = pairs
+    xp, g = namespace(x), geometry
+    lane = xp.arange(min(g.L, 16), dtype=np.uint32)
+    return rng.lane_view(x[..., None], y[..., None], lane).reshape(*x.shape[:-3], g.R, g.F * g.L)
+
+
+def signs(geometry: Geometry, pairs):
+    """SPSA's signs of all weights, +1 or -1, 0 in the columns beyond C; int32 (..., R, F * L)."""
+    sign = rng.sign(bits(geometry, pairs))
+    return pad(geometry, sign[..., : geometry.C])
+
+
+def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool):
+    """Update or probe: every weight plus the rounded product of its operand and its factor.
+
+    Parameters
+    ----------
+    weights : int32 array (..., R, F * L)
+    e : integer array (..., R) or (..., 1)
+        The scalar operand E of each row.
+    b : int32 array (..., 1 or R, F * L)
+        The factor B of each lane.
+    pairs : pair of uint32 arrays (..., R, F, G), or None
+        Needed for stochastic rounding.
+    probe : bool
+
+    Returns
+    -------
+    weights : int32 array (..., R, F * L)
+    out_of_range : bool array, the same shape
+    """
+    recipe, kind = geometry.recipe, product_type(geometry)
+    random = 0
+    if recipe.rounding.weight == "stochastic":
+        random = rng.rounding_word(bits(geometry, pairs))
+    p = e.astype(kind)[..., :, None] * b.astype(kind)
+    return update(recipe, weights, p, random, probe)
+
+
+def probe_operand(geometry: Geometry, operand: Operand) -> int:
+    """The scalar operand E of a probe."""
+    recipe = geometry.recipe
+    return (recipe.probe if operand == Operand.PLUS else -2 * recipe.probe) << recipe.update_shift
+
+
+def operand_type(geometry: Geometry):
+    """Integer type that holds the scalar operand E."""
+    return integer_type(geometry.operand_width + 1)
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+INPUTS = ("start", "op", "operand", "rate", "slope", "step", "bank", "input_write", "input_index", "input_value",
+          "error_write", "error_index", "error_value", "word_address", "word_write", "word_in")
+
+
+def trace(geometry: Geometry, banks: int, stimulus: dict) -> dict:
+    """Every port of `Crossbar` at every clock.
+
+    Parameters
+    ----------
+    geometry, banks
+        As the component's.
+    stimulus : dict
+        Input ports of contract section 3, one entry per clock, from reset. Words are unsigned integers, lane 0 lowest.
+
+    Returns
+    -------
+    dict
+        ``sum_valid``, ``sum_index``, ``sum``, ``word_out``, ``weight_write``, ``weight_address``, ``weight_word``,
+        ``weight_out_of_range``.
+    """
+    return walk(Clocked(geometry, banks).clock, stimulus, INPUTS)
+
+
+def pack(values, width: int) -> int:
+    """A word from its lanes, lane 0 lowest, as an unsigned integer."""
+    return sum((v & ((1 << width) - 1)) << (lane * width) for lane, v in enumerate(values))
+
+
+def unpack(word: int, width: int, lanes: int) -> list[int]:
+    """The signed lanes of a word."""
+    return [fixed.fit_exact(word >> (lane * width), width, "wrap")[0] for lane in range(lanes)]
+
+
+class Clocked:
+    """The memories of `Crossbar` and what is under way in its pipelines, walked slot by slot."""
+
+    def __init__(self, geometry: Geometry, banks: int = 1):
+        g = self.geometry = geometry
+        self.weights = [[0] * g.L for _ in range(g.N)]
+        self.input = [[0] * (g.F * g.L) for _ in range(banks)]
+        self.error = [0] * g.R
+        self.accumulators = [0] * g.L
+        self.now = 0
+        self.started, self.op, self.operand = None, 0, 0
+        self.sums: dict[int, tuple[int, int]] = {}                       # cycle: index, sum
+        self.writes: dict[int, tuple[int, list[int], int]] = {}          # cycle: address, lanes, out of range
+        self.words = [0, 0]                                              # the host port's two read registers
+        self.pairs: dict[int, list[tuple[int, int]]] = {}                # slot: one pair per lane group
+
+    def clock(self, start, op, operand, rate, slope, step, bank, input_write, input_index, input_value,
+              error_write, error_index, error_value, word_address, word_write, word_in) -> dict:
+        g, width = self.geometry, self.geometry.recipe.formats.weight.width
+        index, total = self.sums.pop(self.now, (None, 0))
+        address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
+        if word_write:
+            address, lanes = word_address, unpack(word_in, width, g.L)
+        written = address is not None
+        ports = {
+            "sum_valid": int(index is not None), "sum_index": index or 0, "sum": total,
+            "word_out": self.words[1],
+            "weight_write": int(written), "weight_address": address if written else 0,
+            "weight_word": pack(lanes, width) if written else 0, "weight_out_of_range": out_of_range,
+        }
+        # all reads of this cycle, then all writes
+        if start:
+            self.started, self.op, self.operand = self.now, op, operand
+            self.pairs.clear()
+        if self.started is not None:
+            self._generate(self.now - self.started - 1, step)
+            self._slot(self.now - self.started - LEAD - 1, rate, slope, bank)
+        read = self.weights[word_address] if word_address < g.N else [0] * g.L
+        self.words = [pack(read, width), self.words[0]]
+        if written:
+            self.weights[address] = lanes
+        if input_write:
+            self.input[bank ^ 1 if len(self.input) == 2 else 0][input_index] = input_value
+        if error_write:
+            self.error[error_index] = error_value
+        self.now += 1
+        return ports
+
+    def _generate(self, i: int, step: int):
+        g = self.geometry
+        if self.op in (Op.UPDATE, Op.PROBE) and 0 <= i < g.N:
+            self.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
+
+    def _slot(self, i: int, rate: int, slope: int, bank: int):
+        g = self.geometry
+        if i < 0:
+            return
+        x = self.input[bank if len(self.input) == 2 else 0]
+        if self.op == Op.TRANSPOSED:
+            fold, t = divmod(i, g.P)
+            if fold >= g.F or t >= g.R:
+                return
+            if t == 0:
+                self.accumulators = [0] * g.L
+            row = self.weights[t * g.F + fold]
+            self.accumulators = [z + w * self.error[t] for z, w in zip(self.accumulators, row, strict=True)]
+            if t == g.R - 1:
+                for lane, z in enumerate(self.accumulators):
+                    if fold * g.L + lane < g.C:
+                        self.sums[self.now + 6 + lane] = (fold * g.L + lane, z)
+            return
+        if i >= g.N:
+            return
+        t, fold = divmod(i, g.F)
+        row, columns = self.weights[i], range(fold * g.L, (fold + 1) * g.L)
+        if self.op == Op.FORWARD:
+            if fold == 0:
+                self.accumulators = [0] * g.L
+            self.accumulators = [z + w * x[j] for z, w, j in zip(self.accumulators, row, columns, strict=True)]
+            if fold == g.F - 1:
+                self.sums[self.now + 5 + g.lv] = (t, sum(self.accumulators))
+            return
+        if self.op == Op.PROBE:
+            e = probe_operand(g, Operand(self.operand))
+        else:
+            e = (self.error[t] if self.operand == Operand.DELTA else slope) << rate
+        lanes, out_of_range = [], 0
+        pairs = self.pairs.pop(i)
+        for lane, (w, j) in enumerate(zip(row, columns, strict=True)):
+            random, sign = rng.view_exact(*pairs[lane // 16], lane % 16)
+            b = x[j] if self.op == Op.UPDATE and self.operand == Operand.DELTA else sign
+            value, out = update_exact(g.recipe, w, e * b if j < g.C else 0, random, self.op == Op.PROBE)
+            lanes.append(value)
+            out_of_range += out
+        self.writes[self.now + 7] = (i, lanes, out_of_range)

@@ -1,0 +1,97 @@
+"""The dyad: drive and feedback to the mean and the difference of two compartments (contract section 4)."""
+
+from __future__ import annotations
+
+from ..recipe import Recipe
+from . import fixed
+from .arrays import namespace
+from .clock import walk
+
+
+def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0):
+    """Mean and difference of a dyad; the paper's Eq. 10 and 13 with errata E9 and E12, form DP^T.
+
+    Parameters
+    ----------
+    recipe, layer
+        Which chip and which of its layers (activation, formats, alpha).
+    a, b : int32 arrays
+        Drive and feedback, accumulator format.
+    random_state, random_delta : integer arrays
+        16-bit rounding words.
+
+    Returns
+    -------
+    mean, mean_out_of_range : int32 and bool arrays, state format
+    difference, difference_out_of_range : int32 and bool arrays, delta format
+    """
+    xp = namespace(a, b)
+    state_shift, delta_shift, twice = _constants(recipe)
+    low, high = _limits(recipe, layer)
+    # half units of the accumulator LSB: at most 27 bits
+    plus = xp.minimum(xp.maximum(2 * a + (2 - twice) * b, low), high)
+    minus = xp.minimum(xp.maximum(2 * a - twice * b, low), high)
+    f, r, o = recipe.formats, recipe.rounding, recipe.overflow
+    mean = fixed.requantize(twice * plus + (2 - twice) * minus, state_shift, f.state.width,
+                            r.state, o.state, random_state)
+    difference = fixed.requantize(plus - minus, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
+    return *mean, *difference
+
+
+def _constants(recipe: Recipe) -> tuple[int, int, int]:
+    """Shifts of mean and difference, and 2 alpha."""
+    f = recipe.formats
+    return f.accumulator.frac + 2 - f.state.frac, f.accumulator.frac + 1 - f.delta.frac, int(2 * recipe.alpha)
+
+
+def _limits(recipe: Recipe, layer: int) -> tuple[int, int]:
+    """The activation's limits in half accumulator LSBs, no wider than what any P+ or P- can reach."""
+    low, high = recipe.bounds(layer)
+    reach = 1 << 28
+    return max(2 * low, -reach), min(2 * high, reach)
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def trace(recipe: Recipe, layer: int, stimulus: dict) -> dict:
+    """Every port of `Dyad` at every clock (contract section 4: latency 5, random words three cycles after a and b).
+
+    Parameters
+    ----------
+    recipe, layer
+        As the component's.
+    stimulus : dict
+        ``a``, ``b``, ``random_state``, ``random_delta``: one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        ``mean``, ``mean_out_of_range``, ``difference``, ``difference_out_of_range``.
+    """
+    return walk(Clocked(recipe, layer).clock, stimulus, ("a", "b", "random_state", "random_delta"))
+
+
+class Clocked:
+    """The registers of `Dyad`."""
+
+    def __init__(self, recipe: Recipe, layer: int):
+        self.recipe = recipe
+        self.low, self.high = recipe.bounds(layer)
+        self.sums = self.clipped = self.mixed = self.rounded = (0, 0)
+        self.fitted = (0, False), (0, False)
+
+    def clock(self, a: int, b: int, random_state: int, random_delta: int) -> dict:
+        recipe, f = self.recipe, self.recipe.formats
+        (mean, mean_out), (difference, difference_out) = self.fitted
+        self.fitted = (fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
+                       fixed.fit_exact(self.rounded[1], f.delta.width, recipe.overflow.delta))
+        state_shift, delta_shift, twice = _constants(recipe)
+        self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
+                        fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
+        plus, minus = self.clipped
+        self.mixed = twice * plus + (2 - twice) * minus, plus - minus
+        self.clipped = tuple(min(max(p, 2 * self.low), 2 * self.high) for p in self.sums)
+        self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
+        return {"mean": mean, "mean_out_of_range": mean_out,
+                "difference": difference, "difference_out_of_range": difference_out}

@@ -1,0 +1,93 @@
+"""The nudge of the last layer: squared error, its loss register and SPSA's slope (contract section 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import Recipe, log2_exact
+from . import fixed
+from .arrays import namespace
+from .clock import walk
+
+
+def nudge(recipe: Recipe, a, target, random=0):
+    """Error of the outputs, and the feedback that nudges them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    a : int32 array
+        Drive of the last layer, accumulator format.
+    target : bool array
+        This unit is the label's class.
+    random : integer array
+        16-bit rounding words.
+
+    Returns
+    -------
+    error : int32 array
+        In accumulator LSBs.
+    b, b_out_of_range : int32 and bool arrays, accumulator format
+    """
+    xp = namespace(a, target)
+    low, high = (min(max(v, -(1 << 28)), 1 << 28) for v in recipe.bounds(recipe.layers - 1))
+    y = xp.where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
+    error = y - xp.minimum(xp.maximum(a, low), high)
+    b = fixed.requantize(error, -log2_exact(recipe.beta), recipe.formats.accumulator.width,
+                         recipe.rounding.accumulator, recipe.overflow.accumulator, random)
+    return error, *b
+
+
+def loss(error):
+    """Sum of the squared errors over the last axis, int64: the loss register's units."""
+    error = error.astype(np.int64)
+    return namespace(error).sum(error * error, axis=-1)
+
+
+def slope(recipe: Recipe, loss):
+    """SPSA's slope from the loss register: (slope in delta format, out_of_range)."""
+    return fixed.requantize(-loss, recipe.slope_shift, recipe.formats.delta.width, "nearest", "saturate")
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def slope_exact(recipe: Recipe, loss: int) -> tuple[int, bool]:
+    """`slope` on one Python integer."""
+    return fixed.requantize_exact(-loss, recipe.slope_shift, recipe.formats.delta.width, "nearest", "saturate")
+
+
+def trace(recipe: Recipe, stimulus: dict) -> dict:
+    """Every port of `Nudge` at every clock (contract section 5: error latency 2, b latency 4).
+
+    Parameters
+    ----------
+    recipe : Recipe
+    stimulus : dict
+        ``a``, ``target``, ``random``: one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        ``error``, ``b``, ``b_out_of_range``.
+    """
+    return walk(Clocked(recipe).clock, stimulus, ("a", "target", "random"))
+
+
+class Clocked:
+    """The registers of `Nudge`."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.low, self.high = recipe.bounds(recipe.layers - 1)
+        self.shift = -log2_exact(recipe.beta)
+        self.clipped, self.error, self.rounded, self.fitted = (0, 0), 0, 0, (0, False)
+
+    def clock(self, a: int, target: int, random: int) -> dict:
+        recipe = self.recipe
+        ports = {"error": self.error, "b": self.fitted[0], "b_out_of_range": self.fitted[1]}
+        self.fitted = fixed.fit_exact(self.rounded, recipe.formats.accumulator.width, recipe.overflow.accumulator)
+        self.rounded = fixed.round_exact(self.error, self.shift, recipe.rounding.accumulator, random)
+        self.error = self.clipped[1] - self.clipped[0]
+        self.clipped = min(max(a, self.low), self.high), recipe.target(bool(target))
+        return ports

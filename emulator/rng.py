@@ -1,0 +1,125 @@
+"""The counter-based generator: (key, stream, step, index) to random bits (contract section 2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arrays import namespace
+from .clock import walk
+
+ROUNDS = 8
+GOLDEN = 0x9E3779B9
+
+
+def pair(key, stream: int, step, index):
+    """The two random words of an index.
+
+    Parameters
+    ----------
+    key : pair of uint32 (arrays)
+        ``(seed & 0xFFFFFFFF, seed >> 32)``; arrays broadcast with `index`, for many chips at once.
+    stream : int
+        8 bits.
+    step, index : uint32 (arrays)
+        `index` has 24 bits.
+
+    Returns
+    -------
+    x, y : uint32 arrays
+        Of the broadcast shape of the arguments.
+    """
+    xp = namespace(key[0], step, index)
+
+    def word(v):
+        return (np.asarray(v) if isinstance(v, int) else v).astype(np.uint32)
+
+    def rotate(v, left):
+        return (v << np.uint32(left)) | (v >> np.uint32(32 - left))
+
+    with np.errstate(over="ignore"):      # modulo 2**32 is meant; NumPy warns for scalars only
+        x = (np.uint32(stream << 24) | word(index)) ^ word(key[0])
+        y = word(step) ^ word(key[1])
+        x, y = xp.broadcast_arrays(x, y)
+        for i in range(1, ROUNDS + 1):
+            x = (rotate(x, 24) + y) ^ np.uint32((GOLDEN * i) & 0xFFFFFFFF)
+            y = rotate(y, 3) ^ x
+    return x, y
+
+
+def lane_view(x, y, lane):
+    """The 24 bits that lane view `lane` (0 .. 15) takes from a pair."""
+    lane = (np.asarray(lane) if isinstance(lane, int) else lane).astype(np.uint32)
+    one, eight = np.uint32(1), np.uint32(8)
+    return ((x >> ((lane + one) >> one)) ^ (y >> (eight - (lane >> one)))) & np.uint32(0xFFFFFF)
+
+
+def rounding_word(bits):
+    """The 16-bit rounding word of a lane view, int32."""
+    return (bits >> np.uint32(8)).astype(np.int32)
+
+
+def sign(bits):
+    """The sign of a lane view: +1 if bit 0 is 0, else -1; int32."""
+    return 1 - 2 * (bits & np.uint32(1)).astype(np.int32)
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+MASK = 0xFFFFFFFF
+
+
+def first_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
+    """The generator's state before the first round."""
+    return ((stream << 24) | index) ^ key[0], step ^ key[1]
+
+
+def round_exact(i: int, x: int, y: int) -> tuple[int, int]:
+    """Round i on Python integers."""
+    x = ((((x >> 8) | (x << 24)) & MASK) + y & MASK) ^ (GOLDEN * i & MASK)
+    return x, (((y << 3) | (y >> 29)) & MASK) ^ x
+
+
+def pair_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
+    """`pair` on Python integers."""
+    x, y = first_exact(key, stream, step, index)
+    for i in range(1, ROUNDS + 1):
+        x, y = round_exact(i, x, y)
+    return x, y
+
+
+def view_exact(x: int, y: int, lane: int) -> tuple[int, int]:
+    """Rounding word and sign of a lane view, on Python integers."""
+    bits = ((x >> ((lane + 1) >> 1)) ^ (y >> (8 - (lane >> 1)))) & 0xFFFFFF
+    return bits >> 8, -1 if bits & 1 else 1
+
+
+def trace(key, stream: int, stimulus: dict) -> dict:
+    """Every port of `Generator` at every clock: one register pair per round (contract section 2: latency 8).
+
+    Parameters
+    ----------
+    key, stream
+        As the component's.
+    stimulus : dict
+        ``index``, ``step``: one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        ``x``, ``y``: one entry per clock; meaningful from cycle 8 on.
+    """
+    return walk(Clocked(key, stream).clock, stimulus, ("index", "step"))
+
+
+class Clocked:
+    """The registers of `Generator`."""
+
+    def __init__(self, key, stream: int):
+        self.key, self.stream = key, stream
+        self.stages = [(0, 0)] * ROUNDS
+
+    def clock(self, index: int, step: int) -> dict:
+        x, y = self.stages[-1]
+        entering = [first_exact(self.key, self.stream, step, index), *self.stages[:-1]]
+        self.stages = [round_exact(i + 1, *s) for i, s in enumerate(entering)]
+        return {"x": x, "y": y}

@@ -1,0 +1,95 @@
+"""The new weight: old weight plus rounded product, within the format and the guard (contract section 6)."""
+
+from __future__ import annotations
+
+from ..recipe import Geometry, Recipe
+from . import fixed
+from .arrays import integer_type, namespace
+from .clock import walk
+
+
+def product_type(geometry: Geometry):
+    """Integer type that holds a product of `update`, one bit of headroom included."""
+    recipe = geometry.recipe
+    # a left shift wants room: products are limited to ww + 2 bits before it
+    bits = max(geometry.operand_width + recipe.formats.state.width, recipe.formats.weight.width + 1) + 1
+    return integer_type(64 if recipe.update_shift < 0 else bits)
+
+
+def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
+    """A weight after an update or a probe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weight : int32 array, weight format
+    product : array of `product_type`
+        The operand times the lane's factor, `recipe.update_shift` fraction bits below the weight LSB.
+    random : integer array
+        16-bit rounding words.
+    probe : bool
+        A probe may use the guard, an update may not.
+
+    Returns
+    -------
+    result : int32 array, weight format
+    out_of_range : bool array
+    """
+    f, shift = recipe.formats.weight, recipe.update_shift
+    wraps = recipe.overflow.weight == "wrap"
+    guard = 0 if probe or wraps else recipe.guard
+    bounded = product
+    if shift < 0:          # so far out of range either way that its exact value does not matter
+        xp, far = namespace(product), 1 << (f.width + 1)
+        bounded = xp.minimum(xp.maximum(product, -far), far)
+    v = weight.astype(product.dtype) + fixed.round_shift(bounded, shift, recipe.rounding.weight, random)
+    result, out_of_range = fixed.limit(v, f.min + guard, f.max - guard)
+    if wraps:              # modulo a power of two: a shift that overflows the type is harmless
+        result = fixed.wrap(v if shift >= 0 else weight + (product << -shift), f.width)
+    return result.astype(weight.dtype), out_of_range
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def update_exact(recipe: Recipe, weight: int, product: int, random: int, probe: bool) -> tuple[int, bool]:
+    """`update` on Python integers."""
+    q = fixed.round_exact(product, recipe.update_shift, recipe.rounding.weight, random)
+    guard = 0 if probe else recipe.guard
+    return fixed.fit_exact(weight + q, recipe.formats.weight.width, recipe.overflow.weight, guard)
+
+
+def trace(geometry: Geometry, stimulus: dict) -> dict:
+    """Every port of `Update` at every clock (contract section 6: latency 3).
+
+    Parameters
+    ----------
+    geometry : Geometry
+    stimulus : dict
+        ``weight``, ``product``, ``random``, ``probe``: one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        ``result``, ``out_of_range``.
+    """
+    return walk(Clocked(geometry.recipe).clock, stimulus, ("weight", "product", "random", "probe"))
+
+
+class Clocked:
+    """The registers of `Update`."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.rounded, self.summed, self.fitted = (0, 0, 0), (0, 0), (0, False)
+
+    def clock(self, weight: int, product: int, random: int, probe: int) -> dict:
+        recipe = self.recipe
+        ports = {"result": self.fitted[0], "out_of_range": self.fitted[1]}
+        v, probing = self.summed
+        self.fitted = fixed.fit_exact(v, recipe.formats.weight.width, recipe.overflow.weight,
+                                      0 if probing else recipe.guard)
+        w, q, probing = self.rounded
+        self.summed = w + q, probing
+        self.rounded = (weight, fixed.round_exact(product, recipe.update_shift, recipe.rounding.weight, random), probe)
+        return ports
