@@ -1,0 +1,142 @@
+"""Verilog out of components, with a map from Amaranth's names to Verilog's, and the files of a whole chip."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from amaranth.back import verilog as backend
+from amaranth.hdl import Fragment, Value
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
+
+from ..recipe import Recipe, geometries, programs
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the top module; `signed` is kept here because Verilog output may drop it."""
+
+    name: str
+    direction: str
+    width: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Verilog:
+    """Generated Verilog.
+
+    Attributes
+    ----------
+    text : str
+        Source of the top module and everything below it.
+    ports : tuple of Port
+        Ports of the top module, ``clk`` and ``rst`` included.
+    signals : dict
+        Attribute path of an inner component's port (``layer0.drive_write``) to its path below the top module.
+    """
+
+    text: str
+    ports: tuple[Port, ...]
+    signals: dict[str, str]
+
+
+def _flat(component):
+    """(name, Value, flow) of every port of a component, flattened as in the Verilog."""
+    for path, member, value in component.signature.flatten(component):
+        yield "__".join(map(str, path)), Value.cast(value), member.flow
+
+
+def _inner(component, prefix=""):
+    """(attribute path, Value) of the ports of all components that are attributes of a component, at any depth."""
+    for name, child in vars(component).items():
+        if isinstance(child, wiring.Component):
+            yield from ((f"{prefix}{name}.{port}", value) for port, value, _ in _flat(child))
+            yield from _inner(child, f"{prefix}{name}.")
+
+
+def convert(component: wiring.Component, name: str) -> Verilog:
+    """A component and everything below it as Verilog.
+
+    Parameters
+    ----------
+    component : wiring.Component
+    name : str
+        Of the top module.
+    """
+    ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output)
+             for port, value, flow in _flat(component)}
+    text, paths = backend.convert_fragment(Fragment.get(component, None), ports, name, emit_src=False,
+                                           strip_internal_attrs=True)
+    listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
+              for port, (value, direction) in ports.items()]
+    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if f" {port};" in text.split("endmodule")[0]
+                or any(path[1:] == (port,) for path in paths.values())]
+    return Verilog(text, tuple(clocking + listed),
+                   {path: ".".join(paths[value][1:]) for path, value in _inner(component) if value in paths})
+
+
+def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
+    """Write a recipe's chip for use anywhere Verilog is taken.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folder : path
+        Made if it does not exist; files of the same names are replaced.
+
+    Returns
+    -------
+    list of Path
+        ``NAME.v``; ``NAME.json``, the sidecar: ports with signedness, inner signals by name, recipe, programs, memory sizes;
+        ``NAME.program.txt``, the schedules to read; ``NAME.toml``, the recipe; ``NAME.core``, for FuseSoC.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written; then no file of the set is there in part.
+    """
+    from . import build
+
+    module = recipe.name.replace("-", "_")
+    source = convert(build(recipe), module)
+    infer, train = programs(recipe)
+    sidecar = {
+        "top": module,
+        "ports": [asdict(port) for port in source.ports],
+        "signals": source.signals,
+        "recipe": recipe.model_dump(mode="json"),
+        "programs": {
+            role: {"name": program.name, "length": program.length,
+                   "instructions": [{"cycle": i.cycle, "layer": i.layer, "op": i.op.name.lower(),
+                                     "operand": i.operand.name.lower()} for i in program.instructions]}
+            for role, program in (("infer", infer), ("train", train))
+        },
+        "layers": [{"rows": g.R, "columns": g.C, "lanes": g.L, "words": g.N,
+                    "weight_bits": g.N * g.L * recipe.formats.weight.width} for g in geometries(recipe)],
+    }
+    core = (f"CAPI=2:\nname: crossdyad:chips:{recipe.name}:0.1.0\n"
+            f"description: a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})\n"
+            f"filesets:\n  rtl:\n    files:\n      - {recipe.name}.v: {{file_type: verilogSource}}\n"
+            f"targets:\n  default: &default\n    filesets: [rtl]\n    toplevel: {module}\n"
+            f"  lint:\n    <<: *default\n    default_tool: verilator\n    tools: {{verilator: {{mode: lint-only}}}}\n")
+    schedule = str(infer) + ("" if train is infer else "\n" + str(train))
+    return write_together(Path(folder), {
+        f"{recipe.name}.v": source.text, f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
+        f"{recipe.name}.program.txt": schedule, f"{recipe.name}.toml": recipe.to_toml(), f"{recipe.name}.core": core,
+    })
+
+
+def write_together(folder: Path, files: dict[str, str]) -> list[Path]:
+    """Write a set of text files beside their places first, then rename all: a failure leaves none in part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as draft:
+        for name, text in files.items():
+            (Path(draft) / name).write_text(text)
+        for name in files:
+            os.replace(Path(draft) / name, folder / name)
+    return [folder / name for name in files]
