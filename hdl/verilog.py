@@ -54,9 +54,12 @@ def _flat(component):
 def _inner(component, prefix=""):
     """(attribute path, Value) of the ports of all components that are attributes of a component, at any depth."""
     for name, child in vars(component).items():
-        if isinstance(child, wiring.Component):
-            yield from ((f"{prefix}{name}.{port}", value) for port, value, _ in _flat(child))
-            yield from _inner(child, f"{prefix}{name}.")
+        several = child if isinstance(child, list | tuple) else ()
+        children = {f"{name.removesuffix('s')}{i}": c for i, c in enumerate(several)} or {name: child}
+        for part, inner in children.items():       # the list `layers` holds layer0, layer1 ...
+            if isinstance(inner, wiring.Component):
+                yield from ((f"{prefix}{part}.{port}", value) for port, value, _ in _flat(inner))
+                yield from _inner(inner, f"{prefix}{part}.")
 
 
 def convert(component: wiring.Component, name: str) -> Verilog:

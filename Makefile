@@ -1,0 +1,25 @@
+# Two commands matter: `make demo` and `make test`. Both fetch what they need from the package registry.
+UV := $(shell command -v uv || echo .uv/bin/uv)
+RUN := $(UV) run --all-extras
+export UV_PYTHON_DOWNLOADS ?= never
+export JAX_PLATFORMS ?= cpu
+
+.PHONY: demo test evidence bench lint
+
+demo: $(UV)          ## a chip learns to read digits: trained, emitted, co-simulated, built
+	$(RUN) crossdyad demo
+
+test: $(UV)          ## everything that is checked in minutes
+	$(RUN) pytest -q -n 2 -m "not slow"
+
+evidence: $(UV)      ## the long runs behind the figures
+	$(RUN) pytest -q -m slow
+
+bench: $(UV)         ## speed and learning figures, as ratios of one run
+	for b in benchmarks/*.py; do $(RUN) python $$b || exit 1; done
+
+lint: $(UV)
+	$(RUN) ruff check .
+
+.uv/bin/uv:
+	python3 -m pip install --quiet --target .uv uv
