@@ -153,18 +153,19 @@ class Clocked:
         """The crossbar's output ports of this cycle; all registers move to the next one."""
         now = self.now
         shown = self.present()
-        if start:
-            self.started = op, operand, pc
-            if self.is_last and op == Op.FORWARD and operand != Operand.SUBTRACT:
-                self.loss = 0
         ports = self.crossbar.clock(
             start=start, op=op, operand=operand, rate=rate, slope=slope, step=step, bank=bank,
             input_write=input_write, input_index=input_index, input_value=input_value,
             error_write=shown["error_write"], error_index=shown["error_index"], error_value=shown["error_value"],
             word_address=word_address, word_write=word_write, word_in=word_in)
 
+        # the last sum of an operation may coincide with the next start
         if ports["sum_valid"]:
             self._convert(ports["sum_index"], ports["sum"], step)
+        if start:
+            self.started = op, operand, pc
+            if self.is_last and op == Op.FORWARD and operand != Operand.SUBTRACT:
+                self.loss = 0
         self._distribute(label)
         if received_valid:
             self.entering[now + 2] = ("revised", received_index, self.drive[received_index], received_value, True,

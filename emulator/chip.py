@@ -1,0 +1,575 @@
+"""The chip: programs executed instruction by instruction on many chips at once (contract sections 7 to 9)."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from ..recipe import Geometry, Op, Operand, Recipe, geometries
+from . import crossbar, layer, nudge, rng, sequencer
+from .arrays import namespace
+from .neuron import dyad
+
+COUNTERS = ("accumulator", "state", "delta", "weight")
+INITIAL = 0xC0
+"""Streams of the initial weights; the chip itself uses none from here on."""
+
+
+class TrainResult(NamedTuple):
+    """What the chip shows for each training sample.
+
+    Attributes
+    ----------
+    outputs : int32 array (*batch, n, outputs)
+        State integers of the result queue.
+    loss : int64 array (*batch, n)
+        The loss register after each program; ``loss * 2**(-2 fa) / 2`` is the cost (contract section 5).
+    """
+
+    outputs: np.ndarray
+    loss: np.ndarray
+
+
+def initial_weights(recipe: Recipe, seeds=None) -> list[np.ndarray]:
+    """Random weights to load before training: uniform, with the variance ``2 / C`` that keeps relu layers alive.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seeds : array_like of int, optional
+        64-bit seeds, one per chip; the recipe's seed by default.
+
+    Returns
+    -------
+    list of int32 arrays (*shape of seeds, R, C), weight format
+        Limited to what the format and the guard allow.
+    """
+    key = keys(recipe.seed if seeds is None else seeds)
+    f, weights = recipe.formats.weight, []
+    for g in geometries(recipe):
+        index = np.arange(g.R * g.C, dtype=np.uint32).reshape(g.R, g.C)
+        x, _ = rng.pair(tuple(k[..., None, None] for k in key), INITIAL | g.layer, np.uint32(0), index)
+        uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
+        w = np.floor(uniform * np.sqrt(6.0 / g.C) * 2.0**f.frac + 0.5)
+        weights.append(np.clip(w, f.min + recipe.guard, f.max - recipe.guard).astype(np.int32))
+    return weights
+
+
+def keys(seeds) -> tuple[np.ndarray, np.ndarray]:
+    """Generator keys of 64-bit seeds (contract section 2)."""
+    try:
+        seeds = np.asarray(seeds, dtype=np.uint64)
+    except (OverflowError, ValueError, TypeError):
+        raise ValueError("seeds: every seed must be an integer from 0 to 2**64 - 1") from None
+    return (seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32), (seeds >> np.uint64(32)).astype(np.uint32)
+
+
+# Transactions -----------------------------------------------------------------------------------------------
+
+
+def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
+    """The architectural state after reset: all zero but for the rate register.
+
+    Returns
+    -------
+    dict
+        ``weights`` (tuple of int32 (*batch, R, F * L)), ``key`` (pair of uint32 (*batch)), ``step`` (uint32),
+        ``rate`` (int32 (*batch)), ``loss`` (int64 (*batch)) and the four counters (uint32 (*batch)).
+    """
+    return {
+        "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in geometries(recipe)),
+        "key": tuple(np.broadcast_to(k, batch).copy() for k in keys(seeds)),
+        "step": np.zeros((), dtype=np.uint32),
+        "rate": np.full(batch, recipe.rate, dtype=np.int32),
+        "loss": np.zeros(batch, dtype=np.int64),
+    } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
+
+
+def run(recipe: Recipe, program, state: dict, x, label):
+    """Execute a program, one instruction after the other.
+
+    Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
+    are complete and what it overwrites has been read, so the overlap in time cannot be seen in the values.
+
+    Parameters
+    ----------
+    program : tuple of (pc, Instruction)
+        From `sequencer.instructions`.
+    state : dict
+        As `reset` makes it.
+    x : int32 array (*batch, n, inputs)
+        State integers of n samples; a program that updates weights takes one.
+    label : integer array (*batch, n)
+
+    Returns
+    -------
+    state : dict
+    outputs : int32 array (*batch, n, outputs)
+    """
+    machine = _Machine(recipe, state, x, label)
+    for pc, i in program:
+        g = machine.geometry[i.layer]
+        {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
+         Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
+    return machine.state | {"weights": tuple(machine.weights)}, machine.outputs
+
+
+class _Machine:
+    """The memories of the chips while a program runs."""
+
+    def __init__(self, recipe: Recipe, state: dict, x, label):
+        self.recipe, self.state, self.label = recipe, dict(state), label
+        self.xp = namespace(x, *state["weights"])
+        self.geometry = geometries(recipe)
+        self.weights = list(state["weights"])
+        self.input = {0: crossbar.pad(self.geometry[0], x)}
+        self.drive, self.error, self.pairs = {}, {}, {}
+        self.outputs = None
+
+    def count(self, counter: str, flags):
+        """Add the range events of (*batch, n, units) or (*batch, R, columns) to a counter."""
+        self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
+
+    def forward(self, g: Geometry, pc: int, op: Op, operand: Operand):
+        recipe, k = self.recipe, g.layer
+        random = layer.words(g, self.state["key"], self.state["step"], pc, g.R, self.input[k])
+        sums = crossbar.forward(g, self.weights[k], self.input[k])
+        a, out = layer.convert(g, op, sums, random[0])
+        self.count("accumulator", out)
+        b = self.xp.zeros_like(a)
+        if g.is_last:
+            b = self._nudge(a, b, operand, random[3])
+        mean, mean_out, difference, difference_out = dyad(recipe, k, a, b, random[1], random[2])
+        self.count("state", mean_out)
+        if not g.is_last:
+            self.drive[k] = a
+            self.input[k + 1] = crossbar.pad(self.geometry[k + 1], mean)
+            return
+        if operand == Operand.NUDGE:
+            self.error[k] = difference
+            self.count("delta", difference_out)
+        if operand != Operand.SUBTRACT:
+            self.outputs = mean
+
+    def _nudge(self, a, b, operand: Operand, random):
+        """Feedback of the last layer; the loss register follows the operand."""
+        if operand == Operand.FREE:
+            self.state["loss"] = self.state["loss"] * 0
+            return b
+        target = self.label[..., None] == self.xp.arange(a.shape[-1])
+        error, nudged, out = nudge.nudge(self.recipe, a, target, random)
+        squares = nudge.loss(error)[..., 0]
+        self.state["loss"] = self.state["loss"] - squares if operand == Operand.SUBTRACT else squares
+        if operand != Operand.NUDGE:
+            return b
+        self.count("accumulator", out)
+        return nudged
+
+    def transposed(self, g: Geometry, pc: int, op: Op, operand: Operand):
+        recipe, k, below = self.recipe, g.layer, g.layer - 1
+        random = layer.words(g, self.state["key"], self.state["step"], pc, g.C, self.error[k])
+        sums = crossbar.transposed(g, self.weights[k], self.error[k])
+        b, out = layer.convert(g, op, sums, random[0])
+        self.count("accumulator", out)
+        mean, mean_out, difference, difference_out = dyad(recipe, below, self.drive[below], b, random[1], random[2])
+        self.count("state", mean_out)
+        self.count("delta", difference_out)
+        self.input[k] = crossbar.pad(g, mean)
+        self.error[below] = difference
+
+    def rewrite(self, g: Geometry, pc: int, op: Op, operand: Operand):
+        k, kind = g.layer, crossbar.operand_type(g)
+        if operand == Operand.DELTA:
+            e, b = self.error[k][..., 0, :], self.input[k]
+        else:
+            b = crossbar.signs(g, self._pairs(g))
+        if operand == Operand.SLOPE:
+            slope, out = nudge.slope(self.recipe, self.state["loss"])
+            self.state["delta"] = self.state["delta"] + out.astype(np.uint32)
+            e = slope[..., None]
+        if op == Op.PROBE:
+            e = self.xp.full((1,), crossbar.probe_operand(g, operand), dtype=kind)
+        else:
+            e = e.astype(kind) << self.state["rate"][..., None].astype(kind)
+        self.weights[k], out = crossbar.rewrite(g, self.weights[k], e, b, self._pairs(g), op == Op.PROBE)
+        self.count("weight", out)
+
+    def _pairs(self, g: Geometry):
+        """The generator's words of a layer: the same in all operations of a step."""
+        if g.layer not in self.pairs:
+            self.pairs[g.layer] = crossbar.pairs(g, self.state["key"], self.state["step"], self.input[0])
+        return self.pairs[g.layer]
+
+
+def train(recipe: Recipe, program, state: dict, x, label):
+    """One training program on one sample per chip: `run`, after which the step grows."""
+    state, outputs = run(recipe, program, state, x, label)
+    with np.errstate(over="ignore"):
+        return state | {"step": state["step"] + np.uint32(1)}, outputs
+
+
+# Engines ----------------------------------------------------------------------------------------------------
+
+BLOCK = 4096
+"""Samples that `infer` takes at once, to bound its memory."""
+
+
+class _NumPy:
+    """Each sample in turn, in NumPy."""
+
+    def put(self, state):
+        return state
+
+    def get(self, array):
+        return np.asarray(array)
+
+    def infer(self, recipe, state, x):
+        return run(recipe, sequencer.instructions(recipe, False), state, x, None)
+
+    def train(self, recipe, state, x, label):
+        program, outputs, losses = sequencer.instructions(recipe, True), [], []
+        for n in range(x.shape[-2]):
+            state, out = train(recipe, program, state, x[..., n:n + 1, :], label[..., n:n + 1])
+            outputs.append(out[..., 0, :])
+            losses.append(state["loss"])
+        return state, np.stack(outputs, axis=-2), np.stack(losses, axis=-1)
+
+
+class _JAX:
+    """The same functions, compiled; 64-bit integers are enabled for the calls only, whatever JAX is set to."""
+
+    def put(self, state):
+        import jax
+
+        with jax.enable_x64(True):
+            return jax.tree.map(jax.numpy.array, state)
+
+    def get(self, array):
+        return np.array(array)
+
+    def infer(self, recipe, state, x):
+        import jax
+
+        with jax.enable_x64(True):
+            return _compiled(recipe, False)(state, x, None)
+
+    def train(self, recipe, state, x, label):
+        import jax
+
+        with jax.enable_x64(True):
+            return _compiled(recipe, True)(state, x, label)
+
+
+@functools.cache
+def _compiled(recipe: Recipe, trains: bool):
+    """The jitted program of a recipe; the state's memory is reused for the new state."""
+    import jax
+    from jax import numpy as jnp
+
+    program = sequencer.instructions(recipe, trains)
+
+    def infer_all(state, x, label):
+        return run(recipe, program, state, x, label)
+
+    def train_all(state, x, label):
+        def sample(state, given):
+            x, label = given
+            state, outputs = train(recipe, program, state, x[..., None, :], label[..., None])
+            return state, (outputs[..., 0, :], state["loss"])
+
+        state, (outputs, losses) = jax.lax.scan(sample, state, (jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)))
+        return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
+
+    return jax.jit(train_all if trains else infer_all, donate_argnums=0)
+
+
+ENGINES = {"numpy": _NumPy, "jax": _JAX}
+
+
+class Chip:
+    """One chip, or a batch of them, that infers and learns exactly as the hardware does.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    engine : str
+        ``numpy`` or ``jax``: the same bits.
+    batch : tuple of int
+        Leading axes: how many chips. ``()`` is one.
+    seeds : array_like of int, optional
+        64-bit seeds of the generators, of shape `batch`; the recipe's seed by default.
+
+    Attributes
+    ----------
+    weights : list of int32 arrays (*batch, R, C)
+        Weight integers; zero after reset, assign to load (`initial_weights` makes some).
+    cycles : int
+        Busy cycles of the programs run, per chip.
+    step : int
+        Training programs run.
+    rate : int or int32 array (*batch)
+        The rate register, 0 to 7; assign to set. The learning rate is ``rate_floor * 2**rate``.
+    saturations : dict
+        Range events of accumulator, state, delta and weight; uint32 (*batch).
+    loss : int64 array (*batch)
+        The loss register.
+
+    Examples
+    --------
+    >>> from crossdyad import emulator, recipe
+    >>> digits = recipe.load("digits")
+    >>> chip = emulator.Chip(digits)
+    >>> chip.weights = emulator.initial_weights(digits)
+    >>> import numpy as np
+    >>> chip.train(np.full((1, 64), 0.5), np.array([3])).outputs.shape
+    (1, 10)
+    """
+
+    def __init__(self, recipe: Recipe, engine: str = "numpy", batch: tuple[int, ...] = (), seeds=None):
+        if engine not in ENGINES:
+            raise ValueError(f"engine: {engine!r}; allowed are {', '.join(ENGINES)}")
+        self.recipe, self.engine = recipe, engine
+        self.batch = (batch,) if isinstance(batch, int) else tuple(batch)
+        seeds = np.asarray(recipe.seed if seeds is None else seeds, dtype=object)
+        if seeds.shape not in ((), self.batch):
+            raise ValueError(f"seeds: shape {seeds.shape}; expected one per chip, {self.batch}")
+        self._engine = ENGINES[engine]()
+        self._cycles = 0
+        self._state = self._engine.put(reset(recipe, self.batch, seeds))
+
+    # Registers and memories ---------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return [self._engine.get(w)[..., : g.C] for g, w in zip(geometries(self.recipe), self._state["weights"],
+                                                                strict=True)]
+
+    @weights.setter
+    def weights(self, weights):
+        self._load(weights, 0 if self.recipe.overflow.weight == "wrap" else self.recipe.guard)
+
+    def _load(self, weights, guard: int):
+        f, loaded = self.recipe.formats.weight, []
+        if len(weights) != self.recipe.layers:
+            raise ValueError(f"weights: {len(weights)} arrays; expected one per layer, {self.recipe.layers}")
+        for g, w in zip(geometries(self.recipe), weights, strict=True):
+            name, w = f"weights[{g.layer}]", np.asarray(w)
+            if w.shape not in ((g.R, g.C), (*self.batch, g.R, g.C)):
+                raise ValueError(f"{name}: shape {w.shape}; expected {(*self.batch, g.R, g.C)}, rows are outputs")
+            w = f.check(w, name)
+            if w.min() < f.min + guard or w.max() > f.max - guard:
+                raise ValueError(f"{name}: {max(int(w.max()), -int(w.min()))} leaves no room for the probe; allowed is "
+                                 f"{f.min + guard} to {f.max - guard} (scale the weights or lower epsilon)")
+            loaded.append(np.broadcast_to(crossbar.pad(g, w), (*self.batch, g.R, g.F * g.L)).copy())
+        self._state = self._state | {"weights": self._engine.put(tuple(loaded))}
+
+    @property
+    def cycles(self) -> int:
+        return self._cycles
+
+    @property
+    def step(self) -> int:
+        return int(self._state["step"])
+
+    @property
+    def rate(self):
+        rate = self._engine.get(self._state["rate"])
+        return rate if self.batch else int(rate)
+
+    @rate.setter
+    def rate(self, rate):
+        rate = np.asarray(rate)
+        if rate.dtype.kind not in "iu" or rate.shape not in ((), self.batch) or (rate < 0).any() or (rate > 7).any():
+            raise ValueError(f"rate: {rate}; allowed is an integer from 0 to 7, one or as many as chips")
+        rate = np.broadcast_to(rate.astype(np.int32), self.batch).copy()
+        self._state = self._state | {"rate": self._engine.put(rate)}
+
+    @property
+    def saturations(self) -> dict[str, np.ndarray]:
+        return {name: self._engine.get(self._state[name]) for name in COUNTERS}
+
+    @property
+    def loss(self) -> np.ndarray:
+        return self._engine.get(self._state["loss"])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything the chip holds, as a plain dict of arrays; `restore` (or `np.savez`) takes it."""
+        get = self._engine.get
+        k0, k1 = (get(k).astype(np.uint64) for k in self._state["key"])
+        return {f"weights{k}": w for k, w in enumerate(self.weights)} | {
+            "seeds": k0 | k1 << np.uint64(32), "step": get(self._state["step"]), "rate": get(self._state["rate"]),
+            "loss": self.loss, "cycles": np.array(self._cycles, dtype=np.int64),
+        } | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
+
+    def restore(self, state) -> None:
+        """Go on from a `state()`; ValueError if it is not one of a chip like this."""
+        missing = sorted(set(self.state()) - set(state))
+        if missing:
+            raise ValueError(f"state: {missing[0]!r} is missing; expected what Chip.state() of this recipe gives")
+        fresh = reset(self.recipe, self.batch, self.recipe.seed)
+        new = {"key": keys(state["seeds"]), "step": state["step"], "rate": state["rate"], "loss": state["loss"]}
+        new |= {name: state[f"saturations_{name}"] for name in COUNTERS}
+        for name in ("step", "rate", "loss", *COUNTERS):
+            new[name] = np.asarray(new[name]).astype(fresh[name].dtype)
+            if new[name].shape != fresh[name].shape:
+                raise ValueError(f"state: {name} has shape {new[name].shape}; this batch of chips has {self.batch}")
+        if new["key"][0].shape != self.batch:
+            raise ValueError(f"state: seeds have shape {new['key'][0].shape}; this batch of chips has {self.batch}")
+        self._load([state[f"weights{k}"] for k in range(self.recipe.layers)], guard=0)
+        self._state = self._state | self._engine.put(new)
+        self._cycles = int(state["cycles"])
+
+    # Commands -----------------------------------------------------------------------------------------------
+
+    def infer(self, x) -> np.ndarray:
+        """Outputs for samples, with the weights as they are.
+
+        Parameters
+        ----------
+        x : array (*batch, n, inputs) or (n, inputs)
+            Real values (floating) or state integers. All chips take the same samples if there is no batch axis.
+
+        Returns
+        -------
+        int32 array (*batch, n, outputs)
+            State integers.
+        """
+        x = self._samples(x)
+        n, outputs = x.shape[-2], []
+        for i in range(0, n, BLOCK):
+            self._state, out = self._engine.infer(self.recipe, self._state, x[..., i:i + BLOCK, :])
+            outputs.append(self._engine.get(out))
+        self._cycles = (self._cycles + n * sequencer.length(self.recipe, False)) & ((1 << 48) - 1)
+        return np.concatenate(outputs, axis=-2) if outputs else np.zeros(
+            (*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32)
+
+    def train(self, x, y) -> TrainResult:
+        """Run the training program on each sample in turn.
+
+        Parameters
+        ----------
+        x : array (*batch, n, inputs) or (n, inputs)
+            Real values (floating) or state integers.
+        y : integer array (*batch, n) or (n,)
+            Class numbers.
+
+        Returns
+        -------
+        TrainResult
+        """
+        x = self._samples(x)
+        n = x.shape[-2]
+        y = self._labels(y, n)
+        if n == 0:
+            return TrainResult(np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32),
+                               np.zeros((*self.batch, 0), dtype=np.int64))
+        self._state, outputs, losses = self._engine.train(self.recipe, self._state, x, y)
+        self._cycles = (self._cycles + n * sequencer.length(self.recipe, True)) & ((1 << 48) - 1)
+        return TrainResult(self._engine.get(outputs), self._engine.get(losses))
+
+    def _samples(self, x) -> np.ndarray:
+        f, x, inputs = self.recipe.formats.state, np.asarray(x), self.recipe.sizes[0]
+        if x.ndim < 2 or x.shape[-1] != inputs or x.shape[:-2] not in ((), self.batch):
+            raise ValueError(f"x: shape {x.shape}; expected {(*self.batch, 'n', inputs)} or ('n', {inputs})")
+        x = f.encode(x, "x") if x.dtype.kind == "f" else f.check(x, "x")
+        return np.broadcast_to(x, (*self.batch, *x.shape[-2:]))
+
+    def _labels(self, y, n: int) -> np.ndarray:
+        y, classes = np.asarray(y), self.recipe.sizes[-1]
+        if y.dtype.kind not in "iu" or y.shape not in ((n,), (*self.batch, n)):
+            raise ValueError(f"y: {y.dtype} of shape {y.shape}; expected integers of shape {(*self.batch, n)} or ({n},)")
+        if y.size and (y.min() < 0 or y.max() >= classes):
+            bad = int(y[(y < 0) | (y >= classes)][0])
+            raise ValueError(f"y: label {bad}; allowed is 0 to {classes - 1}, one class per output")
+        return np.broadcast_to(y.astype(np.int32), (*self.batch, n))
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[int, int, str, int, int]]:
+    """One program on one chip, walked cycle by cycle through the registers of the sequencer and of every layer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    state : dict
+        `Chip.state()` of a single chip.
+    x : array (inputs,)
+        One sample, real values or state integers.
+    y : int, optional
+        Its label; with it the training program runs, else `infer`.
+
+    Returns
+    -------
+    list of (program cycle, layer, register, index, value)
+        In order of time. Registers: ``drive``, ``error``, ``input`` (of the layer whose memory is written), ``feedback``
+        (of the layer that makes it), ``result`` (what enters the result queue), ``weight`` (index is the word's
+        address, value the word, unsigned, lane 0 lowest), and ``events_accumulator``, ``events_state``,
+        ``events_delta``, ``events_weight`` (index 0, value how many range events happen in the cycle), and last
+        ``loss`` (index 0): the register when the program ends.
+    """
+    chip = Chip(recipe)
+    chip.restore(state)                       # all checks are there
+    sample = chip._samples(np.asarray(x)[None])[0]
+    label = 0 if y is None else int(chip._labels(np.array([y]), 1)[0])
+    key = int(np.asarray(state["seeds"]))
+    recipe = recipe.model_copy(update={"seed": key})
+    layers = [layer.Clocked(recipe, k) for k in range(recipe.layers)]
+    for g, block, w in zip(geometries(recipe), layers, chip.weights, strict=True):
+        rows = crossbar.pad(g, w).tolist()
+        block.crossbar.weights = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
+    layers[0].crossbar.input[0][: len(sample)] = sample.tolist()
+    layers[-1].loss = int(chip.loss)
+
+    play = sequencer.Clocked(recipe)
+    play.clock(launch=1, train=int(y is not None))
+    slopes, queued, events = [(0, False)] * 2, False, []
+    last = recipe.layers - 1
+    for now in range(play.length):
+        order = play.clock(launch=0, train=0)
+        shown = [block.present() for block in layers]
+        if order["start"] and order["op"] == Op.FORWARD and order["start"] >> last:
+            queued = order["operand"] != Operand.SUBTRACT
+        for k, block in enumerate(layers):
+            level = {"rate": chip.rate, "slope": slopes[0][0], "step": chip.step, "bank": 0}
+            instruction = {name: order[name] for name in ("op", "operand", "pc")}
+            wires = {"start": order["start"] >> k & 1, "word_address": 0, "word_write": 0, "word_in": 0}
+            into = _into_input(shown[k - 1]) if k else (0, 0, 0)
+            wires |= dict(zip(("input_write", "input_index", "input_value"), into, strict=True))
+            if k == last:
+                wires["label"] = label
+            else:
+                above = shown[k + 1]
+                wires |= {f"received_{n}": above[f"feedback_{n}"] for n in ("valid", "index", "value", "random")}
+            ports = shown[k] | block.clock(**instruction, **level, **wires)
+            if wires["start"] and order["op"] == Op.UPDATE and order["operand"] == Operand.SLOPE:
+                ports["events_delta"] += slopes[0][1]
+            if wires["input_write"]:
+                events.append((now, k, "input", *into[1:]))
+            events += _events(now, k, ports, queued and k == last)
+        slopes = [slopes[1], nudge.slope_exact(recipe, shown[-1]["loss"])]
+    return [*events, (play.length - 1, last, "loss", 0, layers[-1].loss)]
+
+
+def _into_input(below: dict) -> tuple[int, int, int]:
+    """The write port of an input memory: `state` or `revised` of the layer below."""
+    port = "revised" if below["revised_valid"] else "state"
+    return tuple(below[f"{port}_{n}"] for n in ("valid", "index", "value"))
+
+
+def _events(now: int, k: int, ports: dict, queued: bool):
+    for name in ("drive", "error"):
+        if ports.get(f"{name}_write"):
+            yield now, k, name, ports[f"{name}_index"], ports[f"{name}_value"]
+    if ports.get("feedback_valid"):
+        yield now, k, "feedback", ports["feedback_index"], ports["feedback_value"]
+    if queued and ports["state_valid"]:
+        yield now, k, "result", ports["state_index"], ports["state_value"]
+    if ports["weight_write"]:
+        yield now, k, "weight", ports["weight_address"], ports["weight_word"]
+    for name in COUNTERS:
+        if ports[f"events_{name}"]:
+            yield now, k, f"events_{name}", 0, ports[f"events_{name}"]
