@@ -1,0 +1,20 @@
+"""Shift registers: a value, some cycles later."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, Value
+
+
+def history(m: Module, value, cycles: int) -> list[Value]:
+    """`value` now and as it was 1 .. `cycles` cycles ago, at these positions; zero after reset. Same shapes."""
+    stages = [Value.cast(value)]
+    for _ in range(cycles):
+        stage = Signal(stages[0].shape())
+        m.d.sync += stage.eq(stages[-1])
+        stages.append(stage)
+    return stages
+
+
+def delayed(m: Module, value, cycles: int) -> Value:
+    """`value` as it was `cycles` cycles ago; zero after reset. Same shape as `value`."""
+    return history(m, value, cycles)[-1]

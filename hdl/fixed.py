@@ -1,0 +1,100 @@
+"""Requantize: the only way a number loses bits (contract section 1)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ..recipe import RANDOM_BITS, Overflow, Rounding
+
+
+def rounded(value: Value, shift: int, rounding: Rounding, random: Value) -> Value:
+    """The rounding step of contract section 1, combinational; signed, and wide enough to be exact."""
+    if shift <= 0:
+        return value.shift_left(-shift)
+    floor = value.shift_right(shift)
+    if rounding == "floor":
+        return floor
+    if rounding == "stochastic":
+        # bits of the value below those the random word reaches cannot carry
+        m = min(shift, RANDOM_BITS)
+        return (value.shift_right(shift - m) + random[RANDOM_BITS - m:]).shift_right(m)
+    half = value.shift_right(shift - 1)[0]
+    if rounding == "nearest":
+        return floor + half
+    rest = value[:shift - 1].any() if shift > 1 else 0
+    return floor + (half & (floor[0] | rest))
+
+
+def clip(value: Value, low: int, high: int) -> Value:
+    """`value` limited to ``low .. high``; combinational, in `span(low, high)`."""
+    result = Mux(value < low, low, Mux(value > high, high, value))
+    return result[:span(low, high).width].as_signed()
+
+
+def span(low: int, high: int) -> Shape:
+    """The narrowest signed shape that holds `low` and `high`."""
+    return signed(max(bits_for(low, True), bits_for(high, True)))
+
+
+class Requantize(wiring.Component):
+    """Round and fit a number into a narrower format (contract section 1).
+
+    Latency 2, one value per cycle: cycle 1 rounds, cycle 2 limits.
+
+    Parameters
+    ----------
+    width_in : int
+        Bits of `value`.
+    shift : int
+        Fraction bits to lose; negative: to gain.
+    width : int
+        Bits of `result`.
+    rounding : str
+        ``floor``, ``nearest``, ``nearest_even`` or ``stochastic``.
+    overflow : str
+        ``saturate`` or ``wrap``.
+
+    Members
+    -------
+    value : In(signed(width_in))
+    random : In(16)
+        Random word of the same cycle; only stochastic rounding looks at it.
+    result : Out(signed(width))
+    out_of_range : Out(1)
+    """
+
+    LATENCY = 2
+
+    def __init__(self, width_in: int, shift: int, width: int, rounding: Rounding, overflow: Overflow):
+        if width_in < 1 or width < 1:
+            raise ValueError(f"Requantize: widths {width_in} and {width}; both must be at least 1")
+        if rounding not in Rounding.__args__:
+            raise ValueError(f"Requantize: rounding {rounding!r}; allowed are {', '.join(Rounding.__args__)}")
+        if overflow not in Overflow.__args__:
+            raise ValueError(f"Requantize: overflow {overflow!r}; allowed are {', '.join(Overflow.__args__)}")
+        self._shift, self._width, self._rounding, self._overflow = shift, width, rounding, overflow
+        super().__init__({
+            "value": In(signed(width_in)), "random": In(RANDOM_BITS),
+            "result": Out(signed(width)), "out_of_range": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # cycle 1: round
+        exact = rounded(self.value, self._shift, self._rounding, self.random)
+        q = Signal(signed(len(exact)))
+        m.d.sync += q.eq(exact)
+        # cycle 2: limit
+        if len(q) <= self._width:
+            m.d.sync += self.result.eq(q)
+            return m
+        top = q[self._width - 1:]
+        outside = top.any() & ~top.all()
+        m.d.sync += [self.result.eq(q), self.out_of_range.eq(outside)]
+        if self._overflow == "saturate":
+            with m.If(outside):
+                m.d.sync += self.result.eq(Cat((~q[-1]).replicate(self._width - 1), q[-1]))
+        return m

@@ -1,0 +1,88 @@
+"""The dyad: a neuron in two compartments (contract section 4)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import RANDOM_BITS, Recipe
+from .fixed import Requantize, clip, span
+
+
+def _times(value, n: int):
+    """0, 1 or 2 times a value, without a multiplier."""
+    return value.shift_left(n - 1) if n else 0
+
+
+class Dyad(wiring.Component):
+    """Mean and difference of the two compartments of a neuron. Latency 5, one neuron per cycle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    layer : int
+        Decides the activation.
+
+    Members
+    -------
+    a, b : In(signed(wa))
+        Drive and feedback.
+    random_state, random_delta : In(16)
+        Of cycle c + 3 for inputs of cycle c.
+    mean : Out(signed(ws))
+    difference : Out(signed(wd))
+    mean_out_of_range, difference_out_of_range : Out(1)
+    """
+
+    LATENCY = 5
+
+    def __init__(self, recipe: Recipe, layer: int):
+        if not 0 <= layer < recipe.layers:
+            raise ValueError(f"Dyad: layer {layer}; allowed is 0 to {recipe.layers - 1}")
+        self._recipe, self._layer = recipe, layer
+        f = recipe.formats
+        super().__init__({
+            "a": In(signed(f.accumulator.width)), "b": In(signed(f.accumulator.width)),
+            "random_state": In(RANDOM_BITS), "random_delta": In(RANDOM_BITS),
+            "mean": Out(signed(f.state.width)), "mean_out_of_range": Out(1),
+            "difference": Out(signed(f.delta.width)), "difference_out_of_range": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        r, f = self._recipe, self._recipe.formats
+        two_alpha = round(2 * r.alpha)
+        # cycle 1: the compartments' drives, in half accumulator LSBs
+        drive = signed(f.accumulator.width + 2)
+        plus, minus = Signal(drive), Signal(drive)
+        m.d.sync += [
+            plus.eq(_times(self.a, 2) + _times(self.b, 2 - two_alpha)),
+            minus.eq(_times(self.a, 2) - _times(self.b, two_alpha)),
+        ]
+        # cycle 2: the activation
+        low, high = (2 * bound for bound in r.bounds(self._layer))
+        u_plus, u_minus = Signal(span(low, high)), Signal(span(low, high))
+        m.d.sync += [u_plus.eq(clip(plus, low, high)), u_minus.eq(clip(minus, low, high))]
+        # cycle 3: read-out
+        read_out = signed(len(u_plus) + 1)
+        mean, difference = Signal(read_out), Signal(read_out)
+        m.d.sync += [
+            mean.eq(_times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha)),
+            difference.eq(u_plus - u_minus),
+        ]
+        # cycles 4 and 5: requantize
+        for name, value, shift, format, rounding, overflow, random in (
+            ("mean", mean, f.accumulator.frac + 2 - f.state.frac, f.state, r.rounding.state, r.overflow.state,
+             self.random_state),
+            ("difference", difference, f.accumulator.frac + 1 - f.delta.frac, f.delta, r.rounding.delta,
+             r.overflow.delta, self.random_delta),
+        ):
+            requantize = Requantize(len(value), shift, format.width, rounding, overflow)
+            m.submodules[f"requantize_{name}"] = requantize
+            m.d.comb += [
+                requantize.value.eq(value), requantize.random.eq(random),
+                getattr(self, name).eq(requantize.result),
+                getattr(self, f"{name}_out_of_range").eq(requantize.out_of_range),
+            ]
+        return m

@@ -1,0 +1,63 @@
+"""The output's nudge: squared error (contract section 5)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import RANDOM_BITS, Recipe, log2_exact
+from .delay import delayed
+from .fixed import Requantize, clip, span
+
+
+class Nudge(wiring.Component):
+    """Error of an output unit, and the feedback it gets: beta times the error. One unit per cycle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Members
+    -------
+    a : In(signed(wa))
+    target : In(1)
+        This unit is the label's class.
+    random : In(16)
+        Of cycle c + 2 for inputs of cycle c.
+    error : Out(signed(wa + 1))
+        Latency 2.
+    b : Out(signed(wa))
+        Latency 4.
+    b_out_of_range : Out(1)
+        Latency 4.
+    """
+
+    LATENCY_ERROR = 2
+    LATENCY = 4
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        width = recipe.formats.accumulator.width
+        super().__init__({
+            "a": In(signed(width)), "target": In(1), "random": In(RANDOM_BITS),
+            "error": Out(signed(width + 1)), "b": Out(signed(width)), "b_out_of_range": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        r = self._recipe
+        low, high = r.bounds(r.layers - 1)
+        # cycle 1: the output
+        v = Signal(span(low, high))
+        m.d.sync += v.eq(clip(self.a, low, high))
+        # cycle 2: the error
+        m.d.sync += self.error.eq(Mux(delayed(m, self.target, 1), r.target(True), r.target(False)) - v)
+        # cycles 3 and 4: times beta
+        m.submodules.requantize = requantize = Requantize(
+            len(self.error), -log2_exact(r.beta), len(self.b), r.rounding.accumulator, r.overflow.accumulator)
+        m.d.comb += [
+            requantize.value.eq(self.error), requantize.random.eq(self.random),
+            self.b.eq(requantize.result), self.b_out_of_range.eq(requantize.out_of_range),
+        ]
+        return m

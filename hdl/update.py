@@ -1,0 +1,69 @@
+"""The new weight (contract section 6)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import RANDOM_BITS, Geometry
+from .delay import delayed
+from .fixed import rounded
+
+
+class Update(wiring.Component):
+    """One lane's weight update: round the product, add, limit. Latency 3, one weight per cycle.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the layer whose weights these are.
+
+    Members
+    -------
+    weight : In(signed(ww))
+    product : In(signed(operand_width + ws))
+        The operand times input or sign, `Recipe.update_shift` fraction bits below the weight LSB.
+    random : In(16)
+    probe : In(1)
+        A probe may use the guard at the ends of the range.
+    result : Out(signed(ww))
+    out_of_range : Out(1)
+    """
+
+    LATENCY = 3
+
+    def __init__(self, geometry: Geometry):
+        self._recipe = geometry.recipe
+        f = self._recipe.formats
+        super().__init__({
+            "weight": In(signed(f.weight.width)),
+            "product": In(signed(geometry.operand_width + f.state.width)),
+            "random": In(RANDOM_BITS), "probe": In(1),
+            "result": Out(signed(f.weight.width)), "out_of_range": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        r = self._recipe
+        low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard
+        # cycle 1: round
+        exact = rounded(self.product, r.update_shift, r.rounding.weight, self.random)
+        q = Signal(signed(len(exact)))
+        m.d.sync += q.eq(exact)
+        # cycle 2: add
+        total = delayed(m, self.weight, 1) + q
+        v = Signal(signed(len(total)))
+        m.d.sync += v.eq(total)
+        # cycle 3: limit
+        if guard and r.overflow.weight == "saturate":
+            probe = delayed(m, self.probe, 2)
+            low, high = Mux(probe, low, low + guard), Mux(probe, high, high - guard)
+        below, above = v < low, v > high
+        m.d.sync += [self.result.eq(v), self.out_of_range.eq(below | above)]
+        if r.overflow.weight == "saturate":
+            with m.If(below):
+                m.d.sync += self.result.eq(low)
+            with m.If(above):
+                m.d.sync += self.result.eq(high)
+        return m
