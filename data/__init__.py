@@ -1,0 +1,5 @@
+"""Data sets, as real numbers in [0, 1] and class numbers."""
+
+from .sets import NAMES, Dataset, load
+
+__all__ = ["NAMES", "Dataset", "load"]
