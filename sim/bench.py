@@ -1,0 +1,74 @@
+"""A bench: one clocked design under test, as a coroutine body sees it, whichever simulator runs it.
+
+A body is an ``async def body(bench, **arguments)`` that returns plain data. In every cycle it sets inputs, settles,
+gets outputs and ticks; nothing else, so that the same body means the same on every simulator::
+
+    bench.set("value", 5)
+    await bench.settle()
+    seen = bench.get("result")      # the value in this cycle
+    await bench.tick()
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from amaranth.hdl import Value
+from amaranth.sim import Simulator
+
+
+class Bench(Protocol):
+    """What a body may do. Cycle 0, the first after reset, is the one in which the body begins."""
+
+    def set(self, port: str, value: int) -> None:
+        """Drive an input port from this cycle on."""
+
+    def get(self, port: str) -> int:
+        """The value of a port or of an inner signal in this cycle; signed where the signal is."""
+
+    async def settle(self) -> None:
+        """Let combinational logic follow the inputs."""
+
+    async def tick(self) -> None:
+        """Go to the next cycle."""
+
+
+class AmaranthBench:
+    """A bench in Amaranth's own simulator."""
+
+    def __init__(self, context, component):
+        self._context, self._component, self._values = context, component, {}
+
+    def _value(self, name: str):
+        if name not in self._values:
+            target = self._component
+            for part in name.replace("__", ".").split("."):
+                target = getattr(target, part)
+            self._values[name] = Value.cast(target)
+        return self._values[name]
+
+    def set(self, port, value):
+        self._context.set(self._value(port), value)
+
+    def get(self, port):
+        return self._context.get(self._value(port))
+
+    async def settle(self):
+        pass          # a testbench's `get` sees settled values
+
+    async def tick(self):
+        await self._context.tick()
+
+
+def simulate(component, body, arguments: dict):
+    """Run a body against an Amaranth component in Amaranth's simulator; returns what the body returns."""
+    results = []
+
+    async def testbench(context):
+        results.append(await body(AmaranthBench(context, component), **arguments))
+
+    simulator = Simulator(component)
+    simulator.add_clock(1e-9)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    return results[0]

@@ -1,0 +1,99 @@
+"""Scenarios of `Requantize` (contract section 1)."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+
+import numpy as np
+
+from ..emulator import fixed as emulated
+from ..recipe import Overflow, Rounding
+from .scenario import Scenario, delayed
+
+ROUNDINGS, OVERFLOWS = Rounding.__args__, Overflow.__args__
+LATENCY = 2
+
+
+def corners(width: int) -> list[int]:
+    """The integers of a signed format at which arithmetic goes wrong first."""
+    low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+    return sorted({v for v in (low, low + 1, low // 2, -2, -1, 0, 1, 2, high // 2, high // 2 + 1, high - 1, high)
+                   if low <= v <= high})
+
+
+def integers(rng: np.random.Generator, width: int, cycles: int) -> np.ndarray:
+    """Random integers of a signed format at all magnitudes, corners among them."""
+    low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+    values = rng.integers(low, high, cycles, endpoint=True) >> rng.integers(0, width, cycles)
+    near = rng.choice(corners(width), cycles)
+    return np.where(rng.random(cycles) < 0.2, near, values).astype(np.int64)
+
+
+def seeded(name: str, seed: int = 1) -> np.random.Generator:
+    """A generator of stimuli, by the scenario's name."""
+    return np.random.default_rng([zlib.crc32(name.encode()), seed])
+
+
+def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str, cycles: int | None = None,
+             seed: int = 1) -> Scenario:
+    """One requantizer.
+
+    Parameters
+    ----------
+    width_in, shift, width, rounding, overflow
+        As the component's.
+    cycles : int, optional
+        How many random vectors; without it all values, in random order, each with another random word.
+    """
+    name = f"fixed {width_in}>>{shift}:{width} {rounding} {overflow}"
+    rng = seeded(name, seed)
+    values = (integers(rng, width_in, cycles) if cycles else
+              rng.permutation(np.arange(-(1 << (width_in - 1)), 1 << (width_in - 1))))
+    stimulus = {"value": np.append(values, [0] * LATENCY),
+                "random": np.append(rng.integers(0, 1 << 16, len(values)), [0] * LATENCY)}
+
+    def component():
+        from ..hdl.fixed import Requantize
+        return Requantize(width_in, shift, width, rounding, overflow)
+
+    def coverage(stimulus, expected):
+        goals = {"negative": (stimulus["value"] < 0).sum(), "positive": (stimulus["value"] > 0).sum()}
+        if shift > 0:
+            rest = stimulus["value"] & ((1 << shift) - 1)
+            goals |= {"tie": (rest == 1 << (shift - 1)).sum(), "above a tie": (rest > 1 << (shift - 1)).sum()}
+        if width_in - max(shift, 0) > width or shift < 0 and width_in - shift > width:
+            outside = expected["out_of_range"].astype(bool)
+            sign = delayed(stimulus["value"], LATENCY)
+            goals |= {"above the range": (outside & (sign > 0)).sum(), "below the range": (outside & (sign < 0)).sum(),
+                      "in range": (~outside).sum()}
+        return goals
+
+    return Scenario(name, component, lambda given: emulated.trace(width_in, shift, width, rounding, overflow, given),
+                    stimulus, settled=LATENCY, coverage=coverage)
+
+
+def vectors(scenario: Scenario, shift: int, width: int, rounding: str, overflow: str) -> Scenario:
+    """The same scenario against the vectorised function, for runs too long for the trace."""
+    from dataclasses import replace
+
+    def trace(given):
+        result, out = emulated.requantize(given["value"], shift, width, rounding, overflow, given["random"])
+        return {"result": delayed(result, LATENCY), "out_of_range": delayed(out.astype(np.int64), LATENCY)}
+
+    return replace(scenario, trace=trace)
+
+
+def modes():
+    """Every rounding with every overflow."""
+    return itertools.product(ROUNDINGS, OVERFLOWS)
+
+
+def scenarios() -> list[Scenario]:
+    """Every mode exhaustively on a small format, and shapes that occur on chips: left shifts, long and no shifts."""
+    return [scenario(9, 3, 4, *mode) for mode in modes()] + [
+        scenario(12, -3, 10, "nearest", "saturate", 400),
+        scenario(12, 0, 8, "floor", "wrap", 400),
+        scenario(40, 20, 16, "stochastic", "saturate", 400),
+        scenario(24, 30, 8, "nearest_even", "saturate", 400),
+    ]

