@@ -1,0 +1,21 @@
+"""The command line: every command is one call in Python, made lazily, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import typer
+
+from . import cosim, demo, doctor, generate, schema, synth, train
+
+app = typer.Typer(
+    name="crossdyad", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="From one RECIPE to a circuit that learns: emulated bit for bit, written as Verilog, co-simulated, built for an FPGA.\n\n"
+         "A RECIPE is the name of a preset (digits, digits8, digits-deep, mnist, xor, ...) or a TOML file.\n\n"
+         "Exit status: 0 all is well; 1 a check failed; 2 something you gave cannot be used; 3 a tool is missing.",
+)
+for command in (demo, generate, train, cosim, synth, doctor, schema):
+    app.command()(getattr(command, command.__name__.rsplit(".", 1)[-1]))
+
+
+def main() -> None:
+    """Entry point of the `crossdyad` script."""
+    app()

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe
+from .chip import Chip
 
 COMMAND, SAMPLE, LABEL, WEIGHT, REPORT = range(5)
 """Tags of frames to the chip."""
@@ -90,8 +91,6 @@ class Host(wiring.Component):
     """
 
     def __init__(self, recipe: Recipe, divisor: int):
-        from .chip import Chip
-
         if divisor < 4:
             raise ValueError(f"divisor: {divisor} clock cycles per bit; allowed is 4 or more (a slower line or a faster clock)")
         self._recipe, self._divisor = recipe, divisor

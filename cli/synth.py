@@ -1,0 +1,44 @@
+"""``crossdyad synth``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import explained
+from .options import AsJson, Folder, RecipeName
+from .progress import bar
+
+
+@explained
+def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False,
+          board: Annotated[str, typer.Option(help="ulx3s or ulx3s-85f")] = "ulx3s",
+          seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3"):
+    """Build the chip for an FPGA board: utilisation, Fmax over seeds, bitstream.
+
+    Example: crossdyad synth digits --board ulx3s -o build
+    """
+    import json
+
+    from .. import hdl
+    from ..recipe import load
+
+    try:
+        numbers = tuple(int(s) for s in seeds.split(","))
+    except ValueError:
+        raise ValueError(f"--seeds: {seeds!r}; allowed are whole numbers separated by commas, as in 1,2,3") from None
+    with bar("build") as report:
+        result = hdl.synthesize(load(recipe), board, output, numbers, report)
+    typer.echo(json.dumps(result) if as_json else table(result))
+
+
+def table(result: dict) -> str:
+    """A synthesis report as text."""
+    fmax = result["fmax_mhz"]
+    lines = [f"{result['recipe']} on {result['board']} ({result['device']})", ""]
+    lines += [f"  {name:<12}{u['used']:>8} of {u['available']:>6}" for name, u in result["utilisation"].items()]
+    lines += ["", f"  Fmax {fmax['min']:.1f} / {fmax['median']:.1f} / {fmax['max']:.1f} MHz "
+                  f"(min / median / max over seeds {', '.join(fmax['seeds'])})", ""]
+    return "\n".join(lines + [f"  {path}" for path in result["files"]])
