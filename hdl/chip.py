@@ -1,0 +1,307 @@
+"""The chip: layers, sequencer, and streams at the edge (contract section 9)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import Geometry, Op, Operand, Recipe, geometries
+from .crossbar import index_bits
+from .fixed import Requantize
+from .layer import Layer
+from .sequencer import Sequencer
+
+INFER, TRAIN, LOAD, READ, RATE = range(5)
+"""Command codes."""
+
+
+class Queue(wiring.Component):
+    """First in, first out: an element that enters in cycle c is offered from cycle c + 1 on. Never overfill it.
+
+    Members
+    -------
+    write : In(1)
+    value : In(shape)
+    o : Out(stream.Signature(shape))
+    level : Out
+        Elements in the queue.
+    """
+
+    def __init__(self, shape, depth: int):
+        self._depth = depth
+        super().__init__({
+            "write": In(1), "value": In(shape),
+            "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.elements = elements = Memory(shape=self.value.shape(), depth=self._depth, init=[])
+        write, read = elements.write_port(), elements.read_port(domain="comb")
+
+        def advance(pointer):
+            return Mux(pointer == self._depth - 1, 0, pointer + 1)
+
+        head, tail = Signal(range(self._depth)), Signal(range(self._depth))
+        leaves = self.o.valid & self.o.ready
+        m.d.comb += [
+            write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
+            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(self.level != 0),
+        ]
+        with m.If(self.write):
+            m.d.sync += tail.eq(advance(tail))
+        with m.If(leaves):
+            m.d.sync += head.eq(advance(head))
+        m.d.sync += self.level.eq(self.level + self.write - leaves)
+        return m
+
+
+class Walk(wiring.Component):
+    """Steps through all weights of the chip: layer by layer, row by row, column by column.
+
+    Members
+    -------
+    restart : In(1)
+        Back to the first weight.
+    step : In(1)
+        To the next weight.
+    layer, address, lane : Out
+        Of the current weight.
+    word_end, chip_end : Out(1)
+        The current weight is the last column of its word, the last weight of the chip.
+    """
+
+    def __init__(self, layers: tuple[Geometry, ...]):
+        self._layers = layers
+        super().__init__({
+            "restart": In(1), "step": In(1), "layer": Out(index_bits(len(layers))),
+            "address": Out(index_bits(max(g.N for g in layers))),
+            "lane": Out(index_bits(max(g.L for g in layers))),
+            "word_end": Out(1), "chip_end": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def of_layer(numbers):
+            return Array(Const(n, index_bits(max(numbers) + 1)) for n in numbers)[self.layer]
+
+        fold = Signal(range(max(g.F for g in self._layers)))
+        last_fold = fold == of_layer([g.F - 1 for g in self._layers])
+        last_word = self.address == of_layer([g.N - 1 for g in self._layers])
+        last_lane = Mux(last_fold, of_layer([g.C - (g.F - 1) * g.L - 1 for g in self._layers]),
+                        of_layer([g.L - 1 for g in self._layers]))
+        m.d.comb += [
+            self.word_end.eq(self.lane == last_lane),
+            self.chip_end.eq(self.word_end & last_word & (self.layer == len(self._layers) - 1)),
+        ]
+        with m.If(self.restart):
+            m.d.sync += [self.layer.eq(0), self.address.eq(0), self.lane.eq(0), fold.eq(0)]
+        with m.Elif(self.step):
+            m.d.sync += self.lane.eq(self.lane + 1)
+            with m.If(self.word_end):
+                m.d.sync += [
+                    self.lane.eq(0), fold.eq(Mux(last_fold, 0, fold + 1)),
+                    self.address.eq(Mux(last_word, 0, self.address + 1)),
+                    self.layer.eq(self.layer + last_word),
+                ]
+        return m
+
+
+class Chip(wiring.Component):
+    """A circuit that learns.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Members
+    -------
+    As listed and defined in contract section 9; all numbers are integers of the recipe's formats.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    sequencer : Sequencer
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        f = recipe.formats
+        self.layers = [Layer(recipe, k) for k in range(recipe.layers)]
+        self.sequencer = Sequencer(recipe)
+        state, weight = signed(f.state.width), signed(f.weight.width)
+        super().__init__({
+            "i_command": In(stream.Signature(StructLayout({"code": 3, "operand": 8}))),
+            "i_sample": In(stream.Signature(state)),
+            "i_label": In(stream.Signature(unsigned(index_bits(recipe.sizes[-1])))),
+            "i_weight": In(stream.Signature(weight)),
+            "o_weight": Out(stream.Signature(weight)),
+            "o_result": Out(stream.Signature(StructLayout({"value": state, "last": 1}))),
+            "busy": Out(1), "cycles": Out(48), "step": Out(32), "rate": Out(3, init=recipe.rate),
+            "loss": Out(self.layers[-1].loss.shape()),
+            "saturations_accumulator": Out(32), "saturations_state": Out(32),
+            "saturations_delta": Out(32), "saturations_weight": Out(32),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        r, layers, last = self._recipe, self.layers, self.layers[-1]
+        m.submodules.sequencer = sequencer = self.sequencer
+        for k, layer in enumerate(layers):
+            m.submodules[f"layer{k}"] = layer
+
+        # Command, label and sample registers
+        command, command_full = Signal.like(self.i_command.payload), Signal()
+        label, label_full = Signal.like(self.i_label.payload), Signal()
+        label_used = Signal.like(label)
+        sample_index, sample_full, bank = Signal(index_bits(r.sizes[0])), Signal(), Signal()
+        m.d.comb += [
+            self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full),
+            self.i_sample.ready.eq(~sample_full),
+        ]
+        with m.If(self.i_command.valid & self.i_command.ready):
+            m.d.sync += [command.eq(self.i_command.payload), command_full.eq(1)]
+        with m.If(self.i_label.valid & self.i_label.ready):
+            m.d.sync += [label.eq(self.i_label.payload), label_full.eq(1)]
+        sample_taken = self.i_sample.valid & self.i_sample.ready
+        with m.If(sample_taken):
+            m.d.sync += sample_index.eq(sample_index + 1)
+            with m.If(sample_index == r.sizes[0] - 1):
+                m.d.sync += [sample_index.eq(0), sample_full.eq(1)]
+        m.d.comb += [
+            layers[0].input_write.eq(sample_taken), layers[0].input_index.eq(sample_index),
+            layers[0].input_value.eq(self.i_sample.payload),
+        ]
+
+        # Results
+        m.submodules.results = results = Queue(self.o_result.payload.shape(), 2 * r.sizes[-1])
+        wiring.connect(m, results.o, wiring.flipped(self.o_result))
+        recorded = Signal()
+        with m.If(sequencer.start[-1] & (sequencer.op == Op.FORWARD)):
+            m.d.sync += recorded.eq(sequencer.operand != Operand.SUBTRACT)
+        m.d.comb += [
+            results.write.eq(last.state_valid & recorded), results.value.value.eq(last.state_value),
+            results.value.last.eq(last.state_index == r.sizes[-1] - 1),
+        ]
+
+        # Between the layers
+        for below, above in zip(layers, layers[1:], strict=False):
+            m.d.comb += [
+                above.input_write.eq(below.state_valid | below.revised_valid),
+                above.input_index.eq(Mux(below.revised_valid, below.revised_index, below.state_index)),
+                above.input_value.eq(below.state_value),      # one dyad makes both
+                below.received_valid.eq(above.feedback_valid), below.received_index.eq(above.feedback_index),
+                below.received_value.eq(above.feedback_value),
+                below.received_random.eq(above.feedback_random),
+            ]
+        for k, layer in enumerate(layers):
+            m.d.comb += [
+                layer.start.eq(sequencer.start[k]), layer.op.eq(sequencer.op),
+                layer.operand.eq(sequencer.operand), layer.pc.eq(sequencer.pc),
+                layer.rate.eq(self.rate), layer.step.eq(self.step), layer.bank.eq(bank),
+            ]
+        m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
+
+        # SPSA's slope
+        slope_event = Const(0)
+        if r.rule == "spsa":
+            m.submodules.slope = slope = Requantize(
+                len(self.loss) + 1, r.slope_shift, r.formats.delta.width, "nearest", "saturate")
+            m.d.comb += slope.value.eq(-self.loss)
+            m.d.comb += [layer.slope.eq(slope.result) for layer in layers]
+            slope_used = (sequencer.op == Op.UPDATE) & (sequencer.operand == Operand.SLOPE)
+            slope_event = sequencer.start.any() & slope_used & slope.out_of_range
+
+        # The host's way to the weights
+        m.submodules.walk = walk = Walk(geometries(r))
+        weight_width = r.formats.weight.width
+        lanes = [Signal(weight_width, name=f"lane{i}") for i in range(max(r.lanes))]
+        write, write_layer, write_address = Signal(), Signal.like(walk.layer), Signal.like(walk.address)
+        m.d.sync += [write.eq(0), write_layer.eq(walk.layer), write_address.eq(walk.address)]
+        for k, layer in enumerate(layers):
+            m.d.comb += [
+                layer.word_address.eq(Mux(write, write_address, walk.address)),
+                layer.word_write.eq(write & (write_layer == k)),
+                layer.word_in.eq(Cat(lanes)),
+            ]
+        word_out = Array(layer.word_out for layer in layers)[walk.layer]
+        fetch = Signal(2)            # cycles until the fetched word is in the word register
+        offered = Signal()
+        m.d.comb += [self.o_weight.valid.eq(offered), self.o_weight.payload.eq(lanes[0])]
+
+        # Control
+        launch, train, training = Signal(), Signal(), Signal()
+        code = command.code
+        m.d.comb += [
+            train.eq(code == TRAIN), sequencer.launch.eq(launch),
+            sequencer.train.eq(train if r.rule != "inference" else 0),
+        ]
+        with m.If(launch):
+            m.d.sync += [bank.eq(~bank), sample_full.eq(0), training.eq(sequencer.train)]
+            with m.If(train):
+                m.d.sync += [label_used.eq(label), label_full.eq(0)]
+        with m.FSM():
+            with m.State("IDLE"):
+                ready = sample_full & (results.level <= r.sizes[-1])
+                m.d.comb += walk.restart.eq(1)
+                with m.If(command_full):
+                    with m.Switch(code):
+                        with m.Case(INFER, TRAIN):
+                            with m.If(ready & (label_full | ~train)):
+                                m.d.comb += launch.eq(1)
+                                m.d.sync += command_full.eq(0)
+                                m.next = "RUN"
+                        with m.Case(LOAD):
+                            m.d.sync += command_full.eq(0)
+                            m.next = "LOAD"
+                        with m.Case(READ):
+                            m.d.sync += [command_full.eq(0), fetch.eq(2)]
+                            m.next = "FETCH"
+                        with m.Case(RATE):
+                            m.d.sync += [command_full.eq(0), self.rate.eq(command.operand)]
+                        with m.Default():
+                            m.d.sync += command_full.eq(0)
+            with m.State("RUN"):
+                m.d.sync += self.cycles.eq(self.cycles + 1)
+                with m.If(sequencer.finish):
+                    m.d.sync += self.step.eq(self.step + training)
+                    m.next = "IDLE"
+            with m.State("LOAD"):
+                m.d.comb += self.i_weight.ready.eq(1)
+                with m.If(self.i_weight.valid):
+                    m.d.comb += walk.step.eq(1)
+                    m.d.sync += write.eq(walk.word_end)
+                    for i, lane in enumerate(lanes):
+                        with m.If(walk.lane == i):
+                            m.d.sync += lane.eq(self.i_weight.payload)
+                        with m.Elif(walk.lane == 0):
+                            m.d.sync += lane.eq(0)
+                    with m.If(walk.chip_end):
+                        m.next = "WRITE"
+            with m.State("WRITE"):
+                m.next = "IDLE"
+            with m.State("FETCH"):
+                m.d.sync += fetch.eq(fetch - 1)
+                with m.If(fetch == 0):
+                    m.d.sync += [Cat(lanes).eq(word_out), offered.eq(1)]
+                    m.next = "OFFER"
+            with m.State("OFFER"):
+                with m.If(self.o_weight.ready):
+                    m.d.comb += walk.step.eq(1)
+                    m.d.sync += Cat(lanes).eq(Cat(lanes[1:]))
+                    with m.If(walk.word_end):
+                        m.d.sync += [offered.eq(0), fetch.eq(2)]
+                        m.next = "FETCH"
+                    with m.If(walk.chip_end):
+                        m.next = "IDLE"
+        m.d.comb += self.busy.eq(sequencer.busy)
+
+        # Range events
+        for place, extra in (("accumulator", 0), ("state", 0), ("delta", slope_event), ("weight", 0)):
+            counter = getattr(self, f"saturations_{place}")
+            m.d.sync += counter.eq(counter + sum((getattr(x, f"events_{place}") for x in layers), extra))
+        return m

@@ -1,0 +1,80 @@
+"""The sequencer: plays a program, a table of (cycle, layer, operation, operand) (contract section 8)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import Recipe, program_memory, programs
+from .crossbar import index_bits
+
+
+class Sequencer(wiring.Component):
+    """Starts each operation in exactly its program cycle. No handshakes: every length is known in advance.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Members
+    -------
+    launch : In(1)
+        Program cycle 0 is the next cycle.
+    train : In(1)
+        With `launch`: run the training program, else infer.
+    busy : Out(1)
+        Program cycles 0 .. length - 1.
+    finish : Out(1)
+        Program cycle length - 1.
+    start : Out(K)
+        One bit per layer.
+    op : Out(2)
+    operand : Out(3)
+    pc : Out(8)
+        Position in the program memory of the instruction that starts.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        super().__init__({
+            "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
+            "start": Out(recipe.layers), "op": Out(2), "operand": Out(3), "pc": Out(8),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        table, train_address = program_memory(self._recipe)
+        infer, train = programs(self._recipe)
+        never = max(infer.length, train.length)
+        time = Signal(range(never + 1))
+        instruction = StructLayout({
+            "before": time.shape(),       # the cycle before the instruction's
+            "layer": unsigned(index_bits(self._recipe.layers)), "op": 2, "operand": 3,
+        })
+        rows = [{"before": i.cycle - 1, "layer": i.layer, "op": i.op, "operand": i.operand} for i in table]
+        rows.append({"before": never})
+        m.submodules.program = program = Memory(shape=instruction, depth=len(rows), init=rows)
+        read = program.read_port(domain="comb")
+        address, fetched = Signal(8), Signal(instruction)
+        last = Signal(time.shape())      # program cycle length - 2
+        match = self.busy & (time == fetched.before)
+
+        m.d.comb += read.addr.eq(address)
+        m.d.sync += [fetched.eq(read.data), time.eq(time + 1), self.start.eq(0)]
+        with m.If(match):
+            m.d.sync += [
+                address.eq(address + 1), self.pc.eq(address),
+                self.start.eq(1 << fetched.layer), self.op.eq(fetched.op), self.operand.eq(fetched.operand),
+            ]
+        m.d.sync += self.finish.eq(self.busy & (time == last))
+        with m.If(self.finish):
+            m.d.sync += self.busy.eq(0)
+        with m.If(self.launch):
+            m.d.sync += [
+                self.busy.eq(1), time.eq(0), address.eq(Mux(self.train, train_address, 0)),
+                last.eq(Mux(self.train, train.length, infer.length) - 2),
+            ]
+        return m
