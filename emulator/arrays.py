@@ -13,6 +13,15 @@ def namespace(*arrays):
     return np
 
 
+def choose(condition, yes, no, *operands):
+    """``yes(*operands)`` if the condition holds, else ``no(*operands)``; only that one is computed."""
+    if namespace(condition, *operands) is np:
+        return (yes if condition else no)(*operands)
+    import jax
+
+    return jax.lax.cond(condition, yes, no, *operands)
+
+
 def integer_type(bits: int):
     """The signed NumPy type that holds every `bits`-bit two's complement integer, int32 or int64."""
     if bits > 64:
@@ -20,7 +29,7 @@ def integer_type(bits: int):
     return np.int32 if bits <= 32 else np.int64
 
 
-def product(a, b, bits_a: int, bits_b: int):
+def product(a, b, bits_a: int, bits_b: int, peak=None):
     """Exact integer matrix product ``a @ b``.
 
     Parameters
@@ -28,41 +37,40 @@ def product(a, b, bits_a: int, bits_b: int):
     a, b : integer arrays, (..., n, k) and (..., k, m)
     bits_a, bits_b : int
         Widths of the two's complement formats that hold the elements.
+    peak : int64 scalar, optional
+        No element of b is further from zero.
 
     Returns
     -------
     integer array (..., n, m)
-        int32 where the static bound ``k * 2**(bits_a + bits_b - 2)`` fits, else int64.
+        int32 where the static bound ``k * 2**(bits_a + bits_b - 2)`` fits with a bit to spare, else int64.
 
     Notes
     -----
-    Sums below 2**24 are exact in float32 and below 2**53 in float64, in any order of addition, so that BLAS may do them.
-    A vector times a matrix (n = 1) on JAX is an integer loop: there the conversion would cost more than the product.
+    Sums below 2**24 are exact in float32 and below 2**53 in float64, in any order of addition, so BLAS may do them.
+    Where the static bound is too wide, the elements themselves may prove a narrower one.
+    A vector times a matrix on JAX is an integer product: a conversion would cost more than the product.
     """
     xp = namespace(a, b)
-    k = a.shape[-1]
-    bound = bits_a + bits_b - 2 + (k - 1).bit_length()       # |sum| <= 2**bound
+    bound = bits_a + bits_b - 2 + (a.shape[-1] - 1).bit_length()       # |sum| <= 2**bound
     out = integer_type(bound + 2)
-    if xp is not np and a.shape[-2] == 1 and bound <= 62:
-        return _vector_product(xp, a, b, bits_a + bits_b - 2, out)
+
+    def multiply(kind):
+        options = {} if xp is np else {"precision": "highest"}
+        return lambda a, b: xp.matmul(a.astype(kind), b.astype(kind), **options).astype(out)
+
+    if xp is not np and a.shape[-2] == 1:
+        if bound <= 30:
+            return multiply(np.int32)(a, b)
+        if peak is None:
+            return multiply(np.int64)(a, b)
+        largest = xp.max(xp.sum(xp.abs(a), axis=-1, dtype=np.int64)) * peak
+        return choose(largest < 2**31, multiply(np.int32), multiply(np.int64), a, b)
     if bound > 53:
-        return xp.matmul(a.astype(np.int64), b.astype(np.int64))
-    real = np.float32 if bound <= 24 else np.float64
-    options = {} if xp is np else {"precision": "highest"}
-    return xp.matmul(a.astype(real), b.astype(real), **options).astype(out)
-
-
-def _vector_product(xp, a, b, term_bits, out):
-    """``a @ b`` for one row a: int32 sums over chunks short enough to be exact, then the sum of the chunks."""
-    rows, columns = a[..., 0, None, :], xp.swapaxes(b, -1, -2)
-    if term_bits > 29:
-        return xp.sum(columns.astype(out) * rows.astype(out), axis=-1, dtype=out)[..., None, :]
-    k, chunk = rows.shape[-1], (2**31 - 1) >> term_bits
-    pieces = -(-k // chunk)
-    size = -(-k // pieces)
-    terms = [xp.sum(columns[..., i:i + size].astype(np.int32) * rows[..., i:i + size].astype(np.int32), axis=-1,
-                    dtype=np.int32) for i in range(0, k, size)]
-    total = terms[0].astype(out)
-    for t in terms[1:]:
-        total = total + t.astype(out)
-    return total[..., None, :]
+        return multiply(np.int64)(a, b)
+    if bound <= 24:
+        return multiply(np.float32)(a, b)
+    if a.shape[-2] == 1:
+        return multiply(np.float64)(a, b)
+    largest = xp.max(xp.sum(xp.abs(b), axis=-2, dtype=np.int64)) * xp.max(xp.abs(a))
+    return choose(largest <= 2**24, multiply(np.float32), multiply(np.float64), a, b)

@@ -75,11 +75,13 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     Returns
     -------
     dict
-        ``weights`` (tuple of int32 (*batch, R, F * L)), ``key`` (pair of uint32 (*batch)), ``step`` (uint32),
-        ``rate`` (int32 (*batch)), ``loss`` (int64 (*batch)) and the four counters (uint32 (*batch)).
+        ``weights`` (tuple of int32 (*batch, R, F * L)), ``peak`` (tuple of int64: no weight of the layer is further
+        from zero), ``key`` (pair of uint32 (*batch)), ``step`` (uint32), ``rate`` (int32 (*batch)), ``loss``
+        (int64 (*batch)) and the four counters (uint32 (*batch)).
     """
     return {
         "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in geometries(recipe)),
+        "peak": tuple(np.zeros((), dtype=np.int64) for _ in range(recipe.layers)),
         "key": tuple(np.broadcast_to(k, batch).copy() for k in keys(seeds)),
         "step": np.zeros((), dtype=np.uint32),
         "rate": np.full(batch, recipe.rate, dtype=np.int32),
@@ -87,7 +89,7 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
 
 
-def run(recipe: Recipe, program, state: dict, x, label):
+def run(recipe: Recipe, program, state: dict, x, label, pairs=None):
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -102,40 +104,49 @@ def run(recipe: Recipe, program, state: dict, x, label):
     x : int32 array (*batch, n, inputs)
         State integers of n samples; a program that updates weights takes one.
     label : integer array (*batch, n)
+    pairs : tuple, optional
+        `random_pairs` of the state, where they have been made before.
 
     Returns
     -------
     state : dict
     outputs : int32 array (*batch, n, outputs)
     """
-    machine = _Machine(recipe, state, x, label)
+    machine = _Machine(recipe, state, x, label, pairs)
     for pc, i in program:
         g = machine.geometry[i.layer]
         {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
          Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
-    return machine.state | {"weights": tuple(machine.weights)}, machine.outputs
+    return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak)}, machine.outputs
+
+
+def random_pairs(recipe: Recipe, state: dict):
+    """The generator's words for the weights of every layer in the state's step; None where nothing needs them."""
+    if not crossbar.needs_pairs(recipe):
+        return None
+    return tuple(crossbar.pairs(g, state["key"], state["step"], state["rate"]) for g in geometries(recipe))
 
 
 class _Machine:
     """The memories of the chips while a program runs."""
 
-    def __init__(self, recipe: Recipe, state: dict, x, label):
+    def __init__(self, recipe: Recipe, state: dict, x, label, pairs):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
         self.geometry = geometries(recipe)
-        self.weights = list(state["weights"])
+        self.weights, self.peak = list(state["weights"]), list(state["peak"])
         self.input = {0: crossbar.pad(self.geometry[0], x)}
-        self.drive, self.error, self.pairs = {}, {}, {}
+        self.drive, self.error, self.pairs = {}, {}, pairs
         self.outputs = None
 
     def count(self, counter: str, flags):
-        """Add the range events of (*batch, n, units) or (*batch, R, columns) to a counter."""
+        """Add the range events of (*batch, n, units) to a counter."""
         self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
 
     def forward(self, g: Geometry, pc: int, op: Op, operand: Operand):
         recipe, k = self.recipe, g.layer
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.R, self.input[k])
-        sums = crossbar.forward(g, self.weights[k], self.input[k])
+        sums = crossbar.forward(g, self.weights[k], self.input[k], self.peak[k])
         a, out = layer.convert(g, op, sums, random[0])
         self.count("accumulator", out)
         b = self.xp.zeros_like(a)
@@ -170,7 +181,7 @@ class _Machine:
     def transposed(self, g: Geometry, pc: int, op: Op, operand: Operand):
         recipe, k, below = self.recipe, g.layer, g.layer - 1
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.C, self.error[k])
-        sums = crossbar.transposed(g, self.weights[k], self.error[k])
+        sums = crossbar.transposed(g, self.weights[k], self.error[k], self.peak[k])
         b, out = layer.convert(g, op, sums, random[0])
         self.count("accumulator", out)
         mean, mean_out, difference, difference_out = dyad(recipe, below, self.drive[below], b, random[1], random[2])
@@ -181,10 +192,14 @@ class _Machine:
 
     def rewrite(self, g: Geometry, pc: int, op: Op, operand: Operand):
         k, kind = g.layer, crossbar.operand_type(g)
+        # the same random words in all operations of a step
+        if self.pairs is None:
+            self.pairs = random_pairs(self.recipe, self.state)
+        pairs = self.pairs and self.pairs[k]
         if operand == Operand.DELTA:
             e, b = self.error[k][..., 0, :], self.input[k]
         else:
-            b = crossbar.signs(g, self._pairs(g))
+            b = crossbar.signs(g, pairs)
         if operand == Operand.SLOPE:
             slope, out = nudge.slope(self.recipe, self.state["loss"])
             self.state["delta"] = self.state["delta"] + out.astype(np.uint32)
@@ -193,19 +208,14 @@ class _Machine:
             e = self.xp.full((1,), crossbar.probe_operand(g, operand), dtype=kind)
         else:
             e = e.astype(kind) << self.state["rate"][..., None].astype(kind)
-        self.weights[k], out = crossbar.rewrite(g, self.weights[k], e, b, self._pairs(g), op == Op.PROBE)
-        self.count("weight", out)
-
-    def _pairs(self, g: Geometry):
-        """The generator's words of a layer: the same in all operations of a step."""
-        if g.layer not in self.pairs:
-            self.pairs[g.layer] = crossbar.pairs(g, self.state["key"], self.state["step"], self.input[0])
-        return self.pairs[g.layer]
+        self.weights[k], events, self.peak[k] = crossbar.rewrite(
+            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k])
+        self.state["weight"] = self.state["weight"] + events
 
 
-def train(recipe: Recipe, program, state: dict, x, label):
+def train(recipe: Recipe, program, state: dict, x, label, pairs=None):
     """One training program on one sample per chip: `run`, after which the step grows."""
-    state, outputs = run(recipe, program, state, x, label)
+    state, outputs = run(recipe, program, state, x, label, pairs)
     with np.errstate(over="ignore"):
         return state | {"step": state["step"] + np.uint32(1)}, outputs
 
@@ -274,12 +284,15 @@ def _compiled(recipe: Recipe, trains: bool):
         return run(recipe, program, state, x, label)
 
     def train_all(state, x, label):
-        def sample(state, given):
-            x, label = given
-            state, outputs = train(recipe, program, state, x[..., None, :], label[..., None])
-            return state, (outputs[..., 0, :], state["loss"])
+        # The words of the next step are made a step ahead and carried: as a value in memory, or the compiler would
+        # make each of them again for every lane that looks at it.
+        def sample(carried, given):
+            (state, pairs), (x, label) = carried, given
+            state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], pairs)
+            return (state, random_pairs(recipe, state)), (outputs[..., 0, :], state["loss"])
 
-        state, (outputs, losses) = jax.lax.scan(sample, state, (jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)))
+        samples = jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)
+        (state, _), (outputs, losses) = jax.lax.scan(sample, (state, random_pairs(recipe, state)), samples)
         return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
 
     return jax.jit(train_all if trains else infer_all, donate_argnums=0)
@@ -363,7 +376,8 @@ class Chip:
                 raise ValueError(f"{name}: {max(int(w.max()), -int(w.min()))} leaves no room for the probe; allowed is "
                                  f"{f.min + guard} to {f.max - guard} (scale the weights or lower epsilon)")
             loaded.append(np.broadcast_to(crossbar.pad(g, w), (*self.batch, g.R, g.F * g.L)).copy())
-        self._state = self._state | {"weights": self._engine.put(tuple(loaded))}
+        peak = tuple(np.array(np.abs(w).max(), dtype=np.int64) for w in loaded)
+        self._state = self._state | self._engine.put({"weights": tuple(loaded), "peak": peak})
 
     @property
     def cycles(self) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import LEAD, Geometry, Op, Operand
+from ..recipe import LEAD, Geometry, Op, Operand, Recipe
 from . import fixed, rng
-from .arrays import integer_type, namespace, product
+from .arrays import choose, integer_type, namespace, product
 from .clock import walk
 from .update import product_type, update, update_exact
 
@@ -22,26 +22,34 @@ def pad(geometry: Geometry, array):
     return xp.concatenate([array, xp.zeros((*array.shape[:-1], spare), dtype=array.dtype)], axis=-1)
 
 
-def forward(geometry: Geometry, weights, x):
+def forward(geometry: Geometry, weights, x, peak=None):
     """``W x`` exactly.
 
     Parameters
     ----------
     weights : int32 array (..., R, F * L)
     x : int32 array (..., n, F * L), n samples
+    peak : int64 scalar, optional
+        No weight is further from zero.
 
     Returns
     -------
     integer array (..., n, R)
     """
     f = geometry.recipe.formats
-    return product(x, namespace(weights, x).swapaxes(weights, -1, -2), f.state.width, f.weight.width)
+    columns = namespace(weights, x).swapaxes(weights, -1, -2)
+    return product(x, columns, f.state.width, f.weight.width, peak)
 
 
-def transposed(geometry: Geometry, weights, e):
+def transposed(geometry: Geometry, weights, e, peak=None):
     """``W^T e`` exactly: (..., R, F * L) and (..., n, R) to (..., n, C)."""
     f = geometry.recipe.formats
-    return product(e, weights, f.delta.width, f.weight.width)[..., : geometry.C]
+    return product(e, weights, f.delta.width, f.weight.width, peak)[..., : geometry.C]
+
+
+def needs_pairs(recipe: Recipe) -> bool:
+    """Whether updates or probes use random bits."""
+    return recipe.rounding.weight == "stochastic" or recipe.rule == "spsa"
 
 
 def pairs(geometry: Geometry, key, step, like):
@@ -64,20 +72,19 @@ def pairs(geometry: Geometry, key, step, like):
 
 
 def bits(geometry: Geometry, pairs):
-    """The lane views of all weights, uint32 (..., R, F * L)."""
+    """The lane views of all weights, uint32 (..., R, F, G, lanes of a group)."""
     x, y = pairs
-    xp, g = namespace(x), geometry
-    lane = xp.arange(min(g.L, 16), dtype=np.uint32)
-    return rng.lane_view(x[..., None], y[..., None], lane).reshape(*x.shape[:-3], g.R, g.F * g.L)
+    lane = namespace(x).arange(min(geometry.L, 16), dtype=np.uint32)
+    return rng.lane_view(x[..., None], y[..., None], lane)
 
 
 def signs(geometry: Geometry, pairs):
     """SPSA's signs of all weights, +1 or -1, 0 in the columns beyond C; int32 (..., R, F * L)."""
-    sign = rng.sign(bits(geometry, pairs))
-    return pad(geometry, sign[..., : geometry.C])
+    g, sign = geometry, rng.sign(bits(geometry, pairs))
+    return pad(g, sign.reshape(*sign.shape[:-4], g.R, g.F * g.L)[..., : g.C])
 
 
-def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool):
+def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak):
     """Update or probe: every weight plus the rounded product of its operand and its factor.
 
     Parameters
@@ -90,18 +97,45 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool):
     pairs : pair of uint32 arrays (..., R, F, G), or None
         Needed for stochastic rounding.
     probe : bool
+    peak : int64 scalar
+        No weight of any chip is further from zero.
 
     Returns
     -------
     weights : int32 array (..., R, F * L)
-    out_of_range : bool array, the same shape
+    events : uint32 array (...)
+        How many weights were out of range.
+    peak : int64 scalar
+        The same bound for the new weights.
     """
-    recipe, kind = geometry.recipe, product_type(geometry)
-    random = 0
-    if recipe.rounding.weight == "stochastic":
-        random = rng.rounding_word(bits(geometry, pairs))
-    p = e.astype(kind)[..., :, None] * b.astype(kind)
-    return update(recipe, weights, p, random, probe)
+    g, recipe, xp = geometry, geometry.recipe, namespace(weights)
+    kind, f = product_type(geometry), geometry.recipe.formats.weight
+
+    def words(array):
+        """The last axis as the lanes are: folds, lane groups, lanes."""
+        return array.reshape(*array.shape[:-1], g.F, g.G, -1)
+
+    def lanes(weights, e, b, pairs):
+        random = rng.rounding_word(bits(g, pairs)) if recipe.rounding.weight == "stochastic" else 0
+        product = e.astype(kind)[..., None, None, None] * words(b.astype(kind))
+        return update(recipe, words(weights), product, random, probe)
+
+    def quiet(reach, *operands):
+        result, _ = lanes(*operands)
+        return result.reshape(weights.shape), xp.zeros(weights.shape[:-2], dtype=np.uint32), reach
+
+    def counted(_, *operands):
+        result, out_of_range = lanes(*operands)
+        events = xp.sum(out_of_range, axis=(-4, -3, -2, -1), dtype=np.uint32)
+        return result.reshape(weights.shape), events, xp.max(xp.abs(result)).astype(np.int64)
+
+    # The largest change bounds the new weights. While that bound is inside the limits nothing needs counting, which
+    # costs as much as the update itself; when it is not, count, and measure the bound anew.
+    largest = xp.max(xp.abs(e)).astype(np.int64) * xp.max(xp.abs(b)).astype(np.int64)
+    shift = recipe.update_shift
+    change = (largest >> shift) + 1 if shift > 0 else xp.minimum(largest, 2 << f.width) << -shift
+    reach = peak + change
+    return choose(reach <= f.max - recipe.guard, quiet, counted, reach, weights, e, b, pairs)
 
 
 def probe_operand(geometry: Geometry, operand: Operand) -> int:

@@ -1,0 +1,172 @@
+"""Training runs on the emulated chip: epochs, seeded order, rate halving, checkpoints that resume bit for bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..recipe import Recipe
+from . import rng
+from .chip import Chip, initial_weights
+
+ORDER = 0xFF
+"""Stream of the sample order; the chip itself does not use it (contract section 2)."""
+PIECES = 10
+"""Progress reports per epoch."""
+
+
+@dataclass
+class History:
+    """What a training run did.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        Per epoch: ``epoch`` (from 1), ``rate`` (register), ``loss`` (mean cost), ``train_accuracy`` (of the outputs while training)
+        and ``accuracy`` (test set, after the epoch), the last three with one number per chip where several were trained.
+    weights : list of int32 arrays
+        At the end.
+    ranges : dict
+        Place to {low, high, smallest, largest}: the format's limits and the values seen in the last epoch's weights and outputs.
+    cycles : int
+        Busy cycles of all training and test programs.
+    saturations : dict
+        Range events by format.
+    """
+
+    epochs: list[dict] = field(default_factory=list)
+    weights: list = field(default_factory=list)
+    ranges: dict = field(default_factory=dict)
+    cycles: int = 0
+    saturations: dict = field(default_factory=dict)
+
+
+def order(recipe: Recipe, epoch: int, samples: int) -> np.ndarray:
+    """The seeded order of an epoch's samples: the same on every machine and NumPy."""
+    key = tuple(np.uint32(k) for k in recipe.key)
+    x, y = rng.pair(key, ORDER, np.uint32(epoch), np.arange(samples, dtype=np.uint32))
+    return np.lexsort((y, x))
+
+
+def accuracy(chip: Chip, x, y):
+    """Share of samples whose greatest output is their class; one number per chip."""
+    right = np.argmax(chip.infer(x), axis=-1) == y
+    return right.mean(axis=-1)
+
+
+def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
+          progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None) -> History:
+    """Train a recipe's chip, or one chip per seed, sample by sample.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    x_train, x_test : array (n, inputs)
+        Real values or state integers, as `Chip.train` takes them.
+    y_train, y_test : integer array (n,)
+    epochs : int, optional
+        The recipe's by default.
+    engine : str
+        ``jax`` or ``numpy``: the same bits.
+    seeds : sequence of int, optional
+        Train one chip per seed at once.
+    progress : callable, optional
+        Called with (step, done, of).
+    checkpoint : path, optional
+        Written after each epoch; if it is there, the run goes on from it, to the same bits as one that was not interrupted.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another recipe, other seeds or other data.
+    """
+    epochs = recipe.training.epochs if epochs is None else epochs
+    batch = () if seeds is None else (len(seeds),)
+    chip = Chip(recipe, engine, batch, seeds)
+    chip.weights = initial_weights(recipe, seeds)
+    x_train, y_train = np.asarray(x_train), np.asarray(y_train)
+    history, label = History(), _label(recipe, x_train, y_train, seeds)
+    if checkpoint and Path(checkpoint).exists():
+        _resume(Path(checkpoint), label, chip, history)
+    report = progress or (lambda step, done, of: None)
+    n = len(x_train)
+    for epoch in range(len(history.epochs), epochs):
+        chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
+        mixed, losses, right = order(recipe, epoch, n), [], []
+        for piece, part in enumerate(np.array_split(mixed, min(PIECES, n))):
+            done = epoch * PIECES + piece
+            report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
+            result = chip.train(x_train[part], y_train[part])
+            losses.append(result.loss)
+            right.append(np.argmax(result.outputs, axis=-1) == y_train[part])
+        unit = 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
+        history.epochs.append({
+            "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1) * unit,
+            "train_accuracy": np.concatenate(right, -1).mean(-1), "accuracy": accuracy(chip, x_test, y_test),
+        })
+        if checkpoint:
+            _keep(Path(checkpoint), label, chip, history)
+    report("trained", epochs * PIECES, epochs * PIECES)
+    history.weights, history.cycles = chip.weights, chip.cycles
+    history.saturations = {name: count.tolist() for name, count in chip.saturations.items()}
+    history.ranges = _ranges(recipe, chip, x_test)
+    return history
+
+
+def _percent(history: History) -> str:
+    return f"{100 * np.mean(history.epochs[-1]['accuracy']):.1f} %"
+
+
+def _ranges(recipe: Recipe, chip: Chip, x) -> dict:
+    f = recipe.formats
+    seen = {f"weights {k}": (f.weight, w) for k, w in enumerate(chip.weights)}
+    seen["outputs"] = (f.state, chip.infer(x))
+    seen["inputs"] = (f.state, x if np.asarray(x).dtype.kind in "iu" else f.state.encode(x, "x"))
+    return {place: {"low": q.low, "high": q.high, "smallest": float(q.decode(np.min(v))), "largest": float(q.decode(np.max(v)))}
+            for place, (q, v) in seen.items()}
+
+
+# Checkpoints ------------------------------------------------------------------------------------------------
+
+
+def _label(recipe: Recipe, x, y, seeds) -> str:
+    import hashlib
+
+    data = hashlib.sha256(np.ascontiguousarray(x).tobytes() + np.ascontiguousarray(y).tobytes()).hexdigest()
+    chip = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
+    return f"{chip.model_dump_json()} seeds {None if seeds is None else list(map(int, seeds))} data {data}"
+
+
+def _keep(path: Path, label: str, chip: Chip, history: History) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {f"history_{name}": np.array([e[name] for e in history.epochs]) for name in history.epochs[0]}
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(draft, "wb") as file:
+            np.savez(file, label=np.array(label), **chip.state(), **columns)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _resume(path: Path, label: str, chip: Chip, history: History) -> None:
+    try:
+        with np.load(path) as kept:
+            kept = dict(kept)
+    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
+        raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
+    if str(kept.get("label")) != label:
+        raise ValueError(f"{path}: a checkpoint of another recipe, other seeds or other data; delete it or name another")
+    chip.restore(kept)
+    columns = {name.removeprefix("history_"): v for name, v in kept.items() if name.startswith("history_")}
+    for i in range(len(columns["epoch"])):
+        entry = {name: v[i] for name, v in columns.items()}
+        history.epochs.append(entry | {"epoch": int(entry["epoch"]), "rate": int(entry["rate"])})
