@@ -13,9 +13,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from amaranth.hdl import Value
-from amaranth.sim import Simulator
-
 
 class Bench(Protocol):
     """What a body may do. Cycle 0, the first after reset, is the one in which the body begins."""
@@ -40,6 +37,8 @@ class AmaranthBench:
         self._context, self._component, self._values = context, component, {}
 
     def _value(self, name: str):
+        from amaranth.hdl import Value
+
         if name not in self._values:
             target = self._component
             for part in name.replace("__", ".").split("."):
@@ -62,6 +61,8 @@ class AmaranthBench:
 
 def simulate(component, body, arguments: dict):
     """Run a body against an Amaranth component in Amaranth's simulator; returns what the body returns."""
+    from amaranth.sim import Simulator
+
     results = []
 
     async def testbench(context):
@@ -72,3 +73,19 @@ def simulate(component, body, arguments: dict):
     simulator.add_testbench(testbench)
     simulator.run()
     return results[0]
+
+
+async def play(bench, stimulus: dict, outputs: list[str]) -> dict:
+    """Drive every input port in every cycle and record every output port (a bench body)."""
+    record = {port: [] for port in outputs}
+    before = dict.fromkeys(stimulus)
+    for values in zip(*stimulus.values(), strict=True):
+        for port, value in zip(stimulus, values, strict=True):
+            if value != before[port]:
+                bench.set(port, value)
+                before[port] = value
+        await bench.settle()
+        for port in outputs:
+            record[port].append(bench.get(port))
+        await bench.tick()
+    return record

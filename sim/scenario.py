@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import replay, simulators
+from . import bench, replay, simulators
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Scenario:
     stimulus : dict
         Input port name to integers (cycles,), one per clock from reset.
     qualifier : dict
-        Data port to the one-bit port that says when it is meaningful. Ports not named are always meaningful.
+        Data port to the output port that says when it is meaningful, or to a mask over the cycles. Ports not named
+        are always meaningful.
     settled : int
         The cycle from which outputs are meaningful: the latency of a block without a valid.
     coverage : callable
@@ -103,28 +104,12 @@ def check(scenario: Scenario, simulator: str, source=None, optimize: int = 0) ->
     else:
         arguments = {"stimulus": {port: [int(v) for v in values] for port, values in scenario.stimulus.items()},
                      "outputs": list(expected)}
-        seen = simulators.run(component, play, arguments, simulator, source, optimize)
+        seen = simulators.run(component, bench.play, arguments, simulator, source, optimize)
     mismatches, bits = compare(scenario, expected, seen)
     coverage = {goal: int(times) for goal, times in scenario.coverage(scenario.stimulus, expected).items()}
     cycles = len(next(iter(scenario.stimulus.values())))
     return Outcome(scenario.name, simulator, cycles, bits, tuple(mismatches),
                    tuple(goal for goal, times in coverage.items() if not times), coverage)
-
-
-async def play(bench, stimulus: dict, outputs: list[str]) -> dict:
-    """Drive every input port in every cycle and record every output port (a bench body)."""
-    record = {port: [] for port in outputs}
-    before = dict.fromkeys(stimulus)
-    for values in zip(*stimulus.values(), strict=True):
-        for port, value in zip(stimulus, values, strict=True):
-            if value != before[port]:
-                bench.set(port, value)
-                before[port] = value
-        await bench.settle()
-        for port in outputs:
-            record[port].append(bench.get(port))
-        await bench.tick()
-    return record
 
 
 def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismatch], int]:
@@ -136,7 +121,8 @@ def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismat
             raise ValueError(f"{scenario.name}: {port}: expected {len(values)} cycles, got {len(got)}")
         where = np.arange(len(values)) >= scenario.settled
         if port in scenario.qualifier:
-            where &= expected[scenario.qualifier[port]].astype(bool)
+            valid = scenario.qualifier[port]
+            where &= np.asarray(expected[valid] if isinstance(valid, str) else valid).astype(bool)
         widest = max((int(v).bit_length() for v in (values.max(initial=0), values.min(initial=0))), default=0)
         bits += int(where.sum()) * max(widest, 1)
         mismatches += [Mismatch(int(c), port, int(values[c]), int(got[c])) for c in np.flatnonzero(where & (got != values))]

@@ -1,0 +1,58 @@
+"""Scenarios of `Update` (contract section 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..emulator import update as emulated
+from ..recipe import Geometry, Recipe
+from .fixed import integers, seeded
+from .scenario import Scenario, delayed
+from .variety import recipes, small
+
+LATENCY = 3
+
+
+def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) -> Scenario:
+    """One lane's update; `vectorised` compares with the vectorised function, for runs too long for the trace."""
+    name = f"update {recipe.name} layer {layer}"
+    rng, geometry = seeded(name), Geometry(recipe, layer)
+    width = geometry.operand_width + recipe.formats.state.width
+    stimulus = {"weight": integers(rng, recipe.formats.weight.width, cycles), "product": integers(rng, width, cycles),
+                "random": rng.integers(0, 1 << 16, cycles), "probe": rng.integers(0, 2, cycles)}
+
+    def component():
+        from ..hdl.update import Update
+        return Update(geometry)
+
+    def trace(given):
+        if not vectorised:
+            return emulated.trace(geometry, given)
+        kind, weight = emulated.product_type(geometry), given["weight"].astype(np.int32)
+        results = [emulated.update(recipe, weight, given["product"].astype(kind), given["random"], probe)
+                   for probe in (False, True)]
+        probe = given["probe"].astype(bool)
+        return {n: delayed(np.where(probe, with_guard, without).astype(np.int64), LATENCY)
+                for n, without, with_guard in zip(("result", "out_of_range"), *results, strict=True)}
+
+    def coverage(stimulus, expected):
+        out, probe = expected["out_of_range"].astype(bool), delayed(stimulus["probe"], LATENCY).astype(bool)
+        product = delayed(stimulus["product"], LATENCY)
+        goals = {"above": (out & (product > 0)).sum(), "below": (out & (product < 0)).sum(),
+                 "changed": (expected["result"] != delayed(stimulus["weight"], LATENCY)).sum()}
+        if recipe.guard:
+            # only the guard makes these differ from the probe's result
+            v = expected["result"]
+            f = recipe.formats.weight
+            goals |= {"held by the guard above": (out & ~probe & (v == f.max - recipe.guard)).sum(),
+                      "held by the guard below": (out & ~probe & (v == f.min + recipe.guard)).sum(),
+                      "probe within the guard": (~out & probe & (v > f.max - recipe.guard)).sum()}
+        return goals
+
+    return Scenario(name, component, trace, stimulus, settled=LATENCY, coverage=coverage)
+
+
+def scenarios() -> list[Scenario]:
+    """Every recipe of the variety, and a shift to the left."""
+    return [scenario(r, 0, 1500) for r in recipes()] + [
+        scenario(small("left", beta=2.0**-8, learning_rate=2.0**-1, rate_floor=2.0**-1), 0, 1500)]
