@@ -1,0 +1,72 @@
+"""Plots, as SVG files whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def _save(figure, path: Path) -> None:
+    import matplotlib
+
+    draft = path.with_name(f".{path.name}")
+    with matplotlib.rc_context({"svg.hashsalt": "crossdyad"}):
+        figure.savefig(draft, format="svg", metadata={"Date": None})
+    draft.replace(path)
+
+
+def _figure(title: str, columns: int = 1):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * columns, 3.2), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+    return figure, axes
+
+
+def learning(history, path: Path) -> None:
+    """Accuracy and loss over epochs; one faint line per chip, their mean in front."""
+    figure, (left, right) = _figure("Learning on the emulated chip", 2)
+    epochs = [e["epoch"] for e in history.epochs]
+    for ax, keys, scale in ((left, ("accuracy", "train_accuracy"), 100), (right, ("loss",), 1)):
+        for color, key in zip(("C0", "C1"), keys, strict=False):
+            values = scale * np.array([np.atleast_1d(e[key]) for e in history.epochs])
+            if values.shape[1] > 1:
+                ax.plot(epochs, values, color=color, alpha=0.25, linewidth=0.8)
+            ax.plot(epochs, values.mean(1), color=color, label={"accuracy": "test", "train_accuracy": "while training"}.get(key))
+        ax.set_xlabel("epoch")
+    left.set_ylabel("accuracy, %")
+    left.legend(frameon=False)
+    right.set_ylabel("mean cost, 1/2 sum of squares")
+    right.set_yscale("log")
+    _save(figure, path)
+
+
+def ranges(history, path: Path) -> None:
+    """The values that were seen against what their formats hold."""
+    figure, (ax,) = _figure("Values seen, as a share of their formats")
+    places = list(history.ranges)[::-1]
+    for y, place in enumerate(places):
+        r = history.ranges[place]
+        limit = max(-r["low"], r["high"])
+        ax.barh(y, 2, left=-1, color="0.9")
+        ax.barh(y, (r["largest"] - r["smallest"]) / limit, left=r["smallest"] / limit,
+                color="C3" if max(-r["smallest"], r["largest"]) >= r["high"] else "C0")
+    ax.set_yticks(range(len(places)), places)
+    ax.set_xlabel("value / format limit; red: the limit is reached")
+    _save(figure, path)
+
+
+def cosines(epochs, series: dict[str, list[float]], path: Path) -> None:
+    """Gradient cosine over training; one line per comparison."""
+    figure, (ax,) = _figure("Does the circuit compute the gradient?")
+    for label, values in series.items():
+        ax.plot(epochs, values, marker="o", markersize=3, label=label)
+    ax.set_xlabel("epochs of training")
+    ax.set_ylabel("cosine")
+    ax.legend(frameon=False)
+    _save(figure, path)
