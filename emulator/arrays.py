@@ -29,12 +29,13 @@ def integer_type(bits: int):
     return np.int32 if bits <= 32 else np.int64
 
 
-def product(a, b, bits_a: int, bits_b: int, peak=None):
-    """Exact integer matrix product ``a @ b``.
+def product(a, b, bits_a: int, bits_b: int, peak=None, by_columns: bool = False):
+    """Exact integer matrix product ``a @ b``, where b is given by its rows or by its columns.
 
     Parameters
     ----------
-    a, b : integer arrays, (..., n, k) and (..., k, m)
+    a : integer array (..., n, k)
+    b : integer array (..., k, m), or (..., m, k) if `by_columns`
     bits_a, bits_b : int
         Widths of the two's complement formats that hold the elements.
     peak : int64 scalar, optional
@@ -57,7 +58,14 @@ def product(a, b, bits_a: int, bits_b: int, peak=None):
 
     def multiply(kind):
         options = {} if xp is np else {"precision": "highest"}
-        return lambda a, b: xp.matmul(a.astype(kind), b.astype(kind), **options).astype(out)
+
+        def matmul(a, b):
+            a, b = a.astype(kind), b.astype(kind)
+            if by_columns and a.shape[-2] == 1:          # the vector is the one to turn, not the matrix
+                return xp.swapaxes(xp.matmul(b, xp.swapaxes(a, -1, -2), **options), -1, -2).astype(out)
+            return xp.matmul(a, xp.swapaxes(b, -1, -2) if by_columns else b, **options).astype(out)
+
+        return matmul
 
     if xp is not np and a.shape[-2] == 1:
         if bound <= 30:
@@ -72,5 +80,5 @@ def product(a, b, bits_a: int, bits_b: int, peak=None):
         return multiply(np.float32)(a, b)
     if a.shape[-2] == 1:
         return multiply(np.float64)(a, b)
-    largest = xp.max(xp.sum(xp.abs(b), axis=-2, dtype=np.int64)) * xp.max(xp.abs(a))
+    largest = xp.max(xp.sum(xp.abs(b), axis=-1 if by_columns else -2, dtype=np.int64)) * xp.max(xp.abs(a))
     return choose(largest <= 2**24, multiply(np.float32), multiply(np.float64), a, b)

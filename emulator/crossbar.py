@@ -37,8 +37,7 @@ def forward(geometry: Geometry, weights, x, peak=None):
     integer array (..., n, R)
     """
     f = geometry.recipe.formats
-    columns = namespace(weights, x).swapaxes(weights, -1, -2)
-    return product(x, columns, f.state.width, f.weight.width, peak)
+    return product(x, weights, f.state.width, f.weight.width, peak, by_columns=True)
 
 
 def transposed(geometry: Geometry, weights, e, peak=None):
