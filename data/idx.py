@@ -47,5 +47,5 @@ def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
         raise DataError(f"{path}: not an IDX file of bytes with {dimensions} dimensions; {again}")
     shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(np.int64)
     if len(content) - head != shape.prod():
-        raise DataError(f"{path}: {len(content) - head} bytes where its head promises {shape.prod()}; {again}")
+        raise DataError(f"{path}: {len(content) - head} bytes where the head says {shape.prod()}; {again}")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)

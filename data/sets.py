@@ -1,9 +1,9 @@
 """The data sets by name.
 
-``digits``: *Optical Recognition of Handwritten Digits*, E. Alpaydin and C. Kaynak (1998), UCI Machine Learning
-Repository, doi:10.24432/C50P49, licence CC BY 4.0. ``digits.npz`` holds the repository's test part, 1797 images of
-8 x 8 pixels from 0 to 16 with their classes, unchanged but for their order: 1437 for training first, then 360 for
-testing, 36 of each class.
+``digits``: *Optical Recognition of Handwritten Digits*, E. Alpaydin and C. Kaynak (1998), UCI Machine
+Learning Repository, doi:10.24432/C50P49, licence CC BY 4.0. ``digits.npz`` holds the repository's test part,
+1797 images of 8 x 8 pixels from 0 to 16 with their classes, unchanged but for their order: 1437 for training
+first, then 360 for testing, 36 of each class.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
     Parameters
     ----------
     name : str
-        ``digits`` (8 x 8 pixels, ten classes, ships with the package), ``mnist`` (28 x 28 pixels, ten classes, four
-        IDX files, gzipped or not) or ``xor`` (two bits and a constant one, two classes; the test set is the
-        training set).
+        ``digits`` (8 x 8 pixels, ten classes, ships with the package), ``mnist`` (28 x 28 pixels, ten
+        classes, four IDX files, gzipped or not) or ``xor`` (two bits and a constant one, two classes; tested
+        on what it is trained on).
     folder : path, optional
         Where the files of ``mnist`` are; by default what the environment variable ``CROSSDYAD_DATA`` says.
 
