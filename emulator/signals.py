@@ -1,0 +1,50 @@
+"""What the updates of a training program read: the error and input memories, for many samples at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import Op, Recipe, geometries
+from . import sequencer
+from .chip import Chip, _Machine, keys, reset
+from .crossbar import pad
+
+
+def signals(recipe: Recipe, weights, x, y) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Run the dual-propagation program up to its updates, with the weights held.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of rule ``dual-propagation``.
+    weights : list of int32 arrays (R, C)
+    x : array (n, inputs)
+        Real values (floating) or state integers.
+    y : integer array (n,)
+
+    Returns
+    -------
+    list of (difference, mean) per layer of weights
+        int32 arrays (n, R), delta format, and (n, C), state format: the update of W is ``difference outer mean``.
+
+    Raises
+    ------
+    ValueError
+        If the recipe's rule makes no such signals.
+    """
+    if recipe.rule != "dual-propagation":
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals; use 'dual-propagation'")
+    chip = Chip(recipe)
+    chip.weights = weights                     # the checks of every chip
+    x = chip._samples(x)
+    y = chip._labels(y, x.shape[-2])
+    state = reset(recipe, (), recipe.seed)
+    g = geometries(recipe)
+    state["weights"] = tuple(pad(k, w) for k, w in zip(g, chip.weights, strict=True))
+    state["peak"] = tuple(np.array(np.abs(w).max(), dtype=np.int64) for w in chip.weights)
+    state["key"] = keys(recipe.seed)
+    machine = _Machine(recipe, state, x, y, None)
+    for pc, i in sequencer.instructions(recipe, True):
+        if i.op is not Op.UPDATE:
+            {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)
+    return [(machine.error[k.layer], machine.input[k.layer][..., : k.C]) for k in g]
