@@ -42,7 +42,10 @@ class AmaranthBench:
         if name not in self._values:
             target = self._component
             for part in name.replace("__", ".").split("."):
-                target = getattr(target, part)
+                stem = part.rstrip("0123456789")
+                # the list `layers` holds layer0, layer1 ...
+                target = getattr(target, part) if hasattr(target, part) else \
+                    getattr(target, f"{stem}s")[int(part[len(stem):])]
             self._values[name] = Value.cast(target)
         return self._values[name]
 

@@ -25,7 +25,8 @@ def corners(width: int) -> list[int]:
 def integers(rng: np.random.Generator, width: int, cycles: int) -> np.ndarray:
     """Random integers of a signed format at all magnitudes, corners among them."""
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-    values = rng.integers(low, high, cycles, endpoint=True) >> rng.integers(0, width, cycles)
+    values = rng.integers(low, high, cycles, endpoint=True)
+    values = np.where(rng.random(cycles) < 0.5, values, values >> rng.integers(0, width, cycles))
     near = rng.choice(corners(width), cycles)
     return np.where(rng.random(cycles) < 0.2, near, values).astype(np.int64)
 

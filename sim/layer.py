@@ -26,7 +26,7 @@ def steps(recipe: Recipe, k: int) -> list:
     return plan + [(Op.TRANSPOSED, Operand.FREE), (Op.UPDATE, Operand.DELTA)]
 
 
-def scenario(recipe: Recipe, k: int, rounds: int = 2) -> Scenario:
+def scenario(recipe: Recipe, k: int, rounds: int = 4) -> Scenario:
     """One layer: load, then `rounds` times the operations of a step with feedback received, then read back."""
     g, f, last = Geometry(recipe, k), recipe.formats, k == recipe.layers - 1
     name = f"layer {recipe.name} layer {k}"

@@ -19,8 +19,9 @@ def modes(rounding: str, overflow: str) -> dict:
 
 def narrow(**changes) -> dict:
     """Formats so narrow that everything overflows now and then."""
-    formats = {"state": (6, 4), "weight": (7, 4), "accumulator": (8, 4), "delta": (5, 3)} | changes
-    return {"formats": {place: {"width": w, "frac": f} for place, (w, f) in formats.items()}}
+    formats = {"state": (6, 4), "weight": (7, 4), "accumulator": (7, 4), "delta": (5, 3)} | changes
+    return {"formats": {place: {"width": w, "frac": f} for place, (w, f) in formats.items()},
+            "learning_rate": 2.0**-2, "rate_floor": 2.0**-5}
 
 
 def recipes() -> list[Recipe]:
@@ -34,9 +35,8 @@ def recipes() -> list[Recipe]:
         small("floor-wrap", alpha=0.5, activation="identity", seed=(1 << 64) - 3, sizes=(3, 7, 2), lanes=(1, 8),
               **modes("floor", "wrap"), **narrow()),
         small("one-layer", sizes=(6, 3), lanes=(4,), beta=0.25, **modes("stochastic", "saturate"), **narrow()),
-        small("deep", sizes=(4, 3, 5, 2), lanes=(4, 2, 2), learning_rate=2.0**-3, rate_floor=2.0**-5,
-              **modes("stochastic", "wrap"), **narrow()),
-        small("spsa", rule="spsa", epsilon=2.0**-3, learning_rate=2.0**-4, rate_floor=2.0**-6,
+        small("deep", sizes=(4, 3, 5, 2), lanes=(4, 2, 2), **modes("stochastic", "wrap"), **narrow()),
+        small("spsa", rule="spsa", epsilon=2.0**-3,
               **modes("stochastic", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),

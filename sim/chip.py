@@ -1,0 +1,312 @@
+"""The chip's bench: what the monitors saw against what the emulator and contract section 9 predict, cycle by cycle.
+
+`Prediction` is fed with the *observed* inputs of each cycle, so that it holds for any source of stimuli. Programs run
+on the emulator's chip; their inner writes come from its trace.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import emulator
+from ..emulator import chip as emulated
+from ..recipe import Op, Operand, Recipe, geometries, programs
+from . import streams
+from .streams import LEVELS, STREAMS, Record
+
+INFER, TRAIN, LOAD, READ, RATE = range(5)
+COUNTERS = ("accumulator", "state", "delta", "weight")
+REGISTERS = ("drive", "input", "error", "feedback", "weight")
+
+
+def command(code: int, operand: int = 0) -> int:
+    """A command's payload: code in the low three bits."""
+    return code | operand << 3
+
+
+@dataclass
+class Session:
+    """What a host sends to a chip: built command by command, in order."""
+
+    recipe: Recipe
+    given: dict = field(default_factory=lambda: {s: [] for s in streams.INPUTS})
+    wanted: dict = field(default_factory=lambda: dict.fromkeys(streams.OUTPUTS, 0))
+    cycles: int = 0
+    """About how many cycles it takes without stalls."""
+
+    def load(self, weights):
+        """Load all weights: list of integer arrays (R, C)."""
+        self.given["i_command"].append(command(LOAD))
+        self.given["i_weight"] += [int(w) for layer in weights for w in np.asarray(layer).ravel()]
+        self.cycles += self._weights()
+
+    def read(self):
+        """Read all weights back."""
+        self.given["i_command"].append(command(READ))
+        self.wanted["o_weight"] += self._weights()
+        self.cycles += 5 * self._weights()
+
+    def rate(self, rate: int):
+        """Set the rate register."""
+        self.given["i_command"].append(command(RATE, rate))
+
+    def ignored(self, code: int):
+        """Send a code without a meaning, 5 to 7."""
+        self.given["i_command"].append(command(code, 0xAA))
+
+    def infer(self, x):
+        """Infer one sample of state integers."""
+        self._sample(x, INFER)
+
+    def train(self, x, y: int):
+        """Train on one sample."""
+        self.given["i_label"].append(int(y))
+        self._sample(x, TRAIN)
+
+    def _sample(self, x, code):
+        infer, train = programs(self.recipe)
+        self.given["i_command"].append(command(code))
+        self.given["i_sample"] += [int(v) for v in x]
+        program = train if code == TRAIN else infer
+        self.wanted["o_result"] += self.recipe.sizes[-1]
+        self.cycles += program.length + self.recipe.sizes[0]
+
+    def _weights(self):
+        return sum(g.R * g.C for g in geometries(self.recipe))
+
+    def arguments(self, stalls: dict, watch: bool, seed: int = 1) -> dict:
+        """Arguments of `streams.play`."""
+        return {"given": self.given, "wanted": self.wanted, "stalls": stalls, "seed": seed,
+                "watch": streams.watched(self.recipe.layers) if watch else [], "limit": 20 * self.cycles + 10000}
+
+
+def result_times(recipe: Recipe, train: bool) -> list[int]:
+    """Program cycles in which the outputs of a program enter the result queue."""
+    g, times = geometries(recipe)[-1], []
+    for i in programs(recipe)[train].instructions:
+        if i.layer == g.layer and i.op == Op.FORWARD and i.operand != Operand.SUBTRACT:
+            # the slot of the row's last fold, the sum 5 + lv later, the state 11 after the sum (sections 3 and 7)
+            times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 for t in range(g.R)]
+    return times
+
+
+class Prediction:
+    """Contract section 9 as a machine of one step per cycle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    trace : bool
+        Predict inner writes as well.
+    """
+
+    def __init__(self, recipe: Recipe, trace: bool):
+        self.recipe, self.traces = recipe, trace
+        self.chip = emulator.Chip(recipe)
+        self.geometry = geometries(recipe)
+        self.programs = programs(recipe)
+        self.command = self.label = None
+        self.sample, self.spare_full = [], False
+        self.mode, self.since = "idle", 0
+        self.queue, self.arriving = deque(), {}
+        self.words, self.loading = deque(), []
+        self.offer_from, self.idle_from = 0, None
+        self.cycles = 0
+        self.writes: list = []
+        self.launches: list[tuple[int, int]] = []
+        """(cycle, code) of every launch."""
+
+    def wires(self, cycle: int) -> dict:
+        """What the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
+        if self.mode in ("run", "finishing") and cycle == self.idle_from:
+            self.mode = "idle"
+        offered = self.mode == "read" and cycle >= self.offer_from
+        return {
+            "i_command": self.command is None, "i_label": self.label is None, "i_sample": not self.spare_full,
+            "i_weight": self.mode == "load" and cycle > self.since,
+            "o_weight": self.words[0][0] if offered else None,
+            "o_result": self.queue[0] if self.queue else None,
+            "busy": self.mode == "run" and cycle > self.since,
+        }
+
+    def levels(self) -> dict:
+        """Level outputs; loss and counters only while no program runs."""
+        values = {"cycles": self.cycles, "rate": int(self.chip.rate)}
+        if self.mode != "run":
+            values |= {"step": int(self.chip.step), "loss": int(self.chip.loss)}
+            values |= {f"saturations_{n}": int(v) for n, v in self.chip.saturations.items()}
+        else:
+            values["step"] = self.step_before
+        return values
+
+    def step(self, cycle: int, taken: dict, shown: dict):
+        """Move on, given the payloads transferred in this cycle."""
+        code = None
+        if self.mode == "idle" and self.command is not None:
+            code = self._launch(cycle)
+        if shown["busy"]:
+            self.cycles += 1
+        if "o_result" in taken:
+            self.queue.popleft()
+        if cycle in self.arriving:
+            self.queue.append(self.arriving.pop(cycle))
+        if self.mode == "read" and "o_weight" in taken:
+            _, word_end = self.words.popleft()
+            if word_end:
+                self.offer_from = cycle + 1 + 3
+            if not self.words:
+                self.mode, self.idle_from = "finishing", cycle + 1
+        if self.mode == "load" and "i_weight" in taken:
+            self._load(cycle, taken["i_weight"])
+        if "i_command" in taken:
+            self.command = taken["i_command"]
+        if "i_label" in taken:
+            self.label = taken["i_label"]
+        if "i_sample" in taken:
+            self.sample.append(taken["i_sample"])
+            self.spare_full = len(self.sample) == self.recipe.sizes[0]
+        return code
+
+    def _launch(self, cycle: int):
+        code, operand = self.command & 7, self.command >> 3
+        outputs = self.recipe.sizes[-1]
+        if code in (INFER, TRAIN):
+            if not self.spare_full or len(self.queue) > outputs or (code == TRAIN and self.label is None):
+                return
+            self._program(cycle, code)
+        elif code == LOAD:
+            self.mode, self.since, self.loading = "load", cycle, []
+        elif code == READ:
+            self.mode, self.offer_from = "read", cycle + 1 + 3
+            self.words = deque((int(w), j % g.L == g.L - 1 or j == g.C - 1) for g, layer in
+                               zip(self.geometry, self.chip.weights, strict=True) for row in layer for j, w in enumerate(row))
+        elif code == RATE:
+            self.chip.rate = operand & 7
+        self.command = None
+        self.launches.append((cycle, code))
+        return code
+
+    def _program(self, cycle: int, code: int):
+        x, y = np.array(self.sample, np.int32), self.label if code == TRAIN else None
+        train = code == TRAIN and self.recipe.rule != "inference"
+        self.step_before = int(self.chip.step)
+        self.sample, self.spare_full = [], False
+        self.label = None if code == TRAIN else self.label
+        if self.traces:
+            for now, layer, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
+                if register in REGISTERS:
+                    self.writes.append((cycle + 1 + now, layer, register, index, value))
+        outputs = (self.chip.train(x[None], np.array([y])).outputs if train else self.chip.infer(x[None]))[0].tolist()
+        times = result_times(self.recipe, train)
+        for i, t in enumerate(times):
+            value = outputs[i % len(outputs)]
+            span = 1 << self.recipe.formats.state.width
+            self.arriving[cycle + 1 + t] = value % span | (i % len(outputs) == len(outputs) - 1) * span
+        self.mode, self.since, self.idle_from = "run", cycle, cycle + 1 + self.programs[train].length
+
+    def _load(self, cycle: int, weight: int):
+        self.loading.append(weight)
+        done, width = len(self.loading), self.recipe.formats.weight.width
+        begin = 0
+        for g in self.geometry:
+            if begin < done <= begin + g.R * g.C:
+                row, j = divmod(done - 1 - begin, g.C)
+                if self.traces and (j % g.L == g.L - 1 or j == g.C - 1):
+                    first = begin + row * g.C + j // g.L * g.L
+                    lanes = self.loading[first:done]
+                    word = sum((w & ((1 << width) - 1)) << i * width for i, w in enumerate(lanes))
+                    self.writes.append((cycle + 1, g.layer, "weight", row * g.F + j // g.L, word))
+            begin += g.R * g.C
+        if done == begin:
+            at, weights = 0, []
+            for g in self.geometry:
+                weights.append(np.array(self.loading[at:at + g.R * g.C], np.int32).reshape(g.R, g.C))
+                at += g.R * g.C
+            self.chip.weights = weights
+            self.mode, self.idle_from = "finishing", cycle + 2
+
+
+@dataclass
+class Verdict:
+    """Everything compared, and where it differed."""
+
+    cycles: int
+    bits: int
+    mismatches: list
+    """(cycle, what, expected, got), the first hundred."""
+    differing: int
+    """How many comparisons differed."""
+    late: int
+    """How many of them were of times: handshakes, busy, cycle counts, cycles of inner writes."""
+    coverage: dict
+    prediction: Prediction
+
+    @property
+    def uncovered(self) -> list[str]:
+        return [goal for goal, times in self.coverage.items() if not times]
+
+
+def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
+    """The scoreboard: every handshake, payload, level and inner write of a record against the prediction."""
+    prediction = Prediction(recipe, watch)
+    payloads: dict[int, dict] = {}
+    for cycle, stream, payload in record.payloads:
+        payloads.setdefault(cycle, {})[stream] = payload
+    levels: dict[int, dict] = {}
+    for cycle, name, value in record.levels:
+        levels.setdefault(cycle, {})[name] = value
+    f = recipe.formats
+    widths = {"o_weight": f.weight.width, "o_result": f.state.width + 1, "cycles": 48, "step": 32, "rate": 3,
+              "loss": geometries(recipe)[-1].loss_width, "drive": f.accumulator.width, "input": f.state.width,
+              "error": f.delta.width, "feedback": f.accumulator.width}
+    bits, mismatches, differing, late = 0, [], 0, 0
+
+    def compare(cycle, what, expected, got, width, time=False):
+        nonlocal bits, differing, late
+        bits += width
+        if expected != got:
+            differing += 1
+            late += time
+            if len(mismatches) < 100:
+                mismatches.append((cycle, what, expected, got))
+
+    for cycle, wires in enumerate(record.handshakes):
+        shown = prediction.wires(cycle)
+        seen, taken = payloads.get(cycle, {}), {}
+        for i, s in enumerate(STREAMS):
+            valid, ready = wires >> 2 * i & 1, wires >> 2 * i + 1 & 1
+            if s.startswith("i_"):
+                compare(cycle, f"{s}.ready", int(shown[s]), ready, 1, True)
+            else:
+                compare(cycle, f"{s}.valid", int(shown[s] is not None), valid, 1, True)
+                if valid and shown[s] is not None:
+                    width = widths[s]
+                    compare(cycle, s, shown[s] & ((1 << width) - 1), seen[s] & ((1 << width) - 1), width)
+            if valid and ready:
+                taken[s] = seen[s]
+        compare(cycle, "busy", int(shown["busy"]), wires >> 12 & 1, 1, True)
+        if cycle in levels:
+            expected = prediction.levels()
+            for name in LEVELS:
+                if name in expected:
+                    compare(cycle, name, expected[name], levels[cycle][name], widths.get(name, 32), name == "cycles")
+        if differing > 50:
+            break            # everything after the first differences follows from them
+        prediction.step(cycle, taken, shown)
+
+    if watch:
+        end = len(record.handshakes)
+        expected = sorted(w for w in prediction.writes if w[0] < end)
+        for a, b in zip(expected, sorted(record.writes), strict=False):
+            g = geometries(recipe)[a[1]]
+            compare(a[0], f"layer {a[1]} {a[2]}[{a[3]}]", a, b, widths.get(a[2], g.L * f.weight.width), a[0] != b[0])
+        compare(end, "number of inner writes", len(expected), len(record.writes), 1)
+
+    codes = [code for _, code in prediction.launches]
+    coverage = {name: codes.count(code) for code, name in
+                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))}
+    coverage |= {f"transfer on {s}": sum((w >> 2 * i & 3) == 3 for w in record.handshakes) for i, s in enumerate(STREAMS)}
+    return Verdict(len(record.handshakes), bits, mismatches, differing, late, coverage, prediction)
