@@ -23,6 +23,7 @@ def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     import json
 
     from .. import hdl
+    from ..hdl.synth import table
     from ..recipe import load
 
     try:
@@ -32,13 +33,5 @@ def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     with bar("build") as report:
         result = hdl.synthesize(load(recipe), board, output, numbers, report)
     typer.echo(json.dumps(result) if as_json else table(result))
-
-
-def table(result: dict) -> str:
-    """A synthesis report as text."""
-    fmax = result["fmax_mhz"]
-    lines = [f"{result['recipe']} on {result['board']} ({result['device']})", ""]
-    lines += [f"  {name:<12}{u['used']:>8} of {u['available']:>6}" for name, u in result["utilisation"].items()]
-    lines += ["", f"  Fmax {fmax['min']:.1f} / {fmax['median']:.1f} / {fmax['max']:.1f} MHz "
-                  f"(min / median / max over seeds {', '.join(fmax['seeds'])})", ""]
-    return "\n".join(lines + [f"  {path}" for path in result["files"]])
+    if not as_json:
+        typer.echo("\n".join(f"  {output / name}" for name in result["files"]))

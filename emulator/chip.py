@@ -130,7 +130,7 @@ def random_pairs(recipe: Recipe, state: dict):
 class _Machine:
     """The memories of the chips while a program runs."""
 
-    def __init__(self, recipe: Recipe, state: dict, x, label, pairs):
+    def __init__(self, recipe: Recipe, state: dict, x, label, pairs=None):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
         self.geometry = geometries(recipe)

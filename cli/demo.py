@@ -1,0 +1,123 @@
+"""``crossdyad demo``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import CHECK_FAILED, explained
+from .options import Folder, dataset_of
+from .progress import bar
+
+GRADIENT_SAMPLES = 60
+
+
+@explained
+def demo(output: Folder = Path("build/demo"),
+         recipe: Annotated[str, typer.Option(help="a preset's name or a TOML file")] = "digits",
+         samples: Annotated[int, typer.Option(min=1, help="training samples to co-simulate")] = 20):
+    """A chip learns to read digits: trained, written as Verilog, co-simulated, its gradient checked, built for an FPGA.
+
+    Ends with one page, on the terminal and as page.md in the output folder.
+    """
+    from .. import data, hdl
+    from ..recipe import load, programs
+    from . import plots, synth
+    from . import train as training
+
+    recipe = load(recipe)
+    dataset = data.load(dataset_of(recipe))
+    said = typer.style
+
+    typer.echo(said("1/5 learning on the emulated chip", bold=True))
+    history, files = training.run(recipe, dataset, output)
+    learned = training.summary(recipe, history)
+    plots.learning(history, output / "learning.svg")
+    plots.ranges(history, output / "ranges.svg")
+
+    typer.echo(said("2/5 Verilog", bold=True))
+    files += hdl.generate(recipe, output)
+
+    typer.echo(said("3/5 co-simulation", bold=True))
+    checked = _cosim(recipe, samples, output)
+
+    typer.echo(said("4/5 gradient", bold=True))
+    gradient = _gradient(recipe, history, dataset, output)
+
+    typer.echo(said("5/5 FPGA", bold=True))
+    built = _synth(recipe, output)
+
+    length = programs(recipe)[1].length
+    lines = [
+        f"# {recipe.name}: {' - '.join(map(str, recipe.sizes))}, {recipe.rule}", "",
+        f"- accuracy: {100 * learned['accuracy']:.2f} % on {len(dataset.y_test)} test samples after {learned['epochs']} epochs",
+        f"- a training step: {length} cycles; inference: {programs(recipe)[0].length}",
+    ]
+    if isinstance(built, dict):
+        mhz = built["fmax"]["median"]
+        lines += [f"- {built['device']}: Fmax {built['fmax']['min']:.1f} / {mhz:.1f} / {built['fmax']['max']:.1f} MHz (min / median / max), "
+                  f"so {mhz * 1e6 / (length + 1):,.0f} training samples/s",
+                  "- utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items())]
+    else:
+        lines.append(f"- FPGA build left out: {built}")
+    if isinstance(checked, dict):
+        lines.append(f"- RTL against emulator ({checked['simulator']}): {checked['mismatches']} mismatches in {checked['bits']:,} compared bits, "
+                     f"{checked['cycle_differences']} cycles of difference, over {checked['samples']} training samples")
+    else:
+        lines.append(f"- co-simulation left out: {checked}")
+    lines += [
+        f"- gradient cosine after training: {gradient['dual_propagation']:.4f} to dual propagation in float64, "
+        f"{gradient['exact']:.4f} to the exact gradient", f"- files: {output}/", "",
+        "![learning](learning.svg)", "![ranges](ranges.svg)", "![gradient](gradient.svg)",
+    ]
+    page = output / "page.md"
+    draft = page.with_name(".page.md")
+    draft.write_text("\n".join(lines) + "\n")
+    draft.replace(page)
+    typer.echo("\n" + "\n".join(line for line in lines if not line.startswith("![")))
+    if isinstance(checked, dict) and not checked["passed"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _cosim(recipe, samples, output):
+    """The report of the best simulator that is here."""
+    from .. import sim
+    from ..sim import simulators
+
+    here = [s for s in ("verilator", "icarus", "amaranth") if simulators.missing(s) is None]
+    if here[0] != "verilator":
+        typer.echo(f"  {simulators.missing('verilator')}; using {here[0]}")
+    with bar(f"co-simulation ({here[0]})") as report:
+        return sim.cosim(recipe, here[0], samples if here[0] != "amaranth" else min(samples, 5), output, report).to_dict()
+
+
+def _gradient(recipe, history, dataset, output):
+    """Cosines before training and after each tenth of it, plotted; returns the last ones."""
+    import numpy as np
+
+    from .. import emulator
+    from ..sim import gradient
+    from . import plots
+
+    x, y = dataset.x_test[:GRADIENT_SAMPLES], dataset.y_test[:GRADIENT_SAMPLES]
+    stages = {0: emulator.initial_weights(recipe), len(history.epochs): history.weights}
+    for epoch in sorted({max(1, len(history.epochs) // 10), len(history.epochs) // 3} - set(stages)):
+        stages[epoch] = emulator.train(recipe, *dataset, epochs=epoch).weights
+    table = {epoch: gradient.compare(recipe, stages[epoch], x, y) for epoch in sorted(stages)}
+    words = {"dual_propagation": "chip to dual propagation in float64", "exact": "chip to the exact gradient"}
+    plots.cosines(list(table), {label: [t[key]["cosine"] for t in table.values()] for key, label in words.items()},
+                  output / "gradient.svg")
+    return {key: float(np.round(table[len(history.epochs)][key]["cosine"], 6)) for key in words}
+
+
+def _synth(recipe, output):
+    """The build's report, or why there is none."""
+    from .. import hdl
+
+    try:
+        with bar("build") as report:
+            return hdl.synthesize(recipe, "ulx3s", output, progress=report)
+    except RuntimeError as error:      # a missing tool degrades the demo, it does not end it
+        return str(error)

@@ -1,0 +1,48 @@
+"""Boards a bitstream can be built for: the device, what it holds, and where the host's pins are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Board:
+    """An ECP5 board with a clock, a serial line and an LED.
+
+    Attributes
+    ----------
+    device : str
+        Size option of the place and route tool.
+    clock : float
+        Frequency of the board's oscillator in Hz; the host and the chip run from it directly.
+    holds : dict
+        Resource to number available.
+    pins : dict
+        Port of the host's top level to package pin.
+    """
+
+    name: str
+    device: str
+    part: str
+    holds: dict[str, int]
+    package: str = "CABGA381"
+    speed: int = 6
+    clock: float = 25e6
+    pins: dict[str, str] = field(default_factory=dict)
+
+    def constraints(self) -> str:
+        """The board's pins as a Lattice preference file."""
+        lines = [f'LOCATE COMP "{port}" SITE "{pin}";\nIOBUF PORT "{port}" IO_TYPE=LVCMOS33;\n' for port, pin in self.pins.items()]
+        return "".join(lines)
+
+
+ULX3S_PINS = {"clk": "G2", "rst": "R1", "rx": "M1", "tx": "L4", "busy": "B2"}
+
+BOARDS = {
+    board.name: board
+    for board in (
+        Board("ulx3s", "25k", "LFE5U-25F", {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}, pins=ULX3S_PINS),
+        Board("ulx3s-85f", "85k", "LFE5U-85F", {"LUT": 83640, "FF": 83640, "multiplier": 156, "memory block": 208},
+              pins=ULX3S_PINS),
+    )
+}
