@@ -35,7 +35,10 @@ class CocotbBench:
 
     def get(self, port):
         handle, signed, span = self._handle(port)
-        value = int(handle.value)
+        try:
+            value = int(handle.value)
+        except ValueError:
+            raise ValueError(f"{port} is undefined: {handle.value}") from None
         return value - span if signed and 2 * value >= span else value
 
     async def settle(self):

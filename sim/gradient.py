@@ -7,8 +7,10 @@ import functools
 import numpy as np
 
 from .. import models
+from ..emulator import Chip, crossbar
+from ..emulator.chip import keys
 from ..emulator.signals import signals
-from ..recipe import Recipe
+from ..recipe import Recipe, geometries
 
 COMPARISONS = ("dual_propagation", "exact", "exact_dual_propagation")
 """Chip against dual propagation in float64; chip against the exact gradient; float64 dual propagation against exact."""
@@ -49,7 +51,8 @@ def _reference(recipe: Recipe, estimator, weights, x, y) -> list[np.ndarray]:
 
 def dual_propagation(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
     """Dual propagation in float64 with the chip's weights, alpha and beta, one array (n, R, C) per layer."""
-    return _reference(recipe, functools.partial(models.dual_propagation, alpha=recipe.alpha, beta=recipe.beta), weights, x, y)
+    rule = functools.partial(models.dual_propagation, alpha=recipe.alpha, beta=recipe.beta)
+    return _reference(recipe, rule, weights, x, y)
 
 
 def exact(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
@@ -87,8 +90,9 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
     Returns
     -------
     dict
-        For each of `COMPARISONS` the mean per-sample ``cosine``, the cosine of the ``mean`` gradients and the ``error``; and ``quantization``,
-        the share of the squared error to the exact gradient that the integers add to the rule's own.
+        For each of `COMPARISONS` the mean per-sample ``cosine``, the cosine of the ``mean`` gradients and the relative
+        ``error``; and ``quantization``, the share of the squared error to the exact gradient that the integers add to
+        the rule's own.
     """
     made, rule, true = (f(recipe, weights, x, y) for f in (chip, dual_propagation, exact))
     pairs = dict(zip(COMPARISONS, ((made, rule), (made, true), (rule, true)), strict=True))
@@ -100,3 +104,101 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
                     "error": relative_error(a, b)} for name, (a, b) in pairs.items()}
     whole, own = table["exact"]["error"] ** 2, table["exact_dual_propagation"]["error"] ** 2
     return table | {"quantization": max(0.0, 1 - own / whole) if whole else 0.0}
+
+
+# Word lengths -----------------------------------------------------------------------------------------------
+
+
+def with_fraction_bits(recipe: Recipe, frac: int) -> Recipe:
+    """The recipe with states and differences of `frac` fraction bits, and room for both, so that nothing saturates.
+
+    The accumulator has four fraction bits more: it is not what limits.
+    """
+    formats = {"state": {"width": frac + 6, "frac": frac}, "delta": {"width": frac + 8, "frac": frac},
+               "accumulator": {"width": frac + 12, "frac": frac + 4}}
+    changed = recipe.model_dump()
+    changed["formats"] |= formats
+    return Recipe.model_validate(changed)
+
+
+def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0.5, 0.0),
+              betas=tuple(2.0**e for e in (-6, -4, -2, -1, 0, 1, 2, 3))) -> list[dict]:
+    """Mean per-sample cosine to the exact gradient over fraction bits, alpha and beta (the law of row 57's word lengths).
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weights : list of int32 arrays (R, C)
+    x, y : samples and class numbers
+
+    Returns
+    -------
+    list of dict
+        ``frac`` (None: float64), ``alpha``, ``beta``, ``cosine``.
+    """
+    def variant(base, alpha, beta):
+        return Recipe.model_validate(base.model_dump() | {"alpha": alpha, "beta": beta})
+
+    finest = with_fraction_bits(recipe, max(fractions))
+    true, rows = exact(finest, weights, x, y), []
+    for alpha in alphas:
+        for beta in betas:
+            ideal = dual_propagation(variant(finest, alpha, beta), weights, x, y)
+            rows.append({"frac": None, "alpha": alpha, "beta": beta, "cosine": float(cosine(ideal, true).mean())})
+            for frac in fractions:
+                made = chip(variant(with_fraction_bits(recipe, frac), alpha, beta), weights, x, y)
+                rows.append({"frac": frac, "alpha": alpha, "beta": beta, "cosine": float(cosine(made, true).mean())})
+    return rows
+
+
+# SPSA -------------------------------------------------------------------------------------------------------
+
+
+def spsa_estimates(recipe: Recipe, weights, x, y, directions: int) -> np.ndarray:
+    """The chip's SPSA estimates of one sample's gradient, one per chip seed: signs times the loss register's difference.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of rule ``spsa``.
+    weights : list of int32 arrays (R, C)
+    x : array (inputs,)
+    y : int
+    directions : int
+
+    Returns
+    -------
+    ndarray (directions, P)
+        P is the number of weights, layer by layer.
+    """
+    if recipe.rule != "spsa":
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
+    seeds = np.arange(directions, dtype=np.uint64)
+    chips = Chip(recipe, "jax", (directions,), seeds)
+    chips.weights = weights
+    loss = chips.train(np.asarray(x)[None], np.array([y])).loss[:, 0]
+    slopes = loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2 / (2 * recipe.epsilon)
+    step = np.uint32(0)
+    signs = [crossbar.signs(g, crossbar.pairs(g, keys(seeds), step, step))[..., : g.C] for g in geometries(recipe)]
+    return slopes[:, None] * np.concatenate([s.reshape(directions, -1) for s in signs], axis=1)
+
+
+def spsa_law(recipe: Recipe, weights, x, y, directions: int = 4096) -> dict:
+    """The chip's SPSA against the exact gradient of one sample, and against row 29's variance law.
+
+    Returns
+    -------
+    dict
+        ``z``: error of the mean in units of its standard error, root of the mean square over the weights (1 if unbiased);
+        ``along``: the same of the mean's component along the exact gradient; ``variance`` and ``law``: the relative squared
+        error of a single estimate, and ``P - 1``; ``variance_z``: their difference in standard errors.
+    """
+    true = _flat(exact(recipe, weights, np.asarray(x)[None], np.array([y])))[0]
+    made = spsa_estimates(recipe, weights, x, y, directions)
+    root, norm = np.sqrt(directions), np.sum(true**2)
+    z = (made.mean(0) - true) / (made.std(0) / root)
+    along = made @ true
+    squares = np.sum((made - true) ** 2, axis=1) / norm
+    return {"z": float(np.sqrt(np.mean(z**2))), "worst": float(np.abs(z).max()),
+            "along": float((along.mean() - norm) / (along.std() / root)), "variance": float(squares.mean()),
+            "law": true.size - 1, "variance_z": float((squares.mean() - (true.size - 1)) / (squares.std() / root))}

@@ -177,11 +177,13 @@ def _cocotb(source, body, arguments, simulator, optimize):
     from cocotb_tools.check_results import get_results
     from cocotb_tools.runner import get_runner
 
-    options = ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"] if simulator == "verilator" else []
+    # as Verilog-2005: in SystemVerilog a declaration's initial value wakes no `always @*`, which then shows x until one
+    # of its inputs changes
+    options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"]
     log = io.StringIO()
     logging.getLogger("cocotb").setLevel(logging.WARNING)
     environment = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
-    with environment, build_folder(source.text, simulator, optimize) as (final, draft), contextlib.redirect_stdout(log):
+    with environment, build_folder(source.text, simulator, optimize, *options) as (final, draft), contextlib.redirect_stdout(log):
         runner = get_runner(simulator)
         if draft:
             (draft / "top.v").write_text(source.text)
