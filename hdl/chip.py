@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import Geometry, Op, Operand, Recipe, geometries
 from .crossbar import index_bits
+from .delay import delayed
 from .fixed import Requantize
 from .layer import Layer
 from .sequencer import Sequencer
@@ -19,7 +20,9 @@ INFER, TRAIN, LOAD, READ, RATE = range(5)
 
 
 class Queue(wiring.Component):
-    """First in, first out: an element that enters in cycle c is offered from cycle c + 1 on. Never overfill it.
+    """First in, first out: an element that enters in cycle c is offered from cycle c + 1 on.
+
+    Who writes sees to it that there is room.
 
     Members
     -------
@@ -300,8 +303,13 @@ class Chip(wiring.Component):
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(sequencer.busy)
 
-        # Range events
-        for place, extra in (("accumulator", 0), ("state", 0), ("delta", slope_event), ("weight", 0)):
-            counter = getattr(self, f"saturations_{place}")
-            m.d.sync += counter.eq(counter + sum((getattr(x, f"events_{place}") for x in layers), extra))
+        # Range events. The port shows all up to the last cycle; of these, the last cycle's are still on their way
+        # to the counter, so that counting the lanes of a word and adding 32 bits are two short paths.
+        for place in ("accumulator", "state", "delta", "weight"):
+            now = [getattr(layer, f"events_{place}") for layer in layers]
+            events = [delayed(m, x, 1) for x in (now + [slope_event] if place == "delta" else now)]
+            counted = Signal(32, name=f"counted_{place}")
+            total = counted + sum(events)
+            m.d.sync += counted.eq(total)
+            m.d.comb += getattr(self, f"saturations_{place}").eq(total)
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
@@ -13,16 +13,26 @@ from .delay import delayed, history
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
 from .update import Update
 
+DSP_WIDTH = 18
+"""Operand bits of an ECP5 DSP block."""
+
 
 def index_bits(n: int) -> int:
     """Bits of a port that numbers `n` things; at least one."""
     return max(1, clog2(n))
 
 
+def _count(bits):
+    """How many of some bits are set: a balanced tree of adders."""
+    if len(bits) == 1:
+        return bits[0]
+    return _count(bits[::2]) + _count(bits[1::2])
+
+
 class Multiplier(wiring.Component):
     """Signed product with registered operands and result: latency 2, one product per cycle.
 
-    The registers sit where a DSP block has its own.
+    On ECP5 the registers are the DSP block's own.
 
     Members
     -------
@@ -40,7 +50,22 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.sync += self.product.eq(delayed(m, self.a, 1) * delayed(m, self.b, 1))
+        if max(len(self.a), len(self.b)) <= DSP_WIDTH and getattr(platform, "device", "").startswith("LFE5"):
+            # synthesis does not move registers into this family's DSP blocks
+            product = Signal(2 * DSP_WIDTH)
+            registers = {
+                f"p_REG_{name}_{pin}": f"{pin}0" for name in ("INPUTA", "INPUTB", "OUTPUT")
+                for pin in ("CLK", "CE", "RST")}
+            m.submodules.dsp = Instance(
+                "MULT18X18D", **registers, p_REG_INPUTC_CLK="NONE", p_REG_PIPELINE_CLK="NONE",
+                i_CLK0=ClockSignal(), i_CE0=Const(1), i_RST0=Const(0),
+                i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
+                **{f"i_A{i}": self.a[min(i, len(self.a) - 1)] for i in range(DSP_WIDTH)},
+                **{f"i_B{i}": self.b[min(i, len(self.b) - 1)] for i in range(DSP_WIDTH)},
+                **{f"o_P{i}": product[i] for i in range(2 * DSP_WIDTH)})
+            m.d.comb += self.product.eq(product)
+        else:
+            m.d.sync += self.product.eq(delayed(m, self.a, 1) * delayed(m, self.b, 1))
         return m
 
 
@@ -212,10 +237,11 @@ class Crossbar(wiring.Component):
         # Transposed: c + 4 products, c + 5 column sums, c + 6 the row of them starts to shift out
         column_shape = signed(f.weight.width + f.delta.width + clog2(g.R))
         columns, ends = [], delayed(m, transposed_at[4] & last_row_at[4], 1)
-        for i, p in enumerate(products):
+        for i, product in enumerate(products):
             column = Signal(column_shape, name=f"column{i}")
             with m.If(transposed_at[4]):
-                m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + p[:f.weight.width + f.delta.width].as_signed())
+                part = product[:f.weight.width + f.delta.width].as_signed()
+                m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
             columns.append(column)
         waiting = [Signal(column_shape, name=f"waiting{i}") for i in range(g.L)]
         pending = Signal(g.L)
@@ -254,7 +280,7 @@ class Crossbar(wiring.Component):
             self.weight_write.eq(rewrite | self.word_write),
             self.weight_address.eq(Mux(rewrite, address_at[7], self.word_address)),
             self.weight_word.eq(Mux(rewrite, Cat(news), self.word_in)),
-            self.weight_out_of_range.eq(Mux(rewrite, sum(outside), 0)),
+            self.weight_out_of_range.eq(Mux(rewrite, _count(outside), 0)),
             weights_write.en.eq(self.weight_write), weights_write.addr.eq(self.weight_address),
             weights_write.data.eq(self.weight_word),
         ]

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal, Value
 
 
 def history(m: Module, value, cycles: int) -> list[Value]:
-    """`value` now and as it was 1 .. `cycles` cycles ago, at these positions; zero after reset. Same shapes."""
+    """`value` now and as it was 1 .. `cycles` cycles ago, by position; zero after reset."""
     stages = [Value.cast(value)]
     for _ in range(cycles):
         stage = Signal(stages[0].shape())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -26,6 +26,17 @@ def rounded(value: Value, shift: int, rounding: Rounding, random: Value) -> Valu
         return floor + half
     rest = value[:shift - 1].any() if shift > 1 else 0
     return floor + (half & (floor[0] | rest))
+
+
+def limited(q: Value, width: int, overflow: Overflow) -> tuple[Value, Value]:
+    """The overflow step of contract section 1: (result, out_of_range), combinational."""
+    if len(q) <= width:
+        return q, Const(0)
+    top, sign = q[width - 1:], q[-1]
+    outside = top.any() & ~top.all()
+    if overflow == "wrap":
+        return q[:width].as_signed(), outside
+    return Mux(outside, Cat((~sign).replicate(width - 1), sign), q[:width]).as_signed(), outside
 
 
 def clip(value: Value, low: int, high: int) -> Value:
@@ -88,13 +99,6 @@ class Requantize(wiring.Component):
         q = Signal(signed(len(exact)))
         m.d.sync += q.eq(exact)
         # cycle 2: limit
-        if len(q) <= self._width:
-            m.d.sync += self.result.eq(q)
-            return m
-        top = q[self._width - 1:]
-        outside = top.any() & ~top.all()
-        m.d.sync += [self.result.eq(q), self.out_of_range.eq(outside)]
-        if self._overflow == "saturate":
-            with m.If(outside):
-                m.d.sync += self.result.eq(Cat((~q[-1]).replicate(self._width - 1), q[-1]))
+        result, outside = limited(q, self._width, self._overflow)
+        m.d.sync += [self.result.eq(result), self.out_of_range.eq(outside)]
         return m

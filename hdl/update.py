@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import RANDOM_BITS, Geometry
 from .delay import delayed
-from .fixed import rounded
+from .fixed import limited, rounded
 
 
 class Update(wiring.Component):
@@ -47,6 +47,7 @@ class Update(wiring.Component):
         m = Module()
         r = self._recipe
         low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard
+        saturate = r.overflow.weight == "saturate"
         # cycle 1: round
         exact = rounded(self.product, r.update_shift, r.rounding.weight, self.random)
         q = Signal(signed(len(exact)))
@@ -56,14 +57,12 @@ class Update(wiring.Component):
         v = Signal(signed(len(total)))
         m.d.sync += v.eq(total)
         # cycle 3: limit
-        if guard and r.overflow.weight == "saturate":
+        if guard and saturate:
             probe = delayed(m, self.probe, 2)
             low, high = Mux(probe, low, low + guard), Mux(probe, high, high - guard)
-        below, above = v < low, v > high
-        m.d.sync += [self.result.eq(v), self.out_of_range.eq(below | above)]
-        if r.overflow.weight == "saturate":
-            with m.If(below):
-                m.d.sync += self.result.eq(low)
-            with m.If(above):
-                m.d.sync += self.result.eq(high)
+            below, above = v < low, v > high
+            result, outside = Mux(below, low, Mux(above, high, v)), below | above
+        else:
+            result, outside = limited(v, len(self.result), r.overflow.weight)
+        m.d.sync += [self.result.eq(result), self.out_of_range.eq(outside)]
         return m
