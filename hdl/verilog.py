@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,30 @@ def _inner(component, prefix=""):
                 yield from _inner(inner, f"{prefix}{part}.")
 
 
+def _plain(text: str) -> tuple[str, dict[str, str]]:
+    r"""Verilog without escaped identifiers, and the new name of each: ``\error_write$37`` is ``error_write_37``.
+
+    Simulators disagree on how an escaped name is found from outside, and some tools refuse them.
+    """
+    names: dict[str, str] = {}
+    used = set(re.findall(r"(?<![\\\w$])[A-Za-z_]\w*", text))
+
+    def rename(match):
+        name = match.group(1)
+        if name not in names:
+            plain = re.sub(r"\W+", "_", name)
+            plain = f"n{plain}" if not plain[0].isalpha() else plain
+            if plain == name:      # escaped though it is a plain word: a keyword
+                plain += "_"
+            while plain in used:
+                plain += "_"
+            used.add(plain)
+            names[name] = plain
+        return names[name] + " "
+
+    return re.sub(r"\\(\S+)\s", rename, text), names
+
+
 def convert(component: wiring.Component, name: str) -> Verilog:
     """A component and everything below it as Verilog.
 
@@ -75,12 +100,14 @@ def convert(component: wiring.Component, name: str) -> Verilog:
              for port, value, flow in _flat(component)}
     text, paths = backend.convert_fragment(Fragment.get(component, None), ports, name, emit_src=False,
                                            strip_internal_attrs=True)
+    text, plain = _plain(text)
     listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
               for port, (value, direction) in ports.items()]
     clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if f" {port};" in text.split("endmodule")[0]
                 or any(path[1:] == (port,) for path in paths.values())]
     return Verilog(text, tuple(clocking + listed),
-                   {path: ".".join(paths[value][1:]) for path, value in _inner(component) if value in paths})
+                   {path: ".".join(plain.get(part, part) for part in paths[value][1:])
+                    for path, value in _inner(component) if value in paths})
 
 
 def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
