@@ -17,6 +17,8 @@ ORDER = 0xFF
 """Stream of the sample order; the chip itself does not use it (contract section 2)."""
 PIECES = 10
 """Progress reports per epoch."""
+LEAST = 64
+"""Samples per report, at least: small sets go to the chip as a whole."""
 
 
 @dataclass
@@ -101,15 +103,14 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     for epoch in range(len(history.epochs), epochs):
         chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
         mixed, losses, right = order(recipe, epoch, n), [], []
-        for piece, part in enumerate(np.array_split(mixed, min(PIECES, n))):
+        for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)))):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
             result = chip.train(x_train[part], y_train[part])
-            losses.append(result.loss)
+            losses.append(_cost(recipe, result, y_train[part]))
             right.append(np.argmax(result.outputs, axis=-1) == y_train[part])
-        unit = 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
         history.epochs.append({
-            "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1) * unit,
+            "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1),
             "train_accuracy": np.concatenate(right, -1).mean(-1), "accuracy": accuracy(chip, x_test, y_test),
         })
         if checkpoint:
@@ -119,6 +120,15 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     history.saturations = {name: count.tolist() for name, count in chip.saturations.items()}
     history.ranges = _ranges(recipe, chip, x_test)
     return history
+
+
+def _cost(recipe: Recipe, result, labels) -> np.ndarray:
+    """Cost of each sample: the loss register, or from the outputs where the register holds a difference of two."""
+    if recipe.rule == "dual-propagation":
+        return result.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
+    on = np.asarray(labels)[:, None] == np.arange(recipe.sizes[-1])
+    error = np.where(on, recipe.target_on, recipe.target_off) - recipe.formats.state.decode(result.outputs)
+    return (error**2).sum(-1) / 2
 
 
 def _percent(history: History) -> str:

