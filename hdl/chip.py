@@ -303,8 +303,8 @@ class Chip(wiring.Component):
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(sequencer.busy)
 
-        # Range events. The port shows all up to the last cycle; of these, the last cycle's are still on their way
-        # to the counter, so that counting the lanes of a word and adding 32 bits are two short paths.
+        # Range events. The port shows all up to the last cycle, whose own are still on their way to the counter:
+        # so counting the lanes of a word and adding 32 bits are two short paths.
         for place in ("accumulator", "state", "delta", "weight"):
             now = [getattr(layer, f"events_{place}") for layer in layers]
             events = [delayed(m, x, 1) for x in (now + [slope_event] if place == "delta" else now)]

@@ -39,17 +39,17 @@ class Elements(wiring.Component):
         # contract section 3. Forward: first sum in start + 11 + lv + F, then one every F cycles.
         # Transposed: first in start + 12 + R, then L in a row, P cycles from fold to fold.
         first_forward, first_transposed = g.F + g.lv + 2, g.R + 3
-        wait = Signal(range(max(first_forward, first_transposed, g.P) + 1))
+        pause = Signal(range(max(first_forward, first_transposed, g.P) + 1))
         transposed = Signal()
         lane = self.index[:g.lv]
         with m.If(self.start):
             m.d.sync += [self.index.eq(0), transposed.eq(self.op == Op.TRANSPOSED)]
-            m.d.sync += wait.eq(Mux(self.op == Op.TRANSPOSED, first_transposed, first_forward))
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+            m.d.sync += pause.eq(Mux(self.op == Op.TRANSPOSED, first_transposed, first_forward))
+        with m.Elif(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
         with m.Else():
             m.d.sync += self.index.eq(self.index + 1)
-            m.d.sync += wait.eq(Mux(transposed, Mux(lane == g.L - 1, g.P - g.L, 0), g.F - 1))
+            m.d.sync += pause.eq(Mux(transposed, Mux(lane == g.L - 1, g.P - g.L, 0), g.F - 1))
         return m
 
 

@@ -49,32 +49,32 @@ class Sequencer(wiring.Component):
         table, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
         never = max(infer.length, train.length)
-        time = Signal(range(never + 1))
+        now = Signal(range(never + 1))
         instruction = StructLayout({
-            "before": time.shape(),       # the cycle before the instruction's
+            "before": now.shape(),       # the cycle before the instruction's
             "layer": unsigned(index_bits(self._recipe.layers)), "op": 2, "operand": 3,
         })
         rows = [{"before": i.cycle - 1, "layer": i.layer, "op": i.op, "operand": i.operand} for i in table]
         rows.append({"before": never})
-        m.submodules.program = program = Memory(shape=instruction, depth=len(rows), init=rows)
-        read = program.read_port(domain="comb")
+        m.submodules.instructions = instructions = Memory(shape=instruction, depth=len(rows), init=rows)
+        read = instructions.read_port(domain="comb")
         address, fetched = Signal(8), Signal(instruction)
-        last = Signal(time.shape())      # program cycle length - 2
-        match = self.busy & (time == fetched.before)
+        last = Signal(now.shape())      # program cycle length - 2
+        match = self.busy & (now == fetched.before)
 
         m.d.comb += read.addr.eq(address)
-        m.d.sync += [fetched.eq(read.data), time.eq(time + 1), self.start.eq(0)]
+        m.d.sync += [fetched.eq(read.data), now.eq(now + 1), self.start.eq(0)]
         with m.If(match):
             m.d.sync += [
                 address.eq(address + 1), self.pc.eq(address),
                 self.start.eq(1 << fetched.layer), self.op.eq(fetched.op), self.operand.eq(fetched.operand),
             ]
-        m.d.sync += self.finish.eq(self.busy & (time == last))
+        m.d.sync += self.finish.eq(self.busy & (now == last))
         with m.If(self.finish):
             m.d.sync += self.busy.eq(0)
         with m.If(self.launch):
             m.d.sync += [
-                self.busy.eq(1), time.eq(0), address.eq(Mux(self.train, train_address, 0)),
+                self.busy.eq(1), now.eq(0), address.eq(Mux(self.train, train_address, 0)),
                 last.eq(Mux(self.train, train.length, infer.length) - 2),
             ]
         return m
