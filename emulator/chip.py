@@ -260,16 +260,17 @@ class _JAX:
         return np.array(array)
 
     def infer(self, recipe, state, x):
-        import jax
-
-        with jax.enable_x64(True):
-            return _compiled(recipe, False)(state, x, None)
+        return self._run(recipe, False, state, x, None)
 
     def train(self, recipe, state, x, label):
+        return self._run(recipe, True, state, x, label)
+
+    def _run(self, recipe, trains, *arguments):
         import jax
 
+        # the seed is in the state: chips that differ in it share their program
         with jax.enable_x64(True):
-            return _compiled(recipe, True)(state, x, label)
+            return _compiled(recipe.model_copy(update={"seed": 0}), trains)(*arguments)
 
 
 @functools.cache

@@ -1,0 +1,139 @@
+"""The streams at the edge of the chip: when it takes, launches and gives (contract section 9).
+
+Only times, no values: what the streams carry is in `chip`, when they carry it is here.
+"""
+
+from __future__ import annotations
+
+from ..recipe import LEAD, Op, Operand, Recipe, geometries
+from . import sequencer
+from .clock import walk
+
+INFER, TRAIN, LOAD, READ, RATE = range(5)
+"""Codes of the command stream; 5 to 7 are taken and nothing happens."""
+
+INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid", "i_weight_valid",
+          "o_result_ready", "o_weight_ready")
+
+
+def result_cycles(recipe: Recipe, train: bool) -> list[int]:
+    """Program cycles in which the elements of a sample enter the result queue, in order."""
+    g = geometries(recipe)[-1]
+    operands = (Operand.FREE, Operand.NUDGE, Operand.ADD)
+    start = next(i.cycle for _, i in sequencer.instructions(recipe, train)
+                 if i.layer == g.layer and i.op == Op.FORWARD and i.operand in operands)
+    last_slots = (start + LEAD + 1 + t * g.F + g.F - 1 for t in range(g.R))
+    return [slot + 5 + g.lv + 11 for slot in last_slots]
+
+
+def trace(recipe: Recipe, stimulus: dict) -> dict:
+    """Handshakes, launches and level outputs at every clock.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    stimulus : dict
+        The sender's side of every stream, one entry per clock, from reset: ``i_command_valid``, ``i_command_code``,
+        ``i_sample_valid``, ``i_label_valid``, ``i_weight_valid``, ``o_result_ready``, ``o_weight_ready``. A transfer
+        happens in the cycles in which valid and ready are high, so a list of transfer cycles is a stimulus too.
+
+    Returns
+    -------
+    dict
+        ``i_command_ready``, ``i_sample_ready``, ``i_label_ready``, ``i_weight_ready``, ``o_result_valid``,
+        ``o_result_last``, ``o_weight_valid``; ``launch`` (a command leaves its register) and ``code`` (which);
+        ``idle``; ``busy``, ``cycles``, ``step``.
+    """
+    return walk(Clocked(recipe).clock, stimulus, INPUTS)
+
+
+class Clocked:
+    """The control registers of `Chip`."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe, self.geometry = recipe, geometries(recipe)
+        self.outputs, self.samples = recipe.sizes[-1], recipe.sizes[0]
+        self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]
+        self.command = None              # code in the command register
+        self.labelled = False            # the label register is full
+        self.elements = 0                # elements in the spare bank
+        self.queue = self.given = 0      # elements in the result queue; elements that have left it
+        self.doing = None                # code under way, None when idle
+        self.cycle = 0                   # cycles since the launch, less one: the program cycle
+        self.left = 0                    # weights still to load
+        self.words: list[int] = []       # columns of the words still to read
+        self.wait = 0                    # cycles until a read word is there
+        self.cycles = self.step = 0
+
+    def clock(self, i_command_valid, i_command_code, i_sample_valid, i_label_valid, i_weight_valid,
+              o_result_ready, o_weight_ready) -> dict:
+        idle, running = self.doing is None, self.doing in (INFER, TRAIN)
+        ports = {
+            "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,
+            "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0,
+            "o_result_valid": self.queue > 0, "o_result_last": self.given % self.outputs == self.outputs - 1,
+            "o_weight_valid": self.doing == READ and self.wait == 0,
+            "launch": idle and self._can_launch(), "code": self.command or 0,
+            "idle": idle, "busy": running, "cycles": self.cycles, "step": self.step,
+        }
+        # what is under way
+        if running:
+            self._run()
+        elif self.doing == LOAD:
+            if self.left == 0:                                   # the cycle after the last weight: it is written
+                self.doing = None
+            elif i_weight_valid:
+                self.left -= 1
+        elif self.doing == READ:
+            self._read(ports["o_weight_valid"] and o_weight_ready)
+        if ports["o_result_valid"] and o_result_ready:
+            self.queue -= 1
+            self.given += 1
+        # transfers, then the launch, which only looks at registers as they stood
+        if i_sample_valid and ports["i_sample_ready"]:
+            self.elements += 1
+        if i_label_valid and ports["i_label_ready"]:
+            self.labelled = True
+        if ports["launch"]:
+            self._launch()
+        elif i_command_valid and ports["i_command_ready"]:
+            self.command = i_command_code
+        return {name: int(value) for name, value in ports.items()}
+
+    def _can_launch(self) -> bool:
+        if self.command in (INFER, TRAIN):
+            has_sample = self.elements == self.samples and self.queue <= self.outputs
+            return has_sample and (self.command == INFER or self.labelled)
+        return self.command is not None
+
+    def _launch(self):
+        code, self.command = self.command, None
+        self.cycle = 0
+        if code in (INFER, TRAIN):
+            self.doing, self.elements = code, 0
+            self.labelled = self.labelled and code == INFER
+        elif code == LOAD:
+            self.doing, self.left = code, sum(g.R * g.C for g in self.geometry)
+        elif code == READ:
+            self.doing, self.wait = code, 3
+            self.words = [min(g.L, g.C - fold * g.L) for g in self.geometry for _ in range(g.R) for fold in range(g.F)]
+
+    def _run(self):
+        length, enters = self.programs[self.doing == TRAIN]
+        self.queue += self.cycle in enters
+        self.cycles += 1
+        self.cycle += 1
+        if self.cycle == length:
+            self.step += self.doing == TRAIN
+            self.doing = None
+
+    def _read(self, transfer: bool):
+        if self.wait:
+            self.wait -= 1
+        elif transfer:
+            self.words[0] -= 1
+            if self.words[0] == 0:
+                self.words.pop(0)
+                self.wait = 3
+            if not self.words:
+                self.doing = None
