@@ -132,7 +132,7 @@ def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
     """
     from . import build
 
-    module = recipe.name.replace("-", "_")
+    module = recipe.name.replace("-", "_") + "_chip"      # no keyword: a recipe may be called xor
     source = convert(build(recipe), module)
     infer, train = programs(recipe)
     sidecar = {
