@@ -17,6 +17,8 @@ def explained(command):
     def wrapped(*args, **kwargs):
         try:
             return command(*args, **kwargs)
+        except typer.Exit:      # itself a RuntimeError
+            raise
         except (ValueError, OSError) as error:
             _say(_words(error))
             raise typer.Exit(BAD_INPUT) from None

@@ -11,8 +11,8 @@ class Board:
 
     Attributes
     ----------
-    device : str
-        Size option of the place and route tool.
+    device, size : str
+        The part, which says what its blocks can do, and its size as the place and route tool calls it.
     clock : float
         Frequency of the board's oscillator in Hz; the host and the chip run from it directly.
     holds : dict
@@ -23,7 +23,7 @@ class Board:
 
     name: str
     device: str
-    part: str
+    size: str
     holds: dict[str, int]
     package: str = "CABGA381"
     speed: int = 6
@@ -41,8 +41,8 @@ ULX3S_PINS = {"clk": "G2", "rst": "R1", "rx": "M1", "tx": "L4", "busy": "B2"}
 BOARDS = {
     board.name: board
     for board in (
-        Board("ulx3s", "25k", "LFE5U-25F", {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}, pins=ULX3S_PINS),
-        Board("ulx3s-85f", "85k", "LFE5U-85F", {"LUT": 83640, "FF": 83640, "multiplier": 156, "memory block": 208},
+        Board("ulx3s", "LFE5U-25F", "25k", {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}, pins=ULX3S_PINS),
+        Board("ulx3s-85f", "LFE5U-85F", "85k", {"LUT": 83640, "FF": 83640, "multiplier": 156, "memory block": 208},
               pins=ULX3S_PINS),
     )
 }

