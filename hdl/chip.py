@@ -92,7 +92,7 @@ class Walk(wiring.Component):
         def of_layer(numbers):
             return Array(Const(n, index_bits(max(numbers) + 1)) for n in numbers)[self.layer]
 
-        fold = Signal(range(max(g.F for g in self._layers)))
+        fold = Signal(index_bits(max(g.F for g in self._layers)))
         last_fold = fold == of_layer([g.F - 1 for g in self._layers])
         last_word = self.address == of_layer([g.N - 1 for g in self._layers])
         last_lane = Mux(last_fold, of_layer([g.C - (g.F - 1) * g.L - 1 for g in self._layers]),

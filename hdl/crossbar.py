@@ -129,8 +129,8 @@ class Crossbar(wiring.Component):
         signs = (probing | (operand == Operand.SLOPE)) if signs_used else Const(0)
 
         # The walk over the words, LEAD cycles ahead of the slots
-        running, address = Signal(), Signal(range(g.N))
-        row, fold = Signal(range(g.P)), Signal(range(g.F))
+        running, address = Signal(), Signal(index_bits(g.N))
+        row, fold = Signal(index_bits(g.P)), Signal(index_bits(g.F))
         last_row, last_fold = row == g.R - 1, fold == g.F - 1
         with m.If(self.start):
             m.d.sync += [running.eq(1), address.eq(0), row.eq(0), fold.eq(0)]
