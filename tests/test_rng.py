@@ -1,0 +1,11 @@
+"""`Generator` (contract section 2): the hardware against the emulator."""
+
+import pytest
+
+from crossdyad.sim import rng, scenario
+
+
+@pytest.mark.parametrize("case", rng.scenarios(), ids=lambda s: s.name)
+def test_hardware_is_the_emulator(case):
+    outcome = scenario.check(case, "amaranth")
+    assert outcome.passed, str(outcome)
