@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 INPUTS = ("i_command", "i_sample", "i_label", "i_weight")
 OUTPUTS = ("o_weight", "o_result")
 STREAMS = INPUTS + OUTPUTS
-STALLS = ("never", "random", "cycling")
+STALLS = ("never", "random", "cycling", "long")
 LEVELS = ("cycles", "step", "rate", "loss", "saturations_accumulator", "saturations_state", "saturations_delta",
           "saturations_weight")
 LEVELS_EVERY = 64
@@ -49,8 +49,9 @@ def pauses(kind: str, seed: int):
         rng = random.Random(seed)
         while True:
             yield rng.random() < 0.5
+    pattern = [True] * 24 + [False] if kind == "long" else [True, True, True, False, True, False, False]
     while True:
-        yield from (True, True, True, False, True, False, False)
+        yield from pattern
 
 
 def watched(layers: int) -> list[tuple[int, str, str, str, str]]:

@@ -1,0 +1,54 @@
+"""Broken hardware is noticed: every seeded fault fails a scenario of its block."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from crossdyad.sim import chip, mutation, scenario, simulators, streams, variety
+
+
+def noticed_by_a_scenario(block: str) -> str | None:
+    """Name of the first scenario that fails, built from the hardware as it is now."""
+    for case in importlib.import_module(f"crossdyad.sim.{block}").scenarios():
+        if scenario.check(case, "amaranth").mismatches:
+            return case.name
+    return None
+
+
+def noticed_by_the_chip(hdl) -> str | None:
+    r = variety.small("broken", sizes=(3, 2), lanes=(2,), **variety.narrow())
+    rng = np.random.default_rng(5)
+    session = chip.Session(r)
+    session.load([rng.integers(-60, 60, (2, 3))])
+    for i in range(4):
+        x = rng.integers(-32, 32, 3)
+        session.infer(x)
+        session.train(x, i % 2)
+    # results leave slowly, labels are there early, so that a program must wait for room
+    arguments = session.arguments({"o_result": "long"}, True)
+    try:
+        record = simulators.run(hdl.build(r), streams.play, arguments, "amaranth")
+    except RuntimeError:
+        return "chip does not come to rest"
+    return "chip" if chip.judge(r, record, True).differing else None
+
+
+@pytest.mark.parametrize("fault", mutation.FAULTS, ids=lambda f: f.name)
+def test_a_fault_is_noticed(fault, record_property):
+    with mutation.seeded(fault) as hdl:
+        by = noticed_by_the_chip(hdl) if fault.block == "chip" else noticed_by_a_scenario(fault.block)
+    record_property("noticed by", by)
+    assert by, f"no scenario of {fault.block} notices: {fault.name}"
+
+
+def test_without_a_fault_the_same_checks_pass():
+    from crossdyad import hdl
+
+    assert noticed_by_the_chip(hdl) is None
+
+
+def test_a_fault_that_does_not_apply_is_an_error():
+    with pytest.raises(ValueError, match="0 times in fixed.py"), \
+            mutation.seeded(mutation.Fault("no such text", "fixed", "no such text", "", "fixed")):
+        pass
