@@ -24,7 +24,7 @@ def demo(output: Folder = Path("build/demo"),
     """
     from .. import data, hdl
     from ..recipe import load, programs
-    from . import plots, synth
+    from . import plots
     from . import train as training
 
     recipe = load(recipe)
