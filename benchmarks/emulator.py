@@ -12,6 +12,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 import time  # noqa: E402
 
 import numpy as np  # noqa: E402
+
 from crossdyad import emulator, recipe  # noqa: E402
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from learning import write
+
 from crossdyad import data, emulator, recipe
 from crossdyad.sim import gradient
-from learning import write
 
 SAMPLES = 60
 EPOCHS = 30

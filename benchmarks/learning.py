@@ -17,10 +17,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax import numpy as jnp
+
 from crossdyad import data, emulator, models, recipe
 from crossdyad.emulator.training import order
 from crossdyad.sim import gradient
-from jax import numpy as jnp
 
 PRESETS = ("xor", "xor-spsa", "digits", "digits8", "digits-deep", "mnist")
 SETS = {3: "xor", 64: "digits", 784: "mnist"}

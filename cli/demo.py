@@ -57,13 +57,14 @@ def demo(output: Folder = Path("build/demo"),
     ]
     if isinstance(built, dict):
         mhz = built["fmax"]["median"]
-        lines += [f"- {built['device']}: Fmax {built['fmax']['min']:.1f} / {mhz:.1f} / {built['fmax']['max']:.1f} MHz (min / median / max), "
-                  f"so {mhz * 1e6 / (length + 1):,.0f} training samples/s",
+        lines += [f"- {built['device']}: Fmax {built['fmax']['min']:.1f} / {mhz:.1f} / {built['fmax']['max']:.1f} MHz "
+                  f"(min / median / max), so {mhz * 1e6 / (length + 1):,.0f} training samples/s",
                   "- utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items())]
     else:
         lines.append(f"- FPGA build left out: {built}")
     if isinstance(checked, dict):
-        lines.append(f"- RTL against emulator ({checked['simulator']}): {checked['mismatches']} mismatches in {checked['bits']:,} compared bits, "
+        lines.append(f"- RTL against emulator ({checked['simulator']}): {checked['mismatches']} mismatches "
+                     f"in {checked['bits']:,} compared bits, "
                      f"{checked['cycle_differences']} cycles of difference, over {checked['samples']} training samples")
     else:
         lines.append(f"- co-simulation left out: {checked}")
@@ -119,5 +120,5 @@ def _synth(recipe, output):
     try:
         with bar("build") as report:
             return hdl.synthesize(recipe, "ulx3s", output, progress=report)
-    except RuntimeError as error:      # a missing tool degrades the demo, it does not end it
+    except (RuntimeError, hdl.DoesNotFit) as error:      # a missing tool or a small board degrades the demo, it does not end it
         return str(error)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..recipe import Recipe
 from .chip import Chip
-from .synth import synthesize
+from .synth import DoesNotFit, synthesize
 from .verilog import Verilog, convert, generate
 
-__all__ = ["Chip", "Verilog", "build", "convert", "generate", "synthesize"]
+__all__ = ["Chip", "DoesNotFit", "Verilog", "build", "convert", "generate", "synthesize"]
 
 
 def build(recipe: Recipe) -> Chip:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -138,16 +139,22 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
                   "synth_ecp5 -top top -json top.json")
         _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
         check_fits(_netlist_needs(work / "top.json"), board, recipe)
-        results = {}
-        for n, seed in enumerate(seeds):
-            note(f"place and route, seed {seed}", 1 + n, total)
+        def place_and_route(seed):
             _run("nextpnr", [
                 f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
                 "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
                 *([] if pinned else ["--lpf-allow-unconstrained"]),
                 "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
             ], work)
-            results[seed] = json.loads((work / f"seed{seed}.json").read_text())
+            return json.loads((work / f"seed{seed}.json").read_text())
+
+        note(f"place and route, {len(seeds)} seeds", 1, total)
+        results = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:      # each thread waits for a process
+            runs = {pool.submit(place_and_route, seed): seed for seed in seeds}
+            for n, run in enumerate(as_completed(runs)):
+                results[runs[run]] = run.result()
+                note(f"place and route, seed {runs[run]} done", 2 + n, total)
         mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
         best = max(mhz, key=mhz.get)
         used = results[best]["utilization"]

@@ -8,7 +8,6 @@ from .geometry import geometries
 from .operations import Op, Operand
 from .recipe import Recipe
 
-
 FIRST = 2
 """Program cycle of the earliest instruction."""
 

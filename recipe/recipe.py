@@ -155,7 +155,8 @@ class Recipe(_Part):
         for name in ("target_on", "target_off"):
             value = getattr(self, name)
             if not f.accumulator.low <= value <= f.accumulator.high:
-                yield f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; allowed is {f.accumulator.low:g} to {f.accumulator.high:g}"
+                yield (f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; "
+                       f"allowed is {f.accumulator.low:g} to {f.accumulator.high:g}")
         for place in ("hard_sigmoid", "hard_tanh"):
             if place in (self.activation, self.output) and f.accumulator.high < 1:
                 yield f"formats.accumulator: {f.accumulator} does not reach 1, which {place} needs; allowed is width > frac + 1"

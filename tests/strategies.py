@@ -1,7 +1,8 @@
 """What the property tests draw from."""
 
-from crossdyad.recipe import Recipe
 from hypothesis import strategies as st
+
+from crossdyad.recipe import Recipe
 
 POWERS = st.integers(-8, 4).map(lambda n: 2.0**n)
 

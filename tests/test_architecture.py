@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-import crossdyad
 import pytest
+
+import crossdyad
 
 ROOT = Path(crossdyad.__file__).parent
 ARROWS = {

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
 from crossdyad.cli import app
 from crossdyad.sim import simulators
-from typer.testing import CliRunner
 
 OK, CHECK_FAILED, BAD_INPUT, TOOL_MISSING = 0, 1, 2, 3
 

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from crossdyad import data
 from crossdyad.data.idx import DataError
 

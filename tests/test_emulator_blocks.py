@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from crossdyad.emulator import crossbar, neuron, nudge, update
 from crossdyad.recipe import Geometry, Op, Recipe
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from crossdyad import emulator
 from crossdyad.emulator import chip as chips
 from crossdyad.emulator import crossbar
 from crossdyad.recipe import Recipe, geometries, load, programs
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 RULES = ("dual-propagation", "spsa", "inference")
 ROUNDINGS = ("floor", "nearest", "nearest_even", "stochastic")

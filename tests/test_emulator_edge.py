@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from crossdyad.emulator import chip, edge
 from crossdyad.emulator.edge import INFER, LOAD, RATE, READ, TRAIN
 from crossdyad.recipe import Recipe, geometries, programs

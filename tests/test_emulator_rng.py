@@ -8,8 +8,9 @@ import itertools
 
 import numpy as np
 import pytest
-from crossdyad.emulator import rng
 from scipy import stats
+
+from crossdyad.emulator import rng
 
 LEVEL = 1e-6
 KEY = (np.uint32(0x12345678), np.uint32(0x9ABCDEF0))

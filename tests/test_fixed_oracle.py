@@ -6,6 +6,7 @@ from fractions import Fraction
 import apytypes
 import numpy as np
 import pytest
+
 from crossdyad.emulator import fixed
 
 ROUNDINGS = ["floor", "nearest", "nearest_even", "stochastic"]

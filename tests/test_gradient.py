@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from crossdyad import data, emulator
 from crossdyad.recipe import Recipe, load
 from crossdyad.sim import gradient

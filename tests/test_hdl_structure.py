@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from amaranth.back import rtlil
 from amaranth.lib import wiring
+
 from crossdyad import hdl
 from crossdyad.hdl import crossbar, fixed, layer, neuron, rng
 from crossdyad.recipe import Geometry, geometries, load

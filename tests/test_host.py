@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
+
 from crossdyad import emulator
 from crossdyad.hdl.host import COMMAND, LABEL, REPORT, REPORT_BACK, RESULT, RESULT_LAST, SAMPLE, WEIGHT, WEIGHT_BACK, Host, bytes_of
 from crossdyad.recipe import Recipe, programs

@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from crossdyad import models
 from jax import numpy as jnp
+
+from crossdyad import models
 
 SIZES = (6, 8, 7, 6, 3)
 

@@ -5,9 +5,10 @@ import functools
 import jax
 import numpy as np
 import pytest
-from crossdyad import models
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+
+from crossdyad import models
 
 SIZES = (6, 8, 7, 6, 3)
 

@@ -1,9 +1,10 @@
 """Programs: no engine twice at once, no data before it is made or after it is overwritten, and a length that fits."""
 
 import pytest
-from crossdyad.recipe import Op, Operand, Recipe, compile_program, geometries, load, program_memory, programs
 from hypothesis import given, settings
 from strategies import recipes
+
+from crossdyad.recipe import Op, Operand, Recipe, compile_program, geometries, load, program_memory, programs
 
 RULES = ("inference", "dual-propagation", "spsa")
 

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from crossdyad.recipe import QFormat, Recipe, RecipeError, load, parse, presets
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import recipes
+
+from crossdyad.recipe import QFormat, Recipe, RecipeError, load, parse, presets
+
 
 @given(recipes())
 def test_toml_there_and_back(recipe):
@@ -84,7 +86,9 @@ def test_encode_is_nearest_and_decode_is_exact(width, frac, data):
     assert (q.encode(np.minimum(shifted, q.high)) == integers).all()
 
 
-@pytest.mark.parametrize("values, word", [([np.nan], "NaN"), ([np.inf], "NaN or infinity"), ([5.0], "does not fit"), ([-4.5], "does not fit")])
+@pytest.mark.parametrize("values, word", [
+    ([np.nan], "NaN"), ([np.inf], "NaN or infinity"), ([5.0], "does not fit"), ([-4.5], "does not fit"),
+])
 def test_encode_refuses_what_the_format_cannot_hold(values, word):
     with pytest.raises(ValueError, match=f"pixels: .*{word}"):
         QFormat(width=8, frac=5).encode(values, "pixels")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crossdyad.sim import sequencer, scenario
+from crossdyad.sim import scenario, sequencer
 
 
 @pytest.mark.parametrize("case", sequencer.scenarios(), ids=lambda s: s.name)

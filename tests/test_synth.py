@@ -4,6 +4,7 @@ import importlib.util
 import json
 
 import pytest
+
 from crossdyad import hdl
 from crossdyad.hdl import synth
 from crossdyad.hdl.boards import BOARDS

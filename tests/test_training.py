@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from crossdyad import data, emulator
 from crossdyad.emulator.training import order
 from crossdyad.recipe import load
