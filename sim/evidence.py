@@ -1,0 +1,114 @@
+"""The long runs: digits trained in the hardware in every mode, and a million vectors for every arithmetic block.
+
+``python -m crossdyad.sim.evidence [FILE.json] [--only WORD]`` does one thing after the other, prints a table, and keeps each result in
+FILE.json (default ``.build/evidence.json``) as soon as it is there; what the file already holds for the same sources is
+not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from ..recipe import Recipe, Rounding, load
+from . import agreement, fixed, neuron, nudge, rng, scenario, update, variety
+
+VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
+ROUNDINGS = Rounding.__args__
+
+
+def digits(**changes) -> Recipe:
+    """The digits recipe with other modes."""
+    return Recipe.model_validate(load("digits").model_dump() | changes)
+
+
+def recipes() -> dict[str, Recipe]:
+    """Each alpha with each rounding of the weights; then each rounding at each other place; then wrapping and SPSA."""
+    found = {f"alpha {alpha:g}, weight {mode}": digits(alpha=alpha, rounding={"weight": mode})
+             for alpha in (0, 0.5, 1) for mode in ROUNDINGS}
+    for place in ("accumulator", "state", "delta"):
+        found |= {f"{place} {mode}": digits(rounding={place: mode}) for mode in ROUNDINGS if mode != "nearest"}
+    places = ("accumulator", "state", "delta", "weight")
+    found["wrap everywhere"] = digits(overflow=dict.fromkeys(places, "wrap"))
+    found["spsa"] = digits(rule="spsa")
+    return found
+
+
+def chip(recipe: Recipe, simulator: str) -> dict:
+    """One co-simulation on digits, and what matters of its report."""
+    samples = ICARUS_SAMPLES if simulator == "icarus" else VERILATOR_SAMPLES
+    report = agreement.cosim(recipe, simulator, samples, stalls="never")
+    return {"samples": samples, "cycles": report.cycles, "bits": report.bits, "mismatches": report.mismatches,
+            "cycle differences": report.cycle_differences, "never exercised": report.uncovered}
+
+
+def block(case: scenario.Scenario) -> dict:
+    """One block's vectors through Verilator in a C++ loop."""
+    outcome = scenario.check(case, "replay")
+    return {"cycles": outcome.cycles, "bits": outcome.bits, "mismatches": len(outcome.mismatches),
+            "never exercised": list(outcome.uncovered)}
+
+
+def blocks():
+    """(name, case maker): exhaustive where the inputs have fewer than 20 bits, else a million vectors."""
+    for rounding, overflow in fixed.modes():
+        for width_in, shift, width, cycles in ((18, 7, 8, None), (36, 19, 16, VECTORS)):
+            def make(a=(width_in, shift, width, rounding, overflow), cycles=cycles):
+                return fixed.vectors(fixed.scenario(*a, cycles), *a[1:])
+            yield f"fixed {width_in} bits {rounding} {overflow}", make
+    yield "rng", lambda: rng.scenario((0x01234567, 0x89ABCDEF), 0x81, VECTORS, vectorised=True)
+    for recipe in [load("digits"), *variety.recipes()]:
+        yield f"neuron {recipe.name}", lambda r=recipe: neuron.scenario(r, 0, VECTORS, vectorised=True)
+        yield f"nudge {recipe.name}", lambda r=recipe: nudge.scenario(r, VECTORS, vectorised=True)
+        yield f"update {recipe.name}", lambda r=recipe: update.scenario(r, 0, VECTORS, vectorised=True)
+
+
+def sources() -> str:
+    """A hash of what the evidence is about: hardware, emulator, recipe and benches."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for wing in ("hdl", "emulator", "recipe", "sim"):
+        for path in sorted((root / wing).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def collect(path: Path, only: str = "") -> dict:
+    """Run what is missing in the file; returns all results by name."""
+    version = sources()
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    results = kept.get("results", {}) if kept.get("sources") == version else {}
+    tasks = [(f"chip icarus: {n}", lambda r=r: chip(r, "icarus")) for n, r in recipes().items()]
+    tasks += [(f"chip verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in recipes().items()]
+    tasks = [(f"block {n}", lambda make=make: block(make())) for n, make in blocks()] + tasks
+    for name, task in tasks:
+        if only in name:
+            if name not in results:
+                began = time.perf_counter()
+                results[name] = task() | {"seconds": round(time.perf_counter() - began, 1)}
+                agreement.write(path, {"sources": version, "results": results})
+            row = results[name]
+            print(f"{name:50s} {row['cycles']:9d} cycles {row['bits']:11d} bits {row['mismatches']:3d} mismatches "
+                  f"{row.get('cycle differences', 0):3d} cycle differences {row['seconds']:7.1f} s", flush=True)
+    return results
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", type=Path, default=Path(".build/evidence.json"))
+    parser.add_argument("--only", default="", help="only what has this word in its name")
+    arguments = parser.parse_args()
+    results = collect(arguments.file, arguments.only)
+    wrong = [name for name, row in results.items() if row["mismatches"] or row["never exercised"]]
+    print(f"{len(results)} runs, {sum(row['bits'] for row in results.values())} bits compared, {len(wrong)} runs that differ")
+    for name in wrong:
+        print(f"  {name}: {results[name]}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
