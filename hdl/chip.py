@@ -244,7 +244,7 @@ class Chip(wiring.Component):
             sequencer.train.eq(train if r.rule != "inference" else 0),
         ]
         with m.If(launch):
-            m.d.sync += [bank.eq(~bank), sample_full.eq(0), training.eq(sequencer.train)]
+            m.d.sync += [bank.eq(~bank), sample_full.eq(0), training.eq(train)]
             with m.If(train):
                 m.d.sync += [label_used.eq(label), label_full.eq(0)]
         with m.FSM():

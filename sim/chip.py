@@ -199,7 +199,7 @@ class Prediction:
             for now, layer, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
                 if register in REGISTERS:
                     self.writes.append((cycle + 1 + now, layer, register, index, value))
-        outputs = (self.chip.train(x[None], np.array([y])).outputs if train else self.chip.infer(x[None]))[0].tolist()
+        outputs = (self.chip.train(x[None], np.array([y])).outputs if code == TRAIN else self.chip.infer(x[None]))[0].tolist()
         times = result_times(self.recipe, train)
         for i, t in enumerate(times):
             value = outputs[i % len(outputs)]
