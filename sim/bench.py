@@ -14,14 +14,18 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class Undefined(ValueError):
+    """A port shows x: a four-state simulator cannot tell its value."""
+
+
 class Bench(Protocol):
     """What a body may do. Cycle 0, the first after reset, is the one in which the body begins."""
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port from this cycle on."""
 
-    def get(self, port: str) -> int:
-        """The value of a port or of an inner signal in this cycle; signed where the signal is."""
+    def get(self, port: str) -> int | None:
+        """The value of a port or of an inner signal in this cycle, signed where the signal is; None if undefined (x)."""
 
     async def settle(self) -> None:
         """Let combinational logic follow the inputs."""
@@ -79,7 +83,17 @@ def simulate(component, body, arguments: dict):
 
 
 async def play(bench, stimulus: dict, outputs: list[str]) -> dict:
-    """Drive every input port in every cycle and record every output port (a bench body)."""
+    """Drive every input port in every cycle and record every output port (a bench body).
+
+    A data port may be undefined while its `valid` is low, as where a memory is read beyond its end; it is recorded as
+    None, which equals nothing that is expected.
+    """
+    def seen(port):
+        try:
+            return bench.get(port)
+        except Undefined:
+            return None
+
     record = {port: [] for port in outputs}
     before = dict.fromkeys(stimulus)
     for values in zip(*stimulus.values(), strict=True):
@@ -89,6 +103,6 @@ async def play(bench, stimulus: dict, outputs: list[str]) -> dict:
                 before[port] = value
         await bench.settle()
         for port in outputs:
-            record[port].append(bench.get(port))
+            record[port].append(seen(port))
         await bench.tick()
     return record

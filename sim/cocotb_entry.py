@@ -13,6 +13,8 @@ from pathlib import Path
 import cocotb
 from cocotb.triggers import Timer
 
+from .bench import Undefined
+
 
 class CocotbBench:
     """A bench under cocotb. The body owns the clock: two time steps per cycle, edges between them."""
@@ -38,7 +40,7 @@ class CocotbBench:
         try:
             value = int(handle.value)
         except ValueError:
-            raise ValueError(f"{port} is undefined: {handle.value}") from None
+            raise Undefined(f"{port} is undefined: {handle.value}") from None
         return value - span if signed and 2 * value >= span else value
 
     async def settle(self):

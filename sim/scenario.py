@@ -52,7 +52,8 @@ class Mismatch:
     cycle: int
     port: str
     expected: int
-    got: int
+    got: int | None
+    """None is undefined."""
 
     def __str__(self) -> str:
         return f"cycle {self.cycle}: {self.port}: expected {self.expected}, got {self.got}"
@@ -125,7 +126,8 @@ def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismat
             where &= np.asarray(expected[valid] if isinstance(valid, str) else valid).astype(bool)
         widest = max((int(v).bit_length() for v in (values.max(initial=0), values.min(initial=0))), default=0)
         bits += int(where.sum()) * max(widest, 1)
-        mismatches += [Mismatch(int(c), port, int(values[c]), int(got[c])) for c in np.flatnonzero(where & (got != values))]
+        mismatches += [Mismatch(int(c), port, int(values[c]), None if got[c] is None else int(got[c]))
+                       for c in np.flatnonzero(where & (got != values))]
     return sorted(mismatches, key=lambda m: m.cycle), bits
 
 
