@@ -15,6 +15,7 @@ import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
+
 from crossdyad import emulator, hdl, recipe  # noqa: E402
 from crossdyad.recipe import Op, geometries  # noqa: E402
 from crossdyad.sim import agreement, chip, drive, simulators  # noqa: E402

@@ -24,8 +24,8 @@ class Bench(Protocol):
     def set(self, port: str, value: int) -> None:
         """Drive an input port from this cycle on."""
 
-    def get(self, port: str) -> int | None:
-        """The value of a port or of an inner signal in this cycle, signed where the signal is; None if undefined (x)."""
+    def get(self, port: str) -> int:
+        """The value of a port or of an inner signal in this cycle, signed where the signal is; raises `Undefined`."""
 
     async def settle(self) -> None:
         """Let combinational logic follow the inputs."""
