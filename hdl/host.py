@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,17 +148,23 @@ class Host(wiring.Component):
         ]
         longest = max(bytes_of(len(v)) for _, _, v in outputs) + 1
         frame, left = Signal(8 * longest), Signal(range(longest + 1))
-        taken = Array([chip.o_result.ready, chip.o_weight.ready])
-        m.d.comb += [transmitter.i.payload.eq(frame[:8]), transmitter.i.valid.eq(left != 0)]
+        # the choice is registered, so that the chip's ready does not hang on the line's state in the same cycle
+        taking = Signal(len(outputs))
+        m.d.comb += [
+            transmitter.i.payload.eq(frame[:8]), transmitter.i.valid.eq(left != 0),
+            chip.o_result.ready.eq(taking[0]), chip.o_weight.ready.eq(taking[1]),
+        ]
         with m.If(left != 0):
             with m.If(transmitter.i.ready):
                 m.d.sync += [frame.eq(frame >> 8), left.eq(left - 1)]
-        for i, (valid, head, value) in enumerate(outputs):
-            first = ~Cat(v for v, _, _ in outputs[:i]).any() if i else Const(1)
-            with m.If((left == 0) & valid & first):
+        with m.Elif(~taking.any()):
+            for i, (valid, _, _) in enumerate(outputs):
+                others = Cat(v for v, _, _ in outputs[:i]).any() if i else 0
+                m.d.sync += taking[i].eq(valid & ~others)
+        for i, (_, head, value) in enumerate(outputs):
+            with m.If(taking[i]):
                 padded = Cat(value, value[-1].replicate(-len(value) % 8)) if i < 2 else value
-                m.d.sync += [frame.eq(Cat(head, padded)), left.eq(1 + bytes_of(len(value)))]
-                m.d.comb += taken[i].eq(1) if i < 2 else []
+                m.d.sync += [frame.eq(Cat(head, padded)), left.eq(1 + bytes_of(len(value))), taking.eq(0)]
                 if i == 2:
                     m.d.sync += asked.eq(0)
         return m
