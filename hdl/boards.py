@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib import wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In
+
 
 @dataclass(frozen=True)
 class Board:
@@ -46,3 +51,34 @@ BOARDS = {
               pins=ULX3S_PINS),
     )
 }
+
+
+class Top(wiring.Component):
+    """A component on a board: its ports, the clock, and a reset that may come at any time, like a button's.
+
+    The reset is released in step with the clock, and reaches the flip-flops from one of their kind.
+
+    Parameters
+    ----------
+    component : wiring.Component
+
+    Members
+    -------
+    clk, rst : In(1)
+        And the members of the component.
+    """
+
+    def __init__(self, component):
+        self._component = component
+        super().__init__({"clk": In(1), "rst": In(1)} | dict(component.signature.members))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = sync = ClockDomain()
+        m.d.comb += sync.clk.eq(self.clk)
+        m.submodules.reset = ResetSynchronizer(self.rst)
+        m.submodules.component = self._component
+        for name, member in self._component.signature.members.items():
+            mine, its = getattr(self, name), getattr(self._component, name)
+            m.d.comb += its.eq(mine) if member.flow is In else mine.eq(its)
+        return m

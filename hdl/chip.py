@@ -231,10 +231,22 @@ class Chip(wiring.Component):
                 layer.word_write.eq(write & (write_layer == k)),
                 layer.word_in.eq(Cat(lanes)),
             ]
-        word_out = Array(layer.word_out for layer in layers)[walk.layer]
-        fetch = Signal(2)            # cycles until the fetched word is in the word register
-        offered = Signal()
-        m.d.comb += [self.o_weight.valid.eq(offered), self.o_weight.payload.eq(lanes[0])]
+        # loading: each lane follows the stream while it is the current one and then holds; the first one clears the rest
+        for i, lane in enumerate(lanes):
+            with m.If(walk.lane == i):
+                m.d.sync += lane.eq(self.i_weight.payload)
+            with m.Elif(walk.lane == 0):
+                m.d.sync += lane.eq(0)
+        # reading: the walk is one weight ahead of the one that is offered
+        word = Signal(len(lanes) * weight_width)
+        m.d.comb += word.eq(Array(layer.word_out for layer in layers)[walk.layer])
+        fetch = Signal(2)            # cycles until the fetched word is there
+        ahead, word_end, chip_end = Signal(), Signal(), Signal()
+        with m.If(ahead):
+            m.d.sync += [
+                self.o_weight.payload.eq(word.word_select(walk.lane, weight_width)),
+                word_end.eq(walk.word_end), chip_end.eq(walk.chip_end),
+            ]
 
         # Control
         launch, train, training = Signal(), Signal(), Signal()
@@ -278,11 +290,6 @@ class Chip(wiring.Component):
                 with m.If(self.i_weight.valid):
                     m.d.comb += walk.step.eq(1)
                     m.d.sync += write.eq(walk.word_end)
-                    for i, lane in enumerate(lanes):
-                        with m.If(walk.lane == i):
-                            m.d.sync += lane.eq(self.i_weight.payload)
-                        with m.Elif(walk.lane == 0):
-                            m.d.sync += lane.eq(0)
                     with m.If(walk.chip_end):
                         m.next = "WRITE"
             with m.State("WRITE"):
@@ -290,16 +297,17 @@ class Chip(wiring.Component):
             with m.State("FETCH"):
                 m.d.sync += fetch.eq(fetch - 1)
                 with m.If(fetch == 0):
-                    m.d.sync += [Cat(lanes).eq(word_out), offered.eq(1)]
+                    m.d.comb += [ahead.eq(1), walk.step.eq(1)]
+                    m.d.sync += self.o_weight.valid.eq(1)
                     m.next = "OFFER"
             with m.State("OFFER"):
                 with m.If(self.o_weight.ready):
-                    m.d.comb += walk.step.eq(1)
-                    m.d.sync += Cat(lanes).eq(Cat(lanes[1:]))
-                    with m.If(walk.word_end):
-                        m.d.sync += [offered.eq(0), fetch.eq(2)]
+                    with m.If(word_end):
+                        m.d.sync += [self.o_weight.valid.eq(0), fetch.eq(2)]
                         m.next = "FETCH"
-                    with m.If(walk.chip_end):
+                    with m.Else():
+                        m.d.comb += [ahead.eq(1), walk.step.eq(1)]
+                    with m.If(chip_end):
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(sequencer.busy)
 

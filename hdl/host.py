@@ -63,13 +63,19 @@ class Transmitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         timer, left, bits = Signal(range(self._divisor)), Signal(range(11)), Signal(10, init=0x3FF)
-        m.d.comb += [self.i.ready.eq(left == 0), self.tx.eq(bits[0])]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [bits.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))), left.eq(10), timer.eq(self._divisor - 1)]
-        with m.Elif(left != 0):
+        idle = Signal(init=1)        # a register: what hangs on it is spread over the whole device
+        m.d.comb += [self.i.ready.eq(idle), self.tx.eq(bits[0])]
+        with m.If(idle):
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    bits.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))), left.eq(10), timer.eq(self._divisor - 1), idle.eq(0),
+                ]
+        with m.Else():
             m.d.sync += timer.eq(timer - 1)
             with m.If(timer == 0):
-                m.d.sync += [timer.eq(self._divisor - 1), left.eq(left - 1), bits.eq(Cat(bits[1:], Const(1, 1)))]
+                m.d.sync += [
+                    timer.eq(self._divisor - 1), left.eq(left - 1), bits.eq(Cat(bits[1:], Const(1, 1))), idle.eq(left == 1),
+                ]
         return m
 
 

@@ -25,7 +25,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe, geometries
-from .boards import BOARDS, Board
+from .boards import BOARDS, Board, Top
 
 SEEDS = (1, 2, 3)
 
@@ -96,7 +96,8 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
 
     target = _board(board)
     check_fits(_least(recipe), target, recipe)
-    return implement(Host(recipe, divisor=round(target.clock / BAUD)), recipe.name, target, folder, seeds, progress, recipe=recipe)
+    top = Top(Host(recipe, divisor=round(target.clock / BAUD)))
+    return implement(top, recipe.name, target, folder, seeds, progress, recipe=recipe)
 
 
 def measure(component, board: str = "ulx3s", folder: str | Path | None = None, seeds=SEEDS, progress=None) -> dict:
