@@ -201,13 +201,14 @@ class Crossbar(wiring.Component):
                 pairs.append((generator.x, generator.y))
         pairs_next = [(delayed(m, x, 1), delayed(m, y, 1)) for x, y in pairs]
 
-        # c + 2: operands
+        # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         scalar = Signal(signed(g.operand_width))
-        m.d.comb += scalar.eq((Mux(signs, self.slope, e) if signs_used else e) << self.rate)
+        error = errors_read.data
+        m.d.sync += scalar.eq((Mux(signs, self.slope, error) if signs_used else error) << self.rate)
         if signs_used:
             probe = r.probe << r.update_shift
             with m.If(probing):
-                m.d.comb += scalar.eq(Mux(operand == Operand.MINUS, -2 * probe, probe))
+                m.d.sync += scalar.eq(Mux(operand == Operand.MINUS, -2 * probe, probe))
         a_shape = signed(max(f.weight.width, g.operand_width))
         b_shape = signed(max(f.state.width, f.delta.width))
         products = []

@@ -1,4 +1,22 @@
-"""Circuits: what constrains the states."""
+"""Circuits: what constrains the states.
+
+A circuit is any object with these members; states and parameters are pytrees, of one sample:
+
+=================================== ============================================================================
+``capabilities``                    frozenset of words below
+``start(parameters, x)``            states to start from
+``residual(parameters, s, x)``      the constraint C of Eq. 1, like `s`; zero at a solution
+``relax(parameters, s, x, force)``  one sweep that keeps the states in their domain; its fixed points solve C + force = 0
+``output(s)``, ``with_output(s, o)`` the states that the objective sees, and `s` with others in their place
+``energy(parameters, s, x)``        with the capability ``energy``: a scalar whose derivative by `s` is the residual
+=================================== ============================================================================
+
+Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
+below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in states and parameters), ``block-exact``
+(`relax` finds the exact minimum over each block of states), ``invertible`` (inputs follow from outputs).
+
+A circuit of one's own is one function: `from_energy` or `from_residual` make the rest by differentiation.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +26,8 @@ from dataclasses import dataclass
 
 import jax
 from jax import numpy as jnp
+
+CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible"})
 
 
 def identity(a):
@@ -25,9 +45,46 @@ def clip(low: float, high: float) -> Callable:
     return functools.partial(jnp.clip, min=low, max=high)
 
 
+def gradient(function: Callable, *primals, argument: int = 0):
+    """Derivative of a scalar function of pytrees, also of complex ones: then `function` must be holomorphic."""
+    holomorphic = any(jnp.iscomplexobj(v) for p in primals for v in jax.tree.leaves(p))
+    if holomorphic:
+        primals = tuple(jax.tree.map(lambda v: v + 0j, p) if i == argument else p for i, p in enumerate(primals))
+    return jax.grad(function, argnums=argument, holomorphic=holomorphic)(*primals)
+
+
+def add(a, b, scale=1.0):
+    """``a + scale * b``, leaf by leaf."""
+    return jax.tree.map(lambda p, q: p + scale * q, a, b)
+
+
+def last_layer(s):
+    """The output of a tuple of layers."""
+    return s[-1]
+
+
+def with_last_layer(s, o):
+    """A tuple of layers with another output."""
+    return (*s[:-1], o)
+
+
+class LayeredStates:
+    """States are a tuple of layers, the last one is the output."""
+
+    output, with_output = staticmethod(last_layer), staticmethod(with_last_layer)
+
+
+def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
+    """Uniform weights of variance ``scale / 3 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
+    keys = jax.random.split(key, len(sizes) - 1)
+    shapes = zip(sizes[1:], sizes[:-1], strict=True)
+    return tuple(jax.random.uniform(q, (m, n), jnp.float64, -1, 1) * jnp.sqrt(scale / n)
+                 for q, (m, n) in zip(keys, shapes, strict=True))
+
+
 @dataclass(frozen=True)
-class Feedforward:
-    """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K, without biases.
+class Feedforward(LayeredStates):
+    """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K, without biases (row 6).
 
     Hashable, so that it can be a static argument of a jitted function.
 
@@ -35,13 +92,15 @@ class Feedforward:
     ----------
     sizes : tuple of int
         Units per layer, inputs first.
-    activation, output : callable
+    activation, output_activation : callable
         Elementwise neuron functions of the hidden layers and of the last layer.
     """
 
     sizes: tuple[int, ...]
     activation: Callable = relu
-    output: Callable = identity
+    output_activation: Callable = identity
+
+    capabilities = frozenset({"chain", "triangular"})
 
     @property
     def layers(self) -> int:
@@ -50,14 +109,11 @@ class Feedforward:
 
     def neuron(self, k: int) -> Callable:
         """The neuron function of layer of weights `k`, 0 .. K-1."""
-        return self.output if k == self.layers - 1 else self.activation
+        return self.output_activation if k == self.layers - 1 else self.activation
 
     def random_parameters(self, key) -> tuple:
         """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
-        keys = jax.random.split(key, self.layers)
-        shapes = zip(self.sizes[1:], self.sizes[:-1], strict=True)
-        return tuple(jax.random.uniform(q, (m, n), jnp.float64, -1, 1) * jnp.sqrt(6 / n)
-                     for q, (m, n) in zip(keys, shapes, strict=True))
+        return uniform_weights(key, self.sizes)
 
     def forward(self, parameters, x) -> list:
         """States from the input on: K + 1 vectors, the first is `x`. The solution of ``residual == 0``."""
@@ -66,7 +122,173 @@ class Feedforward:
             states.append(self.neuron(k)(w @ states[-1]))
         return states
 
-    def residual(self, parameters, states, x) -> list:
-        """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, a vector per layer; `states` without the input."""
-        layers = zip(parameters, states, [x, *states[:-1]], strict=True)
-        return [s - self.neuron(k)(w @ below) for k, (w, s, below) in enumerate(layers)]
+    def start(self, parameters, x):
+        """Zeros."""
+        return tuple(jnp.zeros(w.shape[0], jnp.result_type(w, x)) for w in parameters)
+
+    def residual(self, parameters, s, x):
+        """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, a vector per layer; `s` without the input."""
+        layers = zip(parameters, s, [x, *s[:-1]], strict=True)
+        return tuple(v - self.neuron(k)(w @ below) for k, (w, v, below) in enumerate(layers))
+
+    def relax(self, parameters, s, x, force):
+        """One sweep from the input up: without a force, or with one on the output alone, it is the solution."""
+        states = [x]
+        for k, (w, f) in enumerate(zip(parameters, force, strict=True)):
+            states.append(self.neuron(k)(w @ states[-1]) - f)
+        return tuple(states[1:])
+
+
+@dataclass(frozen=True)
+class Hopfield(LayeredStates):
+    """A layered Hopfield net: ``E = sum_k G(s_k) - s_k W_k s_(k-1)``, with grad G the inverse of the activation (row 8).
+
+    Relaxation is block coordinate descent: even layers, then odd ones, each to its exact minimum (rows 12 and 77).
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Units per layer, inputs first.
+    activation : callable
+        ``f``, strictly increasing, or clip.
+    primitive : callable
+        ``G``, elementwise on the range of `activation`.
+    """
+
+    sizes: tuple[int, ...]
+    activation: Callable = jnp.tanh
+    primitive: Callable = None
+    capabilities: frozenset = frozenset({"energy", "analytic", "block-exact"})
+
+    def random_parameters(self, key) -> tuple:
+        """Uniform weights of variance ``1 / 2 inputs``: a tuple of float64 arrays (outputs, inputs)."""
+        return uniform_weights(key, self.sizes, 1.5)
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return tuple(jnp.zeros(w.shape[0], jnp.result_type(w, x)) for w in parameters)
+
+    def energy(self, parameters, s, x):
+        """The energy, a scalar."""
+        g = self.primitive or tanh_primitive
+        return sum(jnp.sum(g(v)) - v @ (w @ below) for w, v, below in zip(parameters, s, (x, *s[:-1]), strict=True))
+
+    def residual(self, parameters, s, x):
+        """``grad_s E``."""
+        return gradient(lambda s: self.energy(parameters, s, x), s)
+
+    def relax(self, parameters, s, x, force):
+        """Layers 2, 4, .. to their minimum, then 1, 3, .. (the output's layer number decides nothing)."""
+        s = list(s)
+        for parity in (1, 0):
+            for k in range(parity, len(s), 2):
+                drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
+                if k + 1 < len(s):
+                    drive = drive + parameters[k + 1].T @ s[k + 1]
+                s[k] = self.activation(drive)
+        return tuple(s)
+
+
+def tanh_primitive(s):
+    """``G`` with ``G' = artanh``: the primitive that belongs to tanh."""
+    return s * jnp.arctanh(s) + jnp.log(1 - s * s) / 2
+
+
+def square_primitive(s):
+    """``s**2 / 2``: the primitive that belongs to the identity, and inside their range to clips."""
+    return s * s / 2
+
+
+@dataclass(frozen=True)
+class Equilibrium(LayeredStates):
+    """A deep equilibrium model: ``s = f(W s + U x)`` with any W; parameters are ``(W, U)`` (row 7).
+
+    The states are a tuple of one vector, whose last `outputs` units the objective sees.
+    """
+
+    inputs: int
+    units: int
+    outputs: int
+    activation: Callable = jnp.tanh
+    capabilities: frozenset = frozenset({"analytic"})
+
+    def random_parameters(self, key, norm: float = 0.7) -> tuple:
+        """``W`` of spectral norm `norm`, ``U`` uniform."""
+        a, b = jax.random.split(key)
+        w = jax.random.normal(a, (self.units, self.units))
+        u = uniform_weights(b, (self.inputs, self.units), 1.5)[0]
+        return w * norm / jnp.linalg.norm(w, 2), u
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return (jnp.zeros(self.units, jnp.result_type(parameters[0], x)),)
+
+    def output(self, s):
+        """The last `outputs` units."""
+        return s[0][-self.outputs:]
+
+    def with_output(self, s, o):
+        """`s` with `o` as its last units."""
+        return (jnp.concatenate([s[0][:-self.outputs], o]),)
+
+    def residual(self, parameters, s, x):
+        """``s - f(W s + U x)``."""
+        w, u = parameters
+        return (s[0] - self.activation(w @ s[0] + u @ x),)
+
+    def relax(self, parameters, s, x, force):
+        """One evaluation of the right-hand side."""
+        w, u = parameters
+        return (self.activation(w @ s[0] + u @ x) - force[0],)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A circuit of one's own; made by `from_energy` or `from_residual`."""
+
+    start: Callable
+    residual: Callable
+    relax: Callable
+    capabilities: frozenset
+    energy: Callable | None = None
+    output: Callable = last_layer
+    with_output: Callable = with_last_layer
+
+
+def from_energy(energy: Callable, start: Callable, relax: Callable | None = None, *, rate: float = 0.1, output=None,
+                with_output=None, capabilities=()) -> Own:
+    """A circuit from its energy alone.
+
+    Parameters
+    ----------
+    energy : callable
+        ``energy(parameters, s, x)``, a scalar.
+    start : callable
+        ``start(parameters, x)``, the states to start from.
+    relax : callable, optional
+        As a circuit's; gradient descent with step `rate` otherwise.
+    output, with_output : callable, optional
+        Where the output is; the last of a tuple of states otherwise.
+    capabilities : iterable of str
+        What it has beyond ``energy``: ``analytic``, ``block-exact``.
+    """
+    def residual(parameters, s, x):
+        return gradient(lambda s: energy(parameters, s, x), s)
+
+    def descend(parameters, s, x, force):
+        return add(s, add(residual(parameters, s, x), force), -rate)
+
+    return from_residual(residual, start, relax or descend, output=output, with_output=with_output,
+                         capabilities={"energy", *capabilities}, energy=energy)
+
+
+def from_residual(residual: Callable, start: Callable, relax: Callable, *, output=None, with_output=None,
+                  capabilities=(), energy=None) -> Own:
+    """A circuit from its residual and a relaxation that keeps its states in their domain; see `from_energy`."""
+    unknown = set(capabilities) - CAPABILITIES
+    if unknown:
+        raise ValueError(f"capabilities: {', '.join(sorted(unknown))} unknown; allowed are {', '.join(sorted(CAPABILITIES))}")
+    if (output is None) != (with_output is None):
+        raise ValueError("output, with_output: one is given without the other; give both or neither")
+    where = {} if output is None else {"output": output, "with_output": with_output}
+    return Own(start, residual, relax, frozenset(capabilities), energy, **where)

@@ -55,7 +55,7 @@ def test_multipliers_solve_the_second_circuit():
     flat, split = ravel_pytree(net.forward(weights, x)[1:])
     jacobian = jax.jacobian(lambda s: ravel_pytree(net.residual(weights, split(s), x))[0])(flat)
     force = jax.grad(lambda s: models.squared_error(split(s)[-1], y))(flat)
-    multipliers = models.exact_multipliers(net, models.squared_error, weights, x, y)
+    multipliers = models.triangular_multipliers(net, models.squared_error, weights, x, y)
     flat_multipliers = ravel_pytree(multipliers)[0]
     np.testing.assert_allclose(flat_multipliers, np.linalg.solve(jacobian.T, -force), rtol=1e-11, atol=1e-13)
 

@@ -1,0 +1,84 @@
+"""Implicit differentiation: the error signal from the second circuit of Eq. 2."""
+
+from __future__ import annotations
+
+import jax
+import lineax
+from jax import numpy as jnp
+
+from ..nudges import output_force
+from ..solvers import Problem, newton
+
+
+def triangular_multipliers(circuit, objective, parameters, x, y):
+    """Backprop: the error signal of a chain, solved block by block from the output down (row 20).
+
+    The transposed system of Eq. 2 is triangular there. Its Jacobians are JAX's, of the circuit's own `residual`.
+
+    Returns
+    -------
+    list of arrays
+        One vector per layer.
+    """
+    states = circuit.forward(parameters, x)[1:]
+    _, transposed = jax.vjp(lambda *s: circuit.residual(parameters, s, x), *states)
+    nudge = [jnp.zeros_like(s) for s in states[:-1]] + [-jax.grad(objective)(states[-1], y)]
+    multipliers = [jnp.zeros_like(s) for s in states]
+    for k in reversed(range(len(states))):
+        # dC_k/ds_k = 1 in a feedforward circuit: what is missing from row k is lambda_k itself
+        multipliers[k] = nudge[k] - transposed(tuple(multipliers))[k]
+    return multipliers
+
+
+def multipliers(circuit, objective, parameters, x, y, states):
+    """The error signal of Eq. 2 for any circuit, the solution of ``(dC/ds)^T lambda + dO/ds = 0``, like `states` (row 21)."""
+    jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
+    force = output_force(circuit, objective, y, -1.0)(states)
+    return lineax.linear_solve(jacobian.T, force, lineax.LU()).value
+
+
+def read_out(circuit, parameters, x, states, error):
+    """``(dC/dparameters)^T lambda``: what an error signal means for the parameters."""
+    _, transposed = jax.vjp(lambda p: circuit.residual(p, states, x), parameters)
+    return transposed(error)[0]
+
+
+def exact_gradient(circuit, objective, parameters, x, y, solver=None):
+    """The exact implicit gradient of ``objective(output at the solution, y)``, the oracle of the cookbook (rows 20, 21).
+
+    Parameters
+    ----------
+    solver : callable
+        Of `solvers`, for the solution of circuits that are not triangular; `newton()` if none.
+    """
+    if "triangular" in circuit.capabilities:
+        states = tuple(circuit.forward(parameters, x)[1:])
+        error = tuple(triangular_multipliers(circuit, objective, parameters, x, y))
+    else:
+        states = (solver or newton())(Problem(circuit, parameters, x)).states
+        error = multipliers(circuit, objective, parameters, x, y, states)
+    return read_out(circuit, parameters, x, states, error)
+
+
+def clamp_gradient(circuit, objective, parameters, x, y, solver=None):
+    """What clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
+
+    ``H_eff`` is the Schur complement of the energy's Hessian on the outputs: the stiffness that the clamp feels.
+    """
+    states = (solver or newton())(Problem(circuit, parameters, x)).states
+
+    def clamped_force(target):
+        """The energy's derivative by a clamped output, the inner states at equilibrium."""
+        s = (solver or newton())(Problem(circuit, parameters, x, clamp=target)).states
+        return circuit.output(circuit.residual(parameters, s, x))
+
+    o = circuit.output(states)
+    stiffness = jax.jacfwd(lambda o: clamped_force(o))(o)
+    return exact_gradient(circuit, lambda v, _: (stiffness @ (o - y)) @ v, parameters, x, y, solver)
+
+
+def cost(circuit, objective, parameters, x, y, solver=None):
+    """The objective at the circuit's solution: what the gradients are of (row 1)."""
+    if "triangular" in circuit.capabilities:
+        return objective(circuit.forward(parameters, x)[-1], y)
+    return objective(circuit.output((solver or newton())(Problem(circuit, parameters, x)).states), y)

@@ -1,0 +1,115 @@
+"""Solvers: how a stationary point is reached.
+
+A solver is a function ``solve(problem, start) -> Solution``; the functions here make them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from .circuits import add
+
+
+class Problem(NamedTuple):
+    """What is solved: ``C(s) + force(s) = 0``, the output held at `clamp` if there is one.
+
+    Attributes
+    ----------
+    circuit, parameters, x
+        Of the constraint C.
+    force : callable
+        States to what is added to C; the derivative of ``beta * objective``, say.
+    clamp : array, optional
+    """
+
+    circuit: Any
+    parameters: Any
+    x: Any
+    force: Callable | None = None
+    clamp: Any = None
+
+    def residual(self, s):
+        """What is to vanish, like `s`."""
+        c = self.circuit.residual(self.parameters, s, self.x)
+        if self.force is not None:
+            c = add(c, self.force(s))
+        return c if self.clamp is None else self.circuit.with_output(c, self.circuit.output(s) - self.clamp)
+
+    def sweep(self, s):
+        """`s` after one relaxation of the circuit."""
+        force = jax.tree.map(jnp.zeros_like, s) if self.force is None else self.force(s)
+        s = self.circuit.relax(self.parameters, s, self.x, force)
+        return s if self.clamp is None else self.circuit.with_output(s, self.clamp)
+
+    def start(self):
+        """Where the circuit starts, in the number type of the problem."""
+        s = self.circuit.start(self.parameters, self.x)
+        s = s if self.clamp is None else self.circuit.with_output(s, self.clamp)
+        return jax.tree.map(lambda v, w: v.astype(jnp.result_type(v, w)), s, jax.eval_shape(self.sweep, s))
+
+
+class Solution(NamedTuple):
+    """States, how many sweeps they took, and the largest entry of the residual there."""
+
+    states: Any
+    sweeps: Any
+    residual: Any
+
+
+def size(tree) -> jax.Array:
+    """Largest magnitude in a pytree."""
+    return jnp.max(jnp.abs(ravel_pytree(tree)[0]))
+
+
+def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: int = 5000) -> Callable:
+    """Fixed-point sweeps of the circuit's own `relax`: `sweeps` of them, or until they change less than `tolerance`."""
+    def solve(problem: Problem, start=None) -> Solution:
+        s = problem.start() if start is None else start
+        if sweeps is not None:
+            s = jax.lax.fori_loop(0, sweeps, lambda _, s: problem.sweep(s), s)
+            return Solution(s, sweeps, size(problem.residual(s)))
+
+        def go_on(carry):
+            return (carry[1] < limit) & (carry[2] > tolerance)
+
+        def sweep(carry):
+            s, n, _ = carry
+            new = problem.sweep(s)
+            return new, n + 1, size(add(new, s, -1.0))
+
+        s, n, _ = jax.lax.while_loop(go_on, sweep, (s, jnp.array(0), jnp.array(jnp.inf)))
+        return Solution(s, n, size(problem.residual(s)))
+
+    return solve
+
+
+def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Callable:
+    """Relax until sweeps change less than `tolerance`, then Newton steps with the dense Jacobian: the reference's solver.
+
+    Newton alone would leave the domain of an inverse activation. A step that does not lower the residual is not taken.
+    """
+    relaxed = relaxation(tolerance=tolerance, limit=limit)
+
+    def solve(problem: Problem, start=None) -> Solution:
+        states, n, _ = relaxed(problem, start)
+        flat, shape = ravel_pytree(states)
+
+        def residual(v):
+            return ravel_pytree(problem.residual(shape(v)))[0]
+
+        jacobian = jax.jacfwd(residual, holomorphic=jnp.iscomplexobj(flat))
+
+        def step(_, v):
+            r = residual(v)
+            new = v - jnp.linalg.solve(jacobian(v), r)
+            return jnp.where(jnp.max(jnp.abs(residual(new))) < jnp.max(jnp.abs(r)), new, v)
+
+        flat = jax.lax.fori_loop(0, steps, step, flat)
+        return Solution(shape(flat), n, jnp.max(jnp.abs(residual(flat))))
+
+    return solve
