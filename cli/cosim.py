@@ -36,4 +36,8 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
 
 def text(result: dict) -> str:
     """A co-simulation report as text."""
-    return "\n".join(f"  {name:<22}{value}" for name, value in result.items() if not isinstance(value, list | dict))
+    from ..sim import gradient
+
+    lines = [f"{name:<22}{value}" for name, value in result.items() if not isinstance(value, list | dict)]
+    lines += [gradient.line(stage, table) for stage, table in result["gradient"].items()]
+    return "\n".join(f"  {line}" for line in lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..recipe import Op, Recipe, geometries
@@ -10,7 +12,25 @@ from .chip import Chip, _Machine, keys, reset
 from .crossbar import pad
 
 
-def signals(recipe: Recipe, weights, x, y) -> list[tuple[np.ndarray, np.ndarray]]:
+class Signals(NamedTuple):
+    """Of one layer, for n samples: the update of its weights is ``error outer input``.
+
+    Attributes
+    ----------
+    error : int32 array (n, R), delta format
+        The dyads' differences.
+    input : int32 array (n, C), state format
+        The means below.
+    drive : int32 array (n, R), accumulator format, or None
+        The drive memory; the last layer has none.
+    """
+
+    error: np.ndarray
+    input: np.ndarray
+    drive: np.ndarray | None
+
+
+def signals(recipe: Recipe, weights, x, y) -> list[Signals]:
     """Run the dual-propagation program up to its updates, with the weights held.
 
     Parameters
@@ -24,8 +44,8 @@ def signals(recipe: Recipe, weights, x, y) -> list[tuple[np.ndarray, np.ndarray]
 
     Returns
     -------
-    list of (difference, mean) per layer of weights
-        int32 arrays (n, R), delta format, and (n, C), state format: the update of W is ``difference outer mean``.
+    list of Signals
+        One per layer of weights.
 
     Raises
     ------
@@ -47,4 +67,4 @@ def signals(recipe: Recipe, weights, x, y) -> list[tuple[np.ndarray, np.ndarray]
     for pc, i in sequencer.instructions(recipe, True):
         if i.op is not Op.UPDATE:
             {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)
-    return [(machine.error[k.layer], machine.input[k.layer][..., : k.C]) for k in g]
+    return [Signals(machine.error[k.layer], machine.input[k.layer][..., : k.C], machine.drive.get(k.layer)) for k in g]

@@ -12,6 +12,7 @@ import numpy as np
 from ..recipe import Recipe
 from . import rng
 from .chip import Chip, initial_weights
+from .signals import signals
 
 ORDER = 0xFF
 """Stream of the sample order; the chip itself does not use it (contract section 2)."""
@@ -19,6 +20,8 @@ PIECES = 10
 """Progress reports per epoch."""
 LEAST = 64
 """Samples per report, at least: small sets go to the chip as a whole."""
+SEEN = 200
+"""Samples whose inner signals' ranges are reported."""
 
 
 @dataclass
@@ -33,7 +36,8 @@ class History:
     weights : list of int32 arrays
         At the end.
     ranges : dict
-        Place to {low, high, smallest, largest}: the format's limits and the values seen in the last epoch's weights and outputs.
+        Place to {low, high, smallest, largest}: the format's limits and the values seen at the end, in weights, inputs and
+        outputs of the test set, and errors and drives of its first samples (of the first chip, where several were trained).
     cycles : int
         Busy cycles of all training and test programs.
     saturations : dict
@@ -118,7 +122,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     report("trained", epochs * PIECES, epochs * PIECES)
     history.weights, history.cycles = chip.weights, chip.cycles
     history.saturations = {name: count.tolist() for name, count in chip.saturations.items()}
-    history.ranges = _ranges(recipe, chip, x_test)
+    history.ranges = _ranges(recipe, chip, x_test, y_test)
     return history
 
 
@@ -135,11 +139,17 @@ def _percent(history: History) -> str:
     return f"{100 * np.mean(history.epochs[-1]['accuracy']):.1f} %"
 
 
-def _ranges(recipe: Recipe, chip: Chip, x) -> dict:
+def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
     f = recipe.formats
     seen = {f"weights {k}": (f.weight, w) for k, w in enumerate(chip.weights)}
     seen["outputs"] = (f.state, chip.infer(x))
     seen["inputs"] = (f.state, x if np.asarray(x).dtype.kind in "iu" else f.state.encode(x, "x"))
+    if recipe.rule == "dual-propagation":
+        one = [w[(0,) * (w.ndim - 2)] for w in chip.weights]
+        for k, layer in enumerate(signals(recipe, one, x[:SEEN], y[:SEEN])):
+            seen[f"errors {k}"] = (f.delta, layer.error)
+            if layer.drive is not None:
+                seen[f"drives {k}"] = (f.accumulator, layer.drive)
     return {place: {"low": q.low, "high": q.high, "smallest": float(q.decode(np.min(v))), "largest": float(q.decode(np.max(v)))}
             for place, (q, v) in seen.items()}
 

@@ -29,15 +29,15 @@ class Queue(wiring.Component):
     write : In(1)
     value : In(shape)
     o : Out(stream.Signature(shape))
-    level : Out
-        Elements in the queue.
+    half_empty : Out(1)
+        At most half of the elements are taken.
     """
 
     def __init__(self, shape, depth: int):
         self._depth = depth
         super().__init__({
             "write": In(1), "value": In(shape),
-            "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1)),
+            "o": Out(stream.Signature(shape)), "half_empty": Out(1, init=1),
         })
 
     def elaborate(self, platform):
@@ -49,16 +49,18 @@ class Queue(wiring.Component):
             return Mux(pointer == self._depth - 1, 0, pointer + 1)
 
         head, tail = Signal(range(self._depth)), Signal(range(self._depth))
+        level, level_next = Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
         leaves = self.o.valid & self.o.ready
         m.d.comb += [
             write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
-            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(self.level != 0),
+            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(level != 0),
+            level_next.eq(level + self.write - leaves),
         ]
         with m.If(self.write):
             m.d.sync += tail.eq(advance(tail))
         with m.If(leaves):
             m.d.sync += head.eq(advance(head))
-        m.d.sync += self.level.eq(self.level + self.write - leaves)
+        m.d.sync += [level.eq(level_next), self.half_empty.eq(level_next <= self._depth // 2)]
         return m
 
 
@@ -261,7 +263,7 @@ class Chip(wiring.Component):
                 m.d.sync += [label_used.eq(label), label_full.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
-                ready = sample_full & (results.level <= r.sizes[-1])
+                ready = sample_full & results.half_empty
                 m.d.comb += walk.restart.eq(1)
                 with m.If(command_full):
                     with m.Switch(code):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import data, emulator, hdl
 from ..recipe import Recipe
-from . import chip, simulators, streams
+from . import chip, gradient, simulators, streams
 
 
 @dataclass
@@ -37,6 +37,9 @@ class Report:
     saturations : dict
         The four counters at the end.
     seconds : float
+    gradient : dict
+        The chip's gradient of these samples ``before`` and ``after`` training against dual propagation in float64 and the
+        exact gradient, as `gradient.compare` makes it; empty for rules without error signals.
     """
 
     recipe: str
@@ -65,6 +68,7 @@ class Report:
         lines = [f"{self.recipe} on {self.simulator}: {self.samples} training samples, {self.cycles} cycles, {self.bits} bits "
                  f"compared, {self.mismatches} mismatches, {self.cycle_differences} cycle differences"]
         lines += [f"cycle {c}: {what}: expected {e}, got {g}" for c, what, e, g in self.first[:10]]
+        lines += [gradient.line(stage, table) for stage, table in self.gradient.items()]
         return "\n  ".join(lines + [f"never exercised: {goal}" for goal in self.uncovered])
 
 
@@ -158,6 +162,10 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         recipe.name, simulator, samples, verdict.cycles, verdict.bits, verdict.differing, verdict.late,
         [(c, what, str(e), str(g)) for c, what, e, g in verdict.mismatches], verdict.coverage, verdict.uncovered,
         {n: int(v) for n, v in verdict.prediction.chip.saturations.items()}, round(time.perf_counter() - began, 2))
+    if recipe.rule == "dual-propagation":
+        x, y = samples_for(recipe, samples)
+        stages = {"before": emulator.initial_weights(recipe), "after": verdict.prediction.chip.weights}
+        report.gradient = {stage: gradient.compare(recipe, weights, x, y) for stage, weights in stages.items()}
     if folder is not None:
         write(Path(folder) / "cosim.json", report.to_dict())
     return report

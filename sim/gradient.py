@@ -35,8 +35,8 @@ def targets(recipe: Recipe, y) -> np.ndarray:
 def chip(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
     """The chip's gradient of each sample: ``-difference outer mean / beta``, one array (n, R, C) per layer."""
     f = recipe.formats
-    return [-f.delta.decode(e)[:, :, None] * f.state.decode(s)[:, None, :] / recipe.beta
-            for e, s in signals(recipe, weights, x, y)]
+    return [-f.delta.decode(s.error)[:, :, None] * f.state.decode(s.input)[:, None, :] / recipe.beta
+            for s in signals(recipe, weights, x, y)]
 
 
 def _reference(recipe: Recipe, estimator, weights, x, y) -> list[np.ndarray]:
@@ -104,6 +104,13 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
                     "error": relative_error(a, b)} for name, (a, b) in pairs.items()}
     whole, own = table["exact"]["error"] ** 2, table["exact_dual_propagation"]["error"] ** 2
     return table | {"quantization": max(0.0, 1 - own / whole) if whole else 0.0}
+
+
+def line(stage: str, table: dict) -> str:
+    """A table of `compare` as a line of text."""
+    return (f"gradient {stage} training: cosine {table['dual_propagation']['cosine']:.4f} to dual propagation in float64 "
+            f"(error {table['dual_propagation']['error']:.3f}), {table['exact']['cosine']:.4f} to the exact gradient "
+            f"(error {table['exact']['error']:.3f}, {100 * table['quantization']:.0f} % of its square from the integers)")
 
 
 # Word lengths -----------------------------------------------------------------------------------------------

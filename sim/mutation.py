@@ -63,7 +63,7 @@ FAULTS = (
     Fault("loss of the last row lost", "layer", "first = index[6] == 0", "first = index[6] <= 1", "layer"),
     Fault("stale bank", "chip", "bank.eq(~bank)", "bank.eq(bank)", "chip"),
     Fault("step counts inference", "chip", "self.step + training", "self.step + 1", "chip"),
-    Fault("result queue takes one sample too many", "chip", "results.level <= r.sizes[-1]", "results.level <= r.sizes[-1] + 1",
+    Fault("result queue takes one sample too many", "chip", "level_next <= self._depth // 2", "level_next <= self._depth // 2 + 1",
           "chip"),
     Fault("label not used up", "chip", "label_used.eq(label), label_full.eq(0)", "label_used.eq(label)", "chip"),
     Fault("cycle counter starts late", "chip", "self.cycles.eq(self.cycles + 1)", "self.cycles.eq(self.cycles + sequencer.busy"
