@@ -13,7 +13,8 @@ A circuit is any object with these members; states and parameters are pytrees, o
 
 Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
 below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in states and parameters), ``block-exact``
-(`relax` finds the exact minimum over each block of states), ``invertible`` (inputs follow from outputs).
+(`relax` finds the exact minimum over each block of states), ``invertible`` (inputs follow from outputs), ``neurons``
+(``C = s - fire(drive(parameters, s, x))``: two members more, `drive` affine in the states and `fire` elementwise).
 
 A circuit of one's own is one function: `from_energy` or `from_residual` make the rest by differentiation.
 """
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 import jax
 from jax import numpy as jnp
 
-CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible"})
+CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible", "neurons"})
 
 
 def identity(a):
@@ -100,7 +101,7 @@ class Feedforward(LayeredStates):
     activation: Callable = relu
     output_activation: Callable = identity
 
-    capabilities = frozenset({"chain", "triangular"})
+    capabilities = frozenset({"chain", "triangular", "neurons"})
 
     @property
     def layers(self) -> int:
@@ -130,6 +131,14 @@ class Feedforward(LayeredStates):
         """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, a vector per layer; `s` without the input."""
         layers = zip(parameters, s, [x, *s[:-1]], strict=True)
         return tuple(v - self.neuron(k)(w @ below) for k, (w, v, below) in enumerate(layers))
+
+    def drive(self, parameters, s, x):
+        """``W_k s_(k-1)`` of every layer."""
+        return tuple(w @ below for w, below in zip(parameters, (x, *s[:-1]), strict=True))
+
+    def fire(self, drive):
+        """Every layer's activation."""
+        return tuple(self.neuron(k)(a) for k, a in enumerate(drive))
 
     def relax(self, parameters, s, x, force):
         """One sweep from the input up: without a force, or with one on the output alone, it is the solution."""
@@ -210,7 +219,7 @@ class Equilibrium(LayeredStates):
     units: int
     outputs: int
     activation: Callable = jnp.tanh
-    capabilities: frozenset = frozenset({"analytic"})
+    capabilities: frozenset = frozenset({"analytic", "neurons"})
 
     def random_parameters(self, key, norm: float = 0.7) -> tuple:
         """``W`` of spectral norm `norm`, ``U`` uniform."""
@@ -231,15 +240,22 @@ class Equilibrium(LayeredStates):
         """`s` with `o` as its last units."""
         return (jnp.concatenate([s[0][:-self.outputs], o]),)
 
+    def drive(self, parameters, s, x):
+        """``W s + U x``."""
+        w, u = parameters
+        return (w @ s[0] + u @ x,)
+
+    def fire(self, drive):
+        """The activation."""
+        return (self.activation(drive[0]),)
+
     def residual(self, parameters, s, x):
         """``s - f(W s + U x)``."""
-        w, u = parameters
-        return (s[0] - self.activation(w @ s[0] + u @ x),)
+        return add(s, self.fire(self.drive(parameters, s, x)), -1.0)
 
     def relax(self, parameters, s, x, force):
         """One evaluation of the right-hand side."""
-        w, u = parameters
-        return (self.activation(w @ s[0] + u @ x) - force[0],)
+        return add(self.fire(self.drive(parameters, s, x)), force, -1.0)
 
 
 @dataclass(frozen=True)
