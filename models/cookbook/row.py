@@ -44,9 +44,10 @@ class Row:
     estimator: Estimator | None = None
     systems: tuple[Callable[[int], System], ...] = ()
 
-    def findings(self, seed: int = 0) -> list[Finding]:
+    def findings(self, seed: int = 0) -> Iterator[Finding]:
         """All that the row's check measures, its estimator's declared order first."""
-        return [*self.accepted(seed), *self.check(seed)]
+        yield from self.accepted(seed)
+        yield from self.check(seed)
 
     def accepted(self, seed: int) -> Iterator[Finding]:
         """The estimator against its own declaration: the slope of its error on every system."""
