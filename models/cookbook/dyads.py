@@ -5,16 +5,48 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import numpy as np
 
-from ..estimators.dyads import dual_propagation, dyads
+from ..estimators.dyads import dual_propagation, dyads, dyads_anywhere, odd_and_even, stored_propagation
 from ..estimators.estimator import Estimator
-from ..estimators.implicit import exact_gradient
+from ..estimators.implicit import exact_gradient, read_out
+from ..nudges import weak
+from ..solvers import Problem, newton
 from . import systems
-from .findings import above, below, identical, relative_error, slope
+from .findings import above, angle, below, equal, identical, refused, relative_error, slope
 from .row import row
 
-_compiled = jax.jit(dual_propagation, static_argnums=(0, 1), static_argnames=("sweeps", "weighted"))
+_static = ("sweeps", "weighted", "adversarial", "order")
+_compiled = jax.jit(dual_propagation, static_argnums=(0, 1), static_argnames=_static)
+_states = jax.jit(dyads, static_argnums=(0, 1), static_argnames=_static)
+_stored = jax.jit(stored_propagation, static_argnums=(0, 1))
+ADVERSARIAL = Estimator(56, "DP dyads", partial(_compiled, alpha=0.5, sweeps=60, adversarial=True), frozenset({"chain"}), order=2)
 DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), frozenset({"chain"}), order=2)
+SUBSTITUTED = Estimator(87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even),
+                        frozenset({"chain"}), order=2)
+ANYWHERE = Estimator(88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1)), frozenset({"neurons"}), order=2)
+
+
+def _drift(s, **how):
+    """How far the mean is off the forward pass, as an `estimate` of it for `slope`."""
+    return lambda b: _states(*s, beta=b, sweeps=60, **how).mean
+
+
+@row(56, "Dual propagation, relaxed-adversarial form (DP)", "3.3, erratum E12", estimator=ADVERSARIAL, systems=[systems.tanh_net],
+     circuit="chain", nudge="weak", solver="alternating sweeps", schedule="single phase")
+def adversarial_law(seed):
+    """Row 57 at alpha 1/2, exact for ReLUs at finite beta; elsewhere its mean drifts with beta and its sweeps do not settle."""
+    s, r = systems.tanh_net(seed), systems.relu_net(seed)
+    yield equal("alpha 1/2: DP^T's gradient", ADVERSARIAL(*s, beta=0.1), DUAL(*s, beta=0.1))
+    yield below("ReLU, beta = 0.001: error", relative_error(ADVERSARIAL(*r, beta=1e-3), exact_gradient(*r)), 1e-11)
+    forward = s.circuit.forward(s.parameters, s.x)[1:]
+    other = partial(_compiled, *s, alpha=0.0, adversarial=True)
+    yield slope("alpha 0, drift of the mean in beta", _drift(s, alpha=0.0, adversarial=True), forward, 1, 0.02)
+    yield slope("alpha 0, in beta", lambda b: other(beta=b, sweeps=60), exact_gradient(*s), 1, 0.005)
+    apart = [relative_error(_states(*s, alpha=0.0, beta=2.0, sweeps=60, adversarial=a).mean,
+                            _states(*s, alpha=0.0, beta=2.0, sweeps=62, adversarial=a).mean) for a in (False, True)]
+    yield above("alpha 0, beta = 2: change from 60 to 62 sweeps", apart[1], 1e-3)
+    yield below("the same of DP^T", apart[0], 1e-12)
 
 
 @row(57, "Dual propagation, Lagrangian form (DP^T)", "3.3, Eq. 10, errata E9 and E12", estimator=DUAL, systems=[systems.tanh_net],
@@ -31,3 +63,38 @@ def dual_law(seed):
         yield below(f"ReLU, beta = {beta:g}: error", relative_error(DUAL(*r, beta=beta), exact_gradient(*r)), 1e-11)
     wrong = relative_error(_compiled(*s, alpha=0.5, beta=0.01, sweeps=60, weighted=False), exact)
     yield above("error without the half (erratum E9)", wrong, 1)
+
+
+@row(87, "Synchrony-free hierarchical update (mean substitution)", "3.6, Eq. 13, erratum E9", estimator=SUBSTITUTED,
+     systems=[systems.tanh_net], circuit="chain", nudge="weak", solver="odd layers, then even ones", schedule="single phase")
+def substitution_law(seed):
+    """The mean is off the forward state by beta**2, and the order of the updates does not matter; kept states serve as well."""
+    s = systems.tanh_net(seed)
+    exact, forward = exact_gradient(*s), s.circuit.forward(s.parameters, s.x)[1:]
+    yield slope("the mean against the forward pass, in beta", _drift(s, alpha=0.5, order=odd_and_even), forward, 2, 0.1)
+    yield equal("odd and even layers against up and down", SUBSTITUTED(*s, beta=0.1), DUAL(*s, beta=0.1))
+    yield slope("with the forward states kept, in beta", lambda b: _stored(*s, beta=b), exact, 2, 0.1)
+    ratio = relative_error(SUBSTITUTED(*s, beta=0.02), exact) / relative_error(_stored(*s, beta=0.02), exact)
+    yield above("what the substitution costs: error over that with kept states", ratio, 1.01)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _contrast(circuit, objective, parameters, x, y, beta):
+    """Of nudged states, as if the Jacobian were symmetric."""
+    problem = Problem(circuit, parameters, x)
+    states = jax.lax.map(lambda b: newton()(weak(problem, None, objective, y, b)).states, beta * np.array([0, 1, -1]))
+    free, error = jax.tree.map(lambda v: v[0], states), jax.tree.map(lambda v: (v[1] - v[2]) / (2 * beta), states)
+    return read_out(circuit, parameters, x, free, error)
+
+
+@row(88, "Dyads for arbitrary connectivity", "3.3, outlook", estimator=ANYWHERE, systems=[systems.equilibrium, systems.tanh_net],
+     circuit="any of neurons", nudge="weak", solver="fixed-point sweeps", schedule="single phase")
+def anywhere_law(seed):
+    """Exact as beta falls although weights are not symmetric, where equilibrium propagation stays off; on a chain row 57."""
+    s, chain = systems.equilibrium(seed), systems.tanh_net(seed)
+    yield equal("on a chain DP^T's gradient", ANYWHERE(*chain, beta=0.1), DUAL(*chain, beta=0.1))
+    yield refused("a circuit without a drive is refused", lambda: ANYWHERE(*systems.hopfield(seed)))
+
+    degrees = [angle(_contrast(*s, b), exact_gradient(*s)) for b in (0.1, 0.0125)]
+    yield above("equilibrium propagation, beta = 0.0125: angle to the gradient, degrees", degrees[1], 5)
+    yield below("change of that angle from beta = 0.1, degrees", np.abs(degrees[0] - degrees[1]), 1)
