@@ -6,10 +6,12 @@ nudged problem.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 from jax import numpy as jnp
 
-from .circuits import gradient
+from .circuits import add, from_residual, gradient
 from .solvers import Problem
 
 
@@ -30,3 +32,59 @@ def weak(problem: Problem, free, objective, y, beta) -> Problem:
 def clamped(problem: Problem, free, objective, y, beta) -> Problem:
     """The output held at ``(1 - beta) free + beta y`` (rows 58 and 59); `beta` 1 is contrastive Hebbian learning."""
     return problem._replace(clamp=(1 - beta) * problem.circuit.output(free) + beta * y)
+
+
+def strong(problem: Problem, free, objective, y, beta) -> Problem:
+    """``grad objective + beta C = 0``: objective and constraint swapped, beta now weighs the energy (row 63).
+
+    Relaxation diverges for small `beta`; start `newton(limit=0)` from the clamped solution.
+    """
+    return weak(problem, free, objective, y, 1 / beta)
+
+
+def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
+    """A nudge by a controller of the output: ``tau du/dt = -leak u - beta grad objective``, u the force on the output (row 61).
+
+    With a leak its steady state is weak nudging at ``beta / leak``; without one, ``grad objective = 0`` at finite u.
+
+    Parameters
+    ----------
+    leak : float
+        1 for the paper's low-pass form, 0 for the pure integral.
+    rate : float
+        ``dt / tau``: the controller's step for every sweep of the circuit.
+
+    Returns
+    -------
+    callable
+        A nudge. States of its problem are the pair (circuit's states, u).
+    """
+    def nudge(problem: Problem, free, objective, y, beta) -> Problem:
+        circuit = problem.circuit
+
+        def push(s, u):
+            return circuit.with_output(jax.tree.map(jnp.zeros_like, s), -u)
+
+        def relax(parameters, states, x, force):
+            s, u = states
+            s = circuit.relax(parameters, s, x, add(force[0], push(s, u)))
+            return s, u - rate * (decay(s, u) + force[1])
+
+        def decay(s, u):
+            return leak * u + beta * gradient(lambda o: objective(o, y), circuit.output(s))
+
+        def residual(parameters, states, x):
+            s, u = states
+            return add(circuit.residual(parameters, s, x), push(s, u)), decay(s, u)
+
+        def start(parameters, x):
+            s = circuit.start(parameters, x)
+            return s, jnp.zeros_like(circuit.output(s))
+
+        # the energy reads the parameters' derivative; the pair has no energy of its own
+        lifted = from_residual(residual, start, relax, output=lambda states: circuit.output(states[0]),
+                               with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+                               energy=lambda parameters, states, x: circuit.energy(parameters, states[0], x))
+        return problem._replace(circuit=lifted)
+
+    return nudge

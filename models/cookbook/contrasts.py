@@ -1,4 +1,4 @@
-"""Rows 51 to 54, 58, 59: contrast of nudged states."""
+"""Rows 51 to 54, 58, 59, 61 to 63, 67: contrast of nudged states."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..estimators.contrast import Stencil, centered, contrast, extrapolated, one_sided, roots_of_unity
+from ..circuits import add, from_energy
+from ..estimators.contrast import Stencil, centered, coincidences, contrast, extrapolated, one_sided, roots_of_unity, twin
 from ..estimators.estimator import Estimator
-from ..estimators.implicit import clamp_gradient, exact_gradient
-from ..nudges import clamped
-from ..solvers import Problem, newton
+from ..estimators.implicit import clamp_gradient, cost, exact_gradient, multipliers
+from ..nudges import clamped, controller, strong, weak
+from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, angle, below, equal, flat, refused, relative_error, slope
+from .findings import above, angle, below, equal, flat, identical, refused, relative_error, slope
 from .row import row
 
 
@@ -112,3 +113,112 @@ def coupled_law(seed):
     target = clamp_gradient(*s)
     yield slope("two-sided, in beta", lambda b: both(*s, beta=b), target, 2, 0.1)
     yield above("angle of its limit to the squared error's gradient, degrees", angle(target, exact_gradient(*s)), 1)
+
+
+CONTROLLED = Estimator(61, "EP by an output controller", _estimate(centered, nudge=controller(), solver=relaxation()),
+                       frozenset({"energy"}), order=2)
+
+
+@row(61, "Output controller nudging", "3.2", estimator=CONTROLLED, systems=[systems.hopfield], circuit="layered Hopfield net",
+     nudge="controller of the output", solver="coordinate descent and the controller's own dynamics", schedule="two phases")
+def controller_law(seed):
+    """With a leak it settles at weak nudging; an integrator drives the objective's gradient to zero, as the clamp does."""
+    s = systems.hopfield(seed)
+    yield equal("leaky: the gradient of weak nudging, beta = 0.1", CONTROLLED(*s, beta=0.1), CENTERED(*s, beta=0.1), 1e-10)
+    # an integrator needs outputs that yield to the force everywhere: weights too weak for a second equilibrium
+    problem = Problem(s.circuit, jax.tree.map(lambda w: w / 2, s.parameters), s.x)
+
+    @jax.jit
+    def settled(leak):
+        return relaxation()(controller(leak, 0.3)(problem, None, s.objective, s.y, 1.0)).states[0]
+
+    yield slope("output against the target, in the leak", lambda leak: settled(leak)[-1], s.y, 1, 0.02)
+    yield equal("no leak: the clamped states", settled(0.0), newton()(problem._replace(clamp=s.y)).states, 1e-9)
+
+
+@row(62, "Weak nudging limit", "3.2, Eq. 9", estimator="derivative of the states by beta", circuit="of an energy", nudge="weak",
+     solver="coordinate descent, Newton", schedule="two phases")
+def weak_law(seed):
+    """The states move by beta times the adjoint's error signal, where the Jacobian is symmetric and only there."""
+    for make, expected, limit in ((systems.hopfield, below, 1e-8), (systems.equilibrium, above, 0.1)):
+        s = make(seed)
+        problem = Problem(s.circuit, s.parameters, s.x)
+        moved = jax.jit(lambda b, problem=problem, s=s: newton()(weak(problem, None, s.objective, s.y, b)).states)
+        states = moved(0.0)
+        error = jax.tree.map(lambda p, q: (p - q) / 2e-5, moved(1e-5), moved(-1e-5))
+        exact = multipliers(*s, states)
+        yield expected(f"{make.__name__}: derivative by beta against the adjoint's error signal", relative_error(error, exact), limit)
+
+
+@row(63, "Strong nudging limit", "3.2 and 3.4", estimator="the energy's derivative at the nudged state", circuit="of an energy",
+     nudge="strong", solver="Newton from the clamp", schedule="single phase")
+def strong_law(seed):
+    """The state goes to the least energy among the minima of the loss; energy learnt away there leaves no loss when free."""
+    s = systems.hopfield(seed)
+    problem = Problem(s.circuit, s.parameters, s.x)
+
+    @jax.jit
+    def constrained(parameters):
+        p = problem._replace(parameters=parameters, clamp=s.y)
+        states = newton()(p).states
+        return states, coincidences(p, states), s.circuit.energy(parameters, states, s.x)
+
+    @jax.jit
+    def nudged(beta, start):
+        states = newton(limit=0, steps=12)(strong(problem, None, s.objective, s.y, beta), start).states
+        return states, coincidences(problem, states)
+
+    held, slopes, _ = constrained(s.parameters)
+    yield slope("the state against the constrained minimum, in beta", lambda b: nudged(b, held)[0], held, 1, 0.02)
+    step = jax.tree.map(lambda g: 1e-5 * g, slopes)
+    up, down = (constrained(add(s.parameters, step, sign))[2] for sign in (1.0, -1.0))
+    yield below("its derivative by parameters against differences of the least energy",
+                abs((up - down) / 2e-5 / float(flat(slopes) @ flat(slopes)) - 1), 1e-8)
+    yield slope("and at the nudged state, in beta", lambda b: nudged(b, held)[1], slopes, 1, 0.02)
+
+    n = systems.tanh_net(seed)
+    mismatch = from_energy(lambda p, v, x: sum(jnp.sum(c ** 2) for c in n.circuit.residual(p, v, x)) / 2, n.circuit.start, rate=0.2)
+
+    @jax.jit
+    def learn(parameters):
+        def step(_, carry):
+            states, parameters = carry
+            p = Problem(mismatch, parameters, n.x, clamp=n.y)
+            states = p.sweep(states)
+            return states, add(parameters, coincidences(p, states), -0.1)
+
+        states = tuple(n.circuit.forward(parameters, n.x)[1:])
+        states, parameters = jax.lax.fori_loop(0, 4000, step, (states, parameters))
+        return mismatch.energy(parameters, states, n.x), parameters
+
+    energy, learnt = learn(n.parameters)
+    yield below("after learning at the strong limit: energy", energy, 1e-20)
+    yield below("free loss then, over that before", cost(n.circuit, n.objective, learnt, n.x, n.y) / cost(*n), 1e-18)
+
+
+@row(67, "Twin circuits", "3.3", estimator="contrast of copies", circuit="of an energy", nudge="weak or clamped",
+     solver="coordinate descent", schedule="twins, single phase")
+def twin_law(seed):
+    """Bit for bit the gradient of two phases; copies that differ by delta give a bias of delta over beta."""
+    s = systems.hopfield(seed)
+    # the clamp follows the free copy's output: equal bits need a free state that is still, soon so with smaller weights
+    calm = s._replace(parameters=jax.tree.map(lambda w: w / 2, s.parameters))
+    for what, stencil, nudge, system, sweeps in (("one-sided", one_sided, weak, s, 10), ("centered", centered, weak, s, 10),
+                                                 ("coupled learning", one_sided, clamped, calm, 50)):
+        with jax.disable_jit():     # fusing would round the two sides differently in the last bit
+            together = twin(*system, stencil(0.1), nudge, sweeps)
+            apart = contrast(*system, stencil(0.1), nudge, relaxation(sweeps))
+        yield identical(f"{what}, against two phases", together, apart)
+
+    difference = s.circuit.random_parameters(jax.random.key(seed + 100))
+
+    @jax.jit
+    def bias(delta, beta):
+        copies = [s.parameters, add(s.parameters, difference, delta)]
+        matched, mismatched = (twin(*s, Stencil(jnp.array([1, -1]) * beta, jnp.array([1, -1]) / (2 * beta)), copies=c)
+                               for c in (None, copies))
+        return add(mismatched, matched, -1.0)
+
+    zero = CENTERED(*s)
+    yield slope("bias, in the mismatch", lambda d: add(zero, bias(d, 0.1)), zero, 1, 0.01)
+    yield slope("bias, in beta", lambda b: add(zero, bias(0.01, b)), zero, -1, 0.1)

@@ -1,4 +1,4 @@
-"""Contrast of nudged states: a quadrature rule over nudges (section 3.1 to 3.2 of the paper; rows 51 to 54, 58, 59)."""
+"""Contrast of nudged states: a quadrature rule over nudges (section 3.1 to 3.3; rows 51 to 54, 58, 59, 61, 67)."""
 
 from __future__ import annotations
 
@@ -65,12 +65,48 @@ def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak,
     problem = Problem(circuit, parameters, x)
     free = solver(problem).states
 
-    def response(beta, weight):
-        s = solver(nudge(problem, free, objective, y, beta)).states
-        return jax.tree.map(lambda g: weight * g, gradient(lambda p: circuit.energy(p, s, x), parameters_like(s, parameters)))
+    def response(phase):
+        beta, weight = phase
+        nudged = nudge(problem, free, objective, y, beta)
+        s = solver(nudged).states
+        return jax.tree.map(lambda g: weight * g, coincidences(nudged, s))
 
-    parts = jax.vmap(response)(stencil.points, stencil.weights)
+    parts = jax.lax.map(response, (jnp.asarray(stencil.points), jnp.asarray(stencil.weights)))
     return jax.tree.map(lambda g: jnp.sum(g, 0).real, parts)
+
+
+def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, sweeps: int = 200, copies=None):
+    """`contrast` by as many copies of the circuit as there are nudges, all at once: one phase, nothing stored (row 67).
+
+    Parameters
+    ----------
+    nudge : callable
+        Of `nudges`; the free circuit that some of them follow runs along.
+    sweeps : int
+        Of `relax`, the same for all copies.
+    copies : sequence of pytrees, optional
+        The parameters of each copy, to see what mismatch does; shared if none.
+    """
+    free = Problem(circuit, parameters, x)
+    copies = [free._replace(parameters=p) for p in copies or [parameters] * len(stencil.points)]
+
+    def nudged(reference):
+        return [nudge(p, reference, objective, y, beta) for p, beta in zip(copies, stencil.points, strict=True)]
+
+    def sweep(_, carry):
+        reference, states = carry
+        return free.sweep(reference), [p.sweep(s) for p, s in zip(nudged(reference), states, strict=True)]
+
+    start = free.start()
+    reference, states = jax.lax.fori_loop(0, sweeps, sweep, (start, [p.start() for p in nudged(start)]))
+    parts = [jax.tree.map(lambda g, w=w: w * g, coincidences(p, s))
+             for p, s, w in zip(copies, states, stencil.weights, strict=True)]
+    return jax.tree.map(lambda *g: sum(g).real, *parts)
+
+
+def coincidences(problem: Problem, s):
+    """``grad_parameters E`` at the states `s`."""
+    return gradient(lambda p: problem.circuit.energy(p, s, problem.x), parameters_like(s, problem.parameters))
 
 
 def parameters_like(s, parameters):
