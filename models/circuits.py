@@ -6,7 +6,8 @@ A circuit is any object with these members; states and parameters are pytrees, o
 ``capabilities``                    frozenset of words below
 ``start(parameters, x)``            states to start from
 ``residual(parameters, s, x)``      the constraint C of Eq. 1, like `s`; zero at a solution
-``relax(parameters, s, x, force)``  one sweep that keeps the states in their domain; its fixed points solve C + force = 0
+``relax(parameters, s, x, force)``  one sweep that keeps the states in their domain; its fixed points solve C + force = 0.
+                                    Block by block the output comes last: a clamp is set after the sweep
 ``output(s)``, ``with_output(s, o)`` the states that the objective sees, and `s` with others in their place
 ``energy(parameters, s, x)``        with the capability ``energy``: a scalar whose derivative by `s` is the residual
 =================================== ============================================================================
@@ -187,10 +188,10 @@ class Hopfield(LayeredStates):
         return gradient(lambda s: self.energy(parameters, s, x), s)
 
     def relax(self, parameters, s, x, force):
-        """Layers 2, 4, .. to their minimum, then 1, 3, .. (the output's layer number decides nothing)."""
+        """Every other layer to its minimum, then the rest; the output with the latter, so that a clamp reaches the others."""
         s = list(s)
-        for parity in (1, 0):
-            for k in range(parity, len(s), 2):
+        for first in (len(s) % 2, (len(s) + 1) % 2):
+            for k in range(first, len(s), 2):
                 drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
                 if k + 1 < len(s):
                     drive = drive + parameters[k + 1].T @ s[k + 1]
