@@ -1,0 +1,260 @@
+"""Updates: how contrasts, targets and curvature change the parameters (rows 64 to 66, 79, 81, 82).
+
+An update returns the new parameters, or, where it is a direction to scale, the step to add to them.
+"""
+
+from __future__ import annotations
+
+import diffrax
+import jax
+import lineax
+from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from .circuits import add, from_energy
+from .estimators.contrast import coincidences
+from .estimators.implicit import exact_gradient
+from .nudges import clamped, weak
+from .solvers import Problem, newton, relaxation
+
+
+def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps: int = 100, nudge=weak, solver=None):
+    """Continual equilibrium propagation: parameters move at every sweep of the nudged phase (section 3.2; row 64).
+
+    ``parameters -= rate / beta (grad E(s_(t+1)) - grad E(s_t))``: no phase is stored. Were the parameters still, the sum
+    would telescope to `rate` times the one-sided contrast; that they move costs an error linear in ``rate / beta``.
+
+    Parameters
+    ----------
+    rate : float
+        The learning rate; the update diverges for ``rate / beta`` of order 1.
+    solver : callable
+        Of `solvers`, for the free phase; `newton()` if none.
+
+    Returns
+    -------
+    pytree
+        The new parameters.
+    """
+    free = (solver or newton())(Problem(circuit, parameters, x)).states
+
+    def step(_, carry):
+        s, p = carry
+        problem = nudge(Problem(circuit, p, x), free, objective, y, beta)
+        new = problem.sweep(s)
+        change = add(coincidences(problem, new), coincidences(problem, s), -1.0)
+        return new, add(p, change, -rate / beta)
+
+    return jax.lax.fori_loop(0, sweeps, step, (free, parameters))[1]
+
+
+def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, duration=100.0, step: float = 0.1, nudge=clamped):
+    """Learning beyond the quasi-static limit: states and parameters flow at once (section 3.2; row 65).
+
+    A free and a nudged circuit follow ``ds/dt = -(C + force)``, time in units of their relaxation, and the parameters
+    ``d parameters/dt = -rate (grad E(nudged) - grad E(free)) / beta``.
+
+    Parameters
+    ----------
+    rate : float
+        Of learning, over that of relaxation: `nudge`'s contrast for small ones, row 59 with the default.
+    duration, step : float
+        Of the integration (diffrax, Heun).
+
+    Returns
+    -------
+    tuple
+        Free states, nudged states and parameters in the end.
+    """
+    def field(_, state, rate):
+        free, nudged, p = state
+        problem = Problem(circuit, p, x)
+        pulled = nudge(problem, free, objective, y, beta)
+        change = add(coincidences(pulled, nudged), coincidences(problem, free), -1.0)
+        return tuple(jax.tree.map(lambda v, r=r: -r * v, flow)
+                     for flow, r in ((problem.residual(free), 1.0), (pulled.residual(nudged), 1.0), (change, rate / beta)))
+
+    start = Problem(circuit, parameters, x).start()
+    return flow(field, (start, start, parameters), duration, step, rate)
+
+
+def flow(field, state, duration, step, arguments=None):
+    """The end of an integration of `duration` by steps of constant size (diffrax, Heun)."""
+    end = diffrax.diffeqsolve(diffrax.ODETerm(field), diffrax.Heun(), 0.0, duration, step, state, arguments,
+                              saveat=diffrax.SaveAt(t1=True), max_steps=None, adjoint=diffrax.ForwardMode())
+    return jax.tree.map(lambda v: v[0], end.ys)
+
+
+def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solver=None):
+    """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
+
+    The energy gains ``|parameters - control|**2 / 2 epsilon``. At nudge ``-beta`` the control is set so that the
+    parameters stay, ``control = parameters + epsilon grad F``; with the control kept, at ``+beta`` both settle anew.
+    To first order that is a step ``-2 epsilon beta gradient`` (erratum E6: the paper prints half of it, and a gradient by states).
+
+    Returns
+    -------
+    pytree
+        The new parameters.
+    """
+    solver = solver or relaxation()
+    problem = Problem(circuit, parameters, x)
+    before = solver(weak(problem, None, objective, y, -beta)).states
+    control = add(parameters, coincidences(problem, before), epsilon)
+
+    def energy(control, states, x):
+        s, p = states
+        springs = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), p, control)
+        return circuit.energy(p, s, x) + sum(jax.tree.leaves(springs)) / (2 * epsilon)
+
+    def relax(control, states, x, force):
+        s, p = states
+        s = circuit.relax(p, s, x, force[0])
+        return s, add(control, add(coincidences(Problem(circuit, p, x), s), force[1]), -epsilon)
+
+    joint = from_energy(energy, lambda control, x: (before, parameters), relax, output=lambda states: circuit.output(states[0]),
+                        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
+    return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
+
+
+def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proximity=1.0, steps: int = 10):
+    """LocoProp: a problem of its own for every layer, to match a target by gradient steps (section 3.5; row 79).
+
+    Layer k minimises ``matching loss(W s_below, target) + |W - W_t|**2 / 2 proximity`` with
+    ``target = s - strength dJ/da``, a its drive. The matching loss of the activation f (a Bregman divergence, erratum E8)
+    has the gradient ``(f(a) - target) s_below^T``, without a derivative of f: so the first step is backprop's.
+
+    Parameters
+    ----------
+    circuit : chain of layers
+    strength : float
+        How far the targets are.
+    rate, steps
+        Of the inner gradient descent.
+    proximity : float
+        How far the weights may go; many steps give the implicit update ``W = W_t - proximity (f(W s) - target) s^T``.
+
+    Returns
+    -------
+    tuple of arrays
+        The new weights.
+    """
+    states = circuit.forward(parameters, x)
+
+    def shifted(offsets):
+        s = x
+        for k, (w, offset) in enumerate(zip(parameters, offsets, strict=True)):
+            s = circuit.neuron(k)(w @ s + offset)
+        return objective(s, y)
+
+    slopes = jax.grad(shifted)(tuple(jnp.zeros_like(s) for s in states[1:]))
+
+    def matched(k):
+        below, target, start = states[k], states[k + 1] - strength * slopes[k], parameters[k]
+
+        def step(_, w):
+            return w - rate * (jnp.outer(circuit.neuron(k)(w @ below) - target, below) + (w - start) / proximity)
+
+        return jax.lax.fori_loop(0, steps, step, start)
+
+    return tuple(map(matched, range(circuit.layers)))
+
+
+def output_jacobian(circuit, parameters, x, solver=None):
+    """Derivative of the free output by the parameters: like the parameters, with a leading axis of outputs."""
+    output = jax.eval_shape(lambda p: circuit.output(circuit.start(p, x)), parameters)
+    return jax.vmap(lambda pick: exact_gradient(circuit, jnp.dot, parameters, x, pick, solver))(jnp.eye(output.size))
+
+
+def pseudo_inverse_step(circuit, objective, parameters, x, y, damping=0.0, solver=None):
+    """A step of second order, ``-J^T (J J^T + damping)^+ grad objective`` with J the output's Jacobian (Eq. 14; row 81).
+
+    Of one sample: undamped the output moves along minus the objective's gradient. Erratum E10: the ``(J^T J)^-1`` of the
+    paper does not exist with more parameters than outputs; the pseudo-inverse does.
+    """
+    jacobian = output_jacobian(circuit, parameters, x, solver)
+    rows = jax.vmap(lambda j: ravel_pytree(j)[0])(jacobian)
+    force = jax.grad(objective)(free_output(circuit, parameters, x, solver), y)
+    gram = lineax.MatrixLinearOperator(rows @ rows.T + damping * jnp.eye(len(rows)))
+    weights = lineax.linear_solve(gram, force, lineax.AutoLinearSolver(well_posed=False)).value
+    return jax.tree.map(lambda j: -jnp.tensordot(weights, j, axes=1), jacobian)
+
+
+def free_output(circuit, parameters, x, solver=None):
+    """What the objective sees without a nudge."""
+    if "triangular" in circuit.capabilities:
+        return circuit.forward(parameters, x)[-1]
+    return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)
+
+
+def gauss_newton_product(circuit, objective, parameters, x, y, direction):
+    """``J^T H J direction``, H the objective's Hessian, without any matrix: forward, then reverse mode (row 82).
+
+    For triangular circuits; like the parameters.
+    """
+    output, moved = jax.jvp(lambda p: circuit.forward(p, x)[-1], (parameters,), (direction,))
+    _, bent = jax.jvp(lambda o: jax.grad(objective)(o, y), (output,), (moved,))
+    return jax.vjp(lambda p: circuit.forward(p, x)[-1], parameters)[1](bent)[0]
+
+
+def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps: int = 50):
+    """``-(G + damping)^-1 gradient`` by conjugate gradients, G the Gauss-Newton matrix of a batch (section 4; row 82).
+
+    Parameters
+    ----------
+    xs, ys : arrays
+        With a leading axis of samples: the curvature of a mean is no mean over samples of steps.
+    steps : int
+        The most that conjugate gradients may take.
+    """
+    def mean(tree):
+        return jax.tree.map(lambda v: v.mean(0), tree)
+
+    def product(v):
+        curved = mean(jax.vmap(lambda x, y: gauss_newton_product(circuit, objective, parameters, x, y, v))(xs, ys))
+        return add(curved, v, damping)
+
+    force = mean(jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
+    curvature = lineax.FunctionLinearOperator(product, jax.eval_shape(lambda: force), lineax.positive_semidefinite_tag)
+    solver = lineax.CG(rtol=1e-13, atol=1e-13, max_steps=steps)
+    return jax.tree.map(jnp.negative, lineax.linear_solve(curvature, force, solver, throw=False).value)
+
+
+def kronecker_factors(circuit, objective, parameters, xs, ys):
+    """``A = E[s_below s_below^T]`` and ``S = E[J_a^T H J_a]`` of every layer of a chain, a its drive (row 82).
+
+    ``S kron A`` approximates the layer's block of the Gauss-Newton matrix; of one sample it is that block.
+
+    Returns
+    -------
+    list of pairs (A, S)
+    """
+    def factors(x, y):
+        states = circuit.forward(parameters, x)
+        hessian = jax.hessian(objective)(states[-1], y)
+
+        def above(k, a):
+            s = circuit.neuron(k)(a)
+            for j in range(k + 1, circuit.layers):
+                s = circuit.neuron(j)(parameters[j] @ s)
+            return s
+
+        pairs = []
+        for k, w in enumerate(parameters):
+            j = jax.jacobian(lambda a, k=k: above(k, a))(w @ states[k])
+            pairs.append((jnp.outer(states[k], states[k]), j.T @ hessian @ j))
+        return pairs
+
+    return jax.tree.map(lambda v: v.mean(0), jax.vmap(factors)(xs, ys))
+
+
+def kronecker_step(circuit, objective, parameters, xs, ys, damping=0.0):
+    """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
+    force = jax.tree.map(lambda v: v.mean(0),
+                         jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
+
+    def inverse(m):
+        return jnp.linalg.pinv(m + jnp.sqrt(damping) * jnp.eye(len(m)), rtol=1e-12, hermitian=True)
+
+    factors = kronecker_factors(circuit, objective, parameters, xs, ys)
+    return tuple(-inverse(s) @ g @ inverse(a) for g, (a, s) in zip(force, factors, strict=True))
