@@ -5,7 +5,6 @@ An update returns the new parameters, or, where it is a direction to scale, the 
 
 from __future__ import annotations
 
-import diffrax
 import jax
 import lineax
 from jax import numpy as jnp
@@ -14,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from .circuits import add, from_energy
 from .estimators.contrast import coincidences
 from .estimators.implicit import exact_gradient
+from .flow import flow
 from .nudges import clamped, weak
 from .solvers import Problem, newton, relaxation
 
@@ -71,18 +71,11 @@ def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, durat
         problem = Problem(circuit, p, x)
         pulled = nudge(problem, free, objective, y, beta)
         change = add(coincidences(pulled, nudged), coincidences(problem, free), -1.0)
-        return tuple(jax.tree.map(lambda v, r=r: -r * v, flow)
-                     for flow, r in ((problem.residual(free), 1.0), (pulled.residual(nudged), 1.0), (change, rate / beta)))
+        return tuple(jax.tree.map(lambda v, r=r: -r * v, velocity)
+                     for velocity, r in ((problem.residual(free), 1.0), (pulled.residual(nudged), 1.0), (change, rate / beta)))
 
     start = Problem(circuit, parameters, x).start()
     return flow(field, (start, start, parameters), duration, step, rate)
-
-
-def flow(field, state, duration, step, arguments=None):
-    """The end of an integration of `duration` by steps of constant size (diffrax, Heun)."""
-    end = diffrax.diffeqsolve(diffrax.ODETerm(field), diffrax.Heun(), 0.0, duration, step, state, arguments,
-                              saveat=diffrax.SaveAt(t1=True), max_steps=None, adjoint=diffrax.ForwardMode())
-    return jax.tree.map(lambda v: v[0], end.ys)
 
 
 def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solver=None):

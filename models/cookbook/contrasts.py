@@ -31,6 +31,8 @@ def _estimate(stencil, **fixed):
     return estimate
 
 
+_exact, _clamp = (jax.jit(f, static_argnums=(0, 1)) for f in (exact_gradient, clamp_gradient))
+
 ONE_SIDED = Estimator(51, "EP, one-sided", _estimate(one_sided), frozenset({"energy"}), order=1, largest=0.05)
 CENTERED = Estimator(52, "EP, centered", _estimate(centered), frozenset({"energy"}), order=2)
 EXTRAPOLATED = Estimator(53, "EP, four points", _estimate(extrapolated), frozenset({"energy"}), order=4)
@@ -53,7 +55,7 @@ def one_sided_law(seed):
     """The mean over both signs of beta has no error of first order."""
     s = systems.hopfield(seed)
     both = jax.tree.map(lambda a, b: (a + b) / 2, ONE_SIDED(*s, beta=0.01), ONE_SIDED(*s, beta=-0.01))
-    yield below("error of the mean over both signs, b = 0.01", relative_error(both, exact_gradient(*s)), 1e-3)
+    yield below("error of the mean over both signs, b = 0.01", relative_error(both, _exact(*s)), 1e-3)
 
 
 @row(52, "Equilibrium propagation, centered", "3.1, Eq. 8", estimator=CENTERED, systems=[systems.hopfield], **_parts)
@@ -69,7 +71,7 @@ def centered_law(seed):
 def extrapolated_law(seed):
     """At b = 0.1 it is far closer than two points."""
     s = systems.hopfield(seed)
-    exact = exact_gradient(*s)
+    exact = _exact(*s)
     ratio = relative_error(EXTRAPOLATED(*s, beta=0.1), exact) / relative_error(CENTERED(*s, beta=0.1), exact)
     yield below("error over that of two points, b = 0.1", ratio, 0.05)
 
@@ -78,7 +80,7 @@ def extrapolated_law(seed):
 def holomorphic_law(seed):
     """Error of order N; exact at N = 16 and b = 0.1; nothing with the printed sign of the phase."""
     s = systems.hopfield(seed)
-    exact = exact_gradient(*s)
+    exact = _exact(*s)
     yield slope("N = 3, in b", lambda b: holomorphic(3)(*s, beta=b), exact, 3, 0.1)
     yield below("error at N = 16, b = 0.1", relative_error(holomorphic(16)(*s, beta=0.1), exact), 1e-11)
 
@@ -100,8 +102,8 @@ def hebbian_law(seed):
     free, held = newton()(problem).states, newton()(problem._replace(clamp=s.y)).states
     hebb = [jnp.outer(a, b) - jnp.outer(c, d) for a, b, c, d in zip(free, (s.x, *free[:-1]), held, (s.x, *held[:-1]), strict=True)]
     yield equal("the difference of coincidences", hebb, list(g), 1e-9)
-    yield above("angle to the squared error's gradient, degrees", angle(g, exact_gradient(*s)), 1)
-    yield below("and still a descent direction, degrees", angle(g, exact_gradient(*s)), 90)
+    yield above("angle to the squared error's gradient, degrees", angle(g, _exact(*s)), 1)
+    yield below("and still a descent direction, degrees", angle(g, _exact(*s)), 90)
 
 
 @row(59, "Coupled learning", "3.2", estimator=COUPLED, systems=[systems.hopfield], circuit="layered Hopfield net",
@@ -110,9 +112,9 @@ def coupled_law(seed):
     """The gradient of another cost: the squared error weighed by the stiffness of the outputs."""
     s = systems.hopfield(seed)
     both = replace(COUPLED, estimate=_estimate(centered, nudge=clamped))
-    target = clamp_gradient(*s)
+    target = _clamp(*s)
     yield slope("two-sided, in beta", lambda b: both(*s, beta=b), target, 2, 0.1)
-    yield above("angle of its limit to the squared error's gradient, degrees", angle(target, exact_gradient(*s)), 1)
+    yield above("angle of its limit to the squared error's gradient, degrees", angle(target, _exact(*s)), 1)
 
 
 CONTROLLED = Estimator(61, "EP by an output controller", _estimate(centered, nudge=controller(), solver=relaxation()),

@@ -20,6 +20,7 @@ _static = ("sweeps", "weighted", "adversarial", "order")
 _compiled = jax.jit(dual_propagation, static_argnums=(0, 1), static_argnames=_static)
 _states = jax.jit(dyads, static_argnums=(0, 1), static_argnames=_static)
 _stored = jax.jit(stored_propagation, static_argnums=(0, 1))
+_exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 ADVERSARIAL = Estimator(56, "DP dyads", partial(_compiled, alpha=0.5, sweeps=60, adversarial=True), frozenset({"chain"}), order=2)
 DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), frozenset({"chain"}), order=2)
 SUBSTITUTED = Estimator(87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even),
@@ -38,11 +39,11 @@ def adversarial_law(seed):
     """Row 57 at alpha 1/2, exact for ReLUs at finite beta; elsewhere its mean drifts with beta and its sweeps do not settle."""
     s, r = systems.tanh_net(seed), systems.relu_net(seed)
     yield equal("alpha 1/2: DP^T's gradient", ADVERSARIAL(*s, beta=0.1), DUAL(*s, beta=0.1))
-    yield below("ReLU, beta = 0.001: error", relative_error(ADVERSARIAL(*r, beta=1e-3), exact_gradient(*r)), 1e-11)
+    yield below("ReLU, beta = 0.001: error", relative_error(ADVERSARIAL(*r, beta=1e-3), _exact(*r)), 1e-11)
     forward = s.circuit.forward(s.parameters, s.x)[1:]
     other = partial(_compiled, *s, alpha=0.0, adversarial=True)
     yield slope("alpha 0, drift of the mean in beta", _drift(s, alpha=0.0, adversarial=True), forward, 1, 0.02)
-    yield slope("alpha 0, in beta", lambda b: other(beta=b, sweeps=60), exact_gradient(*s), 1, 0.005)
+    yield slope("alpha 0, in beta", lambda b: other(beta=b, sweeps=60), _exact(*s), 1, 0.005)
     apart = [relative_error(_states(*s, alpha=0.0, beta=2.0, sweeps=60, adversarial=a).mean,
                             _states(*s, alpha=0.0, beta=2.0, sweeps=62, adversarial=a).mean) for a in (False, True)]
     yield above("alpha 0, beta = 2: change from 60 to 62 sweeps", apart[1], 1e-3)
@@ -54,13 +55,13 @@ def adversarial_law(seed):
 def dual_law(seed):
     """At alpha 0 the mean is the forward pass; ReLUs that cross no kink give the exact gradient at finite beta."""
     s = systems.tanh_net(seed)
-    exact = exact_gradient(*s)
+    exact = _exact(*s)
     mean = dyads(*s, alpha=0.0, beta=0.1).mean
     yield identical("alpha 0: the mean against the forward pass", mean, s.circuit.forward(s.parameters, s.x)[1:])
     yield slope("alpha 0, in beta", lambda b: _compiled(*s, alpha=0.0, beta=b), exact, 1, 0.05)
     r = systems.relu_net(seed)
     for beta in (1e-3, 1e-4):
-        yield below(f"ReLU, beta = {beta:g}: error", relative_error(DUAL(*r, beta=beta), exact_gradient(*r)), 1e-11)
+        yield below(f"ReLU, beta = {beta:g}: error", relative_error(DUAL(*r, beta=beta), _exact(*r)), 1e-11)
     wrong = relative_error(_compiled(*s, alpha=0.5, beta=0.01, sweeps=60, weighted=False), exact)
     yield above("error without the half (erratum E9)", wrong, 1)
 
@@ -70,7 +71,7 @@ def dual_law(seed):
 def substitution_law(seed):
     """The mean is off the forward state by beta**2, and the order of the updates does not matter; kept states serve as well."""
     s = systems.tanh_net(seed)
-    exact, forward = exact_gradient(*s), s.circuit.forward(s.parameters, s.x)[1:]
+    exact, forward = _exact(*s), s.circuit.forward(s.parameters, s.x)[1:]
     yield slope("the mean against the forward pass, in beta", _drift(s, alpha=0.5, order=odd_and_even), forward, 2, 0.1)
     yield equal("odd and even layers against up and down", SUBSTITUTED(*s, beta=0.1), DUAL(*s, beta=0.1))
     yield slope("with the forward states kept, in beta", lambda b: _stored(*s, beta=b), exact, 2, 0.1)
@@ -95,6 +96,6 @@ def anywhere_law(seed):
     yield equal("on a chain DP^T's gradient", ANYWHERE(*chain, beta=0.1), DUAL(*chain, beta=0.1))
     yield refused("a circuit without a drive is refused", lambda: ANYWHERE(*systems.hopfield(seed)))
 
-    degrees = [angle(_contrast(*s, b), exact_gradient(*s)) for b in (0.1, 0.0125)]
+    degrees = [angle(_contrast(*s, b), _exact(*s)) for b in (0.1, 0.0125)]
     yield above("equilibrium propagation, beta = 0.0125: angle to the gradient, degrees", degrees[1], 5)
     yield below("change of that angle from beta = 0.1, degrees", np.abs(degrees[0] - degrees[1]), 1)

@@ -11,13 +11,13 @@ from jax import numpy as jnp
 from ..circuits import Feedforward, Hopfield, add, identity
 from ..estimators.contrast import contrast, one_sided
 from ..estimators.implicit import cost, exact_gradient
+from ..flow import flow
 from ..nudges import clamped
 from ..objectives import squared_error
 from ..solvers import relaxation
 from ..updates import (
     agnostic,
     continual,
-    flow,
     free_output,
     free_running,
     gauss_newton_product,
