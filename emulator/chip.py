@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..recipe import Geometry, Op, Operand, Recipe, geometries
-from . import crossbar, layer, nudge, rng, sequencer
+from . import crossbar, layer, noise, nudge, rng, sequencer
 from .arrays import namespace
 from .neuron import dyad
 
@@ -76,7 +76,8 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     -------
     dict
         ``weights`` (tuple of int32 (*batch, R, F * L)), ``peak`` (tuple of int64: no weight of the layer is further
-        from zero), ``key`` (pair of uint32 (*batch)), ``step`` (uint32), ``rate`` (int32 (*batch)), ``loss``
+        from zero), ``key`` (pair of uint32 (*batch)), ``step`` and ``run`` (uint32: training programs and all programs),
+        ``rate`` (int32 (*batch)), ``loss``
         (int64 (*batch)) and the four counters (uint32 (*batch)).
     """
     return {
@@ -84,6 +85,7 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
         "peak": tuple(np.zeros((), dtype=np.int64) for _ in range(recipe.layers)),
         "key": tuple(np.broadcast_to(k, batch).copy() for k in keys(seeds)),
         "step": np.zeros((), dtype=np.uint32),
+        "run": np.zeros((), dtype=np.uint32),
         "rate": np.full(batch, recipe.rate, dtype=np.int32),
         "loss": np.zeros(batch, dtype=np.int64),
     } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
@@ -117,7 +119,9 @@ def run(recipe: Recipe, program, state: dict, x, label, pairs=None):
         g = machine.geometry[i.layer]
         {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
          Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
-    return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak)}, machine.outputs
+    with np.errstate(over="ignore"):
+        after = machine.state["run"] + np.uint32(x.shape[-2])
+    return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak), "run": after}, machine.outputs
 
 
 def random_pairs(recipe: Recipe, state: dict):
@@ -143,11 +147,18 @@ class _Machine:
         """Add the range events of (*batch, n, units) to a counter."""
         self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
 
+    def noise(self, g: Geometry, op: Op, pc: int, sums):
+        """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
+        if not self.recipe.devices.read_noise:
+            return None
+        run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
+        return noise.noise(g, op, self.state["key"], run, pc, sums.shape[-1], sums)
+
     def forward(self, g: Geometry, pc: int, op: Op, operand: Operand):
         recipe, k = self.recipe, g.layer
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.R, self.input[k])
         sums = crossbar.forward(g, self.weights[k], self.input[k], self.peak[k])
-        a, out = layer.convert(g, op, sums, random[0])
+        a, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
         self.count("accumulator", out)
         b = self.xp.zeros_like(a)
         if g.is_last:
@@ -182,7 +193,7 @@ class _Machine:
         recipe, k, below = self.recipe, g.layer, g.layer - 1
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.C, self.error[k])
         sums = crossbar.transposed(g, self.weights[k], self.error[k], self.peak[k])
-        b, out = layer.convert(g, op, sums, random[0])
+        b, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
         self.count("accumulator", out)
         mean, mean_out, difference, difference_out = dyad(recipe, below, self.drive[below], b, random[1], random[2])
         self.count("state", mean_out)
@@ -209,7 +220,8 @@ class _Machine:
         else:
             e = e.astype(kind) << self.state["rate"][..., None].astype(kind)
         self.weights[k], events, self.peak[k] = crossbar.rewrite(
-            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k])
+            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k],
+            crossbar.stuck(g, self.state["key"], self.weights[k]))
         self.state["weight"] = self.state["weight"] + events
 
 
@@ -321,8 +333,8 @@ class Chip:
         Weight integers; zero after reset, assign to load (`initial_weights` makes some).
     cycles : int
         Busy cycles of the programs run, per chip.
-    step : int
-        Training programs run.
+    step, run : int
+        Training programs run, and all programs run.
     rate : int or int32 array (*batch)
         The rate register, 0 to 7; assign to set. The learning rate is ``rate_floor * 2**rate``.
     saturations : dict
@@ -389,6 +401,10 @@ class Chip:
         return int(self._state["step"])
 
     @property
+    def run(self) -> int:
+        return int(self._state["run"])
+
+    @property
     def rate(self):
         rate = self._engine.get(self._state["rate"])
         return rate if self.batch else int(rate)
@@ -414,7 +430,8 @@ class Chip:
         get = self._engine.get
         k0, k1 = (get(k).astype(np.uint64) for k in self._state["key"])
         return {f"weights{k}": w for k, w in enumerate(self.weights)} | {
-            "seeds": k0 | k1 << np.uint64(32), "step": get(self._state["step"]), "rate": get(self._state["rate"]),
+            "seeds": k0 | k1 << np.uint64(32), "step": get(self._state["step"]), "run": get(self._state["run"]),
+            "rate": get(self._state["rate"]),
             "loss": self.loss, "cycles": np.array(self._cycles, dtype=np.int64),
         } | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
 
@@ -424,9 +441,9 @@ class Chip:
         if missing:
             raise ValueError(f"state: {missing[0]!r} is missing; expected what Chip.state() of this recipe gives")
         fresh = reset(self.recipe, self.batch, self.recipe.seed)
-        new = {"key": keys(state["seeds"]), "step": state["step"], "rate": state["rate"], "loss": state["loss"]}
+        new = {"key": keys(state["seeds"]), "step": state["step"], "run": state["run"], "rate": state["rate"], "loss": state["loss"]}
         new |= {name: state[f"saturations_{name}"] for name in COUNTERS}
-        for name in ("step", "rate", "loss", *COUNTERS):
+        for name in ("step", "run", "rate", "loss", *COUNTERS):
             new[name] = np.asarray(new[name]).astype(fresh[name].dtype)
             if new[name].shape != fresh[name].shape:
                 raise ValueError(f"state: {name} has shape {new[name].shape}; this batch of chips has {self.batch}")
@@ -553,6 +570,8 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
             instruction = {name: order[name] for name in ("op", "operand", "pc")}
             wires = {"start": order["start"] >> k & 1, "word_address": 0, "word_write": 0, "word_in": 0}
             into = _into_input(shown[k - 1]) if k else (0, 0, 0)
+            if recipe.devices.read_noise:
+                wires["run"] = chip.run
             wires |= dict(zip(("input_write", "input_index", "input_value"), into, strict=True))
             if k == last:
                 wires["label"] = label

@@ -22,8 +22,20 @@ def pad(geometry: Geometry, array):
     return xp.concatenate([array, xp.zeros((*array.shape[:-1], spare), dtype=array.dtype)], axis=-1)
 
 
+def seen(recipe: Recipe, weights):
+    """What products see of weights: as many levels as the cells have (contract section 11)."""
+    d = recipe.hidden_bits
+    return (weights >> d << d) | 1 << d - 1 if d else weights
+
+
+def _seen(geometry: Geometry, weights, peak):
+    """`seen`, and the bound of the weights that then holds."""
+    d = geometry.recipe.hidden_bits
+    return seen(geometry.recipe, weights), peak + (1 << d - 1) if d and peak is not None else peak
+
+
 def forward(geometry: Geometry, weights, x, peak=None):
-    """``W x`` exactly.
+    """``W x`` exactly, W as it is seen.
 
     Parameters
     ----------
@@ -36,13 +48,13 @@ def forward(geometry: Geometry, weights, x, peak=None):
     -------
     integer array (..., n, R)
     """
-    f = geometry.recipe.formats
+    f, (weights, peak) = geometry.recipe.formats, _seen(geometry, weights, peak)
     return product(x, weights, f.state.width, f.weight.width, peak, by_columns=True)
 
 
 def transposed(geometry: Geometry, weights, e, peak=None):
-    """``W^T e`` exactly: (..., R, F * L) and (..., n, R) to (..., n, C)."""
-    f = geometry.recipe.formats
+    """``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
+    f, (weights, peak) = geometry.recipe.formats, _seen(geometry, weights, peak)
     return product(e, weights, f.delta.width, f.weight.width, peak)[..., : geometry.C]
 
 
@@ -83,7 +95,20 @@ def signs(geometry: Geometry, pairs):
     return pad(g, sign.reshape(*sign.shape[:-4], g.R, g.F * g.L)[..., : g.C])
 
 
-def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak):
+STUCK = 0x40
+
+
+def stuck(geometry: Geometry, key, like):
+    """Which cells no update changes, bool (..., R, F * L), or None where none can be (contract section 11)."""
+    g, limit = geometry, geometry.recipe.stuck_limit
+    if not limit:
+        return None
+    index = namespace(like).arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    words = rng.rounding_word(bits(g, rng.pair(tuple(k[..., None, None, None] for k in key), STUCK | g.layer, np.uint32(0), index)))
+    return (words < limit).reshape(*words.shape[:-4], g.R, g.F * g.L)
+
+
+def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=None):
     """Update or probe: every weight plus the rounded product of its operand and its factor.
 
     Parameters
@@ -98,6 +123,8 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak):
     probe : bool
     peak : int64 scalar
         No weight of any chip is further from zero.
+    stuck : bool array (..., R, F * L), optional
+        Cells that stay as they are.
 
     Returns
     -------
@@ -119,14 +146,20 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak):
         product = e.astype(kind)[..., None, None, None] * words(b.astype(kind))
         return update(recipe, words(weights), product, random, probe)
 
+    def kept(result):
+        return result if stuck is None else xp.where(stuck, weights, result)
+
     def quiet(reach, *operands):
         result, _ = lanes(*operands)
-        return result.reshape(weights.shape), xp.zeros(weights.shape[:-2], dtype=np.uint32), reach
+        return kept(result.reshape(weights.shape)), xp.zeros(weights.shape[:-2], dtype=np.uint32), reach
 
     def counted(_, *operands):
         result, out_of_range = lanes(*operands)
-        events = xp.sum(out_of_range, axis=(-4, -3, -2, -1), dtype=np.uint32)
-        return result.reshape(weights.shape), events, xp.max(xp.abs(result)).astype(np.int64)
+        out_of_range = out_of_range.reshape(weights.shape)
+        out_of_range = out_of_range if stuck is None else out_of_range & ~stuck
+        events = xp.sum(out_of_range, axis=(-2, -1), dtype=np.uint32)
+        result = kept(result.reshape(weights.shape))
+        return result, events, xp.max(xp.abs(result)).astype(np.int64)
 
     # The largest change bounds the new weights. While that bound is inside the limits nothing needs counting, which
     # costs as much as the update itself; when it is not, count, and measure the bound anew.
@@ -236,6 +269,13 @@ class Clocked:
         if self.op in (Op.UPDATE, Op.PROBE) and 0 <= i < g.N:
             self.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
 
+    def _is_stuck(self, i: int, lane: int) -> bool:
+        g = self.geometry
+        if not g.recipe.stuck_limit:
+            return False
+        pair = rng.pair_exact(g.recipe.key, STUCK | g.layer, 0, i * g.G + lane // 16)
+        return rng.view_exact(*pair, lane % 16)[0] < g.recipe.stuck_limit
+
     def _slot(self, i: int, rate: int, slope: int, bank: int):
         g = self.geometry
         if i < 0:
@@ -247,7 +287,7 @@ class Clocked:
                 return
             if t == 0:
                 self.accumulators = [0] * g.L
-            row = self.weights[t * g.F + fold]
+            row = [seen(g.recipe, w) for w in self.weights[t * g.F + fold]]
             self.accumulators = [z + w * self.error[t] for z, w in zip(self.accumulators, row, strict=True)]
             if t == g.R - 1:
                 for lane, z in enumerate(self.accumulators):
@@ -261,7 +301,7 @@ class Clocked:
         if self.op == Op.FORWARD:
             if fold == 0:
                 self.accumulators = [0] * g.L
-            self.accumulators = [z + w * x[j] for z, w, j in zip(self.accumulators, row, columns, strict=True)]
+            self.accumulators = [z + seen(g.recipe, w) * x[j] for z, w, j in zip(self.accumulators, row, columns, strict=True)]
             if fold == g.F - 1:
                 self.sums[self.now + 5 + g.lv] = (t, sum(self.accumulators))
             return
@@ -275,6 +315,8 @@ class Clocked:
             random, sign = rng.view_exact(*pairs[lane // 16], lane % 16)
             b = x[j] if self.op == Op.UPDATE and self.operand == Operand.DELTA else sign
             value, out = update_exact(g.recipe, w, e * b if j < g.C else 0, random, self.op == Op.PROBE)
+            if self._is_stuck(i, lane):
+                value, out = w, False
             lanes.append(value)
             out_of_range += out
         self.writes[self.now + 7] = (i, lanes, out_of_range)

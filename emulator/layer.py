@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..recipe import Geometry, Op, Operand, Recipe
-from . import crossbar, fixed, neuron, nudge, rng
+from . import crossbar, fixed, neuron, noise, nudge, rng
 from .clock import walk
 
 VECTORS = 0x80
@@ -42,9 +42,10 @@ def words(geometry: Geometry, key, step, pc: int, count: int, like):
     return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
 
 
-def convert(geometry: Geometry, op: Op, sums, random):
-    """The output converter: exact sums to accumulator format, (int32 array, out_of_range)."""
+def convert(geometry: Geometry, op: Op, sums, random, added=None):
+    """The output converter: exact sums, and the noise of their read, to accumulator format, (int32 array, out_of_range)."""
     recipe = geometry.recipe
+    sums = sums if added is None else sums + added
     value, out_of_range = fixed.requantize(sums, _shift(recipe, op), recipe.formats.accumulator.width,
                                            recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return value.astype(np.int32), out_of_range
@@ -63,7 +64,7 @@ def inputs(recipe: Recipe, k: int) -> tuple[str, ...]:
     own = ("label",) if k == recipe.layers - 1 else \
         ("received_valid", "received_index", "received_value", "received_random")
     return ("start", "op", "operand", "pc", "rate", "slope", "step", "bank", "input_write", "input_index",
-            "input_value", "word_address", "word_write", "word_in", *own)
+            "input_value", "word_address", "word_write", "word_in", *own, *(("run",) if recipe.devices.read_noise else ()))
 
 
 def trace(recipe: Recipe, k: int, stimulus: dict) -> dict:
@@ -149,9 +150,9 @@ class Clocked:
 
     def clock(self, start, op, operand, pc, rate, slope, step, bank, input_write, input_index, input_value,
               word_address, word_write, word_in, label=0,
-              received_valid=0, received_index=0, received_value=0, received_random=0) -> dict:
+              received_valid=0, received_index=0, received_value=0, received_random=0, run=0) -> dict:
         """The crossbar's output ports of this cycle; all registers move to the next one."""
-        now = self.now
+        now, self.run = self.now, run
         shown = self.present()
         ports = self.crossbar.clock(
             start=start, op=op, operand=operand, rate=rate, slope=slope, step=step, bank=bank,
@@ -189,6 +190,8 @@ class Clocked:
         if is_random(recipe):
             x, y = rng.pair_exact(recipe.key, VECTORS | self.k, step, pc << 16 | index)
             random = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
+        if recipe.devices.read_noise:
+            total += noise.noise_exact(recipe, op, *rng.pair_exact(recipe.key, noise.STREAM | self.k, self.run, pc << 16 | index))
         value, out = fixed.requantize_exact(total, _shift(recipe, op), recipe.formats.accumulator.width,
                                             recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
         self.converted[self.now + 2] = op, operand, index, value, out, random

@@ -209,6 +209,10 @@ class Chip(wiring.Component):
                 layer.operand.eq(sequencer.operand), layer.pc.eq(sequencer.pc),
                 layer.rate.eq(self.rate), layer.step.eq(self.step), layer.bank.eq(bank),
             ]
+        if r.devices.read_noise:
+            run = Signal(32)
+            m.d.sync += run.eq(run + sequencer.finish)
+            m.d.comb += [layer.run.eq(run) for layer in layers]
         m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
 
         # SPSA's slope

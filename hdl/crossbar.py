@@ -177,6 +177,8 @@ class Crossbar(wiring.Component):
         e = delayed(m, errors_read.data, 1)
         m.d.comb += self.word_out.eq(stored)
         old = [stored.word_select(lane, f.weight.width).as_signed() for lane in range(g.L)]
+        hidden = r.hidden_bits
+        seen = [Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed() for w in old] if hidden else old
 
         # Writes of elements
         inputs_write, errors_write = inputs.write_port(granularity=1), errors.write_port()
@@ -199,6 +201,13 @@ class Crossbar(wiring.Component):
                     generator.step.eq(self.step),
                 ]
                 pairs.append((generator.x, generator.y))
+        # the same for the cells that are stuck, whatever the step
+        stuck = []
+        if r.stuck_limit:
+            for group in range(g.G):
+                m.submodules[f"stuck{group}"] = generator = Generator(r.key, 0x40 | g.layer)
+                m.d.comb += generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS])
+                stuck += [rounding_word(generator.x, generator.y, i) < r.stuck_limit for i in range(min(VIEWS, g.L))]
         pairs_next = [(delayed(m, x, 1), delayed(m, y, 1)) for x, y in pairs]
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
@@ -219,7 +228,7 @@ class Crossbar(wiring.Component):
                 sign = Mux(negative(*pairs[i // VIEWS], i % VIEWS), Const(-1, signed(2)), Const(1, signed(2)))
                 b = Mux(signs, Mux(last_fold_at[2], 0, sign) if i >= tail else sign, b)
             m.d.comb += [
-                multiplier.a.eq(Mux(rewriting, scalar, old[i])),
+                multiplier.a.eq(Mux(rewriting, scalar, seen[i])),
                 multiplier.b.eq(Mux(transposed, e, b)),
             ]
             products.append(multiplier.product)
@@ -273,8 +282,13 @@ class Crossbar(wiring.Component):
             ]
             if r.rounding.weight == "stochastic":
                 m.d.comb += update.random.eq(delayed(m, rounding_word(*pairs_next[i // VIEWS], i % VIEWS), 1))
-            news.append(update.result)
-            outside.append(update.out_of_range)
+            result, out_of_range = update.result, update.out_of_range
+            if stuck:
+                fixed = delayed(m, stuck[i], 5)
+                result = Mux(fixed, delayed(m, old[i], 5), result)[:f.weight.width]
+                out_of_range = out_of_range & ~fixed
+            news.append(result)
+            outside.append(out_of_range)
         rewrite = rewriting_at[7]
         weights_write = weights.write_port()
         m.d.comb += [

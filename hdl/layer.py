@@ -12,23 +12,24 @@ from .crossbar import Crossbar, Multiplier, index_bits
 from .delay import delayed, history
 from .fixed import Requantize
 from .neuron import Dyad
+from .noise import Noise
 from .nudge import Nudge
 from .rng import Generator, rounding_word
 
 
 class Elements(wiring.Component):
-    """Which element's sum leaves the row engine in 8 cycles: what the generator must be fed with.
+    """Which element's sum leaves the row engine in `lead` cycles: what a generator must be fed with.
 
     Members
     -------
     start : In(1)
     op : In(2)
     index : Out
-        In cycle z - 8 the index of the sum of cycle z; anything in other cycles.
+        In cycle z - lead the index of the sum of cycle z; anything in other cycles.
     """
 
-    def __init__(self, geometry: Geometry):
-        self._geometry = geometry
+    def __init__(self, geometry: Geometry, lead: int):
+        self._geometry, self._lead = geometry, lead
         super().__init__({
             "start": In(1), "op": In(2), "index": Out(index_bits(max(geometry.R, geometry.C))),
         })
@@ -38,7 +39,7 @@ class Elements(wiring.Component):
         g = self._geometry
         # contract section 3. Forward: first sum in start + 11 + lv + F, then one every F cycles.
         # Transposed: first in start + 12 + R, then L in a row, P cycles from fold to fold.
-        first_forward, first_transposed = g.F + g.lv + 2, g.R + 3
+        first_forward, first_transposed = g.F + g.lv + 10 - self._lead, g.R + 11 - self._lead
         pause = Signal(range(max(first_forward, first_transposed, g.P) + 1))
         transposed = Signal()
         lane = self.index[:g.lv]
@@ -103,6 +104,8 @@ class Layer(wiring.Component):
             "events_accumulator": Out(2), "events_state": Out(1), "events_delta": Out(1),
             "events_weight": Out(engine["weight_out_of_range"].shape),
         }
+        if recipe.devices.read_noise:
+            ports["run"] = In(32)
         if g.is_last:
             ports |= {"label": In(row), "loss": Out(signed(g.loss_width))}
         else:
@@ -143,26 +146,41 @@ class Layer(wiring.Component):
 
         # Random words of the element whose sum leaves now
         words = [Const(0, RANDOM_BITS)] * 4
-        if "stochastic" in (r.rounding.accumulator, r.rounding.state, r.rounding.delta):
-            m.submodules.elements = elements = Elements(g)
+        stochastic = "stochastic" in (r.rounding.accumulator, r.rounding.state, r.rounding.delta)
+        noisy = r.devices.read_noise > 0
+        if stochastic or noisy:
+            lead = Generator.LATENCY + noisy * Noise.LATENCY
+            m.submodules.elements = elements = Elements(g, lead)
+            index = Cat(elements.index, Const(0, 16 - len(elements.index)), pc)
+            m.d.comb += [elements.start.eq(self.start), elements.op.eq(self.op)]
+        if stochastic:
             m.submodules.generator = generator = Generator(r.key, 0x80 | g.layer)
             m.d.comb += [
-                elements.start.eq(self.start), elements.op.eq(self.op),
-                generator.index.eq(Cat(elements.index, Const(0, 16 - len(elements.index)), pc)),
-                generator.step.eq(self.step),
+                generator.index.eq(delayed(m, index, lead - Generator.LATENCY)), generator.step.eq(self.step),
             ]
             words = [rounding_word(generator.x, generator.y, view) for view in range(4)]
         word_converter, word_state, word_delta, word_nudge = words
 
+        # The sum as it is read
+        total = engine.sum
+        if noisy:
+            m.submodules.noise_generator = generator = Generator(r.key, 0x90 | g.layer)
+            m.submodules.noise = noise = Noise(r)
+            m.d.comb += [
+                generator.index.eq(index), generator.step.eq(self.run),
+                noise.x.eq(generator.x), noise.y.eq(generator.y), noise.transposed.eq(op == Op.TRANSPOSED),
+            ]
+            total = engine.sum + noise.noise
+
         # z + 2: converted sums
-        def converter(name, frac, sum_width):
+        def converter(name, frac):
             m.submodules[f"converter_{name}"] = converter = Requantize(
-                sum_width, f.weight.frac + frac - f.accumulator.frac, f.accumulator.width,
+                len(total), f.weight.frac + frac - f.accumulator.frac, f.accumulator.width,
                 r.rounding.accumulator, r.overflow.accumulator)
-            m.d.comb += [converter.value.eq(engine.sum), converter.random.eq(word_converter)]
+            m.d.comb += [converter.value.eq(total), converter.random.eq(word_converter)]
             return converter
 
-        drive = converter("forward", f.state.frac, g.sum_width)
+        drive = converter("forward", f.state.frac)
         drive_valid, index = delayed(m, forward, 2), history(m, engine.sum_index, 11)
         m.d.comb += [
             self.drive_write.eq(drive_valid), self.drive_index.eq(index[2]),
@@ -171,7 +189,7 @@ class Layer(wiring.Component):
         ]
         accumulator_events = [drive_valid & drive.out_of_range]
         if g.layer > 0:
-            feedback = converter("transposed", f.delta.frac, g.sum_width)
+            feedback = converter("transposed", f.delta.frac)
             m.d.comb += [
                 self.feedback_valid.eq(delayed(m, transposed, 2)),
                 self.feedback_index.eq(index[2]), self.feedback_value.eq(feedback.result),

@@ -21,6 +21,10 @@ UPDATE_SHIFT_SPSA = 8
 """Contract section 6: fraction bits below the weight LSB that an SPSA product carries."""
 
 
+NOISE_DEVIATION = (8 * (256**2 - 1) / 12) ** 0.5
+"""Standard deviation of a sum of eight bytes, the deviate of contract section 11."""
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used. One line per mistake: ``file: key: what is wrong, what is allowed``."""
 
@@ -54,6 +58,25 @@ class Overflows(_Part):
     state: Overflow = "saturate"
     delta: Overflow = "saturate"
     weight: Overflow = "saturate"
+
+
+class Devices(_Part):
+    """What is not ideal about the crossbars' cells and reads; all of it is built into the hardware (contract section 11).
+
+    Attributes
+    ----------
+    read_noise : float
+        Standard deviation of the noise on every sum that is read, forward and transposed, in units of the drive (accumulator
+        value 1.0). 0: none.
+    levels : int
+        How many conductance levels a product sees of a weight, a power of two. 0: all that the weight format has.
+    stuck : float
+        Share of the cells whose weight no update changes.
+    """
+
+    read_noise: Annotated[float, Field(ge=0)] = 0.0
+    levels: Annotated[int, Field(ge=0)] = 0
+    stuck: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Training(_Part):
@@ -110,6 +133,7 @@ class Recipe(_Part):
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
     overflow: Overflows = Overflows()
+    devices: Devices = Devices()
     training: Training = Training()
 
     @field_validator("lanes")
@@ -165,6 +189,14 @@ class Recipe(_Part):
             if probe < 1 or probe * 4 > f.weight.max:
                 yield (f"epsilon: {self.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
                        f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+        levels = self.devices.levels
+        if levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width):
+            yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
+                   f"the levels of {f.weight}")
+        finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
+        if self.devices.read_noise and not 1 <= self.noise_gain(f.state.frac) < 1 << 24:
+            yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
+                   f"to {finest * 2**20:g}")
         if not -32 <= self.update_shift <= 40:
             yield (f"rate_floor: together with formats and beta it shifts products by {self.update_shift} bits; "
                    "allowed is -32 to 40")
@@ -209,6 +241,20 @@ class Recipe(_Part):
     def key(self) -> tuple[int, int]:
         """The generator's key (contract section 2)."""
         return self.seed & 0xFFFFFFFF, self.seed >> 32
+
+    def noise_gain(self, frac: int) -> int:
+        """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over factors of `frac` bits (section 11)."""
+        return round(self.devices.read_noise * 2.0 ** (self.formats.weight.frac + frac) * 256 / NOISE_DEVIATION)
+
+    @property
+    def hidden_bits(self) -> int:
+        """Low bits of a weight that no product sees (contract section 11)."""
+        return self.formats.weight.width - log2_exact(self.devices.levels) if self.devices.levels else 0
+
+    @property
+    def stuck_limit(self) -> int:
+        """A cell is stuck if its 16-bit word is below this (contract section 11)."""
+        return round(self.devices.stuck * 65536)
 
     def bounds(self, layer: int) -> tuple[int, int]:
         """The activation's limits ``(lo_a, hi_a)`` of a layer, in accumulator LSBs (contract section 4)."""

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ..recipe import Recipe, Rounding, load
-from . import agreement, fixed, neuron, nudge, rng, scenario, update, variety
+from . import agreement, fixed, neuron, noise, nudge, rng, scenario, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
 ROUNDINGS = Rounding.__args__
@@ -26,7 +26,7 @@ def digits(**changes) -> Recipe:
 
 
 def recipes() -> dict[str, Recipe]:
-    """Each alpha with each rounding of the weights; then each rounding at each other place; then wrapping and SPSA."""
+    """Each alpha with each rounding of the weights; each rounding at each other place; wrapping, SPSA; each device effect, and all."""
     found = {f"alpha {alpha:g}, weight {mode}": digits(alpha=alpha, rounding={"weight": mode})
              for alpha in (0, 0.5, 1) for mode in ROUNDINGS}
     for place in ("accumulator", "state", "delta"):
@@ -34,6 +34,11 @@ def recipes() -> dict[str, Recipe]:
     places = ("accumulator", "state", "delta", "weight")
     found["wrap everywhere"] = digits(overflow=dict.fromkeys(places, "wrap"))
     found["spsa"] = digits(rule="spsa")
+    effects = {"read_noise": 0.05, "levels": 64, "stuck": 0.02}
+    found |= {f"{name} {value:g}": digits(devices={name: value}) for name, value in effects.items()}
+    stochastic = dict.fromkeys(places, "stochastic")
+    found["all effects, stochastic everywhere"] = digits(devices=effects, rounding=stochastic)
+    found["all effects, spsa"] = digits(devices=effects, rule="spsa")
     return found
 
 
@@ -60,6 +65,8 @@ def blocks():
                 return fixed.vectors(fixed.scenario(*a, cycles), *a[1:])
             yield f"fixed {width_in} bits {rounding} {overflow}", make
     yield "rng", lambda: rng.scenario((0x01234567, 0x89ABCDEF), 0x81, VECTORS, vectorised=True)
+    for recipe in (r for r in variety.recipes() if r.devices.read_noise):
+        yield f"noise {recipe.name}", lambda r=recipe: noise.scenario(r, VECTORS)
     for recipe in [load("digits"), *variety.recipes()]:
         yield f"neuron {recipe.name}", lambda r=recipe: neuron.scenario(r, 0, VECTORS, vectorised=True)
         yield f"nudge {recipe.name}", lambda r=recipe: nudge.scenario(r, VECTORS, vectorised=True)

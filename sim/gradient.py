@@ -43,7 +43,7 @@ def _reference(recipe: Recipe, estimator, weights, x, y) -> list[np.ndarray]:
     import jax
 
     f = recipe.formats
-    w = tuple(f.weight.decode(v) for v in weights)
+    w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights)
     x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else x)
     each = jax.jit(jax.vmap(lambda a, b: estimator(circuit(recipe), models.squared_error, w, a, b)))
     return [np.asarray(g) for g in each(x, targets(recipe, y))]

@@ -32,7 +32,8 @@ def scenario(recipe: Recipe, k: int, rounds: int = 4) -> Scenario:
     g, f, last = Geometry(recipe, k), recipe.formats, k == recipe.layers - 1
     name = f"layer {recipe.name} layer {k}"
     rng = seeded(name)
-    line = Timeline(PULSES + (() if last else RECEIVED), LEVELS + (("label",) if last else ()))
+    levels = (*LEVELS, *["label"] * last, *["run"] * (recipe.devices.read_noise > 0))
+    line = Timeline(PULSES + (() if last else RECEIVED), levels)
     bank, pc = 0, 0
     line.now = 3
     load_words(line, g, rng)
@@ -41,6 +42,8 @@ def scenario(recipe: Recipe, k: int, rounds: int = 4) -> Scenario:
             levels = {"rate": rng.choice([7, rng.integers(0, 8)]), "slope": int(integers(rng, f.delta.width, 1)[0])}
             if operand in (Operand.FREE, Operand.PLUS):
                 levels["step"] = rng.integers(0, 1 << 32)
+            if recipe.devices.read_noise:
+                levels["run"] = rng.integers(0, 1 << 32)
             if last:
                 levels["label"] = rng.integers(0, g.R)
             line.level(**levels)

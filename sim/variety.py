@@ -38,6 +38,11 @@ def recipes() -> list[Recipe]:
         small("deep", sizes=(4, 3, 5, 2), lanes=(4, 2, 2), **modes("stochastic", "wrap"), **narrow()),
         small("spsa", rule="spsa", epsilon=2.0**-3,
               **modes("stochastic", "saturate"), **narrow()),
+        small("noisy", alpha=0.5, seed=77, devices={"read_noise": 0.3}, **modes("nearest", "saturate"), **narrow(delta=(5, 2))),
+        small("noisy-random", alpha=0, seed=78, lanes=(4, 1), devices={"read_noise": 0.1, "levels": 8, "stuck": 0.3},
+              **modes("stochastic", "saturate"), **narrow()),
+        small("spsa-devices", rule="spsa", epsilon=2.0**-3, devices={"read_noise": 0.1, "levels": 32, "stuck": 0.2},
+              **modes("nearest", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
     ]

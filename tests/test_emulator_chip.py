@@ -230,7 +230,7 @@ def test_batch_of_chips_equals_separate_chips(engine, rule):
         assert np.array_equal(alone.infer(x[i]), inferred[i])
         state, mine = alone.state(), together.state()
         for name in state:
-            shared = name in ("step", "cycles")
+            shared = name in ("step", "run", "cycles")
             assert np.array_equal(state[name], mine[name] if shared else mine[name][i]), name
 
 

@@ -1,0 +1,78 @@
+"""Read noise: a sum of bytes, scaled (contract section 11)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import Geometry, Op, Recipe
+from . import rng
+from .arrays import namespace
+from .clock import walk
+
+STREAM = 0x90
+CENTRE = 8 * 255 // 2
+
+
+def gain(recipe: Recipe, op: Op) -> int:
+    """A of contract section 11."""
+    f = recipe.formats
+    return recipe.noise_gain(f.delta.frac if op == Op.TRANSPOSED else f.state.frac)
+
+
+def noise(geometry: Geometry, op: Op, key, run, pc: int, count: int, like):
+    """The noise of the elements that an operation reads, in LSBs of the sum.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    op : Op
+    key : pair of uint32 arrays (*batch)
+    run : uint32 array (n,)
+        Program number of each sample.
+    pc : int
+        Position of the operation in the program memory.
+    count : int
+        Elements.
+    like : array
+        Of the namespace to use.
+
+    Returns
+    -------
+    int64 array (*batch, n, count)
+    """
+    index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << 16)
+    x, y = rng.pair(tuple(k[..., None, None] for k in key), STREAM | geometry.layer, run[:, None], index)
+    deviate = sum((w >> np.uint32(8 * i)) & np.uint32(255) for w in (x, y) for i in range(4)).astype(np.int64) - CENTRE
+    return (deviate * gain(geometry.recipe, op) + 128) >> 8
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def noise_exact(recipe: Recipe, op: Op, x: int, y: int) -> int:
+    """The noise of a pair of the generator, on Python integers."""
+    deviate = sum(w >> 8 * i & 255 for w in (x, y) for i in range(4)) - CENTRE
+    return deviate * gain(recipe, op) + 128 >> 8
+
+
+def trace(recipe: Recipe, stimulus: dict) -> dict:
+    """Every port of `Noise` at every clock, meaningful from the third on (latency 3).
+
+    Parameters
+    ----------
+    recipe : Recipe
+    stimulus : dict
+        ``x``, ``y``, ``transposed``: one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        ``noise``.
+    """
+    made = [0] * 3
+
+    def clock(x: int, y: int, transposed: int) -> dict:
+        made.append(noise_exact(recipe, Op.TRANSPOSED if transposed else Op.FORWARD, x, y))
+        return {"noise": made.pop(0)}
+
+    return walk(clock, stimulus, ("x", "y", "transposed"))

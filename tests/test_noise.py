@@ -1,0 +1,51 @@
+"""`Noise` (contract section 11): the hardware against the emulator, and the deviate against its law."""
+
+import numpy as np
+import pytest
+
+from crossdyad.emulator import noise as emulated
+from crossdyad.emulator import rng
+from crossdyad.recipe import Geometry, Op
+from crossdyad.recipe.recipe import NOISE_DEVIATION
+from crossdyad.sim import noise, scenario, variety
+
+NOISY = [r for r in variety.recipes() if r.devices.read_noise]
+
+
+@pytest.mark.parametrize("case", noise.scenarios(), ids=lambda s: s.name)
+def test_hardware_is_the_emulator(case):
+    outcome = scenario.check(case, "amaranth")
+    assert outcome.passed, str(outcome)
+
+
+@pytest.mark.parametrize("recipe", NOISY, ids=lambda r: r.name)
+@pytest.mark.parametrize("op", [Op.FORWARD, Op.TRANSPOSED])
+def test_many_at_once_are_each_alone(recipe, op):
+    g, runs = Geometry(recipe, 0), np.array([0, 5, (1 << 32) - 1], np.uint32)
+    many = emulated.noise(g, op, tuple(map(np.uint32, recipe.key)), runs, 3, 7, np.zeros(1))
+    for n, run in enumerate(runs):
+        for i in range(7):
+            pair = rng.pair_exact(recipe.key, emulated.STREAM | g.layer, int(run), 3 << 16 | i)
+            assert many[n, i] == emulated.noise_exact(recipe, op, *pair)
+
+
+def test_the_deviate_has_the_distribution_of_a_sum_of_eight_bytes():
+    from scipy import stats
+
+    recipe = NOISY[0].model_copy(update={"devices": NOISY[0].devices.model_copy(update={"read_noise": 4.0})})
+    g, n = Geometry(recipe, 0), 1 << 20
+    gain = emulated.gain(recipe, Op.FORWARD)
+    seen = emulated.noise(g, Op.FORWARD, tuple(map(np.uint32, recipe.key)), np.arange(16, dtype=np.uint32), 0, n // 16, np.zeros(1)).ravel()
+    byte = np.full(256, 1 / 256)
+    exact = byte
+    for _ in range(7):
+        exact = np.convolve(exact, byte)
+    deviate = np.round(seen * 256 / gain).astype(int) + emulated.CENTRE        # a gain above 256 loses nothing
+    assert gain > 256 and deviate.min() >= 0 and deviate.max() <= 8 * 255
+    counts = np.bincount(deviate, minlength=8 * 255 + 1)
+    edges = np.searchsorted(np.cumsum(exact), np.linspace(0, 1, 101)[1:-1])    # a hundred classes of about equal share
+    observed, expected = (np.add.reduceat(v, np.r_[0, edges]) for v in (counts, exact * n))
+    assert stats.chisquare(observed, expected).pvalue > 1e-4
+    assert abs(deviate.mean() - emulated.CENTRE) < 4 * NOISE_DEVIATION / np.sqrt(n)
+    assert deviate.std() == pytest.approx(NOISE_DEVIATION, rel=0.005)
+    assert seen.std() / 2.0 ** (recipe.formats.weight.frac + recipe.formats.state.frac) == pytest.approx(4.0, rel=0.01)
