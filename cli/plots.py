@@ -70,3 +70,21 @@ def cosines(epochs, series: dict[str, list[float]], path: Path) -> None:
     ax.set_ylabel("cosine")
     ax.legend(frameon=False)
     _save(figure, path)
+
+
+def waterfall(rows: list[dict], path: Path) -> None:
+    """The error budget: what each effect alone adds to the squared relative error, and what all make together."""
+    figure, (ax,) = _figure("What costs how much of the gradient")
+    errors = [r["bias"] ** 2 + r["deviation"] ** 2 for r in rows]
+    own = errors[0]
+    level = 0.0
+    for i, (row, error) in enumerate(zip(rows, errors, strict=True)):
+        whole = i in (0, len(rows) - 1)
+        added = error if whole else max(0.0, error - own)
+        start = 0.0 if whole else level
+        ax.bar(i, added, bottom=start, color="0.4" if whole else "C0")
+        ax.annotate(f"{row['cosine']:.3f}", (i, start + added), ha="center", va="bottom", fontsize=7)
+        level = start + added
+    ax.set_xticks(range(len(rows)), [r["effect"] for r in rows], rotation=35, ha="right", fontsize=8)
+    ax.set_ylabel("squared relative error\n(above each bar: cosine)", fontsize=8)
+    _save(figure, path)

@@ -34,7 +34,7 @@ def tiny(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("command", ["demo", "generate", "train", "cosim", "synth", "cookbook", "doctor", "schema"])
+@pytest.mark.parametrize("command", ["demo", "generate", "train", "cosim", "synth", "budget", "cookbook", "doctor", "schema"])
 def test_every_command_teaches(command):
     result = call(command, "--help")
     assert result.exit_code == OK

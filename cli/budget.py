@@ -1,0 +1,47 @@
+"""``crossdyad budget``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import explained
+from .options import AsJson, DataFolder, Folder, RecipeName, dataset_of
+from .progress import bar
+
+
+@explained
+def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
+           samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
+           epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0):
+    """Say which effect costs how much of the gradient: formats, read noise, conductance levels, alone and together.
+
+    Cosine, bias, deviation and sign agreement against the exact gradient, as a table and a waterfall plot.
+
+    Example: crossdyad budget digits --epochs 5
+    """
+    import json
+
+    from .. import data as sets
+    from .. import emulator
+    from ..recipe import load
+    from ..sim.budget import budget as measured
+    from . import plots
+
+    recipe = load(recipe)
+    dataset = sets.load(dataset_of(recipe), data)
+    weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
+    with bar("error budget") as report:
+        rows = measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report)
+    output.mkdir(parents=True, exist_ok=True)
+    plot = output / f"{recipe.name}-budget.svg"
+    plots.waterfall(rows, plot)
+    if as_json:
+        typer.echo(json.dumps({"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "plot": str(plot)}))
+        return
+    typer.echo(f"{'effect':<22}{'cosine':>9}{'bias':>9}{'deviation':>11}{'sign':>8}")
+    for r in rows:
+        typer.echo(f"{r['effect']:<22}{r['cosine']:9.4f}{r['bias']:9.4f}{r['deviation']:11.4f}{r['sign']:8.3f}")
+    typer.echo(f"  {plot}")

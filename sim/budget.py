@@ -1,0 +1,125 @@
+"""The error budget: which effect costs how much of the gradient, alone and together with all others.
+
+The reference is the exact gradient in float64 at the weights as they are loaded. An effect *alone* is the chip with every other
+number format refined and every other device effect off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import QFormat, Recipe
+from . import gradient
+
+PLACES = ("state", "delta", "accumulator")
+"""Formats whose rounding enters the gradient."""
+GUARD_BITS = 8
+"""Fraction bits by which a format is refined where its own effect is not asked for."""
+SEEDS = 8
+"""Chips over which noise is averaged."""
+
+
+def refined(recipe: Recipe, places) -> Recipe:
+    """The recipe with more fraction bits at these places, its ranges kept, as far as a format goes."""
+    def finer(q: QFormat) -> dict:
+        more = min(GUARD_BITS, 24 - q.width)
+        return {"width": q.width + more, "frac": q.frac + more}
+
+    formats = {p: finer(getattr(recipe.formats, p)) for p in places}
+    return _changed(recipe, formats=recipe.formats.model_dump() | formats)
+
+
+def without(recipe: Recipe, effects) -> Recipe:
+    """The recipe with these device effects off."""
+    return _changed(recipe, devices=recipe.devices.model_dump() | dict.fromkeys(effects, 0))
+
+
+def _changed(recipe: Recipe, **parts) -> Recipe:
+    return Recipe.model_validate(recipe.model_dump() | parts)
+
+
+def variants(recipe: Recipe) -> dict[str, Recipe]:
+    """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
+    effects = {name: "read noise" if name == "read_noise" else f"{value} levels"
+               for name, value in recipe.devices.model_dump().items() if value and name in ("read_noise", "levels")}
+    ideal = without(refined(recipe, PLACES), effects)
+    found = {"rule": ideal}
+    found |= {f"{p} {getattr(recipe.formats, p).width} bits": without(refined(recipe, [q for q in PLACES if q != p]), effects)
+              for p in PLACES}
+    fine = refined(recipe, PLACES)
+    found |= {label: without(fine, [e for e in effects if e != name]) for name, label in effects.items()}
+    return found | {"all together": recipe}
+
+
+def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS) -> dict[str, float]:
+    """A chip's gradient estimates of each sample against the exact ones.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of rule ``dual-propagation``.
+    weights : list of int32 arrays (R, C)
+    x, y : samples and class numbers, n of them
+    exact : array (n, P)
+        The exact gradient of each sample.
+    seeds : int
+        Chips that differ only in their seed.
+
+    Returns
+    -------
+    dict
+        ``cosine``: mean over samples and seeds; ``bias``: size of the estimates' mean error over that of the gradient, without the share
+        that a mean over so few chips has by chance; ``deviation``: root of the
+        estimates' variance over the size of the gradient; ``sign``: share of weights whose estimate has the right sign, where either
+        is not zero.
+    """
+    made = np.stack([flat(gradient.chip(recipe.model_copy(update={"seed": recipe.seed + s}), weights, x, y)) for s in range(seeds)])
+    norm = np.linalg.norm(exact)
+    variance = np.sum(made.var(0, ddof=1)) if seeds > 1 else 0.0
+    # what is left of the noise in a mean over a few chips is no bias
+    bias = max(0.0, np.linalg.norm(made.mean(0) - exact) ** 2 - variance / seeds)
+    sizes = np.linalg.norm(made, axis=-1) * np.linalg.norm(exact, axis=-1)
+    cosines = np.divide((made * exact).sum(-1), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    there = (made != 0) | (exact != 0)
+    return {
+        "cosine": float(cosines.mean()), "bias": float(np.sqrt(bias) / norm),
+        "deviation": float(np.sqrt(variance) / norm),
+        "sign": float(np.mean(np.sign(made)[there] == np.broadcast_to(np.sign(exact), made.shape)[there])),
+    }
+
+
+def flat(g) -> np.ndarray:
+    """Per-sample gradients of all layers as one array (n, P)."""
+    return np.concatenate([v.reshape(len(v), -1) for v in g], axis=1)
+
+
+def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None) -> list[dict]:
+    """The table: one row per effect alone, and all together.
+
+    Parameters
+    ----------
+    recipe, weights, x, y, seeds
+        As `quality`'s.
+    progress : callable, optional
+        Called as ``progress(step, done, of)``.
+
+    Returns
+    -------
+    list of dict
+        ``effect`` and the four figures of `quality`.
+
+    Raises
+    ------
+    ValueError
+        For a rule that has no error signals.
+    """
+    if recipe.rule != "dual-propagation":
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
+    exact = flat(gradient.exact(without(refined(recipe, PLACES), recipe.devices.model_dump()), weights, x, y))
+    rows, chips = [], variants(recipe)
+    tell = progress or (lambda *_: None)
+    for effect, chip in chips.items():
+        tell(effect, len(rows), len(chips))
+        rows.append({"effect": effect} | quality(chip, weights, x, y, exact, seeds if effect in ("read noise", "all together") else 1))
+    tell("done", len(chips), len(chips))
+    return rows
