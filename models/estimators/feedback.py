@@ -1,0 +1,156 @@
+"""Feedback operators: the transposed weights of Eq. 2 replaced by something else, fixed or learned (section 2.2; rows 23 to 28)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import lineax
+from jax import numpy as jnp
+
+from ..circuits import add
+from ..nudges import output_force
+from ..solvers import Problem, newton
+from .implicit import read_out
+
+
+def layered(matrices) -> Callable:
+    """Every hidden layer of a chain hears the layer above: ``B_k (f' error)_(k+1)``, as in backprop, where B is W^T (row 23)."""
+    def feedback(error, driven):
+        return (*(b @ d for b, d in zip(matrices, driven[1:], strict=True)), jnp.zeros_like(error[-1]))
+
+    return feedback
+
+
+def direct(matrices) -> Callable:
+    """Every hidden layer of a chain hears the output: ``D_k error_K``; no layer waits for another (row 24)."""
+    def feedback(error, driven):
+        return (*(d @ error[-1] for d in matrices), jnp.zeros_like(error[-1]))
+
+    return feedback
+
+
+def transposes(parameters) -> tuple:
+    """The matrices of `layered` that make it backprop: ``W_(k+1)^T``."""
+    return tuple(w.T for w in parameters[1:])
+
+
+def signs(parameters) -> tuple:
+    """Sign-concordant matrices of `layered`: ``sign(W_(k+1))^T / sqrt(inputs)``, one bit per weight (row 27)."""
+    return tuple(jnp.where(w < 0, -1.0, 1.0).T / jnp.sqrt(w.shape[1]) for w in parameters[1:])
+
+
+def slopes(circuit, parameters, states, x):
+    """``f'`` of a circuit of neurons, like `states`."""
+    drive = circuit.drive(parameters, states, x)
+    return jax.vjp(circuit.fire, drive)[1](jax.tree.map(jnp.ones_like, drive))[0]
+
+
+def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback: Callable):
+    """The error signal with the feedback replaced: ``error = -dO/ds + feedback(error, f' error)``, like `states`.
+
+    Eq. 2 for a circuit of neurons, whose feedback is the transpose of `drive`; any chain, and any net with loops.
+
+    Parameters
+    ----------
+    feedback : callable
+        Linear: errors of the states, and the same behind the activations, to errors of the states.
+    """
+    slope = slopes(circuit, parameters, states, x)
+    nudge = output_force(circuit, objective, y, -1.0)(states)
+
+    def carried(error):
+        return feedback(error, jax.tree.map(jnp.multiply, slope, error))
+
+    if "chain" in circuit.capabilities:     # nothing circulates: after as many sweeps as layers it is solved
+        error = nudge
+        for _ in states:
+            error = add(nudge, carried(error))
+        return error
+    loop = lineax.FunctionLinearOperator(lambda e: add(e, carried(e), -1.0), jax.eval_shape(lambda: nudge))
+    return lineax.linear_solve(loop, nudge, lineax.LU()).value
+
+
+def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, solver=None):
+    """The gradient read out of `feedback_multipliers`: feedback alignment and its relatives (rows 23 to 28).
+
+    Parameters
+    ----------
+    feedback : callable
+        `layered`, `direct`, or one's own; see `feedback_multipliers`.
+    solver : callable
+        Of `solvers`, for circuits that are not triangular; `newton()` if none.
+    """
+    if "triangular" in circuit.capabilities:
+        states = tuple(circuit.forward(parameters, x)[1:])
+    else:
+        states = (solver or newton())(Problem(circuit, parameters, x)).states
+    return read_out(circuit, parameters, x, states, feedback_multipliers(circuit, objective, parameters, x, y, states, feedback))
+
+
+def mirror(feedback, weights, noise, rate=1e-3, decay=1e-3):
+    """One step of a weight mirror: ``B <- (1 - decay) B + rate x (W x)^T`` with noise x of variance sigma^2 (row 25).
+
+    Its fixed point in the mean is ``(rate / decay) sigma^2 W^T``.
+
+    Parameters
+    ----------
+    feedback, weights, noise : pytrees of matrices (inputs, outputs), matrices (outputs, inputs) and vectors (inputs,)
+    """
+    return jax.tree.map(lambda b, w, n: (1 - decay) * b + rate * jnp.outer(n, w @ n), feedback, weights, noise)
+
+
+def kolen_pollack(parameters, feedback, gradient, rate, decay):
+    """One step of weights and feedback alike: the same delta and decay, so ``W - B^T`` shrinks by ``1 - decay`` (row 26).
+
+    Parameters
+    ----------
+    parameters, gradient : tuples of matrices (outputs, inputs)
+    feedback : tuple of matrices (inputs, outputs)
+        Of all layers but the first, which sends no error down.
+
+    Returns
+    -------
+    tuple
+        New parameters and new feedback.
+    """
+    def step(old, g):
+        return (1 - decay) * old - rate * g
+
+    return jax.tree.map(step, parameters, gradient), jax.tree.map(step, feedback, transposes(gradient))
+
+
+def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rate=1e-2):
+    """One step of feedback learned by perturbation: ``B <- B + rate (-noise change / sigma^2 - B error) error^T`` (row 28).
+
+    ``noise change / sigma^2`` is in the mean the cost's gradient by the perturbed layer (erratum E2: divided by the
+    variance), and minus that is what the feedback is to predict from the error of the layer above.
+
+    Parameters
+    ----------
+    circuit
+        A chain of neurons.
+    feedback : tuple of matrices (inputs, outputs)
+        Of `layered`.
+    key : jax.random key
+    sigma : float
+        Of the noise on the states of all hidden layers; seen with both signs, so that the change of the cost is odd in it.
+    rate : float
+
+    Returns
+    -------
+    tuple of matrices
+        New feedback.
+    """
+    states = tuple(circuit.forward(parameters, x)[1:])
+    keys = jax.random.split(key, len(feedback))
+    noise = (*(sigma * jax.random.normal(k, s.shape) for k, s in zip(keys, states, strict=False)), jnp.zeros_like(states[-1]))
+
+    def cost(sign):
+        return objective(circuit.relax(parameters, states, x, jax.tree.map(lambda n: -sign * n, noise))[-1], y)
+
+    change = (cost(1.0) - cost(-1.0)) / 2
+    error = feedback_multipliers(circuit, objective, parameters, x, y, states, layered(feedback))
+    driven = jax.tree.map(jnp.multiply, slopes(circuit, parameters, states, x), error)
+    return tuple(b + rate * jnp.outer(-n * change / sigma ** 2 - b @ d, d)
+                 for b, n, d in zip(feedback, noise, driven[1:], strict=False))
