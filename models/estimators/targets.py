@@ -1,0 +1,145 @@
+"""Target propagation: every layer of a chain gets a state to reach, by maps back from the output (section 3.4; rows 69 to 71).
+
+Feedback is a sequence of functions, one per hidden layer k, from the layer above (or the output, `direct`) to layer k.
+Learners of the feedback are losses of one layer, to be minimised over what parametrises the feedback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from .implicit import read_out
+
+
+def forward_map(circuit, parameters, k: int) -> Callable:
+    """The function of a chain from the states of hidden layer `k`, 0 .. K-2, to the layer above."""
+    return lambda s: circuit.neuron(k + 1)(parameters[k + 1] @ s)
+
+
+def path(circuit, parameters, k: int) -> Callable:
+    """The function of a chain from the states of hidden layer `k` to the output."""
+    def run(s):
+        for j in range(k, circuit.layers - 1):
+            s = forward_map(circuit, parameters, j)(s)
+        return s
+
+    return run
+
+
+def difference(function: Callable, s, change):
+    """``function(s + change) - function(s)``: what makes target propagation exact when there is nothing to change."""
+    return function(s + change) - function(s)
+
+
+def target_changes(states, change, feedback, direct=False) -> tuple:
+    """Targets less states: ``t_k - s_k = g_k(t_above) - g_k(s_above)``, from the output down.
+
+    Parameters
+    ----------
+    states : sequence of arrays
+        Layers 1 .. K.
+    change : array
+        Of the output, ``-beta dO/ds``.
+    feedback : sequence of callables
+        g_k of the hidden layers.
+    direct : bool
+        True takes every target from the output at once (row 70), False from the layer above (row 69).
+
+    Returns
+    -------
+    tuple of arrays
+        Like `states`.
+    """
+    changes = [change]
+    for k in reversed(range(len(states) - 1)):
+        above = (states[-1], change) if direct else (states[k + 1], changes[0])
+        changes.insert(0, difference(feedback[k], *above))
+    return tuple(changes)
+
+
+def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1, direct=False):
+    """Difference target propagation: ``-(df/dparameters)^T (t - s) / beta`` (row 69; direct: row 70).
+
+    With feedback that inverts each layer it is a Gauss-Newton step, with the transposed derivative it is backprop.
+
+    Parameters
+    ----------
+    feedback, direct
+        Of `target_changes`.
+    beta : float
+        Step of the output's target, ``s - beta dO/ds``.
+    """
+    states = tuple(circuit.forward(parameters, x)[1:])
+    changes = target_changes(states, -beta * jax.grad(objective)(states[-1], y), feedback, direct)
+    return read_out(circuit, parameters, x, states, tuple(c / beta for c in changes))
+
+
+def reconstruction(forward: Callable, feedback: Callable, s, noise):
+    """``|g(f(s + noise)) - (s + noise)|**2``: minimal where the feedback inverts (row 69)."""
+    return jnp.sum((feedback(forward(s + noise)) - s - noise) ** 2)
+
+
+def difference_reconstruction(forward: Callable, feedback: Callable, s, noise):
+    """DRL: ``|g(f(s + noise)) - g(f(s)) - noise|**2``, f the path to the output (row 70).
+
+    With `decay` times the squared feedback weights and noise of unit covariance times small sigma**2, linear feedback is
+    the damped pseudo-inverse ``J^T (J J^T + decay / sigma**2)^-1`` of the path's Jacobian J.
+    """
+    o = forward(s)
+    return jnp.sum((difference(feedback, o, forward(s + noise) - o) - noise) ** 2)
+
+
+def local_difference_reconstruction(forward: Callable, feedback: Callable, s, noise, noise_above):
+    """L-DRL: ``-2 noise . [g(f(s + noise)) - g(f(s))] + |g(f(s) + noise_above) - g(f(s))|**2`` (row 71).
+
+    Both noises of the same variance: minimal where the derivative of the feedback is the transpose of the layer's.
+    """
+    o = forward(s)
+    return (-2 * noise @ difference(feedback, o, forward(s + noise) - o)
+            + jnp.sum(difference(feedback, o, noise_above) ** 2))
+
+
+def deviations(units: int, sigma: float):
+    """Noise of mean 0 and covariance ``sigma**2`` exactly: ``+-sigma sqrt(units)`` in each unit, (2 units, units)."""
+    steps = sigma * jnp.sqrt(units) * jnp.eye(units)
+    return jnp.concatenate([steps, -steps])
+
+
+def minimiser(loss: Callable, start):
+    """Where a loss that is quadratic in a pytree, as those of linear feedback are, is minimal: one Newton step."""
+    point, shape = ravel_pytree(start)
+
+    def flat_loss(v):
+        return loss(shape(v))
+
+    return shape(point - jnp.linalg.solve(jax.hessian(flat_loss)(point), jax.grad(flat_loss)(point)))
+
+
+def learnt_transposes(circuit, parameters, states, noise):
+    """Linear feedback that minimises L-DRL at `states` for noise of that standard deviation: matrices (below, above)."""
+    matrices = []
+    for k, (s, above) in enumerate(zip(states[:-1], states[1:], strict=True)):
+        f, below, over = forward_map(circuit, parameters, k), deviations(s.size, noise), deviations(above.size, noise)
+
+        def loss(matrix, f=f, s=s, below=below, over=over):
+            def g(v):
+                return matrix @ v
+
+            silent = jnp.zeros(s.size), jnp.zeros(over.shape[1])
+            first = jax.vmap(lambda d: local_difference_reconstruction(f, g, s, d, silent[1]))(below)
+            second = jax.vmap(lambda d: local_difference_reconstruction(f, g, s, silent[0], d))(over)
+            return first.mean() + second.mean()
+
+        matrices.append(minimiser(loss, jnp.zeros((s.size, above.size))))
+    return matrices
+
+
+def learnt_target_propagation(circuit, objective, parameters, x, y, noise=0.1, beta=0.1):
+    """Target propagation whose feedback minimises L-DRL, which makes it backprop (row 71); error of order 2 in the noise."""
+    states = tuple(circuit.forward(parameters, x)[1:])
+    matrices = learnt_transposes(circuit, parameters, states, noise)
+    return target_propagation(circuit, objective, parameters, x, y, [m.__matmul__ for m in matrices], beta)
