@@ -44,10 +44,8 @@ def adversarial_law(seed):
     other = partial(_compiled, *s, alpha=0.0, adversarial=True)
     yield slope("alpha 0, drift of the mean in beta", _drift(s, alpha=0.0, adversarial=True), forward, 1, 0.02)
     yield slope("alpha 0, in beta", lambda b: other(beta=b, sweeps=60), _exact(*s), 1, 0.005)
-    apart = [relative_error(_states(*s, alpha=0.0, beta=2.0, sweeps=60, adversarial=a).mean,
-                            _states(*s, alpha=0.0, beta=2.0, sweeps=62, adversarial=a).mean) for a in (False, True)]
-    yield above("alpha 0, beta = 2: change from 60 to 62 sweeps", apart[1], 1e-3)
-    yield below("the same of DP^T", apart[0], 1e-12)
+    apart = [_states(*s, alpha=0.0, beta=2.0, sweeps=n, adversarial=True).mean for n in (60, 62)]
+    yield above("alpha 0, beta = 2: change from 60 to 62 sweeps", relative_error(*apart), 1e-3)
 
 
 @row(57, "Dual propagation, Lagrangian form (DP^T)", "3.3, Eq. 10, errata E9 and E12", estimator=DUAL, systems=[systems.tanh_net],

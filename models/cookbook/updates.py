@@ -38,6 +38,7 @@ def _compiled(function, **static):
 
 
 _exact = _compiled(exact_gradient)
+_free_running = _compiled(free_running)
 _continual = _compiled(continual, sweeps=200)
 
 
@@ -65,7 +66,7 @@ def free_running_law(seed):
     circuit = Hopfield((3, 4, 2))
     s = systems.System(circuit, squared_error, jax.tree.map(lambda v: v / 2, circuit.random_parameters(w)), jax.random.normal(x, (3,)),
                        jax.random.uniform(y, (2,), minval=-0.5, maxval=0.5))
-    run = _compiled(free_running)
+    run = partial(_free_running, step=0.2)
     still = jax.jit(lambda p: flow(lambda _, p, __: jax.tree.map(
         jnp.negative, contrast(circuit, s.objective, p, s.x, s.y, one_sided(0.1), clamped, relaxation(40))), p, 2.0, 0.1))
     yield slope("the trajectory against coupled learning's, in the rate",
@@ -73,7 +74,7 @@ def free_running_law(seed):
                 add(still(s.parameters), s.parameters, -1.0), 1, 0.04)
     after = jax.jit(partial(cost, circuit, s.objective))
     for rate in (0.1, 0.5, 1.0, 2.0):
-        learnt = run(*s, rate=rate, duration=60 + 60 / rate)[2]
+        learnt = run(*s, rate=rate, duration=60 + 30 / rate)[2]
         yield below(f"cost in the end, rate {rate:g}", after(learnt, s.x, s.y), 4e-7)
 
 
