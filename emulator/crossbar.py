@@ -8,7 +8,7 @@ from ..recipe import LEAD, Geometry, Op, Operand, Recipe
 from . import fixed, rng
 from .arrays import choose, integer_type, namespace, product
 from .clock import walk
-from .update import product_type, update, update_exact
+from .update import largest_change, product_type, update, update_exact
 
 # Weights are kept as the memory holds them: (..., R, F * L), columns beyond C are 0. So are input vectors: (..., F * L).
 
@@ -164,9 +164,7 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=N
     # The largest change bounds the new weights. While that bound is inside the limits nothing needs counting, which
     # costs as much as the update itself; when it is not, count, and measure the bound anew.
     largest = xp.max(xp.abs(e)).astype(np.int64) * xp.max(xp.abs(b)).astype(np.int64)
-    shift = recipe.update_shift
-    change = (largest >> shift) + 1 if shift > 0 else xp.minimum(largest, 2 << f.width) << -shift
-    reach = peak + change
+    reach = peak + largest_change(recipe, largest)
     return choose(reach <= f.max - recipe.guard, quiet, counted, reach, weights, e, b, pairs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..recipe import Geometry, Recipe
+from ..recipe import LONGEST_TRAIN, Geometry, Recipe
 from . import fixed
 from .arrays import integer_type, namespace
 from .clock import walk
@@ -13,7 +13,7 @@ def product_type(geometry: Geometry):
     recipe = geometry.recipe
     # a left shift wants room: products are limited to ww + 2 bits before it
     bits = max(geometry.operand_width + recipe.formats.state.width, recipe.formats.weight.width + 1) + 1
-    return integer_type(64 if recipe.update_shift < 0 else bits)
+    return integer_type(64 if recipe.product_shift < 0 else bits)
 
 
 def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
@@ -35,28 +35,63 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
     result : int32 array, weight format
     out_of_range : bool array
     """
-    f, shift = recipe.formats.weight, recipe.update_shift
+    f, shift = recipe.formats.weight, recipe.product_shift
     wraps = recipe.overflow.weight == "wrap"
     guard = 0 if probe or wraps else recipe.guard
     bounded = product
     if shift < 0:          # so far out of range either way that its exact value does not matter
         xp, far = namespace(product), 1 << (f.width + 1)
         bounded = xp.minimum(xp.maximum(product, -far), far)
-    v = weight.astype(product.dtype) + fixed.round_shift(bounded, shift, recipe.rounding.weight, random)
+    v = weight.astype(product.dtype) + _change(recipe, weight, fixed.round_shift(bounded, shift, recipe.rounding.weight, random))
     result, out_of_range = fixed.limit(v, f.min + guard, f.max - guard)
     if wraps:              # modulo a power of two: a shift that overflows the type is harmless
-        result = fixed.wrap(v if shift >= 0 else weight + (product << -shift), f.width)
+        result = fixed.wrap(v if shift >= 0 or recipe.devices.law != "ideal" else weight + (product << -shift), f.width)
     return result.astype(weight.dtype), out_of_range
+
+
+def _change(recipe: Recipe, weight, q):
+    """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
+    if recipe.devices.law == "ideal":
+        return q
+    xp, c, width = namespace(weight, q), recipe.slope_bits, recipe.formats.weight.width
+    n = xp.minimum(xp.maximum(q, -LONGEST_TRAIN), LONGEST_TRAIN)
+    if c is None:
+        return n << recipe.pulse_bits
+    end, m = 1 << width - 1, width - 1 - recipe.pulse_bits
+    room = end - xp.where(n > 0, 1, -1).astype(n.dtype) * (weight >> c).astype(n.dtype)
+    return (n * room + (1 << m - 1)) >> m
+
+
+def largest_change(recipe: Recipe, product):
+    """A bound of the change that products up to `product` (int64 scalar) make."""
+    xp, shift = namespace(product), recipe.product_shift
+    q = (product >> shift) + 1 if shift > 0 else xp.minimum(product, 2 << recipe.formats.weight.width) << -shift
+    return q if recipe.devices.law == "ideal" else xp.minimum(q, LONGEST_TRAIN) << recipe.pulse_bits + 1
 
 
 # Trace ------------------------------------------------------------------------------------------------------
 
 
+def round_exact(recipe: Recipe, product: int, random: int) -> int:
+    """The rounded number of an update: a change in LSBs, or a count of pulses."""
+    q = fixed.round_exact(product, recipe.product_shift, recipe.rounding.weight, random)
+    return q if recipe.devices.law == "ideal" else min(max(q, -LONGEST_TRAIN), LONGEST_TRAIN)
+
+
+def change_exact(recipe: Recipe, weight: int, n: int) -> int:
+    """`_change` on Python integers."""
+    if recipe.slope_bits is None:
+        return n << recipe.pulse_bits
+    end, m = 1 << recipe.formats.weight.width - 1, recipe.formats.weight.width - 1 - recipe.pulse_bits
+    seen = weight >> recipe.slope_bits
+    return n * (end - seen if n > 0 else end + seen) + (1 << m - 1) >> m
+
+
 def update_exact(recipe: Recipe, weight: int, product: int, random: int, probe: bool) -> tuple[int, bool]:
     """`update` on Python integers."""
-    q = fixed.round_exact(product, recipe.update_shift, recipe.rounding.weight, random)
+    q = round_exact(recipe, product, random)
     guard = 0 if probe else recipe.guard
-    return fixed.fit_exact(weight + q, recipe.formats.weight.width, recipe.overflow.weight, guard)
+    return fixed.fit_exact(weight + change_exact(recipe, weight, q), recipe.formats.weight.width, recipe.overflow.weight, guard)
 
 
 def trace(geometry: Geometry, stimulus: dict) -> dict:
@@ -90,6 +125,6 @@ class Clocked:
         self.fitted = fixed.fit_exact(v, recipe.formats.weight.width, recipe.overflow.weight,
                                       0 if probing else recipe.guard)
         w, q, probing = self.rounded
-        self.summed = w + q, probing
-        self.rounded = (weight, fixed.round_exact(product, recipe.update_shift, recipe.rounding.weight, random), probe)
+        self.summed = w + change_exact(recipe, w, q), probing
+        self.rounded = (weight, round_exact(recipe, product, random), probe)
         return ports

@@ -6,9 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Geometry
+from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry
 from .delay import delayed
-from .fixed import limited, rounded
+from .fixed import clip, limited, rounded
 
 
 class Update(wiring.Component):
@@ -43,17 +43,29 @@ class Update(wiring.Component):
             "result": Out(signed(f.weight.width)), "out_of_range": Out(1),
         })
 
+    def _change(self, weight, n):
+        """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
+        r = self._recipe
+        c, width = r.slope_bits, r.formats.weight.width
+        if c is None:
+            return n.shift_left(r.pulse_bits)
+        end, m = 1 << width - 1, width - 1 - r.pulse_bits
+        room = Mux(n > 0, end - (weight >> c), end + (weight >> c))
+        return (n * room + (1 << m - 1)) >> m
+
     def elaborate(self, platform):
         m = Module()
         r = self._recipe
         low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard
         saturate = r.overflow.weight == "saturate"
-        # cycle 1: round
-        exact = rounded(self.product, r.update_shift, r.rounding.weight, self.random)
+        # cycle 1: round, with a pulse law to a count of pulses
+        exact = rounded(self.product, r.product_shift, r.rounding.weight, self.random)
+        if r.devices.law != "ideal":
+            exact = clip(exact, -LONGEST_TRAIN, LONGEST_TRAIN)
         q = Signal(signed(len(exact)))
         m.d.sync += q.eq(exact)
         # cycle 2: add
-        total = delayed(m, self.weight, 1) + q
+        total = (weight := delayed(m, self.weight, 1)) + self._change(weight, q)
         v = Signal(signed(len(total)))
         m.d.sync += v.eq(total)
         # cycle 3: limit

@@ -15,7 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .formats import Overflow, QFormat, Rounding, log2_exact
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
+PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
 Rule = Literal["inference", "dual-propagation", "spsa"]
+
+LONGEST_TRAIN = 31
+"""Contract section 11: pulses of one update, at most."""
 
 UPDATE_SHIFT_SPSA = 8
 """Contract section 6: fraction bits below the weight LSB that an SPSA product carries."""
@@ -72,7 +76,18 @@ class Devices(_Part):
         How many conductance levels a product sees of a weight, a power of two. 0: all that the weight format has.
     stuck : float
         Share of the cells whose weight no update changes.
+    law : str
+        How a cell answers to pulses: ``ideal`` (a weight changes as it is told), ``constant`` (in whole pulses), ``linear`` and
+        ``soft-bounds`` (in whole pulses that shrink towards the end of the weight's range, by a part or down to nothing).
+    pulse : float
+        Change of a weight in the middle of its range by one pulse: a power of two. 0 with the ideal law.
+    slope : float
+        Of the linear law: what share of a pulse is lost at the end of the range, a power of two below 1.
     """
+
+    law: PulseLaw = "ideal"
+    pulse: Annotated[float, Field(ge=0)] = 0.0
+    slope: Annotated[float, Field(gt=0, le=0.5)] = 0.25
 
     read_noise: Annotated[float, Field(ge=0)] = 0.0
     levels: Annotated[int, Field(ge=0)] = 0
@@ -193,6 +208,7 @@ class Recipe(_Part):
         if levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width):
             yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
                    f"the levels of {f.weight}")
+        yield from self._law_mistakes()
         finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
         if self.devices.read_noise and not 1 <= self.noise_gain(f.state.frac) < 1 << 24:
             yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
@@ -200,6 +216,22 @@ class Recipe(_Part):
         if not -32 <= self.update_shift <= 40:
             yield (f"rate_floor: together with formats and beta it shifts products by {self.update_shift} bits; "
                    "allowed is -32 to 40")
+
+    def _law_mistakes(self):
+        d, f = self.devices, self.formats.weight
+        if d.law == "ideal":
+            if d.pulse:
+                yield f"devices.pulse: {d.pulse:g} with the ideal law, which has no pulses; allowed is 0, or another law"
+            return
+        low, high = f.step, f.step * 2.0 ** (f.width - 2)
+        if not d.pulse or math.frexp(d.pulse)[0] != 0.5 or not low <= d.pulse <= high:
+            yield f"devices.pulse: {d.pulse:g} with law {d.law}; allowed are the powers of two from {low:g} to {high:g}, in weight units"
+        elif self.product_shift > 40:
+            yield f"devices.pulse: {d.pulse:g} with rate_floor {self.rate_floor:g} is too coarse; allowed is a larger rate_floor"
+        if math.frexp(d.slope)[0] != 0.5:
+            yield f"devices.slope: {d.slope:g}; allowed are powers of two up to 0.5"
+        if self.rule == "spsa":
+            yield f"devices.law: {d.law} with rule spsa, whose probes must be taken back exactly; allowed is ideal"
 
     # Derived integers, used by both wings ----------------------------------------------------------------
 
@@ -250,6 +282,21 @@ class Recipe(_Part):
     def hidden_bits(self) -> int:
         """Low bits of a weight that no product sees (contract section 11)."""
         return self.formats.weight.width - log2_exact(self.devices.levels) if self.devices.levels else 0
+
+    @property
+    def pulse_bits(self) -> int:
+        """log2 of a pulse in weight LSBs; 0 with the ideal law (contract section 11)."""
+        return log2_exact(self.devices.pulse) + self.formats.weight.frac if self.devices.law != "ideal" else 0
+
+    @property
+    def product_shift(self) -> int:
+        """Fraction bits that an update's product loses: to weight LSBs, or to a count of pulses."""
+        return self.update_shift + self.pulse_bits
+
+    @property
+    def slope_bits(self) -> int | None:
+        """Of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
+        return {"linear": -log2_exact(self.devices.slope), "soft-bounds": 0}.get(self.devices.law)
 
     @property
     def stuck_limit(self) -> int:

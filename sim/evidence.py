@@ -36,9 +36,11 @@ def recipes() -> dict[str, Recipe]:
     found["spsa"] = digits(rule="spsa")
     effects = {"read_noise": 0.05, "levels": 64, "stuck": 0.02}
     found |= {f"{name} {value:g}": digits(devices={name: value}) for name, value in effects.items()}
+    found |= {f"{law} pulses": digits(devices={"law": law, "pulse": 2.0**-9}) for law in ("constant", "linear", "soft-bounds")}
+    effects |= {"law": "soft-bounds", "pulse": 2.0**-9}
     stochastic = dict.fromkeys(places, "stochastic")
     found["all effects, stochastic everywhere"] = digits(devices=effects, rounding=stochastic)
-    found["all effects, spsa"] = digits(devices=effects, rule="spsa")
+    found["all effects, spsa"] = digits(devices=effects | {"law": "ideal", "pulse": 0}, rule="spsa")
     return found
 
 

@@ -38,6 +38,12 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
     def coverage(stimulus, expected):
         out, probe = expected["out_of_range"].astype(bool), delayed(stimulus["probe"], LATENCY).astype(bool)
         product = delayed(stimulus["product"], LATENCY)
+        if recipe.slope_bits is not None:        # pulses that shrink towards the ends hardly leave the range
+            weight = delayed(stimulus["weight"], LATENCY)
+            change = expected["result"] - weight
+            return {"up": ((change > 0) & (product > 0)).sum(), "down": ((change < 0) & (product < 0)).sum(),
+                    "up from above the middle": ((change > 0) & (weight > 0)).sum(),
+                    "down from below the middle": ((change < 0) & (weight < 0)).sum()}
         goals = {"above": (out & (product > 0)).sum(), "below": (out & (product < 0)).sum(),
                  "changed": (expected["result"] != delayed(stimulus["weight"], LATENCY)).sum()}
         if recipe.guard:

@@ -43,6 +43,11 @@ def recipes() -> list[Recipe]:
               **modes("stochastic", "saturate"), **narrow()),
         small("spsa-devices", rule="spsa", epsilon=2.0**-3, devices={"read_noise": 0.1, "levels": 32, "stuck": 0.2},
               **modes("nearest", "saturate"), **narrow()),
+        small("pulses-constant", seed=5, devices={"law": "constant", "pulse": 2.0**-3}, **modes("stochastic", "saturate"), **narrow()),
+        small("pulses-linear", alpha=1, lanes=(4, 2), devices={"law": "linear", "pulse": 2.0**-4, "slope": 0.5, "stuck": 0.1},
+              **modes("nearest", "wrap"), **narrow()),
+        small("soft-bounds", alpha=0.5, lanes=(1, 4), devices={"law": "soft-bounds", "pulse": 2.0**-2, "read_noise": 0.05},
+              **modes("stochastic", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
     ]
