@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import jax
 from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from ..circuits import add
+from ..solvers import Problem, newton, relaxation
+from .implicit import cost, read_out
 
 
-def probes(key, parameters) -> tuple:
+def _draw(distribution, key, tree):
+    leaves, shape = jax.tree.flatten(tree)
+    return shape.unflatten([distribution(k, v.shape, float) for k, v in zip(jax.random.split(key, len(leaves)), leaves, strict=True)])
+
+
+def probes(key, parameters):
     """A direction of independent signs, shaped like the parameters."""
-    keys = jax.random.split(key, len(parameters))
-    return tuple(jax.random.rademacher(q, w.shape, float) for q, w in zip(keys, parameters, strict=True))
+    return _draw(jax.random.rademacher, key, parameters)
+
+
+def gaussian(key, parameters):
+    """A direction of independent normal entries of unit variance, shaped like the parameters."""
+    return _draw(jax.random.normal, key, parameters)
+
+
+def inner(a, b):
+    """Inner product of two pytrees."""
+    return jnp.vdot(ravel_pytree(a)[0], ravel_pytree(b)[0])
+
+
+def scaled(u, factor):
+    """``factor * u``, leaf by leaf."""
+    return jax.tree.map(lambda v: factor * v, u)
+
+
+def averaged(one, key, directions: int):
+    """The mean of ``one(key)`` over so many keys."""
+    return jax.tree.map(lambda g: g.mean(0), jax.vmap(one)(jax.random.split(key, directions)))
 
 
 def spsa_slopes(circuit, objective, parameters, x, y, directions, epsilon):
     """``[J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon`` for directions u stacked on a leading axis."""
-    def cost(step, u):
-        moved = tuple(w + step * d for w, d in zip(parameters, u, strict=True))
-        return objective(circuit.forward(moved, x)[-1], y)
+    def moved(step, u):
+        return cost(circuit, objective, add(parameters, u, step), x, y)
 
-    return jax.vmap(lambda u: (cost(epsilon, u) - cost(-epsilon, u)) / (2 * epsilon))(directions)
+    return jax.vmap(lambda u: (moved(epsilon, u) - moved(-epsilon, u)) / (2 * epsilon))(directions)
 
 
 def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
@@ -34,4 +62,113 @@ def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
     """
     u = jax.vmap(lambda q: probes(q, parameters))(jax.random.split(key, directions))
     slopes = spsa_slopes(circuit, objective, parameters, x, y, u, epsilon)
-    return tuple(jnp.tensordot(slopes, d, axes=1) / directions for d in u)
+    return jax.tree.map(lambda d: jnp.tensordot(slopes, d, axes=1) / directions, u)
+
+
+def directional_derivative(circuit, objective, parameters, x, y, direction):
+    """``g . u``, the derivative of the cost along a direction, of one pass in forward mode: no probe size, no bias (row 30)."""
+    return jax.jvp(lambda p: cost(circuit, objective, p, x, y), (parameters,), (direction,))[1]
+
+
+def forward_gradient(circuit, objective, parameters, x, y, key, directions=1, draw=gaussian):
+    """The mean of ``(g . u) u``, unbiased (section 2.2; row 30).
+
+    Parameters
+    ----------
+    key : jax.random key
+    directions : int
+        How many are averaged; the relative variance is ``(P + 1) / directions`` for `gaussian`, ``P - 1`` for `probes`.
+    draw : callable
+        ``draw(key, parameters)``, a direction of unit variance (erratum E2: divide by another one).
+    """
+    def one(key):
+        u = draw(key, parameters)
+        return scaled(u, directional_derivative(circuit, objective, parameters, x, y, u))
+
+    return averaged(one, key, directions)
+
+
+def in_place_slope(circuit, objective, parameters, x, y, key, epsilon=1e-3, unit=1.0):
+    """SPSA that stores no direction: the parameters move by ``+e, -2e, +e`` along signs drawn anew from the key (row 31).
+
+    Parameters
+    ----------
+    parameters : pytree of float or int arrays
+        With integers the parameters return bit for bit, with floats to an ulp a step.
+    key : jax.random key
+        All that is kept of the direction: `probes` of it.
+    epsilon : float or int
+        In the parameters' own unit.
+    unit : float
+        What 1 in the parameters stands for: ``2**-fraction_bits``.
+
+    Returns
+    -------
+    tuple
+        The slope along the direction, and the parameters after their return.
+    """
+    def move(parameters, step):
+        return jax.tree.map(lambda p, u: p + step * u.astype(p.dtype), parameters, probes(key, parameters))
+
+    def seen(parameters):
+        return cost(circuit, objective, scaled(parameters, unit), x, y)
+
+    parameters = move(parameters, epsilon)
+    up = seen(parameters)
+    parameters = move(parameters, -2 * epsilon)
+    down = seen(parameters)
+    return (up - down) / (2 * epsilon * unit), move(parameters, epsilon)
+
+
+def guided_gradient(circuit, objective, parameters, x, y, direction):
+    """``(g . u) u / |u|^2``: the gradient's projection on a learned or guessed direction (section 2.2; row 33).
+
+    Parameters
+    ----------
+    direction : like `parameters`
+        From a local loss, say (`greedy`), or a predictor. It costs one pass in forward mode.
+    """
+    return scaled(direction, directional_derivative(circuit, objective, parameters, x, y, direction) / inner(direction, direction))
+
+
+def node_error(circuit, objective, parameters, x, y, states, direction, epsilon, solver):
+    """``(v . error) v`` for a direction v of the states, like `states`: with ``C(s) + step v = 0``, ``dO/dstep`` is ``v . error``.
+
+    Parameters
+    ----------
+    states : like the circuit's
+        The solution without a perturbation, from where the perturbed ones are sought.
+    epsilon : float
+        The probe, seen with both signs: the bias is of order ``epsilon**2``.
+    solver : callable
+        Of `solvers`.
+    """
+    def moved(step):
+        problem = Problem(circuit, parameters, x, lambda _: scaled(direction, step))
+        return objective(circuit.output(solver(problem, states).states), y)
+
+    return scaled(direction, (moved(epsilon) - moved(-epsilon)) / (2 * epsilon))
+
+
+def node_perturbation(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1, draw=gaussian, solver=None):
+    """Node perturbation: the error signal estimated along directions of the states, then read out as ever (row 32).
+
+    Parameters
+    ----------
+    key : jax.random key
+    epsilon : float
+        The probe of the states.
+    directions : int
+        How many are averaged; the error signal's relative variance is ``(n + 1) / directions`` with n states.
+    draw : callable
+        ``draw(key, states)``, a direction of unit variance (erratum E2: divide by another one).
+    solver : callable
+        Of `solvers`; if none, one sweep on a triangular circuit and `newton()` otherwise.
+    """
+    solver = solver or (relaxation(1) if "triangular" in circuit.capabilities else newton())
+    states = solver(Problem(circuit, parameters, x)).states
+
+    def one(key):
+        return node_error(circuit, objective, parameters, x, y, states, draw(key, states), epsilon, solver)
+
+    return read_out(circuit, parameters, x, states, averaged(one, key, directions))

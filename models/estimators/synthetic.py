@@ -1,0 +1,61 @@
+"""Synthetic gradients: error signals predicted from the states below them (section 2.3; row 43)."""
+
+from __future__ import annotations
+
+import jax
+from jax import numpy as jnp
+
+from ..circuits import add
+from ..nudges import output_force
+from .implicit import read_out
+
+
+def features(state, y=None):
+    """What a predictor sees: its states, the label if there is one, and a constant."""
+    return jnp.concatenate([state, *([] if y is None else [y]), jnp.ones(1)])
+
+
+def predictors(states, y=None) -> tuple:
+    """Linear predictors of the error signals of all layers, zero to begin with: (units, features) each."""
+    return tuple(jnp.zeros((s.size, features(s, y).size)) for s in states)
+
+
+def predict(predictors, states, y=None) -> tuple:
+    """The error signals that the predictors expect, like `states`."""
+    return tuple(m @ features(s, y) for m, s in zip(predictors, states, strict=True))
+
+
+def bootstrapped(circuit, objective, parameters, x, y, states, error):
+    """What predicted error signals should have been: the nudge, and the prediction for the layers above sent down once.
+
+    ``(1 - dC/ds)^T error - dO/ds``, whose only fixed point is Eq. 2: also for circuits with loops.
+    """
+    _, transposed = jax.vjp(lambda s: circuit.residual(parameters, s, x), states)
+    sent = add(error, transposed(error)[0], -1.0)
+    return add(sent, output_force(circuit, objective, y, -1.0)(states))
+
+
+def synthetic_gradient(circuit, objective, parameters, x, y, predictors, label=True):
+    """The gradient from predicted error signals: each layer learns as soon as it is reached, nothing is sent back (row 43).
+
+    Parameters
+    ----------
+    circuit
+        A chain.
+    predictors : tuple of matrices
+        See `predictors`.
+    label : bool
+        Whether they see y.
+    """
+    states = tuple(circuit.forward(parameters, x)[1:])
+    return read_out(circuit, parameters, x, states, predict(predictors, states, y if label else None))
+
+
+def taught(circuit, objective, parameters, x, y, predictors, rate, label=True) -> tuple:
+    """The predictors after a step on ``|prediction - bootstrapped target|^2 / 2``, by least mean squares normalised by the features."""
+    states = tuple(circuit.forward(parameters, x)[1:])
+    seen = y if label else None
+    guess = predict(predictors, states, seen)
+    target = bootstrapped(circuit, objective, parameters, x, y, states, guess)
+    inputs = (features(s, seen) for s in states)
+    return tuple(m + rate * jnp.outer(t - g, f) / (f @ f) for m, t, g, f in zip(predictors, target, guess, inputs, strict=True))
