@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from ..estimators.dyads import dual_propagation, dyads, dyads_anywhere, odd_and_even, stored_propagation
+from ..estimators.dyads import dual_propagation, dual_surrogate, dyads, dyads_anywhere, odd_and_even, stored_propagation
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient, read_out
 from ..nudges import weak
@@ -22,7 +22,8 @@ _states = jax.jit(dyads, static_argnums=(0, 1), static_argnames=_static)
 _stored = jax.jit(stored_propagation, static_argnums=(0, 1))
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 ADVERSARIAL = Estimator(56, "DP dyads", partial(_compiled, alpha=0.5, sweeps=60, adversarial=True), frozenset({"chain"}), order=2)
-DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), frozenset({"chain"}), order=2)
+DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), frozenset({"chain"}), order=2,
+                 surrogate=partial(dual_surrogate, alpha=0.5, sweeps=60))
 SUBSTITUTED = Estimator(87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even),
                         frozenset({"chain"}), order=2)
 ANYWHERE = Estimator(88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1)), frozenset({"neurons"}), order=2)

@@ -61,18 +61,38 @@ def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak,
     pytree like the parameters
         The gradient; of a complex stencil the real part.
     """
-    solver = solver or newton()
-    problem = Problem(circuit, parameters, x)
+    return jax.grad(contrast_surrogate, 2)(circuit, objective, parameters, x, y, stencil, nudge, solver)
+
+
+def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
+    """The scalar ``sum_i w_i E(s_(beta_i))``, whose derivative by the parameters, the states held, is `contrast`."""
+    solver, held = solver or newton(), jax.lax.stop_gradient(parameters)
+    problem = Problem(circuit, held, x)
     free = solver(problem).states
 
-    def response(phase):
-        beta, weight = phase
-        nudged = nudge(problem, free, objective, y, beta)
-        s = solver(nudged).states
-        return jax.tree.map(lambda g: weight * g, coincidences(nudged, s))
+    def nudged(beta):
+        return nudge(problem, free, objective, y, beta)
 
-    parts = jax.lax.map(response, (jnp.asarray(stencil.points), jnp.asarray(stencil.weights)))
-    return jax.tree.map(lambda g: jnp.sum(g, 0).real, parts)
+    states = jax.lax.map(lambda beta: solver(nudged(beta)).states, jnp.asarray(stencil.points))
+    return weighted_energy(parameters, nudged, stencil, jax.lax.stop_gradient(states))
+
+
+def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None):
+    """``sum_i w_i E(parameters + mismatch_i, s_i)``, the real part.
+
+    Parameters
+    ----------
+    nudged : callable
+        A point of the stencil to its problem.
+    states, mismatch : pytrees
+        Stacked along a leading axis, one entry per point.
+    """
+    def term(beta, weight, s, mismatch):
+        p = parameters if mismatch is None else jax.tree.map(jnp.add, parameters, mismatch)
+        problem = nudged(beta)
+        return (weight * problem.circuit.energy(parameters_like(s, p), s, problem.x)).real
+
+    return jnp.sum(jax.vmap(term)(jnp.asarray(stencil.points), jnp.asarray(stencil.weights), states, mismatch))
 
 
 def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, sweeps: int = 200, copies=None):
@@ -88,7 +108,8 @@ def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, swe
         The parameters of each copy, to see what mismatch does; shared if none.
     """
     free = Problem(circuit, parameters, x)
-    copies = [free._replace(parameters=p) for p in copies or [parameters] * len(stencil.points)]
+    own = copies is not None
+    copies = [free._replace(parameters=p) for p in (copies if own else [parameters] * len(stencil.points))]
 
     def nudged(reference):
         return [nudge(p, reference, objective, y, beta) for p, beta in zip(copies, stencil.points, strict=True)]
@@ -99,9 +120,9 @@ def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, swe
 
     start = free.start()
     reference, states = jax.lax.fori_loop(0, sweeps, sweep, (start, [p.start() for p in nudged(start)]))
-    parts = [jax.tree.map(lambda g, w=w: w * g, coincidences(p, s))
-             for p, s, w in zip(copies, states, stencil.weights, strict=True)]
-    return jax.tree.map(lambda *g: sum(g).real, *parts)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    mismatch = jax.tree.map(lambda p, *each: jnp.stack(each) - p, parameters, *[p.parameters for p in copies]) if own else None
+    return jax.grad(weighted_energy)(parameters, lambda beta: nudge(free, reference, objective, y, beta), stencil, stacked, mismatch)
 
 
 def coincidences(problem: Problem, s):

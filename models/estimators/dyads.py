@@ -93,9 +93,16 @@ def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, w
 def dual_propagation(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
                      order: Callable = up_and_down):
     """The gradient of the dyads: ``-difference outer mean_below / beta`` (rows 56, 57 and 87); arguments of `dyads`."""
-    d = dyads(circuit, objective, parameters, x, y, alpha, beta, sweeps, weighted, adversarial, order)
+    return jax.grad(dual_surrogate, 2)(circuit, objective, parameters, x, y, alpha, beta, sweeps, weighted, adversarial, order)
+
+
+def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
+                   order: Callable = up_and_down):
+    """The scalar ``-sum difference W mean_below / beta``, whose derivative by W alone is `dual_propagation`."""
+    held = jax.lax.stop_gradient(parameters)
+    d = jax.lax.stop_gradient(dyads(circuit, objective, held, x, y, alpha, beta, sweeps, weighted, adversarial, order))
     below = [d.x, *d.mean[:-1]]
-    return tuple(-jnp.outer(e, s) / beta for e, s in zip(d.difference, below, strict=True))
+    return -sum(e @ (w @ s) for e, w, s in zip(d.difference, parameters, below, strict=True)) / beta
 
 
 def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):

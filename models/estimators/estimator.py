@@ -59,6 +59,8 @@ class Estimator:
         Its largest value in the acceptance test, which ends at an eighth of it.
     settings : dict
         Defaults of other keywords of `estimate`.
+    surrogate : callable, optional
+        Called as `estimate`, a scalar whose derivative by the parameters is the estimate: what `batch` then differentiates.
     """
 
     row: int
@@ -71,6 +73,7 @@ class Estimator:
     small: str = "beta"
     largest: float = 0.1
     settings: dict = field(default_factory=dict)
+    surrogate: Callable | None = None
 
     def __call__(self, circuit, objective, parameters, x, y, key=None, **settings):
         self.check(circuit, parameters, x, y)
@@ -82,6 +85,27 @@ class Estimator:
             raise NoFixedPoint(f"row {self.row} ({self.name}): the gradient is not finite; lower {self.small}, "
                                "or check that the circuit has a fixed point (`models.solved` reports its residual)")
         return g
+
+    def batch(self, circuit, objective, parameters, x, y, key=None, **settings):
+        """The mean estimate over samples along the leading axis of `x` and `y`; pure, to be jitted by the caller.
+
+        With a surrogate the outer products of all samples are one matrix product.
+
+        Parameters
+        ----------
+        key : jax.random key, optional
+            Split over the samples; of estimators that draw.
+        """
+        settings = self.settings | settings
+        keys = {} if key is None else {"key": jax.random.split(key, len(x))}
+        if self.surrogate is None:
+            each = jax.vmap(lambda x, y, k: self.estimate(circuit, objective, parameters, x, y, **settings, **k))(x, y, keys)
+            return jax.tree.map(lambda g: jnp.mean(g, 0), each)
+
+        def mean(parameters):
+            return jnp.mean(jax.vmap(lambda x, y, k: self.surrogate(circuit, objective, parameters, x, y, **settings, **k))(x, y, keys))
+
+        return jax.grad(mean)(parameters)
 
     def check(self, circuit, parameters, x, y):
         """Refuse a circuit that lacks a capability, numbers that are not finite, and shapes that do not match."""
