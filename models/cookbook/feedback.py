@@ -68,7 +68,7 @@ def digits(seed: int):
     return data.x_train[order].reshape(-1, BATCH, 64), labels[data.y_train[order]].reshape(-1, BATCH, 10), data.x_test, data.y_test
 
 
-@partial(jax.jit, static_argnums=(0, 5, 6))
+@partial(jax.jit, static_argnums=(0, 6))
 def train(operator, parameters, matrices, images, labels, epochs=1, decay=None):
     """Weights and feedback after some epochs; with a `decay` the feedback learns too, without matrices it follows the weights."""
     def step(carry, batch):
@@ -120,6 +120,8 @@ def alignment(operator, to_output, seed):
     yield below("after an epoch of digits: angle of the errors to backprop's, worst layer, degrees", learned, 90)
     least = min(angles(operator, parameters, other, x, y) for other in others)
     yield above("the least angle of nine feedbacks that were not trained with, beyond that", least - learned, 0)
+    parameters, _ = train(operator, parameters, own, images, labels, 29)
+    yield above("after 30 epochs: accuracy on the test images", accuracy(parameters, x, y), 0.96)
 
 
 @row(23, "Feedback alignment", "2.2", estimator=ALIGNED, circuit="chain of neurons", schedule="forward, backward")
@@ -180,7 +182,7 @@ def kolen_pollack_law(seed):
     yield above("what the weights themselves moved meanwhile, over their size", relative_error(parameters, start[0]), 0.1)
     yield above("angle of the errors before, worst layer, degrees", angles(layered, *start, x, y), 80)
     yield below("after 30 epochs of digits", angles(layered, parameters, matrices, x, y), 15)
-    yield above("accuracy on the test images", accuracy(parameters, x, y), 0.95)
+    yield above("accuracy on the test images", accuracy(parameters, x, y), 0.96)
 
 
 @row(27, "Sign-concordant feedback", "2.2", estimator=CONCORDANT, circuit="chain of neurons", schedule="forward, backward")
