@@ -135,11 +135,10 @@ def local_law(seed):
 
     @jax.jit
     def learnt(key):
-        def learn(m, key):
-            one, two = 0.3 * jax.random.normal(key, (2, 5))
-            return m - 0.05 * jax.grad(loss)(m, one, two), m
+        def learn(m, noises):
+            return m - 0.05 * jax.grad(loss)(m, *noises), m
 
-        _, seen = jax.lax.scan(learn, jnp.zeros((5, 5)), jax.random.split(key, 10000))
+        _, seen = jax.lax.scan(learn, jnp.zeros((5, 5)), 0.3 * jax.random.normal(key, (10000, 2, 5)))
         return jnp.sum(seen[2000:].mean(0) * w.T) / jnp.sum(w ** 2)
 
     yield law("learnt from noise: its share of the transpose", jax.vmap(learnt)(jax.random.split(jax.random.key(seed), 12)), 1)

@@ -50,7 +50,7 @@ class Estimator:
     oracle : callable
         ``(circuit, objective, parameters, x, y)`` to the gradient that it tends to.
     target : str
-        What that is the gradient of: ``dJ``, ``dJ with H_eff``, ``dH`` or ``local``.
+        What that is the gradient of: ``dJ``, ``dJ with H_eff``, ``dH``, ``local`` or ``Gauss-Newton`` (a step, no gradient).
     order : float, optional
         Of the error in the small parameter.
     small : str
