@@ -54,10 +54,10 @@ CONCORDANT = Estimator(27, "sign-concordant feedback", lambda circuit, objective
 PERTURBED = Estimator(28, "feedback learned by perturbation", _estimate(layered), _needs)
 
 
-def random_matrices(key, to_output: bool = False) -> tuple:
+def random_matrices(rng, to_output: bool = False) -> tuple:
     """Feedback matrices of the hidden layers of `NET`, as large as its weights."""
     shapes = [(n, NET.sizes[-1] if to_output else m) for n, m in zip(NET.sizes[1:], NET.sizes[2:], strict=False)]
-    return tuple(jax.random.normal(k, s) / np.sqrt(s[0]) for k, s in zip(jax.random.split(key, len(shapes)), shapes, strict=True))
+    return tuple(jnp.asarray(rng.normal(size=s) / np.sqrt(s[0])) for s in shapes)
 
 
 def digits(seed: int):
@@ -114,7 +114,8 @@ def accuracy(parameters, x, y) -> float:
 def alignment(operator, to_output, seed):
     """Findings of fixed feedback: the angle of the errors after training with it, and without."""
     images, labels, x, y = digits(seed)
-    own, *others = (random_matrices(k, to_output) for k in jax.random.split(jax.random.key(seed + 50), 10))
+    rng = np.random.default_rng(seed)
+    own, *others = (random_matrices(rng, to_output) for _ in range(10))
     parameters, _ = train(operator, NET.random_parameters(jax.random.key(seed)), own, images, labels)
     learned = angles(operator, parameters, own, x, y)
     yield below("after an epoch of digits: angle of the errors to backprop's, worst layer, degrees", learned, 90)
@@ -138,9 +139,9 @@ def alignment_law(seed):
 @row(24, "Direct feedback alignment", "2.2", estimator=DIRECT, circuit="chain of neurons", schedule="forward, backward at once")
 def direct_law(seed):
     """No layer's error waits for another's: feedback of feedback is nothing; and the weights turn towards it."""
-    keys = jax.random.split(jax.random.key(seed), 4)
-    matrices = random_matrices(keys[0], to_output=True), random_matrices(keys[1])
-    error, other = (tuple(jax.random.normal(k, (n,)) for n in NET.sizes[1:]) for k in keys[2:])
+    rng = np.random.default_rng(seed)
+    matrices = random_matrices(rng, to_output=True), random_matrices(rng)
+    error, other = (tuple(rng.normal(size=n) for n in NET.sizes[1:]) for _ in range(2))
     hidden = (*other[:-1], error[-1])
     yield identical("other errors of the hidden layers make no difference", *(direct(matrices[0])(e, e) for e in (error, hidden)))
     yield above("layered feedback: they do", relative_error(*(layered(matrices[1])(e, e) for e in (error, hidden))), 0.1)
@@ -174,7 +175,7 @@ def kolen_pollack_law(seed):
     """``W - B^T`` shrinks by exactly ``1 - decay`` a step, whatever is learned meanwhile."""
     images, labels, x, y = digits(seed)
     decay, epochs = 5e-4, 30
-    start = NET.random_parameters(jax.random.key(seed)), random_matrices(jax.random.key(seed + 50))
+    start = NET.random_parameters(jax.random.key(seed)), random_matrices(np.random.default_rng(seed))
     parameters, matrices = train(layered, *start, images, labels, epochs, decay)
     gap = [add(transposes(w), b, -1.0) for w, b in (start, (parameters, matrices))]
     steps = epochs * len(images)
@@ -190,15 +191,15 @@ def concordant_law(seed):
     """One bit per weight is enough for errors within 90 degrees, in every layer and throughout training."""
     images, labels, x, y = digits(seed)
     start = NET.random_parameters(jax.random.key(seed))
-    scaled = jax.tree.map(lambda w: w * jnp.exp(jnp.sin(1e3 * w)), start)
+    rng = np.random.default_rng(seed)
+    scaled = jax.tree.map(lambda w: w * rng.exponential(size=w.shape), start)
     yield identical("other weights of the same signs: the same feedback", signs(scaled), signs(start))
     for when, parameters in (("before", start), ("after an epoch", train(concordant, start, None, images, labels)[0])):
         inner = [jnp.sqrt(w.shape[1]) * (b * w.T).sum() for w, b in zip(parameters[1:], signs(parameters), strict=True)]
         yield equal(f"{when}: inner product with W^T is the sum of magnitudes", inner, [jnp.abs(w).sum() for w in parameters[1:]])
         found = angles(layered, parameters, signs(parameters), x, y)
         yield below(f"{when}: angle of the errors to backprop's, worst layer, degrees", found, 90)
-        flipped = [jax.tree.map(lambda b, k=k: b * jax.random.rademacher(k, b.shape, float), signs(parameters))
-                   for k in jax.random.split(jax.random.key(seed), 9)]
+        flipped = [jax.tree.map(lambda b: b * rng.choice([-1.0, 1.0], b.shape), signs(parameters)) for _ in range(9)]
         yield above(f"{when}: the least angle of nine random signs, beyond that",
                     min(angles(layered, parameters, b, x, y) for b in flipped) - found, 20)
 

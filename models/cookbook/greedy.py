@@ -45,8 +45,8 @@ _parts = {"circuit": "blocks in a chain", "schedule": "greedy, no way back"}
 def classified(seed: int):
     """A tanh net in blocks of a layer each, with a linear classifier on every block, a sample and its label."""
     s = systems.tanh_net(seed)
-    keys = jax.random.split(jax.random.key(seed + 10), s.circuit.layers)
-    heads = tuple(jax.random.normal(k, (CLASSES, n)) for k, n in zip(keys, s.circuit.sizes[1:], strict=True))
+    rng = np.random.default_rng(seed)
+    heads = tuple(jnp.asarray(rng.normal(size=(CLASSES, n))) for n in s.circuit.sizes[1:])
     return s, layers(s.circuit), (classifier,) * s.circuit.layers, heads, jnp.eye(CLASSES)[seed % CLASSES]
 
 
@@ -93,7 +93,7 @@ def local_law(seed):
     for k, g in enumerate(found):
         yield equal(f"block {k + 1}: the adjoint's gradient", (g,),
                     chain_gradient(s.circuit, s.parameters, classifier, heads[k], s.x, y, k, k))
-    x = jax.random.normal(jax.random.key(seed), (12, 6))
+    x = np.random.default_rng(seed).normal(size=(12, 6))
     labels = jnp.eye(CLASSES)[jnp.arange(12) % CLASSES]
     batched = [jax.vmap(b, (None, 0)) for b in blocks]
     yield from isolation(batched, (similarity,) * len(blocks), s.parameters, heads, x, labels)
@@ -108,8 +108,8 @@ def decoupled_law(seed):
     """All blocks learn at every tick, each with row 35's gradient on a sample no older than its buffer is deep."""
     s, blocks, losses, heads, _ = classified(seed)
     depth, ticks = 4, 60
-    x = jax.random.normal(jax.random.key(seed), (ticks, 6))
-    y = jnp.eye(CLASSES)[jax.random.randint(jax.random.key(seed + 1), (ticks,), 0, CLASSES)]
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(ticks, 6)), np.eye(CLASSES)[rng.integers(CLASSES, size=ticks)]
 
     @jax.jit
     def run(key):
@@ -130,7 +130,7 @@ def decoupled_law(seed):
         yield below(f"block {k + 1}: age of the oldest sample, ticks", age.max(), depth + 1)
         yield above(f"block {k + 1}: age of the mean one", age.mean(), 1)
         part = Feedforward(s.circuit.sizes[k:k + 2], s.circuit.activation, s.circuit.neuron(k))
-        exact = jax.vmap(lambda p, a, v, y, part=part: exact_gradient(part, lambda s, y: classifier(a, s, y), (p,), v, y)[0])
+        exact = jax.jit(jax.vmap(lambda p, a, v, y, part=part: exact_gradient(part, lambda s, y: classifier(a, s, y), (p,), v, y)[0]))
         own = exact(parameters[k], found_heads[k], taken[k].inputs, taken[k].targets)
         yield equal(f"block {k + 1}: row 35's gradient on its sample", found[k], own)
         when = np.asarray(taken[k].written)
@@ -144,7 +144,8 @@ def decoupled_law(seed):
 def informed_law(seed):
     """With the best decoder of a Gaussian channel the first loss is the information itself; without it, row 35; cut as there."""
     s, blocks, losses, labels, y = classified(seed)
-    decoders = [jax.random.normal(jax.random.key(seed + k), (6, n)) / np.sqrt(n) for k, n in enumerate(s.circuit.sizes[1:])]
+    rng = np.random.default_rng(seed)
+    decoders = [rng.normal(size=(6, n)) / np.sqrt(n) for n in s.circuit.sizes[1:]]
     heads = tuple(zip(decoders, labels, strict=True))
     gradient = jax.jit(lambda a, b, y: greedy_gradient(blocks, (informed(a, b),) * len(blocks), s.parameters, heads, s.x, (s.x, y))[0])
     yield from isolation(blocks, (informed(),) * len(blocks), s.parameters, heads, s.x, (s.x, y))
@@ -152,7 +153,7 @@ def informed_law(seed):
                 greedy_gradient(blocks, losses, s.parameters, labels, s.x, y)[0])
     yield identical("no classifier: the label makes no difference", gradient(1.0, 0.0, y), gradient(1.0, 0.0, jnp.roll(y, 1)))
     n, samples, sigma = 4, 64, 0.5
-    white = np.linalg.qr(np.random.default_rng(seed).normal(size=(samples, 2 * n)))[0] * np.sqrt(samples)
+    white = np.linalg.qr(rng.normal(size=(samples, 2 * n)))[0] * np.sqrt(samples)
     x, h = white[:, :n], white[:, :n] + sigma * white[:, n:]
     unused = jnp.zeros((CLASSES, n)), jnp.zeros(CLASSES)
     loss = jax.jit(lambda d: jax.vmap(lambda h, x: informed(1.0, 0.0)((d, unused[0]), h, (x, unused[1])))(h, x).mean())
@@ -184,12 +185,12 @@ def infomax_law(seed):
     """The scores that fit are the logarithm of the density ratio; the loss then bounds the information between patches."""
     s = systems.tanh_net(seed)
     blocks = [jax.vmap(jax.vmap(b, (None, 0)), (None, 0)) for b in layers(s.circuit)]
-    x = jax.random.normal(jax.random.key(seed), (16, 4, 6))
-    heads = tuple(jax.random.normal(jax.random.key(seed + k), (2, n, n)) for k, n in enumerate(s.circuit.sizes[1:]))
+    rng, kappa = np.random.default_rng(seed), 4.0
+    x = rng.normal(size=(16, 4, 6))
+    heads = tuple(jnp.asarray(rng.normal(size=(2, n, n))) for n in s.circuit.sizes[1:])
     yield from isolation(blocks, (info_nce,) * len(blocks), s.parameters, heads, x, None)
     yield equal("scores of nothing: the logarithm of the number of candidates", info_nce(jnp.zeros((2, 6, 6)), x), np.log(16))
 
-    rng, kappa = np.random.default_rng(seed), 4.0
     first = rng.uniform(-np.pi, np.pi, (4000, 16))
     turned = np.stack([first, first + rng.vonmises(0, kappa, first.shape)], -1)
     patches = np.stack([np.cos(turned), np.sin(turned)], -1)
@@ -221,15 +222,15 @@ def overlapping_law(seed):
 def barlow_law(seed):
     """The loss sees correlations alone: any scale and offset of a unit leaves it as it is; it counts what they miss of 1 and 0."""
     s = systems.tanh_net(seed)
-    keys = jax.random.split(jax.random.key(seed), 6)
+    rng = np.random.default_rng(seed)
     blocks = [jax.vmap(jax.vmap(b, (None, 0)), (None, 0)) for b in layers(s.circuit)]
-    x = jax.random.normal(keys[0], (32, 6)) + 0.3 * jax.random.normal(keys[1], (2, 32, 6))
-    heads = tuple(jax.random.normal(k, (5, n)) for k, n in zip(keys[2:], s.circuit.sizes[1:], strict=True))
+    x = rng.normal(size=(32, 6)) + 0.3 * rng.normal(size=(2, 32, 6))
+    heads = tuple(jnp.asarray(rng.normal(size=(5, n))) for n in s.circuit.sizes[1:])
     yield from isolation(blocks, (barlow_twins(),) * len(blocks), s.parameters, heads, x, None)
     loss = jax.jit(lambda states: barlow_twins()(jnp.eye(6), states))
-    scale, offset, u = (jax.random.normal(k, shape) for k, shape in zip(keys, ((2, 1, 6), (2, 1, 6), x.shape), strict=False))
-    yield equal("scaled and shifted units", loss(x * jnp.exp(scale) + offset), loss(x))
-    white = np.linalg.qr(np.c_[np.ones(32), np.random.default_rng(seed).normal(size=(32, 6))])[0][:, 1:]
+    scale, offset, u = rng.normal(size=(2, 1, 6)), rng.normal(size=(2, 1, 6)), rng.normal(size=x.shape)
+    yield equal("scaled and shifted units", loss(x * np.exp(scale) + offset), loss(x))
+    white = np.linalg.qr(np.c_[np.ones(32), rng.normal(size=(32, 6))])[0][:, 1:]
     yield below("units that agree and are not correlated", loss(np.stack([white, white])), 1e-25)
     yield equal("the same in another order: 6 + 6 redundancy", loss(np.stack([white, np.roll(white, 1, 1)])), 6 + 6 * 5e-3)
     rise = (loss(x + 1e-5 * u) - loss(x - 1e-5 * u)) / 2e-5
@@ -279,9 +280,9 @@ def synthetic_law(seed):
     """In a linear net the error is affine in states and label: predictors taught by one another become exact; not without label."""
     n, layers_, samples = 4, 3, 2000
     net = Feedforward((n,) * (layers_ + 1), identity)
-    keys = jax.random.split(jax.random.key(seed), layers_ + 2)
-    parameters = tuple(jnp.linalg.qr(jax.random.normal(k, (n, n)))[0] for k in keys[2:])     # keep every layer's states white
-    x, y = (jax.random.normal(k, (samples, n)) for k in keys[:2])
+    rng = np.random.default_rng(seed)
+    parameters = tuple(jnp.asarray(np.linalg.qr(rng.normal(size=(n, n)))[0]) for _ in range(layers_))     # keep states white
+    x, y = rng.normal(size=(2, samples, n))
 
     @partial(jax.jit, static_argnums=0)
     def learned(label):

@@ -12,8 +12,8 @@ from .implicit import cost, read_out
 
 
 def _draw(distribution, key, tree):
-    leaves, shape = jax.tree.flatten(tree)
-    return shape.unflatten([distribution(k, v.shape, float) for k, v in zip(jax.random.split(key, len(leaves)), leaves, strict=True)])
+    flat, shape = ravel_pytree(jax.tree.map(lambda v: jnp.zeros(v.shape), tree))
+    return shape(distribution(key, flat.shape, float))
 
 
 def probes(key, parameters):
