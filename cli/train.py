@@ -8,20 +8,27 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dataset_of
+from .options import AsJson, DataFolder, Folder, dataset_of
 from .progress import bar
 
 
 @explained
-def train(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
+def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
+          output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train this many chips at once, each with its own seed")] = 1,
-          engine: Annotated[str, typer.Option(help="jax or numpy: the same bits")] = "jax"):
+          engine: Annotated[str, typer.Option(help="jax or numpy: the same bits")] = "jax",
+          reference: Annotated[int | None, typer.Option(metavar="ROW", help="train a float64 net by a row of the cookbook instead")] = None,
+          rate: Annotated[float, typer.Option(help="learning rate of the reference net (Adam)")] = 3e-3,
+          hidden: Annotated[list[int] | None, typer.Option(help="units of a hidden layer of the reference net; repeat for more")] = None):
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
+    With --reference ROW a float64 net of 64 hidden units learns digits (or MNIST, with --data DIR) by that row's rule.
 
     Example: crossdyad train digits -o build
+
+    Example: crossdyad train --reference 52 --epochs 10 --seeds 3
     """
     import json
 
@@ -29,6 +36,10 @@ def train(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     from ..recipe import load
     from . import plots
 
+    if (recipe is None) == (reference is None):
+        raise ValueError("RECIPE, --reference: give one of them, a recipe for the chip or a row for the float64 net")
+    if reference is not None:
+        return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, rate)
     recipe = load(recipe)
     history, files = run(recipe, sets.load(dataset_of(recipe), data), output, epochs, seeds, engine)
     plots.learning(history, output / f"{recipe.name}-learning.svg")
@@ -44,6 +55,44 @@ def train(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     for name, count in result["saturations"].items():
         typer.echo(f"  {name} out of range: {count}")
     typer.echo("\n".join(f"  {f}" for f in result["files"]))
+
+
+def _reference(row: int, hidden, output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float):
+    """One float64 run per seed; prints the table of results."""
+    import json
+
+    import numpy as np
+    import optax
+
+    from .. import data as sets
+    from .. import models
+    from ..models.cookbook import ROWS
+    from ..models.cookbook.standard import standard
+
+    name = "mnist" if folder else "digits"
+    dataset = sets.load(name, folder)
+    sizes = (dataset.x_train.shape[1], *hidden, int(dataset.y_train.max()) + 1)
+    output.mkdir(parents=True, exist_ok=True)
+    accuracies, files = [], []
+    for seed in range(1, seeds + 1):
+        s = standard(row, sizes, seed)
+        files.append(output / f"row{row}-{name}-{'-'.join(map(str, sizes))}-seed{seed}.npz")
+        with bar(f"row {row}, seed {seed}") as report:
+            done = models.train(s.rule, s.circuit, s.objective, dataset, epochs=epochs, seed=seed, settings=s.settings, solver=s.solver,
+                                optimizer=optax.adam(rate), checkpoint=files[-1], progress=report)
+        accuracies.append([e["accuracy"] for e in done.epochs])
+    last = np.array([a[-1] for a in accuracies])
+    spread = float(last.std(ddof=1)) if seeds > 1 else 0.0
+    result = {"row": row, "title": ROWS[row].title, "data": name, "sizes": sizes, "epochs": epochs, "seeds": seeds,
+              "accuracy": float(last.mean()), "accuracy_spread": spread, "history": accuracies, "files": [str(f) for f in files]}
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(f"row {row}, {ROWS[row].title}: {'-'.join(map(str, sizes))} on {name}, {epochs} epochs")
+    for seed, seen in enumerate(accuracies, 1):
+        typer.echo(f"  seed {seed}: {100 * seen[-1]:6.2f} %   (best {100 * max(seen):.2f} % after epoch {int(np.argmax(seen)) + 1})")
+    typer.echo(f"  mean  : {100 * last.mean():6.2f} % +- {100 * spread:.2f}")
+    typer.echo("\n".join(f"  {f}" for f in files))
 
 
 def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax"):

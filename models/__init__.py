@@ -24,9 +24,10 @@ from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved  #
 from .estimators.implicit import exact_gradient, triangular_multipliers  # noqa: E402
 from .estimators.probes import probes, spsa, spsa_slopes  # noqa: E402
 from .objectives import cross_entropy, squared_error  # noqa: E402
+from .training import train  # noqa: E402
 
 __all__ = [
     "Dyads", "Equilibrium", "Estimator", "Feedforward", "Hopfield", "NoFixedPoint", "Unsuitable", "clip", "contrast",
     "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "from_energy", "from_residual", "identity", "probes",
-    "relu", "solved", "spsa", "spsa_slopes", "squared_error", "triangular_multipliers",
+    "relu", "solved", "spsa", "spsa_slopes", "squared_error", "train", "triangular_multipliers",
 ]

@@ -1,0 +1,208 @@
+"""Training a reference circuit with any estimator: minibatches, any optax optimiser, checkpoints that resume bit for bit."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax import numpy as jnp
+
+from .estimators.estimator import Estimator, NoFixedPoint
+from .solvers import Problem, newton
+
+PIECES = 10
+"""Progress reports per epoch, at most."""
+SHARE = 512
+"""Test samples that are solved at once."""
+
+
+@dataclass
+class Run:
+    """What a training run made.
+
+    Attributes
+    ----------
+    parameters : pytree
+        At the end.
+    epochs : list of dict
+        ``epoch`` (from 1), ``loss`` (mean objective of the free circuit over the test set) and ``accuracy`` (test set).
+    """
+
+    parameters: Any
+    epochs: list[dict] = field(default_factory=list)
+
+
+def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=None, epochs: int = 10, batch: int = 32,
+          optimizer: optax.GradientTransformation | None = None, seed: int = 0, solver: Callable | None = None,
+          project: Callable | None = None, checkpoint: str | Path | None = None,
+          progress: Callable[[str, int, int], None] | None = None, settings: dict | None = None) -> Run:
+    """Train a circuit with one estimator's gradients.
+
+    Parameters
+    ----------
+    rule : Estimator
+    circuit
+        Any that the rule supports (`circuits`).
+    objective : callable
+        ``objective(output, target)``; targets are one-hot.
+    data : tuple
+        ``(x_train, y_train, x_test, y_test)``; real inputs (n, inputs), class numbers (n,).
+    parameters : pytree, optional
+        To start from; ``circuit.random_parameters`` of the seed by default.
+    batch : int
+        Samples per update; what is left of an epoch is left out.
+    optimizer : optax.GradientTransformation, optional
+        ``optax.adam(1e-3)`` by default.
+    seed : int
+        Of initial parameters, order of samples and the rule's own draws.
+    solver : callable, optional
+        For the test set, of circuits that are not triangular; `newton` by default.
+    project : callable, optional
+        Parameters to the nearest allowed ones, after every update (conductances are not negative).
+    checkpoint : path, optional
+        Written after each epoch; if it is there, the run goes on from it, to the same bits as one that was not interrupted.
+    progress : callable, optional
+        Called as ``progress(step, done, of)``.
+    settings : dict, optional
+        Keywords of the rule: ``beta``, its own ``solver`` and so on.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    Unsuitable
+        If the rule does not support the circuit.
+    NoFixedPoint
+        If the parameters stop being finite; the last checkpoint is kept.
+    ValueError
+        For data that do not fit, or a checkpoint of another run.
+    """
+    x, labels, x_test, y_test = _checked(data, batch)
+    begin, order, draws = jax.random.split(jax.random.key(seed), 3)
+    parameters = circuit.random_parameters(begin) if parameters is None else parameters
+    classes = circuit.output(circuit.start(parameters, x[0])).shape[0]
+    if max(labels.max(), y_test.max()) >= classes:
+        raise ValueError(f"y: class {max(labels.max(), y_test.max())}; the circuit has {classes} outputs")
+    targets = np.eye(classes)[labels]
+    rule.check(circuit, parameters, x[0], targets[0])
+    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    keyed = "key" in inspect.signature(rule.estimate).parameters
+    state, run = optimizer.init(parameters), Run(parameters)
+    name = f"row {rule.row} {circuit} {objective.__name__} batch {batch} seed {seed} data {_hash(x, labels)}"
+    if checkpoint and Path(checkpoint).exists():
+        parameters, state = _resume(Path(checkpoint), name, run, (parameters, state))
+
+    @jax.jit
+    def updates(parameters, state, x, targets, keys):
+        """As many updates as there are batches on the leading axis."""
+        def update(carry, given):
+            (parameters, state), (x, y, key) = carry, given
+            g = rule.batch(circuit, objective, parameters, x, y, **({"key": key} if keyed else {}), **(settings or {}))
+            change, state = optimizer.update(g, state, parameters)
+            parameters = optax.apply_updates(parameters, change)
+            return (project(parameters) if project else parameters, state), None
+
+        return jax.lax.scan(update, (parameters, state), (x, targets, keys))[0]
+
+    test = jax.jit(lambda p, x, y: _test(circuit, objective, solver or newton(), p, x, y))
+    tell, steps = progress or (lambda *_: None), len(x) // batch
+    for epoch in range(len(run.epochs), epochs):
+        mixed = np.asarray(jax.random.permutation(jax.random.fold_in(order, epoch), len(x)))[:steps * batch].reshape(steps, batch)
+        keys = jax.random.split(jax.random.fold_in(draws, epoch), steps)
+        for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
+            said = f", {100 * run.epochs[-1]['accuracy']:.2f} %" if run.epochs else ""
+            tell(f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES)
+            parameters, state = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
+            raise NoFixedPoint(f"row {rule.row} ({rule.name}): parameters are no longer finite after epoch {epoch + 1}; "
+                               f"lower the learning rate{' or ' + rule.small if rule.order else ''}")
+        run.epochs.append({"epoch": epoch + 1} | _score(test, parameters, x_test, y_test, classes))
+        run.parameters = parameters
+        if checkpoint:
+            _keep(Path(checkpoint), name, run, (parameters, state))
+    tell("trained", epochs * PIECES, epochs * PIECES)
+    return run
+
+
+def predict(circuit, parameters, x, solver: Callable | None = None):
+    """Outputs of the free circuit for one input."""
+    if "triangular" in circuit.capabilities:
+        return circuit.forward(parameters, x)[-1]
+    return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)
+
+
+def _test(circuit, objective, solver, parameters, x, y):
+    out = jax.vmap(lambda x: predict(circuit, parameters, x, solver))(x)
+    return jax.vmap(objective)(out, y), jnp.argmax(out, -1)
+
+
+def _score(test, parameters, x, y, classes: int) -> dict:
+    losses, guesses = [], []
+    for i in range(0, len(x), SHARE):
+        loss, guess = test(parameters, x[i:i + SHARE], np.eye(classes)[y[i:i + SHARE]])
+        losses.append(loss)
+        guesses.append(guess)
+    return {"loss": float(np.mean(np.concatenate(losses))), "accuracy": float(np.mean(np.concatenate(guesses) == y))}
+
+
+def _checked(data, batch: int):
+    x, y, x_test, y_test = (np.asarray(v) for v in data)
+    for name, inputs, classes in (("train", x, y), ("test", x_test, y_test)):
+        if inputs.ndim != 2 or classes.shape != inputs.shape[:1] or classes.dtype.kind not in "iu" or len(inputs) == 0:
+            raise ValueError(f"data: {name} inputs {inputs.shape} and classes {classes.dtype} {classes.shape}; "
+                             "expected (n, inputs) and n class numbers")
+        if not np.isfinite(inputs).all():
+            raise ValueError(f"data: {name} inputs hold numbers that are not finite; mend the data")
+        if classes.min() < 0:
+            raise ValueError(f"data: {name} class {classes.min()}; classes are numbered from 0")
+    if not 1 <= batch <= len(x):
+        raise ValueError(f"batch: {batch}; allowed is 1 to the {len(x)} training samples")
+    return x.astype(np.float64), y, x_test.astype(np.float64), y_test
+
+
+# Checkpoints ------------------------------------------------------------------------------------------------
+
+
+def _hash(x, y) -> str:
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(x).tobytes() + np.ascontiguousarray(y).tobytes()).hexdigest()[:16]
+
+
+def _keep(path: Path, name: str, run: Run, state) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+    columns = {f"history_{k}": np.array([e[k] for e in run.epochs]) for k in run.epochs[0]}
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(draft, "wb") as file:
+            np.savez(file, name=np.array(name), **leaves, **columns)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _resume(path: Path, name: str, run: Run, like):
+    try:
+        with np.load(path) as kept:
+            kept = dict(kept)
+    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
+        raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
+    leaves, shape = jax.tree.flatten(like)
+    found = [kept.get(f"leaf{i}") for i in range(len(leaves))]
+    if str(kept.get("name")) != name or any(f is None or f.shape != np.shape(v) for f, v in zip(found, leaves, strict=True)):
+        raise ValueError(f"{path}: a checkpoint of another rule, circuit, seed or other data; delete it or name another")
+    columns = {k.removeprefix("history_"): v.tolist() for k, v in kept.items() if k.startswith("history_")}
+    run.epochs = [dict(zip(columns, entry, strict=True)) for entry in zip(*columns.values(), strict=True)]
+    state = jax.tree.unflatten(shape, [jnp.asarray(f) for f in found])
+    run.parameters = state[0]
+    return state

@@ -1,0 +1,99 @@
+"""Training the reference: it learns, resumes to the same bits, and says what is wrong with what it is given."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from crossdyad import data, models
+from crossdyad.cli import app
+from crossdyad.models.cookbook import ROWS
+from crossdyad.models.cookbook.standard import standard, trainable
+
+DIGITS = data.load("digits")
+FEW = data.sets.Dataset(DIGITS.x_train[:96], DIGITS.y_train[:96], DIGITS.x_test[:50], DIGITS.y_test[:50])
+NET = models.Feedforward((64, 12, 10))
+
+
+def run(epochs, rule=57, **more):
+    given = {"settings": {"alpha": 0.5, "sweeps": 2}} if rule == 57 else {"settings": {"directions": 2}}
+    return models.train(ROWS[rule].estimator, NET, models.cross_entropy, FEW, epochs=epochs, **given | more)
+
+
+def test_it_learns():
+    s = standard(57, (64, 32, 10))
+    assert models.train(s.rule, s.circuit, s.objective, DIGITS, epochs=12, settings=s.settings).epochs[-1]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("rule", [57, 29])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(rule, tmp_path):
+    whole = run(3, rule)
+    kept = tmp_path / "run.npz"
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, done, of):
+        if done > 15:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(3, rule, checkpoint=kept, progress=kill)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+    resumed = run(3, rule, checkpoint=kept)
+    assert resumed.epochs == whole.epochs
+    for a, b in zip(jax.tree.leaves(resumed.parameters), jax.tree.leaves(whole.parameters), strict=True):
+        assert np.array_equal(a, b)
+    assert run(3, rule, checkpoint=kept).epochs == whole.epochs          # nothing left to do
+    with pytest.raises(ValueError, match="run.npz: a checkpoint of another"):
+        run(3, rule, checkpoint=kept, seed=1)
+    kept.write_bytes(b"PK broken")
+    with pytest.raises(ValueError, match="run.npz: not a checkpoint"):
+        run(3, rule, checkpoint=kept)
+
+
+def test_a_batch_with_a_surrogate_is_the_mean_of_the_estimates():
+    e, x, y = ROWS[57].estimator, FEW.x_train[:8], np.eye(10)[FEW.y_train[:8]]
+    p = NET.random_parameters(jax.random.key(0))
+    each = [e(NET, models.cross_entropy, p, a, b, beta=0.5) for a, b in zip(x, y, strict=True)]
+    for got, *parts in zip(e.batch(NET, models.cross_entropy, p, x, y, beta=0.5), *each, strict=True):
+        assert np.allclose(got, np.mean(parts, axis=0), rtol=1e-12, atol=1e-15)
+
+
+def test_what_does_not_fit_is_named():
+    x, y, x_test, y_test = FEW
+    train = models.train
+    with pytest.raises(ValueError, match=r"batch: 97; allowed is 1 to the 96"):
+        run(1, batch=97)
+    with pytest.raises(ValueError, match=r"data: train inputs \(96, 64\) and classes int64 \(95,\)"):
+        train(ROWS[57].estimator, NET, models.cross_entropy, (x, y[:-1], x_test, y_test))
+    with pytest.raises(ValueError, match="data: train inputs hold numbers that are not finite"):
+        train(ROWS[57].estimator, NET, models.cross_entropy, (x * np.nan, y, x_test, y_test))
+    with pytest.raises(ValueError, match="class 12; the circuit has 10 outputs"):
+        train(ROWS[57].estimator, NET, models.cross_entropy, (x, np.where(y == 0, 12, y), x_test, y_test))
+    with pytest.raises(models.Unsuitable, match="row 52 .*energy"):
+        train(ROWS[52].estimator, NET, models.cross_entropy, FEW)
+    import optax
+    with pytest.raises(models.NoFixedPoint, match="no longer finite after epoch 1"):
+        run(1, optimizer=optax.sgd(1e200))
+
+
+@pytest.mark.slow
+def test_every_standard_row_takes_a_step():
+    for number in trainable():
+        s = standard(number, (64, 5, 10))
+        done = models.train(s.rule, s.circuit, s.objective, FEW, epochs=1, batch=32, settings=s.settings, solver=s.solver)
+        start = s.circuit.random_parameters(jax.random.split(jax.random.key(0), 3)[0])
+        assert any((np.asarray(a) != np.asarray(b)).any() for a, b in
+                   zip(jax.tree.leaves(done.parameters), jax.tree.leaves(start), strict=True)), number
+
+
+def test_the_command_trains_a_row(tmp_path):
+    done = CliRunner().invoke(app, ["train", "--reference", "57", "--epochs", "2", "--seeds", "2", "--json", "-o", str(tmp_path)])
+    report = json.loads(done.stdout)
+    assert report["row"] == 57 and len(report["history"]) == 2 and report["accuracy"] > 0.8
+    refused = CliRunner().invoke(app, ["train", "--reference", "76", "-o", str(tmp_path)])
+    assert refused.exit_code == 2 and "no standard training" in refused.stderr
+    assert CliRunner().invoke(app, ["train"]).exit_code == 2
