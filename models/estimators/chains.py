@@ -1,0 +1,210 @@
+"""Chains: every block a circuit with an estimator of its own, error signals handed down from block to block (rows 16, 85, 86).
+
+A block answers two questions: its output, ``forward(parameters, u)``, and, with a force on that output, the gradients of
+``force . output`` by its parameters and by its input, ``backward(parameters, u, force)``. Any estimator answers the
+second: the input is made a parameter like the others. `schedules` plays such blocks in any order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from ..circuits import Feedforward, identity
+from ..solvers import Problem, newton, relaxation
+from .estimator import Estimator, Unsuitable
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Circuits in a row, the output of each the input of the next: a circuit itself (P2, Eq. 3; row 16).
+
+    It has no energy, even if every block has one: a block does not feel the next one, so the Jacobian is triangular in
+    blocks. States and parameters are tuples, an entry per block.
+
+    Parameters
+    ----------
+    blocks : tuple of circuits
+        The first one's input is the chain's.
+    """
+
+    blocks: tuple
+
+    capabilities = frozenset()
+
+    def random_parameters(self, key) -> tuple:
+        """Every block's own."""
+        return tuple(b.random_parameters(k) for b, k in zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True))
+
+    def inputs(self, s, x) -> tuple:
+        """What each block is given."""
+        return (x, *(b.output(v) for b, v in zip(self.blocks[:-1], s[:-1], strict=True)))
+
+    def start(self, parameters, x):
+        """Every block's own."""
+        s, u = [], x
+        for b, p in zip(self.blocks, parameters, strict=True):
+            s.append(b.start(p, u))
+            u = b.output(s[-1])
+        return tuple(s)
+
+    def residual(self, parameters, s, x):
+        """Every block's own, given the output of the one below."""
+        return tuple(b.residual(p, v, u) for b, p, v, u in zip(self.blocks, parameters, s, self.inputs(s, x), strict=True))
+
+    def relax(self, parameters, s, x, force):
+        """One sweep of every block, from the input up."""
+        new, u = [], x
+        for b, p, v, f in zip(self.blocks, parameters, s, force, strict=True):
+            new.append(b.relax(p, v, u, f))
+            u = b.output(new[-1])
+        return tuple(new)
+
+    def output(self, s):
+        """The last block's."""
+        return self.blocks[-1].output(s[-1])
+
+    def with_output(self, s, o):
+        """The last block with another output."""
+        return (*s[:-1], self.blocks[-1].with_output(s[-1], o))
+
+
+@dataclass(frozen=True)
+class OpenChain(Feedforward):
+    """Layers whose input is the weights of one layer more below, linear and fed by a constant one: still a chain of layers."""
+
+    closed: Any = None
+
+    def neuron(self, k: int):
+        """The identity, then the layers' own."""
+        return self.closed.neuron(k - 1) if k else identity
+
+
+@dataclass(frozen=True)
+class OpenCircuit:
+    """A circuit whose parameters are the pair (parameters, input), and whose own input is nothing."""
+
+    closed: Any
+
+    @property
+    def capabilities(self):
+        """Those that do not speak of layers."""
+        return self.closed.capabilities - {"chain", "triangular", "invertible"}
+
+    def output(self, s):
+        return self.closed.output(s)
+
+    def with_output(self, s, o):
+        return self.closed.with_output(s, o)
+
+    def fire(self, drive):
+        return self.closed.fire(drive)
+
+    def start(self, parameters, x):
+        return self.closed.start(*parameters)
+
+    def residual(self, parameters, s, x):
+        return self.closed.residual(parameters[0], s, parameters[1])
+
+    def relax(self, parameters, s, x, force):
+        return self.closed.relax(parameters[0], s, parameters[1], force)
+
+    def energy(self, parameters, s, x):
+        return self.closed.energy(parameters[0], s, parameters[1])
+
+    def drive(self, parameters, s, x):
+        return self.closed.drive(parameters[0], s, parameters[1])
+
+
+def work(output, force):
+    """``force . output``: the objective of a block, whose derivative by the output is the force on it."""
+    return jnp.sum(force * output)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A circuit and how its gradients are had.
+
+    Parameters
+    ----------
+    circuit
+        Of `circuits`.
+    rule : Estimator
+        Of a gradient of the objective itself (target ``dJ``); its settings, a `solver` among them, are used.
+    """
+
+    circuit: Any
+    rule: Estimator
+
+    def __post_init__(self):
+        if self.rule.target != "dJ":
+            raise Unsuitable(f"row {self.rule.row} ({self.rule.name}) estimates {self.rule.target}, which a block below cannot "
+                             "learn from; use a rule for dJ, such as 29, 52 or 57")
+
+    def forward(self, parameters, u):
+        """The output, free of any force."""
+        default = relaxation(1) if "triangular" in self.circuit.capabilities else newton()
+        solver = self.rule.settings.get("solver", default)
+        return self.circuit.output(solver(Problem(self.circuit, parameters, u)).states)
+
+    def backward(self, parameters, u, force, key=None):
+        """Gradients of ``force . output`` by the parameters and by the input.
+
+        With an energy that depends on the input as on a layer, ``delta_u = -W_in^T (s_beta - s_-beta) / 2 beta`` (row 85).
+
+        Parameters
+        ----------
+        force : array like the output
+            The gradient of the cost by it: the error signal of the block above, or the objective's own.
+        key : jax.random key, optional
+            For rules that draw.
+        """
+        keys = {"key": key} if "key" in inspect.signature(self.rule.estimate).parameters else {}
+        if "chain" in self.circuit.capabilities:
+            opened = OpenChain((1, *self.circuit.sizes), closed=self.circuit)
+            below, *g = self.rule(opened, work, (u[:, None], *parameters), jnp.ones(1), force, **keys)
+            return tuple(g), below[:, 0]
+        return self.rule(OpenCircuit(self.circuit), work, (parameters, u), None, force, **keys)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A block of one sample as one of micro-batches: samples along the leading axis, gradients are sums over it."""
+
+    block: Any
+
+    def forward(self, parameters, u):
+        """Every sample's output."""
+        return jax.vmap(self.block.forward, (None, 0))(parameters, u)
+
+    def backward(self, parameters, u, force, key=None):
+        """The sum of gradients by the parameters, and every sample's by its input."""
+        keys, axis = (None, None) if key is None else (jax.random.split(key, len(u)), 0)
+        g, below = jax.vmap(self.block.backward, (None, 0, 0, axis))(parameters, u, force, keys)
+        return jax.tree.map(lambda v: v.sum(0), g), below
+
+
+def chain_gradient(chain: Chain, objective, parameters, x, y, rules, key=None) -> tuple:
+    """The gradient of a chain of blocks, each by a rule of its own: forward once, then the forces down (rows 85 and 86).
+
+    Parameters
+    ----------
+    rules : sequence of Estimator
+        One per block.
+    key : jax.random key, optional
+        For rules that draw.
+    """
+    blocks = [Block(b, rule) for b, rule in zip(chain.blocks, rules, strict=True)]
+    passed = [x]
+    for block, p in zip(blocks, parameters, strict=True):
+        passed.append(block.forward(p, passed[-1]))
+    force, gradients = jax.grad(objective)(passed[-1], y), []
+    for k in reversed(range(len(blocks))):
+        own = None if key is None else jax.random.fold_in(key, k)
+        g, force = blocks[k].backward(parameters[k], passed[k], force, own)
+        gradients.insert(0, g)
+    return tuple(gradients)
