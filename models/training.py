@@ -97,9 +97,6 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     keyed = "key" in inspect.signature(rule.estimate).parameters
     state, run = optimizer.init(parameters), Run(parameters)
-    name = f"row {rule.row} {circuit} {objective.__name__} batch {batch} seed {seed} data {_hash(x, labels)}"
-    if checkpoint and Path(checkpoint).exists():
-        parameters, state = _resume(Path(checkpoint), name, run, (parameters, state))
 
     @jax.jit
     def updates(parameters, state, x, targets, keys):
@@ -113,6 +110,15 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
 
         return jax.lax.scan(update, (parameters, state), (x, targets, keys))[0]
 
+    def label() -> str:
+        """The program of an update says it all, rule, circuit, settings and rates; a name would hold addresses of functions."""
+        keys = jax.random.split(draws, 1)
+        program = updates.lower(parameters, state, x[None, :batch], targets[None, :batch], keys).as_text()
+        return f"row {rule.row}, seed {seed}: {_hash(program.encode(), x, labels, *jax.tree.leaves(parameters))}"
+
+    name = label() if checkpoint else ""
+    if checkpoint and Path(checkpoint).exists():
+        parameters, state = _resume(Path(checkpoint), name, run, (parameters, state))
     test = jax.jit(lambda p, x, y: _test(circuit, objective, solver or newton(), p, x, y))
     tell, steps = progress or (lambda *_: None), len(x) // batch
     for epoch in range(len(run.epochs), epochs):
@@ -172,10 +178,13 @@ def _checked(data, batch: int):
 # Checkpoints ------------------------------------------------------------------------------------------------
 
 
-def _hash(x, y) -> str:
+def _hash(*parts) -> str:
     import hashlib
 
-    return hashlib.sha256(np.ascontiguousarray(x).tobytes() + np.ascontiguousarray(y).tobytes()).hexdigest()[:16]
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _keep(path: Path, name: str, run: Run, state) -> None:
@@ -200,7 +209,7 @@ def _resume(path: Path, name: str, run: Run, like):
     leaves, shape = jax.tree.flatten(like)
     found = [kept.get(f"leaf{i}") for i in range(len(leaves))]
     if str(kept.get("name")) != name or any(f is None or f.shape != np.shape(v) for f, v in zip(found, leaves, strict=True)):
-        raise ValueError(f"{path}: a checkpoint of another rule, circuit, seed or other data; delete it or name another")
+        raise ValueError(f"{path}: a checkpoint of another rule, circuit, setting, rate, seed or other data; delete it or name another")
     columns = {k.removeprefix("history_"): v.tolist() for k, v in kept.items() if k.startswith("history_")}
     run.epochs = [dict(zip(columns, entry, strict=True)) for entry in zip(*columns.values(), strict=True)]
     state = jax.tree.unflatten(shape, [jnp.asarray(f) for f in found])

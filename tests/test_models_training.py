@@ -54,6 +54,22 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(rule, tmp_path):
         run(3, rule, checkpoint=kept)
 
 
+def test_a_checkpoint_is_known_by_what_is_computed(tmp_path):
+    """In another process a function has another address; another rate or setting is another run."""
+    import optax
+
+    def fresh(epochs, **more):
+        net = models.Feedforward((64, 12, 10), lambda a: jax.numpy.tanh(a))
+        given = {"settings": {"alpha": 0.5, "sweeps": 2}} | more
+        return models.train(ROWS[57].estimator, net, models.cross_entropy, FEW, epochs=epochs, checkpoint=tmp_path / "run.npz", **given)
+
+    fresh(1)
+    assert len(fresh(2).epochs) == 2
+    for other in ({"settings": {"alpha": 0.5, "sweeps": 2, "beta": 0.5}}, {"optimizer": optax.adam(2e-3)}, {"batch": 16}):
+        with pytest.raises(ValueError, match="run.npz: a checkpoint of another"):
+            fresh(2, **other)
+
+
 def test_a_batch_with_a_surrogate_is_the_mean_of_the_estimates():
     e, x, y = ROWS[57].estimator, FEW.x_train[:8], np.eye(10)[FEW.y_train[:8]]
     p = NET.random_parameters(jax.random.key(0))
