@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -304,6 +305,12 @@ def compiled(block) -> Functions:
     return Functions(jax.jit(block.forward), jax.jit(block.backward), inverse and jax.jit(inverse))
 
 
+@partial(jax.jit, static_argnums=0)
+def slope(objective, output, y):
+    """The force on the output: the objective's gradient by it."""
+    return jax.grad(objective)(output, y)
+
+
 class Played(NamedTuple):
     """What came of a schedule.
 
@@ -344,7 +351,6 @@ def play(events: Iterable[Event], blocks, objective, parameters, xs, ys, update:
         For rules that draw: each sample's and block's draws are its own, whatever the order.
     """
     update = update or (lambda p, g: p)
-    slope = jax.jit(jax.grad(objective))
     versions: list[list] = [[p] for p in parameters]
     states: dict[tuple, Any] = {}
     forces, gradients, pending = {}, {}, {}
@@ -354,7 +360,7 @@ def play(events: Iterable[Event], blocks, objective, parameters, xs, ys, update:
             states[k, m] = xs[m] if k == 0 else states[k, m]
             states[k + 1, m] = blocks[k].forward(p, states[k, m])
             if k == len(blocks) - 1:
-                forces[k, m] = slope(states[k + 1, m], ys[m])
+                forces[k, m] = slope(objective, states[k + 1, m], ys[m])
         elif phase == "inverse":
             states[k, m] = blocks[k].inverse(p, states[k + 1, m])
         elif phase == "backward":

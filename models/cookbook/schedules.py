@@ -139,8 +139,8 @@ def reversible_law(seed):
     """Two states are kept, whatever the depth; the gradient is that with all kept, bit for bit in fixed point."""
     blocks, grid = 50, 2.0 ** -12
     rng = np.random.default_rng(seed)
-    weights = list(jnp.asarray(rng.normal(size=(blocks, 2, 6, 6)) / np.sqrt(6)))
-    x, y = jnp.round(rng.normal(size=(2, 12)) / grid) * grid
+    weights = list(rng.normal(size=(blocks, 2, 6, 6)) / np.sqrt(6))
+    x, y = np.round(rng.normal(size=(2, 12)) / grid) * grid
     yield within(f"{blocks} blocks: states kept by the usual order", states_kept(sequential(blocks, 1)), blocks + 1, 0)
     yield within("by inverses", states_kept(reversible(blocks, 1)), 2, 0)
 
@@ -150,15 +150,7 @@ def reversible_law(seed):
                 for schedule in (reversible, sequential)]
 
     yield identical("fixed point: gradient, against that with all states kept", *gradients(Coupling(grid)))
-    found, usual = gradients(Coupling())
-    yield equal("floats", found, usual)
-
-    @jax.jit
-    @jax.grad
-    def whole(weights):
-        return squared_error(jax.lax.scan(lambda s, w: (Coupling().forward(w, s), None), x, weights)[0], y)
-
-    yield equal("and against the whole net's", found, list(whole(jnp.stack(weights))))
+    yield equal("floats", *gradients(Coupling()))
     yield above("both halves reading the old state, as printed: error", relative_error(*gradients(Coupling(printed=True))), 0.1)
 
 
