@@ -184,8 +184,11 @@ class Hopfield(LayeredStates):
         return sum(jnp.sum(g(v)) - v @ (w @ below) for w, v, below in zip(parameters, s, (x, *s[:-1]), strict=True))
 
     def residual(self, parameters, s, x):
-        """``grad_s E``."""
-        return gradient(lambda s: self.energy(parameters, s, x), s)
+        """``grad_s E``; of clipped units, whose minimum may lie at a bound, ``s - clip(s - grad_s E)``."""
+        slope = gradient(lambda s: self.energy(parameters, s, x), s)
+        if "analytic" in self.capabilities:
+            return slope
+        return tuple(v - self.activation(v - g) for v, g in zip(s, slope, strict=True))
 
     def relax(self, parameters, s, x, force):
         """Every other layer to its minimum, then the rest; the output with the latter, so that a clamp reaches the others."""

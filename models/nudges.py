@@ -1,7 +1,7 @@
 """Nudges: how the objective enters the circuit.
 
 A nudge is a function ``nudge(problem, free, objective, y, beta) -> Problem``: the free problem and its solution to the
-nudged problem.
+nudged problem, which starts from that solution: a net with several equilibria stays near its own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def output_force(circuit, objective, y, beta):
 
 def weak(problem: Problem, free, objective, y, beta) -> Problem:
     """``C + beta grad objective = 0``: the derivative of the states by beta is the error signal (Eq. 9; row 62)."""
-    return problem._replace(force=output_force(problem.circuit, objective, y, beta))
+    return problem._replace(force=output_force(problem.circuit, objective, y, beta), begin=free)
 
 
 def clamped(problem: Problem, free, objective, y, beta) -> Problem:
     """The output held at ``(1 - beta) free + beta y`` (rows 58 and 59); `beta` 1 is contrastive Hebbian learning."""
-    return problem._replace(clamp=(1 - beta) * problem.circuit.output(free) + beta * y)
+    return problem._replace(clamp=(1 - beta) * problem.circuit.output(free) + beta * y, begin=free)
 
 
 def strong(problem: Problem, free, objective, y, beta) -> Problem:

@@ -25,6 +25,8 @@ class Problem(NamedTuple):
     force : callable
         States to what is added to C; the derivative of ``beta * objective``, say.
     clamp : array, optional
+    begin : pytree, optional
+        States to start from; the circuit's own start if none.
     """
 
     circuit: Any
@@ -32,6 +34,7 @@ class Problem(NamedTuple):
     x: Any
     force: Callable | None = None
     clamp: Any = None
+    begin: Any = None
 
     def residual(self, s):
         """What is to vanish, like `s`."""
@@ -47,8 +50,8 @@ class Problem(NamedTuple):
         return s if self.clamp is None else self.circuit.with_output(s, self.clamp)
 
     def start(self):
-        """Where the circuit starts, in the number type of the problem."""
-        s = self.circuit.start(self.parameters, self.x)
+        """Where to start, in the number type of the problem, the output clamped."""
+        s = self.circuit.start(self.parameters, self.x) if self.begin is None else self.begin
         s = s if self.clamp is None else self.circuit.with_output(s, self.clamp)
         return jax.tree.map(lambda v, w: v.astype(jnp.result_type(v, w)), s, jax.eval_shape(self.sweep, s))
 

@@ -9,7 +9,7 @@ import crossdyad
 
 ROOT = Path(crossdyad.__file__).parent
 ARROWS = {
-    "models": set(),
+    "models": {"data"},
     "recipe": set(),
     "data": set(),
     "emulator": {"recipe"},

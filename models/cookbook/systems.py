@@ -8,6 +8,7 @@ import jax
 from jax import numpy as jnp
 
 from ..circuits import Equilibrium, Feedforward, Hopfield, identity, relu
+from ..energies import Resistive, behind
 from ..objectives import squared_error
 
 
@@ -45,3 +46,28 @@ def hopfield(seed: int) -> System:
 def equilibrium(seed: int) -> System:
     """A deep equilibrium model of 6 tanh units, its weights not symmetric."""
     return _system(Equilibrium(4, 6, 2), 4, 2, seed)
+
+
+def bounded_net(seed: int) -> System:
+    """A feedforward net 5-6-5-3 of tanh units, its outputs too."""
+    return _system(Feedforward((5, 6, 5, 3), jnp.tanh, jnp.tanh), 5, 3, seed)
+
+
+def resistive(seed: int) -> System:
+    """A resistive network of 6 inputs, 8 nodes with diodes and 2 outputs."""
+    return _system(Resistive((6, 8, 2)), 6, 2, seed, 0.3)
+
+
+def features(parameters, x):
+    """``tanh(V x)``, the front of `tied`."""
+    return jnp.tanh(parameters @ x)
+
+
+def tied(seed: int) -> System:
+    """The Hopfield net behind four tanh features of five inputs; parameters are the pair (V, W)."""
+    inner = hopfield(seed)
+    v, x = jax.random.split(jax.random.key(seed + 1))
+    return System(TIED, squared_error, (jax.random.normal(v, (4, 5)) / 2, inner.parameters), jax.random.normal(x, (5,)), inner.y)
+
+
+TIED = behind(features, Hopfield((4, 5, 4, 3)))

@@ -1,0 +1,200 @@
+"""Energies of the paper's other systems: resistive networks, Boltzmann machines, lifted and auxiliary-coordinate nets.
+
+Rows 9, 10 and 13 to 16.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from .circuits import LayeredStates, Own, from_energy, from_residual, gradient, tanh_primitive, uniform_weights
+
+
+@dataclass(frozen=True)
+class Resistive(LayeredStates):
+    """A nonlinear resistive network: ``E = 1/2 sum g_ij (v_i - v_j)**2``, half the dissipated power (row 9).
+
+    Layers of nodes; every node of one is joined to every node of the next by a conductance, not negative. Inputs are voltage sources,
+    ``gain`` times x and -x. The first half of each hidden layer has ideal diodes that keep it at or above 0, the second half below.
+    Relaxation sets every node of a layer to its exact minimum, the mean of its neighbours weighed by the conductances.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Inputs (each makes two nodes), hidden nodes, outputs.
+    gain : float
+    """
+
+    sizes: tuple[int, ...]
+    gain: float = 1.0
+    capabilities: frozenset = frozenset({"energy", "block-exact"})
+
+    def random_parameters(self, key) -> tuple:
+        """Conductances, uniform from 0: a tuple of float64 arrays (nodes, nodes below)."""
+        sizes = (2 * self.sizes[0], *self.sizes[1:])
+        return tuple(abs(w) for w in uniform_weights(key, sizes, 3.0))
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return tuple(jnp.zeros(g.shape[0], jnp.result_type(g, x)) for g in parameters)
+
+    def _limited(self, k: int, v):
+        """The voltages of layer k as its diodes allow them."""
+        if k == len(self.sizes) - 2:
+            return v
+        up = jnp.arange(v.shape[0]) < (v.shape[0] + 1) // 2
+        return jnp.where(up, jnp.maximum(v, 0), jnp.minimum(v, 0))
+
+    def sources(self, x):
+        """Voltages of the input nodes."""
+        return self.gain * jnp.concatenate([x, -x])
+
+    def energy(self, parameters, s, x):
+        """Half the dissipated power."""
+        below = (self.sources(x), *s[:-1])
+        return sum(jnp.sum(g * (v[:, None] - u) ** 2) for g, v, u in zip(parameters, s, below, strict=True)) / 2
+
+    def currents(self, parameters, s, x):
+        """What flows into each node's diode: the energy's derivative, Kirchhoff's current law where it vanishes."""
+        return gradient(lambda s: self.energy(parameters, s, x), s)
+
+    def residual(self, parameters, s, x):
+        """``v - diode(v - current)``: zero where no current flows, or where a diode conducts and carries it."""
+        return tuple(v - self._limited(k, v - i) for k, (v, i) in enumerate(zip(s, self.currents(parameters, s, x), strict=True)))
+
+    def relax(self, parameters, s, x, force):
+        """Layers in turn, the output last so that a clamp is heard; every node to its minimum."""
+        s = list(s)
+        for k in [*range(0, len(s) - 1, 2), *range(1, len(s) - 1, 2), len(s) - 1]:
+            g = parameters[k]
+            total, conductance = g @ (s[k - 1] if k else self.sources(x)) - force[k], g.sum(1)
+            if k + 1 < len(s):
+                total, conductance = total + parameters[k + 1].T @ s[k + 1], conductance + parameters[k + 1].sum(0)
+            s[k] = self._limited(k, total / conductance)
+        return tuple(s)
+
+
+# Boltzmann machines -----------------------------------------------------------------------------------------
+
+
+def spins(n: int):
+    """All states of `n` spins, -1 and 1: float64 (2**n, n)."""
+    return np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
+
+
+def spin_energy(parameters, s):
+    """``-1/2 s W s - b s`` of a Boltzmann machine, W symmetrised and without a diagonal (row 10)."""
+    w, b = parameters
+    w = (w + w.T) / 2
+    return -(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2 - b @ s
+
+
+def surprise(parameters, visible):
+    """``-log p(visible)`` by enumeration; `visible` are the first spins (row 10)."""
+    n, v = len(parameters[1]), len(visible)
+    free = -jax.vmap(lambda s: spin_energy(parameters, s))(jnp.asarray(spins(n)))
+    held = -jax.vmap(lambda h: spin_energy(parameters, jnp.concatenate([visible, h])))(jnp.asarray(spins(n - v)))
+    return jax.nn.logsumexp(free) - jax.nn.logsumexp(held)
+
+
+def boltzmann_contrast(parameters, visible):
+    """Mean derivative of the energy with the visible spins held, less that of the free machine: the gradient of `surprise` (row 10)."""
+    def mean(states):
+        states = jnp.asarray(states)
+        weights = jax.nn.softmax(-jax.vmap(lambda s: spin_energy(parameters, s))(states))
+        each = jax.vmap(lambda s: jax.grad(spin_energy)(parameters, s))(states)
+        return jax.tree.map(lambda g: jnp.tensordot(weights, g, 1), each)
+
+    hidden = spins(len(parameters[1]) - len(visible))
+    held = np.concatenate([np.tile(visible, (len(hidden), 1)), hidden], 1)
+    return jax.tree.map(lambda a, b: a - b, mean(held), mean(spins(len(parameters[1]))))
+
+
+# Nets as energies -------------------------------------------------------------------------------------------
+
+
+def log_cosh(a):
+    """The primitive of tanh: the convex conjugate of `tanh_primitive`."""
+    return jnp.logaddexp(a, -a) - jnp.log(2.0)
+
+
+def hierarchical(circuit) -> Own:
+    """A net of tanh units as a hierarchy of energies ``E_k = G(s_k) - s_k W_k s_(k-1)``: ``C_k = grad_(s_k) E_k`` (Eq. 12, row 13).
+
+    The same states as the net, another constraint: artanh of the states instead of the activation of the drive.
+    """
+    def residual(parameters, s, x):
+        below = (x, *s[:-1])
+        return tuple(gradient(lambda v, w=w, b=b: jnp.sum(tanh_primitive(v)) - v @ (w @ b), v)
+                     for w, v, b in zip(parameters, s, below, strict=True))
+
+    def relax(parameters, s, x, force):
+        states = [x]
+        for w, f in zip(parameters, force, strict=True):
+            states.append(jnp.tanh(w @ states[-1] - f))       # the minimum of E_k over s_k
+        return tuple(states[1:])
+
+    return from_residual(residual, circuit.start, relax)
+
+
+def lifted(circuit) -> Own:
+    """The Fenchel-lifted net: ``sum_k G(s_k) + G*(W_k s_(k-1)) - s_k W_k s_(k-1)``, not negative, zero in the forward states (row 15).
+
+    For nets whose activation is tanh in all layers.
+    """
+    def energy(parameters, s, x):
+        below = (x, *s[:-1])
+        return sum(jnp.sum(tanh_primitive(v) + log_cosh(w @ b)) - v @ (w @ b) for w, v, b in zip(parameters, s, below, strict=True))
+
+    def relax(parameters, s, x, force):
+        s = list(s)
+        for k in reversed(range(len(s))):
+            drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
+            if k + 1 < len(s):
+                drive = drive + parameters[k + 1].T @ (s[k + 1] - jnp.tanh(parameters[k + 1] @ s[k]))
+            s[k] = jnp.tanh(drive)
+        return tuple(s)
+
+    def start(parameters, x):
+        return tuple(circuit.forward(parameters, x)[1:])
+
+    return from_energy(energy, start, relax, capabilities={"analytic"})
+
+
+def auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps: int = 20):
+    """The states of MAC: ``min over s of objective + mu / 2 sum |s_k - f(W_k s_(k-1))|**2``, by Newton from the forward states (row 14)."""
+    from jax.flatten_util import ravel_pytree
+
+    flat, shape = ravel_pytree(tuple(circuit.forward(parameters, x)[1:]))
+
+    def penalised(v):
+        s = shape(v)
+        return objective(circuit.output(s), y) + mu / 2 * sum(jnp.sum(c ** 2) for c in circuit.residual(parameters, s, x))
+
+    def step(_, v):
+        return v - jnp.linalg.solve(jax.hessian(penalised)(v), jax.grad(penalised)(v))
+
+    return shape(jax.lax.fori_loop(0, steps, step, flat))
+
+
+def behind(features, circuit) -> Own:
+    """A feedforward front and an energy behind it: states minimise ``E(s; W, u)`` at ``u = features(V, x)`` (ff-EBM block, row 16).
+
+    Parameters are the pair (V, W). `features` and `circuit` are any; the block has an energy as the circuit has.
+    """
+    def energy(parameters, s, x):
+        return circuit.energy(parameters[1], s, features(parameters[0], x))
+
+    def relax(parameters, s, x, force):
+        return circuit.relax(parameters[1], s, features(parameters[0], x), force)
+
+    def start(parameters, x):
+        return circuit.start(parameters[1], features(parameters[0], x))
+
+    return from_energy(energy, start, relax, output=circuit.output, with_output=circuit.with_output,
+                       capabilities=circuit.capabilities - {"energy", "neurons"})
