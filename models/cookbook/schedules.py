@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from ..circuits import Feedforward, add
 from ..estimators.chains import Batches, Block
 from ..estimators.implicit import cost
+from ..invertible import Coupling
 from ..objectives import squared_error
 from ..schedules import (
     Functions,
@@ -95,42 +96,6 @@ def checkpointing_law(seed):
     found, usual = (totals(p.play(schedule(16, 1))) for schedule in (checkpointed, sequential))
     yield identical("gradient, against that with all states kept", found, usual)
     yield equal("and against the whole net's", found, p.exact(p.weights, p.xs[0], p.ys[0]))
-
-
-class Coupling(NamedTuple):
-    """Two streams: ``a' = a + tanh(W_a b)``, ``b' = b + tanh(W_b a')`` (Eq. 7, erratum E4).
-
-    Attributes
-    ----------
-    grid : float
-        If any, a multiple of it is added, so that no sum is rounded: fixed point.
-    printed : bool
-        The second half reads the old a, as the paper prints: then the inverse is none.
-    """
-
-    grid: float = 0.0
-    printed: bool = False
-
-    def added(self, w, s):
-        """What a stream gains from the other."""
-        v = jnp.tanh(w @ s)
-        return v + jax.lax.stop_gradient(jnp.round(v / self.grid) * self.grid - v) if self.grid else v
-
-    def forward(self, parameters, u):
-        """Both streams on."""
-        a, b = jnp.split(u, 2)
-        new = a + self.added(parameters[0], b)
-        return jnp.concatenate([new, b + self.added(parameters[1], a if self.printed else new)])
-
-    def inverse(self, parameters, o):
-        """Both streams back, in reverse order."""
-        a, b = jnp.split(o, 2)
-        b = b - self.added(parameters[1], a)
-        return jnp.concatenate([a - self.added(parameters[0], b), b])
-
-    def backward(self, parameters, u, force, key=None):
-        """By transposed derivatives."""
-        return jax.vjp(self.forward, parameters, u)[1](force)
 
 
 @row(45, "Reversible recomputation", "2.3, Eq. 7, erratum E4", circuit="reversible blocks in a chain",
