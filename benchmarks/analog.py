@@ -1,0 +1,81 @@
+"""Speed of the analog arrays, as multiples of a float32 matrix product of the same shape in the same run.
+
+One thread, 256 vectors, input codes in and output codes out; every case alternates with the product it is compared with; medians.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import time  # noqa: E402
+from dataclasses import replace  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from crossdyad.emulator.devices import Array, Circuit, Device, InputConverter, PerProduct, Wires, effective_conductance, preset  # noqa: E402
+
+BATCH, REPEATS = 256, 15
+SIZES = ((64, 64), (256, 256), (784, 512), (1024, 1024))
+
+
+def once(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratio(work, product) -> float:
+    """Median time of `work` over the median time of `product`, taken in turns."""
+    work(), product()
+    pairs = [(once(work), once(product)) for _ in range(REPEATS)]
+    return float(np.median([w for w, _ in pairs]) / np.median([p for _, p in pairs]))
+
+
+def tile(n: int) -> int | None:
+    """Lines of an array: at most 256."""
+    return None if n <= 256 else 256
+
+
+def cases(weights, x, e):
+    """Name and read of every case."""
+    inputs, outputs = weights.shape[1], weights.shape[0]
+    tiled = Circuit(rows=tile(inputs), columns=tile(outputs), wires=Wires(0.35, 0.35))
+    noisy = Device(read=PerProduct(0.0175))
+    built = {
+        "8 bits in and out": Array(weights),
+        "+ read noise of each vector": Array(weights, noisy),
+        "+ wire resistance": Array(weights, Device(g_max=5.0), tiled),
+    }
+    if inputs <= 256:
+        built["  wires, grid of 2**-24 levels"] = Array(weights, Device(g_max=5.0), replace(tiled, fraction_bits=24))
+        built["noise and wires"] = Array(weights, replace(noisy, g_max=5.0), tiled)
+        built["pcm preset, wires, one day old"] = Array(weights, preset("pcm"), tiled, time=86400.0)
+    for name, array in built.items():
+        array.calibrate(x, e, clipped_share=1e-4)
+        yield name, lambda a=array: a.read(x)
+        if "noise" in name or name.startswith("8"):
+            yield f"  {name.lstrip('+ ')}, transposed", lambda a=array: a.transposed.read(e)
+    bits = Array(weights, noisy, Circuit(input=InputConverter(slice_bits=1))).calibrate(x, clipped_share=1e-4)
+    yield "+ read noise, bit-serial (7 reads)", lambda: bits.read(x)
+
+
+def main():
+    draw, table = np.random.default_rng(0), {}
+    for inputs, outputs in SIZES:
+        weights = draw.normal(size=(outputs, inputs))
+        x, e = (draw.integers(-127, 128, (BATCH, n)).astype(np.int16) for n in (inputs, outputs))
+        a, b, out = x.astype(np.float32), np.ascontiguousarray(weights.T, np.float32), np.empty((BATCH, outputs), np.float32)
+        for name, read in cases(weights, x, e):
+            table.setdefault(name, []).append(ratio(read, lambda a=a, b=b, out=out: np.matmul(a, b, out=out)))
+    print(f"{'ratio to a float32 product, batch 256':40}" + "".join(f"{f'{i}x{o}':>12}" for i, o in SIZES))
+    for name, ratios in table.items():
+        print(f"{name:40}" + "".join(f"{r:12.2f}" for r in ratios))
+    for n in (128, 256):
+        g = draw.uniform(0, 25, (n, n))
+        runs = [(time.process_time(), once(lambda g=g: effective_conductance(g, 0.35, 0.35)), time.process_time()) for _ in range(5)]
+        print(f"wires of {n} x {n} cells: {min(r[1] for r in runs):.3f} s, {min(b - a for a, _, b in runs):.3f} s of the processor")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""A memory cell: its conductance range and everything that is not ideal about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import draws
+from .drift import PowerLaw
+from .iv import Cubic, Measured
+from .noise import CellNoise, Constant, Flicker, PerProduct
+from .spread import Spread, Stuck
+
+EFFECTS = ("spread", "programming", "drift", "flicker", "stuck", "read", "iv")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A memory cell. Every effect is off unless given.
+
+    Parameters
+    ----------
+    g_max, g_min : float
+        Conductance range, microsiemens.
+    programming : CellNoise
+        Error of a written conductance.
+    read : CellNoise, PerProduct or Constant
+        Fresh noise of every read; a `CellNoise` is that of each cell's conductance.
+    drift : PowerLaw
+    flicker : Flicker
+        1/f noise accumulated since programming.
+    spread : Spread
+    stuck : Stuck
+    iv : Cubic or Measured
+        Without it cells follow Ohm's law.
+    name, paper : str
+        What it is called, and where the numbers come from.
+    """
+
+    g_max: float = 25.0
+    g_min: float = 0.0
+    programming: CellNoise | None = None
+    read: CellNoise | PerProduct | Constant | None = None
+    drift: PowerLaw | None = None
+    flicker: Flicker | None = None
+    spread: Spread | None = None
+    stuck: Stuck | None = None
+    iv: Cubic | Measured | None = None
+    name: str = ""
+    paper: str = ""
+
+    def __post_init__(self):
+        if not 0 <= self.g_min < self.g_max < np.inf:
+            raise ValueError(f"device: g_min = {self.g_min}, g_max = {self.g_max}; conductances need 0 <= g_min < g_max (microsiemens)")
+
+    @property
+    def changes_cells(self) -> bool:
+        """Whether cells differ from their nominal conductances."""
+        return any((self.spread, self.programming, self.drift, self.flicker, self.stuck))
+
+    def target(self, share) -> np.ndarray:
+        """Conductances (microsiemens) for shares 0 .. 1 of the range."""
+        share = np.asarray(share, np.float64)
+        if share.size and (share.min() < 0 or share.max() > 1):
+            raise ValueError(f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} uS; scale the weights to 0 to 1")
+        return self.g_min + (self.g_max - self.g_min) * share
+
+    def program(self, share, seed: int, plane: int, time: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Cells as they are written, and as they are `time` seconds later.
+
+        Parameters
+        ----------
+        share : float array
+            Target, as a share of the range.
+        seed : int
+        plane : int
+            Number of this plane of cells.
+        time : float, optional
+            Seconds after programming; default: no drift and no 1/f noise yet.
+
+        Returns
+        -------
+        programmed, now : float64 arrays
+            Microsiemens. Each draw depends on the seed, the plane and the cell only: later times are the same cells, older.
+        """
+        key, g = draws.key(seed), self.target(share)
+        if self.spread:
+            g = self.spread.apply(g, self.g_min, self.g_max, key, plane)
+        if self.programming:
+            g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, plane)
+        now = g
+        if time is not None and self.drift:
+            now = self.drift.apply(now, self.g_max, time, key, plane)
+        if time is not None and self.flicker:
+            now = self.flicker.draw(now, g, self.g_max, time, key, plane)
+        if self.stuck:
+            g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
+        return g, now
