@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import numpy as np
@@ -15,6 +14,7 @@ from ..estimators.coding import predictive_coding
 from ..estimators.control import (
     controlled,
     deep_feedback_control,
+    free_potentials,
     gauss_newton,
     least_control,
     least_control_gradient,
@@ -29,7 +29,7 @@ from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient, read_out
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, angle, equal, flat, relative_error, slope
+from .findings import above, angle, equal, relative_error, slope
 from .row import row
 
 
@@ -61,7 +61,7 @@ def deep_law(seed):
 
     @jax.jit
     def parts(parameters):
-        free = newton()(Problem(seen, parameters, s.x)).states
+        free = free_potentials(linear, parameters, s.x)
         return free, output_responses(seen, parameters, s.x, free)
 
     free, responses = parts(s.parameters)
@@ -90,7 +90,7 @@ def deep_law(seed):
     yield above("by more control, relative to the least", np.linalg.norm(other) / np.linalg.norm(least), 1.5)
 
 
-@row(75, "Strong deep feedback control", "3.4", estimator=STRONG, systems=[systems.tanh_net], circuit="any",
+@row(75, "Strong deep feedback control", "3.4", estimator=STRONG, systems=[systems.equilibrium], circuit="any",
      nudge="controller of all states, no error left", solver="Newton", schedule="a single phase",
      update="feedback: correlation of noise and output, meanwhile")
 def strong_law(seed):
@@ -122,24 +122,25 @@ def strong_law(seed):
     yield above("the same: control, over the least", more / least, 1)
 
 
-@row(76, "Least-control principle", "3.4", estimator=LEAST, systems=[systems.tanh_net, systems.equilibrium], circuit="any",
+@row(76, "Least-control principle", "3.4", estimator=LEAST, systems=[systems.equilibrium], circuit="any",
      nudge="strong: controller of all states", solver="dynamic inversion, Newton", schedule="a single phase")
 def least_law(seed):
     """A local rule without derivatives is the gradient of the least control H, by differences; not that of the loss."""
-    s = systems.tanh_net(seed)
+    s, loop = systems.tanh_net(seed), systems.equilibrium(seed)
     seen = potentials(s.circuit)
-    states = jax.jit(partial(least_controlled, seen, s.objective))
-    v, _, psi = states(s.parameters, s.x, s.y)
-    local = tuple(-jnp.outer(e, r) for e, r in zip(psi, (s.x, *s.circuit.fire(v)[:-1]), strict=True))
     point, shape = ravel_pytree(s.parameters)
 
     @jax.jit
-    def value(v):
-        return jnp.sum(ravel_pytree(least_controlled(seen, s.objective, shape(v), s.x, s.y)[2])[0] ** 2) / 2
+    def rest(p):
+        v, _, psi = least_controlled(seen, s.objective, shape(p), s.x, s.y)
+        local = [-jnp.outer(e, r) for e, r in zip(psi, (s.x, *s.circuit.fire(v)[:-1]), strict=True)]
+        return jnp.sum(ravel_pytree(psi)[0] ** 2) / 2, ravel_pytree(local)[0]
 
+    local = rest(point)[1]
     directions = jax.random.normal(jax.random.key(seed + 1), (3, point.size))
-    slopes = [(value(point + 1e-5 * d) - value(point - 1e-5 * d)) / 2e-5 for d in directions]
-    yield equal("-psi r^T against differences of H", np.asarray(directions) @ flat(local), jnp.array(slopes), 1e-8)
+    slopes = [(rest(point + 1e-5 * d)[0] - rest(point - 1e-5 * d)[0]) / 2e-5 for d in directions]
+    yield equal("-psi r^T against differences of H", directions @ local, jnp.array(slopes), 1e-8)
     yield above("angle to the gradient of the loss, degrees", angle(local, exact_gradient(*s)), 5)
-    coding = jax.tree.map(lambda g: g / 2, _jit(predictive_coding)(*s, beta=0.5))
-    yield equal("with a leak of 2: half of predictive coding at beta = 1/2", LEAST(*s, leak=2.0), coding, 1e-9)
+    half = np.float64(0.5)
+    coding = jax.tree.map(lambda g: half * g, jax.jit(predictive_coding, static_argnums=(0, 1))(*loop, beta=half))
+    yield equal("with a leak of 2: half of predictive coding at beta = 1/2", LEAST(*loop, leak=1 / half), coding, 1e-9)

@@ -75,6 +75,7 @@ def difference_law(seed):
     missed = jnp.linalg.norm(reached(back[0].T.__matmul__) - states[-1] - change) / jnp.linalg.norm(change)
     yield above("with a transpose: distance of the output to its target, over its way", missed, 0.1)
 
+    @jax.jit
     def learnt(w):
         """Of noise about zero, where this loss is the plain autoencoder's."""
         noise = deviations(5, 0.1)
@@ -129,7 +130,12 @@ def local_law(seed):
         return local_difference_reconstruction(w.__matmul__, m.__matmul__, jnp.zeros(5), one, two)
 
     silent = jnp.zeros(5)
-    best = minimiser(lambda m: jax.vmap(lambda d: loss(m, d, silent) + loss(m, silent, d))(noise).mean(), jnp.zeros((5, 5)))
+
+    @jax.jit
+    def least(start):
+        return minimiser(lambda m: jax.vmap(lambda d: loss(m, d, silent) + loss(m, silent, d))(noise).mean(), start)
+
+    best = least(jnp.zeros((5, 5)))
     yield equal("linear layer: the transpose", best, w.T)
     yield above("the inverse is none: relative distance", relative_error(jnp.linalg.inv(w), best), 0.3)
 
@@ -147,4 +153,4 @@ def local_law(seed):
     t = systems.tanh_net(seed)
     feedback = [(lambda v, m=m: m.T @ (v - v ** 3 / 3)) for m in t.parameters[1:-1]] + [t.parameters[-1].T.__matmul__]
     yield slope("tanh net, curved feedback of derivative df^T: in beta",
-                lambda b: target_propagation(*t, feedback, beta=b), exact_gradient(*t), 1, 0.01)
+                jax.jit(lambda b: target_propagation(*t, feedback, beta=b)), exact_gradient(*t), 1, 0.01)

@@ -115,9 +115,16 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
                          with_output=lambda states, psi: (*states[:2], ravel_pytree(states[2])[1](psi)))
 
 
-def free_start(circuit, parameters, x):
-    """Potentials without control: where Newton steps under control start."""
-    return newton()(Problem(potentials(circuit), parameters, x)).states
+def free_potentials(circuit, parameters, x):
+    """Drives of a circuit of neurons without control."""
+    return circuit.drive(parameters, free_states(circuit, parameters, x), x)
+
+
+def free_states(circuit, parameters, x):
+    """Where Newton steps under control start."""
+    if "triangular" in circuit.capabilities:
+        return tuple(circuit.forward(parameters, x)[1:])
+    return newton()(Problem(circuit, parameters, x)).states
 
 
 def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedback=None, leak=0.0, solver=None):
@@ -136,7 +143,7 @@ def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedba
     solver : callable
         Of `solvers`; Newton steps from the free potentials if none.
     """
-    circuit_of_drives, free = potentials(circuit), free_start(circuit, parameters, x)
+    circuit_of_drives, free = potentials(circuit), free_potentials(circuit, parameters, x)
     o = circuit.output(free)
     target = o - beta * gradient(lambda o: objective_of_potentials(circuit, objective, free)(o, y), o)
     q = output_responses(circuit_of_drives, parameters, x, free) if feedback is None else feedback
@@ -150,7 +157,7 @@ def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedba
 
 def gauss_newton(circuit, objective, parameters, x, y):
     """What small controls tend to: the read-out of ``J^+ (-grad objective)``, J how all potentials move the output (row 74)."""
-    free = free_start(circuit, parameters, x)
+    free = free_potentials(circuit, parameters, x)
     responses = output_responses(potentials(circuit), parameters, x, free)
     columns, shape = jax.vmap(lambda q: ravel_pytree(q)[0], -1)(responses), ravel_pytree(free)[1]
     slope = gradient(lambda o: objective_of_potentials(circuit, objective, free)(o, y), circuit.output(free))
@@ -178,14 +185,14 @@ def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
 
 def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
     """The states (s, u, psi) of `inverted` at rest (row 76)."""
-    free = newton()(Problem(circuit, parameters, x)).states
+    free = free_states(circuit, parameters, x)
     start = free, jnp.zeros_like(circuit.output(free)), jax.tree.map(jnp.zeros_like, free)
     return tightened(lambda a: inverted(circuit, objective, y, a), start, parameters, x, leak)
 
 
 def strongly_controlled(circuit, objective, parameters, x, y, feedback):
     """The states (s, u) of `controlled` at rest, the objective's gradient zero (row 75)."""
-    free = newton()(Problem(circuit, parameters, x)).states
+    free = free_states(circuit, parameters, x)
     start = free, jnp.zeros_like(circuit.output(free))
     return tightened(lambda a: controlled(circuit, objective, y, feedback, a), start, parameters, x)
 
@@ -241,7 +248,7 @@ def strong_control(circuit, objective, parameters, x, y, noise=0.05, rounds=100)
     rounds : int
         Of control by the feedback learnt before, and learning at the states so controlled.
     """
-    free = newton()(Problem(circuit, parameters, x)).states
+    free = free_states(circuit, parameters, x)
     q = learn_responses(circuit, parameters, x, free, noise)
 
     def round_(_, carry):
