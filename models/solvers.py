@@ -77,18 +77,24 @@ def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: in
             s = jax.lax.fori_loop(0, sweeps, lambda _, s: problem.sweep(s), s)
             return Solution(s, sweeps, size(problem.residual(s)))
 
-        def go_on(carry):
-            return (carry[1] < limit) & (carry[2] > tolerance)
-
-        def sweep(carry):
-            s, n, _ = carry
-            new = problem.sweep(s)
-            return new, n + 1, size(add(new, s, -1.0))
-
-        s, n, _ = jax.lax.while_loop(go_on, sweep, (s, jnp.array(0), jnp.array(jnp.inf)))
+        s, n = until_still(problem.sweep, s, tolerance, limit)
         return Solution(s, n, size(problem.residual(s)))
 
     return solve
+
+
+def until_still(step: Callable, s, tolerance: float, limit: int):
+    """Steps until they change the states less than `tolerance`: the states, and how many steps."""
+    def go_on(carry):
+        return (carry[1] < limit) & (carry[2] > tolerance)
+
+    def once(carry):
+        s, n, _ = carry
+        new = step(s)
+        return new, n + 1, size(add(new, s, -1.0))
+
+    s, n, _ = jax.lax.while_loop(go_on, once, (s, jnp.array(0), jnp.array(jnp.inf)))
+    return s, n
 
 
 def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Callable:

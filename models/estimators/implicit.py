@@ -6,6 +6,7 @@ import jax
 import lineax
 from jax import numpy as jnp
 
+from ..circuits import add
 from ..nudges import output_force
 from ..solvers import Problem, newton
 
@@ -35,6 +36,28 @@ def multipliers(circuit, objective, parameters, x, y, states):
     jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
     force = output_force(circuit, objective, y, -1.0)(states)
     return lineax.linear_solve(jacobian.T, force, lineax.LU()).value
+
+
+def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int, rate: float = 1.0):
+    """The error signal by a series: ``lambda <- lambda - rate ((dC/ds)^T lambda + dO/ds)`` from zero, `terms` times (row 22).
+
+    Recurrent backprop; with ``C = s - f(s)`` and rate 1 the terms are powers of the transposed Jacobian of f, with a smaller rate it is
+    the phantom gradient. Also Euler's steps of the second circuit's own dynamics (row 2).
+    """
+    _, transposed = jax.vjp(lambda s: circuit.residual(parameters, s, x), states)
+    force = output_force(circuit, objective, y, 1.0)(states)
+
+    def step(_, error):
+        return add(error, add(transposed(error)[0], force), -rate)
+
+    return jax.lax.fori_loop(0, terms, step, jax.tree.map(jnp.zeros_like, states))
+
+
+def response(circuit, parameters, x, states, direction):
+    """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
+    _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
+    jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
+    return jax.tree.map(jnp.negative, lineax.linear_solve(jacobian, moved, lineax.LU()).value)
 
 
 def read_out(circuit, parameters, x, states, error):

@@ -1,0 +1,83 @@
+"""Rows 77, 78 and 80: how a stationary point is reached."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from ..circuits import Hopfield, clip, square_primitive
+from ..fixed_points import anderson, broyden, gradient_flow, mirror_descent
+from ..solvers import Problem, newton, relaxation
+from . import systems
+from .findings import above, below, equal
+from .row import row
+
+CLIPPED = Hopfield((4, 8, 6, 4), clip(-0.5, 0.5), square_primitive, frozenset({"energy", "block-exact"}))
+
+
+def _energies(circuit, parameters, x, states):
+    """Of states stacked along a leading axis."""
+    return np.asarray(jax.vmap(lambda s: circuit.energy(parameters, s, x))(states))
+
+
+@row(77, "Exact coordinate descent with hard bounds", "3.5", circuit="block-quadratic energy in a box",
+     solver="odd and even layers in turn")
+def coordinate_law(seed):
+    """Each layer to its exact minimum in the box: the energy never rises, the end fulfils its optimality conditions, at a constant rate."""
+    keys = jax.random.split(jax.random.key(seed))
+    parameters, x = CLIPPED.random_parameters(keys[0]), jax.random.normal(keys[1], (4,))
+    problem = Problem(CLIPPED, parameters, x)
+    end = relaxation(200)(problem).states
+    slope = jax.grad(lambda s: CLIPPED.energy(parameters, s, x))(end)
+    flat, pull = (np.concatenate(v) for v in (end, slope))
+    bound = np.abs(flat) == 0.5
+    yield below("slope of the energy at units inside the box", np.abs(pull[~bound]).max(), 1e-14)
+    yield below("slope into the box at units on its bounds", max(0.0, (pull * flat)[bound].max(initial=-1.0)), 1e-14)
+    yield above("units on a bound", bound.sum(), 0)
+    path = jax.lax.scan(lambda s, _: (problem.sweep(s),) * 2, problem.start(), length=12)[1]
+    energies = _energies(CLIPPED, parameters, x, path)
+    yield below("largest rise of the energy from sweep to sweep", np.diff(energies).max(), 1e-14)
+    gaps = np.array([max(float(jnp.abs(a[t] - b).max()) for a, b in zip(path, end, strict=True)) for t in range(12)])
+    seen = gaps > 1e-14
+    yield below("shrinking of the distance per sweep", (gaps[seen][-1] / gaps[seen][0]) ** (1 / max(1, seen.sum() - 1)), 0.6)
+    descent = gradient_flow(0.5, tolerance=0, limit=12)(problem)
+    yield above("gradient steps of 0.5 instead, as many: distance over that of the sweeps",
+                max(float(jnp.abs(a - b).max()) for a, b in zip(descent.states, end, strict=True)) / max(gaps[-1], 1e-15), 10)
+
+
+@row(78, "Mirror descent", "3.5", circuit="energy G + U", solver="mirror descent")
+def mirror_law(seed):
+    """States stay inside the activation's range and the energy falls; the end is that of all other solvers."""
+    s = systems.hopfield(seed)
+    problem = Problem(s.circuit, s.parameters, s.x)
+    end = newton()(problem).states
+    yield equal("its end against Newton's", mirror_descent(0.3, jnp.tanh, jnp.arctanh)(problem).states, end, 1e-12)
+    keys = jax.random.split(jax.random.key(seed), len(end))
+    start = tuple(0.999 * jnp.sign(jax.random.normal(k, v.shape)) for k, v in zip(keys, end, strict=True))
+
+    def step(u, _):
+        u = jax.tree.map(lambda a, c: a - 0.3 * c, u, problem.residual(jax.tree.map(jnp.tanh, u)))
+        return u, jax.tree.map(jnp.tanh, u)
+
+    path = jax.lax.scan(step, jax.tree.map(jnp.arctanh, start), length=60)[1]
+    yield below("largest state on the way from the corners", max(float(jnp.abs(v).max()) for v in path), 1)
+    yield below("largest rise of the energy", np.diff(_energies(s.circuit, s.parameters, s.x, path)).max(), 1e-13)
+
+
+@row(80, "Other fixed-point solvers", "3.5", circuit="any", solver="Anderson, Broyden, gradient flow, sweeps")
+def solvers_law(seed):
+    """All reach the same states; those that remember take fewer sweeps."""
+    for make, flow in ((systems.hopfield, None), (systems.equilibrium, gradient_flow(0.5))):
+        s, name = make(seed), make.__name__
+        # weights so small that there is one equilibrium
+        problem = Problem(s.circuit, jax.tree.map(lambda w: w / 2, s.parameters), s.x)
+        end = newton()(problem).states
+        plain = relaxation()(problem)
+        found = {"sweeps": plain, "Anderson": anderson()(problem), "Broyden": broyden()(problem)}
+        found |= {"gradient flow": flow(problem)} if flow else {}
+        for solver, solution in found.items():
+            yield equal(f"{name}: {solver}, {int(solution.sweeps)} iterations", solution.states, end, 1e-10)
+        if make is systems.equilibrium:
+            ratio = int(found["Broyden"].sweeps) / int(plain.sweeps)
+            yield below(f"{name}: Broyden's iterations over plain sweeps", ratio, 1)
