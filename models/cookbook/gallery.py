@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .. import schedules
 from ..circuits import Feedforward, from_energy, identity
 from ..estimators.feedback import direct, layered
 from ..estimators.implicit import exact_gradient
@@ -136,7 +137,29 @@ def feedback():
     return paper
 
 
-FIGURES = (contrasts, dyads, coding, control, variance, relaxation, feedback)
+def staleness():
+    """Rows 47 to 49: which block does what when, and how many updates its weights are behind."""
+    from matplotlib.figure import Figure
+
+    blocks, samples = 4, 16
+    kinds = {"47: DAPPLE": schedules.dapple(blocks, samples), "48: PipeDream, 1F1B": schedules.one_forward_one_backward(blocks, samples),
+             "49: PipeDream-2BW, an update in 4": schedules.double_buffered(blocks, samples, 4)}
+    paper = Figure(figsize=(6, 6), layout="constrained")
+    for axes, (name, events) in zip(paper.subplots(len(kinds), 1, sharex=True), kinds.items(), strict=True):
+        missed = schedules.staleness(events)
+        for event in events:
+            if event.phase in ("forward", "backward"):
+                axes.barh(event.block, 0.9, left=event.tick, color="0.85" if event.phase == "forward" else f"C{event.block}")
+            if event.phase == "backward":
+                axes.text(event.tick + 0.45, event.block, missed[event.block, event.sample], ha="center", va="center", fontsize=6)
+        axes.set_title(name, fontsize="medium")
+        axes.set(ylabel="block", yticks=range(blocks))
+    paper.suptitle("Updates since the weights that a backward works with")
+    axes.set_xlabel("tick; grey: forward, colour: backward")
+    return paper
+
+
+FIGURES = (contrasts, dyads, coding, control, variance, relaxation, feedback, staleness)
 
 
 def draw(folder) -> list[Path]:
