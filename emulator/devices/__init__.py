@@ -11,6 +11,8 @@ from .presets import PRESETS, preset
 from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
 
-__all__ = ["EFFECTS", "PRESETS", "Array", "CellNoise", "Circuit", "Constant", "Cubic", "Device", "DeviceWarning", "Flicker", "Generic", "InputConverter",
-           "Mapping", "Measured", "OutputConverter", "PerProduct", "Polynomial", "PowerLaw", "Report", "Saturating", "Spread", "Stuck", "Table", "Wires",
-           "effective_conductance", "preset"]
+__all__ = [
+    "EFFECTS", "PRESETS", "Array", "CellNoise", "Circuit", "Constant", "Cubic", "Device", "DeviceWarning", "Flicker", "Generic",
+    "InputConverter", "Mapping", "Measured", "OutputConverter", "PerProduct", "Polynomial", "PowerLaw", "Report", "Saturating", "Spread",
+    "Stuck", "Table", "Wires", "effective_conductance", "preset",
+]

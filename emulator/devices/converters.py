@@ -1,14 +1,14 @@
 """Input and output converters: real numbers to input codes, and exact sums to output codes.
 
 An output converter is defined on integers: of a sum ``s`` (in sum units: input LSB times conductance grid) the code is
-``clip(floor((2 (s + offset) + lsb) / (2 lsb)), low, high)``, with integer ``lsb`` and ``offset``: round half up, then saturate. It is computed
-in floating point where a bound proves that this gives the same integer.
+``clip(floor((2 (s + offset) + lsb) / (2 lsb)), low, high)``, with integer ``lsb`` and ``offset``: round half up, then saturate.
+It is computed in floating point of a precision that provably gives the same integer.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,23 +20,22 @@ class DeviceWarning(UserWarning):
     """A model is used outside the range where it makes sense; the message has the count and the remedy."""
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What an output converter has done: how many reads, how many clipped, and the extreme codes it gave."""
+class Usage(NamedTuple):
+    """What an output converter has done: how many reads, how many clipped, the extreme codes it gave, and how many codes it has."""
 
     reads: int = 0
     clipped: int = 0
     low: int = 0
     high: int = 0
     codes: int = 0
-    """How many codes the converter has."""
 
     def __add__(self, other: Usage) -> Usage:
         if not self.reads:
             return other
         if not other.reads:
             return self
-        return Usage(self.reads + other.reads, self.clipped + other.clipped, min(self.low, other.low), max(self.high, other.high), self.codes)
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Usage(self.reads + other.reads, self.clipped + other.clipped, low, high, self.codes)
 
     @property
     def span(self) -> float:
@@ -51,11 +50,11 @@ class Usage:
         """What is wrong with the range, in words; empty if nothing is."""
         found = []
         if self.share_clipped > clipped_share:
-            found.append(f"{self.clipped} of {self.reads} reads clipped ({self.share_clipped:.2%}, more than {clipped_share:.2%}): widen the output range "
-                         "(full_scale, or calibrate on data like this)")
+            found.append(f"{self.clipped} of {self.reads} reads clipped ({self.share_clipped:.2%}, more than {clipped_share:.2%}): "
+                         "widen the output range (full_scale, or calibrate on data like this)")
         if self.reads and self.span < 0.25:
-            found.append(f"reads span {self.high - self.low + 1} of {self.codes} codes (less than a quarter): narrow the output range "
-                         "(full_scale, or calibrate on data like this)")
+            found.append(f"reads span {self.high - self.low + 1} of {self.codes} codes (less than a quarter): "
+                         "narrow the output range (full_scale, or calibrate on data like this)")
         return found
 
 
@@ -84,7 +83,7 @@ class InputConverter:
         if not self.full_scale > 0:
             raise ValueError(f"input converter: full_scale = {self.full_scale}; it must be positive")
         if self.slice_bits is not None and not 1 <= self.slice_bits <= self.bits - 1:
-            raise ValueError(f"input converter: slice_bits = {self.slice_bits}; allowed are 1 to {self.bits - 1}, the bits of the magnitude")
+            raise ValueError(f"input converter: slice_bits = {self.slice_bits}; allowed are 1 to {self.bits - 1}, its magnitude")
 
     @property
     def limit(self) -> int:
@@ -119,9 +118,10 @@ class InputConverter:
         """The codes, or a ValueError if they are no integers of this converter."""
         codes = np.asarray(codes)
         if codes.dtype.kind not in "iu":
-            raise ValueError(f"input codes: expected integers, got {codes.dtype}; encode real numbers first (array.encode, or call the array)")
+            raise ValueError(f"input codes: expected integers, got {codes.dtype}; use array.encode for real numbers, or call the array")
         if codes.size and max(int(codes.max()), -int(codes.min())) > self.limit:
-            raise ValueError(f"input codes: {codes.min()} to {codes.max()} do not fit {self.bits} bits; allowed is -{self.limit} to {self.limit}")
+            raise ValueError(f"input codes: {codes.min()} to {codes.max()} do not fit {self.bits} bits; "
+                             f"allowed is -{self.limit} to {self.limit}")
         return codes
 
     def slices(self, codes):
@@ -131,6 +131,14 @@ class InputConverter:
         sign, magnitude = np.sign(codes), np.abs(codes.astype(np.int32))
         mask = (1 << self.slice_bits) - 1
         return [(1 << s, sign * (magnitude >> s & mask)) for s in range(0, self.bits - 1, self.slice_bits)]
+
+
+class Thresholds(NamedTuple):
+    """The thresholds of a converter for sums of one kind, ready to use: ``rint((sums + shift) * inverse)``."""
+
+    kind: type
+    inverse: np.ndarray
+    shift: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -176,24 +184,39 @@ class OutputConverter:
         return max(1, round(full_scale / -self.low))
 
     def calibrate(self, sums, clipped_share: float = 0.0) -> int:
-        """The least LSB with which at most a share of the given sums is clipped; odd where it is large, as then no sum lies between two codes."""
+        """The least LSB with which at most a share of the sums is clipped; odd where it is large, as then no sum lies between two codes."""
         sums = np.abs(np.asarray(sums, np.float64)).ravel()
         if not sums.size:
             raise ValueError("output converter: no sums to calibrate on; give at least one input vector")
         lsb = max(1, int(np.ceil(np.quantile(sums, 1 - clipped_share) / (self.high + 0.5))))
         return lsb | (lsb >= 16)
 
-    def convert(self, sums, lsb, offset=0, out=None) -> tuple[np.ndarray, Usage]:
+    def thresholds(self, lsb, offset=0, kind=np.float32) -> Thresholds:
+        """Where codes change.
+
+        Parameters
+        ----------
+        lsb, offset : int or integer array (outputs,)
+            In the unit of the sums.
+        kind : type
+            Of the sums; the conversion is done in float32 only if it is float32, and exact.
+        """
+        lsb, offset = np.asarray(lsb, np.int64), np.asarray(offset, np.int64)
+        shift = offset + 0.5 * (lsb % 2 == 0)          # ties exist for even LSBs only
+        # Where the code is not clipped |s + shift| < reach, and (s + shift) / lsb is at least 1 / (2 lsb) from a threshold; the two
+        # roundings of float32 move it by less than reach / lsb * 2**-23.
+        reach = (1 - self.low) * int(lsb.max(initial=1)) + int(np.abs(offset).max(initial=0))
+        kind = np.float32 if kind == np.float32 and reach < 1 << 22 else np.float64
+        return Thresholds(kind, (1.0 / lsb).astype(kind), shift.astype(kind) if shift.any() else None)
+
+    def convert(self, sums, thresholds: Thresholds) -> tuple[np.ndarray, Usage]:
         """Codes of exact sums.
 
         Parameters
         ----------
         sums : float32 or float64 array (n, outputs)
             Integers; overwritten.
-        lsb, offset : int or integer array (outputs,)
-            In the unit of the sums.
-        out : float array, optional
-            Added to, instead of a new one.
+        thresholds : Thresholds
 
         Returns
         -------
@@ -201,29 +224,18 @@ class OutputConverter:
             Integers.
         usage : Usage
         """
-        lsb, offset = np.asarray(lsb, np.int64), np.asarray(offset, np.int64)
-        # |s| <= 2**(bits-1) lsb where the code is not clipped, and s / lsb is at least 1 / (2 lsb) from a threshold: far enough if
-        reach = (1 - self.low) * int(lsb.max(initial=1)) + int(np.abs(offset).max(initial=0))
-        kind = np.float32 if sums.dtype == np.float32 and reach < 1 << 22 else np.float64
-        sums = sums.astype(kind, copy=False)
-        shift = offset + 0.5 * (lsb % 2 == 0)          # ties exist for even LSBs only
-        if shift.any():
-            sums += shift.astype(kind)
-        sums *= (1.0 / lsb).astype(kind)
+        sums = sums.astype(thresholds.kind, copy=False)
+        if not sums.size:
+            return sums, Usage()
+        if thresholds.shift is not None:
+            sums += thresholds.shift
+        sums *= thresholds.inverse
         np.rint(sums, out=sums)
-        low, high, clipped = int(sums.min(initial=0)), int(sums.max(initial=0)), 0
-        if low < self.low or high > self.high:
-            clipped = int(np.count_nonzero(sums > self.high) + np.count_nonzero(sums < self.low))
-            np.clip(sums, self.low, self.high, out=sums)
-            low, high = max(low, self.low), min(high, self.high)
-        usage = Usage(sums.size, clipped, low, high, 1 << self.bits)
-        if out is None:
-            return sums, usage
-        out += sums
-        return out, usage
-
-
-def warn(usage: Usage, what: str, clipped_share: float = CLIPPED_SHARE):
-    """A `DeviceWarning` for each complaint about a converter."""
-    for complaint in usage.complaints(clipped_share):
-        warnings.warn(f"{what}: {complaint}", DeviceWarning, stacklevel=3)
+        low, high, clipped = int(sums.min()), int(sums.max()), 0
+        if low < self.low:
+            clipped += int(np.count_nonzero(sums < self.low))
+            low, _ = self.low, np.maximum(sums, self.low, out=sums)
+        if high > self.high:
+            clipped += int(np.count_nonzero(sums > self.high))
+            high, _ = self.high, np.minimum(sums, self.high, out=sums)
+        return sums, Usage(sums.size, clipped, low, high, 1 << self.bits)

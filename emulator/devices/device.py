@@ -63,7 +63,8 @@ class Device:
         """Conductances (microsiemens) for shares 0 .. 1 of the range."""
         share = np.asarray(share, np.float64)
         if share.size and (share.min() < 0 or share.max() > 1):
-            raise ValueError(f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} uS; scale the weights to 0 to 1")
+            raise ValueError(f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} "
+                             "uS; scale the weights to 0 to 1")
         return self.g_min + (self.g_max - self.g_min) * share
 
     def program(self, share, seed: int, plane: int, time: float | None = None) -> tuple[np.ndarray, np.ndarray]:

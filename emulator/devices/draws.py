@@ -127,7 +127,27 @@ def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
     """
     q = -(-count // 4)
     if block >= 1 << 12 or q > 1 << 12:
-        raise ValueError(f"read {block} of {count} outputs: at most 4096 reads of at most 16384 outputs can be told apart; use larger arrays")
-    words = rng.pair(key, stream, np.asarray(vectors, np.uint32)[:, None], np.arange(q, dtype=np.uint32) | np.uint32(block << 12))
-    halves = np.stack(words, axis=1).astype("<u4", copy=False).view("<u2").reshape(len(vectors), 4 * q)
-    return SUMS.take(halves[:, :count])
+        raise ValueError(f"read {block} of {count} outputs: at most 4096 reads of at most 16384 outputs can be told apart; "
+                         "use larger arrays, or split the layer")
+    words = _pairs(key, stream, np.asarray(vectors, np.uint32), np.arange(q, dtype=np.uint32) | np.uint32(block << 12))
+    halves = words.astype("<u4", copy=False).view("<u2").reshape(len(vectors), 4 * q)
+    return SUMS.take(halves if count == 4 * q else halves[:, :count])
+
+
+LEFT, RIGHT = (np.array(n, np.uint32)[:, None, None] for n in ((24, 3), (8, 29)))
+
+
+def _pairs(key, stream: int, steps, indices) -> np.ndarray:
+    """`rng.pair` of every step with every index, in place, as reads need millions: uint32 (steps, 2, indices)."""
+    pair, rotated, spare = (np.empty((2, len(steps), len(indices)), np.uint32) for _ in range(3))
+    pair[0] = indices ^ np.uint32((stream << 24) ^ int(key[0]))
+    pair[1] = (steps ^ key[1])[:, None]
+    for i in range(1, rng.ROUNDS + 1):
+        np.left_shift(pair, LEFT, out=rotated)
+        np.right_shift(pair, RIGHT, out=spare)
+        rotated |= spare
+        rotated[0] += pair[1]
+        rotated[0] ^= np.uint32(rng.GOLDEN * i & 0xFFFFFFFF)
+        rotated[1] ^= rotated[0]
+        pair, rotated = rotated, pair
+    return np.ascontiguousarray(pair.swapaxes(0, 1))

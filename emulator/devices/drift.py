@@ -16,7 +16,8 @@ class PowerLaw:
     Parameters
     ----------
     mean, deviation : callable
-        Of the conductance relative to g_max, not below `FLOOR`: mean and standard deviation of nu among cells. nu is the absolute value of the draw.
+        Of the conductance relative to g_max, not below `FLOOR`: mean and standard deviation of nu among cells. nu is the absolute value of
+        the draw.
     start : float
         t0: seconds after programming at which the programmed conductance was measured.
     spread : float
@@ -37,7 +38,8 @@ class PowerLaw:
     def check(self, time: float):
         """ValueError if the time is before t0."""
         if not time >= self.start:
-            raise ValueError(f"drift: time = {time:g} s is before t0 = {self.start:g} s, where the programmed conductance is measured; give t0 or later")
+            raise ValueError(f"drift: time = {time:g} s is before t0 = {self.start:g} s, when the programmed conductance was measured; "
+                             "give t0 or later")
 
     def exponents(self, g, g_max: float, key, plane: int) -> np.ndarray:
         """nu of each cell."""

@@ -41,8 +41,9 @@ class Mapping:
     bits : int
         Of a weight, sign included, 2 to 12: levels from ``-(2**(bits-1) - 1)`` to ``2**(bits-1) - 1``.
     kind : str
-        ``differential``: one cell for the positive and one for the negative part, the other at g_min. ``offset``: one cell, level 0 in the middle; one
-        reference line per array, of cells in the middle, is subtracted from every output (and driven with minus the sum of the inputs in the transposed read).
+        ``differential``: one cell for the positive and one for the negative part, the other at g_min. ``offset``: one cell, level 0 in the
+        middle; one reference line per array, of cells in the middle, is subtracted from every output (and driven with minus the sum of
+        the inputs in the transposed read).
     slice_bits : int, optional
         Bits of one cell; a weight takes several slices, each converted on its own and added digitally. Default: one slice.
     """
@@ -96,7 +97,8 @@ class Mapping:
         step = scale / self.limit
         levels = np.rint(weights / step).astype(np.int32)
         if np.abs(levels).max() > self.limit:
-            raise ValueError(f"weights: {largest:g} is more than the largest conductance stands for, {scale:g}; give a larger scale or clip the weights")
+            raise ValueError(f"weights: {largest:g} is more than the largest conductance stands for, {scale:g}; "
+                             "give a larger scale or clip the weights")
         return levels, step
 
     def slices(self, levels) -> list[Slice]:

@@ -50,7 +50,8 @@ class Generic(CellNoise):
     Parameters
     ----------
     magnitude : float
-        Standard deviation as a share (0.05 is five per cent) of: ``independent``: g_max; ``proportional``: g; ``inverse``: ``g_max**2 / g``.
+        Standard deviation as a share (0.05 is five per cent) of g_max (``independent``), of g (``proportional``) or of
+        ``g_max**2 / g`` (``inverse``).
     kind : str
     shape : str
         ``normal`` or ``uniform`` (same standard deviation).
@@ -201,7 +202,8 @@ class Flicker:
     def sigma(self, g, programmed, g_max: float, time: float) -> np.ndarray:
         """Standard deviation in microsiemens, `time` seconds after programming."""
         if time < self.read_time:
-            raise ValueError(f"1/f noise: time = {time:g} s is before the first read is over; give at least read_time = {self.read_time:g} s")
+            raise ValueError(f"1/f noise: time = {time:g} s is before the first read is over; "
+                             f"give at least read_time = {self.read_time:g} s")
         return np.abs(g) * self.q(programmed / g_max) * math.sqrt(math.log((time + self.read_time) / (2 * self.read_time)))
 
     def draw(self, g, programmed, g_max: float, time: float, key, plane: int) -> np.ndarray:

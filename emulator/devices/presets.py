@@ -19,6 +19,7 @@ def _joined(edge: float, below, *coefficients: float):
     return lambda g: np.where(g < edge, below(g), np.polynomial.polynomial.polyval(g, coefficients))
 
 
+_HERMES = "Khaddam-Aljameh et al., JSSC 2022; Vasilopoulos et al., TED 2023; Le Gallo et al., Nature Electronics 2023"
 _HERMES_MEAN = _joined(0.0945, _clipped_log(-0.0387, -0.0182, 0.072, 0.13), 0.0736, -0.0126, -0.0436)
 
 PRESETS = {d.name: d for d in (
@@ -33,13 +34,13 @@ PRESETS = {d.name: d for d in (
         programming=Polynomial((0.28639, 0.07586 * 25, -0.0017877 * 25**2), 25.0),
     ),
     Device(
-        name="hermes-1", paper="Khaddam-Aljameh et al., JSSC 2022; Vasilopoulos et al., TED 2023; Le Gallo et al., Nature Electronics 2023 (one PCM cell)", g_max=10.35,
+        name="hermes-1", paper=_HERMES + " (one PCM cell)", g_max=10.35,
         programming=Polynomial((0.15782, 2.32444, -2.16311, 0.68842), 10.35),
         drift=PowerLaw(_HERMES_MEAN, _joined(0.3039, _clipped_log(-0.0120, -0.0023, 0.0124, 0.04), 0.0104, 0.0116, -0.0165), 200.0),
         flicker=Flicker(_joined(0.1591, _clipped_log(-0.0078, 0.0038, 0.0179, 0.04), 0.0088, 0.0768, -0.1352, 0.0664), 512e-9),
     ),
     Device(
-        name="hermes-2", paper="Khaddam-Aljameh et al., JSSC 2022; Vasilopoulos et al., TED 2023; Le Gallo et al., Nature Electronics 2023 (two PCM cells)", g_max=20.7,
+        name="hermes-2", paper=_HERMES + " (two PCM cells)", g_max=20.7,
         programming=Polynomial((0.16603, 4.71806, -8.48101, 4.68961), 20.7),
         drift=PowerLaw(_HERMES_MEAN, _joined(0.3055, _clipped_log(-0.0117, -0.0057, 0.0091, 0.04), 0.0073, 0.0093, -0.0118), 300.0),
         flicker=Flicker(_joined(0.16, _clipped_log(-0.0117, -0.0069, 0.015, 0.04), 0.0123, 0.0211, -0.0280, 0.0069), 512e-9),

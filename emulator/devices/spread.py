@@ -44,7 +44,8 @@ class Stuck:
     Parameters
     ----------
     low, high : float
-        Shares of the cells of each plane that are stuck at g_min and at g_max. Exactly ``round(share * cells)`` cells are, at places drawn from the seed.
+        Shares of the cells of each plane that are stuck at g_min and at g_max. Exactly ``round(share * cells)`` cells are, at places drawn
+        from the seed.
     """
 
     low: float = 0.0
@@ -52,7 +53,7 @@ class Stuck:
 
     def __post_init__(self):
         if self.low < 0 or self.high < 0 or self.low + self.high > 1:
-            raise ValueError(f"stuck cells: low = {self.low}, high = {self.high}; shares are 0 to 1 and so is their sum (0.01 is one per cent)")
+            raise ValueError(f"stuck cells: low = {self.low}, high = {self.high}; shares and their sum are 0 to 1 (0.01 is one per cent)")
 
     def apply(self, g, g_min: float, g_max: float, key, plane: int) -> np.ndarray:
         """Conductances (microsiemens) with the stuck cells in them."""

@@ -1,13 +1,14 @@
 """Wire resistance of an array of linear cells, exactly, as one matrix.
 
-Word line i (one an input) runs past the cells (i, 0), (i, 1), ...; bit line j (one an output) past (0, j), (1, j), .... Between neighbouring cells lies one
-segment of wire, and one more between each line's terminal and its first (word line) or last (bit line) cell. Inputs drive the word lines; the
-bit lines end in virtual ground. Kirchhoff's equations are linear, so currents are a matrix times voltages: the effective conductance.
+Word line i (one an input) runs past the cells (i, 0), (i, 1), ...; bit line j (one an output) past (0, j), (1, j), .... Between
+neighbouring cells lies one segment of wire, and one more between each line's terminal and its first (word line) or last (bit line)
+cell. Inputs drive the word lines; the bit lines end in virtual ground. Kirchhoff's equations are linear, so currents are a matrix times
+voltages: the effective conductance.
 
-It is found by elimination, one word line after the other. Let ``D = diag(g_i)`` be the cells of word line i, T the conductance matrix of its wire
-and ``A = T + D``. Without its internal nodes the word line is, for the bit lines, a conductance ``S = D - D A^-1 D`` and the current
-``b = D A^-1 e_0 / r_word`` per volt. All that lies above row i is a Norton equivalent (J, Y); through one more segment of each bit line and with
-word line i added it is ``J <- [M J, b]``, ``Y <- M Y + S`` with ``M = (1 + r_bit Y)^-1``.
+It is found by elimination, one word line after the other. Let ``D = diag(g_i)`` be the cells of word line i, T the conductance matrix
+of its wire and ``A = T + D``. Without its internal nodes the word line is, for the bit lines, a conductance ``S = D - D A^-1 D`` and the
+current ``b = D A^-1 e_0 / r_word`` per volt. All that lies above row i is a Norton equivalent (J, Y); through one more segment of each
+bit line and with word line i added it is ``J <- [M J, b]``, ``Y <- M Y + S`` with ``M = (1 + r_bit Y)^-1``.
 """
 
 from __future__ import annotations

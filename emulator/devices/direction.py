@@ -1,0 +1,256 @@
+"""One direction of a layer of arrays, forward or transposed: exact products, read noise, output converters.
+
+All sums are exact. Effective weights are real numbers; they are put on a grid of ``2**-fraction_bits`` levels, and where a bound shows
+that the sums of integers stay below 2**24 (2**53), float32 (float64) matrix products make them without any rounding. So an output is
+a function of its vector, its number and the seed, and of nothing else: not of the batch it came in, nor of threads.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import draws
+from .converters import DeviceWarning, Thresholds, Usage
+
+VECTORS = 4096
+"""Vectors that are read at once, at most."""
+
+
+@dataclass
+class Product:
+    """One slice of one block of inputs, in one direction: everything one read needs."""
+
+    inputs: slice
+    significance: int
+    bound: int                         # no sum is further from zero, in sum units
+    terms: list                        # (table from input code to integer, or None for the code itself; integer matrix (inputs, outputs))
+    variance: tuple | None = None      # of read noise: see `small_variance`
+    norm: float = 0.0                  # constant noise: levels per unit of the input's norm
+    thresholds: Thresholds | None = None
+    level_lsb: int | None = None       # nominal, in input LSB times levels
+
+
+class Direction:
+    """One direction of an array: its products, converters, and what they have done. Made by `Array`."""
+
+    def __init__(self, name: str, shape, key, converters, products, fraction_bits: int, step: float, clipped_share: float):
+        self.name, self.shape = name, shape
+        self.input, self.output = converters
+        self._key, self._products, self._fraction, self._clipped_share = key, products, fraction_bits, clipped_share
+        self._transposed = name == "transposed"
+        self.step, self.scale = step, 1.0
+        """Weight of one level; digital factor of the outputs (drift compensation)."""
+        self.usage, self.inputs_clipped, self.vectors, self._warned = Usage(), 0, 0, False
+        self._noisy = any(p.variance is not None or p.norm for p in products)
+        self._common = self._plan = None
+        if self.output is None:
+            self._make_plan()
+        elif self.output.full_scale != "calibrated":
+            self.set_lsb([self.output.lsb(self.output.full_scale)] * len(products))
+
+    @property
+    def level_lsb(self) -> list[int] | None:
+        """Nominal LSB of each product, in input LSB times levels; None where it is not set."""
+        lsb = [p.level_lsb for p in self._products]
+        return None if None in lsb else lsb
+
+    # ranges
+
+    def set_lsb(self, level_lsb):
+        """Set each product's LSB (in input LSB times levels), with its spread over converters."""
+        for n, (p, lsb) in enumerate(zip(self._products, level_lsb, strict=True)):
+            p.level_lsb, nominal = int(lsb), int(lsb) << self._fraction
+            sums, shift = nominal, 0
+            if self.output.gain_spread:
+                gain = 1 + self.output.gain_spread * draws.normal(self._key, draws.GAIN, 2 * n + self._transposed, (self.shape[0],))
+                sums = np.maximum(np.rint(nominal * gain), 1).astype(np.int64)
+            if self.output.offset_spread:
+                share = self.output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
+                shift = np.rint(nominal * share).astype(np.int64)
+            p.thresholds = self.output.thresholds(sums, shift, p.terms[0][1].dtype.type)
+        common = {p.level_lsb for p in self._products}
+        self._common = common.pop() if len(common) == 1 else None
+        self._make_plan()
+
+    def calibrate(self, codes, clipped_share: float = 0.0, per_array: bool = False):
+        """Choose output ranges from input codes (n, inputs), such that at most a share of their noise-free sums clips.
+
+        Parameters
+        ----------
+        codes : integer array (n, inputs)
+        clipped_share : float
+        per_array : bool
+            A range for each block of inputs and slice of weights; their codes are then scaled before they are added.
+        """
+        if self.output is None:
+            return
+        codes = np.atleast_2d(self.input.check(codes))
+        reads = self.input.slices(codes)
+        sums = [np.concatenate([np.ravel(self._sums(p, x)) for _, x in reads]) * 2.0**-self._fraction for p in self._products]
+        if per_array:
+            self.set_lsb([self.output.calibrate(s, clipped_share) for s in sums])
+        else:
+            self.set_lsb([self.output.calibrate(np.concatenate(sums), clipped_share)] * len(sums))
+
+    @property
+    def unit(self) -> float:
+        """Real value of one unit of the output integers."""
+        if self.output is None:
+            whole = 2.0**-self._fraction
+        else:
+            whole = 1.0 if self._common is None else float(self._common)
+        return whole * self.step * self.input.step
+
+    # reading
+
+    def _sums(self, p: Product, x):
+        """Exact sums (n, outputs) of input codes that one read sees, a new float array."""
+        total, x = None, x[:, p.inputs]
+        for table, matrix in p.terms:
+            seen = x if table is None else table[x.astype(np.int64) + len(table) // 2]
+            part = seen.astype(matrix.dtype) @ matrix
+            total = part if total is None else total + part
+        return total
+
+    def _noise(self, p: Product, x, number: int, vectors):
+        """Read noise of one read in sum units: integers (n, outputs)."""
+        stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
+        noise, codes = draws.reading(self._key, stream, number, vectors, self.shape[0]), x[:, p.inputs]
+        x = codes.astype(np.float32)
+        factor = 2.0**self._fraction / draws.DEVIATION
+        if p.variance is None:
+            noise *= (np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64)) * (factor * p.norm)).astype(np.float32)[:, None]
+        else:
+            # squares relative to the vector's largest, as integers so small that their sums are exact
+            matrix, top, common, per_output = p.variance
+            largest = np.maximum(np.abs(codes).max(axis=1, keepdims=True), 1).astype(matrix.dtype)
+            square = np.multiply(x, x, out=x).astype(matrix.dtype, copy=False)
+            square *= top / largest**2
+            deviation = np.rint(square, out=square) @ matrix
+            np.sqrt(deviation, out=deviation)
+            deviation *= largest * matrix.dtype.type(factor * common / top)
+            if per_output is not None:
+                deviation *= per_output
+            noise = np.multiply(noise, deviation, out=deviation)
+        return np.rint(noise, out=noise)
+
+    def read(self, codes, vectors=None) -> np.ndarray:
+        """Outputs of input codes.
+
+        Parameters
+        ----------
+        codes : integer array (..., inputs)
+        vectors : integer array (...), optional
+            Number of each vector, which its noise depends on. Default: counted on from the last.
+
+        Returns
+        -------
+        int32 or int64 array (..., outputs)
+            Times `unit`, the product with the real weights.
+        """
+        codes = self.input.check(codes)
+        if codes.shape[-1:] != self.shape[1:]:
+            raise ValueError(f"{self.name} read: input of shape {codes.shape}, but the array has {self.shape[1]} inputs in this direction")
+        flat = codes.reshape(-1, self.shape[1]).astype(np.int16, copy=False)
+        if vectors is None:
+            first, self.vectors = self.vectors, self.vectors + len(flat)
+            vectors = np.arange(first, self.vectors).astype(np.uint32) if self._noisy else flat
+        else:
+            vectors = np.broadcast_to(np.asarray(vectors, np.uint32), codes.shape[:-1]).ravel()
+        if len(flat) <= VECTORS:
+            out = self._read(flat, vectors)
+        else:
+            out = np.concatenate([self._read(flat[i : i + VECTORS], vectors[i : i + VECTORS]) for i in range(0, len(flat), VECTORS)])
+        self._watch()
+        return out.reshape(*codes.shape[:-1], self.shape[0])
+
+    def _read(self, codes, vectors):
+        if self._plan is None:
+            raise ValueError(f"{self.name} read: the output range is not set; call array.calibrate with data, or give the converter "
+                             "a full_scale")
+        factors, kind, whole = self._plan
+        total, number, reads = None, 0, self.input.slices(codes)
+        for p, factor in zip(self._products, factors, strict=True):
+            for weight, x in reads:
+                part = self._sums(p, x)
+                if p.variance is not None or p.norm:
+                    part += self._noise(p, x, number, vectors)
+                if self.output is not None:
+                    part, usage = self.output.convert(part, p.thresholds)
+                    self.usage = self.usage + usage
+                part, number = part.astype(kind, copy=False), number + 1
+                if factor * weight != 1:
+                    part *= kind(factor * weight)
+                total = part if total is None else np.add(total, part, out=total)
+        return total.astype(whole)
+
+    def _make_plan(self):
+        """Factor of each product in the digital sum, the type in which that is exact, and the type of the result."""
+        factors = [p.significance * (1 if self.output is None or self._common is not None else p.level_lsb) for p in self._products]
+        largest = [p.bound if self.output is None else -self.output.low for p in self._products]
+        inputs = 1 if self.input.slice_bits is None else self.input.limit
+        bound = inputs * sum(f * b for f, b in zip(factors, largest, strict=True))
+        self._plan = factors, np.float32 if bound < 1 << 24 else np.float64, np.int32 if bound < 1 << 30 else np.int64
+
+    def _watch(self):
+        if not self._warned and self.usage.reads >= 1024:
+            for complaint in self.usage.complaints(self._clipped_share):
+                warnings.warn(f"{self.name} output converter: {complaint}", DeviceWarning, stacklevel=4)
+                self._warned = True
+
+    def __matmul__(self, codes) -> np.ndarray:
+        """`read` of columns as NumPy has them: (inputs,) or (inputs, n) to (outputs,) or (outputs, n)."""
+        codes = np.asarray(codes)
+        if codes.ndim < 2:
+            return self.read(codes)
+        return np.swapaxes(self.read(np.swapaxes(codes, -1, -2)), -1, -2)
+
+    def encode(self, values) -> np.ndarray:
+        """Input codes of real numbers; clipped ones are counted."""
+        codes, clipped = self.input.encode(values)
+        self.inputs_clipped += clipped
+        return codes
+
+    def decode(self, integers) -> np.ndarray:
+        """Output integers to real numbers, with drift compensation."""
+        return integers * (self.unit * np.asarray(self.scale))
+
+    def __call__(self, values, vectors=None) -> np.ndarray:
+        """Real numbers (..., inputs) to real numbers (..., outputs)."""
+        return self.decode(self.read(self.encode(values), vectors))
+
+
+def integers(matrices, inputs: slice, significance: int, fraction: int, seen: int) -> Product:
+    """The product of real matrices, on the grid, in the type in which its sums are exact.
+
+    `matrices`: (table or None, (inputs, outputs) array in levels) for each term; `seen`: the largest code that one read sees.
+    """
+    terms, per_output = [], 0
+    for table, matrix in matrices:
+        whole = np.rint(np.ldexp(matrix, fraction))
+        peak = seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
+        per_output = per_output + np.abs(whole).sum(axis=0) * peak
+        terms.append((table, whole))
+    bound = int(per_output.max())
+    if bound >= 1 << 53:
+        raise ValueError(f"sums reach 2**{bound.bit_length()} units of the grid, more than float64 adds exactly; give fewer fraction_bits "
+                         "or smaller arrays")
+    kind = np.float32 if bound < 1 << 24 else np.float64
+    return Product(inputs, significance, bound, [(table, np.ascontiguousarray(whole, kind)) for table, whole in terms])
+
+
+def small_variance(variance, kind):
+    """Cell variances (inputs, outputs) as integers relative to each output's largest, so small that sums with squares as small are exact.
+
+    Returns the integers, the largest there may be, the factor for all standard deviations, and the factor of each output if they differ.
+    """
+    bits = ((24 if kind == np.float32 else 53) - (len(variance) - 1).bit_length()) // 2
+    top = (1 << bits) - 1
+    peak, largest = variance.max(), variance.max(axis=0)
+    # an output whose cells are all much less noisy gets integers and a factor of its own
+    largest = np.where((largest > 0) & (largest < peak / 2), largest, peak)
+    matrix = np.ascontiguousarray(np.rint(variance * (top / largest)), kind)
+    return matrix, top, float(np.sqrt(peak)), np.sqrt(largest / peak).astype(kind) if (largest < peak).any() else None
