@@ -35,7 +35,7 @@ from .row import row
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 
 
-def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20) -> float:
+def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20):
     """The largest rise of the energy from one sweep to the next."""
     def step(s, _):
         s = sweep(s)
@@ -43,7 +43,7 @@ def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20) -> float:
 
     first = circuit.energy(parameters, start, x)
     energies = jax.lax.scan(step, start, length=sweeps)[1]
-    return float(jnp.max(jnp.diff(jnp.concatenate([first[None], energies]))))
+    return jnp.max(jnp.diff(jnp.concatenate([first[None], energies])))
 
 
 @row(8, "Layered Hopfield net", "3.6, Eq. 12", circuit="layered Hopfield net", solver="coordinate descent by layers")
@@ -62,7 +62,9 @@ def hopfield_law(seed):
     def together(v):
         return jax.tree.map(lambda a, c: jnp.tanh(jnp.arctanh(a) - c), v, s.circuit.residual(strong, v, s.x))
 
-    yield above("the same, all layers at once", _climbs(s.circuit, strong, s.x, random, together), 1e-3)
+    starts = jax.tree.map(lambda v: jnp.tanh(jax.random.normal(jax.random.key(seed + v.size), (16, *v.shape))), random)
+    at_once = jax.vmap(lambda v: _climbs(s.circuit, strong, s.x, v, together))(starts)
+    yield above("the same, all layers at once, from one of 16 starts", jnp.max(at_once), 1e-3)
     yield refused("an asymmetric net has no energy to contrast", lambda: CENTERED(*systems.equilibrium(seed)))
 
 
@@ -141,7 +143,7 @@ def hierarchical_law(seed):
     states = Problem(model, w, x).sweep(model.start(w, x))
     yield identical("states against the forward pass", list(states), net.forward(w, x)[1:])
     steps = [c * (1 - v * v) for c, v in zip(model.residual(w, states, x), states, strict=True)]
-    yield below("how far from the minima these are, Newton's step", max(float(jnp.max(abs(v))) for v in steps), 1e-14)
+    yield below("how far from the minima these are, Newton's step", max(float(jnp.max(abs(v))) for v in steps), 1e-12)
     yield equal("gradient against the net's", exact_gradient(model, squared_error, w, x, y), exact_gradient(net, squared_error, w, x, y))
 
 
