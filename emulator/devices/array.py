@@ -34,8 +34,8 @@ class Circuit:
     input_transposed, output_transposed : InputConverter, OutputConverter
         Of the transposed read.
     fraction_bits : int, optional
-        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels. Default: 0 where weights are whole levels, else as many
-        as float32 products sum exactly (at most 16).
+        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels. Default: 0 where weights are whole levels, 24
+        where cells do not obey Ohm's law, else as many as float32 products sum exactly (at most 16).
     clipped_share : float
         Share of clipped reads above which a read warns.
     """
@@ -172,7 +172,7 @@ class Array:
         self.fraction_bits = circuit.fraction_bits
         if self.fraction_bits is None:
             exact = not (device.changes_cells or circuit.wires or device.iv)
-            self.fraction_bits = 0 if exact else 16 if device.iv else _most_bits(sides)
+            self.fraction_bits = 0 if exact else 24 if device.iv else _most_bits(sides)
         made = []
         for name, shape, converters, parts in sides:
             products = []
