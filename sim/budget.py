@@ -13,6 +13,10 @@ from . import gradient
 
 PLACES = ("state", "delta", "accumulator")
 """Formats whose rounding enters the gradient."""
+EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
+"""Device effects that enter the gradient; pulses and stuck cells enter the update only."""
+NOISY = ("read noise", "all together")
+"""Rows whose figures differ from chip to chip."""
 GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
 SEEDS = 8
@@ -31,7 +35,7 @@ def refined(recipe: Recipe, places) -> Recipe:
 
 def without(recipe: Recipe, effects) -> Recipe:
     """The recipe with these device effects off."""
-    return _changed(recipe, devices=recipe.devices.model_dump() | dict.fromkeys(effects, 0))
+    return _changed(recipe, devices=recipe.devices.model_dump(exclude=set(effects)))
 
 
 def _changed(recipe: Recipe, **parts) -> Recipe:
@@ -40,8 +44,7 @@ def _changed(recipe: Recipe, **parts) -> Recipe:
 
 def variants(recipe: Recipe) -> dict[str, Recipe]:
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
-    effects = {name: "read noise" if name == "read_noise" else f"{value} levels"
-               for name, value in recipe.devices.model_dump().items() if value and name in ("read_noise", "levels")}
+    effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
     ideal = without(refined(recipe, PLACES), effects)
     found = {"rule": ideal}
     found |= {f"{p} {getattr(recipe.formats, p).width} bits": without(refined(recipe, [q for q in PLACES if q != p]), effects)
@@ -115,11 +118,11 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None) -> 
     """
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
-    exact = flat(gradient.exact(without(refined(recipe, PLACES), recipe.devices.model_dump()), weights, x, y))
+    exact = flat(gradient.exact(without(refined(recipe, PLACES), EFFECTS), weights, x, y))
     rows, chips = [], variants(recipe)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():
         tell(effect, len(rows), len(chips))
-        rows.append({"effect": effect} | quality(chip, weights, x, y, exact, seeds if effect in ("read noise", "all together") else 1))
+        rows.append({"effect": effect} | quality(chip, weights, x, y, exact, seeds if effect in NOISY else 1))
     tell("done", len(chips), len(chips))
     return rows

@@ -20,7 +20,7 @@ def recipe(**devices):
 
 
 def test_each_effect_shows_where_it_should():
-    r = recipe(read_noise=0.05, levels=64)
+    r = recipe(read_noise=0.05, levels=64, stuck=0.05, law="linear", pulse=2.0**-8)
     rows = {row["effect"]: row for row in budget.budget(r, emulator.initial_weights(r), X, Y)}
     assert list(rows) == ["rule", "state 8 bits", "delta 11 bits", "accumulator 16 bits", "read noise", "64 levels", "all together"]
     rule, noisy = rows["rule"], rows["read noise"]

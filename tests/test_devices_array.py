@@ -144,7 +144,8 @@ def test_perfect_is_the_exact_product_and_draws_nothing(monkeypatch):
 def test_effects_can_be_taken_one_at_a_time():
     weights, x, _ = problem(60, 50, n=100)
     array = Array(weights, EVERYTHING, replace(EXACT, wires=Wires(1.0, 1.0)), seed=3, time=100.0)
-    alone = {e: array.only(e, "converters").effective_noise(x) for e in ("programming", "spread", "stuck", "drift", "flicker", "read", "wires")}
+    effects = "programming", "spread", "stuck", "drift", "flicker", "read", "wires"
+    alone = {e: array.only(e, "converters").effective_noise(x) for e in effects}
     assert all(v > 0 for v in alone.values())
     assert array.only("converters").effective_noise(x) == 0
     assert array.effective_noise(x) > max(alone.values()) * 0.9

@@ -250,7 +250,7 @@ def small_variance(variance, kind):
     bits = ((24 if kind == np.float32 else 53) - (len(variance) - 1).bit_length()) // 2
     top = (1 << bits) - 1
     peak, largest = variance.max(), variance.max(axis=0)
-    # an output whose cells are all much less noisy gets integers and a factor of its own
-    largest = np.where((largest > 0) & (largest < peak / 2), largest, peak)
+    # an output whose cells are all so much less noisy that 6 bits would not be left gets integers and a factor of its own
+    largest = np.where((largest > 0) & (largest < peak * 2.0 ** (6 - bits)), largest, peak)
     matrix = np.ascontiguousarray(np.rint(variance * (top / largest)), kind)
     return matrix, top, float(np.sqrt(peak)), np.sqrt(largest / peak).astype(kind) if (largest < peak).any() else None

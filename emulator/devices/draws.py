@@ -134,7 +134,8 @@ def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
     return SUMS.take(halves if count == 4 * q else halves[:, :count])
 
 
-LEFT, RIGHT = (np.array(n, np.uint32)[:, None, None] for n in ((24, 3), (8, 29)))
+LEFT, RIGHT = ([np.array(n, np.uint32) for n in pair] for pair in ((24, 3), (8, 29)))
+CONSTANTS = [np.array(rng.GOLDEN * i & 0xFFFFFFFF, np.uint32) for i in range(1, rng.ROUNDS + 1)]
 
 
 def _pairs(key, stream: int, steps, indices) -> np.ndarray:
@@ -142,12 +143,14 @@ def _pairs(key, stream: int, steps, indices) -> np.ndarray:
     pair, rotated, spare = (np.empty((2, len(steps), len(indices)), np.uint32) for _ in range(3))
     pair[0] = indices ^ np.uint32((stream << 24) ^ int(key[0]))
     pair[1] = (steps ^ key[1])[:, None]
-    for i in range(1, rng.ROUNDS + 1):
-        np.left_shift(pair, LEFT, out=rotated)
-        np.right_shift(pair, RIGHT, out=spare)
-        rotated |= spare
-        rotated[0] += pair[1]
-        rotated[0] ^= np.uint32(rng.GOLDEN * i & 0xFFFFFFFF)
-        rotated[1] ^= rotated[0]
+    for constant in CONSTANTS:
+        for n in (0, 1):
+            np.left_shift(pair[n], LEFT[n], out=rotated[n])
+            np.right_shift(pair[n], RIGHT[n], out=spare[n])
+        np.bitwise_or(rotated, spare, out=rotated)
+        x, y = rotated
+        np.add(x, pair[1], out=x)
+        np.bitwise_xor(x, constant, out=x)
+        np.bitwise_xor(y, x, out=y)
         pair, rotated = rotated, pair
     return np.ascontiguousarray(pair.swapaxes(0, 1))
