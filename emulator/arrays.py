@@ -49,7 +49,9 @@ def product(a, b, bits_a: int, bits_b: int, peak=None, by_columns: bool = False)
     Notes
     -----
     Sums below 2**24 are exact in float32 and below 2**53 in float64, in any order of addition, so BLAS may do them.
-    Where the static bound is too wide, the elements themselves may prove a narrower one.
+    Where the static bound is too wide, the elements themselves may prove a narrower one: no sum over any part of two
+    vectors is larger than the product of their lengths (Cauchy-Schwarz), and as an integer not larger than its floor.
+    Float32 sums a few parts of the vectors, each with a bound of its own.
     A vector times a matrix on JAX is an integer product: a conversion would cost more than the product.
     """
     xp = namespace(a, b)
@@ -80,5 +82,25 @@ def product(a, b, bits_a: int, bits_b: int, peak=None, by_columns: bool = False)
         return multiply(np.float32)(a, b)
     if a.shape[-2] == 1:
         return multiply(np.float64)(a, b)
-    largest = xp.max(xp.sum(xp.abs(b), axis=-1 if by_columns else -2, dtype=np.int64)) * xp.max(xp.abs(a))
-    return choose(largest <= 2**24, multiply(np.float32), multiply(np.float64), a, b)
+
+    axis_b = -1 if by_columns else -2
+    parts = list(zip(_parts(a, -1), _parts(b, axis_b), strict=True))
+
+    def length(v, axis):
+        return xp.max(xp.sum(xp.square(v.astype(np.float64)), axis=axis))
+
+    def by_parts(a, b):
+        return sum(multiply(np.float32)(p, q) for p, q in zip(_parts(a, -1), _parts(b, axis_b), strict=True))
+
+    longest = xp.max(xp.stack([length(p, -1) * length(q, axis_b) for p, q in parts]))
+    return choose(longest <= 2.0**48, by_parts, multiply(np.float64), a, b)
+
+
+PARTS = 4
+"""Into how many pieces a sum is cut so that float32 holds each."""
+
+
+def _parts(v, axis: int) -> list:
+    """Slices of an array along an axis."""
+    cuts = [v.shape[axis] * i // PARTS for i in range(PARTS + 1)]
+    return [v[(..., slice(i, j)) if axis == -1 else (..., slice(i, j), slice(None))] for i, j in zip(cuts, cuts[1:], strict=False)]
