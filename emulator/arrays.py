@@ -13,13 +13,29 @@ def namespace(*arrays):
     return np
 
 
+CHIPS = "chips"
+"""Name of the axis of `many` chips."""
+
+
 def choose(condition, yes, no, *operands):
-    """``yes(*operands)`` if the condition holds, else ``no(*operands)``; only that one is computed."""
+    """``yes(*operands)`` if the condition holds, else ``no(*operands)``, which must be right in any case; only that one is computed.
+
+    Inside a map over the axis `CHIPS` the condition must hold for all chips, so that there is one branch to take.
+    """
     if namespace(condition, *operands) is np:
         return (yes if condition else no)(*operands)
     import jax
 
+    try:
+        condition = jax.lax.pmin(condition.astype(np.int32), CHIPS) > 0
+    except NameError:               # no such map
+        pass
     return jax.lax.cond(condition, yes, no, *operands)
+
+
+def within(value, reach: int):
+    """A constant, no further from zero than `reach`; the numbers of many recipes at once (`many`) are so from the start."""
+    return min(max(value, -reach), reach) if isinstance(value, int) else value
 
 
 def integer_type(bits: int):

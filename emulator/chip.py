@@ -289,26 +289,31 @@ class _JAX:
 def _compiled(recipe: Recipe, trains: bool):
     """The jitted program of a recipe; the state's memory is reused for the new state."""
     import jax
-    from jax import numpy as jnp
 
     program = sequencer.instructions(recipe, trains)
+    return jax.jit(functools.partial(train_all if trains else infer_all, recipe, program), donate_argnums=0)
 
-    def infer_all(state, x, label):
-        return run(recipe, program, state, x, label)
 
-    def train_all(state, x, label):
-        # The words of the next step are made a step ahead and carried: as a value in memory, or the compiler would
-        # make each of them again for every lane that looks at it.
-        def sample(carried, given):
-            (state, pairs), (x, label) = carried, given
-            state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], pairs)
-            return (state, random_pairs(recipe, state)), (outputs[..., 0, :], state["loss"])
+def infer_all(recipe: Recipe, program, state: dict, x, label):
+    """`run`, to be compiled."""
+    return run(recipe, program, state, x, label)
 
-        samples = jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)
-        (state, _), (outputs, losses) = jax.lax.scan(sample, (state, random_pairs(recipe, state)), samples)
-        return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
 
-    return jax.jit(train_all if trains else infer_all, donate_argnums=0)
+def train_all(recipe: Recipe, program, state: dict, x, label):
+    """`train` on every sample in turn, to be compiled: state, outputs (*batch, n, outputs) and loss registers (*batch, n)."""
+    import jax
+    from jax import numpy as jnp
+
+    # The words of the next step are made a step ahead and carried: as a value in memory, or the compiler would
+    # make each of them again for every lane that looks at it.
+    def sample(carried, given):
+        (state, pairs), (x, label) = carried, given
+        state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], pairs)
+        return (state, random_pairs(recipe, state)), (outputs[..., 0, :], state["loss"])
+
+    samples = jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)
+    (state, _), (outputs, losses) = jax.lax.scan(sample, (state, random_pairs(recipe, state)), samples)
+    return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
 
 
 ENGINES = {"numpy": _NumPy, "jax": _JAX}

@@ -25,13 +25,15 @@ def pad(geometry: Geometry, array):
 def seen(recipe: Recipe, weights):
     """What products see of weights: as many levels as the cells have (contract section 11)."""
     d = recipe.hidden_bits
-    return (weights >> d << d) | 1 << d - 1 if d else weights
+    if isinstance(d, int):
+        return (weights >> d << d) | 1 << d - 1 if d else weights
+    return (weights >> d << d) | (1 << d) >> 1
 
 
 def _seen(geometry: Geometry, weights, peak):
     """`seen`, and the bound of the weights that then holds."""
     d = geometry.recipe.hidden_bits
-    return seen(geometry.recipe, weights), peak + (1 << d - 1) if d and peak is not None else peak
+    return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
 
 
 def forward(geometry: Geometry, weights, x, peak=None):
@@ -48,14 +50,14 @@ def forward(geometry: Geometry, weights, x, peak=None):
     -------
     integer array (..., n, R)
     """
-    f, (weights, peak) = geometry.recipe.formats, _seen(geometry, weights, peak)
-    return product(x, weights, f.state.width, f.weight.width, peak, by_columns=True)
+    width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
+    return product(x, weights, width.state, width.weight, peak, by_columns=True)
 
 
 def transposed(geometry: Geometry, weights, e, peak=None):
     """``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
-    f, (weights, peak) = geometry.recipe.formats, _seen(geometry, weights, peak)
-    return product(e, weights, f.delta.width, f.weight.width, peak)[..., : geometry.C]
+    width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
+    return product(e, weights, width.delta, width.weight, peak)[..., : geometry.C]
 
 
 def needs_pairs(recipe: Recipe) -> bool:
@@ -101,7 +103,7 @@ STUCK = 0x40
 def stuck(geometry: Geometry, key, like):
     """Which cells no update changes, bool (..., R, F * L), or None where none can be (contract section 11)."""
     g, limit = geometry, geometry.recipe.stuck_limit
-    if not limit:
+    if isinstance(limit, int) and not limit:
         return None
     index = namespace(like).arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
     words = rng.rounding_word(bits(g, rng.pair(tuple(k[..., None, None, None] for k in key), STUCK | g.layer, np.uint32(0), index)))

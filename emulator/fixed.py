@@ -16,7 +16,8 @@ def round_shift(value, shift: int, rounding: str, random=0):
     ----------
     value : signed integer array
         One bit of headroom is needed; a left shift must fit the type (`requantize` sees to that).
-    shift : int
+    shift : int, or int32 array
+        An array has one shift per chip; values that are shifted to the left then need int64.
     rounding : str
         ``floor``, ``nearest`` (half up), ``nearest_even`` or ``stochastic``.
     random : integer array
@@ -31,6 +32,8 @@ def round_shift(value, shift: int, rounding: str, random=0):
     The contract's sums are regrouped so that no intermediate is wider than the value: for all integers
     ``(v + (r << k)) >> (k + m) == ((v >> k) + r) >> m``.
     """
+    if not isinstance(shift, int):
+        return _round_by(value, shift, rounding, random)
     if shift <= 0:
         return value << -shift
     top = np.iinfo(value.dtype).bits - 1          # a shift by more gives the sign, as a shift by `top` does
@@ -48,6 +51,22 @@ def round_shift(value, shift: int, rounding: str, random=0):
         random = namespace(value).asarray(random).astype(value.dtype)
         return ((value >> min(shift - m, top)) + (random >> (RANDOM_BITS - m))) >> m
     raise ValueError(f"rounding: {rounding!r}; allowed are floor, nearest, nearest_even, stochastic")
+
+
+def _round_by(value, shift, rounding: str, random):
+    """`round_shift` with shifts that are data: both ways are written out, each harmless where it does not apply."""
+    xp, top = namespace(value), np.iinfo(value.dtype).bits - 1
+    left, right = xp.clip(-shift, 0, top).astype(value.dtype), xp.clip(shift, 0, top).astype(value.dtype)
+    value, half = value << left, xp.maximum(right - 1, 0)
+    if rounding == "floor":
+        return value >> right
+    if rounding == "stochastic":
+        m = xp.minimum(right, RANDOM_BITS)
+        random = xp.asarray(random).astype(value.dtype)
+        return ((value >> (right - m)) + (random >> (RANDOM_BITS - m))) >> m
+    halves = value >> half
+    up = 1 if rounding == "nearest" else ((halves << half) != value).astype(value.dtype) | (halves >> 1) & 1
+    return xp.where(right > 0, (halves + up) >> 1, value)
 
 
 def limit(value, low: int, high: int):
@@ -69,9 +88,9 @@ def requantize(value, shift: int, width: int, rounding: str, overflow: str, rand
     ----------
     value : signed integer array or int
         With one bit of headroom in its type.
-    shift : int
+    shift : int, or int32 array with one per chip
         Fraction bits to drop; negative adds zeros.
-    width : int
+    width : int, or int32 array with one per chip
         Bits of the result, sign included.
     rounding, overflow : str
         See contract section 1.
@@ -92,6 +111,8 @@ def requantize(value, shift: int, width: int, rounding: str, overflow: str, rand
     """
     value = np.asarray(value) if isinstance(value, int) else value
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+    if not isinstance(shift, int):
+        return _requantize_by(value, shift, low, high, width, rounding, overflow, random)
     if shift < 0:
         # compared before the shift, which might not fit the type
         room = min(-shift, np.iinfo(value.dtype).bits - 1)
@@ -104,6 +125,18 @@ def requantize(value, shift: int, width: int, rounding: str, overflow: str, rand
     q = round_shift(value, shift, rounding, random)
     result, out_of_range = limit(q, low, high)
     return (wrap(q, width) if overflow == "wrap" else result), out_of_range
+
+
+def _requantize_by(value, shift, low, high, width, rounding: str, overflow: str, random):
+    """`requantize` with shifts and widths that are data."""
+    xp, wide = namespace(value), value.astype(np.int64)
+    q = round_shift(wide, shift, rounding, random)
+    left = xp.maximum(-shift, 0)
+    # compared before a shift to the left, which might not fit the type
+    under = xp.where(shift < 0, wide < -(-low >> left), q < low)
+    over = xp.where(shift < 0, wide > high >> left, q > high)
+    result = wrap(q, width) if overflow == "wrap" else xp.where(over, high, xp.where(under, low, q))
+    return result.astype(value.dtype), under | over
 
 
 # Trace ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..recipe import Recipe
 from . import fixed
-from .arrays import namespace
+from .arrays import namespace, within
 from .clock import walk
 
 
@@ -41,14 +41,14 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0):
 def _constants(recipe: Recipe) -> tuple[int, int, int]:
     """Shifts of mean and difference, and 2 alpha."""
     f = recipe.formats
-    return f.accumulator.frac + 2 - f.state.frac, f.accumulator.frac + 1 - f.delta.frac, int(2 * recipe.alpha)
+    return f.accumulator.frac + 2 - f.state.frac, f.accumulator.frac + 1 - f.delta.frac, recipe.twice_alpha
 
 
 def _limits(recipe: Recipe, layer: int) -> tuple[int, int]:
     """The activation's limits in half accumulator LSBs, no wider than what any P+ or P- can reach."""
     low, high = recipe.bounds(layer)
     reach = 1 << 28
-    return max(2 * low, -reach), min(2 * high, reach)
+    return within(2 * low, reach), within(2 * high, reach)
 
 
 # Trace ------------------------------------------------------------------------------------------------------

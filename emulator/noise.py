@@ -15,8 +15,7 @@ CENTRE = 8 * 255 // 2
 
 def gain(recipe: Recipe, op: Op) -> int:
     """A of contract section 11."""
-    f = recipe.formats
-    return recipe.noise_gain(f.delta.frac if op == Op.TRANSPOSED else f.state.frac)
+    return recipe.noise_gain("delta" if op == Op.TRANSPOSED else "state")
 
 
 def noise(geometry: Geometry, op: Op, key, run, pc: int, count: int, like):

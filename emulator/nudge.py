@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import Recipe, log2_exact
+from ..recipe import Recipe
 from . import fixed
-from .arrays import namespace
+from .arrays import namespace, within
 from .clock import walk
 
 
@@ -30,10 +30,10 @@ def nudge(recipe: Recipe, a, target, random=0):
     b, b_out_of_range : int32 and bool arrays, accumulator format
     """
     xp = namespace(a, target)
-    low, high = (min(max(v, -(1 << 28)), 1 << 28) for v in recipe.bounds(recipe.layers - 1))
+    low, high = (within(v, 1 << 28) for v in recipe.bounds(recipe.layers - 1))
     y = xp.where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
     error = y - xp.minimum(xp.maximum(a, low), high)
-    b = fixed.requantize(error, -log2_exact(recipe.beta), recipe.formats.accumulator.width,
+    b = fixed.requantize(error, recipe.nudge_shift, recipe.formats.accumulator.width,
                          recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return error, *b
 
@@ -80,7 +80,7 @@ class Clocked:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         self.low, self.high = recipe.bounds(recipe.layers - 1)
-        self.shift = -log2_exact(recipe.beta)
+        self.shift = recipe.nudge_shift
         self.clipped, self.error, self.rounded, self.fitted = (0, 0), 0, 0, (0, False)
 
     def clock(self, a: int, target: int, random: int) -> dict:

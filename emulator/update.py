@@ -10,10 +10,7 @@ from .clock import walk
 
 def product_type(geometry: Geometry):
     """Integer type that holds a product of `update`, one bit of headroom included."""
-    recipe = geometry.recipe
-    # a left shift wants room: products are limited to ww + 2 bits before it
-    bits = max(geometry.operand_width + recipe.formats.state.width, recipe.formats.weight.width + 1) + 1
-    return integer_type(64 if recipe.product_shift < 0 else bits)
+    return integer_type(geometry.recipe.bits.product)
 
 
 def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
@@ -38,14 +35,20 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
     f, shift = recipe.formats.weight, recipe.product_shift
     wraps = recipe.overflow.weight == "wrap"
     guard = 0 if probe or wraps else recipe.guard
-    bounded = product
-    if shift < 0:          # so far out of range either way that its exact value does not matter
-        xp, far = namespace(product), 1 << (f.width + 1)
+    xp, bounded, known = namespace(product), product, isinstance(shift, int)
+    if not known or shift < 0:          # so far out of range either way that its exact value does not matter
+        far = 1 << (f.width + 1)
         bounded = xp.minimum(xp.maximum(product, -far), far)
+        bounded = bounded if known else xp.where(shift < 0, bounded, product)
     v = weight.astype(product.dtype) + _change(recipe, weight, fixed.round_shift(bounded, shift, recipe.rounding.weight, random))
     result, out_of_range = fixed.limit(v, f.min + guard, f.max - guard)
     if wraps:              # modulo a power of two: a shift that overflows the type is harmless
-        result = fixed.wrap(v if shift >= 0 or recipe.devices.law != "ideal" else weight + (product << -shift), f.width)
+        if recipe.devices.law == "ideal":
+            if not known:
+                v = xp.where(shift < 0, weight + (product << xp.maximum(-shift, 0)), v)
+            elif shift < 0:
+                v = weight + (product << -shift)
+        result = fixed.wrap(v, f.width)
     return result.astype(weight.dtype), out_of_range
 
 
@@ -65,7 +68,8 @@ def _change(recipe: Recipe, weight, q):
 def largest_change(recipe: Recipe, product):
     """A bound of the change that products up to `product` (int64 scalar) make."""
     xp, shift = namespace(product), recipe.product_shift
-    q = (product >> shift) + 1 if shift > 0 else xp.minimum(product, 2 << recipe.formats.weight.width) << -shift
+    down, up = (lambda: (product >> shift) + 1), (lambda: xp.minimum(product, 2 << recipe.formats.weight.width) << -shift)
+    q = (down() if shift > 0 else up()) if isinstance(shift, int) else xp.where(shift > 0, down(), up())
     return q if recipe.devices.law == "ideal" else xp.minimum(q, LONGEST_TRAIN) << recipe.pulse_bits + 1
 
 

@@ -52,7 +52,7 @@ class Dyad(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         r, f = self._recipe, self._recipe.formats
-        two_alpha = round(2 * r.alpha)
+        two_alpha = r.twice_alpha
         # cycle 1: the compartments' drives, in half accumulator LSBs
         drive = signed(f.accumulator.width + 2)
         plus, minus = Signal(drive), Signal(drive)

@@ -37,8 +37,7 @@ class Noise(wiring.Component):
     LATENCY = 3
 
     def __init__(self, recipe: Recipe):
-        f = recipe.formats
-        self._gains = recipe.noise_gain(f.state.frac), recipe.noise_gain(f.delta.frac)
+        self._gains = recipe.noise_gain("state"), recipe.noise_gain("delta")
         super().__init__({"x": In(32), "y": In(32), "transposed": In(1),
                           "noise": Out(signed(noise_width(max(self._gains))))})
 

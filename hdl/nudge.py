@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe, log2_exact
+from ..recipe import RANDOM_BITS, Recipe
 from .delay import delayed
 from .fixed import Requantize, clip, span
 
@@ -55,7 +55,7 @@ class Nudge(wiring.Component):
         m.d.sync += self.error.eq(Mux(delayed(m, self.target, 1), r.target(True), r.target(False)) - v)
         # cycles 3 and 4: times beta
         m.submodules.requantize = requantize = Requantize(
-            len(self.error), -log2_exact(r.beta), len(self.b), r.rounding.accumulator, r.overflow.accumulator)
+            len(self.error), r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator)
         m.d.comb += [
             requantize.value.eq(self.error), requantize.random.eq(self.random),
             self.b.eq(requantize.result), self.b_out_of_range.eq(requantize.out_of_range),

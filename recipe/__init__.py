@@ -4,10 +4,10 @@ from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries
 from .operations import Op, Operand
 from .program import Instruction, Program, compile_program, program_memory, programs
-from .recipe import LONGEST_TRAIN, Recipe, RecipeError, load, parse, presets
+from .recipe import LONGEST_TRAIN, Bits, Devices, Formats, Recipe, RecipeError, Training, load, parse, presets
 
 __all__ = [
-    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Geometry", "Instruction", "Op", "Operand", "Overflow", "Program", "QFormat", "Recipe",
-    "RecipeError", "Rounding", "clog2", "compile_program", "geometries", "load", "log2_exact", "parse", "presets",
-    "program_memory", "programs",
+    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand", "Overflow",
+    "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "clog2", "compile_program", "geometries", "load", "log2_exact",
+    "parse", "presets", "program_memory", "programs",
 ]

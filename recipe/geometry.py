@@ -79,11 +79,7 @@ class Geometry:
 
     @cached_property
     def operand_width(self) -> int:
-        r = self.recipe
-        width = r.formats.delta.width + 7
-        if r.rule == "spsa":
-            width = max(width, (2 * r.probe << r.update_shift).bit_length() + 1)
-        return width
+        return self.recipe.bits.operand
 
     @cached_property
     def loss_width(self) -> int:

@@ -8,7 +8,7 @@ import math
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -99,6 +99,16 @@ class Training(_Part):
 
     epochs: Annotated[int, Field(ge=1)] = 20
     halve_every: Annotated[int, Field(ge=1, description="halve the learning rate after this many epochs")] = 8
+
+
+class Bits(NamedTuple):
+    """Widths in bits: of three formats, of the scalar operand E, and of an update's product with a bit of headroom."""
+
+    state: int
+    weight: int
+    delta: int
+    operand: int
+    product: int
 
 
 class Recipe(_Part):
@@ -210,7 +220,7 @@ class Recipe(_Part):
                    f"the levels of {f.weight}")
         yield from self._law_mistakes()
         finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
-        if self.devices.read_noise and not 1 <= self.noise_gain(f.state.frac) < 1 << 24:
+        if self.devices.read_noise and not 1 <= self.noise_gain("state") < 1 << 24:
             yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
                    f"to {finest * 2**20:g}")
         if not -32 <= self.update_shift <= 40:
@@ -251,6 +261,27 @@ class Recipe(_Part):
         return round(self.epsilon * 2.0**self.formats.weight.frac)
 
     @property
+    def twice_alpha(self) -> int:
+        """0, 1 or 2."""
+        return round(2 * self.alpha)
+
+    @property
+    def nudge_shift(self) -> int:
+        """Fraction bits that an error loses when it becomes a nudge: ``-log2(beta)`` (contract section 5)."""
+        return -log2_exact(self.beta)
+
+    @property
+    def bits(self) -> Bits:
+        """The widths that decide which integer type holds what."""
+        f = self.formats
+        operand = f.delta.width + 7
+        if self.rule == "spsa":
+            operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
+        # a left shift wants room: products are limited to ww + 2 bits before it
+        product = 64 if self.product_shift < 0 else max(operand + f.state.width, f.weight.width + 1) + 1
+        return Bits(f.state.width, f.weight.width, f.delta.width, operand, product)
+
+    @property
     def guard(self) -> int:
         """Weight LSBs kept free at each end of the range, so that a probe never saturates (contract section 6)."""
         return self.probe if self.rule == "spsa" else 0
@@ -274,9 +305,10 @@ class Recipe(_Part):
         """The generator's key (contract section 2)."""
         return self.seed & 0xFFFFFFFF, self.seed >> 32
 
-    def noise_gain(self, frac: int) -> int:
-        """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over factors of `frac` bits (section 11)."""
-        return round(self.devices.read_noise * 2.0 ** (self.formats.weight.frac + frac) * 256 / NOISE_DEVIATION)
+    def noise_gain(self, place: str) -> int:
+        """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over states or deltas (contract section 11)."""
+        frac = self.formats.weight.frac + getattr(self.formats, place).frac
+        return round(self.devices.read_noise * 2.0**frac * 256 / NOISE_DEVIATION)
 
     @property
     def hidden_bits(self) -> int:

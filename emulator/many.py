@@ -1,0 +1,200 @@
+"""Chips of one structure whose numbers differ, as one batch: formats, shifts, limits and noise are data, not code."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..recipe import Bits, Devices, Formats, Recipe, Training, geometries
+from . import sequencer
+from .arrays import CHIPS
+from .chip import COUNTERS, TrainResult, infer_all, initial_weights, reset, train_all
+from .crossbar import pad
+
+DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
+           "stuck_limit")
+"""Properties of a recipe that are numbers of its arithmetic."""
+SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
+"""Of these the device effect that they belong to: code that only chips with the effect need."""
+SHARED = ("step", "run")
+"""Registers that all chips of a batch have in common."""
+FURTHEST = 1 << 27
+"""Limits of activations beyond this can never be reached by an accumulator."""
+
+
+def structure(recipe: Recipe) -> Recipe:
+    """What chips must have in common to run as one batch: the recipe without its numbers.
+
+    That leaves sizes, lanes, rule, seed of the sample order, how each place rounds and overflows, and the law of pulses.
+    """
+    return recipe.model_copy(update={
+        "name": "many", "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0, "rate_floor": 1.0,
+        "epsilon": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(), "devices": Devices(law=recipe.devices.law),
+        "training": Training(),
+    })
+
+
+def numbers(recipe: Recipe) -> dict:
+    """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under."""
+    f, devices = recipe.formats, recipe.devices
+    found = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields for part in ("width", "frac")}
+    found |= {name: getattr(recipe, name) for name in DERIVED}
+    bounds = [recipe.bounds(k) for k in range(recipe.layers)]
+    found |= {"low": [max(low, -FURTHEST) for low, _ in bounds], "high": [min(high, FURTHEST) for _, high in bounds]}
+    found |= {"slope_bits": recipe.slope_bits or 0, "targets": [recipe.target(False), recipe.target(True)]}
+    found |= {f"{place}_gain": recipe.noise_gain(place) if devices.read_noise else 0 for place in ("state", "delta")}
+    return {name: np.array(v, np.int64 if name == "probe" else np.int32) for name, v in found.items()}
+
+
+class _Format(NamedTuple):
+    """A number format whose width and fraction bits are data."""
+
+    width: object
+    frac: object
+
+    @property
+    def min(self):
+        return -(1 << (self.width - 1))
+
+    @property
+    def max(self):
+        return (1 << (self.width - 1)) - 1
+
+
+class Together:
+    """One recipe of many as the emulator's functions see it while they are compiled: a `Recipe` whose numbers are data.
+
+    Parameters
+    ----------
+    structure : Recipe
+        What all have in common.
+    bits : Bits
+        The widest of all, which decide about integer types.
+    numbers : dict
+        `numbers` of the recipe, as arrays of any namespace.
+    """
+
+    def __init__(self, structure: Recipe, bits: Bits, numbers: dict):
+        self.structure, self.bits, self.numbers = structure, bits, numbers
+        places = {p: _Format(numbers[f"{p}_width"], numbers[f"{p}_frac"]) for p in Formats.model_fields}
+        self.formats = SimpleNamespace(**places)
+
+    def __getattr__(self, name):
+        if not getattr(self.structure.devices, SWITCHED.get(name, "law")):
+            return 0                                # no chip of the batch has the effect
+        return self.numbers[name] if name in DERIVED else getattr(self.structure, name)
+
+    @property
+    def slope_bits(self):
+        return None if self.structure.slope_bits is None else self.numbers["slope_bits"]
+
+    def bounds(self, layer: int):
+        return self.numbers["low"][layer], self.numbers["high"][layer]
+
+    def target(self, on: bool):
+        return self.numbers["targets"][int(on)]
+
+    def noise_gain(self, place: str):
+        return self.numbers[f"{place}_gain"]
+
+
+@functools.cache
+def _compiled(structure: Recipe, bits: Bits, trains: bool):
+    """The program of all chips: each in its own numbers, mapped over the batch."""
+    import jax
+    from jax import numpy as jnp
+
+    program, axes = sequencer.instructions(structure, trains), dict.fromkeys(("weights", "peak", "key", "rate", "loss", *COUNTERS), 0)
+    axes |= dict.fromkeys(SHARED)
+
+    def one(numbers, state, x, label):
+        recipe = Together(structure, bits, numbers)
+        if x.dtype == np.float64:          # as QFormat.encode does, with the range checked beforehand
+            scaled = jnp.floor(jnp.ldexp(x, recipe.formats.state.frac) + 0.5)
+            x = jnp.minimum(scaled, recipe.formats.state.max).astype(np.int32)
+        return (train_all if trains else infer_all)(recipe, program, state, x, label)
+
+    mapped = jax.vmap(one, in_axes=(0, axes, None, None), out_axes=(axes, 0, 0) if trains else (axes, 0), axis_name=CHIPS)
+    return jax.jit(mapped, donate_argnums=1)
+
+
+class Many:
+    """Chips of one structure, each with a recipe and a seed of its own, to the same bits as `Chip` of that recipe and seed.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        Of one `structure`.
+    seeds : sequence of int
+        Seed of each chip's generator and initial weights.
+
+    Attributes
+    ----------
+    weights : list of int32 arrays (n, R, C)
+    rate : int32 array (n,)
+        Rate registers; assign to set.
+    saturations : dict
+        Range events by format; uint32 (n,).
+
+    Raises
+    ------
+    ValueError
+        If the structures differ.
+    """
+
+    def __init__(self, recipes, seeds):
+        self.recipes, self.seeds = list(recipes), [int(s) for s in seeds]
+        found = {structure(r) for r in self.recipes}
+        if len(found) != 1 or len(self.recipes) != len(self.seeds):
+            raise ValueError(f"recipes: {len(self.recipes)} of {len(found)} structures with {len(self.seeds)} seeds; "
+                             "allowed is one structure (sizes, lanes, rule, rounding, overflow, law) and one seed per recipe")
+        devices = {name: max(getattr(r.devices, name) for r in self.recipes) for name in ("read_noise", "levels", "stuck")}
+        common = found.pop()
+        switched = common.devices.model_copy(update={name: type(v)(bool(v)) for name, v in devices.items()})
+        self.structure = common.model_copy(update={"devices": switched})
+        self.bits = Bits(*map(max, zip(*(r.bits for r in self.recipes), strict=True)))
+        each = [numbers(r) for r in self.recipes]
+        self.numbers = {name: np.stack([n[name] for n in each]) for name in each[0]}
+        state = reset(self.structure, (len(self.recipes),), self.seeds)
+        weights = [initial_weights(r.model_copy(update={"seed": s})) for r, s in zip(self.recipes, self.seeds, strict=True)]
+        state["weights"] = tuple(pad(g, np.stack(w)) for g, w in zip(geometries(self.structure), zip(*weights, strict=True), strict=True))
+        state["peak"] = tuple(np.abs(w).max((-2, -1)).astype(np.int64) for w in state["weights"])
+        state["rate"] = np.array([r.rate for r in self.recipes], np.int32)
+        self._state = state
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return [np.asarray(w)[..., : g.C] for g, w in zip(geometries(self.structure), self._state["weights"], strict=True)]
+
+    @property
+    def rate(self) -> np.ndarray:
+        return np.asarray(self._state["rate"])
+
+    @rate.setter
+    def rate(self, rate):
+        self._state = self._state | {"rate": np.asarray(rate, np.int32)}
+
+    @property
+    def saturations(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(self._state[name]) for name in COUNTERS}
+
+    def infer(self, x) -> np.ndarray:
+        """Outputs of all chips for the same samples: (samples, inputs) real values to int32 (n, samples, outputs) in state integers."""
+        return self._run(False, x, np.zeros(len(x), np.int32))[0]
+
+    def train(self, x, y) -> TrainResult:
+        """Run the training program of all chips on each sample in turn: (samples, inputs) real values and class numbers (samples,)."""
+        return TrainResult(*self._run(True, x, y))
+
+    def _run(self, trains: bool, x, y):
+        import jax
+
+        x = np.asarray(x, dtype=np.float64)
+        for f in {r.formats.state for r in self.recipes}:
+            f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")          # the checks alone
+        with jax.enable_x64(True):
+            self._state, *made = _compiled(self.structure, self.bits, trains)(self.numbers, self._state, x, np.asarray(y, np.int32))
+        return [np.asarray(m) for m in made]
