@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dataset_of
+from .options import AsJson, DataFolder, Folder, RecipeName
 from .progress import bar
 
 
@@ -31,7 +31,7 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     from . import plots
 
     recipe = load(recipe)
-    dataset = sets.load(dataset_of(recipe), data)
+    dataset = sets.load(sets.name_for(recipe.sizes[0]), data)
     weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
     with bar("error budget") as report:
         rows = measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import Folder, dataset_of
+from .options import Folder
 from .progress import bar
 
 GRADIENT_SAMPLES = 60
@@ -28,7 +28,7 @@ def demo(output: Folder = Path("build/demo"),
     from . import train as training
 
     recipe = load(recipe)
-    dataset = data.load(dataset_of(recipe))
+    dataset = data.load(data.name_for(recipe.sizes[0]))
     said = typer.style
 
     typer.echo(said("1/5 learning on the emulated chip", bold=True))

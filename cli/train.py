@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, dataset_of
+from .options import AsJson, DataFolder, Folder
 from .progress import bar
 
 
@@ -41,7 +41,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     if reference is not None:
         return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, rate)
     recipe = load(recipe)
-    history, files = run(recipe, sets.load(dataset_of(recipe), data), output, epochs, seeds, engine)
+    history, files = run(recipe, sets.load(sets.name_for(recipe.sizes[0]), data), output, epochs, seeds, engine)
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]

@@ -37,6 +37,40 @@ def structure(recipe: Recipe) -> Recipe:
     })
 
 
+class Common(NamedTuple):
+    """What the compiled program of a batch depends on.
+
+    Attributes
+    ----------
+    structure : Recipe
+        With 1 for the device effects that any chip of the batch has.
+    bits : Bits
+        The widest of all.
+    """
+
+    structure: Recipe
+    bits: Bits
+
+
+def common(recipes) -> Common:
+    """Of recipes that may run together, in batches that share one compiled program.
+
+    Raises
+    ------
+    ValueError
+        If their structures differ.
+    """
+    found = {structure(r) for r in recipes}
+    if len(found) != 1:
+        raise ValueError(f"recipes: {len(found)} structures; allowed is one: sizes, lanes, rule, seed, rounding, overflow and law of "
+                         "pulses in common")
+    alike = found.pop()
+    largest = {name: max(getattr(r.devices, name) for r in recipes) for name in ("read_noise", "levels", "stuck")}
+    switched = {name: type(v)(bool(v)) for name, v in largest.items()}
+    return Common(alike.model_copy(update={"devices": alike.devices.model_copy(update=switched)}),
+                  Bits(*map(max, zip(*(r.bits for r in recipes), strict=True))))
+
+
 def numbers(recipe: Recipe) -> dict:
     """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under."""
     f, devices = recipe.formats, recipe.devices
@@ -130,6 +164,8 @@ class Many:
         Of one `structure`.
     seeds : sequence of int
         Seed of each chip's generator and initial weights.
+    shared : Common, optional
+        Of a larger set of recipes, to share its compiled program.
 
     Attributes
     ----------
@@ -145,17 +181,11 @@ class Many:
         If the structures differ.
     """
 
-    def __init__(self, recipes, seeds):
+    def __init__(self, recipes, seeds, shared: Common | None = None):
         self.recipes, self.seeds = list(recipes), [int(s) for s in seeds]
-        found = {structure(r) for r in self.recipes}
-        if len(found) != 1 or len(self.recipes) != len(self.seeds):
-            raise ValueError(f"recipes: {len(self.recipes)} of {len(found)} structures with {len(self.seeds)} seeds; "
-                             "allowed is one structure (sizes, lanes, rule, rounding, overflow, law) and one seed per recipe")
-        devices = {name: max(getattr(r.devices, name) for r in self.recipes) for name in ("read_noise", "levels", "stuck")}
-        common = found.pop()
-        switched = common.devices.model_copy(update={name: type(v)(bool(v)) for name, v in devices.items()})
-        self.structure = common.model_copy(update={"devices": switched})
-        self.bits = Bits(*map(max, zip(*(r.bits for r in self.recipes), strict=True)))
+        if len(self.recipes) != len(self.seeds):
+            raise ValueError(f"seeds: {len(self.seeds)} for {len(self.recipes)} recipes; expected one each")
+        self.structure, self.bits = shared or common(self.recipes)
         each = [numbers(r) for r in self.recipes]
         self.numbers = {name: np.stack([n[name] for n in each]) for name in each[0]}
         state = reset(self.structure, (len(self.recipes),), self.seeds)

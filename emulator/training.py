@@ -111,7 +111,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
             result = chip.train(x_train[part], y_train[part])
-            losses.append(_cost(recipe, result, y_train[part]))
+            losses.append(costs(recipe, result, y_train[part]))
             right.append(np.argmax(result.outputs, axis=-1) == y_train[part])
         history.epochs.append({
             "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1),
@@ -126,7 +126,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     return history
 
 
-def _cost(recipe: Recipe, result, labels) -> np.ndarray:
+def costs(recipe: Recipe, result, labels) -> np.ndarray:
     """Cost of each sample: the loss register, or from the outputs where the register holds a difference of two."""
     if recipe.rule == "dual-propagation":
         return result.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import tomllib
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .formats import Overflow, QFormat, Rounding, log2_exact
+from .mistakes import mistakes, near
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
@@ -402,9 +402,7 @@ def load(source: str | Path) -> Recipe:
     else:
         path = Path(source)
         if not path.is_file():
-            near = difflib.get_close_matches(source, presets(), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise RecipeError(f"{source}: no such file or preset{hint} Presets: {', '.join(presets())}")
+            raise RecipeError(f"{source}: no such file or preset; {near(source, presets())}presets are {', '.join(presets())}")
         label = source
         try:
             text = path.read_text()
@@ -422,27 +420,4 @@ def parse(text: str, label: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise RecipeError("\n".join(_lines(error, label))) from None
-
-
-def _lines(error: ValidationError, label: str):
-    for e in error.errors(include_url=False):
-        key = ".".join(str(p) for p in e["loc"])
-        message = e["msg"].removeprefix("Value error, ")
-        if e["type"] == "extra_forbidden":
-            known = _keys_at(e["loc"][:-1])
-            near = difflib.get_close_matches(str(e["loc"][-1]), known, 1)
-            message = "unknown key; " + (f"did you mean {near[0]!r}? " if near else "") + f"allowed are {', '.join(known)}"
-        elif e["type"] == "missing":
-            message = "missing; it must be given"
-        elif e["type"] != "value_error" and isinstance(e.get("input"), (str, int, float, list)):
-            message = f"{e['input']!r}: {message[0].lower()}{message[1:]}"
-        for line in message.splitlines():
-            yield f"{label}: {key + ': ' if key else ''}{line}"
-
-
-def _keys_at(loc) -> list[str]:
-    model: Any = Recipe
-    for part in loc:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
+        raise RecipeError("\n".join(mistakes(error, label, Recipe))) from None

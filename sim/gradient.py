@@ -39,20 +39,30 @@ def chip(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
             for s in signals(recipe, weights, x, y)]
 
 
-def _reference(recipe: Recipe, estimator, weights, x, y) -> list[np.ndarray]:
+@functools.cache
+def _compiled(sizes: tuple[int, ...], estimator, **options):
+    """An estimator of a net of these sizes, for samples (n, inputs); the neurons' limits are data, so that recipes share it."""
     import jax
 
+    @jax.jit
+    def each(limits, weights, x, y):
+        net = models.Feedforward(sizes, *(models.clip(*pair) for pair in limits))
+        return jax.vmap(lambda a, b: estimator(net, models.squared_error, weights, a, b, **options))(x, y)
+
+    return each
+
+
+def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.ndarray]:
     f = recipe.formats
     w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights)
     x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else x)
-    each = jax.jit(jax.vmap(lambda a, b: estimator(circuit(recipe), models.squared_error, w, a, b)))
-    return [np.asarray(g) for g in each(x, targets(recipe, y))]
+    limits = np.array([recipe.bounds(0), recipe.bounds(recipe.layers - 1)]) * 2.0**-f.accumulator.frac
+    return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
 
 
 def dual_propagation(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
     """Dual propagation in float64 with the chip's weights, alpha and beta, one array (n, R, C) per layer."""
-    rule = functools.partial(models.dual_propagation, alpha=recipe.alpha, beta=recipe.beta)
-    return _reference(recipe, rule, weights, x, y)
+    return _reference(recipe, models.dual_propagation, weights, x, y, alpha=recipe.alpha, beta=recipe.beta)
 
 
 def exact(recipe: Recipe, weights, x, y) -> list[np.ndarray]:

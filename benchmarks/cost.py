@@ -1,0 +1,112 @@
+"""Builds many recipes for a board, to calibrate and to judge the model of what a chip costs (`crossdyad.explore.cost`).
+
+    python benchmarks/cost.py build [--runs 60] [--seed 1]     # resumable: builds that are there are not repeated
+    python benchmarks/cost.py fit                              # writes explore/cost.json and prints the held-out errors
+
+Every third recipe is held out. Each is synthesised, placed and routed once, with place and route seed 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls
+
+from crossdyad.explore import cost
+from crossdyad.hdl import synth
+from crossdyad.recipe import Recipe
+
+FOLDER = Path(".build/cost")
+BOARD = "ulx3s"
+TARGET = Path(cost.__file__).with_name("cost.json")
+
+
+def recipes(runs: int, seed: int) -> list[Recipe]:
+    """Random recipes that fit the board's multipliers, from small to middling."""
+    draw, found = random.Random(seed), []
+    while len(found) < runs:
+        hidden = [draw.choice((6, 8, 12, 16, 24, 32, 48)) for _ in range(draw.choice((1, 1, 1, 2)))]
+        sizes = (draw.choice((3, 8, 16, 32, 64, 64, 100)), *hidden, draw.choice((2, 4, 10)))
+        lanes = [draw.choice([n for n in (1, 2, 4, 8, 16) if n < 2 * c]) for c in sizes[:-1]]
+        state, weight = draw.choice((4, 6, 8, 10, 12)), draw.choice((6, 8, 10, 12, 16, 18))
+        whole = draw.choice((1, 2, 3))
+        table = {
+            "name": f"cost{len(found)}", "sizes": sizes, "lanes": lanes,
+            "alpha": draw.choice((0, 0.5, 1)), "beta": 2.0 ** draw.randint(-2, 2),
+            "rule": draw.choice(("dual-propagation", "dual-propagation", "dual-propagation", "spsa", "inference")),
+            "activation": draw.choice(("relu", "hard_tanh")), "learning_rate": 2.0**-4, "rate_floor": 2.0**-8, "epsilon": 2.0**-3,
+            "formats": {"state": {"width": state, "frac": state - whole}, "weight": {"width": weight, "frac": weight - 3},
+                        "accumulator": {"width": draw.choice((12, 16, 20)), "frac": draw.choice((6, 8))},
+                        "delta": {"width": draw.choice((6, 8, 11)), "frac": draw.choice((4, 5))}},
+            "rounding": {"weight": draw.choice(("stochastic", "stochastic", "nearest")), "state": draw.choice(("nearest", "stochastic"))},
+            "devices": {"read_noise": draw.choice((0, 0, 0, 0.1)), "levels": draw.choice((0, 0, 16))},
+        }
+        try:
+            made = Recipe.model_validate(table)
+            synth.check_fits(synth._least(made), synth.BOARDS[BOARD], made)
+        except ValueError:
+            continue
+        if sum(made.lanes) <= 24:
+            found.append(made)
+    return found
+
+
+def build(runs: int, seed: int) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for i, made in enumerate(recipes(runs, seed)):
+        path = FOLDER / f"{seed}-{i}.json"
+        if path.exists():
+            continue
+        try:
+            report = synth.synthesize(made, BOARD, FOLDER / "work", seeds=(1,))
+        except (synth.DoesNotFit, synth.SynthesisError) as error:
+            print(f"{made.name}: {error}", flush=True)
+            continue
+        kept = {"recipe": made.model_dump(mode="json"), "Fmax": report["fmax"]["median"],
+                **{name: n["used"] for name, n in report["utilisation"].items()}}
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(kept))
+        draft.replace(path)
+        print(i, {k: v for k, v in kept.items() if k != "recipe"}, flush=True)
+
+
+def fit() -> None:
+    """Non-negative weights that make the relative errors small; every third build is left out, and judges."""
+    builds = [json.loads(p.read_text()) for p in sorted(FOLDER.glob("*-*.json"), key=lambda p: [int(n) for n in p.stem.split("-")])]
+    made = [Recipe.model_validate(b["recipe"]) for b in builds]
+    held = [i % 3 == 2 for i in range(len(made))]
+    model, errors = {}, {}
+    for name, resource in {**cost.PREDICTED, "period": None}.items():
+        rows = [cost.paths(r) if name == "period" else cost.features(r) for r in made]
+        true = np.array([1e3 / b["Fmax"] if name == "period" else max(b[resource], 0) for b in builds], dtype=float)
+        x, scale = np.array([list(r.values()) for r in rows]), 1 / np.maximum(true, 1)
+        seen = ~np.array(held)
+        weights = nnls(x[seen] * scale[seen, None], (true * scale)[seen])[0]
+        model[name] = {k: float(f"{w:.4g}") for k, w in zip(rows[0], weights, strict=True) if w > 0}
+        off = np.abs(x @ weights - true)[held] / np.maximum(true[held], 1)
+        errors[name] = {"median": float(np.median(off)), "worst": float(off.max())}
+        print(f"{name:12} held out: median {100 * np.median(off):5.1f} %, worst {100 * off.max():5.1f} %   "
+              f"fitted: median {100 * np.median(np.abs(x @ weights - true)[seen] * scale[seen]):5.1f} %")
+    found = {"model": model, "held_out_errors": errors, "builds": {"fitted": held.count(False), "held_out": held.count(True)},
+             "board": BOARD, "command": "python benchmarks/cost.py fit"}
+    TARGET.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("build", "fit"))
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if given.step == "build":
+        build(given.runs, given.seed)
+    else:
+        fit()
+
+
+if __name__ == "__main__":
+    main()
