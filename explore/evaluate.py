@@ -97,8 +97,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     Returns
     -------
     list of dict
-        Per job: the metrics of `spec.METRICS`, None where one has no meaning; ``accuracy_by_epoch``, ``cosine_by_epoch``
-        (from epoch 0, before training); and ``seconds``, the job's share of the time.
+        Per job: the metrics of `spec.METRICS`, None where one has no meaning; ``accuracy_by_epoch`` (from epoch 1, or before
+        training if there is none), ``cosine_by_epoch`` (from epoch 0, before training); and ``seconds``, the job's share of the time.
     """
     start, jobs = time.perf_counter(), batch.jobs
     recipes = [job.recipe for job in jobs]
@@ -107,7 +107,7 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].rule != "inference"
     judged = recipes[0].rule == "dual-propagation" and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
-    accuracies, qualities, losses = [_accuracy(many, dataset)], [], np.full(len(jobs), np.nan)
+    accuracies, qualities, losses = [], [], np.full(len(jobs), np.nan)
     qualities.append(_qualities(many, jobs, *sample) if judged else None)
     for epoch in range(settings.epochs if learns else 0):
         many.rate = [max(0, r.rate - epoch // r.training.halve_every) for r in many.recipes]
@@ -116,6 +116,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
         losses = [costs(r, TrainResult(result.outputs[i], result.loss[i]), dataset.y_train[at]).mean() for i, r in enumerate(recipes)]
         accuracies.append(_accuracy(many, dataset))
         qualities.append(_qualities(many, jobs, *sample) if judged else None)
+    if not accuracies:            # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
+        accuracies.append(_accuracy(many, dataset))
     steps = max(1, settings.epochs * len(dataset.x_train))
     events = sum(v.astype(np.int64) for v in many.saturations.values())
     resources = {r: cost.estimate(r, settings.board) if settings.cost == "model" else cost.build(r, settings.board) for r in set(recipes)}

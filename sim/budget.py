@@ -77,7 +77,7 @@ def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS) -> dict[st
         is not zero.
     """
     made = np.stack([flat(gradient.chip(recipe.model_copy(update={"seed": recipe.seed + s}), weights, x, y)) for s in range(seeds)])
-    norm = np.linalg.norm(exact)
+    norm = np.linalg.norm(exact) or np.nan                 # where there is no gradient, there is no relative error
     variance = np.sum(made.var(0, ddof=1)) if seeds > 1 else 0.0
     # what is left of the noise in a mean over a few chips is no bias
     bias = max(0.0, np.linalg.norm(made.mean(0) - exact) ** 2 - variance / seeds)

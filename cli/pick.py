@@ -1,0 +1,57 @@
+"""``crossdyad pick``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import explained
+from .options import AsJson, Results
+
+
+@explained
+def pick(context: typer.Context, store: Results,
+         output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
+         best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy", as_json: AsJson = False):
+    """Write the best recipe of a store within limits, ready for `crossdyad generate`.
+
+    Limits are --min-METRIC and --max-METRIC for any metric: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff,
+    multipliers, memory, fmax, samples-per-second, energy. They hold for means over the seeds.
+
+    Example: crossdyad pick precision.db --min-accuracy 0.93 --max-lut 6000 -o best.toml
+    """
+    import json
+
+    from ..explore import choose
+    from ..explore.report import write
+    from ..explore.store import Store
+
+    with Store(store, must_exist=True) as kept:
+        recipe, chosen = choose.pick(kept, _limits(context.args), best.replace("-", "_"))
+    text = choose.told(chosen) + "\n" + recipe.to_toml()
+    if output:
+        write(text, output)
+    if as_json:
+        typer.echo(json.dumps({"settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()},
+                               "seeds": chosen.seeds, "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
+    else:
+        typer.echo(str(output) if output else text, nl=bool(output))
+
+
+def _limits(arguments: list[str]) -> dict[str, tuple[float | None, float | None]]:
+    found, rest = {}, [part for argument in arguments for part in argument.split("=", 1)]
+    while rest:
+        name = rest.pop(0)
+        side = name[2:6]
+        if side not in ("min-", "max-") or not name.startswith("--"):
+            raise ValueError(f"{name}: no such option; limits are --min-METRIC and --max-METRIC")
+        try:
+            value = float(rest.pop(0))
+        except (IndexError, ValueError):
+            raise ValueError(f"{name}: needs a number, as in {name} 0.9") from None
+        metric = name[6:].replace("-", "_")
+        low, high = found.get(metric, (None, None))
+        found[metric] = (value, high) if side == "min-" else (low, value)
+    return found

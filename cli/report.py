@@ -1,0 +1,33 @@
+"""``crossdyad report``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import explained
+from .options import AsJson, DataFolder, Results
+from .progress import bar
+
+
+@explained
+def report(store: Results,
+           output: Annotated[Path | None, typer.Option("--output", "-o", help="the page; beside the store by default")] = None,
+           objectives: Annotated[str | None, typer.Option(help="metrics of the front, with commas: accuracy,lut")] = None,
+           data: DataFolder = None, as_json: AsJson = False):
+    """Write one self-contained HTML page of a store: front, heat maps, error budgets, recipes to copy.
+
+    Example: crossdyad report precision.db --objectives accuracy,energy
+    """
+    import json
+
+    from ..explore import report as pages
+    from ..explore.store import Store
+
+    path = output or store.with_suffix(".html")
+    with Store(store, must_exist=True) as kept, bar("report") as told:
+        html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, data, told)
+    pages.write(html, path)
+    typer.echo(json.dumps({"page": str(path), "bytes": len(html.encode())}) if as_json else str(path))

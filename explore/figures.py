@@ -1,0 +1,120 @@
+"""The report's figures, as SVG text whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from .spec import SMALLER_IS_BETTER
+from .statistics import Front, Summary, interval
+
+LABELS = {"lut": "LUTs", "ff": "flip-flops", "samples_per_second": "samples/s", "fmax": "Fmax, MHz", "energy": "energy, nJ"}
+
+
+def _figure(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    ax = figure.subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure, ax
+
+
+def _svg(figure) -> str:
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "crossdyad", "svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg"):]
+
+
+def label(metric: str) -> str:
+    """A metric's name on an axis, with an arrow to where it is better."""
+    return f"{LABELS.get(metric, metric)} {'↓' if metric in SMALLER_IS_BETTER else '↑'}"
+
+
+def pareto(found: Front, objectives, marked: int | None) -> str:
+    """Two objectives of all points: dominated ones faint, the front with error bars and as dark as it is sure."""
+    figure, ax = _figure(6.4, 4.2)
+    x, y = found.scores[:, 0], found.scores[:, 1]
+    ax.scatter(x, y, s=10, color="0.8", linewidths=0)
+    at = np.flatnonzero(found.on)
+    at = at[np.argsort(x[at])]
+    ax.plot(x[at], y[at], color="C0", alpha=0.4, linewidth=1)
+    for i in at:
+        bars = []
+        for metric in objectives[:2]:
+            mean, low, high = interval(found.points[i].values[metric])
+            bars.append([[mean - low], [high - mean]] if np.isfinite([low, high]).all() else [[0], [0]])
+        ax.errorbar(x[i], y[i], xerr=bars[0], yerr=bars[1], fmt="o", markersize=5, color="C0", ecolor="0.4", elinewidth=0.8,
+                    alpha=0.25 + 0.75 * float(found.surely[i]))
+    if marked is not None:
+        ax.scatter(x[marked], y[marked], s=130, facecolors="none", edgecolors="C3", linewidths=1.5)
+        ax.annotate("knee", (x[marked], y[marked]), textcoords="offset points", xytext=(8, -12), color="C3", fontsize=9)
+    for set_label, metric, values in ((ax.set_xlabel, objectives[0], x), (ax.set_ylabel, objectives[1], y)):
+        set_label(label(metric))
+        if values.min() > 0 and values.max() > 20 * values.min():
+            (ax.set_xscale if metric == objectives[0] else ax.set_yscale)("log")
+    ax.grid(alpha=0.2)
+    return _svg(figure)
+
+
+def heat(found: list[Summary], metric: str, across: str, up: str) -> str:
+    """A metric's mean over two axes; over the others the best combination of the two is taken."""
+    best = max if metric not in SMALLER_IS_BETTER else min
+    columns, rows = (sorted({s.settings[a] for s in found if metric in s.values}) for a in (across, up))
+    cells: dict = {}
+    for s in found:
+        if metric in s.values:
+            place, mean = (s.settings[up], s.settings[across]), float(s.values[metric].mean())
+            cells[place] = best(cells[place], mean) if place in cells else mean
+    table = np.array([[cells.get((r, c), np.nan) for c in columns] for r in rows])
+    figure, ax = _figure(1.8 + 0.62 * len(columns), 1.5 + 0.42 * len(rows))
+    image = ax.imshow(table, origin="lower", aspect="auto", cmap="viridis_r" if metric in SMALLER_IS_BETTER else "viridis")
+    low, high = np.nanmin(table), np.nanmax(table)
+    for (i, j), v in np.ndenumerate(table):
+        if np.isfinite(v):
+            dark = (v - low) / (high - low or 1) < 0.5
+            ax.text(j, i, f"{v:.3g}", ha="center", va="center", fontsize=7,
+                    color="white" if dark != (metric in SMALLER_IS_BETTER) else "black")
+    ax.set_xticks(range(len(columns)), [f"{c:g}" if isinstance(c, (int, float)) else str(c) for c in columns])
+    ax.set_yticks(range(len(rows)), [f"{r:g}" if isinstance(r, (int, float)) else str(r) for r in rows])
+    ax.set_xlabel(across)
+    ax.set_ylabel(up)
+    ax.set_title(label(metric), fontsize=10)
+    figure.colorbar(image, ax=ax, fraction=0.05)
+    return _svg(figure)
+
+
+def curves(points: list[tuple[str, Summary]], metric: str) -> str:
+    """A metric over the epochs, mean and range over the seeds, of a few points."""
+    figure, ax = _figure(5.2, 3.2)
+    for i, (name, s) in enumerate(points):
+        values = s.by_epoch[metric]
+        epochs = np.arange(values.shape[1]) + (metric == "accuracy")         # tested from the first epoch on
+        ax.fill_between(epochs, values.min(0), values.max(0), color=f"C{i}", alpha=0.15, linewidth=0)
+        ax.plot(epochs, values.mean(0), color=f"C{i}", marker="o", markersize=3, label=name)
+    ax.set_xlabel("epochs of training")
+    ax.set_ylabel(label(metric))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=8)
+    ax.grid(alpha=0.2)
+    return _svg(figure)
+
+
+def budget(rows: list[dict]) -> str:
+    """A waterfall: what each effect alone adds to the squared relative error of the gradient, and what all make together."""
+    figure, ax = _figure(5.2, 3.2)
+    errors = [r["bias"] ** 2 + r["deviation"] ** 2 for r in rows]
+    level = 0.0
+    for i, error in enumerate(errors):
+        whole = i in (0, len(rows) - 1)
+        added, start = (error, 0.0) if whole else (max(0.0, error - errors[0]), level)
+        ax.bar(i, added, bottom=start, color="0.4" if whole else "C0")
+        level = start + added
+        ax.annotate(f"{rows[i]['cosine']:.3f}", (i, level), ha="center", va="bottom", fontsize=7)
+    ax.set_xticks(range(len(rows)), [r["effect"] for r in rows], rotation=35, ha="right", fontsize=8)
+    ax.set_ylabel("squared relative error\n(above each bar: cosine)", fontsize=8)
+    return _svg(figure)

@@ -1,0 +1,91 @@
+"""Guided search: Optuna proposes a generation of points, the sweep evaluates it, and the store remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..recipe import Recipe
+from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply
+from .store import Store
+from .sweep import plan, run, settings_of
+
+
+def sampler(search: Search, generation: int):
+    """Optuna's sampler of a generation, with a seed of its own: a sampler that is resumed would repeat itself."""
+    import optuna
+
+    made = {"nsga2": optuna.samplers.NSGAIISampler, "nsga3": optuna.samplers.NSGAIIISampler, "tpe": optuna.samplers.TPESampler}
+    options = {} if search.sampler == "tpe" else {"population_size": search.population}
+    return made[search.sampler](seed=search.seed + generation, **options)
+
+
+def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int, folder=None,
+           progress: Callable[[str, int, int], None] | None = None) -> list[Point]:
+    """Evaluate the generations of a specification's search.
+
+    A generation is asked for as a whole, evaluated in any order and reported in the order of asking, so that the points depend on the
+    specification alone. Run again it asks for the same points, finds them in the store, and goes on from where it was.
+
+    Parameters
+    ----------
+    spec : Spec
+        With a ``search`` part.
+    base : Recipe
+    store : Store
+    executor, workers
+        As in `sweep.run`.
+    folder : path, optional
+        Of data sets.
+    progress : callable, optional
+        Called as ``progress(step, done, of)``.
+
+    Returns
+    -------
+    list of Point
+        All that were proposed, each once.
+
+    Raises
+    ------
+    ValueError
+        If there is no search part, or Optuna is not installed.
+    """
+    if spec.search is None:
+        raise ValueError(f"{spec.name}: search: missing; add a [search] table with objectives, or use `crossdyad sweep`")
+    try:
+        import optuna
+    except ImportError:
+        raise ValueError("search: needs Optuna; install with `pip install 'crossdyad[search]'`") from None
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    told, settings, values = spec.search, settings_of(spec, folder), spec.values()
+    goals = ["minimize" if m in SMALLER_IS_BETTER else "maximize" for m in told.objectives]
+    study = optuna.create_study(directions=goals)
+    # a choice is an index: values can be tables, which Optuna does not take
+    choices = {field: optuna.distributions.CategoricalDistribution(list(range(len(v)))) for field, v in values.items()}
+    proposed: dict[str, Point] = {}
+    report = progress or (lambda step, done, of: None)
+    for generation in range(told.generations):
+        study.sampler = sampler(told, generation)
+        trials = [study.ask(choices) for _ in range(told.population)]
+        points = [apply(base, {field: values[field][trial.params[field]] for field in values}) for trial in trials]
+        todo = plan(points, spec.seed_list, settings, store)
+        report(f"generation {generation + 1}", generation * told.population, told.generations * told.population)
+        run(todo, settings, store, executor, workers)
+        means = _means(store, todo, told.objectives)
+        for trial, point in zip(trials, points, strict=True):
+            proposed.setdefault(repr(point.settings), point)
+            scores = means.get(repr(point.settings))
+            study.tell(trial, scores, state=None if scores else optuna.trial.TrialState.FAIL)
+    report("done", told.generations * told.population, told.generations * told.population)
+    return list(proposed.values())
+
+
+def _means(store: Store, todo, objectives) -> dict[str, list[float]]:
+    """Settings to the objectives' means over seeds, of points all of whose seeds were evaluated."""
+    values, found = {row["key"]: row["value"] for row in store.rows() if row["status"] == "ok"}, {}
+    for point, _, identity in todo.rows:
+        found.setdefault(repr(point.settings), []).append(values.get(identity))
+    return {name: [float(np.mean([v[m] for v in seeds])) for m in objectives] for name, seeds in found.items()
+            if all(v is not None and all(v.get(m) is not None for m in objectives) for v in seeds)}

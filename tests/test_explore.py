@@ -1,0 +1,288 @@
+"""Sweeps: specifications, rows that depend on nothing but their key, kills, search, and what is made of the rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crossdyad import emulator
+from crossdyad.cli import app
+from crossdyad.data import load as load_data
+from crossdyad.explore import choose, pool, report, search, sweep
+from crossdyad.explore import spec as specs
+from crossdyad.explore.evaluate import Job, Settings, batches, evaluate, key
+from crossdyad.explore.store import Store, StoreError
+from crossdyad.recipe import Recipe, load
+
+SPEC = """
+name = "small"
+recipe = "xor"
+seeds = 2
+epochs = 3
+samples = 4
+[axes]
+bits.weight = [6, 10]
+beta = [0.5, 1.0]
+devices.read_noise = [0, 0.1]
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def swept(path, store, workers=1, executor=None):
+    told, base = specs.read(path)
+    settings = sweep.settings_of(told)
+    with Store(store) as kept:
+        kept.remember(told.name, path.read_text(), base.to_toml())
+        made = sweep.plan(specs.points(told, base), told.seed_list, settings, kept)
+        counts = sweep.run(made, settings, kept, executor or (lambda: ThreadPoolExecutor(workers)), workers)
+        return counts, content(kept)
+
+
+def content(store):
+    """What must not depend on how it was computed."""
+    return {r["key"]: (r["point"], r["recipe"], r["seed"], r["status"], r["value"], r["error"]) for r in store.rows()}
+
+
+# Specifications ---------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_of_a_specification_are_told_at_once(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('name = "x"\nepoch = 3\n[axes]\nbeta = []\nbits.weigth = [8]\ndevices.read_noise = {from = 1, to = 0, step = 1}\n')
+    with pytest.raises(specs.SpecError) as error:
+        specs.read(path)
+    text = str(error.value)
+    assert "did you mean 'epochs'" in text and "steps of 1 do not lead from 1 to 0" in text
+    path.write_text('name = "x"\n[axes]\nbeta = []\nbits.weigth = [8]\n')
+    with pytest.raises(specs.SpecError, match="did you mean 'bits.weight'") as error:
+        specs.read(path)
+    assert "beta: no values" in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "values"), [
+    ({"from": 4, "to": 8, "step": 2}, [4, 6, 8]), ({"from": 0.25, "to": 4, "factor": 4}, [0.25, 1, 4]),
+    ({"from": 0, "to": 0.3, "step": 0.1}, [0, 0.1, 0.2, 0.3]), ({"from": 8, "to": 1, "factor": 0.5}, [8, 4, 2, 1]),
+])
+def test_ranges_include_both_ends(given, values):
+    assert specs.Range.model_validate(given).values() == pytest.approx(values)
+
+
+def test_bits_keep_the_range_and_width_does_not():
+    base = load("digits")
+    made, wide = (specs.apply(base, {name: 10}).recipe.formats.weight for name in ("bits.weight", "formats.weight.width"))
+    assert abs(made.high - base.formats.weight.high) <= made.step and made.width == wide.width == 10
+    assert wide.frac == base.formats.weight.frac
+
+
+def test_every_field_of_a_recipe_can_be_an_axis():
+    base = load("digits")
+    for field in specs.fields():
+        if field.startswith("bits."):
+            continue
+        value = base.model_dump()
+        for part in field.split("."):
+            value = value[part]
+        assert specs.apply(base, {field: value}).recipe == base
+
+
+def test_a_point_that_is_no_recipe_is_marked_and_the_rest_runs(tmp_path):
+    path = tmp_path / "part.toml"
+    path.write_text(SPEC.replace("devices.read_noise = [0, 0.1]", "epsilon = [0.125, 4096.0]"))
+    counts, rows = swept(path, tmp_path / "part.db")
+    assert counts == {"ok": 8, "failed": 0, "invalid": 4}
+    marked = [r for r in rows.values() if r[3] == "invalid"]
+    assert len(marked) == 4 and all("epsilon" in r[5] and "powers of two" in r[5] for r in marked)
+
+
+# Rows -------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_what_the_emulator_does_alone():
+    recipe = Recipe.model_validate(load("digits").model_dump() | {"devices": {"read_noise": 0.1}})
+    jobs = [Job(recipe, 3), Job(specs.apply(recipe, {"bits.weight": 8, "beta": 0.5}).recipe, 7)]
+    settings = Settings(1, 8, "model", "ulx3s")
+    rows = evaluate(batches(jobs, 8)[0], settings)
+    for job, row in zip(jobs, rows, strict=True):
+        alone = emulator.train(job.recipe, *load_data("digits"), epochs=1, engine="jax", seeds=[job.seed])
+        assert row["accuracy"] == float(alone.epochs[-1]["accuracy"][0])
+        assert row["loss"] == pytest.approx(float(alone.epochs[-1]["loss"][0]))
+        assert len(row["accuracy_by_epoch"]) == 1 and len(row["cosine_by_epoch"]) == 2
+
+
+def test_a_key_changes_with_everything_that_a_row_depends_on():
+    job, settings = Job(load("xor"), 1), Settings(3, 4, "model", "ulx3s")
+    others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
+              (job, settings._replace(board="ulx3s-85f")), (specs.apply(load("xor"), {"beta": 0.25})._replace(settings=1), settings)]
+    keys = {key(Job(o.recipe, 1) if isinstance(o, specs.Point) else o, s) for o, s in others}
+    assert len(keys | {key(job, settings)}) == 6
+    renamed = Job(job.recipe.model_copy(update={"name": "other"}), 1)
+    assert key(renamed, settings) == key(job, settings) == key(job, settings._replace(folder="/elsewhere"))
+
+
+def test_rows_do_not_depend_on_workers_batches_or_executor(spec, tmp_path, monkeypatch):
+    _, threads = swept(spec, tmp_path / "a.db", 1)
+    monkeypatch.setattr(sweep, "WIDEST", 3)
+    counts, processes = swept(spec, tmp_path / "b.db", 2, lambda: pool.processes(2))
+    assert counts == {"ok": 16, "failed": 0, "invalid": 0} and threads == processes
+    counts, again = swept(spec, tmp_path / "b.db", 2, lambda: pytest.fail("nothing is missing"))
+    assert again == threads
+
+
+def test_a_chip_that_fails_does_not_take_others_with_it(spec, tmp_path, monkeypatch):
+    def fragile(batch, settings):
+        if any(j.seed == 2 and j.recipe.formats.weight.width == 6 for j in batch.jobs):
+            raise RuntimeError("this one")
+        return [{"accuracy": 1.0, "seconds": 0.0} for _ in batch.jobs]
+
+    monkeypatch.setattr(sweep, "evaluate", fragile)
+    counts, rows = swept(spec, tmp_path / "a.db")
+    assert counts == {"ok": 12, "failed": 4, "invalid": 0}
+    assert all("this one" in r[5] and r[2] == 2 for r in rows.values() if r[3] == "failed")
+    monkeypatch.undo()
+    assert swept(spec, tmp_path / "a.db")[0]["failed"] == 4          # kept, until one asks for them again
+
+
+# Kills ------------------------------------------------------------------------------------------------------
+
+
+def workers_of(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
+
+
+@pytest.mark.parametrize("whom", ["coordinator", "worker"])
+def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec, tmp_path):
+    _, undisturbed = swept(spec, tmp_path / "whole.db")
+    store = tmp_path / "killed.db"
+    command = [str(Path(sys.executable).with_name("crossdyad")), "sweep", str(spec), "--store", str(store), "--workers", "2"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline, workers = time.time() + 60, []
+    while not workers and run.poll() is None and time.time() < deadline:
+        workers = workers_of(run.pid)
+        time.sleep(0.02)
+    assert workers
+    time.sleep(1.0)
+    os.kill(run.pid if whom == "coordinator" else workers[0], signal.SIGKILL)
+    code = run.wait(120)
+    if whom == "coordinator":
+        deadline = time.time() + 20
+        while any(os.path.exists(f"/proc/{w}") for w in workers) and time.time() < deadline:
+            time.sleep(0.1)
+        assert not any(os.path.exists(f"/proc/{w}") for w in workers)
+        code = subprocess.run(command, capture_output=True).returncode
+    assert code == 0
+    with Store(store) as kept:
+        assert content(kept) == undisturbed
+
+
+def test_a_store_of_another_version_or_no_store_is_refused(tmp_path):
+    with Store(tmp_path / "a.db") as kept:
+        kept._db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99"):
+        Store(tmp_path / "a.db")
+    (tmp_path / "b.db").write_text("not a database, but long enough to look at: " * 100)
+    with pytest.raises(StoreError, match="cannot be used as a store"):
+        Store(tmp_path / "b.db")
+    with pytest.raises(StoreError, match="no such store"):
+        Store(tmp_path / "c.db", must_exist=True)
+    assert not (tmp_path / "c.db").exists()
+
+
+def test_a_full_disk_keeps_what_was_there(spec, tmp_path):
+    _, before = swept(spec, tmp_path / "a.db")
+    with Store(tmp_path / "a.db") as kept:
+        kept._db.execute("PRAGMA max_page_count = 1")
+        row = kept.rows()[0] | {"key": "new", "error": "x" * 100_000}
+        with pytest.raises(StoreError, match="free some space"):
+            kept.put([row])
+        assert content(kept) == before
+
+
+# Search, and what is made of the rows -----------------------------------------------------------------------
+
+
+def test_a_search_asks_for_the_same_points_again_and_finds_them_in_the_store(spec, tmp_path):
+    pytest.importorskip("optuna")
+    path = tmp_path / "search.toml"
+    path.write_text(SPEC + '[search]\nobjectives = ["accuracy", "lut"]\ngenerations = 3\npopulation = 4\n')
+    told, base = specs.read(path)
+    with Store(tmp_path / "a.db") as kept:
+        first = search.search(told, base, kept, lambda: ThreadPoolExecutor(1), 1)
+        rows = content(kept)
+        again = search.search(told, base, kept, lambda: pytest.fail("all is in the store"), 1)
+        assert first == again and content(kept) == rows and 1 < len(first) <= 8
+    with pytest.raises(ValueError, match="search: missing"):
+        search.search(*specs.read(spec), None, None, 1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "small.toml").write_text(SPEC.replace("seeds = 2", "seeds = 5"))
+    swept(folder / "small.toml", folder / "small.db")
+    return folder / "small.db"
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(store):
+    with Store(store) as kept:
+        html = report.page(kept)
+        assert html == report.page(kept)                       # the same bytes from the same rows
+    assert len(html.encode()) < 2_000_000
+    assert html.count("<svg") >= 4 and "knee" in html and "crossdyad pick small.db" in html
+    for outside in ("<link", "src=", "@import", "<img"):
+        assert outside not in html
+    assert all(s in html for s in ("bits.weight", "beta", "[formats]"))
+
+
+def test_a_picked_recipe_is_within_its_limits_and_best_there(store, tmp_path):
+    run = CliRunner()
+    done = run.invoke(app, ["pick", str(store), "--max-lut", "1e9", "--min-accuracy=0.2", "-o", str(tmp_path / "best.toml"), "--json"])
+    told = json.loads(done.stdout)
+    assert load(tmp_path / "best.toml") == Recipe.model_validate(told["recipe"])
+    with Store(store) as kept:
+        means = {}
+        for row in kept.rows():
+            means.setdefault(json.dumps(row["recipe"]), []).append(row["value"]["accuracy"])
+    assert told["metrics"]["accuracy"] == pytest.approx(max(sum(v) / len(v) for v in means.values()))
+    refused = run.invoke(app, ["pick", str(store), "--min-accuracy", "1.1"])
+    assert refused.exit_code == 2 and "accuracy reaches" in refused.stderr
+    assert "did you mean 'lut'" in run.invoke(app, ["pick", str(store), "--max-luts", "1"]).stderr
+
+
+def test_export_has_every_row(store, tmp_path):
+    import csv
+
+    with Store(store) as kept:
+        choose.to_csv(kept, tmp_path / "a.csv")
+        rows = kept.rows()
+    read = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [float(r["accuracy"]) for r in read] == [r["value"]["accuracy"] for r in rows] and len(read) == 40
+    duckdb = pytest.importorskip("duckdb")
+    with Store(store) as kept:
+        choose.to_parquet(kept, tmp_path / "a.parquet")
+    assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path / 'a.parquet'}'").fetchall() == [(40,)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
+
+
+def test_the_commands_say_what_to_do(spec, tmp_path):
+    run = CliRunner()
+    dry = run.invoke(app, ["sweep", str(spec), "--store", str(tmp_path / "d.db"), "--dry-run", "--json"])
+    assert json.loads(dry.stdout) == {"rows": 16, "there": 0, "missing": 16, "invalid": 0}
+    assert run.invoke(app, ["sweep", str(tmp_path / "no.toml")]).exit_code == 2
+    empty = run.invoke(app, ["report", str(tmp_path / "none.db")])
+    assert empty.exit_code == 2 and "no such store" in empty.stderr
+    gone = run.invoke(app, ["sweep", str(spec), "--store", str(tmp_path / "e.db"), "--scheduler", "tcp://127.0.0.1:9"])
+    assert gone.exit_code == 2 and ("does not answer" in gone.stderr or "needs dask" in gone.stderr)
