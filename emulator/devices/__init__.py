@@ -5,14 +5,18 @@ from .converters import DeviceWarning, InputConverter, OutputConverter
 from .device import EFFECTS, Device
 from .drift import PowerLaw
 from .iv import Cubic, Measured
+from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
 from .mapping import Mapping
 from .noise import CellNoise, Constant, Flicker, Generic, PerProduct, Polynomial, Saturating, Table
 from .presets import PRESETS, preset
+from .pulses import Pulses, Trains, trains
 from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
+from .writing import Cells, PulsedDevice, send, update, update_batch
 
 __all__ = [
-    "EFFECTS", "PRESETS", "Array", "CellNoise", "Circuit", "Constant", "Cubic", "Device", "DeviceWarning", "Flicker", "Generic",
-    "InputConverter", "Mapping", "Measured", "OutputConverter", "PerProduct", "Polynomial", "PowerLaw", "Report", "Saturating", "Spread",
-    "Stuck", "Table", "Wires", "effective_conductance", "preset",
+    "EFFECTS", "PRESETS", "Array", "CellNoise", "Cells", "Circuit", "Constant", "ConstantStep", "Cubic", "Device", "DeviceWarning",
+    "ExponentialStep", "Flicker", "Generic", "InputConverter", "LinearStep", "Mapping", "Measured", "OutputConverter", "PerProduct",
+    "Polynomial", "PowerLaw", "PowerStep", "PulsedDevice", "Pulses", "Report", "Saturating", "SoftBounds", "Spread", "Stuck", "Table",
+    "Trains", "Wires", "effective_conductance", "preset", "send", "trains", "update", "update_batch",
 ]
