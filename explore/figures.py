@@ -35,28 +35,39 @@ def label(metric: str) -> str:
     return f"{LABELS.get(metric, metric)} {'↓' if metric in SMALLER_IS_BETTER else '↑'}"
 
 
-def pareto(found: Front, objectives, marked: int | None) -> str:
-    """Two objectives of all points: dominated ones faint, the front with error bars and as dark as it is sure."""
+def pareto(found: Front, objectives, names: dict[int, str], marked: int) -> str:
+    """The first two objectives of all points: dominated ones faint, the front named, with error bars, as dark as it is sure.
+
+    Parameters
+    ----------
+    found : Front
+    objectives : sequence of str
+    names : dict
+        Of points on the front, by their number.
+    marked : int
+        The point to be circled.
+    """
     figure, ax = _figure(6.4, 4.2)
-    x, y = found.scores[:, 0], found.scores[:, 1]
+    (up, across), (y, x) = objectives[:2], found.scores[:, :2].T
     ax.scatter(x, y, s=10, color="0.8", linewidths=0)
     at = np.flatnonzero(found.on)
     at = at[np.argsort(x[at])]
     ax.plot(x[at], y[at], color="C0", alpha=0.4, linewidth=1)
     for i in at:
         bars = []
-        for metric in objectives[:2]:
+        for metric in (across, up):
             mean, low, high = interval(found.points[i].values[metric])
             bars.append([[mean - low], [high - mean]] if np.isfinite([low, high]).all() else [[0], [0]])
         ax.errorbar(x[i], y[i], xerr=bars[0], yerr=bars[1], fmt="o", markersize=5, color="C0", ecolor="0.4", elinewidth=0.8,
                     alpha=0.25 + 0.75 * float(found.surely[i]))
-    if marked is not None:
-        ax.scatter(x[marked], y[marked], s=130, facecolors="none", edgecolors="C3", linewidths=1.5)
-        ax.annotate("knee", (x[marked], y[marked]), textcoords="offset points", xytext=(8, -12), color="C3", fontsize=9)
-    for set_label, metric, values in ((ax.set_xlabel, objectives[0], x), (ax.set_ylabel, objectives[1], y)):
-        set_label(label(metric))
+    for i, name in names.items():
+        ax.annotate(name, (x[i], y[i]), textcoords="offset points", xytext=(4, 4), color="C3" if i == marked else "0.3", fontsize=8)
+    ax.scatter(x[marked], y[marked], s=130, facecolors="none", edgecolors="C3", linewidths=1.5)
+    ax.set_xlabel(label(across))
+    ax.set_ylabel(label(up))
+    for values, set_scale in ((x, ax.set_xscale), (y, ax.set_yscale)):
         if values.min() > 0 and values.max() > 20 * values.min():
-            (ax.set_xscale if metric == objectives[0] else ax.set_yscale)("log")
+            set_scale("log")
     ax.grid(alpha=0.2)
     return _svg(figure)
 

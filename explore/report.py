@@ -66,13 +66,14 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     marked = int(at[knee(made.scores[at], objectives)])
     report("figures", 1, 4)
     best = int(at[-1] if objectives[0] == "accuracy" else at[0])
-    chosen = [(_title(made.points[i], axes), made.points[i]) for i in dict.fromkeys((marked, best, *at[:: max(1, len(at) // MOST)]))][:MOST]
+    names = {int(i): _name(n) for n, i in enumerate(at)}
+    chosen = [(names[int(i)], made.points[i]) for i in dict.fromkeys((marked, best, *at[:: max(1, len(at) // MOST)]))][:MOST]
     drawn = [figures.curves(chosen, m) for m in ("accuracy", "cosine") if all(m in s.by_epoch for _, s in chosen)]
     report("error budgets", 2, 4)
-    waterfalls = [{"name": title, "figure": figures.budget(_budget(s, spec, folder))} for title, s in chosen[:2]
+    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": figures.budget(_budget(s, spec, folder))} for title, s in chosen[:2]
                   if s.recipe["rule"] == "dual-propagation"]
     report("page", 3, 4)
-    smallest = smallest_difference(found, objectives[0])
+    smallest = smallest_difference([made.points[i] for i in at], objectives[0])
     seeds = spec.seed_list
     invalid = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
     failed = [{"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
@@ -84,14 +85,14 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
         name=name, base=spec.recipe, spec=text, store=store.path.name, command="search" if spec.search else "sweep", epochs=spec.epochs,
         counts={"points": len(found), "seeds": len(seeds), "ok": sum(r["status"] == "ok" for r in rows), "failed": len(failed),
                 "invalid": len(invalid)},
-        objectives=objectives, level=round(100 * LEVEL), axes=axes, pareto=_safe(figures.pareto(made, objectives, marked)),
-        front=[_row(made, i, at, n, axes, objectives, i == marked) for n, i in enumerate(at)],
+        objectives=objectives, level=round(100 * LEVEL), axes=axes, pareto=_safe(figures.pareto(made, objectives, names, marked)),
+        front=[_row(made, at, n, axes, objectives) | {"name": names[int(i)], "knee": i == marked} for n, i in enumerate(at)],
         smallest={"metric": objectives[0], "value": f"{smallest:.2g}"} if smallest else None,
         untold=_untold(len(seeds)), heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
         curves=[_safe(c) for c in drawn], budgets=[b | {"figure": _safe(b["figure"])} for b in waterfalls], failures=invalid + failed,
         metrics=[m for m in METRICS if any(m in s.values for s in found)],
         everything=[{"settings": {a: _value(s.settings[a]) for a in axes},
-                     "cells": [f"{s.values[m].mean():.4g}" if m in s.values else "" for m in METRICS if any(m in t.values for t in found)]}
+                     "cells": [_number(s.values[m].mean()) if m in s.values else "" for m in METRICS if any(m in t.values for t in found)]}
                     for s in found],
         cost=("synthesised, placed and routed" if spec.cost == "synth" else
               f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
@@ -138,18 +139,27 @@ def _title(s: Summary, axes) -> str:
     return _words({a: s.settings[a] for a in axes})
 
 
-def _row(made, i: int, at, n: int, axes, objectives, is_knee: bool) -> dict:
-    s, values = made.points[i], []
+def _name(n: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    return (_name(n // 26 - 1) if n >= 26 else "") + chr(ord("A") + n % 26)
+
+
+def _number(v: float) -> str:
+    return f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.4g}"
+
+
+def _row(made, at, n: int, axes, objectives) -> dict:
+    s, values = made.points[at[n]], []
     for m in objectives:
         mean, low, high = interval(s.values[m])
-        values.append(f"{mean:.4g}" + (f" ({low:.4g} to {high:.4g})" if np.isfinite([low, high]).all() and low < high else ""))
+        values.append(_number(mean) + (f" ({_number(low)} to {_number(high)})" if np.isfinite([low, high]).all() and low < high else ""))
     step = ""
     if n:
         mean, low, high = difference(s, made.points[at[n - 1]], objectives[0])
         step = f"{mean:+.3g}" + (f" ({low:+.2g} to {high:+.2g})" if np.isfinite([low, high]).all() else "")
         step += ", not told apart" if not (low > 0 or high < 0) and (low, high) != (mean, mean) else ""
-    return {"settings": {a: _value(s.settings[a]) for a in axes}, "cells": values, "surely": f"{100 * made.surely[i]:.0f} %",
-            "step": step, "knee": is_knee, "title": _title(s, axes), "toml": Recipe.model_validate(s.recipe).to_toml()}
+    return {"settings": {a: _value(s.settings[a]) for a in axes}, "cells": values, "surely": f"{100 * made.surely[at[n]]:.0f} %",
+            "step": step, "title": _title(s, axes), "toml": Recipe.model_validate(s.recipe).to_toml()}
 
 
 def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:

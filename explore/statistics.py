@@ -159,11 +159,13 @@ def difference(a: Summary, b: Summary, metric: str) -> tuple[float, float, float
 def smallest_difference(found: list[Summary], metric: str) -> float | None:
     """The least difference of two points' means that so many seeds can tell from nothing: a paired t-test finds it in four cases of five.
 
-    From the median spread of paired differences between neighbours in the ranking; None with fewer than four seeds.
+    From the median spread of paired differences between neighbours in the better half of the ranking, where one would look; None
+    with fewer than four seeds.
     """
     from scipy.stats import t
 
-    ranked = sorted((s for s in found if metric in s.values), key=lambda s: s.values[metric].mean())
+    ranked = sorted((s for s in found if metric in s.values), key=lambda s: float(signed(metric, s.values[metric].mean())))
+    ranked = ranked[len(ranked) // 2 - 1:] if len(ranked) > 2 else ranked
     pairs = [a.values[metric] - b.values[metric] for a, b in zip(ranked, ranked[1:], strict=False) if a.seeds == b.seeds]
     if not pairs or len(pairs[0]) < 4:
         return None

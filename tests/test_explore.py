@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,6 +246,25 @@ def test_the_report_is_one_page_that_needs_nothing_else(store):
     for outside in ("<link", "src=", "@import", "<img"):
         assert outside not in html
     assert all(s in html for s in ("bits.weight", "beta", "[formats]"))
+
+
+def test_the_page_opens_in_a_browser_without_errors_and_without_the_network(store, tmp_path):
+    browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+    if browser is None:
+        pytest.skip("no Chromium here; apt-get install chromium")
+    with Store(store) as kept:
+        report.write(report.page(kept), tmp_path / "page.html")
+    shot = tmp_path / "page.png"
+    done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
+                           f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", f"--screenshot={shot}",
+                           "--window-size=1000,2000", (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr
+    from matplotlib.image import imread
+
+    picture = imread(shot)
+    assert picture.shape[:2] == (2000, 1000)
+    # text and figures, from top to bottom: no quarter of the page is blank
+    assert all(quarter[..., :3].std() > 0.05 for quarter in picture.reshape(4, 500, *picture.shape[1:]))
 
 
 def test_a_picked_recipe_is_within_its_limits_and_best_there(store, tmp_path):
