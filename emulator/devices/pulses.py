@@ -17,6 +17,7 @@ TRAIN_X, TRAIN_DELTA = 0xB0, 0xB1
 """Streams of the generator (`draws`): step is the number of the sample, index is ``slot // 2 << 20 | line``; odd slots have word y."""
 
 KINDS = ("stochastic", "deterministic")
+GOLDEN = round(2**31 * (5**0.5 - 1) / 2)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Pulses:
         Most slots of a train, 1 to 31. A train is as long as the largest product of its sample needs.
     kind : str
         ``stochastic``: independent pulses. ``deterministic``: the errors' pulses come first in the train and the inputs' are spread evenly
-        (van der Corput's sequence), so that coincidences are the product to within about a pulse.
+        (by multiples of the golden ratio), so that coincidences are the product to within two pulses, and half a pulse on average.
     """
 
     longest: int = LONGEST_TRAIN
@@ -105,8 +106,8 @@ def trains(x, delta, amount: float, seed: int, pulses: Pulses = STOCHASTIC, firs
     most = amount * top_x * top_delta
     slots = np.minimum(np.ceil(most), pulses.longest)
     with np.errstate(invalid="ignore", divide="ignore"):      # samples without pulses: 0 slots
-        # both lines pulse equally often (update management); what a train cannot hold is taken from the errors
-        peak = np.minimum(np.sqrt(most / slots), 1)
+        # random lines pulse equally often (update management); what a train cannot hold is taken from the errors
+        peak = np.minimum(np.sqrt(most / slots), 1) if pulses.kind == "stochastic" else np.ones_like(most)
         chance_x = np.nan_to_num(np.abs(x) / top_x * peak)
         chance_delta = np.nan_to_num(np.abs(delta) * (amount * top_x / (slots * peak)))
     number = np.arange(int(slots.max(initial=0)))
@@ -126,7 +127,7 @@ def _places(number, slots, shape_x, shape_delta, seed: int, pulses: Pulses, firs
     """Where each slot of both lines stands between 0 and 2**31; each broadcasts to (samples, slots, lines)."""
     if pulses.kind == "stochastic":
         return tuple(_words(stream, len(number), shape, seed, first) for stream, shape in ((TRAIN_X, shape_x), (TRAIN_DELTA, shape_delta)))
-    even = np.array([int(f"{n + 1:031b}"[::-1], 2) for n in number], np.uint32)
+    even = ((number + 1) * GOLDEN & (1 << 31) - 1).astype(np.uint32)
     burst = (2.0**31 * (number + 0.5) / np.maximum(slots, 1)).astype(np.uint32)
     return even[None, :, None], burst[:, :, None]
 
