@@ -52,3 +52,9 @@ def cluster(scheduler: str) -> Executor:
     except OSError as error:
         raise ConnectionError(f"scheduler {scheduler}: does not answer ({error}); start it with `dask scheduler`, or leave --scheduler "
                               "out to work on this machine") from None
+
+
+def alive(executor: Executor) -> bool:
+    """Whether its workers can still be reached: a lost scheduler does not say so to those who wait for it."""
+    client = getattr(executor, "_client", None)
+    return client is None or client.status in ("running", "connecting")

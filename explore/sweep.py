@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 from ..recipe import Recipe
 from .evaluate import VERSION, Batch, Job, Settings, batches, evaluate, key
+from .pool import alive
 from .spec import Point, Spec
 from .store import Store
 
 WIDEST = 64
 """Chips per batch, at most: their memories then stay in the processor's caches."""
+LOOK = 5
+"""Seconds between looks at whether the executor is still there, while nothing is finished."""
 PATIENCE = 3
 """How often a batch may lose its worker before it is given up."""
 
@@ -112,7 +115,9 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
             while waiting and len(running) < 2 * workers:
                 batch, lost = waiting.pop(0)
                 running[at_work.submit(evaluate, batch, settings)] = batch, lost
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
+            if not finished and not alive(at_work):
+                raise ConnectionError("the scheduler went away; what was finished is kept: start it, and run the same command again")
             gone = False
             for future in finished:
                 batch, lost = running.pop(future)
@@ -139,11 +144,13 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
             if gone:               # one worker that dies takes the others' work with it
                 waiting += [(batch, lost) for batch, lost in running.values()]
                 running.clear()
-                at_work.shutdown(wait=False, cancel_futures=True)
+                at_work.shutdown(wait=False)
                 at_work = executor()
     finally:
-        if at_work is not None:
-            at_work.shutdown(wait=False, cancel_futures=True)
+        if at_work is not None and alive(at_work):
+            for future in running:
+                future.cancel()
+            at_work.shutdown(wait=False)
     status = store.status()
     counts = {name: sum(status.get(k) == name for _, _, k in made.rows) for name in ("ok", "failed")}
     return counts | {"invalid": len(made.invalid)}

@@ -142,6 +142,35 @@ def test_rows_do_not_depend_on_workers_batches_or_executor(spec, tmp_path, monke
     assert again == threads
 
 
+def test_a_cluster_makes_the_same_rows(spec, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    _, here = swept(spec, tmp_path / "a.db")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        counts, there = swept(spec, tmp_path / "b.db", 1, lambda: pool.cluster(cluster.scheduler_address))
+    assert counts["ok"] == 16 and here == there
+
+
+def test_a_scheduler_that_goes_away_is_told_and_what_was_finished_is_kept(spec, tmp_path, monkeypatch):
+    executor = ThreadPoolExecutor(1)
+    real, asked = sweep.evaluate, []
+
+    def then_gone(batch, settings):
+        if asked:
+            executor._client.status = "closed"
+            time.sleep(1)
+        asked.append(batch)
+        return real(batch, settings)
+
+    executor._client = type("Client", (), {"status": "running"})()
+    monkeypatch.setattr(sweep, "WIDEST", 8)
+    monkeypatch.setattr(sweep, "LOOK", 0.1)
+    monkeypatch.setattr(sweep, "evaluate", then_gone)
+    with pytest.raises(ConnectionError, match="scheduler went away"):
+        swept(spec, tmp_path / "a.db", 1, lambda: executor)
+    with Store(tmp_path / "a.db") as kept:
+        assert len(kept.rows()) == 8
+
+
 def test_a_chip_that_fails_does_not_take_others_with_it(spec, tmp_path, monkeypatch):
     def fragile(batch, settings):
         if any(j.seed == 2 and j.recipe.formats.weight.width == 6 for j in batch.jobs):
