@@ -112,8 +112,7 @@ class PulsedDevice:
         moves = self._moving(key, shape)
         sides = []
         for sign, end, stream in ((1, high, SLOPE_UP), (-1, low, SLOPE_DOWN)):
-            step = self.step * np.abs(gain + sign * tilt + min(0.0, sign * self.imbalance))
-            step = sign * moves * np.minimum(step, np.abs(end))                    # no pulse is longer than the way to the bound
+            step = sign * moves * self.step * np.abs(gain + sign * tilt + min(0.0, sign * self.imbalance))
             sides.append(self.law.numbers(step, end, high - low, lambda stream=stream: normal(stream)))
         stored = [tuple(np.broadcast_to(np.asarray(v, dtype), shape) for v in side) for side in ((low, high), *sides)]
         return Cells(self, seed, *stored)

@@ -1,0 +1,80 @@
+"""Speed of pulsed updates: milliseconds per sample, and as multiples of a float32 rank-one update and of a product in the same run.
+
+One thread, learning rate 0.05, inputs to +-1 and errors to +-0.1, both uniform: with steps of 0.001, trains of 5 pulses. All cells differ (steps,
+bounds, balance). "One by one": the samples one after another, as 256 samples in one call; "single": one sample in each call. Medians.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse  # noqa: E402
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from crossdyad.emulator.devices import (  # noqa: E402
+    ConstantStep,
+    ExponentialStep,
+    LinearStep,
+    PowerStep,
+    PulsedDevice,
+    SoftBounds,
+    update,
+    update_batch,
+)
+
+SIZES = ((64, 64), (256, 256), (784, 512), (1024, 1024))
+BATCH, RATE = 256, 0.05
+SPREAD = {"step_spread": 0.3, "bound_spread": 0.3, "imbalance_spread": 0.01}
+DEVICES = {
+    "soft bounds": PulsedDevice(SoftBounds(), noise=0.3, **SPREAD),
+    "  without cycle-to-cycle noise": PulsedDevice(SoftBounds(), **SPREAD),
+    "constant": PulsedDevice(ConstantStep(), noise=0.3, **SPREAD),
+    "linear": PulsedDevice(LinearStep(0.5, 0.5, 0.05), noise=0.3, **SPREAD),
+    "exponential": PulsedDevice(ExponentialStep(), noise=0.3, **SPREAD),
+    "power": PulsedDevice(PowerStep(1.2, 1.2, 0.1), noise=0.3, **SPREAD),
+}
+
+
+def median(work, repeats: int) -> float:
+    """Median time in milliseconds, after one run that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    repeats = parser.parse_args().repeats
+    draw = np.random.default_rng(0)
+    for inputs, outputs in SIZES:
+        x, delta = draw.uniform(-1, 1, (BATCH, inputs)).astype(np.float32), draw.uniform(-0.1, 0.1, (BATCH, outputs)).astype(np.float32)
+        w, step = np.zeros((outputs, inputs), np.float32), np.float32(RATE)
+
+        def rank_one(x=x, delta=delta, w=w, step=step):
+            for a, b in zip(x, delta, strict=True):
+                w[:] += np.outer(step * b, a)
+
+        outer, product = median(rank_one, repeats) / BATCH, median(lambda x=x, delta=delta: delta.T @ x, 5 * repeats) / BATCH
+        print(f"\n{inputs}x{outputs}: float32 rank-one update {1e3 * outer:.1f} us, outer products of a batch as one product "
+              f"{1e3 * product:.2f} us per sample")
+        print(f"{'ms per sample (ratio to rank-one)':34}{'single':>16}{'one by one':>16}{'batch':>20}{'one by one / batch':>20}")
+        for name, device in DEVICES.items():
+            cells = device.cells((outputs, inputs), 1)
+            w = update(cells, np.zeros(cells.shape), x[:32], delta[:32], RATE)
+            single = median(lambda c=cells, w=w, x=x, d=delta: update(c, w, x[0], d[0], RATE), 10 * repeats)
+            ordered = median(lambda c=cells, w=w, x=x, d=delta: update(c, w, x, d, RATE), repeats) / BATCH
+            batch = median(lambda c=cells, w=w, x=x, d=delta: update_batch(c, w, x, d, RATE), repeats) / BATCH
+            print(f"{name:34}" + "".join(f"{f'{t:.3f} ({t / outer:.1f})':>{n}}" for t, n in ((single, 16), (ordered, 16), (batch, 20)))
+                  + f"{ordered / batch:20.1f}")
+
+
+if __name__ == "__main__":
+    main()
