@@ -336,6 +336,8 @@ class Chip:
     ----------
     weights : list of int32 arrays (*batch, R, C)
         Weight integers; zero after reset, assign to load (`initial_weights` makes some).
+    seeds : array of int, of shape `batch`
+        Seeds of the generators.
     cycles : int
         Busy cycles of the programs run, per chip.
     step, run : int
@@ -366,6 +368,7 @@ class Chip:
         seeds = np.asarray(recipe.seed if seeds is None else seeds, dtype=object)
         if seeds.shape not in ((), self.batch):
             raise ValueError(f"seeds: shape {seeds.shape}; expected one per chip, {self.batch}")
+        self.seeds = seeds
         self._engine = ENGINES[engine]()
         self._cycles = 0
         self._state = self._engine.put(reset(recipe, self.batch, seeds))

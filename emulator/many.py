@@ -170,6 +170,7 @@ class Many:
     Attributes
     ----------
     weights : list of int32 arrays (n, R, C)
+        Assign to load.
     rate : int32 array (n,)
         Rate registers; assign to set.
     saturations : dict
@@ -190,14 +191,17 @@ class Many:
         self.numbers = {name: np.stack([n[name] for n in each]) for name in each[0]}
         state = reset(self.structure, (len(self.recipes),), self.seeds)
         weights = [initial_weights(r.model_copy(update={"seed": s})) for r, s in zip(self.recipes, self.seeds, strict=True)]
-        state["weights"] = tuple(pad(g, np.stack(w)) for g, w in zip(geometries(self.structure), zip(*weights, strict=True), strict=True))
-        state["peak"] = tuple(np.abs(w).max((-2, -1)).astype(np.int64) for w in state["weights"])
-        state["rate"] = np.array([r.rate for r in self.recipes], np.int32)
-        self._state = state
+        self._state = state | {"rate": np.array([r.rate for r in self.recipes], np.int32)}
+        self.weights = [np.stack(w) for w in zip(*weights, strict=True)]
 
     @property
     def weights(self) -> list[np.ndarray]:
         return [np.asarray(w)[..., : g.C] for g, w in zip(geometries(self.structure), self._state["weights"], strict=True)]
+
+    @weights.setter
+    def weights(self, weights):
+        loaded = tuple(pad(g, np.asarray(w, np.int32)) for g, w in zip(geometries(self.structure), weights, strict=True))
+        self._state = self._state | {"weights": loaded, "peak": tuple(np.abs(w).max((-2, -1)).astype(np.int64) for w in loaded)}
 
     @property
     def rate(self) -> np.ndarray:
