@@ -15,27 +15,64 @@ from . import energy
 VERSION = 1
 """Raised when estimates of the same recipe change."""
 
-PREDICTED = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
+RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
 """Metric to the resource's name in a build's report."""
 
 
+SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+"""Words and bits that a memory block can have."""
+BLOCK_WORTH = 72
+"""LUTs that synthesis takes a memory block to be worth; a memory that takes no more than that is made of LUTs."""
+
+
+def memories(recipe: Recipe) -> list[tuple[int, int]]:
+    """Words and bits of every memory whose size depends on the recipe (contract sections 3 and 7)."""
+    f, found = recipe.formats, []
+    for g in geometries(recipe):
+        banks = 2 if g.layer == 0 else 1
+        found += [(g.N, g.L * f.weight.width), (banks * g.F, g.L * f.state.width), (g.R, f.delta.width)]
+        found += [] if g.is_last else [(g.R, f.accumulator.width)]
+    return found
+
+
+def _blocks(words: int, bits: int) -> int:
+    """Memory blocks of a memory; 0 if it is made of LUTs."""
+    blocks = min(-(-words // w) * -(-bits // b) for w, b in SHAPES)
+    return blocks if _in_luts(words, bits) > BLOCK_WORTH * blocks else 0
+
+
+def blocks(recipe: Recipe) -> int:
+    """Memory blocks of a chip."""
+    return sum(_blocks(*m) for m in memories(recipe))
+
+
+def _in_luts(words: int, bits: int) -> int:
+    return 4 * -(-words // 16) * -(-bits // 4)
+
+
+def multipliers(recipe: Recipe) -> int:
+    """Multiplier blocks: one per lane, one that squares errors, and those of the read noise; of 18 by 18 bits."""
+    f, gain = recipe.formats, max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
+    lanes = sum(g.L * -(-max(f.weight.width, g.operand_width) // 18) for g in geometries(recipe))
+    return lanes + 1 + recipe.layers * -(-(gain.bit_length() + 1) // 18) * bool(gain)
+
+
 def features(recipe: Recipe) -> dict[str, float]:
-    """Sizes that a chip's resources grow with, by what makes them grow."""
+    """Sizes that a chip's LUTs and flip-flops grow with, by what makes them grow."""
     f, layers = recipe.formats, geometries(recipe)
     lanes = sum(g.L for g in layers)
     learns, random = recipe.rule != "inference", recipe.rounding.weight == "stochastic" or recipe.rule == "spsa"
-    groups = sum(g.G for g in layers)
+    rounded = sum(getattr(recipe.rounding, p) == "stochastic" for p in ("accumulator", "state", "delta"))
     return {
-        "one": 1.0, "layers": float(len(layers)), "lanes": float(lanes), "sums": float(sum(g.L * g.sum_width for g in layers)),
+        "one": 1.0, "layers": float(len(layers)), "sums": float(sum(g.L * g.sum_width for g in layers)),
         "widths": float(len(layers) * (f.state.width + f.accumulator.width + f.delta.width)),
         "weight lanes": float(lanes * f.weight.width), "state lanes": float(lanes * f.state.width),
-        "learning lanes": float(learns * lanes * f.weight.width), "product lanes": float(learns * sum(
-            g.L * (g.operand_width + f.state.width) for g in layers)),
-        "generators": float(random * learns * groups), "random lanes": float(random * learns * lanes),
-        "noise": float(bool(recipe.devices.read_noise) * len(layers)), "rounding": float(sum(
-            getattr(recipe.rounding, p) == "stochastic" for p in ("accumulator", "state", "delta")) * len(layers)),
-        "words": float(sum(g.N * g.L for g in layers if not _in_blocks(g)) * f.weight.width / 64),
-        "vectors": float(sum((g.C * f.state.width + g.R * (f.delta.width + f.accumulator.width)) for g in layers) / 64),
+        "learning lanes": float(learns * lanes * f.weight.width),
+        "product lanes": float(learns * sum(g.L * (g.operand_width + f.state.width) for g in layers)),
+        "learning layers": float(learns * len(layers)),
+        "generators": float(random * learns * sum(g.G for g in layers)), "random lanes": float(random * learns * lanes),
+        "noise": float(bool(recipe.devices.read_noise) * len(layers)), "rounding": float((rounded > 0) * len(layers)),
+        "memory in LUTs": float(sum(_in_luts(*m) for m in memories(recipe) if not _blocks(*m))),
         "addresses": float(sum(math.log2(max(2, g.N)) for g in layers)), "spsa": float(recipe.rule == "spsa"),
     }
 
@@ -52,14 +89,10 @@ def paths(recipe: Recipe) -> dict[str, float]:
     }
 
 
-def _in_blocks(g) -> bool:
-    return g.N * g.L * g.recipe.formats.weight.width > 16 * 1024
-
-
 @functools.cache
 def coefficients() -> dict:
-    """The fitted model: per metric the weights of `features`, for the period in ns of `paths`, and the errors on builds that the fit did
-    not see."""
+    """The fitted model: for LUTs and flip-flops the weights of `features`, for the period in ns of `paths`; and the errors on builds
+    that a fit did not see."""
     return json.loads((resources.files(__package__) / "cost.json").read_text())
 
 
@@ -73,7 +106,8 @@ def estimate(recipe: Recipe, board: str) -> dict[str, float]:
         that does not learn).
     """
     model, x = coefficients()["model"], features(recipe)
-    found = {name: float(round(_sum(model[name], x))) for name in PREDICTED}
+    found = {name: float(round(_sum(model[name], x))) for name in ("lut", "ff")}
+    found |= {"multipliers": float(multipliers(recipe)), "memory": float(blocks(recipe))}
     return found | {"fmax": round(1e3 / _sum(model["period"], paths(recipe)), 1), "energy": energy.of(recipe)}
 
 
@@ -87,5 +121,5 @@ def build(recipe: Recipe, board: str) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         report = synth.synthesize(recipe, board, Path(folder))
-    used = {name: float(report["utilisation"][resource]["used"]) for name, resource in PREDICTED.items()}
+    used = {name: float(report["utilisation"][resource]["used"]) for name, resource in RESOURCES.items()}
     return used | {"fmax": report["fmax"]["median"], "energy": energy.of(recipe)}
