@@ -1,7 +1,8 @@
 """Speed of pulsed updates: milliseconds per sample, and as multiples of a float32 rank-one update and of a product in the same run.
 
-One thread, learning rate 0.05, inputs to +-1 and errors to +-0.1, both uniform: with steps of 0.001, trains of 5 pulses. All cells differ (steps,
-bounds, balance). "One by one": the samples one after another, as 256 samples in one call; "single": one sample in each call. Medians.
+One thread, learning rate 0.05, inputs to +-1 and errors to +-0.1, both uniform: with steps of 0.001, trains of 5 pulses. All cells
+differ in steps, bounds and balance. "single": one sample in each call; "one by one": 256 samples in one call, in their order; "batch": 256
+samples at once. Medians.
 """
 
 import os

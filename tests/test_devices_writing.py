@@ -20,7 +20,6 @@ from crossdyad.emulator.devices import (
     PulsedDevice,
     Pulses,
     SoftBounds,
-    draws,
     send,
     trains,
     update,
@@ -370,27 +369,32 @@ def test_noise_of_pulses_has_its_law(count):
     """Of each cell and of each sample, and independent of both neighbours."""
     cells = PulsedDevice(law=ConstantStep(), noise=0.3).cells((1024, 1000), 12, np.float64)
     z = [(send(cells, np.zeros(cells.shape), count, sample=s) / (count * 0.001) - 1) * np.sqrt(abs(count)) / 0.3 for s in (5, 6)]
-    exact = np.sort(draws.SUMS.astype(np.float64)) / draws.DEVIATION
+    assert abs(writing.DEVIATES.mean()) < 1e-12 and abs(writing.DEVIATES.var() - 1) < 1e-12
     for v in z:
         assert stats.kstest(v.ravel(), "norm").pvalue > LEVEL
-        # halfway between neighbouring values, so that rounding does not matter
-        assert stats.kstest(v.ravel(), lambda q: np.searchsorted(exact, q + 1e-9, side="right") / exact.size).pvalue > LEVEL
+        seen = np.bincount(np.searchsorted(writing.DEVIATES, v.ravel() - 1e-9), minlength=2048)
+        assert stats.chisquare(seen).pvalue > LEVEL             # all deviates equally often
         assert abs(v.mean()) < 5e-3 and abs(v.var() - 1) < 7e-3
     limit = 5 / np.sqrt(z[0].size)
     assert abs(np.mean(z[0] * z[1])) < limit
-    for lag in range(1, 17):                                    # rows of one group share a pair of words
-        assert abs(np.mean(z[0][:-lag] * z[0][lag:])) < 1.05 * limit
-    assert abs(np.mean(z[0][:, 1:] * z[0][:, :-1])) < limit
+    group = z[0].reshape(64, 16, 500, 2)                         # cells with a pair of words in common
+    for a in range(16):
+        for b in range(16):
+            for c, d in ((0, 0), (0, 1), (1, 1)):
+                if (a, c) < (b, d):
+                    assert abs(np.mean(group[:, a, :, c] * group[:, b, :, d])) < 5 / np.sqrt(32000)
 
 
 def test_noise_takes_the_words_of_the_generator():
     cells = PulsedDevice(law=ConstantStep(), step=2.0**-10, noise=0.5).cells((50, 9), 99, np.float64)
     change = send(cells, np.zeros((50, 9)), 1, sample=77)
-    for row in (0, 15, 16, 37, 49):
-        for column in (0, 8):
-            x, y = (np.array(v, np.uint32) for v in rng.pair_exact((99, 0), writing.CYCLE, 77, row // 16 << 14 | column))
-            word = int(rng.rounding_word(rng.lane_view(x, y, row % 16)))
-            assert np.isclose(change[row, column], 2.0**-10 * (1 + 0.5 * draws.SUMS[word] / draws.DEVIATION), rtol=1e-6)
+    for row in (0, 1, 15, 16, 37, 49):
+        for column in (0, 7, 8):
+            x, y = rng.pair_exact((99, 0), writing.CYCLE, 77, row // 16 << 13 | column // 2)
+            turn = 2 * (row % 16)
+            word = x ^ (y << turn | y >> 32 - turn) & 0xFFFFFFFF
+            deviate = stats.norm.ppf(((word >> 16 * (column % 2) & 0xFFFF) // 32 + 0.5) / 2048)
+            assert np.isclose(change[row, column], 2.0**-10 * (1 + 0.5 * deviate), rtol=5e-4)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.137, 1.0])
@@ -476,6 +480,8 @@ def test_an_update_repairs_nothing_that_is_wrong():
         (lambda: update(cells, w, np.ones((2, 4)), np.ones((3, 3)), 1.0), "one error vector for each input vector"),
         (lambda: update(cells, w, np.full(4, np.nan), np.ones(3), 1.0), "NaN or infinity"),
         (lambda: update(cells, w, np.ones(4), np.ones(3), -1.0), "put signs into the errors"),
+        (lambda: send(cells, w, 0.5), "allowed are whole numbers"),
+        (lambda: send(cells, w, -32, sample=1), "31 at most with noise"),
         (lambda: Pulses(kind="random"), "allowed are stochastic, deterministic"),
         (lambda: Pulses(32), "1 to 31 slots"),
         (lambda: PulsedDevice(low=0.1), "low < 0 < high"),
