@@ -3,14 +3,19 @@
     python benchmarks/cost.py build [--runs 60] [--seed 1]     # resumable: builds that are there are not repeated
     python benchmarks/cost.py fit                              # writes explore/cost.json and prints the errors on unseen builds
 
-Each recipe is synthesised, placed and routed once, with place and route seed 1.
+Each recipe is synthesised, placed and routed once, with place and route seed 1; what came out is kept in `builds.jsonl`, a line each.
+A router that does not come to an end within ten minutes is stopped, and its recipe left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +25,10 @@ from crossdyad.explore import cost
 from crossdyad.hdl import synth
 from crossdyad.recipe import Recipe
 
-FOLDER = Path(".build/cost")
+BUILDS = Path(__file__).with_name("builds.jsonl")
+WORK = Path(".build/cost")
+LIMIT = 600
+"""Seconds for a build."""
 BOARD = "ulx3s"
 FOLDS = 10
 TARGET = Path(cost.__file__).with_name("cost.json")
@@ -56,23 +64,40 @@ def recipes(runs: int, seed: int) -> list[Recipe]:
     return found
 
 
+def kept() -> list[dict]:
+    """The builds that are there, by seed and number."""
+    lines = BUILDS.read_text().splitlines() if BUILDS.exists() else []
+    return sorted(map(json.loads, lines), key=lambda b: (b["seed"], b["number"]))
+
+
 def build(runs: int, seed: int) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for i, made in enumerate(recipes(runs, seed)):
-        path = FOLDER / f"{seed}-{i}.json"
-        if path.exists():
+    """Every build in a process of its own, so that it can be stopped with its tools."""
+    there = {(b["seed"], b["number"]) for b in kept()}
+    for number in range(runs):
+        if (seed, number) in there:
             continue
+        one = subprocess.Popen([sys.executable, __file__, "one", "--runs", str(runs), "--seed", str(seed), "--number", str(number)],
+                               start_new_session=True)
         try:
-            report = synth.synthesize(made, BOARD, FOLDER / "work", seeds=(1,))
-        except (synth.DoesNotFit, synth.SynthesisError) as error:
-            print(f"{made.name}: {error}", flush=True)
-            continue
-        kept = {"recipe": made.model_dump(mode="json"), "Fmax": report["fmax"]["median"],
-                **{name: n["used"] for name, n in report["utilisation"].items()}}
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(kept))
-        draft.replace(path)
-        print(i, {k: v for k, v in kept.items() if k != "recipe"}, flush=True)
+            one.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+            print(f"{number}: no end after {LIMIT} s; left out", flush=True)
+
+
+def build_one(runs: int, seed: int, number: int) -> None:
+    made = recipes(runs, seed)[number]
+    try:
+        report = synth.synthesize(made, BOARD, WORK / f"{seed}-{number}", seeds=(1,))
+    except (synth.DoesNotFit, synth.SynthesisError) as error:
+        print(f"{made.name}: {error}", flush=True)
+        return
+    found = {name: n["used"] for name, n in report["utilisation"].items()} | {"Fmax": report["fmax"]["median"]}
+    line = {"seed": seed, "number": number, "recipe": made.model_dump(mode="json", exclude_defaults=True), **found}
+    with open(BUILDS, "a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(number, found, flush=True)
 
 
 def weights_of(x, true, scale) -> np.ndarray:
@@ -82,7 +107,7 @@ def weights_of(x, true, scale) -> np.ndarray:
 
 def fit() -> None:
     """The weights from all builds; judged by cross-validation: every build is predicted once by a fit that has not seen it."""
-    builds = [json.loads(p.read_text()) for p in sorted(FOLDER.glob("*-*.json"), key=lambda p: [int(n) for n in p.stem.split("-")])]
+    builds = kept()
     made = [Recipe.model_validate(b["recipe"]) for b in builds]
     fold = np.arange(len(made)) % FOLDS
     model, errors = {}, {}
@@ -108,12 +133,15 @@ def fit() -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("build", "fit"))
+    parser.add_argument("step", choices=("build", "one", "fit"))
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--number", type=int, default=0, help="of the step one: which recipe")
     given = parser.parse_args()
     if given.step == "build":
         build(given.runs, given.seed)
+    elif given.step == "one":
+        build_one(given.runs, given.seed, given.number)
     else:
         fit()
 

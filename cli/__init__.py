@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import budget, cookbook, cosim, demo, doctor, export, generate, pick, report, schema, search, sweep, synth, train
+from . import age, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, schema, search, sweep, synth, train
 
 app = typer.Typer(
     name="crossdyad", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -12,7 +12,7 @@ app = typer.Typer(
          "A RECIPE is the name of a preset (digits, digits8, digits-deep, mnist, xor, ...) or a TOML file.\n\n"
          "Exit status: 0 all is well; 1 a check failed; 2 something you gave cannot be used; 3 a tool is missing.",
 )
-for command in (demo, generate, train, cosim, synth, budget, sweep, search, report, pick, export, cookbook, doctor, schema):
+for command in (demo, generate, train, cosim, synth, budget, age, sweep, search, report, pick, export, cookbook, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric
     free = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "pick" else None

@@ -12,6 +12,7 @@ import numpy as np
 from ..recipe import Recipe
 from . import rng
 from .chip import Chip, initial_weights
+from .devices import Device, device_of, programmed
 from .signals import signals
 
 ORDER = 0xFF
@@ -65,8 +66,13 @@ def accuracy(chip: Chip, x, y):
 
 
 def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
-          progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None) -> History:
+          progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
+          device: Device | None = None) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample.
+
+    Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
+    (`devices.programmed`): an epoch goes on from what the cells hold when they have been written, the test is of what they hold when
+    they are as old as the recipe says. The weights at the end are those of the last test.
 
     Parameters
     ----------
@@ -84,6 +90,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         Called with (step, done, of).
     checkpoint : path, optional
         Written after each epoch; if it is there, the run goes on from it, to the same bits as one that was not interrupted.
+    device : Device, optional
+        Instead of the recipe's: a device of your own.
 
     Returns
     -------
@@ -96,10 +104,16 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     """
     epochs = recipe.training.epochs if epochs is None else epochs
     batch = () if seeds is None else (len(seeds),)
-    chip = Chip(recipe, engine, batch, seeds)
+    device = device or device_of(recipe.devices)
+    chip = Chip(recipe.as_built, engine, batch, seeds)
     chip.weights = initial_weights(recipe, seeds)
+
+    def cells(write: int, time: float | None = None):
+        return programmed(recipe, chip.weights, write, time, seeds, device)
+
     x_train, y_train = np.asarray(x_train), np.asarray(y_train)
-    history, label = History(), _label(recipe, x_train, y_train, seeds)
+    # a device of the user's has no name to go by: it is known by what it makes of the first weights
+    history, label = History(), _label(recipe, (x_train, y_train, *(cells(0) if device else ())), seeds)
     if checkpoint and Path(checkpoint).exists():
         _resume(Path(checkpoint), label, chip, history)
     report = progress or (lambda step, done, of: None)
@@ -107,19 +121,27 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     for epoch in range(len(history.epochs), epochs):
         chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
         mixed, losses, right = order(recipe, epoch, n), [], []
+        if device:
+            chip.weights = cells(epoch)
         for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)))):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
             result = chip.train(x_train[part], y_train[part])
             losses.append(costs(recipe, result, y_train[part]))
             right.append(np.argmax(result.outputs, axis=-1) == y_train[part])
+        if device:
+            learned, chip.weights = chip.weights, cells(epoch + 1, recipe.devices.age or None)
         history.epochs.append({
             "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1),
             "train_accuracy": np.concatenate(right, -1).mean(-1), "accuracy": accuracy(chip, x_test, y_test),
         })
+        if device:
+            chip.weights = learned
         if checkpoint:
             _keep(Path(checkpoint), label, chip, history)
     report("trained", epochs * PIECES, epochs * PIECES)
+    if device:
+        chip.weights = cells(len(history.epochs), recipe.devices.age or None)
     history.weights, history.cycles = chip.weights, chip.cycles
     history.saturations = {name: count.tolist() for name, count in chip.saturations.items()}
     history.ranges = _ranges(recipe, chip, x_test, y_test)
@@ -157,10 +179,10 @@ def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
 # Checkpoints ------------------------------------------------------------------------------------------------
 
 
-def _label(recipe: Recipe, x, y, seeds) -> str:
+def _label(recipe: Recipe, given, seeds) -> str:
     import hashlib
 
-    data = hashlib.sha256(np.ascontiguousarray(x).tobytes() + np.ascontiguousarray(y).tobytes()).hexdigest()
+    data = hashlib.sha256(b"".join(np.ascontiguousarray(g).tobytes() for g in given)).hexdigest()
     chip = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
     return f"{chip.model_dump_json()} seeds {None if seeds is None else list(map(int, seeds))} data {data}"
 

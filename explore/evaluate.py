@@ -12,13 +12,14 @@ import numpy as np
 
 from .. import data
 from ..emulator.chip import TrainResult
+from ..emulator.devices import device_of, programmed
 from ..emulator.many import Common, Many, common, structure
 from ..emulator.training import costs, order
 from ..recipe import Recipe, programs
 from ..sim import budget, gradient
 from . import cost
 
-VERSION = 1
+VERSION = 2
 """Raised by hand when a figure of the same recipe, seed and settings would come out otherwise: then old rows are not taken for new."""
 
 DRAWS = 4
@@ -107,16 +108,25 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].rule != "inference"
     judged = recipes[0].rule == "dual-propagation" and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
-    accuracies, qualities, losses = [], [], np.full(len(jobs), np.nan)
+    accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
     qualities.append(_qualities(many, jobs, *sample) if judged else None)
     for epoch in range(settings.epochs if learns else 0):
         many.rate = [max(0, r.rate - epoch // r.training.halve_every) for r in many.recipes]
         at = order(recipes[0], epoch, len(dataset.x_train))
+        if cells:
+            many.weights = _written(many, epoch)
         result = many.train(dataset.x_train[at], dataset.y_train[at])
         losses = [costs(r, TrainResult(result.outputs[i], result.loss[i]), dataset.y_train[at]).mean() for i, r in enumerate(recipes)]
+        learned = many.weights
+        if cells:
+            many.weights = _written(many, epoch + 1, aged=True)
         accuracies.append(_accuracy(many, dataset))
+        if cells:
+            many.weights = learned
         qualities.append(_qualities(many, jobs, *sample) if judged else None)
     if not accuracies:            # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
+        if cells:
+            many.weights = _written(many, 0, aged=True)
         accuracies.append(_accuracy(many, dataset))
     steps = max(1, settings.epochs * len(dataset.x_train))
     events = sum(v.astype(np.int64) for v in many.saturations.values())
@@ -135,6 +145,14 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     return [value | {"seconds": share} for value in found]
 
 
+def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
+    """What each chip's cells hold of its weights, as in `emulator.train`."""
+    weights = many.weights
+    each = [programmed(r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed)
+            for i, (r, seed) in enumerate(zip(many.recipes, many.seeds, strict=True))]
+    return [np.stack(w) for w in zip(*each, strict=True)]
+
+
 def _accuracy(many: Many, dataset) -> np.ndarray:
     return (np.argmax(many.infer(dataset.x_test), axis=-1) == dataset.y_test).mean(axis=-1)
 
@@ -143,9 +161,7 @@ def _qualities(many: Many, jobs, x, y) -> list[dict]:
     """Of each chip's gradient with its weights as they are; chip by chip, so that no figure depends on its neighbours."""
     weights, found = many.weights, []
     for i, (recipe, seed) in enumerate(jobs):
-        own, w = recipe.model_copy(update={"seed": seed}), [v[i] for v in weights]
-        exact = budget.flat(gradient.exact(own, w, x, y))
-        r = recipe.rounding
-        noisy = recipe.devices.read_noise or "stochastic" in (r.accumulator, r.state, r.delta)
-        found.append(budget.quality(own, w, x, y, exact, DRAWS if noisy else 1))
+        own, w = budget.Variant(recipe.model_copy(update={"seed": seed}), device_of(recipe.devices)), [v[i] for v in weights]
+        exact = budget.flat(gradient.exact(own.recipe, w, x, y))
+        found.append(budget.quality(own.recipe, w, x, y, exact, DRAWS if own.noisy else 1, own.device))
     return found

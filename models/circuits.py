@@ -15,7 +15,8 @@ A circuit is any object with these members; states and parameters are pytrees, o
 Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
 below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in states and parameters), ``block-exact``
 (`relax` finds the exact minimum over each block of states), ``invertible`` (inputs follow from outputs), ``neurons``
-(``C = s - fire(drive(parameters, s, x))``: two members more, `drive` affine in the states and `fire` elementwise).
+(``C = s - fire(drive(parameters, s, x))``: two members more, `drive` affine in the states and `fire` elementwise), ``blocks`` (circuits
+in a row, in its member `blocks`).
 
 A circuit of one's own is one function: `from_energy` or `from_residual` make the rest by differentiation.
 """
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 import jax
 from jax import numpy as jnp
 
-CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible", "neurons"})
+CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible", "neurons", "blocks"})
 
 
 def identity(a):

@@ -6,13 +6,26 @@ Rows 9, 10 and 13 to 16.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from .circuits import LayeredStates, Own, from_energy, from_residual, gradient, tanh_primitive, uniform_weights
+from .circuits import (
+    LayeredStates,
+    Own,
+    from_energy,
+    from_residual,
+    gradient,
+    identity,
+    square_primitive,
+    tanh_primitive,
+    uniform_weights,
+)
+from .estimators.estimator import Unsuitable
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,17 @@ def log_cosh(a):
     return jnp.logaddexp(a, -a) - jnp.log(2.0)
 
 
+class Primitives(NamedTuple):
+    """Of an activation: of the activation itself, and of its inverse."""
+
+    own: Callable
+    inverse: Callable
+
+
+PRIMITIVES = {jnp.tanh: Primitives(log_cosh, tanh_primitive), identity: Primitives(square_primitive, square_primitive)}
+"""By activation."""
+
+
 def hierarchical(circuit) -> Own:
     """A net of tanh units as a hierarchy of energies ``E_k = G(s_k) - s_k W_k s_(k-1)``: ``C_k = grad_(s_k) E_k`` (Eq. 12, row 13).
 
@@ -145,19 +169,28 @@ def hierarchical(circuit) -> Own:
 def lifted(circuit) -> Own:
     """The Fenchel-lifted net: ``sum_k G(s_k) + G*(W_k s_(k-1)) - s_k W_k s_(k-1)``, not negative, zero in the forward states (row 15).
 
-    For nets whose activation is tanh in all layers.
+    G is a primitive of the inverse activation and G* one of the activation itself (`PRIMITIVES`).
+
+    Raises
+    ------
+    Unsuitable
+        For activations whose primitives are not there.
     """
+    neurons = [circuit.neuron(k) for k in range(circuit.layers)]
+    if not all(f in PRIMITIVES for f in neurons):
+        raise Unsuitable(f"row 15 (lifted) knows no primitive of one of {circuit}'s activations; use tanh or identity, or dyads (row 57)")
+
     def energy(parameters, s, x):
-        below = (x, *s[:-1])
-        return sum(jnp.sum(tanh_primitive(v) + log_cosh(w @ b)) - v @ (w @ b) for w, v, b in zip(parameters, s, below, strict=True))
+        layers = zip(neurons, parameters, s, (x, *s[:-1]), strict=True)
+        return sum(jnp.sum(PRIMITIVES[f].inverse(v) + PRIMITIVES[f].own(w @ b)) - v @ (w @ b) for f, w, v, b in layers)
 
     def relax(parameters, s, x, force):
         s = list(s)
         for k in reversed(range(len(s))):
             drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
             if k + 1 < len(s):
-                drive = drive + parameters[k + 1].T @ (s[k + 1] - jnp.tanh(parameters[k + 1] @ s[k]))
-            s[k] = jnp.tanh(drive)
+                drive = drive + parameters[k + 1].T @ (s[k + 1] - neurons[k + 1](parameters[k + 1] @ s[k]))
+            s[k] = neurons[k](drive)
         return tuple(s)
 
     def start(parameters, x):

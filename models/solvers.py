@@ -97,10 +97,15 @@ def until_still(step: Callable, s, tolerance: float, limit: int):
     return s, n
 
 
+HALVINGS = 6
+"""Of a Newton step, at most."""
+
+
 def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Callable:
     """Relax until sweeps change less than `tolerance`, then Newton steps with the dense Jacobian: the reference's solver.
 
-    Newton alone would leave the domain of an inverse activation. A step that does not lower the residual is not taken.
+    Newton alone would leave the domain of an inverse activation. Of a step and its halves that one is taken which lowers the residual
+    most; if none does, none.
     """
     relaxed = relaxation(tolerance=tolerance, limit=limit)
 
@@ -114,9 +119,10 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
         jacobian = jax.jacfwd(residual, holomorphic=jnp.iscomplexobj(flat))
 
         def step(_, v):
-            r = residual(v)
-            new = v - jnp.linalg.solve(jacobian(v), r)
-            return jnp.where(jnp.max(jnp.abs(residual(new))) < jnp.max(jnp.abs(r)), new, v)
+            direction = jnp.linalg.solve(jacobian(v), residual(v))
+            tried = v - jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(HALVINGS + 1)])[:, None] * direction
+            sizes = jnp.max(jnp.abs(jax.vmap(residual)(tried)), 1)
+            return tried[jnp.argmin(jnp.where(jnp.isnan(sizes), jnp.inf, sizes))]
 
         flat = jax.lax.fori_loop(0, steps, step, flat)
         return Solution(shape(flat), n, jnp.max(jnp.abs(residual(flat))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tomllib
@@ -16,6 +17,8 @@ from .mistakes import mistakes, near
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
+DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
+Compensation = Literal["none", "array", "output"]
 Rule = Literal["inference", "dual-propagation", "spsa"]
 
 LONGEST_TRAIN = 31
@@ -65,7 +68,10 @@ class Overflows(_Part):
 
 
 class Devices(_Part):
-    """What is not ideal about the crossbars' cells and reads; all of it is built into the hardware (contract section 11).
+    """What is not ideal about the crossbars' cells and reads (contract section 11).
+
+    The first six are built into the hardware. The others change no hardware, only which integers are loaded as weights: training writes
+    the weights to such cells at the start of every epoch and before every test, and goes on with what they hold.
 
     Attributes
     ----------
@@ -83,6 +89,17 @@ class Devices(_Part):
         Change of a weight in the middle of its range by one pulse: a power of two. 0 with the ideal law.
     slope : float
         Of the linear law: what share of a pulse is lost at the end of the range, a power of two below 1.
+    preset : str
+        A published device that holds the weights.
+    measured : list of [conductance, deviation]
+        A measured device instead: standard deviation of a written conductance at conductances in ascending order, from the least to the
+        largest that the device has; all in microsiemens.
+    age : float
+        Seconds between the last write and a test. 0: none, so neither drift nor 1/f noise.
+    compensate : str
+        Digital factor against the mean drift: ``none``, ``array`` (one of each layer) or ``output`` (one of each output).
+    wires : float
+        Resistance of every segment of the arrays' wires, ohm.
     """
 
     law: PulseLaw = "ideal"
@@ -92,6 +109,16 @@ class Devices(_Part):
     read_noise: Annotated[float, Field(ge=0)] = 0.0
     levels: Annotated[int, Field(ge=0)] = 0
     stuck: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    preset: DevicePreset = ""
+    measured: tuple[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = ()
+    age: Annotated[float, Field(ge=0)] = 0.0
+    compensate: Compensation = "array"
+    wires: Annotated[float, Field(ge=0)] = 0.0
+
+
+LOADED = ("preset", "measured", "age", "compensate", "wires")
+"""Of the devices what changes only the integers that a chip is loaded with."""
 
 
 class Training(_Part):
@@ -219,6 +246,7 @@ class Recipe(_Part):
             yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
                    f"the levels of {f.weight}")
         yield from self._law_mistakes()
+        yield from self._cell_mistakes()
         finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
         if self.devices.read_noise and not 1 <= self.noise_gain("state") < 1 << 24:
             yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
@@ -243,7 +271,24 @@ class Recipe(_Part):
         if self.rule == "spsa":
             yield f"devices.law: {d.law} with rule spsa, whose probes must be taken back exactly; allowed is ideal"
 
+    def _cell_mistakes(self):
+        d = self.devices
+        if d.preset and d.measured:
+            yield f"devices.measured: given together with preset {d.preset!r}; allowed is one of the two"
+        conductances = [g for g, _ in d.measured]
+        if d.measured and (len(conductances) < 2 or any(a >= b for a, b in itertools.pairwise(conductances))):
+            yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
+        for name in LOADED[2:]:
+            if not (d.preset or d.measured) and getattr(d, name) != Devices.model_fields[name].default:
+                yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
+
     # Derived integers, used by both wings ----------------------------------------------------------------
+
+    @property
+    def as_built(self) -> Recipe:
+        """Without what changes no hardware: recipes that differ in their cells only are built as one."""
+        ideal = {name: Devices.model_fields[name].default for name in LOADED}
+        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal)})
 
     @property
     def layers(self) -> int:

@@ -1,13 +1,16 @@
 """The error budget: which effect costs how much of the gradient, alone and together with all others.
 
-The reference is the exact gradient in float64 at the weights as they are loaded. An effect *alone* is the chip with every other
+The reference is the exact gradient in float64 at the weights as they were learned. An effect *alone* is the chip with every other
 number format refined and every other device effect off.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from ..emulator.devices import Device, alone, device_of, programmed
 from ..recipe import QFormat, Recipe
 from . import gradient
 
@@ -15,8 +18,6 @@ PLACES = ("state", "delta", "accumulator")
 """Formats whose rounding enters the gradient."""
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
-NOISY = ("read noise", "all together")
-"""Rows whose figures differ from chip to chip."""
 GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
 SEEDS = 8
@@ -42,19 +43,39 @@ def _changed(recipe: Recipe, **parts) -> Recipe:
     return Recipe.model_validate(recipe.model_dump() | parts)
 
 
-def variants(recipe: Recipe) -> dict[str, Recipe]:
+class Variant(NamedTuple):
+    """A chip with some of the effects, and the cells that hold its weights (None: plain memory)."""
+
+    recipe: Recipe
+    device: Device | None = None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether its figures differ from chip to chip."""
+        rounding = self.recipe.rounding
+        return bool(self.device or self.recipe.devices.read_noise or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
+
+
+def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]:
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
+    device = device or device_of(recipe.devices)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
-    ideal = without(refined(recipe, PLACES), effects)
-    found = {"rule": ideal}
-    found |= {f"{p} {getattr(recipe.formats, p).width} bits": without(refined(recipe, [q for q in PLACES if q != p]), effects)
-              for p in PLACES}
     fine = refined(recipe, PLACES)
-    found |= {label: without(fine, [e for e in effects if e != name]) for name, label in effects.items()}
-    return found | {"all together": recipe}
+    ideal = without(fine, effects)
+    found = {"rule": Variant(ideal)}
+    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(without(refined(recipe, [q for q in PLACES if q != p]), effects))
+              for p in PLACES}
+    found |= {label: Variant(without(fine, [e for e in effects if e != name])) for name, label in effects.items()}
+    if device:
+        cells = alone(device)
+        if recipe.devices.wires:
+            found["wires"] = Variant(ideal, cells["ideal"])
+        found |= {label: Variant(without(ideal, ["wires"]), d) for label, d in cells.items()
+                  if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))}
+    return found | {"all together": Variant(recipe, device)}
 
 
-def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS) -> dict[str, float]:
+def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
     """A chip's gradient estimates of each sample against the exact ones.
 
     Parameters
@@ -67,6 +88,8 @@ def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS) -> dict[st
         The exact gradient of each sample.
     seeds : int
         Chips that differ only in their seed.
+    device : Device, optional
+        Cells that each chip's weights are written to and left in for the recipe's age.
 
     Returns
     -------
@@ -76,7 +99,11 @@ def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS) -> dict[st
         estimates' variance over the size of the gradient; ``sign``: share of weights whose estimate has the right sign, where either
         is not zero.
     """
-    made = np.stack([flat(gradient.chip(recipe.model_copy(update={"seed": recipe.seed + s}), weights, x, y)) for s in range(seeds)])
+    made = []
+    for chip in (recipe.model_copy(update={"seed": recipe.seed + s}) for s in range(seeds)):
+        held = programmed(chip, weights, time=recipe.devices.age or None, device=device) if device else weights
+        made.append(flat(gradient.chip(chip.as_built, held, x, y)))
+    made = np.stack(made)
     norm = np.linalg.norm(exact) or np.nan                 # where there is no gradient, there is no relative error
     variance = np.sum(made.var(0, ddof=1)) if seeds > 1 else 0.0
     # what is left of the noise in a mean over a few chips is no bias
@@ -96,13 +123,15 @@ def flat(g) -> np.ndarray:
     return np.concatenate([v.reshape(len(v), -1) for v in g], axis=1)
 
 
-def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None) -> list[dict]:
+def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> list[dict]:
     """The table: one row per effect alone, and all together.
 
     Parameters
     ----------
     recipe, weights, x, y, seeds
         As `quality`'s.
+    device : Device, optional
+        Instead of the recipe's: a device of your own.
     progress : callable, optional
         Called as ``progress(step, done, of)``.
 
@@ -119,10 +148,10 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None) -> 
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
     exact = flat(gradient.exact(without(refined(recipe, PLACES), EFFECTS), weights, x, y))
-    rows, chips = [], variants(recipe)
+    rows, chips = [], variants(recipe, device)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():
         tell(effect, len(rows), len(chips))
-        rows.append({"effect": effect} | quality(chip, weights, x, y, exact, seeds if effect in NOISY else 1))
+        rows.append({"effect": effect} | quality(chip.recipe, weights, x, y, exact, seeds if chip.noisy else 1, chip.device))
     tell("done", len(chips), len(chips))
     return rows

@@ -15,7 +15,8 @@ ARROWS = {
     "emulator": {"recipe"},
     "hdl": {"recipe"},
     "sim": {"hdl", "emulator", "models", "recipe", "data"},
-    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim"},
+    "explore": {"hdl", "emulator", "recipe", "data", "sim"},
+    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore"},
 }
 FILES = [(wing, path) for wing in ARROWS for path in sorted((ROOT / wing).rglob("*.py"))]
 

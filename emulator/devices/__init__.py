@@ -9,6 +9,7 @@ from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBoun
 from .mapping import Mapping
 from .noise import CellNoise, Constant, Flicker, Generic, PerProduct, Polynomial, Saturating, Table
 from .presets import PRESETS, preset
+from .programming import alone, device_of, programmed, read_noise, stored
 from .pulses import Pulses, Trains, trains
 from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
@@ -18,5 +19,6 @@ __all__ = [
     "EFFECTS", "PRESETS", "Array", "CellNoise", "Cells", "Circuit", "Constant", "ConstantStep", "Cubic", "Device", "DeviceWarning",
     "ExponentialStep", "Flicker", "Generic", "InputConverter", "LinearStep", "Mapping", "Measured", "OutputConverter", "PerProduct",
     "Polynomial", "PowerLaw", "PowerStep", "PulsedDevice", "Pulses", "Report", "Saturating", "SoftBounds", "Spread", "Stuck", "Table",
-    "Trains", "Wires", "effective_conductance", "preset", "send", "trains", "update", "update_batch",
+    "Trains", "Wires", "alone", "device_of", "effective_conductance", "preset", "programmed",
+    "read_noise", "send", "stored", "trains", "update", "update_batch",
 ]

@@ -67,7 +67,7 @@ class Device:
                              "uS; scale the weights to 0 to 1")
         return self.g_min + (self.g_max - self.g_min) * share
 
-    def program(self, share, seed: int, plane: int, time: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def program(self, share, seed: int, plane: int, time: float | None = None, write: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Cells as they are written, and as they are `time` seconds later.
 
         Parameters
@@ -76,25 +76,28 @@ class Device:
             Target, as a share of the range.
         seed : int
         plane : int
-            Number of this plane of cells.
+            Number of this plane of cells, below `draws.PLANES`.
         time : float, optional
             Seconds after programming; default: no drift and no 1/f noise yet.
+        write : int
+            How often these cells have been written before. Every time has noise and drift of its own; spread and stuck cells stay.
 
         Returns
         -------
         programmed, now : float64 arrays
-            Microsiemens. Each draw depends on the seed, the plane and the cell only: later times are the same cells, older.
+            Microsiemens. Each draw depends on the seed, the plane, the number of the write and the cell only: later times
+            are the same cells, older.
         """
-        key, g = draws.key(seed), self.target(share)
+        key, g, written = draws.key(seed), self.target(share), draws.step(plane, write)
         if self.spread:
             g = self.spread.apply(g, self.g_min, self.g_max, key, plane)
         if self.programming:
-            g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, plane)
+            g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, written)
         now = g
         if time is not None and self.drift:
-            now = self.drift.apply(now, self.g_max, time, key, plane)
+            now = self.drift.apply(now, self.g_max, time, key, written)
         if time is not None and self.flicker:
-            now = self.flicker.draw(now, g, self.g_max, time, key, plane)
+            now = self.flicker.draw(now, g, self.g_max, time, key, written)
         if self.stuck:
             g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
         return g, now

@@ -7,9 +7,9 @@ stream  what                                                  step              
 ======  ====================================================  =======================  ==================
 0xA0    read noise, forward                                   number of the vector     `reading`
 0xA1    read noise, transposed                                number of the vector     `reading`
-0xA2    programming                                           plane of cells           cell
-0xA3    drift exponent                                        plane of cells           cell
-0xA4    1/f noise                                             plane of cells           cell
+0xA2    programming                                           `step` of plane, write   cell
+0xA3    drift exponent                                        `step` of plane, write   cell
+0xA4    1/f noise                                             `step` of plane, write   cell
 0xA5    device-to-device spread of the conductance range      plane of cells           cell
 0xA6    device-to-device spread of the least conductance      plane of cells           cell
 0xA7    which cells are stuck                                 plane of cells           cell
@@ -30,6 +30,16 @@ READ, READ_TRANSPOSED, PROGRAMMING, DRIFT, FLICKER, RANGE, LEAST, STUCK, GAIN, O
 
 CELLS = 1 << 24
 """Cells of one plane: what the generator's index can tell apart."""
+
+PLANES = 1 << 8
+"""Planes of cells that have draws of their own."""
+
+
+def step(plane: int, write: int) -> int:
+    """The generator's step for what happens to a plane of cells when it has been written `write` times before."""
+    if not 0 <= plane < PLANES or not 0 <= write < 1 << 24:
+        raise ValueError(f"plane {plane}, written {write} times before: at most {PLANES} planes and {1 << 24} writes can be told apart")
+    return write << 8 | plane
 
 
 def key(seed: int):

@@ -105,11 +105,11 @@ def trains(x, delta, amount: float, seed: int, pulses: Pulses = STOCHASTIC, firs
     top_x, top_delta = (np.abs(v).max(axis=1, initial=0.0, keepdims=True) for v in (x, delta))
     most = amount * top_x * top_delta
     slots = np.minimum(np.ceil(most), pulses.longest)
-    with np.errstate(invalid="ignore", divide="ignore"):      # samples without pulses: 0 slots
-        # random lines pulse equally often (update management); what a train cannot hold is taken from the errors
-        peak = np.minimum(np.sqrt(most / slots), 1) if pulses.kind == "stochastic" else np.ones_like(most)
-        chance_x = np.nan_to_num(np.abs(x) / top_x * peak)
-        chance_delta = np.nan_to_num(np.abs(delta) * (amount * top_x / (slots * peak)))
+    # random lines pulse equally often (update management); what a train cannot hold is taken from the errors
+    peak = np.minimum(np.sqrt(most / np.maximum(slots, 1)), 1) if pulses.kind == "stochastic" else 1.0
+    some = slots > 0
+    chance_x = np.abs(x) * np.where(some, peak / np.where(some, top_x, 1), 0)
+    chance_delta = np.abs(delta) * np.where(some, amount * top_x / np.where(some, slots * peak, 1), 0)
     number = np.arange(int(slots.max(initial=0)))
     place_x, place_delta = _places(number, slots, x.shape, delta.shape, seed, pulses, first)
     inside = number < slots                                                   # (samples, slots)

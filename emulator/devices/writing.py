@@ -240,7 +240,7 @@ def update_batch(cells: Cells, weights, x, delta, rate: float, pulses: Pulses = 
     """
     weights = cells.limit(weights)
     ups, downs = (np.zeros(cells.shape, np.float32) for _ in range(2))
-    for _, made in _trains(cells, x, delta, rate, pulses, first, 2 * TOGETHER):
+    for _, made in _trains(cells, x, delta, rate, pulses, first, 4 * TOGETHER):
         up, down = made.coincidences()
         ups += up
         downs += down

@@ -40,9 +40,9 @@ def _jit(function):
 DEEP = Estimator(74, "DFC", _jit(deep_feedback_control), frozenset({"neurons"}), _jit(gauss_newton),
                  "Gauss-Newton", order=1, largest=0.05)
 STRONG = Estimator(75, "strong DFC", _jit(strong_control), frozenset(), _jit(least_control_gradient), "dH", order=2,
-                   small="noise", largest=0.04)
+                   small="noise", largest=0.02)
 LEAST = Estimator(76, "least control", _jit(least_control), frozenset(), _jit(least_control_gradient), "dH", order=1,
-                  small="leak", largest=0.02)
+                  small="leak", largest=0.002)
 
 
 def random_like(seed: int, feedback):

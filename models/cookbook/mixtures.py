@@ -44,7 +44,8 @@ def hybrid_gradient(chain, objective, parameters, x, y, beta=0.1):
 
 
 # a Hopfield net near a bifurcation has soft modes: beyond small nudges it may settle elsewhere
-HYBRID = Estimator(85, "BP and EP, block by block", hybrid_gradient, oracle=partial(exact_gradient, solver=RELAXED), order=2, largest=0.02)
+HYBRID = Estimator(85, "BP and EP, block by block", hybrid_gradient, frozenset({"blocks"}),
+                   oracle=partial(exact_gradient, solver=RELAXED), order=2, largest=0.02)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -58,16 +59,16 @@ def sampled(chain: Chain, seed: int, outputs: int) -> System:
     return System(chain, squared_error, _weights(chain, seed), rng.normal(size=4), rng.uniform(-0.5, 0.5, outputs))
 
 
-def tied(seed: int) -> System:
+def mixed(seed: int) -> System:
     """Two Hopfield nets with a feedforward net between them."""
     return sampled(Chain((Hopfield((4, 5, 3)), Feedforward((3, 5, 4), jnp.tanh, jnp.tanh), Hopfield((4, 4, 3)))), seed, 3)
 
 
-@row(85, "Hybrid BP-EP chaining", "2.1, 3.1, Eq. 3", estimator=HYBRID, systems=[tied],
+@row(85, "Hybrid BP-EP chaining", "2.1, 3.1, Eq. 3", estimator=HYBRID, systems=[mixed],
      circuit="feedforward and energy-based blocks in a chain", nudge="weak, in each block", schedule="forward, then nudged from the top")
 def hybrid_law(seed):
     """The gradient of every block has an error of second order; cutting feedforward blocks changes nothing."""
-    s = tied(seed)
+    s = mixed(seed)
     exact = jax.jit(HYBRID.oracle, static_argnums=(0, 1))(*s)
     along = jax.tree.map(lambda w: np.cos(np.arange(w.size)).reshape(w.shape), s.parameters)
     up, down = (_cost(s.circuit, s.objective, jax.tree.map(lambda w, u, by=by: np.asarray(w) + by * u, s.parameters, along), s.x, s.y)

@@ -34,7 +34,7 @@ class Chain:
 
     blocks: tuple
 
-    capabilities = frozenset()
+    capabilities = frozenset({"blocks"})
 
     def random_parameters(self, key) -> tuple:
         """Every block's own."""

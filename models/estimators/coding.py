@@ -41,10 +41,11 @@ def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=Non
     beta : float
         Nudging strength.
     solver : callable
-        Of `solvers`; `newton()` if none.
+        Of `solvers`, from the free states on; Newton steps if none.
     """
-    problem = weak(Problem(residual_energy(circuit), parameters, x), None, objective, y, beta)
-    s = (solver or newton())(problem).states
+    free = newton()(Problem(circuit, parameters, x)).states
+    problem = weak(Problem(residual_energy(circuit), parameters, x), free, objective, y, beta)
+    s = (solver or newton(limit=0, steps=8))(problem).states
     return jax.tree.map(lambda g: g / beta, coincidences(problem, s))
 
 

@@ -17,6 +17,9 @@ from ..objectives import squared_error
 from ..solvers import Problem, Solution, newton
 from .implicit import exact_gradient, multipliers, read_out
 
+REST = 1e-6
+"""Largest residual of states under control."""
+
 
 def potentials(circuit) -> Own:
     """A circuit of neurons seen at their drives: ``C = v - drive(parameters, fire(v), x)``.
@@ -168,7 +171,8 @@ def gauss_newton(circuit, objective, parameters, x, y):
 def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
     """States at rest under a controller: Newton steps while its leak falls from 100 to `leak`.
 
-    At first there is hardly any control, so that the way starts at the free states, and it stays on their branch.
+    At first there is hardly any control, so that the way starts at the free states, and it stays on their branch: where the branch ends
+    before the target is reached (a fold, a diode that switches), there are no such states, and all come out as nan.
 
     Parameters
     ----------
@@ -178,9 +182,16 @@ def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
         Its states without control.
     """
     def tighten(states, excess):
-        return newton(limit=0, steps=3)(Problem(circuit_of_leak(leak + excess), parameters, x), states).states, None
+        found = newton(limit=0, steps=4)(Problem(circuit_of_leak(leak + excess), parameters, x), states)
+        return found.states, found.residual
 
-    return jax.lax.scan(tighten, start, jnp.concatenate([jnp.geomspace(100, 1e-4, 40), jnp.zeros(2)]))[0]
+    states, residuals = jax.lax.scan(tighten, start, jnp.concatenate([jnp.geomspace(100, 1e-4, 80), jnp.zeros(2)]))
+    return settled(states, jnp.max(residuals))
+
+
+def settled(states, residual):
+    """States at rest, or nan in place of states that are not."""
+    return jax.tree.map(lambda v: jnp.where(residual < REST, v, jnp.nan), states)
 
 
 def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
@@ -259,4 +270,6 @@ def strong_control(circuit, objective, parameters, x, y, noise=0.05, rounds=100)
 
     o = circuit.output(free)
     q, states = jax.lax.fori_loop(0, rounds, round_, (q, (free, jnp.zeros_like(o))))
+    problem = Problem(controlled(circuit, objective, y, q), parameters, x)
+    states = settled(states, jnp.max(jnp.abs(ravel_pytree(problem.residual(states))[0])))
     return read_out(circuit, parameters, x, states[0], spread(q, states[1]))

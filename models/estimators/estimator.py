@@ -27,6 +27,7 @@ REMEDIES = {
     "analytic": "it has no complex continuation; use a real stencil (rows 51 to 53)",
     "block-exact": "it has no exact block minimum; use another solver (rows 78, 80)",
     "invertible": "its inputs do not follow from its outputs; use checkpoints (row 44)",
+    "blocks": "it is not made of circuits in a row; use `Chain` to make one, or a rule for the whole (row 21)",
     "neurons": "its states are no function of a drive that is linear in them; use the adjoint (row 21)",
 }
 
@@ -82,7 +83,8 @@ class Estimator:
             settings["key"] = key
         g = self.estimate(circuit, objective, parameters, x, y, **settings)
         if not isinstance(jax.tree.leaves(g)[0], jax.core.Tracer) and not all(np.isfinite(v).all() for v in jax.tree.leaves(g)):
-            raise NoFixedPoint(f"row {self.row} ({self.name}): the gradient is not finite; lower {self.small}, "
+            raise NoFixedPoint(f"row {self.row} ({self.name}): the gradient is not finite, as states did not settle; lower {self.small}, "
+                               "take a target that the output can be brought to, "
                                "or check that the circuit has a fixed point (`models.solved` reports its residual)")
         return g
 

@@ -37,7 +37,7 @@ def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=
         slopes = coincidences(problem, s)
         return jax.tree.map(jnp.negative, problem.residual(s)), jax.tree.map(lambda g: g / (turn * period * beta), slopes)
 
-    s = jax.tree.map(lambda v: v + 0j, Problem(circuit, parameters, x).start())
+    s = jax.tree.map(lambda v: v + 0j, newton()(Problem(circuit, parameters, x)).states)
     nothing = jax.tree.map(lambda p: jnp.zeros_like(p) + 0j, parameters)
     s, _ = flow(field, (s, nothing), period, step)
     return jax.tree.map(jnp.real, flow(field, (s, nothing), period, step)[1])
@@ -57,8 +57,9 @@ def frequency_propagation(circuit, objective, parameters, x, y, beta=0.1, steps:
         Of `solvers`; `newton()` if none.
     """
     wave = jnp.sin(2 * jnp.pi * jnp.arange(steps) / steps)
-    problem = Problem(circuit, parameters, x)
-    states = jax.lax.map(lambda w: (solver or newton())(nudge(problem, None, objective, y, beta * w)).states, wave)
+    problem, solver = Problem(circuit, parameters, x), solver or newton()
+    free = solver(problem).states
+    states = jax.lax.map(lambda w: solver(nudge(problem, free, objective, y, beta * w)).states, wave)
     steady = jax.tree.map(lambda v: v.mean(0), states)
     alternating = jax.tree.map(lambda v: 2 / (steps * beta) * jnp.tensordot(wave, v, axes=1), states)
     return read_out(circuit, parameters, x, steady, alternating)

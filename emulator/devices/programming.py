@@ -1,0 +1,195 @@
+"""A chip's weights on devices: written to cells, left alone for a while, and read back as the integers of a chip.
+
+A weight is a pair of cells, one for its positive and one for its negative part; the other cell of the pair is at the device's least
+conductance. What lies between writing and reading (programming noise, spread, stuck cells, drift, 1/f noise, wires) makes another
+weight of it, and that weight's integer is loaded into the chip: so the chip, and with it the FPGA, computes with those cells.
+What is fresh in every read is no integer: for read noise see `read_noise`; nonlinear curves have only their linear term here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from ...recipe import Devices, Recipe, geometries
+from .. import crossbar
+from ..chip import keys
+from .converters import CLIPPED_SHARE, DeviceWarning
+from .device import Device
+from .drift import compensation
+from .mapping import blocks
+from .noise import CellNoise, Constant, PerProduct, Table
+from .presets import preset
+from .wires import Wires, effective_conductance
+
+LINES = 256
+"""Lines of one array, at most; a larger layer is spread over several."""
+COMPENSATIONS = ("none", "array", "output")
+EFFECTS = {"programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells", "drift": "drift",
+           "flicker": "1/f noise"}
+"""What a device does to stored weights, by its field."""
+
+
+def device_of(devices: Devices) -> Device | None:
+    """The cells that a recipe names or gives a measured table of; None where weights are plain memory."""
+    if devices.preset:
+        return preset(devices.preset)
+    if not devices.measured:
+        return None
+    conductance, deviation = zip(*devices.measured, strict=True)
+    return Device(g_max=conductance[-1], g_min=conductance[0], programming=Table(conductance, deviation), name="measured")
+
+
+def alone(device: Device) -> dict[str, Device]:
+    """Of each of a device's effects on stored weights (`EFFECTS`) the device that has it alone; and the ``ideal`` one, without any."""
+    ideal = replace(device, **dict.fromkeys(EFFECTS))
+    own = {label: replace(ideal, **{field: getattr(device, field)}) for field, label in EFFECTS.items() if getattr(device, field)}
+    return {"ideal": ideal} | own
+
+
+def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
+           wires: Wires | None = None, span: float | None = None) -> np.ndarray:
+    """What is read of real weights that have been written to cells.
+
+    Parameters
+    ----------
+    weights : float array (outputs, inputs)
+        In any unit.
+    device : Device
+    seed : int
+    layer : int
+        Which cells of the chip: those of a layer keep their spread and their stuck cells for good.
+    write : int
+        How often they have been written before: each time has errors of its own.
+    time : float, optional
+        Seconds since then. Default: just written, neither drift nor 1/f noise.
+    compensate : str
+        Digital factor against the mean drift: ``none``, ``array`` (one of each layer), ``output`` (one of each output).
+    wires : Wires, optional
+        Resistance of the segments of arrays of at most `LINES` lines.
+    span : float, optional
+        The weight that the whole range of conductances stands for. Default: the largest one.
+
+    Returns
+    -------
+    float64 array (outputs, inputs)
+        In the unit of the weights.
+    """
+    weights = np.asarray(weights, np.float64)
+    largest = float(np.max(np.abs(weights)))
+    if span is None:
+        span = largest or 1.0
+    if not span > 0:
+        raise ValueError(f"range: {span:g}; the weight that the largest conductance stands for must be positive")
+    if largest > span:
+        raise ValueError(f"layer {layer}: a weight of {largest:g} is more than {span:g}, which the device's range of {device.g_min:g} to "
+                         f"{device.g_max:g} uS stands for; give a range of at least {largest:g}")
+    if compensate not in COMPENSATIONS:
+        raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
+    plus, minus = (device.program(np.maximum(sign * weights, 0) / span, seed, 2 * layer + plane, time, write)
+                   for plane, sign in enumerate((1, -1)))
+    written, now = (_currents(*planes, wires) for planes in zip(plus, minus, strict=True))
+    if compensate != "none" and time is not None:
+        factor = compensation(written, now, compensate == "output")
+        now = now * (factor[:, None] if compensate == "output" else factor)
+    return now * (span / (device.g_max - device.g_min))
+
+
+def _currents(plus, minus, wires: Wires | None):
+    """Effective conductance of pairs of cells, microsiemens (outputs, inputs)."""
+    if wires is None:
+        return plus - minus
+    out = np.empty(plus.shape)
+    for rows in blocks(plus.shape[0], LINES):
+        for columns in blocks(plus.shape[1], LINES):
+            one, other = (effective_conductance(g[rows, columns].T, wires.word, wires.bit).T for g in (plus, minus))
+            out[rows, columns] = one - other
+    return out
+
+
+def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None,
+               span: float | None = None) -> list[np.ndarray]:
+    """The integers that a chip's weights become on the recipe's devices (contract section 11).
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its `devices` say which cells, with which wires and compensation.
+    weights : list of int32 arrays (*batch, R, C)
+    write : int
+        How often the cells have been written before.
+    time : float, optional
+        Seconds since then. Default: just written, neither drift nor 1/f noise.
+    seeds : array_like of int (*batch), optional
+        One for each chip; the recipe's by default.
+    device : Device, optional
+        Instead of the recipe's: a device of your own.
+    span : float, optional
+        The weight (real value) that the whole range of conductances stands for. Default: each layer's largest.
+
+    Returns
+    -------
+    list of int32 arrays (*batch, R, C)
+        The nearest integers, limited to what the chip accepts; warns where more than one weight in a hundred was limited. Weights of
+        the recipe's stuck cells are as they were, as nothing changes these.
+    """
+    device, d, f = device or device_of(recipe.devices), recipe.devices, recipe.formats.weight
+    if device is None:
+        return [np.asarray(w) for w in weights]
+    batch = np.shape(weights[0])[:-2]
+    seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
+    wires, guard, made = Wires(d.wires, d.wires) if d.wires else None, recipe.guard, []
+    for g, w in zip(geometries(recipe), weights, strict=True):
+        w = np.asarray(w)
+        real = np.empty(w.shape)
+        for chip in np.ndindex(batch):
+            real[chip] = stored(w[chip] * f.step, device, int(seeds[chip]), g.layer, write, time, d.compensate, wires, span)
+        rounded = np.floor(real / f.step + 0.5)
+        now = np.clip(rounded, f.min + guard, f.max - guard)
+        if (share := np.mean(now != rounded)) > CLIPPED_SHARE:
+            warnings.warn(f"layer {g.layer}: {np.count_nonzero(now != rounded)} of {w.size} weights ({share:.2%}) leave the weight "
+                          f"format {f} on their devices and are limited; widen the format", DeviceWarning, stacklevel=2)
+        held = crossbar.stuck(g, keys(seeds.astype(np.uint64)), w)
+        made.append(np.where(False if held is None else held[..., : g.C], w, now).astype(np.int32))
+    return made
+
+
+def read_noise(device: Device, weights, inputs) -> float:
+    """A recipe's `devices.read_noise` for this device: the root mean square, over outputs and vectors, of its noise on a sum.
+
+    The chip adds noise of one size to every sum, whatever is read; a device's noise grows with what is read. So their variances are
+    equal on average over the given data only.
+
+    Parameters
+    ----------
+    device : Device
+    weights : list of float arrays (outputs, inputs)
+        Real weights of each layer; the whole range of conductances stands for a layer's largest.
+    inputs : list of float arrays (n, inputs)
+        Real inputs of each layer.
+
+    Returns
+    -------
+    float
+        In units of the sums of weights times inputs; 0 where the device has no read noise.
+    """
+    variances = [_variance(device, np.abs(w), np.square(x, dtype=np.float64)) for w, x in zip(weights, inputs, strict=True)]
+    return float(np.sqrt(np.mean(np.concatenate([v.ravel() for v in variances]))))
+
+
+def _variance(device: Device, size, square):
+    """Of a read of weights of these sizes (outputs, inputs) by inputs of these squares (n, inputs): (n, outputs)."""
+    span, read = float(size.max()) or 1.0, device.read
+    share = size / span
+    if isinstance(read, PerProduct):
+        variance = read.magnitude**2 * share
+    elif isinstance(read, Constant):
+        variance = np.full(share.shape, read.magnitude**2)
+    elif isinstance(read, CellNoise):
+        cells = (read.sigma(device.target(s), device.g_max) for s in (share, np.zeros_like(share)))
+        variance = sum(s**2 for s in cells) / (device.g_max - device.g_min) ** 2
+    else:
+        variance = np.zeros(share.shape)
+    return square @ variance.T * span**2

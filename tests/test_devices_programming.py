@@ -1,0 +1,267 @@
+"""Weights on devices: what is loaded after they have been written and left alone, and learning with such cells."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from crossdyad import data, emulator, hdl
+from crossdyad.cli import app
+from crossdyad.emulator import devices
+from crossdyad.emulator.devices import Array, Circuit, Device, DeviceWarning, Generic, Spread, Stuck
+from crossdyad.explore import evaluate
+from crossdyad.recipe import Recipe, RecipeError, load
+from crossdyad.recipe.recipe import DevicePreset
+from crossdyad.sim import budget
+
+DIGITS = data.load("digits")
+DAY = 86400.0
+IDEAL = Device()
+
+
+def recipe(base="xor", **of_devices):
+    return Recipe.model_validate(load(base).model_dump() | {"devices": of_devices})
+
+
+def weights(r, seed=0):
+    return emulator.initial_weights(r.model_copy(update={"seed": seed}))
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def test_ideal_cells_give_back_every_weight():
+    r = recipe("digits")
+    assert same(devices.programmed(r, weights(r), device=IDEAL), weights(r))
+    assert same(devices.programmed(r, weights(r)), weights(r))                                  # and plain memory
+    assert same(devices.programmed(r, weights(r), device=replace(IDEAL, g_min=2.0), span=8.0), weights(r))
+
+
+def test_presets_are_those_that_a_recipe_can_name():
+    assert {*DevicePreset.__args__} == {"", *devices.PRESETS}
+    for name in devices.PRESETS:
+        assert devices.device_of(recipe(preset=name).devices) is devices.preset(name)
+
+
+@pytest.mark.parametrize("name", ["pcm", "sonos", "reram-wan"])
+def test_the_error_of_writing_is_the_published_one(name):
+    """At a share h of the range: mean 0 and the device's deviation, of the cell that is written and of its empty partner."""
+    device = replace(devices.alone(devices.preset(name))["programming noise"], g_min=10.0)      # far from 0, where cells are cut off
+    for h in (0.3, 0.6):
+        w = np.full((400, 256), h)
+        w[0, 0] = 1.0
+        error = (devices.stored(w, device, seed=3, layer=0) - w).ravel()[1:] * (device.g_max - device.g_min)
+        g, empty = device.target(np.array([h, 0.0]))
+        expected = np.hypot(*device.programming.sigma(np.array([g, empty]), device.g_max))
+        assert abs(error.mean()) < 4 * expected / np.sqrt(error.size)
+        assert error.std() == pytest.approx(expected, rel=4 / np.sqrt(2 * error.size))
+
+
+def test_what_a_write_renews_and_what_stays():
+    w = np.linspace(-1, 1, 4000).reshape(40, 100)
+    effects = ("programming", Generic(0.05), True), ("spread", Spread(0.1), False), ("stuck", Stuck(0.02, 0.02), False)
+    for field, effect, renewed in effects:
+        device = Device(**{field: effect})
+        first, again, second = (devices.stored(w, device, 1, 0, write) for write in (0, 0, 1))
+        assert np.array_equal(first, again) and not np.array_equal(first, w)
+        assert np.array_equal(first, second) != renewed
+        assert not np.array_equal(first, devices.stored(w, device, 2, 0))                       # another chip
+        assert not np.array_equal(first, devices.stored(w, device, 1, 1))                       # another layer
+
+
+def test_chips_of_a_batch_are_chips_alone():
+    r = recipe("digits", preset="pcm", wires=2.0, age=DAY)
+    seeds = [4, 5, 2**63 + 1]
+    batch = [np.stack(w) for w in zip(*(weights(r, s) for s in seeds), strict=True)]
+    together = devices.programmed(r, batch, 7, DAY, seeds)
+    for i, s in enumerate(seeds):
+        assert same(devices.programmed(r, [w[i] for w in batch], 7, DAY, s), [w[i] for w in together])
+
+
+def test_drift_shrinks_and_compensation_repairs_the_mean():
+    w = np.random.default_rng(0).uniform(-1, 1, (100, 100))
+
+    def gain(compensate, time):
+        return np.sum(devices.stored(w, device, 1, 0, 0, time, compensate) * w) / np.sum(w * w)
+
+    device = replace(IDEAL, g_max=25.0, drift=devices.preset("pcm").drift)
+    assert 0.3 < gain("none", 30 * DAY) < gain("none", DAY) < 0.75
+    assert gain("array", 30 * DAY) == pytest.approx(1, abs=0.02) and gain("output", 30 * DAY) == pytest.approx(1, abs=0.02)
+    with pytest.raises(ValueError, match="20"):
+        gain("none", 1.0)                                    # before the drift's reference time
+    with pytest.raises(ValueError, match="compensate: 'columns'; allowed are none, array, output"):
+        gain("columns", DAY)
+
+
+def test_wires_are_those_of_the_array_and_a_large_layer_is_tiled():
+    w = np.random.default_rng(0).uniform(-1, 1, (30, 70))
+    w[0, 0] = 1.0
+    wires = devices.Wires(5.0, 5.0)
+    x = np.random.default_rng(1).integers(-127, 128, (50, 70))
+    array = Array(w, IDEAL, Circuit(wires=wires, output=None, mapping=devices.Mapping(12)), seed=1)
+    read, stored = array.read(x) * 2.0**-array.fraction_bits, devices.stored(w, IDEAL, 1, 0, wires=wires)
+    unit = np.sum(read * (x @ stored.T)) / np.sum((x @ stored.T) ** 2)      # the array counts in steps of the weights
+    assert np.std(read / unit - x @ stored.T) < 1e-3 * np.std(x @ stored.T) < 0.05 * np.std(read / unit - x @ w.T)
+    large = np.random.default_rng(2).uniform(-1, 1, (300, 200))
+    tiled = devices.stored(large, IDEAL, 1, 0, wires=wires, span=1.0)
+    halves = [devices.stored(half, IDEAL, 1, 0, wires=wires, span=1.0) for half in np.split(large, 2)]
+    assert np.allclose(tiled, np.concatenate(halves))
+
+
+def test_what_cannot_be_held_is_an_error_and_what_leaves_the_format_is_counted():
+    r = recipe("digits")
+    w = weights(r)
+    with pytest.raises(ValueError, match="layer 0: a weight of .* is more than 0.01, .* give a range of at least"):
+        devices.programmed(r, w, device=IDEAL, span=0.01)
+    with pytest.raises(ValueError, match="range: -1; .* must be positive"):
+        devices.programmed(r, w, device=IDEAL, span=-1.0)
+    with pytest.warns(DeviceWarning, match=r"layer 0: \d+ of \d+ weights \(.*%\) leave the weight format .*; widen the format"):
+        limited = devices.programmed(r, w, device=Device(programming=Generic(50.0)))
+    f = r.formats.weight
+    assert limited[0].min() >= f.min + r.guard and limited[0].max() <= f.max - r.guard
+
+
+def test_cells_that_the_recipe_calls_stuck_keep_what_they_hold():
+    r = recipe("digits", stuck=0.3, preset="pcm")
+    w = weights(r)
+    kept = [np.mean(a == b) for a, b in zip(w, devices.programmed(r, w), strict=True)]
+    assert 0.3 < kept[0] < 0.5
+
+
+def test_cells_change_no_hardware():
+    noisy = {"read_noise": 0.05, "levels": 64}
+    plain, written = recipe("xor", **noisy), recipe("xor", preset="pcm", age=DAY, wires=2.0, compensate="output", **noisy)
+    assert written.as_built == plain and written != plain
+    assert hdl.convert(hdl.build(written), "xor").text == hdl.convert(hdl.build(plain), "xor").text
+
+
+@pytest.mark.parametrize("given, told", [
+    ({"preset": "pmc"}, "devices.preset"),
+    ({"age": 5.0}, r"devices.age: 5.0 without a device; name a preset or give a measured table"),
+    ({"wires": 1.0}, "devices.wires"),
+    ({"preset": "pcm", "measured": [[0, 1], [2, 1]]}, "devices.measured: given together with preset 'pcm'"),
+    ({"measured": [[3, 1], [2, 1]]}, "devices.measured: conductances .*ascending"),
+    ({"measured": [[-3, 1], [2, 1]]}, "devices.measured"),
+])
+def test_mistakes_in_a_recipe_are_named(given, told, tmp_path):
+    file = tmp_path / "mine.toml"
+    lines = [f"{k} = {json.dumps(v)}" for k, v in given.items()]
+    file.write_text('name = "mine"\nsizes = [64, 8, 10]\nlanes = [4, 2]\n[devices]\n' + "\n".join(lines))
+    with pytest.raises(RecipeError, match=told):
+        load(str(file))
+
+
+# Learning ------------------------------------------------------------------------------------------------------
+
+
+def test_training_with_a_device_resumes_to_the_same_bits_and_ends_with_what_was_tested(tmp_path):
+    r, few = recipe("digits", preset="hermes-1", age=DAY), (DIGITS.x_train[:64], DIGITS.y_train[:64], DIGITS.x_test, DIGITS.y_test)
+    whole = emulator.train(r, *few, epochs=3, engine="numpy")
+    emulator.train(r, *few, epochs=2, engine="numpy", checkpoint=tmp_path / "c.npz")
+    resumed = emulator.train(r, *few, epochs=3, engine="numpy", checkpoint=tmp_path / "c.npz")
+    assert same(whole.weights, resumed.weights) and str(whole.epochs) == str(resumed.epochs)
+    chip = emulator.Chip(r.as_built, "numpy")
+    chip.weights = whole.weights
+    assert emulator.training.accuracy(chip, *few[2:]) == whole.epochs[-1]["accuracy"]
+    plain = emulator.train(recipe("digits"), *few, epochs=3, engine="numpy")
+    assert not same(whole.weights, plain.weights)
+    with pytest.raises(ValueError, match="c.npz"):
+        emulator.train(r, *few, epochs=3, engine="numpy", checkpoint=tmp_path / "c.npz", device=devices.preset("pcm"))
+
+
+def test_an_ideal_device_is_no_device():
+    few = DIGITS.x_train[:40], DIGITS.y_train[:40], DIGITS.x_test[:50], DIGITS.y_test[:50]
+    r = recipe("digits")
+    with_cells, without = (emulator.train(r, *few, epochs=2, engine="numpy", device=d) for d in (IDEAL, None))
+    assert same(with_cells.weights, without.weights) and str(with_cells.epochs) == str(without.epochs)
+
+
+def test_a_measured_table_makes_a_device_that_learns():
+    """(conductance, deviation), as a user has measured them; more noise in the table costs accuracy."""
+    def accuracy(scale):
+        table = [[0.5, 0.05 * scale], [10.0, 0.4 * scale], [20.0, 0.6 * scale], [40.0, 0.8 * scale]]
+        return emulator.train(recipe("digits", measured=table), *DIGITS, epochs=2, seeds=[1, 2]).epochs[-1]["accuracy"].mean()
+
+    assert accuracy(1) > 0.85 > accuracy(20)
+
+
+def test_many_chips_at_once_are_trained_on_their_cells_as_one_is():
+    """A batch of which each has other cells, or none."""
+    recipes = [recipe("xor"), recipe("xor", preset="pcm", age=DAY), recipe("xor", preset="sonos", wires=3.0)]
+    settings = evaluate.Settings(epochs=2, samples=3, cost="model", board="ulx3s")
+    jobs = [evaluate.Job(r, seed) for r in recipes for seed in (1, 2)]
+    (batch,) = evaluate.batches(jobs, 64)
+    dataset = data.load("xor")
+    for job, value in zip(jobs, evaluate.evaluate(batch, settings), strict=True):
+        alone = emulator.train(job.recipe, *dataset, epochs=2, engine="numpy", seeds=[job.seed])
+        assert value["accuracy_by_epoch"] == [float(e["accuracy"][0]) for e in alone.epochs]
+    keys = [evaluate.key(j, settings) for j in jobs]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_error_budget_has_a_row_for_each_effect_of_the_cells():
+    r = recipe("digits", preset="hermes-1", age=30 * DAY, wires=10.0)
+    rows = {row["effect"]: row for row in budget.budget(r, weights(r), DIGITS.x_test[:12], DIGITS.y_test[:12], seeds=3)}
+    assert list(rows)[-5:] == ["wires", "programming noise", "drift", "1/f noise", "all together"]
+    for effect in ("wires", "programming noise", "drift", "1/f noise"):
+        assert rows[effect]["cosine"] < rows["rule"]["cosine"] + 0.005
+        assert (rows[effect]["deviation"] > 0) == (effect != "wires")
+    assert rows["all together"]["cosine"] < rows["programming noise"]["cosine"]
+    fresh = budget.variants(recipe("digits", preset="hermes-1"))
+    assert "drift" not in fresh and "programming noise" in fresh
+
+
+def test_read_noise_of_a_device_is_what_its_array_measures():
+    device, w = devices.preset("pcm"), np.random.default_rng(0).normal(size=(20, 40))
+    read_only = Device(g_max=25.0, read=device.read)
+    x = np.random.default_rng(1).integers(0, 128, (4000, 40))
+    array = Array(w, read_only, Circuit(output=None, mapping=devices.Mapping(8)), seed=2)
+    quiet = Array(w, Device(g_max=25.0), Circuit(output=None, mapping=devices.Mapping(8)), seed=2)
+    scale = 2.0**-array.fraction_bits
+    measured = np.std((array.read(x).astype(float) - quiet.read(x).astype(float)) * scale)
+    unit = np.std(quiet.read(x) * scale) / np.std(x @ w.T)                  # the array counts in steps of the weights
+    assert measured / unit == pytest.approx(devices.read_noise(device, [w], [x]), rel=0.03)
+
+
+# Command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("age")
+    done = CliRunner().invoke(app, ["train", "digits", "--epochs", "1", "-o", str(folder)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["age", "digits", *map(str, arguments)])
+
+
+def test_the_command_writes_weights_that_a_chip_takes(trained, tmp_path):
+    done = run("--run", trained, "--preset", "pcm", "--time", DAY, "-o", tmp_path, "--json")
+    result = json.loads(done.stdout)
+    assert result["device"] == "pcm" and "Nandakumar" in result["paper"] and result["read_noise"] > 0
+    assert abs(result["accuracy_after"] - result["accuracy_before"]) < 0.3 and all(0 < e < 0.3 for e in result["weight_errors"])
+    chip = emulator.Chip(load("digits"), "numpy")
+    with np.load(result["files"][0]) as file:
+        chip.weights = [file[f"weights{k}"] for k in range(2)]
+    assert emulator.training.accuracy(chip, DIGITS.x_test, DIGITS.y_test) == result["accuracy_after"]
+    text = run("--run", trained, "--preset", "reram-milo", "-o", tmp_path).stdout
+    assert "just written" in text and "Milo" in text and "curvature" in text
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (("--preset", "pcm"), "--weights, --run: give one of them"),
+    (("--run", "nowhere", "--preset", "pcm"), "nowhere"),
+    (("--run", "RUN"), "--preset: missing, and digits names no device; known are pcm"),
+    (("--run", "RUN", "--preset", "flash"), "flash"),
+    (("--run", "RUN", "--preset", "pcm", "--time", 1.0), "20"),
+    (("--run", "RUN", "--preset", "pcm", "--range", 0.001), "give a range of at least"),
+])
+def test_the_command_names_what_is_wrong(trained, tmp_path, arguments, told):
+    done = run(*(trained if a == "RUN" else a for a in arguments), "-o", tmp_path)
+    assert done.exit_code == 2 and told in done.stderr and not list(tmp_path.iterdir())
