@@ -2,15 +2,15 @@
 
 A circuit is any object with these members; states and parameters are pytrees, of one sample:
 
-=================================== ============================================================================
-``capabilities``                    frozenset of words below
-``start(parameters, x)``            states to start from
-``residual(parameters, s, x)``      the constraint C of Eq. 1, like `s`; zero at a solution
-``relax(parameters, s, x, force)``  one sweep that keeps the states in their domain; its fixed points solve C + force = 0.
-                                    Block by block the output comes last: a clamp is set after the sweep
+==================================== ============================================================================
+``capabilities``                     frozenset of words below
+``start(parameters, x)``             states to start from
+``residual(parameters, s, x)``       the constraint C of Eq. 1, like `s`; zero at a solution
+``relax(parameters, s, x, force)``   one sweep that keeps the states in their domain; its fixed points solve C + force = 0.
+                                     Block by block the output comes last: a clamp is set after the sweep
 ``output(s)``, ``with_output(s, o)`` the states that the objective sees, and `s` with others in their place
-``energy(parameters, s, x)``        with the capability ``energy``: a scalar whose derivative by `s` is the residual
-=================================== ============================================================================
+``energy(parameters, s, x)``         with the capability ``energy``: a scalar whose derivative by `s` is the residual
+==================================== ============================================================================
 
 Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
 below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in states and parameters), ``block-exact``

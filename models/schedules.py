@@ -4,15 +4,15 @@ A schedule is a sequence of `Event`s, made by a function of the numbers of block
 mathematics. `play` carries it out on blocks of any kind (`estimators.chains.Block`, say). A sample may be a
 micro-batch: whatever the blocks take.
 
-=========== ===========================================================================================
-phase       what the block does
-=========== ===========================================================================================
-``forward`` from its input, its output
-``inverse`` from its output, its input
+============ ===========================================================================================
+phase        what the block does
+============ ===========================================================================================
+``forward``  from its input, its output
+``inverse``  from its output, its input
 ``backward`` from its input and the force on its output, its gradient and the force on the block below
-``update``  a new version of its weights from the gradients since the last one; takes no tick of its own
-``discard`` nothing: its input is forgotten (of the number after the last block: the output)
-=========== ===========================================================================================
+``update``   a new version of its weights from the gradients since the last one; takes no tick of its own
+``discard``  nothing: its input is forgotten (of the number after the last block: the output)
+============ ===========================================================================================
 """
 
 from __future__ import annotations
