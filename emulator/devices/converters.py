@@ -231,11 +231,8 @@ class OutputConverter:
             sums += thresholds.shift
         sums *= thresholds.inverse
         np.rint(sums, out=sums)
-        low, high, clipped = int(sums.min()), int(sums.max()), 0
-        if low < self.low:
-            clipped += int(np.count_nonzero(sums < self.low))
-            low, _ = self.low, np.maximum(sums, self.low, out=sums)
-        if high > self.high:
-            clipped += int(np.count_nonzero(sums > self.high))
-            high, _ = self.high, np.minimum(sums, self.high, out=sums)
-        return sums, Usage(sums.size, clipped, low, high, 1 << self.bits)
+        low, high, clipped, codes = int(sums.min()), int(sums.max()), 0, sums
+        if low < self.low or high > self.high:
+            codes = sums.clip(self.low, self.high)
+            clipped = int(np.count_nonzero(codes != sums))
+        return codes, Usage(sums.size, clipped, max(low, self.low), min(high, self.high), 1 << self.bits)
