@@ -44,20 +44,11 @@ def hardware(r, weights, x, y, inferred):
     read.read()
     source = hdl.convert(hdl.build(r), simulators.TOP)
     _, trained, answered, back = drive.drive(source, [load, train, infer, read])
-    width = r.formats.weight.width
-    values = back.taken["o_weight"]
-    return trained, answered, np.where(values >> (width - 1), values - (1 << width), values)
+    return trained, answered, drive.weights(r, back)
 
 
 def flat(weights):
     return np.concatenate([w.ravel() for w in weights])
-
-
-def results(r, phase):
-    """Output state integers of a phase (samples, outputs)."""
-    width = r.formats.state.width
-    values = phase.taken["o_result"] & ((1 << width) - 1)
-    return (values - (values >> (width - 1) << width)).reshape(-1, r.sizes[-1])
 
 
 def equal(name, a, b):
@@ -74,9 +65,9 @@ def compare(name: str, steps: int, inferences: int) -> dict:
     made = emulator.Chip(r, engine="jax")
     made.weights = weights
     outputs = made.train(x, y).outputs
-    equal("outputs", outputs, results(r, trained))
+    equal("outputs", outputs, drive.results(r, trained))
     equal("weights", flat(made.weights), after)
-    equal("inference", made.infer(many)[:inferences], results(r, answered))
+    equal("inference", made.infer(many)[:inferences], drive.results(r, answered))
     step, _ = fastest(lambda: made.train(x, y))
     sample, _ = fastest(lambda: made.infer(many))
     found = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from .geometry import geometries
@@ -118,6 +119,7 @@ def compile_program(recipe: Recipe, rule: str) -> Program:
     return Program(rule, tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)
 
 
+@functools.cache
 def programs(recipe: Recipe) -> tuple[Program, Program]:
     """The chip's two programs, (infer, train); an inference chip has the same twice."""
     infer = compile_program(recipe, "inference")

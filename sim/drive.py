@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..hdl import verilog
+from ..recipe import QFormat, Recipe
 from . import streams
 from .chip import Session
 from .replay import clocking, executable, member
@@ -132,3 +133,18 @@ def drive(source: verilog.Verilog, sessions: list[Session], optimize: int = 3) -
             at += 8 * (count + 1)
         phases.append(Phase(seconds, cycles, taken))
     return phases
+
+
+def results(recipe: Recipe, phase: Phase) -> np.ndarray:
+    """Output state integers (samples, outputs) that a phase gave."""
+    return _signed(phase.taken["o_result"], recipe.formats.state).reshape(-1, recipe.sizes[-1])
+
+
+def weights(recipe: Recipe, phase: Phase) -> np.ndarray:
+    """Weight integers that a phase gave, in the order of the stream."""
+    return _signed(phase.taken["o_weight"], recipe.formats.weight)
+
+
+def _signed(payload, form: QFormat):
+    low = payload & ((1 << form.width) - 1)
+    return low - (low >> (form.width - 1) << form.width)

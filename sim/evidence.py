@@ -1,4 +1,5 @@
-"""The long runs: digits trained in the hardware in every mode, and a million vectors for every arithmetic block.
+"""The long runs: digits trained in the hardware in every mode, and a million vectors for every arithmetic block and for chips with
+each device effect, alone and together.
 
 ``python -m crossdyad.sim.evidence [FILE.json] [--only WORD]`` does one thing after the other, prints a table, and keeps each result in
 FILE.json (default ``.build/evidence.json``) as soon as it is there; what the file already holds for the same sources is
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 from ..recipe import Recipe, Rounding, load
-from . import agreement, fixed, neuron, noise, nudge, rng, scenario, update, variety
+from . import agreement, fixed, neuron, noise, nudge, rng, scenario, soak, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
 ROUNDINGS = Rounding.__args__
@@ -75,6 +76,24 @@ def blocks():
         yield f"update {recipe.name}", lambda r=recipe: update.scenario(r, 0, VECTORS, vectorised=True)
 
 
+def soaked() -> dict[str, Recipe]:
+    """A small chip that learns, without and with each device effect alone, and with all that go together."""
+    effects = {"ideal": {}, "read noise": {"read_noise": 0.1}, "levels": {"levels": 8}, "stuck cells": {"stuck": 0.2}}
+    laws = {f"{law} pulses": {"law": law, "pulse": 2.0**-3} for law in ("constant", "linear", "soft-bounds")}
+    every = {"read_noise": 0.1, "levels": 8, "stuck": 0.2}
+    all_of_them = {f"all effects, {name}": every | law for name, law in laws.items()}
+    return {name: variety.small(f"soak-{number}", alpha=0.5, seed=number, devices=devices, **variety.modes("stochastic", "saturate"),
+                                **variety.narrow())
+            for number, (name, devices) in enumerate((effects | laws | all_of_them).items())}
+
+
+def soak_one(recipe: Recipe) -> dict:
+    """A million vectors through a chip."""
+    found = soak.soak(recipe, VECTORS)
+    return {"vectors": found.vectors, "cycles": found.cycles, "bits": found.bits, "mismatches": found.mismatches,
+            "never exercised": [] if found.moved else ["weights that move"]}
+
+
 def sources() -> str:
     """A hash of what the evidence is about: hardware, emulator, recipe and benches."""
     root = Path(__file__).parent.parent
@@ -92,6 +111,7 @@ def collect(path: Path, only: str = "") -> dict:
     results = kept.get("results", {}) if kept.get("sources") == version else {}
     tasks = [(f"chip icarus: {n}", lambda r=r: chip(r, "icarus")) for n, r in recipes().items()]
     tasks += [(f"chip verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in recipes().items()]
+    tasks += [(f"soak {n}", lambda r=r: soak_one(r)) for n, r in soaked().items()]
     tasks = [(f"block {n}", lambda make=make: block(make())) for n, make in blocks()] + tasks
     for name, task in tasks:
         if only in name:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..recipe import Recipe
+import random
+
+from pydantic import ValidationError
+
+from ..recipe import Formats, Overflow, Recipe, Rounding
 
 
 def small(name: str = "small", **changes) -> Recipe:
@@ -56,3 +60,30 @@ def recipes() -> list[Recipe]:
 def named(name: str) -> Recipe:
     """One of `recipes`."""
     return next(r for r in recipes() if r.name == name)
+
+
+def drawn(seed: int) -> Recipe:
+    """A small recipe with everything at random, device effects in any combination; always the same one for a seed."""
+    draw = random.Random(seed)
+    places, layers = tuple(Formats.model_fields), draw.choice((1, 2, 2, 3))
+    while True:
+        sizes = [draw.randint(2, 9) for _ in range(layers + 1)]
+        widths = {place: draw.randint(4, 12) for place in places}
+        rule = draw.choice(("dual-propagation", "dual-propagation", "dual-propagation", "spsa", "inference"))
+        floor, weight = draw.randint(-9, -4), {"width": widths["weight"], "frac": widths["weight"] - draw.randint(2, 3)}
+        devices = {"read_noise": draw.choice((0, 0.05, 0.3)), "levels": draw.choice((0, 2, 4, 16)), "stuck": draw.choice((0, 0.1, 0.5))}
+        law = draw.choice(("ideal", "constant", "linear", "soft-bounds")) if rule == "dual-propagation" else "ideal"
+        if law != "ideal":
+            devices |= {"law": law, "pulse": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
+        try:
+            return Recipe.model_validate({
+                "name": f"drawn-{seed}", "sizes": sizes, "lanes": [draw.choice([n for n in (1, 2, 4, 8) if n < 2 * c]) for c in sizes[:-1]],
+                "rule": rule, "alpha": draw.choice((0, 0.5, 1)), "beta": 2.0 ** draw.randint(-2, 2),
+                "activation": draw.choice(("identity", "relu", "hard_tanh")), "output": draw.choice(("identity", "hard_tanh", "relu")),
+                "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
+                "epsilon": 2.0 ** draw.randint(-4, -2), "devices": devices,
+                "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
+                "rounding": {p: draw.choice(Rounding.__args__) for p in places},
+                "overflow": {p: draw.choice(Overflow.__args__) for p in places}})
+        except ValidationError:
+            continue
