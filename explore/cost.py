@@ -108,7 +108,7 @@ def estimate(recipe: Recipe, board: str) -> dict[str, float]:
     model, x = coefficients()["model"], features(recipe)
     found = {name: float(round(_sum(model[name], x))) for name in ("lut", "ff")}
     found |= {"multipliers": float(multipliers(recipe)), "memory": float(blocks(recipe))}
-    return found | {"fmax": round(1e3 / _sum(model["period"], paths(recipe)), 1), "energy": energy.of(recipe)}
+    return found | {"fmax": round(1e3 / _sum(model["period"], paths(recipe)), 1), "energy": energy.of(recipe).nanojoules}
 
 
 def _sum(weights: dict, x: dict) -> float:
@@ -122,4 +122,4 @@ def build(recipe: Recipe, board: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         report = synth.synthesize(recipe, board, Path(folder))
     used = {name: float(report["utilisation"][resource]["used"]) for name, resource in RESOURCES.items()}
-    return used | {"fmax": report["fmax"]["median"], "energy": energy.of(recipe)}
+    return used | {"fmax": report["fmax"]["median"], "energy": energy.of(recipe).nanojoules}

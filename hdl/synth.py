@@ -135,24 +135,13 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
         (work / "top.il").write_text(text)
         (work / "top.lpf").write_text(board.constraints() if pinned else "")
         note("synthesis", 0, total)
-        memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
-        script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
-                  "synth_ecp5 -top top -json top.json")
-        _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
+        netlist(work)
         check_fits(_netlist_needs(work / "top.json"), board, recipe)
-        def place_and_route(seed):
-            _run("nextpnr", [
-                f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
-                "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
-                *([] if pinned else ["--lpf-allow-unconstrained"]),
-                "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
-            ], work)
-            return json.loads((work / f"seed{seed}.json").read_text())
 
         note(f"place and route, {len(seeds)} seeds", 1, total)
         results = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:      # each thread waits for a process
-            runs = {pool.submit(place_and_route, seed): seed for seed in seeds}
+            runs = {pool.submit(place_and_route, work, board, pinned, seed): seed for seed in seeds}
             for n, run in enumerate(as_completed(runs)):
                 results[runs[run]] = run.result()
                 note(f"place and route, seed {runs[run]} done", 2 + n, total)
@@ -183,6 +172,25 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
         os.replace(work / "report.json", report_path)
     note("done", total, total)
     return report
+
+
+def netlist(work: Path) -> None:
+    """Synthesis: ``top.il`` of a folder to ``top.json``."""
+    memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
+    script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
+              "synth_ecp5 -top top -json top.json")
+    _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
+
+
+def place_and_route(work: Path, board: Board, pinned: bool, seed: int) -> dict:
+    """The place and route tool's report on the ``top.json`` and ``top.lpf`` of a folder."""
+    _run("nextpnr", [
+        f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
+        "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
+        *([] if pinned else ["--lpf-allow-unconstrained"]),
+        "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
+    ], work)
+    return json.loads((work / f"seed{seed}.json").read_text())
 
 
 def table(report: dict) -> str:
