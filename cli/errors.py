@@ -22,6 +22,9 @@ def explained(command):
         except (ValueError, OSError) as error:
             _say(_words(error))
             raise typer.Exit(BAD_INPUT) from None
+        except ArithmeticError as error:        # a circuit whose states do not settle
+            _say(str(error))
+            raise typer.Exit(CHECK_FAILED) from None
         except RuntimeError as error:
             # ToolMissing and SimulatorMissing are told by name, so that no wing is imported to say so
             missing = type(error).__name__ in ("ToolMissing", "SimulatorMissing")

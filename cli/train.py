@@ -18,17 +18,19 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train this many chips at once, each with its own seed")] = 1,
           engine: Annotated[str, typer.Option(help="jax or numpy: the same bits")] = "jax",
-          reference: Annotated[int | None, typer.Option(metavar="ROW", help="train a float64 net by a row of the cookbook instead")] = None,
+          reference: Annotated[list[int] | None, typer.Option(
+              metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
           rate: Annotated[float, typer.Option(help="learning rate of the reference net (Adam)")] = 3e-3,
           hidden: Annotated[list[int] | None, typer.Option(help="units of a hidden layer of the reference net; repeat for more")] = None):
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
-    With --reference ROW a float64 net of 64 hidden units learns digits (or MNIST, with --data DIR) by that row's rule.
+    With --reference ROW a float64 net of 64 hidden units learns digits (or MNIST, with --data DIR) by that row's rule; several rows make a
+    table.
 
     Example: crossdyad train digits -o build
 
-    Example: crossdyad train --reference 52 --epochs 10 --seeds 3
+    Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
     """
     import json
 
@@ -36,9 +38,9 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     from ..recipe import load
     from . import plots
 
-    if (recipe is None) == (reference is None):
+    if (recipe is None) == (not reference):
         raise ValueError("RECIPE, --reference: give one of them, a recipe for the chip or a row for the float64 net")
-    if reference is not None:
+    if reference:
         return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, rate)
     recipe = load(recipe)
     history, files = run(recipe, sets.load(sets.name_for(recipe.sizes[0]), data), output, epochs, seeds, engine)
@@ -57,42 +59,43 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     typer.echo("\n".join(f"  {f}" for f in result["files"]))
 
 
-def _reference(row: int, hidden, output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float):
-    """One float64 run per seed; prints the table of results."""
+def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float):
+    """One float64 run per row and seed; prints the table of results."""
     import json
 
     import numpy as np
-    import optax
 
     from .. import data as sets
-    from .. import models
     from ..models.cookbook import ROWS
-    from ..models.cookbook.standard import standard
+    from ..models.cookbook.standard import learn, standard
 
     name = "mnist" if folder else "digits"
     dataset = sets.load(name, folder)
     sizes = (dataset.x_train.shape[1], *hidden, int(dataset.y_train.max()) + 1)
+    for row in rows:        # what cannot be trained is said before hours of others
+        standard(row, sizes)
     output.mkdir(parents=True, exist_ok=True)
-    accuracies, files = [], []
-    for seed in range(1, seeds + 1):
-        s = standard(row, sizes, seed)
-        files.append(output / f"row{row}-{name}-{'-'.join(map(str, sizes))}-seed{seed}.npz")
-        with bar(f"row {row}, seed {seed}") as report:
-            done = models.train(s.rule, s.circuit, s.objective, dataset, epochs=epochs, seed=seed, settings=s.settings, solver=s.solver,
-                                optimizer=optax.adam(rate), checkpoint=files[-1], progress=report)
-        accuracies.append([e["accuracy"] for e in done.epochs])
-    last = np.array([a[-1] for a in accuracies])
-    spread = float(last.std(ddof=1)) if seeds > 1 else 0.0
-    result = {"row": row, "title": ROWS[row].title, "data": name, "sizes": sizes, "epochs": epochs, "seeds": seeds,
-              "accuracy": float(last.mean()), "accuracy_spread": spread, "history": accuracies, "files": [str(f) for f in files]}
+    results = []
+    for row in rows:
+        histories, files = [], []
+        for seed in range(1, seeds + 1):
+            files.append(output / f"row{row}-{name}-{'-'.join(map(str, sizes))}-seed{seed}.npz")
+            with bar(f"row {row}, seed {seed}") as report:
+                done = learn(row, sizes, dataset, epochs, seed, rate, checkpoint=files[-1], progress=report)
+            histories.append([e["accuracy"] for e in done.epochs])
+        last = np.array([h[-1] for h in histories])
+        results.append({"row": row, "title": ROWS[row].title, "data": name, "sizes": sizes, "epochs": epochs, "seeds": seeds,
+                        "accuracy": float(last.mean()), "accuracy_spread": float(last.std(ddof=1)) if seeds > 1 else 0.0,
+                        "best": float(np.max(histories)), "history": histories, "files": [str(f) for f in files]})
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(json.dumps(results[0] if len(results) == 1 else results))
         return
-    typer.echo(f"row {row}, {ROWS[row].title}: {'-'.join(map(str, sizes))} on {name}, {epochs} epochs")
-    for seed, seen in enumerate(accuracies, 1):
-        typer.echo(f"  seed {seed}: {100 * seen[-1]:6.2f} %   (best {100 * max(seen):.2f} % after epoch {int(np.argmax(seen)) + 1})")
-    typer.echo(f"  mean  : {100 * last.mean():6.2f} % +- {100 * spread:.2f}")
-    typer.echo("\n".join(f"  {f}" for f in files))
+    typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epochs, {seeds} seed{'s' * (seeds > 1)}: accuracy on the test set")
+    typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
+    for r in results:
+        said = f"{100 * r['accuracy']:.2f} %" + (f" +- {100 * r['accuracy_spread']:.2f}" if seeds > 1 else "")
+        typer.echo(f"{r['row']:>4}  {said:<18}{100 * r['best']:>7.2f} %  {r['title']}")
+    typer.echo("\n".join(f"  {f}" for r in results for f in r["files"]))
 
 
 def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax"):

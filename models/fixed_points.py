@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .circuits import add
-from .solvers import Problem, Solution, size, until_still
+from .solvers import Problem, Solution, solution, until_still
 
 
 def gradient_flow(rate: float = 0.1, *, tolerance: float = 1e-13, limit: int = 20000) -> Callable:
@@ -34,9 +34,8 @@ def mirror_descent(rate: float, activation: Callable, inverse: Callable, *, tole
         def step(u):
             return add(u, problem.residual(jax.tree.map(activation, u)), -rate)
 
-        u, n = until_still(step, jax.tree.map(inverse, s), tolerance, limit)
-        s = jax.tree.map(activation, u)
-        return Solution(s, n, size(problem.residual(s)))
+        u, n, still = until_still(step, jax.tree.map(inverse, s), tolerance, limit)
+        return solution(problem, jax.tree.map(activation, u), n, still)
 
     return solve
 
@@ -74,9 +73,8 @@ def anderson(memory: int = 5, *, damping: float = 1e-10, tolerance: float = 1e-1
             return before, after, combined, n + 1, jnp.max(jnp.abs(new - v))
 
         empty = jnp.zeros((memory, flat.size), flat.dtype)
-        _, after, _, n, _ = jax.lax.while_loop(go_on, step, (empty, empty, flat, jnp.array(0), jnp.array(jnp.inf)))
-        s = shape(after[0])
-        return Solution(s, n, size(problem.residual(s)))
+        _, after, _, n, change = jax.lax.while_loop(go_on, step, (empty, empty, flat, jnp.array(0), jnp.array(jnp.inf)))
+        return solution(problem, shape(after[0]), n, change <= tolerance)
 
     return solve
 
@@ -102,7 +100,7 @@ def broyden(*, tolerance: float = 1e-13, limit: int = 500) -> Callable:
             rank_one = jnp.outer(moved - learned, moved @ inverse) / jnp.where(scale == 0, 1, scale)
             return new, after, inverse + rank_one * (scale != 0), n + 1
 
-        v, _, _, n = jax.lax.while_loop(go_on, step, (flat, change(flat), -jnp.eye(flat.size), jnp.array(0)))
-        return Solution(shape(v), n, size(problem.residual(shape(v))))
+        v, r, _, n = jax.lax.while_loop(go_on, step, (flat, change(flat), -jnp.eye(flat.size), jnp.array(0)))
+        return solution(problem, shape(v), n, jnp.max(jnp.abs(r)) <= tolerance)
 
     return solve

@@ -11,9 +11,11 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .circuits import add
+from .estimators.estimator import needing
 from .flow import flow
 
 
+@needing(83, "prospective units", "neurons")
 def velocity(circuit, parameters, u, x, tau, rates, lookahead=None, sweeps: int = 1):
     """The voltages' velocity and the rates that go with it: ``r = fire(u + lookahead du/dt)``, each in terms of the other.
 
@@ -61,6 +63,7 @@ def latent_equilibrium(circuit, parameters, inputs, tau=10.0, step=0.1, lookahea
     return jax.lax.scan(advance, (start, start), inputs)[1]
 
 
+@needing(19, "velocity-augmented energy", "neurons")
 def mismatch_energy(circuit, parameters, u, x):
     """``1/2 sum |u - drive(fire(u))|**2``: zero where every voltage is what its input asks for."""
     errors = add(u, circuit.drive(parameters, circuit.fire(u), x), -1.0)

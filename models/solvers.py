@@ -57,16 +57,39 @@ class Problem(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """States, how many sweeps they took, and the largest entry of the residual there."""
+    """States, how many sweeps they took, and the largest entry of the residual there.
+
+    A solver that works up to a tolerance gives nan for states that did not settle: nothing that is made of them can pass for a result.
+    """
 
     states: Any
     sweeps: Any
     residual: Any
 
 
+REST = 1e-6
+"""Largest residual of states at rest, relative to their size where that is above 1."""
+
+
 def size(tree) -> jax.Array:
     """Largest magnitude in a pytree."""
     return jnp.max(jnp.abs(ravel_pytree(tree)[0]))
+
+
+def settled(states, residual, still=False):
+    """States at rest, or nan in place of states that are not: of small residual, or `still`, as a solver found that moves them no more.
+
+    The latter, for the residual of a saturated unit is rounding alone.
+    """
+    largest = size(states)
+    rest = (still | (residual <= REST * jnp.maximum(1, largest))) & jnp.isfinite(largest)
+    return jax.tree.map(lambda v: jnp.where(rest, v, jnp.nan), states)
+
+
+def solution(problem: Problem, states, sweeps, still) -> Solution:
+    """The states that a solver ended with, if they are at rest."""
+    residual = size(problem.residual(states))
+    return Solution(settled(states, residual, still), sweeps, residual)
 
 
 def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: int = 5000) -> Callable:
@@ -77,14 +100,13 @@ def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: in
             s = jax.lax.fori_loop(0, sweeps, lambda _, s: problem.sweep(s), s)
             return Solution(s, sweeps, size(problem.residual(s)))
 
-        s, n = until_still(problem.sweep, s, tolerance, limit)
-        return Solution(s, n, size(problem.residual(s)))
+        return solution(problem, *until_still(problem.sweep, s, tolerance, limit))
 
     return solve
 
 
 def until_still(step: Callable, s, tolerance: float, limit: int):
-    """Steps until they change the states less than `tolerance`: the states, and how many steps."""
+    """Steps until they change the states less than `tolerance`: the states, how many steps, and whether it came to that."""
     def go_on(carry):
         return (carry[1] < limit) & (carry[2] > tolerance)
 
@@ -93,8 +115,8 @@ def until_still(step: Callable, s, tolerance: float, limit: int):
         new = step(s)
         return new, n + 1, size(add(new, s, -1.0))
 
-    s, n, _ = jax.lax.while_loop(go_on, once, (s, jnp.array(0), jnp.array(jnp.inf)))
-    return s, n
+    s, n, change = jax.lax.while_loop(go_on, once, (s, jnp.array(0), jnp.array(jnp.inf)))
+    return s, n, change <= tolerance
 
 
 HALVINGS = 6
@@ -107,10 +129,8 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
     Newton alone would leave the domain of an inverse activation. Of a step and its halves that one is taken which lowers the residual
     most; if none does, none.
     """
-    relaxed = relaxation(tolerance=tolerance, limit=limit)
-
     def solve(problem: Problem, start=None) -> Solution:
-        states, n, _ = relaxed(problem, start)
+        states, n, still = until_still(problem.sweep, problem.start() if start is None else start, tolerance, limit)
         flat, shape = ravel_pytree(states)
 
         def residual(v):
@@ -124,7 +144,6 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
             sizes = jnp.max(jnp.abs(jax.vmap(residual)(tried)), 1)
             return tried[jnp.argmin(jnp.where(jnp.isnan(sizes), jnp.inf, sizes))]
 
-        flat = jax.lax.fori_loop(0, steps, step, flat)
-        return Solution(shape(flat), n, jnp.max(jnp.abs(residual(flat))))
+        return solution(problem, shape(jax.lax.fori_loop(0, steps, step, flat)), n, still)
 
     return solve

@@ -12,12 +12,14 @@ from jax.flatten_util import ravel_pytree
 
 from .circuits import add, from_energy
 from .estimators.contrast import coincidences
+from .estimators.estimator import needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
 from .nudges import clamped, weak
 from .solvers import Problem, newton, relaxation
 
 
+@needing(64, "continual EP", "energy")
 def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps: int = 100, nudge=weak, solver=None):
     """Continual equilibrium propagation: parameters move at every sweep of the nudged phase (section 3.2; row 64).
 
@@ -48,6 +50,7 @@ def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps:
     return jax.lax.fori_loop(0, sweeps, step, (free, parameters))[1]
 
 
+@needing(65, "free-running learning", "energy")
 def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, duration=100.0, step: float = 0.1, nudge=clamped):
     """Learning beyond the quasi-static limit: states and parameters flow at once (section 3.2; row 65).
 
@@ -78,6 +81,7 @@ def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, durat
     return flow(field, (start, start, parameters), duration, step, rate)
 
 
+@needing(66, "agnostic EP", "energy")
 def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solver=None):
     """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
 
@@ -110,6 +114,7 @@ def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solve
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
 
 
+@needing(79, "LocoProp", "chain")
 def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proximity=1.0, steps: int = 10):
     """LocoProp: a problem of its own for every layer, to match a target by gradient steps (section 3.5; row 79).
 
@@ -180,6 +185,7 @@ def free_output(circuit, parameters, x, solver=None):
     return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)
 
 
+@needing(82, "Gauss-Newton product", "triangular")
 def gauss_newton_product(circuit, objective, parameters, x, y, direction):
     """``J^T H J direction``, H the objective's Hessian, without any matrix: forward, then reverse mode (row 82).
 
@@ -190,6 +196,7 @@ def gauss_newton_product(circuit, objective, parameters, x, y, direction):
     return jax.vjp(lambda p: circuit.forward(p, x)[-1], parameters)[1](bent)[0]
 
 
+@needing(82, "Hessian-free step", "triangular")
 def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps: int = 50):
     """``-(G + damping)^-1 gradient`` by conjugate gradients, G the Gauss-Newton matrix of a batch (section 4; row 82).
 
@@ -213,6 +220,7 @@ def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps
     return jax.tree.map(jnp.negative, lineax.linear_solve(curvature, force, solver, throw=False).value)
 
 
+@needing(82, "Kronecker factors", "chain")
 def kronecker_factors(circuit, objective, parameters, xs, ys):
     """``A = E[s_below s_below^T]`` and ``S = E[J_a^T H J_a]`` of every layer of a chain, a its drive (row 82).
 

@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
@@ -10,9 +9,15 @@ from typer.testing import CliRunner
 
 from crossdyad import models
 from crossdyad.cli import app
+from crossdyad.models import updates
 from crossdyad.models.circuits import CAPABILITIES
 from crossdyad.models.cookbook import AXES, ROWS, checks, findings, systems
+from crossdyad.models.cookbook.contrasts import holomorphic
+from crossdyad.models.estimators.contrast import centered, twin
 from crossdyad.models.estimators.estimator import REMEDIES
+from crossdyad.models.estimators.targets import target_propagation
+from crossdyad.models.fixed_points import anderson, broyden, gradient_flow
+from crossdyad.models.solvers import Problem, newton, relaxation
 
 DECLARED = [r for r in ROWS.values() if r.estimator is not None]
 SEEDS = (1, 2)
@@ -60,34 +65,94 @@ def test_bad_input_is_named():
         models.from_residual(None, None, None, capabilities=["energetic"])
 
 
+def test_what_an_estimator_needs_beside_is_asked_for():
+    s, h = systems.tanh_net(0), systems.hopfield(0)
+    with pytest.raises(TypeError, match=r"row 29 .*key is missing; give a random key"):
+        ROWS[29].estimator(*s)
+    with pytest.raises(TypeError, match="row 23 .*matrices is missing; give the feedback"):
+        ROWS[23].estimator(*s)
+    with pytest.raises(TypeError, match="row 52 .*betta unknown; there is beta, solver"):
+        ROWS[52].estimator(*h, betta=0.1)
+    with pytest.raises(ValueError, match="row 52 .*beta is 0, by which .*such as 0.1"):
+        ROWS[52].estimator(*h, beta=0)
+
+
+@pytest.mark.parametrize("call, row", [
+    (updates.continual, 64), (updates.free_running, 65), (updates.agnostic, 66), (updates.locoprop, 79),
+    (lambda *s: twin(*s, centered(0.1)), 67), (lambda *s: models.contrast(*s, centered(0.1)), 51), (models.dual_propagation, 57),
+    (lambda *s: target_propagation(*s, []), 69),
+])
+def test_a_function_that_is_no_estimator_refuses_as_they_do(call, row):
+    with pytest.raises(models.Unsuitable, match=f"row {row} .*needs what Equilibrium lacks.*use "):
+        call(*systems.equilibrium(0))
+
+
+def test_members_of_a_circuit_that_do_not_go_together_are_named():
+    def call(circuit, output):
+        ROWS[21].estimator(circuit, models.squared_error, jnp.ones(3), jnp.ones(3), jnp.zeros(output))
+
+    def start(p, x):
+        return (jnp.zeros(3),)
+
+    with pytest.raises(ValueError, match=r"row 21 .*residual of Own gives shapes \(3,\); its states have \(\(3,\),\)"):
+        call(models.from_residual(lambda p, s, x: s[0], start, lambda p, s, x, f: s), 3)
+    with pytest.raises(ValueError, match="row 21 .*with_output of Own"):
+        call(models.from_residual(lambda p, s, x: s, lambda p, x: jnp.zeros(3), lambda p, s, x, f: s), ())
+    with pytest.raises(ValueError, match="row 21 .*do not fit Own: Gradient only defined for scalar-output"):
+        call(models.from_energy(lambda p, s, x: s[0], start), 3)
+
+    class Unhashable:
+        capabilities, __hash__ = frozenset(), None
+
+    with pytest.raises(ValueError, match="row 21 .*Unhashable cannot be hashed.*frozen dataclass"):
+        call(Unhashable(), 3)
+    net = systems.hopfield(0)
+    with pytest.raises(ValueError, match="row 52 .*parameters .* and x .* do not fit Hopfield"):
+        ROWS[52].estimator(net.circuit, net.objective, (*net.parameters, *net.parameters), jnp.ones(2), net.y)
+
+
+@pytest.mark.parametrize("number", [21, 68, 74, 88])
+def test_an_estimator_on_a_circuit_that_does_not_settle_reports_residual_and_sweeps(number):
+    """Weights ten times too large: the states wander for ever, and what is made of them is no gradient."""
+    s = systems.equilibrium(0)
+    wild = s._replace(parameters=(10 * s.parameters[0], s.parameters[1]))
+    with pytest.raises(models.NoFixedPoint, match=rf"row {number} .*Equilibrium has no fixed point.*residual .* after 2000 sweeps"):
+        ROWS[number].estimator(*wild)
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+def test_a_nudge_outside_the_radius_of_analyticity_is_an_error(beta):
+    """Some states settle there, on another branch: the response's Fourier coefficients tell."""
+    s = systems.hopfield(0)
+    with pytest.raises(models.NoFixedPoint, match=rf"row 54 .*beta = {beta} .*outside the radius of analyticity; lower beta"):
+        holomorphic(16)(*s, beta=beta)
+    assert findings.relative_error(holomorphic(16)(*s, beta=0.3), ROWS[21].estimator(*s)) < 1e-5
+
+
+def test_a_gradient_of_nothing_is_inside_the_radius():
+    """At the target all coefficients but the first are rounding."""
+    s = systems.hopfield(0)
+    o = s.circuit.output(newton()(Problem(s.circuit, s.parameters, s.x)).states)
+    assert np.linalg.norm(findings.flat(holomorphic(16)(*s._replace(y=o), beta=0.1))) < 1e-12
+
+
+RUNAWAY = models.from_residual(lambda p, s, x: (1 + s[0] ** 2,), lambda p, x: (jnp.ones(1),), lambda p, s, x, f: (s[0] - 1,))
+"""Its constraint has no root."""
+
+
+@pytest.mark.parametrize("solver", [newton(), relaxation(limit=50), gradient_flow(limit=50), anderson(limit=50), broyden(limit=50)])
+def test_solvers_give_nan_for_states_that_do_not_settle(solver):
+    found = solver(Problem(RUNAWAY, (), None))
+    assert np.isnan(found.states[0]).all() and not found.residual <= 1e-6
+
+
+def test_a_number_of_sweeps_is_what_was_asked_for():
+    assert np.isfinite(relaxation(50)(Problem(RUNAWAY, (), None)).states[0]).all()
+
+
 def test_a_circuit_without_a_fixed_point_reports_residual_and_sweeps():
-    from crossdyad.models.solvers import Problem, relaxation
-
-    runaway = models.from_residual(lambda p, s, x: (-1 - s[0] ** 2,), lambda p, x: (jnp.zeros(1),), lambda p, s, x, f: (s[0] + 1,))
     with pytest.raises(models.NoFixedPoint, match=r"residual .* after 50 sweeps"):
-        models.solved(Problem(runaway, (), None), relaxation(limit=50))
-
-
-def test_ones_own_circuit_is_one_function():
-    """An oscillator Ising machine: coupled phases, its energy written as a user would."""
-    n, outputs = 6, 2
-
-    def energy(parameters, s, x):
-        couplings, fields = parameters
-        phases = s[0]
-        return (-jnp.sum((couplings + couplings.T) * jnp.cos(phases[:, None] - phases)) / 4
-                - jnp.sum((fields @ x) * jnp.sin(phases)) - jnp.sum(jnp.cos(2 * phases)) / 2)
-
-    machine = models.from_energy(
-        energy, lambda p, x: (jnp.full(n, 0.3, jnp.result_type(p[0], x)),), rate=0.1,
-        output=lambda s: s[0][-outputs:], with_output=lambda s, o: (s[0].at[-outputs:].set(o),), capabilities=["analytic"])
-    keys = jax.random.split(jax.random.key(0), 3)
-    parameters = (jax.random.normal(keys[0], (n, n)) * 0.1, jax.random.normal(keys[1], (n, 3)) * 0.5)
-    x = jax.random.normal(keys[2], (3,))
-    assert machine.capabilities == {"energy", "analytic"}
-    exact = models.exact_gradient(machine, models.squared_error, parameters, x, jnp.array([0.2, -0.2]))
-    estimate = ROWS[52].estimator(machine, models.squared_error, parameters, x, jnp.array([0.2, -0.2]), beta=0.01)
-    assert findings.relative_error(estimate, exact) < 1e-3
+        models.solved(Problem(RUNAWAY, (), None), relaxation(limit=50))
 
 
 def test_checks_can_fail():

@@ -41,8 +41,9 @@ def differences(system: systems.System, step: float = 1e-5):
 
 @row(1, "Learning at equilibrium (P1)", "1, Eq. 1", estimator=ADJOINT, circuit="any", solver="Newton")
 def equilibrium_law(seed):
-    """The gradient of the cost at the solution, by differences, is the adjoint's, on four circuits."""
-    for make in (systems.tanh_net, systems.relu_net, systems.hopfield, systems.equilibrium):
+    """The gradient of the cost at the solution, by differences, is the adjoint's, on seven circuits."""
+    for make in (systems.tanh_net, systems.relu_net, systems.bounded_net, systems.hopfield, systems.equilibrium, systems.resistive,
+                 systems.tied):
         s = make(seed)
         yield below(f"{make.__name__.replace('_', ' ')}: adjoint against differences",
                     relative_error(differences(s), _exact(*s)), 1e-8)

@@ -1,64 +1,270 @@
-"""Standard training: for a row, the circuit, objective and settings with which it trains a classifier."""
+"""Standard training: for a row, the circuit, objective and settings with which it trains a classifier, or why it does not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import optax
+from jax import numpy as jnp
 
-from ..circuits import Feedforward, Hopfield, clip, relu, square_primitive
+from ..circuits import Equilibrium, Feedforward, Hopfield, clip, identity, relu, square_primitive
+from ..energies import Resistive, auxiliary_coordinates, behind
+from ..estimators.chains import Chain, chain_gradient
+from ..estimators.contrast import centered, twin
 from ..estimators.estimator import Estimator, Unsuitable
+from ..estimators.implicit import neumann_multipliers, read_out
+from ..estimators.probes import averaged, in_place_slope, probes, scaled
+from ..fixed_points import mirror_descent
 from ..objectives import cross_entropy, squared_error
-from ..solvers import relaxation
+from ..solvers import Problem, relaxation
+from ..training import Run, train
+from ..updates import agnostic, continual, locoprop, pseudo_inverse_step
+from . import extended
 from .row import ROWS
 
-SETTINGS = {
-    1: {}, 29: {"directions": 16, "epsilon": 1e-3}, 30: {"directions": 16}, 32: {"directions": 16, "epsilon": 1e-3},
-    51: {"beta": 0.5}, 52: {"beta": 0.5}, 53: {"beta": 0.5}, 54: {"beta": 0.2}, 56: {"alpha": 0.5, "beta": 1.0, "sweeps": 2},
-    57: {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, 59: {"beta": 0.25}, 61: {"beta": 0.5}, 68: {"beta": 0.1}, 72: {"beta": 0.1},
-    87: {"alpha": 0.5, "beta": 1.0, "sweeps": 8}, 88: {"beta": 1.0},
-}
-"""Keywords of the rows that need nothing learned or drawn beforehand."""
 SWEEPS = 12
-"""Of a Hopfield net's relaxation, in training."""
-LAYERED_FEEDBACK, DIRECT_FEEDBACK = (23,), (24,)
+"""Of a relaxation, in training."""
+SOLVER, TEST_SOLVER = relaxation(SWEEPS), relaxation(2 * SWEEPS)
 
 
 class Standard(NamedTuple):
-    """What `crossdyad.models.train` takes."""
+    """What `crossdyad.models.train` takes.
+
+    Attributes
+    ----------
+    rule, circuit, objective, settings, solver, parameters, project
+        As there.
+    optimizer : callable
+        A rate to an optax optimiser; Adam, but gradient descent where feedback has to move as the weights do.
+    """
 
     rule: Estimator
     circuit: Any
     objective: Callable
     settings: dict
-    solver: Callable | None
+    solver: Callable | None = None
+    parameters: Any = None
+    project: Callable | None = None
+    optimizer: Callable = optax.adam
+
+
+# Estimators of rows that the cookbook holds as functions --------------------------------------------------------
+
+
+def series(circuit, objective, parameters, x, y, terms=SWEEPS, rate=1.0, solver=SOLVER):
+    """The error signal by so many terms of its series (rows 2 and 22)."""
+    states = solver(Problem(circuit, parameters, x)).states
+    return read_out(circuit, parameters, x, states, neumann_multipliers(circuit, objective, parameters, x, y, states, terms, rate))
+
+
+def penalised(circuit, objective, parameters, x, y, mu=10.0, steps=3):
+    """The errors of the states of MAC, times the penalty (row 14)."""
+    held = auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps)
+    errors = circuit.residual(parameters, held, x)
+    return read_out(circuit, parameters, x, held, jax.tree.map(lambda e: mu * e, errors))
+
+
+def in_place(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=16):
+    """Slopes along directions of which only the key is kept, times these (row 31)."""
+    def one(key):
+        return scaled(probes(key, parameters), in_place_slope(circuit, objective, parameters, x, y, key, epsilon)[0])
+
+    return averaged(one, key, directions)
+
+
+def twins(circuit, objective, parameters, x, y, beta=0.5, sweeps=SWEEPS):
+    """Two copies at both nudges (row 67)."""
+    return twin(circuit, objective, parameters, x, y, centered(beta), sweeps=sweeps)
+
+
+def moved(update: Callable, over: float) -> Callable:
+    """An update as an estimate: by how much it moves the parameters, over minus what a gradient is scaled with there."""
+    def estimate(circuit, objective, parameters, x, y):
+        return jax.tree.map(lambda a, b: (a - b) / over, parameters, update(circuit, objective, parameters, x, y))
+
+    return estimate
+
+
+def pseudo_inverted(circuit, objective, parameters, x, y, damping=0.1):
+    """Minus the step of second order (row 81)."""
+    return scaled(pseudo_inverse_step(circuit, objective, parameters, x, y, damping), -1.0)
+
+
+# Circuits -----------------------------------------------------------------------------------------------------
+
+
+def _net(rule, sizes, seed, activation=relu, objective=cross_entropy, **settings):
+    return Standard(rule, Feedforward(sizes, activation), objective, settings)
+
+
+def _clipped(rule, sizes, seed, **settings):
+    """A Hopfield net of units between 0 and 1; the rule takes a solver."""
+    circuit = Hopfield(sizes, clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER)
+
+
+def _smooth(rule, sizes, seed, **settings):
+    """A Hopfield net of tanh units."""
+    return Standard(rule, Hopfield(sizes), squared_error, settings, TEST_SOLVER)
+
+
+def _equilibrium(rule, sizes, seed, **settings):
+    """As many units with loops as the sizes have in all."""
+    return Standard(rule, Equilibrium(sizes[0], sum(sizes[1:]), sizes[-1]), squared_error, settings, TEST_SOLVER)
+
+
+def _resistive(rule, sizes, seed, **settings):
+    def conductances(parameters):
+        return jax.tree.map(lambda g: jnp.maximum(g, 1e-6), parameters)
+
+    return Standard(rule, Resistive(sizes, 10.0), squared_error, settings, relaxation(SWEEPS), project=conductances)
+
+
+def _features(parameters, x):
+    return jnp.tanh(parameters @ x)
+
+
+def _tied(rule, sizes, seed, **settings):
+    """Features of the first hidden layer's size, a Hopfield net behind them."""
+    net = Hopfield((sizes[1], *sizes[1:]))
+    front, inner = jax.random.split(jax.random.key(seed))
+    weights = Feedforward(sizes[:2]).random_parameters(front)[0]
+    return Standard(rule, behind(_features, net), squared_error, settings, TEST_SOLVER, (weights, net.random_parameters(inner)))
+
+
+def _chain(rule, sizes, seed, **settings):
+    """A feedforward layer below a Hopfield net."""
+    front = Feedforward(sizes[:2], jnp.tanh, jnp.tanh)
+    return Standard(rule, Chain((front, Hopfield((sizes[1], *sizes[1:])))), squared_error, settings, TEST_SOLVER)
+
+
+def _mixture(rule, sizes, seed):
+    """Dyads below, nudges between, probes above (row 86)."""
+    width = sizes[1]
+    chain = Chain((Feedforward(sizes[:2], jnp.tanh, jnp.tanh), Hopfield((width, width, width)),
+                   Feedforward((width, sizes[-1]), output_activation=identity)))
+    rules = (ROWS[57].estimator, replace(ROWS[52].estimator, settings={"solver": SOLVER}),
+             replace(ROWS[29].estimator, settings={"directions": 64}))
+
+    def estimate(circuit, objective, parameters, x, y, key):
+        return chain_gradient(circuit, objective, parameters, x, y, rules, key)
+
+    return Standard(Estimator(86, ROWS[86].title, estimate), chain, cross_entropy, {}, TEST_SOLVER)
+
+
+def _extended(make, sizes, seed, **settings):
+    circuit, estimate, descent = make(Feedforward(sizes, relu))
+    optimizer = (lambda rate: optax.sgd(30 * rate)) if descent else optax.adam
+    return Standard(estimate, circuit, cross_entropy, settings, optimizer=optimizer)
+
+
+def _random_feedback(rule, sizes, seed, direct=False):
+    shapes = [(n, sizes[-1] if direct else above) for n, above in zip(sizes[1:-1], sizes[2:], strict=True)]
+    keys = jax.random.split(jax.random.key(seed), len(shapes))
+    return _net(rule, sizes, seed, matrices=tuple(jax.random.normal(k, s) / s[1] ** 0.5 for k, s in zip(keys, shapes, strict=True)))
+
+
+_relaxed = {"solver": SOLVER}
+STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
+    1: (_net, None, {}), 2: (_equilibrium, series, {"rate": 0.5, "terms": 2 * SWEEPS}), 7: (_equilibrium, 21, _relaxed),
+    8: (_clipped, 52, {"beta": 0.5} | _relaxed), 9: (_resistive, None, {"beta": 1.0} | _relaxed),
+    13: (_net, None, {"beta": 0.1}), 14: (_net, penalised, {"activation": jnp.tanh}),
+    15: (_net, None, {"activation": jnp.tanh, "beta": 0.1}), 16: (_tied, None, {"beta": 0.5} | _relaxed),
+    20: (_net, 21, {}), 21: (_equilibrium, None, _relaxed), 22: (_equilibrium, series, {}),
+    23: (_random_feedback, None, {}), 24: (_random_feedback, None, {"direct": True}), 25: (_extended, extended.mirrored, {}),
+    26: (_extended, extended.kolen_pollacked, {}), 27: (_net, None, {}), 28: (_extended, extended.perturbed, {}),
+    29: (_net, None, {"directions": 16, "epsilon": 1e-3}), 30: (_net, None, {"directions": 16}), 31: (_net, in_place, {}),
+    32: (_net, None, {"directions": 16, "epsilon": 1e-3}), 33: (_extended, extended.guided, {}),
+    34: (_extended, extended.perturbed_locally, {}),
+    35: (_extended, extended.local, {}), 37: (_extended, extended.informed_locally, {}), 38: (_extended, extended.interlocked, {}),
+    40: (_extended, extended.overlapped, {}), 42: (_extended, extended.forward_forward_net, {}),
+    43: (_extended, extended.synthesised, {}),
+    51: (_clipped, None, {"beta": 0.5} | _relaxed), 52: (_clipped, None, {"beta": 0.5} | _relaxed),
+    53: (_clipped, None, {"beta": 0.5} | _relaxed), 54: (_smooth, None, {"beta": 0.2} | _relaxed),
+    56: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}),
+    57: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}), 58: (_clipped, 59, {"beta": 1.0} | _relaxed),
+    59: (_clipped, None, {"beta": 0.25} | _relaxed), 60: (_clipped, None, {"beta": 0.5, "steps": 4} | _relaxed),
+    61: (_clipped, None, {"beta": 0.5} | _relaxed),
+    64: (_clipped, moved(partial(continual, beta=0.5, rate=5e-4, sweeps=SWEEPS, solver=SOLVER), 5e-4), {}),
+    66: (_clipped, moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=SOLVER), 1e-4), {}), 67: (_clipped, twins, {}),
+    68: (_net, None, {"beta": 0.1}), 69: (_extended, extended.inverting_targets, {}), 70: (_extended, extended.direct_targets, {}),
+    71: (_extended, extended.local_targets, {}), 72: (_net, None, {"beta": 0.1}), 74: (_net, None, {"activation": jnp.tanh, "beta": 0.1}),
+    77: (_clipped, 52, {"beta": 0.5} | _relaxed),
+    78: (_smooth, 52, {"beta": 0.5, "solver": mirror_descent(0.5, jnp.tanh, jnp.arctanh, tolerance=1e-3, limit=500)}),
+    79: (_net, moved(partial(locoprop, steps=5, rate=0.1), 0.5), {}),
+    81: (_net, pseudo_inverted, {}), 84: (_net, None, {"activation": jnp.tanh, "beta": 0.1, "duration": 6.0, "step": 0.5}),
+    85: (_chain, None, {"beta": 0.1}), 86: (_mixture, None, {}), 87: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 8}),
+    88: (_net, None, {"beta": 1.0}),
+}
+"""By row: what makes the circuit, the rule (the row's own estimator if none, that of another row, or a function), and keywords."""
+
+_formulation = "a formulation, no rule; use row {}"
+_system = "a system, no rule; use row {}, which trains it or one like it"
+_schedule = "a schedule, which carries any rule; use `schedules.play` with the rule of row {}, as examples/mixture.py does"
+REFUSED = {
+    3: _formulation.format(20), 4: _formulation.format(51), 5: _formulation.format(21), 6: _system.format(20), 11: _formulation.format(68),
+    10: "enumerates 2^n states of its spins; use row 58, the same contrast of settled states",
+    12: _system.format(8), 17: _system.format("45 or 20"), 18: _system.format(69), 19: _formulation.format(84),
+    36: "its blocks keep buffers from tick to tick; use row 35, its gradient, or `decoupled_tick`",
+    39: "learns from patches without labels, so it names no class; use row 35 or 42",
+    41: "learns from pairs of views without labels, so it names no class; use row 35 or 42",
+    44: _schedule.format(57), 45: _schedule.format(20), 46: _schedule.format(57), 47: _schedule.format(57), 48: _schedule.format(57),
+    49: _schedule.format(57), 50: _schedule.format(57),
+    55: "integrates the motion of every sample, minutes an epoch; use row 54, to which it tends",
+    62: _formulation.format(52), 63: "relaxes on the minimum of the loss, for which the limit needs Newton's steps; use row 58 or 68",
+    65: "one sample's flow in continuous time; use row 59, its slow limit",
+    73: "feedback that learns while one signal flows in time; use row 72 with it, or row 26",
+    75: "learns its feedback in a hundred rounds for every sample, hours an epoch; use row 74",
+    76: "follows a branch in 328 Newton steps for every sample, many minutes an epoch; use row 74 or 68",
+    80: "Anderson's method does not settle on every sample of the digits; use row 77 or 78, which reach the same states",
+    82: "its curvature is of a batch, not a mean over samples; use row 81",
+    83: "rates in time, no gradient of its own; use row 84",
+}
+"""By row: why there is no standard training, and what to use."""
 
 
 def trainable() -> list[int]:
     """Rows that `standard` knows."""
-    return sorted(n for n in (*SETTINGS, *LAYERED_FEEDBACK, *DIRECT_FEEDBACK, 27) if n in ROWS)
+    return sorted(STANDARDS)
 
 
 def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
-    """A row on a net of these sizes: ReLUs and cross-entropy, or a layered Hopfield net and squared error where an energy is needed.
+    """A row on a net of about these sizes, inputs first: most on ReLUs with cross-entropy, those of energies on Hopfield nets.
 
     Raises
     ------
     Unsuitable
-        For a row that is not trained this way.
+        For a row that is not trained this way; says why and what to use instead.
     """
-    if number not in trainable():
-        raise Unsuitable(f"row {number}: no standard training; there is one for rows {', '.join(map(str, trainable()))}; "
-                         "use `crossdyad.models.train` with an estimator and a circuit of your own")
-    rule = ROWS[number].estimator
-    settings = dict(SETTINGS.get(number, {}))
-    if "energy" in rule.requires:
-        analytic = "analytic" in rule.requires
-        circuit = Hopfield(sizes) if analytic else Hopfield(sizes, clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
-        return Standard(rule, circuit, squared_error, settings | {"solver": relaxation(SWEEPS)}, relaxation(2 * SWEEPS))
-    if number in LAYERED_FEEDBACK + DIRECT_FEEDBACK:
-        shapes = [(n, sizes[-1] if number in DIRECT_FEEDBACK else above) for n, above in zip(sizes[1:-1], sizes[2:], strict=True)]
-        keys = jax.random.split(jax.random.key(seed), len(shapes))
-        settings["matrices"] = tuple(jax.random.normal(k, s) / s[1] ** 0.5 for k, s in zip(keys, shapes, strict=True))
-    return Standard(rule, Feedforward(sizes, relu), cross_entropy, settings, None)
+    if number in REFUSED:
+        raise Unsuitable(f"row {number} ({ROWS[number].title}): no standard training: {REFUSED[number]}")
+    if number not in STANDARDS:
+        raise Unsuitable(f"row {number}: not in the cookbook; use one of {', '.join(map(str, trainable()))}")
+    make, rule, settings = STANDARDS[number]
+    if make is _extended:
+        made = make(rule, sizes, seed, **settings)
+        return made._replace(rule=Estimator(number, ROWS[number].title, made.rule))
+    if rule is None or isinstance(rule, int):
+        rule = ROWS[rule or number].estimator
+    else:
+        rule = Estimator(number, ROWS[number].title, rule)
+    return make(rule, sizes, seed, **settings)
+
+
+def learn(number: int, sizes: tuple[int, ...], data, epochs: int, seed: int = 0, rate: float = 3e-3, **more) -> Run:
+    """Train a row as `standard` says.
+
+    Parameters
+    ----------
+    data : tuple
+        Of `crossdyad.models.train`, as are `more` (``checkpoint``, ``progress``, ``batch``).
+    rate : float
+        Of Adam, or of what the row has in its place.
+    """
+    s = standard(number, sizes, seed)
+    return train(s.rule, s.circuit, s.objective, data, epochs=epochs, seed=seed, parameters=s.parameters, settings=s.settings,
+                 solver=s.solver, project=s.project, optimizer=s.optimizer(rate), **more)

@@ -9,6 +9,7 @@ from ..circuits import Own, from_energy
 from ..nudges import weak
 from ..solvers import Problem, newton
 from .contrast import coincidences
+from .estimator import needing
 
 
 def residual_energy(circuit, rate: float = 0.1) -> Own:
@@ -49,6 +50,7 @@ def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=Non
     return jax.tree.map(lambda g: g / beta, coincidences(problem, s))
 
 
+@needing(68, "predictive coding that is backprop", "chain")
 def zero_divergence(circuit, objective, parameters, x, y, beta=1.0):
     """Predictive coding that equals backprop: from the forward states, with unit steps, and every layer of a chain
     read in the very sweep in which its error first appears, when nothing below it has moved yet (row 68).

@@ -10,7 +10,8 @@ from jax import numpy as jnp
 
 from ..circuits import gradient
 from ..nudges import weak
-from ..solvers import Problem, newton
+from ..solvers import REST, Problem, newton
+from .estimator import needing
 
 
 class Stencil(NamedTuple):
@@ -61,20 +62,43 @@ def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak,
     pytree like the parameters
         The gradient; of a complex stencil the real part.
     """
-    return jax.grad(contrast_surrogate, 2)(circuit, objective, parameters, x, y, stencil, nudge, solver)
+    nudged, states = nudged_states(circuit, objective, parameters, x, y, stencil, nudge, solver)
+    return jax.grad(weighted_energy)(parameters, nudged, stencil, inside_radius(circuit, stencil, states))
 
 
 def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
     """The scalar ``sum_i w_i E(s_(beta_i))``, whose derivative by the parameters, the states held, is `contrast`."""
-    solver, held = solver or newton(), jax.lax.stop_gradient(parameters)
-    problem = Problem(circuit, held, x)
+    held = jax.lax.stop_gradient(parameters)
+    nudged, states = nudged_states(circuit, objective, held, x, y, stencil, nudge, solver)
+    return weighted_energy(parameters, nudged, stencil, jax.lax.stop_gradient(states))
+
+
+@needing(51, "contrast of nudged states", "energy")
+def nudged_states(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
+    """A point of the stencil to its problem, and the solutions of all, stacked along a leading axis."""
+    solver = solver or newton()
+    problem = Problem(circuit, parameters, x)
     free = solver(problem).states
 
     def nudged(beta):
         return nudge(problem, free, objective, y, beta)
 
-    states = jax.lax.map(lambda beta: solver(nudged(beta)).states, jnp.asarray(stencil.points))
-    return weighted_energy(parameters, nudged, stencil, jax.lax.stop_gradient(states))
+    return nudged, jax.lax.map(lambda beta: solver(nudged(beta)).states, jnp.asarray(stencil.points))
+
+
+def inside_radius(circuit, stencil: Stencil, states):
+    """The states of `roots_of_unity`, or nan if the response is not analytic inside their circle (row 54).
+
+    There its Fourier coefficients fall with their index, and those of negative index vanish: the one of index -1 must not reach that of
+    index 1, which is the gradient's. Of three points and more; fewer cannot tell.
+    """
+    points = len(stencil.points)
+    if not jnp.iscomplexobj(stencil.points) or points < 3:
+        return states
+    outputs = jax.vmap(circuit.output)(states).reshape(points, -1)
+    seen = jnp.abs(jnp.fft.fft(outputs, axis=0)).max(1) / points
+    outside = (seen[-1] >= seen[1]) & (seen[-1] > REST * (1 + seen[0]))
+    return jax.tree.map(lambda v: jnp.where(outside, jnp.nan, v), states)
 
 
 def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None):
@@ -95,6 +119,7 @@ def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None)
     return jnp.sum(jax.vmap(term)(jnp.asarray(stencil.points), jnp.asarray(stencil.weights), states, mismatch))
 
 
+@needing(67, "twin circuits", "energy")
 def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, sweeps: int = 200, copies=None):
     """`contrast` by as many copies of the circuit as there are nudges, all at once: one phase, nothing stored (row 67).
 

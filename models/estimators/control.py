@@ -14,13 +14,12 @@ from jax.flatten_util import ravel_pytree
 
 from ..circuits import Own, add, from_residual, gradient
 from ..objectives import squared_error
-from ..solvers import Problem, Solution, newton
+from ..solvers import Problem, Solution, newton, settled
+from .estimator import needing
 from .implicit import exact_gradient, multipliers, read_out
 
-REST = 1e-6
-"""Largest residual of states under control."""
 
-
+@needing(74, "control of potentials", "neurons")
 def potentials(circuit) -> Own:
     """A circuit of neurons seen at their drives: ``C = v - drive(parameters, fire(v), x)``.
 
@@ -187,11 +186,6 @@ def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
 
     states, residuals = jax.lax.scan(tighten, start, jnp.concatenate([jnp.geomspace(100, 1e-4, 80), jnp.zeros(2)]))
     return settled(states, jnp.max(residuals))
-
-
-def settled(states, residual):
-    """States at rest, or nan in place of states that are not."""
-    return jax.tree.map(lambda v: jnp.where(residual < REST, v, jnp.nan), states)
 
 
 def least_controlled(circuit, objective, parameters, x, y, leak=0.0):

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from ..circuits import Own, add, from_residual
 from ..nudges import output_force
 from ..solvers import Problem, relaxation
+from .estimator import needing
 
 
 class Dyads(NamedTuple):
@@ -38,6 +39,7 @@ def odd_and_even(layers: int) -> tuple:
     return range(0, layers, 2), range(1, layers, 2)
 
 
+@needing(57, "dyads", "chain")
 def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
           order: Callable = up_and_down) -> Dyads:
     """Solve dual propagation's fixed point, by default in the Lagrangian form DP^T (Eq. 10 and 13; rows 57 and 87).
@@ -120,6 +122,7 @@ def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):
     return tuple(reversed(g))
 
 
+@needing(88, "dyads anywhere", "neurons")
 def dyad_circuit(circuit, objective, y, alpha=0.5, beta=0.1) -> Own:
     """The dyads of any circuit of neurons as a circuit of their own, for any solver (row 88).
 

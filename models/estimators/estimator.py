@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +11,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from ..solvers import REST, Problem, newton, size
 from .implicit import exact_gradient
 
 
@@ -30,6 +33,35 @@ REMEDIES = {
     "blocks": "it is not made of circuits in a row; use `Chain` to make one, or a rule for the whole (row 21)",
     "neurons": "its states are no function of a drive that is linear in them; use the adjoint (row 21)",
 }
+
+
+EXTRAS = {
+    "key": "a random key, such as `jax.random.key(0)`",
+    "matrices": "the feedback, a matrix per hidden layer (`estimators.feedback`)",
+    "direction": "a guess, like the parameters",
+    "predictors": "of the error signals (`estimators.synthetic.predictors`)",
+}
+"""What estimators ask for beyond circuit, objective, parameters, x and y."""
+
+
+def refuse(row: int, name: str, requires, circuit):
+    """Raise `Unsuitable` for a circuit that lacks a capability."""
+    if missing := sorted(frozenset(requires) - circuit.capabilities):
+        reasons = "; ".join(f"{m!r}: {REMEDIES[m]}" for m in missing)
+        raise Unsuitable(f"row {row} ({name}) needs what {type(circuit).__name__} lacks: {reasons}")
+
+
+def needing(row: int, name: str, *capabilities: str) -> Callable:
+    """The check of an `Estimator` for a function of a circuit that is none: an update, or a part of one."""
+    def decorate(function):
+        @functools.wraps(function)
+        def checked(circuit, *args, **keywords):
+            refuse(row, name, capabilities, circuit)
+            return function(circuit, *args, **keywords)
+
+        return checked
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -56,7 +88,7 @@ class Estimator:
         Of the error in the small parameter.
     small : str
         Name of the small parameter, a keyword of `estimate`.
-    span : tuple of float
+    largest : float
         Its largest value in the acceptance test, which ends at an eighth of it.
     settings : dict
         Defaults of other keywords of `estimate`.
@@ -81,12 +113,42 @@ class Estimator:
         settings = self.settings | settings
         if key is not None:
             settings["key"] = key
+        self._ask(settings)
         g = self.estimate(circuit, objective, parameters, x, y, **settings)
-        if not isinstance(jax.tree.leaves(g)[0], jax.core.Tracer) and not all(np.isfinite(v).all() for v in jax.tree.leaves(g)):
-            raise NoFixedPoint(f"row {self.row} ({self.name}): the gradient is not finite, as states did not settle; lower {self.small}, "
-                               "take a target that the output can be brought to, "
-                               "or check that the circuit has a fixed point (`models.solved` reports its residual)")
+        known = not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(g))
+        if known and not all(np.isfinite(v).all() for v in jax.tree.leaves(g)):
+            raise NoFixedPoint(f"row {self.row} ({self.name}): {self._unsettled(circuit, parameters, x, settings)}")
         return g
+
+    def _ask(self, settings):
+        """Refuse a call with what the estimate does not know, or without what it needs."""
+        known = list(inspect.signature(self.estimate).parameters.values())[5:]
+        names = [p.name for p in known]
+        if (unknown := sorted(set(settings) - set(names))) and not any(p.kind is p.VAR_KEYWORD for p in known):
+            raise TypeError(f"row {self.row} ({self.name}): {', '.join(unknown)} unknown; there is {', '.join(names) or 'nothing to set'}")
+        for p in known:
+            if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in settings:
+                raise TypeError(f"row {self.row} ({self.name}): {p.name} is missing; give {EXTRAS.get(p.name, 'it as a keyword')}")
+        small = settings.get(self.small)
+        if self.order and isinstance(small, int | float) and small == 0:
+            raise ValueError(f"row {self.row} ({self.name}): {self.small} is 0, by which the states' change is divided; "
+                             f"take a small one, such as {self.largest:g}")
+
+    def _unsettled(self, circuit, parameters, x, settings) -> str:
+        """Why a gradient is not finite: the circuit's own states, or what the estimator makes of them."""
+        if "triangular" not in circuit.capabilities:
+            states, sweeps, residual = newton()(Problem(circuit, parameters, x))
+            if not np.isfinite(size(states)):
+                return (f"{type(circuit).__name__} has no fixed point, or none was found: residual {float(residual):.1e} after "
+                        f"{int(sweeps)} sweeps, asked {REST:.0e}; take smaller weights, or a smaller step of its relaxation")
+        if not self.order:
+            return ("the circuit's states settle, but the gradient there is not finite; look for a singular Jacobian, "
+                    "or an objective without a derivative")
+        default = inspect.signature(self.estimate).parameters.get(self.small)
+        value = settings.get(self.small, default and default.default)
+        outside = "; it may lie outside the radius of analyticity" if "analytic" in self.requires else ""
+        return (f"the circuit's own states settle, those with {self.small} = {value} do not{outside}; lower {self.small}, "
+                "or take a target that the output can be brought to")
 
     def batch(self, circuit, objective, parameters, x, y, key=None, **settings):
         """The mean estimate over samples along the leading axis of `x` and `y`; pure, to be jitted by the caller.
@@ -111,22 +173,37 @@ class Estimator:
 
     def check(self, circuit, parameters, x, y):
         """Refuse a circuit that lacks a capability, numbers that are not finite, and shapes that do not match."""
-        if missing := sorted(self.requires - circuit.capabilities):
-            reasons = "; ".join(f"{m!r}: {REMEDIES[m]}" for m in missing)
-            raise Unsuitable(f"row {self.row} ({self.name}) needs what {type(circuit).__name__} lacks: {reasons}")
+        refuse(self.row, self.name, self.requires, circuit)
         for name, value in (("parameters", parameters), ("x", x), ("y", y)):
             for leaf in jax.tree.leaves(value):
                 if not isinstance(leaf, jax.core.Tracer) and not np.isfinite(np.asarray(leaf)).all():
                     raise ValueError(f"row {self.row} ({self.name}): {name} holds numbers that are not finite; mend the data")
         try:
-            output = jax.eval_shape(lambda p, x: circuit.output(circuit.start(p, x)), parameters, x)
-            jax.eval_shape(lambda p, x: circuit.residual(p, circuit.start(p, x), x), parameters, x)
-        except TypeError as error:
+            hash(circuit)
+        except TypeError:
+            raise ValueError(f"row {self.row} ({self.name}): {type(circuit).__name__} cannot be hashed, as compiling asks for; "
+                             "make it a frozen dataclass, or use `from_energy` or `from_residual`") from None
+        try:
+            output, states, residual, swept, put = jax.eval_shape(functools.partial(_parts, circuit), parameters, x)
+        except (TypeError, ValueError, IndexError) as error:
             shapes = jax.tree.map(jnp.shape, parameters)
-            raise ValueError(f"row {self.row} ({self.name}): parameters {shapes} and x {jnp.shape(x)} do not fit "
+            raise ValueError(f"row {self.row} ({self.name}): parameters {shapes} and x {jax.tree.map(jnp.shape, x)} do not fit "
                              f"{type(circuit).__name__}: {str(error).splitlines()[0]}") from error
+        for name, found in (("residual", residual), ("relax", swept), ("with_output", put)):
+            shapes, wanted = (jax.tree.map(jnp.shape, tree) for tree in (found, states))
+            if shapes != wanted:
+                raise ValueError(f"row {self.row} ({self.name}): {name} of {type(circuit).__name__} gives shapes {shapes}; "
+                                 f"its states have {wanted}, and so must this")
         if jnp.shape(y) != output.shape:
             raise ValueError(f"row {self.row} ({self.name}): y has shape {jnp.shape(y)}; the circuit's output has {output.shape}")
+
+
+def _parts(circuit, parameters, x):
+    """What the members of a circuit give, to see whether their shapes go together."""
+    s = circuit.start(parameters, x)
+    silence = jax.tree.map(jnp.zeros_like, s)
+    o = circuit.output(s)
+    return o, s, circuit.residual(parameters, s, x), circuit.relax(parameters, s, x, silence), circuit.with_output(s, o)
 
 
 def solved(problem, solver, tolerance=1e-9):

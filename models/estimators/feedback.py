@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from ..circuits import add
 from ..nudges import output_force
 from ..solvers import Problem, newton
+from .estimator import needing
 from .implicit import read_out
 
 
@@ -46,6 +47,7 @@ def slopes(circuit, parameters, states, x):
     return jax.vjp(circuit.fire, drive)[1](jax.tree.map(jnp.ones_like, drive))[0]
 
 
+@needing(23, "feedback operators", "neurons")
 def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback: Callable):
     """The error signal with the feedback replaced: ``error = -dO/ds + feedback(error, f' error)``, like `states`.
 
@@ -68,7 +70,7 @@ def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback:
             error = add(nudge, carried(error))
         return error
     loop = lineax.FunctionLinearOperator(lambda e: add(e, carried(e), -1.0), jax.eval_shape(lambda: nudge))
-    return lineax.linear_solve(loop, nudge, lineax.LU()).value
+    return lineax.linear_solve(loop, nudge, lineax.LU(), throw=False).value
 
 
 def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, solver=None):
@@ -120,6 +122,7 @@ def kolen_pollack(parameters, feedback, gradient, rate, decay):
     return jax.tree.map(step, parameters, gradient), jax.tree.map(step, feedback, transposes(gradient))
 
 
+@needing(28, "feedback learned by perturbation", "chain", "neurons")
 def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rate=1e-2):
     """One step of feedback learned by perturbation: ``B <- B + rate (-noise change / sigma^2 - B error) error^T`` (row 28).
 

@@ -35,7 +35,7 @@ def multipliers(circuit, objective, parameters, x, y, states):
     """The error signal of Eq. 2 for any circuit, the solution of ``(dC/ds)^T lambda + dO/ds = 0``, like `states` (row 21)."""
     jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
     force = output_force(circuit, objective, y, -1.0)(states)
-    return lineax.linear_solve(jacobian.T, force, lineax.LU()).value
+    return lineax.linear_solve(jacobian.T, force, lineax.LU(), throw=False).value
 
 
 def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int, rate: float = 1.0):
@@ -57,7 +57,7 @@ def response(circuit, parameters, x, states, direction):
     """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
     _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
     jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
-    return jax.tree.map(jnp.negative, lineax.linear_solve(jacobian, moved, lineax.LU()).value)
+    return jax.tree.map(jnp.negative, lineax.linear_solve(jacobian, moved, lineax.LU(), throw=False).value)
 
 
 def read_out(circuit, parameters, x, states, error):

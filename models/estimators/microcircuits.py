@@ -9,8 +9,10 @@ from jax.flatten_util import ravel_pytree
 from ..circuits import Own, add, from_residual
 from ..nudges import output_force
 from ..solvers import Problem, relaxation
+from .estimator import needing
 
 
+@needing(72, "microcircuit", "neurons")
 def microcircuit(circuit, objective, y, beta=0.0, gain=1.0) -> Own:
     """Pyramidal cells s with interneurons psi, of any circuit of neurons, as a circuit for any solver (row 72).
 

@@ -9,9 +9,11 @@ from ..flow import flow
 from ..nudges import weak
 from ..solvers import Problem, newton
 from .contrast import coincidences
+from .estimator import needing
 from .implicit import read_out
 
 
+@needing(55, "adiabatic oscillation", "energy", "analytic")
 def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=0.01, step=0.1, nudge=weak):
     """Turn the nudge in the complex plane while the states follow ``ds/dt = -(C + force)``, and lock in (row 55).
 

@@ -12,6 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .estimator import needing
 from .implicit import read_out
 
 
@@ -61,6 +62,7 @@ def target_changes(states, change, feedback, direct=False) -> tuple:
     return tuple(changes)
 
 
+@needing(69, "target propagation", "chain")
 def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1, direct=False):
     """Difference target propagation: ``-(df/dparameters)^T (t - s) / beta`` (row 69; direct: row 70).
 

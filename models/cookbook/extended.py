@@ -1,0 +1,307 @@
+"""Nets that learn more than their weights (feedback, local classifiers, predictors), so that any optimiser trains both.
+
+Each function here makes of a chain a circuit, its estimate, and whether it wants plain gradient descent: a step that the
+other parameters take by a rule of their own is handed over as the gradient that leads to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from ..circuits import Feedforward, LayeredStates, add
+from ..estimators.feedback import feedback_gradient, kolen_pollack, layered, mirror, perturb
+from ..estimators.greedy import (
+    activity_perturbed,
+    classifier,
+    forward_forward,
+    greedy_gradient,
+    informed,
+    interlocking,
+    layers,
+    local_objectives,
+    normalised,
+    normalising,
+    overlapping,
+)
+from ..estimators.probes import guided_gradient
+from ..estimators.synthetic import features, synthetic_gradient, taught
+from ..estimators.targets import (
+    difference_reconstruction,
+    forward_map,
+    local_difference_reconstruction,
+    path,
+    reconstruction,
+    target_propagation,
+)
+
+NOISE = 0.1
+"""Of learners of targets' feedback."""
+
+
+@dataclass(frozen=True)
+class Extended(LayeredStates):
+    """A chain whose parameters are the pair (weights, others); its states depend on the weights alone.
+
+    Parameters
+    ----------
+    chain : Feedforward
+    others : callable
+        A key to the others.
+    """
+
+    chain: Feedforward
+    others: Callable
+    capabilities = frozenset({"triangular"})
+
+    def random_parameters(self, key):
+        """The chain's, and the others."""
+        a, b = jax.random.split(key)
+        return self.chain.random_parameters(a), self.others(b)
+
+    def forward(self, parameters, x):
+        """The chain's."""
+        return self.chain.forward(parameters[0], x)
+
+    def start(self, parameters, x):
+        """The chain's."""
+        return self.chain.start(parameters[0], x)
+
+    def residual(self, parameters, s, x):
+        """The chain's."""
+        return self.chain.residual(parameters[0], s, x)
+
+    def relax(self, parameters, s, x, force):
+        """The chain's."""
+        return self.chain.relax(parameters[0], s, x, force)
+
+
+def matrices(shapes, key) -> tuple:
+    """Normal entries of variance ``1 / columns``."""
+    keys = jax.random.split(key, len(shapes))
+    return tuple(jax.random.normal(k, s) / s[1] ** 0.5 for k, s in zip(keys, shapes, strict=True))
+
+
+def downwards(chain) -> list:
+    """Shapes of feedback to every hidden layer from the layer above."""
+    return list(zip(chain.sizes[1:-1], chain.sizes[2:], strict=True))
+
+
+def to_new(old, new):
+    """The gradient by which a step of size 1 leads from one to the other."""
+    return jax.tree.map(jnp.subtract, old, new)
+
+
+# Learned feedback: rows 25, 26, 28 ------------------------------------------------------------------------------
+
+
+def _with_feedback(learn: Callable):
+    """A gradient through the feedback as it is, and the feedback's own step."""
+    def make(chain):
+        def estimate(circuit, objective, parameters, x, y, key):
+            weights, feedback = parameters
+            g = feedback_gradient(chain, objective, weights, x, y, layered(feedback))
+            return learn(chain, objective, weights, feedback, g, x, y, key)
+
+        return Extended(chain, partial(matrices, downwards(chain))), estimate, True
+
+    return make
+
+
+def _mirror(chain, objective, weights, feedback, g, x, y, key):
+    keys = jax.random.split(key, len(feedback))
+    noise = tuple(jax.random.normal(k, b.shape[:1]) for k, b in zip(keys, feedback, strict=True))
+    return g, to_new(feedback, mirror(feedback, weights[1:], noise, 1.0, 1.0))
+
+
+def _kolen_pollack(chain, objective, weights, feedback, g, x, y, key, decay=1e-3):
+    return tuple(to_new(old, new) for old, new in zip((weights, feedback), kolen_pollack(weights, feedback, g, 1.0, decay), strict=True))
+
+
+def _perturb(chain, objective, weights, feedback, g, x, y, key):
+    return g, to_new(feedback, perturb(chain, objective, weights, feedback, x, y, key, rate=1.0))
+
+
+mirrored, kolen_pollacked, perturbed = map(_with_feedback, (_mirror, _kolen_pollack, _perturb))
+
+
+# Local losses: rows 33 to 35, 37, 38, 40 ------------------------------------------------------------------------
+
+
+def _with_heads(gradient: Callable, decoders=False):
+    """A linear classifier, and perhaps a decoder, on every hidden layer; the output has the objective itself."""
+    def make(chain):
+        blocks, hidden = layers(chain), chain.sizes[1:-1]
+
+        def heads(key):
+            a, b = jax.random.split(key)
+            labels = matrices([(chain.sizes[-1], n) for n in hidden], a)
+            return (*(zip(matrices([(chain.sizes[0], n) for n in hidden], b), labels, strict=True) if decoders else labels), ())
+
+        def estimate(circuit, objective, parameters, x, y, key):
+            own = informed(0.1, 1.0) if decoders else classifier
+            last = (lambda _, s, target: objective(s, target[1])) if decoders else (lambda _, s, y: objective(s, y))
+            losses = (own,) * len(hidden) + (last,)
+            return gradient(chain, objective, (blocks, losses, *parameters, x, (x, y) if decoders else y), key)
+
+        return Extended(chain, heads), estimate, False
+
+    return make
+
+
+def _local(chain, objective, given, key, windows=None):
+    return greedy_gradient(*given, windows and windows(chain.layers))
+
+
+def _activity(chain, objective, given, key):
+    return activity_perturbed(*given, key)[0], greedy_gradient(*given)[1]
+
+
+def _guided(chain, objective, given, key):
+    direction, heads = greedy_gradient(*given)
+    _, _, weights, _, x, y = given
+    return guided_gradient(chain, objective, weights, x, y, direction), heads
+
+
+local, perturbed_locally, guided = map(_with_heads, (_local, _activity, _guided))
+informed_locally = _with_heads(_local, decoders=True)
+interlocked = _with_heads(partial(_local, windows=lambda n: interlocking(n, 2)))
+overlapped = _with_heads(partial(_local, windows=overlapping))
+
+
+# Synthetic gradients: row 43 ------------------------------------------------------------------------------------
+
+
+def synthesised(chain):
+    """Predictors of the error signals, from states and label."""
+    def predictors(key):
+        y = jnp.zeros(chain.sizes[-1])
+        return tuple(jnp.zeros((n, features(jnp.zeros(n), y).size)) for n in chain.sizes[1:])
+
+    def estimate(circuit, objective, parameters, x, y):
+        weights, made = parameters
+        return (synthetic_gradient(chain, objective, weights, x, y, made),
+                to_new(made, taught(chain, objective, weights, x, y, made, 1.0)))
+
+    return Extended(chain, predictors), estimate, False
+
+
+# Targets: rows 69 to 71 -----------------------------------------------------------------------------------------
+
+
+def _with_targets(loss: Callable, shapes: Callable = downwards, activation: Callable | None = None, direct=False, beta=0.1):
+    """Targets by linear feedback, before an activation if there is one, which descends a loss of noisy states."""
+    def make(chain):
+        def maps(feedback):
+            return [(lambda v, m=m: activation(m @ v) if activation else m @ v) for m in feedback]
+
+        def estimate(circuit, objective, parameters, x, y, key):
+            weights, feedback = parameters
+            states = chain.forward(weights, x)[1:]
+            keys = jax.random.split(key, len(feedback))
+
+            def losses(feedback):
+                return sum(loss(chain, weights, k, g, states, keys[k]) for k, g in enumerate(maps(feedback))) / NOISE ** 2
+
+            return target_propagation(chain, objective, weights, x, y, maps(feedback), beta, direct), jax.grad(losses)(feedback)
+
+        return Extended(chain, lambda key: matrices(shapes(chain), key)), estimate, False
+
+    return make
+
+
+def _noise(key, like):
+    return NOISE * jax.random.normal(key, like.shape)
+
+
+def _inverse(chain, weights, k, g, states, key):
+    return reconstruction(forward_map(chain, weights, k), g, states[k], _noise(key, states[k]))
+
+
+def _whole_path(chain, weights, k, g, states, key):
+    return difference_reconstruction(path(chain, weights, k), g, states[k], _noise(key, states[k]))
+
+
+def _transpose(chain, weights, k, g, states, key):
+    one, two = jax.random.split(key)
+    return local_difference_reconstruction(forward_map(chain, weights, k), g, states[k], _noise(one, states[k]), _noise(two, states[k + 1]))
+
+
+inverting_targets = _with_targets(_inverse, activation=jax.nn.relu)
+direct_targets = _with_targets(_whole_path, lambda chain: [(n, chain.sizes[-1]) for n in chain.sizes[1:-1]], direct=True)
+local_targets = _with_targets(_transpose)
+
+
+# Forward-Forward: row 42 ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Goodness(LayeredStates):
+    """Forward-Forward's net as a classifier: its output is the goodness of all layers with each label in turn.
+
+    Parameters
+    ----------
+    net : Feedforward
+        Whose first inputs, one per class, are the label's.
+    classes : int
+    """
+
+    net: Feedforward
+    classes: int
+    capabilities = frozenset({"triangular"})
+
+    def random_parameters(self, key):
+        """The net's."""
+        return self.net.random_parameters(key)
+
+    def labelled(self, x, y):
+        """The label and the image, of length 1."""
+        return normalised(jnp.concatenate([y * jnp.max(x), x]))
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return (jnp.zeros(self.classes),)
+
+    def forward(self, parameters, x):
+        """The goodness, one per class."""
+        blocks = normalising(layers(self.net))
+
+        def goodness(y):
+            s, total = self.labelled(x, y), 0.0
+            for block, w in zip(blocks, parameters, strict=True):
+                s = block(w, s)
+                total = total + jnp.sum(s * s)
+            return total
+
+        return [jax.vmap(goodness)(jnp.eye(self.classes))]
+
+    def residual(self, parameters, s, x):
+        """Zero at the goodness."""
+        return (s[0] - self.forward(parameters, x)[0],)
+
+    def relax(self, parameters, s, x, force):
+        """The goodness."""
+        return add(tuple(self.forward(parameters, x)), force, -1.0)
+
+
+def forward_forward_net(chain, threshold=2.0):
+    """The hidden layers of a chain and one more of their size, on images with labels, right and wrong."""
+    *sizes, classes = chain.sizes
+    net = Feedforward((sizes[0] + classes, *sizes[1:], sizes[-1]), chain.activation, chain.activation)
+    blocks, losses = normalising(layers(net)), (forward_forward(threshold),) * net.layers
+
+    def estimate(circuit, objective, parameters, x, y, key):
+        wrong = jnp.roll(y, jax.random.randint(key, (), 1, classes))
+
+        def surprise(parameters: Any):
+            return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
+                       for label, sign in ((y, 1.0), (wrong, -1.0)))
+
+        return jax.grad(surprise)(parameters)
+
+    return Goodness(net, classes), estimate, False
