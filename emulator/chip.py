@@ -91,7 +91,7 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
 
 
-def run(recipe: Recipe, program, state: dict, x, label, pairs=None):
+def run(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None):
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -108,13 +108,15 @@ def run(recipe: Recipe, program, state: dict, x, label, pairs=None):
     label : integer array (*batch, n)
     pairs : tuple, optional
         `random_pairs` of the state, where they have been made before.
+    machine : callable, optional
+        Makes the memories and what reads and writes them, with the arguments of `Machine`, the default.
 
     Returns
     -------
     state : dict
     outputs : int32 array (*batch, n, outputs)
     """
-    machine = _Machine(recipe, state, x, label, pairs)
+    machine = (machine or Machine)(recipe, state, x, label, pairs)
     for pc, i in program:
         g = machine.geometry[i.layer]
         {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
@@ -131,7 +133,7 @@ def random_pairs(recipe: Recipe, state: dict):
     return tuple(crossbar.pairs(g, state["key"], state["step"], state["rate"]) for g in geometries(recipe))
 
 
-class _Machine:
+class Machine:
     """The memories of the chips while a program runs."""
 
     def __init__(self, recipe: Recipe, state: dict, x, label, pairs=None):
@@ -154,10 +156,15 @@ class _Machine:
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
         return noise.noise(g, op, self.state["key"], run, pc, sums.shape[-1], sums)
 
+    def product(self, g: Geometry, pc: int, op: Op, vectors):
+        """Sums of a read of the layer's weights."""
+        read = crossbar.forward if op == Op.FORWARD else crossbar.transposed
+        return read(g, self.weights[g.layer], vectors, self.peak[g.layer])
+
     def forward(self, g: Geometry, pc: int, op: Op, operand: Operand):
         recipe, k = self.recipe, g.layer
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.R, self.input[k])
-        sums = crossbar.forward(g, self.weights[k], self.input[k], self.peak[k])
+        sums = self.product(g, pc, op, self.input[k])
         a, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
         self.count("accumulator", out)
         b = self.xp.zeros_like(a)
@@ -192,7 +199,7 @@ class _Machine:
     def transposed(self, g: Geometry, pc: int, op: Op, operand: Operand):
         recipe, k, below = self.recipe, g.layer, g.layer - 1
         random = layer.words(g, self.state["key"], self.state["step"], pc, g.C, self.error[k])
-        sums = crossbar.transposed(g, self.weights[k], self.error[k], self.peak[k])
+        sums = self.product(g, pc, op, self.error[k])
         b, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
         self.count("accumulator", out)
         mean, mean_out, difference, difference_out = dyad(recipe, below, self.drive[below], b, random[1], random[2])
@@ -219,15 +226,20 @@ class _Machine:
             e = self.xp.full((1,), crossbar.probe_operand(g, operand), dtype=kind)
         else:
             e = e.astype(kind) << self.state["rate"][..., None].astype(kind)
-        self.weights[k], events, self.peak[k] = crossbar.rewrite(
-            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k],
-            crossbar.stuck(g, self.state["key"], self.weights[k]))
+        events = self.change(g, op, e, b, pairs)
         self.state["weight"] = self.state["weight"] + events
 
+    def change(self, g: Geometry, op: Op, e, b, pairs):
+        """Weights after an update or a probe; how many were out of range."""
+        k = g.layer
+        self.weights[k], events, self.peak[k] = crossbar.rewrite(
+            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k], crossbar.stuck(g, self.state["key"], self.weights[k]))
+        return events
 
-def train(recipe: Recipe, program, state: dict, x, label, pairs=None):
+
+def train(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None):
     """One training program on one sample per chip: `run`, after which the step grows."""
-    state, outputs = run(recipe, program, state, x, label, pairs)
+    state, outputs = run(recipe, program, state, x, label, pairs, machine)
     with np.errstate(over="ignore"):
         return state | {"step": state["step"] + np.uint32(1)}, outputs
 

@@ -29,7 +29,14 @@ def structure(recipe: Recipe) -> Recipe:
     """What chips must have in common to run as one batch: the recipe without its numbers.
 
     That leaves sizes, lanes, rule, seed of the sample order, how each place rounds and overflows, and the law of pulses.
+
+    Raises
+    ------
+    ValueError
+        If the recipe's reads are those of arrays, which are played chip by chip.
     """
+    if recipe.arrays.on:
+        raise ValueError(f"{recipe.name}: arrays.on: many chips at once play the chip's own reads only; use `crossdyad train`")
     return recipe.model_copy(update={
         "name": "many", "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0, "rate_floor": 1.0,
         "epsilon": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(), "devices": Devices(law=recipe.devices.law),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..recipe import Op, Recipe, geometries
 from . import sequencer
-from .chip import Chip, _Machine, keys, reset
+from .chip import Chip, Machine, keys, reset
 from .crossbar import pad
 
 
@@ -30,7 +30,7 @@ class Signals(NamedTuple):
     drive: np.ndarray | None
 
 
-def signals(recipe: Recipe, weights, x, y) -> list[Signals]:
+def signals(recipe: Recipe, weights, x, y, machine=None) -> list[Signals]:
     """Run the dual-propagation program up to its updates, with the weights held.
 
     Parameters
@@ -41,6 +41,8 @@ def signals(recipe: Recipe, weights, x, y) -> list[Signals]:
     x : array (n, inputs)
         Real values (floating) or state integers.
     y : integer array (n,)
+    machine : callable, optional
+        As `chip.run`'s: whose reads and memories.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def signals(recipe: Recipe, weights, x, y) -> list[Signals]:
     state["weights"] = tuple(pad(k, w) for k, w in zip(g, chip.weights, strict=True))
     state["peak"] = tuple(np.array(np.abs(w).max(), dtype=np.int64) for w in chip.weights)
     state["key"] = keys(recipe.seed)
-    machine = _Machine(recipe, state, x, y, None)
+    machine = (machine or Machine)(recipe, state, x, y, None)
     for pc, i in sequencer.instructions(recipe, True):
         if i.op is not Op.UPDATE:
             {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)

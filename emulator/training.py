@@ -12,7 +12,7 @@ import numpy as np
 from ..recipe import Recipe
 from . import rng
 from .chip import Chip, initial_weights
-from .devices import Device, device_of, programmed
+from .devices import ArrayChip, Device, asymmetry, device_of, programmed
 from .signals import signals
 
 ORDER = 0xFF
@@ -21,6 +21,8 @@ PIECES = 10
 """Progress reports per epoch."""
 LEAST = 64
 """Samples per report, at least: small sets go to the chip as a whole."""
+SHOWN = 64
+"""Training samples that output ranges of arrays are calibrated on."""
 SEEN = 200
 """Samples whose inner signals' ranges are reported."""
 
@@ -83,7 +85,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     epochs : int, optional
         The recipe's by default.
     engine : str
-        ``jax`` or ``numpy``: the same bits.
+        ``jax`` or ``numpy``: the same bits. Arrays (`recipe.arrays`) are played in NumPy.
     seeds : sequence of int, optional
         Train one chip per seed at once.
     progress : callable, optional
@@ -105,10 +107,13 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     epochs = recipe.training.epochs if epochs is None else epochs
     batch = () if seeds is None else (len(seeds),)
     device = device or device_of(recipe.devices)
-    chip = Chip(recipe.as_built, engine, batch, seeds)
+    arrays = recipe.arrays.on
+    chip = ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
     chip.weights = initial_weights(recipe, seeds)
 
     def cells(write: int, time: float | None = None):
+        if arrays:
+            chip.turned = asymmetry(recipe, chip.weights, write, time, seeds, device)
         return programmed(recipe, chip.weights, write, time, seeds, device)
 
     x_train, y_train = np.asarray(x_train), np.asarray(y_train)
@@ -123,6 +128,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         mixed, losses, right = order(recipe, epoch, n), [], []
         if device:
             chip.weights = cells(epoch)
+        if arrays:
+            chip.calibrate(x_train[:SHOWN], y_train[:SHOWN])
         for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)))):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
@@ -137,6 +144,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         })
         if device:
             chip.weights = learned
+        if arrays:
+            chip.watch()
         if checkpoint:
             _keep(Path(checkpoint), label, chip, history)
     report("trained", epochs * PIECES, epochs * PIECES)

@@ -5,10 +5,10 @@ from .geometry import LEAD, Geometry, clog2, geometries
 from .mistakes import mistakes, near
 from .operations import Op, Operand
 from .program import Instruction, Program, compile_program, program_memory, programs
-from .recipe import LONGEST_TRAIN, Bits, Devices, Formats, Recipe, RecipeError, Training, load, parse, presets
+from .recipe import LONGEST_TRAIN, Arrays, Bits, Devices, Formats, Recipe, RecipeError, Training, load, parse, presets
 
 __all__ = [
-    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand", "Overflow",
+    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Arrays", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand", "Overflow",
     "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "clog2", "compile_program", "geometries", "load", "log2_exact",
     "mistakes", "near", "parse", "presets", "program_memory", "programs",
 ]

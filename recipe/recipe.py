@@ -100,6 +100,13 @@ class Devices(_Part):
         Digital factor against the mean drift: ``none``, ``array`` (one of each layer) or ``output`` (one of each output).
     wires : float
         Resistance of every segment of the arrays' wires, ohm.
+    programming : float
+        Standard deviation of a written conductance, as a share of the largest one, in place of the device's own. With this or one of the
+        next three, a device need not be named.
+    spread : float
+        Standard deviation of the cells' conductance ranges from cell to cell, as a share of the nominal range.
+    stuck_low, stuck_high : float
+        Shares of the cells that hold the least and the largest conductance whatever is written.
     """
 
     law: PulseLaw = "ideal"
@@ -115,10 +122,67 @@ class Devices(_Part):
     age: Annotated[float, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
     wires: Annotated[float, Field(ge=0)] = 0.0
+    programming: Annotated[float, Field(ge=0)] = 0.0
+    spread: Annotated[float, Field(ge=0)] = 0.0
+    stuck_low: Annotated[float, Field(ge=0, le=1)] = 0.0
+    stuck_high: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a device, so that weights are not plain memory."""
+        return bool(self.preset or self.measured or self.programming or self.spread or self.stuck_low or self.stuck_high)
 
 
-LOADED = ("preset", "measured", "age", "compensate", "wires")
+LOADED = ("preset", "measured", "age", "compensate", "wires", "programming", "spread", "stuck_low", "stuck_high")
 """Of the devices what changes only the integers that a chip is loaded with."""
+
+
+class Arrays(_Part):
+    """Reads and pulses as arrays of analog cells make them. The emulator plays them in training; no hardware has them.
+
+    Attributes
+    ----------
+    on : bool
+        Products are reads of arrays of the recipe's device: with its own read noise and the curvature of its cells' current.
+    input_bits : int
+        Of the input converters. 0: as many as states and deltas have, up to 12.
+    output_bits : int
+        Of the output converters, whose ranges are calibrated on the first training samples at the start of every epoch. 0: exact sums.
+    gain_spread, offset_spread : float
+        Standard deviations of the converters' LSBs, relative, and of their offsets, in LSBs; one converter an output.
+    lines : int
+        Inputs and outputs of one array, at most; a larger layer is spread over several, whose codes are added.
+    mapping : str
+        ``differential`` (pairs of cells) or ``offset`` (one cell and a reference line).
+    cell_bits : int
+        Bits of one cell: a weight takes several, each converted on its own. 0: all in one.
+    input_slice : int
+        Bits of an input that one read applies. 0: all at once.
+    sensing : str
+        Where the transposed read of resistive wires drives and senses: at the ``same`` terminals, or the ``opposite`` ones.
+    law : str
+        How cells answer to pulses: ``constant``, ``linear``, ``soft-bounds``, ``exponential``, ``power``; empty: updates as the chip's.
+    pulse : float
+        Change of a weight by one pulse in the middle of its range.
+    pulse_noise, pulse_spread, bound_spread : float
+        Standard deviations of a pulse from pulse to pulse, of pulses from cell to cell, and of the bounds of weights; relative to each.
+    """
+
+    on: bool = False
+    input_bits: Annotated[int, Field(ge=0, le=12)] = 0
+    output_bits: Annotated[int, Field(ge=0, le=16)] = 0
+    gain_spread: Annotated[float, Field(ge=0)] = 0.0
+    offset_spread: Annotated[float, Field(ge=0)] = 0.0
+    lines: Annotated[int, Field(ge=1)] = 256
+    mapping: Literal["differential", "offset"] = "differential"
+    cell_bits: Annotated[int, Field(ge=0, le=12)] = 0
+    input_slice: Annotated[int, Field(ge=0, le=11)] = 0
+    sensing: Literal["same", "opposite"] = "same"
+    law: Literal["", "constant", "linear", "soft-bounds", "exponential", "power"] = ""
+    pulse: Annotated[float, Field(ge=0)] = 0.0
+    pulse_noise: Annotated[float, Field(ge=0)] = 0.0
+    pulse_spread: Annotated[float, Field(ge=0)] = 0.0
+    bound_spread: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Training(_Part):
@@ -186,6 +250,7 @@ class Recipe(_Part):
     rounding: Roundings = Roundings()
     overflow: Overflows = Overflows()
     devices: Devices = Devices()
+    arrays: Arrays = Arrays()
     training: Training = Training()
 
     @field_validator("lanes")
@@ -247,6 +312,7 @@ class Recipe(_Part):
                    f"the levels of {f.weight}")
         yield from self._law_mistakes()
         yield from self._cell_mistakes()
+        yield from self._array_mistakes()
         finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
         if self.devices.read_noise and not 1 <= self.noise_gain("state") < 1 << 24:
             yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
@@ -278,9 +344,40 @@ class Recipe(_Part):
         conductances = [g for g, _ in d.measured]
         if d.measured and (len(conductances) < 2 or any(a >= b for a, b in itertools.pairwise(conductances))):
             yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
-        for name in LOADED[2:]:
-            if not (d.preset or d.measured) and getattr(d, name) != Devices.model_fields[name].default:
+        if d.stuck_low + d.stuck_high > 1:
+            yield f"devices.stuck_low: {d.stuck_low:g}, and stuck_high {d.stuck_high:g}; allowed are shares whose sum is at most 1"
+        for name in ("age", "compensate", "wires"):
+            if not d.named and getattr(d, name) != Devices.model_fields[name].default:
                 yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
+
+    def _array_mistakes(self):
+        a, d, f = self.arrays, self.devices, self.formats
+        given = [name for name in Arrays.model_fields if getattr(a, name) != Arrays.model_fields[name].default]
+        if not a.on:
+            for name in given:
+                yield f"arrays.{name}: {getattr(a, name)!r} without arrays; say arrays.on = true"
+            return
+        for name, least in (("input_bits", "as many as states and deltas have, up to 12"), ("output_bits", "exact sums")):
+            if getattr(a, name) == 1:
+                yield f"arrays.{name}: 1; allowed are 0 ({least}) and 2 or more"
+        for name in ("gain_spread", "offset_spread"):
+            if getattr(a, name) and not a.output_bits:
+                yield f"arrays.{name}: {getattr(a, name):g} without output converters; give arrays.output_bits"
+        bits = self.cell_width - (a.mapping == "differential")
+        if a.cell_bits > bits:
+            yield f"arrays.cell_bits: {a.cell_bits}; allowed are 0 (all) to {bits}, the bits of a weight in its cells"
+        if a.input_slice >= min(self.input_width("state"), self.input_width("delta")):
+            yield f"arrays.input_slice: {a.input_slice}; allowed is less than the bits of the input converters"
+        if a.sensing == "opposite" and not d.wires:
+            yield "arrays.sensing: 'opposite' without devices.wires; without resistance both reads are alike"
+        if a.law and d.law != "ideal":
+            yield f"arrays.law: {a.law!r} together with devices.law {d.law!r}; allowed is one of the two"
+        if bool(a.law) != bool(a.pulse) or a.pulse > f.weight.high or (a.pulse and a.pulse < f.weight.step):
+            yield (f"arrays.pulse: {a.pulse:g} with law {a.law!r}; "
+                   f"allowed is {f.weight.step:g} to {f.weight.high:g} where there is a law, else 0")
+        for name in ("pulse_noise", "pulse_spread", "bound_spread"):
+            if getattr(a, name) and not a.law:
+                yield f"arrays.{name}: {getattr(a, name):g} without pulses; give arrays.law"
 
     # Derived integers, used by both wings ----------------------------------------------------------------
 
@@ -288,7 +385,16 @@ class Recipe(_Part):
     def as_built(self) -> Recipe:
         """Without what changes no hardware: recipes that differ in their cells only are built as one."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
-        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal)})
+        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays()})
+
+    def input_width(self, place: str) -> int:
+        """Bits of the arrays' input converters for states or deltas."""
+        return min(self.arrays.input_bits or 12, getattr(self.formats, place).width)
+
+    @property
+    def cell_width(self) -> int:
+        """Bits of a weight that arrays see, sign included: at most 12, as many as `devices.levels` are."""
+        return max(2, min(12, log2_exact(self.devices.levels) if self.devices.levels else self.formats.weight.width))
 
     @property
     def layers(self) -> int:

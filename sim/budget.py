@@ -6,11 +6,12 @@ number format refined and every other device effect off.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..emulator.devices import Device, alone, device_of, programmed
+from ..emulator.devices import ArrayChip, Device, alone, asymmetry, device_of, programmed
 from ..recipe import QFormat, Recipe
 from . import gradient
 
@@ -18,6 +19,9 @@ PLACES = ("state", "delta", "accumulator")
 """Formats whose rounding enters the gradient."""
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
+CONVERTERS = {"input converters": ("input_bits",), "output converters": ("output_bits",),
+              "converters' spread": ("gain_spread", "offset_spread")}
+"""Of arrays."""
 GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
 SEEDS = 8
@@ -53,17 +57,20 @@ class Variant(NamedTuple):
     def noisy(self) -> bool:
         """Whether its figures differ from chip to chip."""
         rounding = self.recipe.rounding
-        return bool(self.device or self.recipe.devices.read_noise or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
+        spread = self.recipe.arrays.gain_spread or self.recipe.arrays.offset_spread
+        return bool(self.device or self.recipe.devices.read_noise or spread
+                    or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
 
 
 def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]:
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
     device = device or device_of(recipe.devices)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
-    fine = refined(recipe, PLACES)
+    bare = _changed(recipe, arrays={})
+    fine = refined(bare, PLACES)
     ideal = without(fine, effects)
     found = {"rule": Variant(ideal)}
-    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(without(refined(recipe, [q for q in PLACES if q != p]), effects))
+    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(without(refined(bare, [q for q in PLACES if q != p]), effects))
               for p in PLACES}
     found |= {label: Variant(without(fine, [e for e in effects if e != name])) for name, label in effects.items()}
     if device:
@@ -72,7 +79,33 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
             found["wires"] = Variant(ideal, cells["ideal"])
         found |= {label: Variant(without(ideal, ["wires"]), d) for label, d in cells.items()
                   if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))}
+    if recipe.arrays.on:
+        found |= _of_arrays(recipe, ideal, device)
     return found | {"all together": Variant(recipe, device)}
+
+
+def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str, Variant]:
+    """The effects of reads from arrays, each alone; the first is arrays that have none but the width of their cells."""
+    own, a = {"on": True, "lines": recipe.arrays.lines}, recipe.arrays
+
+    def arrays(base=ideal, cells=None, **given):
+        return Variant(_changed(base, arrays=own | given), cells)
+
+    dry = without(ideal, ["wires"])
+    found = {"ideal arrays": arrays(dry)}
+    for label, names in CONVERTERS.items():
+        given = {n: getattr(a, n) for n in names if getattr(a, n)}
+        if given:
+            converter = {"output_bits": 16, "mapping": a.mapping, "cell_bits": a.cell_bits, "input_slice": a.input_slice}
+            found[label] = arrays(dry, None, **(given if "input_bits" in given else converter | given))
+    if device:
+        nothing = alone(device)["ideal"]
+        for name, label in (("read", "read noise of cells"), ("iv", "curved currents")):
+            if getattr(device, name):
+                found[label] = arrays(dry, replace(nothing, **{n: None for n in ("read", "iv") if n != name}))
+        if a.sensing == "opposite":
+            found["opposite sensing"] = arrays(ideal, replace(nothing, read=None, iv=None), sensing=a.sensing)
+    return found
 
 
 def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
@@ -101,8 +134,15 @@ def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: De
     """
     made = []
     for chip in (recipe.model_copy(update={"seed": recipe.seed + s}) for s in range(seeds)):
-        held = programmed(chip, weights, time=recipe.devices.age or None, device=device) if device else weights
-        made.append(flat(gradient.chip(chip.as_built, held, x, y)))
+        age = recipe.devices.age or None
+        held = programmed(chip, weights, time=age, device=device) if device else weights
+        if recipe.arrays.on:
+            player = ArrayChip(chip, device=device)
+            player.weights, player.turned = held, asymmetry(chip, weights, time=age, device=device)
+            player.calibrate(x, y)
+            made.append(flat(gradient.chip(chip, held, x, y, player.machine())))
+        else:
+            made.append(flat(gradient.chip(chip.as_built, held, x, y)))
     made = np.stack(made)
     norm = np.linalg.norm(exact) or np.nan                 # where there is no gradient, there is no relative error
     variance = np.sum(made.var(0, ddof=1)) if seeds > 1 else 0.0
@@ -147,7 +187,7 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     """
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
-    exact = flat(gradient.exact(without(refined(recipe, PLACES), EFFECTS), weights, x, y))
+    exact = flat(gradient.exact(without(refined(_changed(recipe, arrays={}), PLACES), EFFECTS), weights, x, y))
     rows, chips = [], variants(recipe, device)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():

@@ -32,11 +32,11 @@ def targets(recipe: Recipe, y) -> np.ndarray:
     return values[(np.asarray(y)[:, None] == np.arange(recipe.sizes[-1])).astype(int)]
 
 
-def chip(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
-    """The chip's gradient of each sample: ``-difference outer mean / beta``, one array (n, R, C) per layer."""
+def chip(recipe: Recipe, weights, x, y, machine=None) -> list[np.ndarray]:
+    """The chip's gradient of each sample: ``-difference outer mean / beta``, one array (n, R, C) per layer; `machine` as `signals`'."""
     f = recipe.formats
     return [-f.delta.decode(s.error)[:, :, None] * f.state.decode(s.input)[:, None, :] / recipe.beta
-            for s in signals(recipe, weights, x, y)]
+            for s in signals(recipe, weights, x, y, machine)]
 
 
 @functools.cache

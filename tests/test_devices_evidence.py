@@ -91,7 +91,7 @@ def reads(name, vectors=VECTORS):
         few = (codes[:500], None) if side == "forward" else (None, codes[:500])
         whole, parts = (Array(weights, device, circuit, seed=7, time=100.0).calibrate(*few) for _ in range(2))
         made[side, "whole"] = digest(getattr(whole, side).read(codes).astype(np.int64))
-        cuts = np.sort(np.random.default_rng(2).integers(0, vectors, 600))
+        cuts = np.sort(np.random.default_rng(2).integers(0, vectors, vectors // 1700))
         pieces, out = list(itertools.pairwise([0, *cuts, vectors])), np.empty((vectors, getattr(parts, side).shape[0]), np.int64)
         for k in np.random.default_rng(3).permutation(len(pieces)):
             a, b = pieces[k]

@@ -8,17 +8,18 @@ from .iv import Cubic, Measured
 from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
 from .mapping import Mapping
 from .noise import CellNoise, Constant, Flicker, Generic, PerProduct, Polynomial, Saturating, Table
+from .playing import ArrayChip
 from .presets import PRESETS, preset
-from .programming import alone, device_of, programmed, read_noise, stored
+from .programming import alone, asymmetry, device_of, programmed, read_noise, stored
 from .pulses import Pulses, Trains, trains
 from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
 from .writing import Cells, PulsedDevice, send, update, update_batch
 
 __all__ = [
-    "EFFECTS", "PRESETS", "Array", "CellNoise", "Cells", "Circuit", "Constant", "ConstantStep", "Cubic", "Device", "DeviceWarning",
-    "ExponentialStep", "Flicker", "Generic", "InputConverter", "LinearStep", "Mapping", "Measured", "OutputConverter", "PerProduct",
-    "Polynomial", "PowerLaw", "PowerStep", "PulsedDevice", "Pulses", "Report", "Saturating", "SoftBounds", "Spread", "Stuck", "Table",
-    "Trains", "Wires", "alone", "device_of", "effective_conductance", "preset", "programmed",
-    "read_noise", "send", "stored", "trains", "update", "update_batch",
+    "EFFECTS", "PRESETS", "Array", "ArrayChip", "CellNoise", "Cells", "Circuit", "Constant", "ConstantStep", "Cubic", "Device",
+    "DeviceWarning", "ExponentialStep", "Flicker", "Generic", "InputConverter", "LinearStep", "Mapping", "Measured",
+    "OutputConverter", "PerProduct", "Polynomial", "PowerLaw", "PowerStep", "PulsedDevice", "Pulses", "Report", "Saturating",
+    "SoftBounds", "Spread", "Stuck", "Table", "Trains", "Wires", "alone", "asymmetry", "device_of", "effective_conductance", "preset",
+    "programmed", "read_noise", "send", "stored", "trains", "update", "update_batch",
 ]

@@ -106,6 +106,8 @@ class Array:
         Seconds since programming. Default: just programmed, neither drift nor 1/f noise.
     compensate : str, optional
         Digital drift compensation: ``array`` (one factor) or ``output`` (one for each output).
+    turned : float array (outputs, inputs), optional
+        In levels: what the transposed read sees beside the transpose.
 
     Attributes
     ----------
@@ -128,7 +130,7 @@ class Array:
     """
 
     def __init__(self, weights, device: Device = Device(), circuit: Circuit = Circuit(), seed: int = 0, scale: float | None = None,  # noqa: B008
-                 time: float | None = None, compensate: str | None = None):
+                 time: float | None = None, compensate: str | None = None, turned=None):
         if compensate not in (None, "array", "output"):
             raise ValueError(f"compensate = {compensate!r}; allowed are 'array', 'output', None")
         if time is not None and device.drift:
@@ -137,7 +139,7 @@ class Array:
             raise ValueError("wires and a nonlinear I-V curve: the network is no longer one matrix; give a device with iv=None "
                              "or a circuit without wires")
         self.device, self.circuit, self.seed, self.time = device, circuit, seed, time
-        self._weights, self._scale, self._compensate = weights, scale, compensate
+        self._weights, self._scale, self._compensate, self._turned = weights, scale, compensate, turned
         self.levels, self.step = circuit.mapping.levels(weights, scale)
         self.shape = self.levels.shape
         outputs, inputs = self.shape
@@ -155,6 +157,8 @@ class Array:
         slices, device, circuit = self.circuit.mapping.slices(self.levels), self.device, self.circuit
         cells = [self._program(n, s) for n, s in enumerate(slices)]
         linear = [self._linear(s, *g) for s, g in zip(slices, cells, strict=True)]
+        if self._turned is not None:
+            linear[0] = linear[0][0], linear[0][1] + self._turned
         weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(slices, linear, strict=True)]
         self.effective, self.effective_transposed = (sum(w) for w in zip(*weighted, strict=True))
         variances = [self._cell_variance(s, *g) for s, g in zip(slices, cells, strict=True)]
@@ -171,7 +175,7 @@ class Array:
             ]))
         self.fraction_bits = circuit.fraction_bits
         if self.fraction_bits is None:
-            exact = not (device.changes_cells or circuit.wires or device.iv)
+            exact = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None)
             self.fraction_bits = 0 if exact else 24 if device.iv else _most_bits(sides)
         made = []
         for name, shape, converters, parts in sides:
@@ -251,7 +255,7 @@ class Array:
     def _like(self, **changes) -> Array:
         """An array that differs in some arguments; it keeps the output ranges."""
         given = {"device": self.device, "circuit": self.circuit, "seed": self.seed, "scale": self._scale, "time": self.time,
-                 "compensate": self._compensate}
+                 "compensate": self._compensate, "turned": self._turned}
         made = Array(self._weights, **{**given, **changes})
         for old, new in ((self.forward, made.forward), (self.transposed, made.transposed)):
             if new.output is not None and old.level_lsb is not None:

@@ -20,8 +20,9 @@ from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
 from .drift import compensation
 from .mapping import blocks
-from .noise import CellNoise, Constant, PerProduct, Table
+from .noise import CellNoise, Constant, Generic, PerProduct, Table
 from .presets import preset
+from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
 
 LINES = 256
@@ -33,13 +34,24 @@ EFFECTS = {"programming": "programming noise", "spread": "spread of cells", "stu
 
 
 def device_of(devices: Devices) -> Device | None:
-    """The cells that a recipe names or gives a measured table of; None where weights are plain memory."""
-    if devices.preset:
-        return preset(devices.preset)
-    if not devices.measured:
+    """The cells that a recipe names, gives a measured table of, or describes by a few numbers; None where weights are plain memory."""
+    if not devices.named:
         return None
-    conductance, deviation = zip(*devices.measured, strict=True)
-    return Device(g_max=conductance[-1], g_min=conductance[0], programming=Table(conductance, deviation), name="measured")
+    if devices.preset:
+        device = preset(devices.preset)
+    elif devices.measured:
+        conductance, deviation = zip(*devices.measured, strict=True)
+        device = Device(g_max=conductance[-1], g_min=conductance[0], programming=Table(conductance, deviation), name="measured")
+    else:
+        device = Device(name="generic")
+    given = {}
+    if devices.programming:
+        given["programming"] = Generic(devices.programming)
+    if devices.spread:
+        given["spread"] = Spread(devices.spread)
+    if devices.stuck_low or devices.stuck_high:
+        given["stuck"] = Stuck(devices.stuck_low, devices.stuck_high)
+    return replace(device, **given) if given else device
 
 
 def alone(device: Device) -> dict[str, Device]:
@@ -50,7 +62,7 @@ def alone(device: Device) -> dict[str, Device]:
 
 
 def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
-           wires: Wires | None = None, span: float | None = None) -> np.ndarray:
+           wires: Wires | None = None, span: float | None = None, turned: bool = False) -> np.ndarray:
     """What is read of real weights that have been written to cells.
 
     Parameters
@@ -71,6 +83,8 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
         Resistance of the segments of arrays of at most `LINES` lines.
     span : float, optional
         The weight that the whole range of conductances stands for. Default: the largest one.
+    turned : bool
+        What the transposed read sees that drives and senses at the other ends of the wires.
 
     Returns
     -------
@@ -90,21 +104,21 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
         raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
     plus, minus = (device.program(np.maximum(sign * weights, 0) / span, seed, 2 * layer + plane, time, write)
                    for plane, sign in enumerate((1, -1)))
-    written, now = (_currents(*planes, wires) for planes in zip(plus, minus, strict=True))
+    written, now = (_currents(*planes, wires, turned) for planes in zip(plus, minus, strict=True))
     if compensate != "none" and time is not None:
         factor = compensation(written, now, compensate == "output")
         now = now * (factor[:, None] if compensate == "output" else factor)
     return now * (span / (device.g_max - device.g_min))
 
 
-def _currents(plus, minus, wires: Wires | None):
+def _currents(plus, minus, wires: Wires | None, turned: bool = False):
     """Effective conductance of pairs of cells, microsiemens (outputs, inputs)."""
     if wires is None:
         return plus - minus
-    out = np.empty(plus.shape)
+    out, ends = np.empty(plus.shape), slice(None, None, -1 if turned else 1)
     for rows in blocks(plus.shape[0], LINES):
         for columns in blocks(plus.shape[1], LINES):
-            one, other = (effective_conductance(g[rows, columns].T, wires.word, wires.bit).T for g in (plus, minus))
+            one, other = (effective_conductance(g[rows, columns].T[ends, ends], wires.word, wires.bit)[ends, ends].T for g in (plus, minus))
             out[rows, columns] = one - other
     return out
 
@@ -153,6 +167,30 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
                           f"format {f} on their devices and are limited; widen the format", DeviceWarning, stacklevel=2)
         held = crossbar.stuck(g, keys(seeds.astype(np.uint64)), w)
         made.append(np.where(False if held is None else held[..., : g.C], w, now).astype(np.int32))
+    return made
+
+
+def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None):
+    """What transposed reads have more than the transpose where they drive and sense at the other ends of resistive wires.
+
+    Parameters are those of `programmed`, with the weights before they are written.
+
+    Returns
+    -------
+    list of float64 arrays (*batch, R, C)
+        Real weights; or None where both reads are alike.
+    """
+    device, d, f = device or device_of(recipe.devices), recipe.devices, recipe.formats.weight
+    if device is None or recipe.arrays.sensing == "same":
+        return None
+    batch = np.shape(weights[0])[:-2]
+    seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
+    made = [np.empty(np.shape(w)) for w in weights]
+    for k, w in enumerate(weights):
+        for chip in np.ndindex(batch):
+            here, there = (stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate,
+                                  Wires(d.wires, d.wires), turned=t) for t in (False, True))
+            made[k][chip] = there - here
     return made
 
 

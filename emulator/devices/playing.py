@@ -1,0 +1,282 @@
+"""The chip's programs on analog arrays: every product is a read of an array, and updates may be pulses (the recipe's `arrays`).
+
+A layer's arrays hold its weights as the chip has them, as levels of cells; what writing, age and wires made of them is in the integers
+already (`programming`). What no integer can hold happens here: converters, read noise that depends on what is read, curved currents,
+a transposed read through the other ends of the wires, and pulses to cells that are not alike. With none of these the chip's bits come out.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries
+from .. import crossbar, sequencer
+from ..chip import COUNTERS, Chip, Machine, run, train
+from . import draws
+from .array import Array, Circuit
+from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
+from .device import Device
+from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
+from .mapping import Mapping
+from .writing import Cells, PulsedDevice, send
+
+COUNTS = 0xBA
+"""Stream of the generator (`draws`): rounding of counts of pulses; step is the chip's, index the cell."""
+LAWS = {"constant": ConstantStep(), "linear": LinearStep(), "soft-bounds": SoftBounds(), "exponential": ExponentialStep(),
+        "power": PowerStep()}
+CALIBRATED = 1e-3
+"""Share of the reads that calibration lets clip."""
+OPERATIONS = 1 << 8
+"""Most operations of a program: what numbers of reads are counted in."""
+
+
+def reading(device: Device) -> Device:
+    """The part of a device that is in every read."""
+    return Device(device.g_max, device.g_min, read=device.read, iv=device.iv, name=device.name)
+
+
+class Layer:
+    """The arrays of one layer of one chip."""
+
+    def __init__(self, recipe: Recipe, layer: int, device: Device, seed: int):
+        self.g, a, f = geometries(recipe)[layer], recipe.arrays, recipe.formats
+        self.device, self.seed = reading(device), seed ^ layer + 1 << 40
+        self.turned = None                        # of the transposed read, in weight LSBs
+        self.level_lsb, self.usage = {}, {Op.FORWARD: Usage(), Op.TRANSPOSED: Usage()}
+        self._weights = self._array = None
+        self._drop = {Op.FORWARD: f.state.width - recipe.input_width("state"), Op.TRANSPOSED: f.delta.width - recipe.input_width("delta")}
+        self._shift, self._limit = f.weight.width - recipe.cell_width, (1 << recipe.cell_width - 1) - 1
+
+        def converter(place):
+            bits = recipe.input_width(place)
+            return InputConverter(bits, float((1 << bits - 1) - 1), a.input_slice or None)
+
+        output = OutputConverter(a.output_bits, gain_spread=a.gain_spread, offset_spread=a.offset_spread) if a.output_bits else None
+        self._circuit = Circuit(
+            a.lines if self.g.C > a.lines else None, a.lines if self.g.R > a.lines else None,
+            Mapping(recipe.cell_width, a.mapping, a.cell_bits or None), None,
+            converter("state"), output, converter("delta"), output, clipped_share=1.0)
+
+    def array(self, weights) -> Array:
+        """For weights (R, F * L), the last of which are kept."""
+        if weights is not self._weights:
+            self._count()
+            levels = np.clip(np.rint(weights[:, : self.g.C] * 2.0**-self._shift), -self._limit, self._limit)
+            turned = None if self.turned is None else self.turned * 2.0**-self._shift
+            self._array = Array(levels, self.device, self._circuit, self.seed, float(self._limit), turned=turned)
+            for op, lsb in self.level_lsb.items():
+                self._side(op).set_lsb(lsb)
+            self._weights = weights
+        return self._array
+
+    def _side(self, op):
+        return self._array.transposed if op == Op.TRANSPOSED else self._array.forward
+
+    def _count(self):
+        if self._array is not None:
+            for op in self.usage:
+                self.usage[op] += self._side(op).usage
+                self._side(op).usage = Usage()
+
+    def codes(self, op: Op, vectors):
+        """Input codes of states or errors."""
+        drop, limit = self._drop[op], (self._circuit.input_transposed if op == Op.TRANSPOSED else self._circuit.input).limit
+        vectors = vectors[..., : self.g.R if op == Op.TRANSPOSED else self.g.C]
+        return np.clip(np.rint(vectors * 2.0**-drop), -limit, limit).astype(np.int16)
+
+    def read(self, op: Op, weights, vectors, numbers):
+        """Sums of n vectors as the crossbar makes them, int64 (n, R or C)."""
+        self.array(weights)
+        side = self._side(op)
+        if side.output is not None and op not in self.level_lsb:
+            raise ValueError("arrays: the output ranges are not set; call chip.calibrate with training samples")
+        return np.rint(side.read(self.codes(op, vectors), numbers) * (side.unit * 2.0 ** (self._shift + self._drop[op]))).astype(np.int64)
+
+    def calibrate(self, op: Op, weights, vectors):
+        """Set the output range of one direction by vectors (n, R or C)."""
+        self.array(weights)
+        side = self._side(op)
+        if side.output is not None:
+            side.calibrate(self.codes(op, vectors), CALIBRATED, per_array=True)
+            self.level_lsb[op] = side.level_lsb
+
+    def complaints(self, share: float):
+        """What is wrong with the output ranges since the last time that this was asked."""
+        self._count()
+        told = [f"layer {self.g.layer}, {op.name.lower()}: {u.complaints(share)[0]}"
+                for op, u in self.usage.items() if u.reads >= 1024 and u.share_clipped > share]
+        self.usage = dict.fromkeys(self.usage, Usage())
+        return told
+
+
+class Chosen(NamedTuple):
+    """What a machine on arrays knows beside the chip's state."""
+
+    layers: list[Layer]
+    cells: list[Cells]
+
+
+class ArrayMachine(Machine):
+    """The chip's machine, whose products and updates are those of arrays."""
+
+    def __init__(self, chosen: Chosen, *arguments):
+        super().__init__(*arguments)
+        self.chosen = chosen
+
+    def product(self, g, pc, op, vectors):
+        """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
+        with np.errstate(over="ignore"):
+            numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(OPERATIONS) + np.uint32(pc)
+        return self.chosen.layers[g.layer].read(op, self.weights[g.layer], vectors, numbers)
+
+    def change(self, g, op, e, b, pairs):
+        """As `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
+        if op == Op.PROBE or not self.chosen.cells:
+            return super().change(g, op, e, b, pairs)
+        k, f, recipe = g.layer, self.recipe.formats.weight, self.recipe
+        w, step = self.weights[k], self.state["step"]
+        wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.arrays.pulse)
+        counts = np.floor(wanted + draws.uniform(self.state["key"], COUNTS, int(step) + (k << 28), (g.R, g.C)))
+        made = send(self.chosen.cells[k], w[:, : g.C] * f.step, np.clip(counts, -LONGEST_TRAIN, LONGEST_TRAIN), sample=int(step))
+        made = np.clip(np.rint(made / f.step), f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
+        held = crossbar.stuck(g, self.state["key"], w)
+        made = crossbar.pad(g, made)
+        self.weights[k] = made if held is None else np.where(held, w, made)
+        self.peak[k] = np.max(np.abs(self.weights[k])).astype(np.int64)
+        return np.uint32(0)
+
+
+class _Recorder(Machine):
+    """The chip's machine; remembers what is read."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.vectors: dict = {}
+
+    def product(self, g, pc, op, vectors):
+        self.vectors.setdefault((g.layer, op), []).append(vectors)
+        return super().product(g, pc, op, vectors)
+
+
+class _Engine:
+    """Each chip in turn, each sample in turn, in NumPy."""
+
+    def __init__(self, recipe: Recipe, seeds, device: Device):
+        self.chosen = [Chosen([Layer(recipe, k, device, int(s)) for k in range(recipe.layers)],
+                              [_cells(recipe, g, int(s)) for g in geometries(recipe)] if recipe.arrays.law else []) for s in seeds]
+
+    def put(self, state):
+        return state
+
+    def get(self, array):
+        return np.asarray(array)
+
+    def machine(self, chip: int):
+        """What makes the machine of a chip, by its number."""
+        return functools.partial(ArrayMachine, self.chosen[chip])
+
+    def infer(self, recipe, state, x):
+        program = sequencer.instructions(recipe, False)
+        return _each(state, lambda n, s, i: run(recipe, program, s, x[i], None, machine=self.machine(n)))
+
+    def train(self, recipe, state, x, label):
+        program = sequencer.instructions(recipe, True)
+
+        def one(chip, state, i):
+            outputs, losses = [], []
+            for n in range(x.shape[-2]):
+                state, out = train(recipe, program, state, x[i][n : n + 1], label[i][n : n + 1], machine=self.machine(chip))
+                outputs.append(out[0])
+                losses.append(state["loss"])
+            return state, np.stack(outputs), np.stack(losses)
+
+        return _each(state, one)
+
+
+def _each(state: dict, function):
+    """``function(number, state, index)`` of every chip, and the results as one."""
+    batch, own = state["rate"].shape, ("rate", "loss", *COUNTERS)
+    made = []
+    for n, i in enumerate(np.ndindex(batch)):
+        alone = {name: np.asarray(state[name][i]) for name in own}
+        alone |= {name: tuple(v[i] for v in state[name]) for name in ("weights", "key")}
+        made.append(function(n, state | alone, i))
+    states, *results = zip(*made, strict=True)
+
+    def joined(arrays):
+        return np.stack([np.asarray(a) for a in arrays]).reshape((*batch, *np.shape(arrays[0])))
+
+    whole = states[0] | {name: joined([s[name] for s in states]) for name in own}
+    whole |= {name: tuple(map(joined, zip(*(s[name] for s in states), strict=True))) for name in ("weights", "key")}
+    whole["peak"] = tuple(np.max(p) for p in zip(*(s["peak"] for s in states), strict=True))
+    return whole, *map(joined, results)
+
+
+def _cells(recipe: Recipe, g, seed: int) -> Cells:
+    a, f = recipe.arrays, recipe.formats.weight
+    device = PulsedDevice(LAWS[a.law], a.pulse, f.low, f.high, a.pulse_spread, bound_spread=a.bound_spread, noise=a.pulse_noise)
+    return device.cells((g.R, g.C), seed ^ g.layer + 1 << 40, np.float64)
+
+
+class ArrayChip(Chip):
+    """A chip whose crossbars are analog arrays, as the recipe's `arrays` says. With ideal arrays: the same bits as `Chip`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    batch, seeds
+        As `Chip`'s.
+    device : Device, optional
+        Whose read noise and current curve reads have; ideal cells by default.
+    """
+
+    def __init__(self, recipe: Recipe, batch: tuple[int, ...] = (), seeds=None, device: Device | None = None):
+        super().__init__(recipe, "numpy", batch, seeds)
+        self._engine = _Engine(recipe, np.ravel(self.seeds), device or Device())
+        self._turned = None
+
+    @property
+    def turned(self):
+        """What the transposed reads have more than the transpose: None, or real weights (*batch, R, C) of every layer; assign to set."""
+        return self._turned
+
+    @turned.setter
+    def turned(self, weights):
+        self._turned, step = weights, self.recipe.formats.weight.step
+        for n, i in enumerate(np.ndindex(self.batch)):
+            for k, layer in enumerate(self._engine.chosen[n].layers):
+                layer.turned, layer._weights = None if weights is None else weights[k][i] / step, None
+
+    def machine(self, chip: int = 0):
+        """What makes the machine of a chip, by its number."""
+        return self._engine.machine(chip)
+
+    def calibrate(self, x, y):
+        """Set the ranges of all output converters by training samples, with the weights as they are. Does nothing without converters."""
+        if not self.recipe.arrays.output_bits:
+            return
+        x = self._samples(x)
+        y, trains = self._labels(y, x.shape[-2]), self.recipe.rule != "inference"
+
+        def one(chip, state, i):
+            machine = _Recorder(self.recipe, state, x[i], y[i] if trains else None)
+            for pc, step in sequencer.instructions(self.recipe, trains):
+                if step.op in (Op.FORWARD, Op.TRANSPOSED):
+                    read = machine.forward if step.op == Op.FORWARD else machine.transposed
+                    read(machine.geometry[step.layer], pc, step.op, step.operand)
+            for (k, op), vectors in machine.vectors.items():
+                self._engine.chosen[chip].layers[k].calibrate(op, state["weights"][k], np.concatenate(vectors))
+            return state, np.zeros(0)
+
+        _each(self._state, one)
+
+    def watch(self, share: float = 0.01):
+        """Warn, with counts, where more than a share of the reads since the last time clipped."""
+        for chosen in self._engine.chosen:
+            for layer in chosen.layers:
+                for complaint in layer.complaints(share):
+                    warnings.warn(f"{self.recipe.name}: {complaint}", DeviceWarning, stacklevel=2)
