@@ -1,6 +1,6 @@
-"""Published results on MNIST beside ours, shortened to what two cores can do; the set-up of both is in the table.
+"""Published results on MNIST beside ours, shortened to what two cores can do; the set-up of both is in docs/published.md.
 
-    python benchmarks/published.py --data DIR [--epochs 20] [--seeds 3] [--output FILE] [NAME ...]
+    python benchmarks/published.py --data DIR [--epochs N] [--seeds 3] [--output FILE] [NAME ...]
 
 Long: minutes per seed. A run that is stopped goes on from its last epoch.
 """
@@ -9,66 +9,348 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import optax
+from jax import numpy as jnp
 
 from crossdyad import data, models
-from crossdyad.models.circuits import square_primitive
+from crossdyad.models.circuits import LayeredStates, gradient, square_primitive
 from crossdyad.models.cookbook import ROWS
-from crossdyad.models.solvers import relaxation
+from crossdyad.models.energies import Resistive
+from crossdyad.models.estimators.contrast import one_sided, roots_of_unity, weighted_energy
+from crossdyad.models.estimators.control import deep_feedback_control
+from crossdyad.models.estimators.estimator import Estimator
+from crossdyad.models.estimators.greedy import forward_forward, layers, local_objectives, normalised, normalising
+from crossdyad.models.nudges import weak
+from crossdyad.models.solvers import Problem, Solution, relaxation, size
 
-BATCH = 64
+NOISE = 0.04
+"""Standard deviation of the noise on states that are read."""
 
 
-def clipped(*sizes):
-    """A deep Hopfield net of units clipped to [0, 1]."""
-    return models.Hopfield(sizes, models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+@dataclass(frozen=True)
+class Case:
+    """A training run and what it is to reproduce.
+
+    Attributes
+    ----------
+    rule : Estimator
+    rate : float
+        The optimizer's, falling to zero by a cosine.
+    optimizer : callable
+        An optax transformation of the rate.
+    solver : callable, optional
+        For the test set.
+    project : callable, optional
+        As of `models.train`.
+    constant : bool
+        An input of 1 beside the pixels, for biases of the first layer.
+    """
+
+    rule: Estimator
+    circuit: Any
+    objective: Callable
+    rate: float
+    published: str
+    settings: dict = field(default_factory=dict)
+    optimizer: Callable = optax.adam
+    batch: int = 64
+    epochs: int = 10
+    solver: Callable | None = None
+    project: Callable | None = None
+    constant: bool = False
 
 
-def runs() -> dict:
-    """Name to (row, circuit, objective, settings, learning rate, published set-up and result)."""
-    net = models.Feedforward((784, 1024, 10))
+# Circuits ---------------------------------------------------------------------------------------------------
+
+
+class Clipped(models.Hopfield):
+    """A deep Hopfield net of units clipped to [0, 1] and linear outputs: one that is clipped at the wrong end never learns."""
+
+    def relax(self, parameters, s, x, force):
+        """As `models.Hopfield`, in which the output comes last."""
+        s = super().relax(parameters, s, x, force)
+        return self.with_output(s, parameters[-1] @ s[-2] - force[-1])
+
+    def residual(self, parameters, s, x):
+        """As `models.Hopfield`, without a bound of the output."""
+        slope = gradient(lambda s: self.energy(parameters, s, x), s)
+        return self.with_output(super().residual(parameters, s, x), self.output(slope))
+
+
+def sigmoid(a):
+    """``1 / (1 + exp(2 - 4 a))``, also of complex `a`."""
+    return 1 / (1 + jnp.exp(2 - 4 * a))
+
+
+def sigmoid_primitive(s):
+    """``G`` with ``G'`` the inverse of `sigmoid`."""
+    return (s * jnp.log(s) + (1 - s) * jnp.log(1 - s) + 2 * s) / 4
+
+
+class Sigmoids(models.Hopfield):
+    """A Hopfield net of real weights, also where its states are complex: their two parts are two columns of one real product."""
+
+    def energy(self, parameters, s, x):
+        """As `models.Hopfield`."""
+        layers = zip(parameters, s, (x, *s[:-1]), strict=True)
+        return sum(jnp.sum(self.primitive(v)) - jnp.sum(v * product(w.real, below)) for w, v, below in layers)
+
+    def relax(self, parameters, s, x, force):
+        """As `models.Hopfield`."""
+        s = list(s)
+        for first in (len(s) % 2, (len(s) + 1) % 2):
+            for k in range(first, len(s), 2):
+                drive = product(parameters[k], s[k - 1] if k else x) - force[k]
+                if k + 1 < len(s):
+                    drive = drive + product(parameters[k + 1].T, s[k + 1])
+                s[k] = self.activation(drive)
+        return tuple(s)
+
+
+def product(w, v):
+    """``w @ v`` of a real matrix."""
+    if not jnp.iscomplexobj(v):
+        return w @ v
+    both = w @ jnp.stack([v.real, v.imag], 1)
+    return jax.lax.complex(both[:, 0], both[:, 1])
+
+
+class Expanded(Resistive):
+    """A resistive net, the squares of its energy multiplied out: products of matrices in place of a difference per conductance."""
+
+    def energy(self, parameters, s, x):
+        """As `Resistive`."""
+        below = (self.sources(x), *s[:-1])
+        return sum((v * v) @ g.sum(1) + g.sum(0) @ (u * u) - 2 * v @ (g @ u) for g, v, u in zip(parameters, s, below, strict=True)) / 2
+
+
+def conductances(parameters):
+    """No conductance below zero."""
+    return jax.tree.map(lambda g: jnp.maximum(g, 0), parameters)
+
+
+@dataclass(frozen=True)
+class Goodness(LayeredStates):
+    """Forward-Forward's net as a classifier: its output is the goodness of the upper layers with each label in turn.
+
+    Parameters
+    ----------
+    net : Feedforward
+    gain : float
+        Of the initial weights: about the root of the threshold.
+    classes : int
+    """
+
+    net: models.Feedforward
+    gain: float = 1.0
+    classes: int = 10
+    capabilities = frozenset({"triangular"})
+
+    def random_parameters(self, key):
+        """The net's, times `gain`."""
+        return tuple(self.gain * w for w in self.net.random_parameters(key))
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return (jnp.zeros(self.classes, x.dtype),)
+
+    def forward(self, parameters, x):
+        """The goodness, one per class."""
+        return [jax.vmap(lambda y: self.goodness(parameters, labelled(x, y)))(jnp.eye(self.classes, dtype=x.dtype))]
+
+    def residual(self, parameters, s, x):
+        """Zero at the goodness."""
+        return (s[0] - self.forward(parameters, x)[0],)
+
+    def relax(self, parameters, s, x, force):
+        """The goodness, less the force."""
+        return (self.forward(parameters, x)[0] - force[0],)
+
+    def goodness(self, parameters, s):
+        """The sum of squares of all layers but the first."""
+        total = 0.0
+        for k, (block, w) in enumerate(zip(normalising(layers(self.net)), parameters, strict=True)):
+            s = block(w, s)
+            total = total + (jnp.sum(s * s) if k else 0.0)
+        return total
+
+
+def labelled(x, y):
+    """The image with the label in its first ten pixels, of length 1."""
+    return normalised(jnp.concatenate([y * jnp.max(x), x[10:]]))
+
+
+# Estimators -------------------------------------------------------------------------------------------------
+
+
+def half_circle(beta: float, points: int = 10):
+    """The upper half of `roots_of_unity`: states of the lower are the conjugates, and the real part is taken (row 54)."""
+    whole, half = roots_of_unity(beta, points), points // 2
+    return whole._replace(points=whole.points[:half + 1], weights=whole.weights[:half + 1] * np.array([1, *[2] * (half - 1), 1]))
+
+
+def by_stencil(row: int, stencil: Callable, noise: float = 0.0) -> Estimator:
+    """Weak nudging at all points of a stencil at once; with `noise` on every state that is read, a draw of its own at each point."""
+    def surrogate(circuit, objective, parameters, x, y, key, beta, free, nudged):
+        problem = Problem(circuit, jax.lax.stop_gradient(parameters), x)
+        start, rule = relaxation(free)(problem).states, stencil(beta)
+
+        def at(point):
+            return weak(problem, start, objective, y, point)
+
+        found, shape = jax.tree.flatten(jax.vmap(lambda point: relaxation(nudged)(at(point)).states)(jnp.asarray(rule.points)))
+        read = [s + noise * jax.random.normal(k, s.shape, s.real.dtype) if noise else s
+                for k, s in zip(jax.random.split(key, len(found)), found, strict=True)]
+        return weighted_energy(parameters, at, rule, jax.lax.stop_gradient(shape.unflatten(read)))
+
+    return Estimator(row, ROWS[row].title, jax.grad(surrogate, 2), ROWS[row].estimator.requires, surrogate=surrogate)
+
+
+def output_responses(circuit, parameters, x):
+    """``J^T`` of a chain by the chain rule: how the output's drive moves with every drive (row 74)."""
+    def output(psi):
+        s = x
+        for k, (w, p) in enumerate(zip(parameters, psi, strict=True)):
+            drive = w @ s + p
+            s = circuit.neuron(k)(drive)
+        return drive
+
+    return jax.tree.map(jnp.transpose, jax.jacrev(output)(circuit.start(parameters, x)))
+
+
+def chords(steps: int, sweeps: int) -> Callable:
+    """Newton steps of the controller alone, with the Jacobian of the first: `sweeps` bring the chain to rest under it (row 74)."""
+    def solve(problem: Problem, start) -> Solution:
+        states, u = start
+        circuit, parameters, x = problem.circuit, problem.parameters, problem.x
+        still = jax.tree.map(jnp.zeros_like, start)
+
+        def rest(u):
+            s = states
+            for _ in range(sweeps):
+                s, _ = circuit.relax(parameters, (s, u), x, still)
+            return s
+
+        def decline(u):
+            return circuit.residual(parameters, (rest(u), u), x)[1]
+
+        inverse = jnp.linalg.inv(jax.jacfwd(decline)(u))
+        for _ in range(steps):
+            u = u - inverse @ decline(u)
+        found = rest(u), u
+        return Solution(found, steps, size(problem.residual(found)))
+
+    return solve
+
+
+def steered(circuit, objective, parameters, x, y, beta, steps=2):
+    """Row 74 with ``J^T`` as its feedback, solved by `chords`: a scalar whose derivative is its gradient."""
+    held, found = jax.lax.stop_gradient(parameters), []
+
+    def solver(problem, start):
+        found.append(chords(steps, circuit.layers)(problem, start))
+        return found[0]
+
+    deep_feedback_control(circuit, objective, held, x, y, beta, output_responses(circuit, held, x), solver=solver)
+    rates = circuit.fire(found[0].states[0])
+    drive = circuit.drive(parameters, rates, x)
+    error = jax.lax.stop_gradient(jax.tree.map(jnp.subtract, rates, circuit.fire(drive)))
+    return -sum(e @ d for e, d in zip(error, drive, strict=True)) / beta
+
+
+def surprises(circuit, objective, parameters, x, y, key, threshold):
+    """What Forward-Forward's layers minimise, on the image with its label and with a wrong one (row 42)."""
+    wrong = jnp.roll(y, jax.random.randint(key, (), 1, circuit.classes))
+    blocks, losses = normalising(layers(circuit.net)), (forward_forward(threshold),) * circuit.net.layers
+    return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), labelled(x, label), sign).sum()
+               for label, sign in ((y, 1.0), (wrong, -1.0)))
+
+
+# Runs -------------------------------------------------------------------------------------------------------
+
+
+def cases() -> dict[str, Case]:
+    """Every run by its name."""
+    wide, small = models.Feedforward((784, 1024, 10)), models.Feedforward((784, 500, 500, 10))
+    unlabelled = Goodness(models.Feedforward(small.sizes[:-1], output_activation=models.relu), gain=2 ** 0.5)
+    tanh = models.Feedforward((785, 256, 256, 256, 10), jnp.tanh)
+    controlled = Estimator(74, ROWS[74].title, jax.grad(steered, 2), frozenset({"chain", "triangular", "neurons"}), surrogate=steered)
+    greedy = Estimator(42, ROWS[42].title, jax.grad(surprises, 2), surrogate=surprises)
+    backprop = partial(Case, ROWS[1].estimator, objective=models.cross_entropy, rate=5e-4)
+    clipped = Clipped((785, 1024, 10), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+    sigmoids = partial(Case, circuit=Sigmoids((785, 256, 256, 10), sigmoid, sigmoid_primitive), objective=models.squared_error,
+                       rate=0.1, optimizer=optax.sgd, batch=20, epochs=2, solver=relaxation(30), constant=True)
+    wide_nudge, narrow_nudge = ({"beta": beta, "free": 20, "nudged": 5} for beta in (0.4, 0.1))
     return {
-        "deep Hopfield net, centered EP": (
-            52, clipped(784, 1024, 10), models.squared_error, {"beta": 0.5, "solver": relaxation(8)}, 5e-4,
-            "784-1024-10, 100 epochs: 1.79 % error"),
-        "dual propagation": (57, net, models.cross_entropy, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, 5e-4, "stated equal to backprop"),
-        "backprop": (1, net, models.cross_entropy, {}, 5e-4, "the same net, for dual propagation"),
+        "dual propagation": Case(
+            ROWS[57].estimator, wide, models.cross_entropy, 5e-4, "stated equal to backprop",
+            {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, epochs=20),
+        "backprop": backprop(wide, published="the same net, for dual propagation", epochs=20),
+        "holomorphic EP": sigmoids(
+            by_stencil(54, half_circle), settings=wide_nudge, published="50 epochs: 2.33 +- 0.26 % error"),
+        "one-sided EP": sigmoids(
+            by_stencil(51, one_sided), settings=narrow_nudge, published="50 epochs: 1.97 +- 0.08 % error"),
+        "holomorphic EP, noise": sigmoids(
+            by_stencil(54, half_circle, NOISE), settings=wide_nudge, published="50 epochs: 2.2 +- 0.2 % error"),
+        "one-sided EP, noise": sigmoids(
+            by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error"),
+        "resistive net, centered EP": Case(
+            ROWS[52].estimator, Expanded((785, 100, 10), 480.0), models.squared_error, 0.006, "10 epochs: 3.46 % error",
+            {"beta": 1.0, "solver": relaxation(4)}, optax.sgd, batch=4, solver=relaxation(6), project=conductances, constant=True),
+        "deep Hopfield net, centered EP": Case(
+            ROWS[52].estimator, clipped, models.squared_error, 1e-3, "100 epochs: 1.79 % error",
+            {"beta": 0.2, "solver": relaxation(4)}, epochs=12, solver=relaxation(15), constant=True),
+        "deep feedback control": Case(
+            controlled, tanh, models.cross_entropy, 5e-4, "40 epochs: 2.20 % error", {"beta": 0.01}, batch=128, epochs=5, constant=True),
+        "backprop, 3 x 256 tanh": backprop(tanh, published="40 epochs: 1.83 % error", batch=128, epochs=5, constant=True),
+        "Forward-Forward": Case(
+            greedy, unlabelled, models.cross_entropy, 1e-3, "3 x 1000, 100 epochs: 1.45 % error", {"threshold": 2.0}),
+        "backprop, 784-500-500-10": backprop(small, published="the same hidden layers, for Forward-Forward"),
     }
 
 
-def measure(name: str, folder, epochs: int, seeds: int, kept: Path) -> dict:
-    row, circuit, objective, settings, rate, published = runs()[name]
-    d = data.load("mnist", folder)
-    steps = len(d.x_train) // BATCH * epochs
-    errors, began = [], time.perf_counter()
+def measure(name: str, case: Case, folder, epochs: int | None, seeds: int, kept: Path) -> dict:
+    """Train with every seed; errors in per cent of the test set."""
+    d, epochs = data.load("mnist", folder), epochs or case.epochs
+    if case.constant:
+        d = tuple(np.hstack([v, np.ones((len(v), 1))]) if v.ndim == 2 else v for v in d)
+    each = len(d[0]) // case.batch
+    errors = []
     for seed in range(1, seeds + 1):
-        run = models.train(
-            ROWS[row].estimator, circuit, objective, d, epochs=epochs, batch=BATCH, seed=seed, settings=settings,
-            optimizer=optax.adam(optax.cosine_decay_schedule(rate, steps)), solver=relaxation(15),
-            checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
+        with jax.enable_x64(False):
+            run = models.train(
+                case.rule, case.circuit, case.objective, d, epochs=epochs, batch=case.batch, seed=seed, settings=case.settings,
+                optimizer=case.optimizer(optax.cosine_decay_schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
+                checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
         errors.append(100 * (1 - run.epochs[-1]["accuracy"]))
-        print(f"  {name}, seed {seed}: {errors[-1]:.2f} % error after {epochs} epochs", flush=True)
-    return {"name": name, "row": row, "epochs": epochs, "batch": BATCH, "errors": errors, "mean": float(np.mean(errors)),
-            "spread": float(np.std(errors, ddof=1)) if seeds > 1 else 0.0, "seconds": time.perf_counter() - began, "published": published}
+        curve = " ".join(f"{100 * (1 - e['accuracy']):.2f}" for e in run.epochs)
+        print(f"  {name}, seed {seed}: {errors[-1]:.2f} % error after {epochs} epochs ({curve})", flush=True)
+    return {"name": name, "row": case.rule.row, "epochs": epochs, "batch": case.batch, "errors": errors, "mean": float(np.mean(errors)),
+            "spread": float(np.std(errors, ddof=1)) if seeds > 1 else 0.0, "published": case.published}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(runs()), metavar="NAME", help="; ".join(runs()))
+    parser.add_argument("names", nargs="*", default=list(cases()), metavar="NAME", help="; ".join(cases()))
     parser.add_argument("--data", required=True, help="folder of the MNIST files")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, help="each run's own otherwise")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("build/published.json"))
     given = parser.parse_args()
     results = []
+    given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in given.names:
-        results.append(m := measure(name, given.data, given.epochs, given.seeds, given.output.parent / "published"))
-        print(f"{name:32} {m['mean']:5.2f} +- {m['spread']:.2f} % error, {m['epochs']} epochs, {len(m['errors'])} seeds, "
-              f"{m['seconds']:.0f} s   published: {m['published']}", flush=True)
+        results.append(m := measure(name, cases()[name], given.data, given.epochs, given.seeds, given.output.parent / "published"))
+        print(f"{name:32} {m['mean']:5.2f} +- {m['spread']:.2f} % error, batch {m['batch']}, {m['epochs']} epochs, "
+              f"{len(m['errors'])} seeds   published: {m['published']}", flush=True)
         given.output.write_text(json.dumps(results, indent=1) + "\n")
 
 
