@@ -1,6 +1,9 @@
 """Speed of the analog arrays, as multiples of a float32 matrix product of the same shape in the same run.
 
-One thread, 256 vectors, input codes in and output codes out; every case alternates with the product it is compared with; medians.
+    python benchmarks/analog.py
+
+One thread, 256 vectors, input codes in and output codes out; every case alternates with the product it is compared with. Medians of
+processor time, which other jobs on the machine disturb little.
 """
 
 import os
@@ -15,20 +18,23 @@ import numpy as np  # noqa: E402
 
 from crossdyad.emulator.devices import Array, Circuit, Device, InputConverter, PerProduct, Wires, effective_conductance, preset  # noqa: E402
 
-BATCH, REPEATS = 256, 15
+BATCH, BUDGET = 256, 2e8
+"""Vectors; multiplications that a measurement repeats its product for, within `REPEATS`."""
+REPEATS = 7, 60
 SIZES = ((64, 64), (256, 256), (784, 512), (1024, 1024))
 
 
 def once(work) -> float:
-    start = time.perf_counter()
+    start = time.thread_time_ns()
     work()
-    return time.perf_counter() - start
+    return 1e-9 * (time.thread_time_ns() - start)
 
 
-def ratio(work, product) -> float:
+def ratio(work, product, cells: int) -> float:
     """Median time of `work` over the median time of `product`, taken in turns."""
     work(), product()
-    pairs = [(once(work), once(product)) for _ in range(REPEATS)]
+    repeats = int(np.clip(BUDGET / (cells * BATCH), *REPEATS))
+    pairs = [(once(work), once(product)) for _ in range(repeats)]
     return float(np.median([w for w, _ in pairs]) / np.median([p for _, p in pairs]))
 
 
@@ -67,14 +73,13 @@ def main():
         x, e = (draw.integers(-127, 128, (BATCH, n)).astype(np.int16) for n in (inputs, outputs))
         a, b, out = x.astype(np.float32), np.ascontiguousarray(weights.T, np.float32), np.empty((BATCH, outputs), np.float32)
         for name, read in cases(weights, x, e):
-            table.setdefault(name, []).append(ratio(read, lambda a=a, b=b, out=out: np.matmul(a, b, out=out)))
+            table.setdefault(name, []).append(ratio(read, lambda a=a, b=b, out=out: np.matmul(a, b, out=out), inputs * outputs))
     print(f"{'ratio to a float32 product, batch 256':40}" + "".join(f"{f'{i}x{o}':>12}" for i, o in SIZES))
     for name, ratios in table.items():
         print(f"{name:40}" + "".join(f"{r:12.2f}" for r in ratios))
     for n in (128, 256):
         g = draw.uniform(0, 25, (n, n))
-        runs = [(time.process_time(), once(lambda g=g: effective_conductance(g, 0.35, 0.35)), time.process_time()) for _ in range(5)]
-        print(f"wires of {n} x {n} cells: {min(r[1] for r in runs):.3f} s, {min(b - a for a, _, b in runs):.3f} s of the processor")
+        print(f"wires of {n} x {n} cells: {min(once(lambda g=g: effective_conductance(g, 0.35, 0.35)) for _ in range(3)):.3f} s")
 
 
 if __name__ == "__main__":
