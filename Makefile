@@ -4,7 +4,7 @@ RUN := $(UV) run --all-extras
 export UV_PYTHON_DOWNLOADS ?= never
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test evidence bench lint
+.PHONY: demo test evidence bench lint notebooks check-notebooks docs picture
 
 demo: $(UV)          ## a chip learns to read digits: trained, emitted, co-simulated, built
 	$(RUN) crossdyad demo
@@ -20,6 +20,18 @@ bench: $(UV)         ## speed and learning figures, as ratios of one run
 
 lint: $(UV)
 	$(RUN) ruff check .
+
+notebooks: $(UV)     ## execute them in place; git sees a change only where an output has changed
+	$(RUN) --group notebooks python notebooks/execute.py
+
+check-notebooks: $(UV)   ## they run, and say what is committed
+	$(RUN) --group notebooks pytest -q notebooks
+
+docs: $(UV)          ## the site, into build/docs; a warning is an error
+	$(RUN) --group docs sphinx-build -W --keep-going -q -j auto docs build/docs
+
+picture: $(UV)       ## the README's picture, trained and compared anew
+	$(RUN) python docs/picture.py
 
 .uv/bin/uv:
 	python3 -m pip install --quiet --target .uv uv

@@ -16,7 +16,7 @@ copyright = "the crossdyad authors"
 html_title = "crossdyad"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "mathml", "made"]
-exclude_patterns = ["templates", "extensions"]
+exclude_patterns = ["templates", "extensions", "made/readme.md"]
 templates_path = ["templates"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]

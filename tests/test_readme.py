@@ -129,7 +129,9 @@ def test_a_broken_page_is_noticed(old, new):
         check(text.replace(old, new))
 
 
-@pytest.mark.parametrize("old, new", [("emulator.initial_weights(recipe) ", "emulator.starting_weights(recipe) "), ("chip.infer", "chip.inferr")])
+@pytest.mark.parametrize("old, new", [
+    ("= emulator.initial_weights(recipe) ", "= emulator.first_weights(recipe) "), ("chip.infer", "chip.inferr"),
+])
 def test_broken_python_is_noticed(old, new):
     text = README.read_text()
     assert old in text

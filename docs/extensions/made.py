@@ -1,4 +1,4 @@
-"""Pages that are made from what is elsewhere: the notebooks, the cookbook's table, the list of modules."""
+"""Pages that are made from what is elsewhere: the README, the notebooks, the cookbook's table, the list of modules."""
 
 import re
 import shutil
@@ -12,7 +12,13 @@ def notebooks():
     """Copies of the executed notebooks, since pages must be below the site's source."""
     (MADE / "notebooks").mkdir(parents=True)
     for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
-        shutil.copy(path, MADE / "notebooks")
+        (MADE / "notebooks" / path.name).write_text(path.read_text().replace("](../docs/", "](../../"))
+
+
+def readme():
+    """The README as the front page includes it, its links as seen from here."""
+    text = (DOCS.parent / "README.md").read_text()
+    (MADE / "readme.md").write_text(text.replace("](docs/", "](").replace("](notebooks/", "](made/notebooks/"))
 
 
 def cookbook():
@@ -26,15 +32,26 @@ def cookbook():
     rows = [describe(ROWS[n]) for n in sorted(ROWS)]
     head = ["row", "method", "of the paper", *AXES, "needs", "order"]
     lines = ["# Cookbook", "", f"The {len(rows)} learning rules that `crossdyad cookbook` lists, each a combination of parts. "
-             "`crossdyad cookbook --check ROW` measures a row's own law. *Order*: how the error of the gradient falls with the rule's small "
-             "parameter, where the rule declares it.", "",
-             ":::{div} wide", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+             "`crossdyad cookbook --check ROW` measures a row's own law. *Order*: with which power of its small parameter the error of the "
+             "gradient falls, where the rule declares it.", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in rows:
         parts = [r["combination"].get(axis, "") for axis in AXES]
         order = r.get("order")
         lines.append("| " + " | ".join(map(cell, [r["row"], r["title"], r["source"], *parts, ", ".join(r.get("requires", ())),
                                                   "" if order is None else f"{order:g}"])) + " |")
-    (MADE / "cookbook.md").write_text("\n".join([*lines, ":::", ""]))
+    (MADE / "cookbook.md").write_text("\n".join([*lines, ""]))
+
+
+def gallery():
+    """The figures of the cookbook's laws, each with its function's first line."""
+    from crossdyad.models.cookbook.gallery import FIGURES
+
+    lines = ["# Gallery", "", "Laws of the cookbook as figures. `crossdyad.models.cookbook.gallery.draw(FOLDER)` draws them.", ""]
+    for make in FIGURES:
+        if (DOCS / "gallery" / f"{make.__name__}.svg").exists():
+            title = make.__doc__.splitlines()[0]
+            lines += [f"![{title}](../gallery/{make.__name__}.svg)", "", title, ""]
+    (MADE / "gallery.md").write_text("\n".join(lines))
 
 
 def modules():
@@ -51,10 +68,11 @@ def modules():
 
 
 def before(app, what, name, obj, options, lines):
-    """The ports of a component are its attributes to numpydoc."""
-    for i, line in enumerate(lines[:-1]):
-        if line.strip() == "Members" and set(lines[i + 1].strip()) == {"-"}:
-            lines[i], lines[i + 1] = line.replace("Members", "Attributes"), lines[i + 1] + "---"
+    """The ports of a component are attributes to numpydoc, the first of them if it has others."""
+    text = "\n".join(lines)
+    if "\nMembers\n-------\n" in text:
+        text = re.sub(r"\n+Attributes\n-+\n", "\n", text).replace("\nMembers\n-------\n", "\nAttributes\n----------\n")
+        lines[:] = text.split("\n")
 
 
 def after(app, what, name, obj, options, lines):
@@ -72,6 +90,8 @@ def setup(app):
     app.connect("autodoc-process-docstring", after, priority=600)          # numpydoc has 500
     shutil.rmtree(MADE, ignore_errors=True)
     notebooks()
+    readme()
     cookbook()
+    gallery()
     modules()
     return {"parallel_read_safe": True, "parallel_write_safe": True}
