@@ -15,6 +15,7 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="a TOML file with
 StoreFile = Annotated[Path | None, typer.Option("--store", help="SQLite file of the results; NAME.db by default")]
 Results = Annotated[Path, typer.Argument(metavar="STORE", help="the .db file of a sweep or a search")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="processes; one per core by default")]
+Retry = Annotated[bool, typer.Option("--retry-failed", help="compute again what failed before")]
 Scheduler = Annotated[str | None, typer.Option("--scheduler", help="address of a Dask scheduler: its workers do the work")]
 
 
@@ -32,3 +33,16 @@ def executor_of(scheduler: str | None, workers: int):
     from ..explore import pool
 
     return functools.partial(pool.cluster, scheduler) if scheduler else functools.partial(pool.processes, workers)
+
+
+def check_data(recipes, folder) -> None:
+    """Refuse at once what every worker would: data sets that are not here.
+
+    Raises
+    ------
+    DataError
+    """
+    from .. import data
+
+    for name in {data.name_for(r.sizes[0]) for r in recipes}:
+        data.load(name, folder)

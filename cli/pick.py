@@ -14,11 +14,14 @@ from .options import AsJson, Results
 @explained
 def pick(context: typer.Context, store: Results,
          output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
-         best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy", as_json: AsJson = False):
+         best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
+         sure: Annotated[bool, typer.Option("--sure", help="limits hold for the whole 95 % interval, not for the mean alone")] = False,
+         as_json: AsJson = False):
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
     Limits are --min-METRIC and --max-METRIC for any metric: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff,
-    multipliers, memory, fmax, samples-per-second, energy. They hold for means over the seeds.
+    multipliers, memory, fill, fmax, samples-per-second, energy. They hold for means over the seeds of the points of the specification that
+    was run last. The file says at its top what was measured, with intervals, and how many other points cannot be told from it.
 
     Example: crossdyad pick precision.db --min-accuracy 0.93 --max-lut 6000 -o best.toml
     """
@@ -29,13 +32,16 @@ def pick(context: typer.Context, store: Results,
     from ..explore.store import Store
 
     with Store(store, must_exist=True) as kept:
-        recipe, chosen = choose.pick(kept, _limits(context.args), best.replace("-", "_"))
-    text = choose.told(chosen) + "\n" + recipe.to_toml()
+        best = best.replace("-", "_")
+        found = choose.pick(kept, _limits(context.args), best, sure)
+    recipe, chosen = found.recipe, found.chosen
+    text = choose.told(found, best) + "\n" + recipe.to_toml()
     if output:
         write(text, output)
     if as_json:
-        typer.echo(json.dumps({"settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()},
-                               "seeds": chosen.seeds, "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
+        typer.echo(json.dumps({
+            "settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
+            "not_told_apart": len(found.rivals), "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
     else:
         typer.echo(str(output) if output else text, nl=bool(output))
 

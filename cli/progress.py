@@ -20,12 +20,14 @@ def bar(title: str):
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        last = [0.0]
+        last, start = [0.0], time.monotonic()
 
         def plain(step, done, of):
-            if done >= of or time.monotonic() - last[0] > 5:
-                last[0] = time.monotonic()
-                console.print(f"{title}: {step} ({done}/{of})", highlight=False)
+            now = time.monotonic()
+            if done >= of or now - last[0] > 5:
+                last[0] = now
+                left = f", {(now - start) / done * (of - done):.0f} s left" if 0 < done < of and now - start > 5 else ""
+                console.print(f"{title}: {step} ({done}/{of}{left})", highlight=False)
 
         yield plain
         return

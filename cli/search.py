@@ -6,18 +6,18 @@ from pathlib import Path
 
 import typer
 
-from .errors import explained
-from .options import AsJson, DataFolder, Scheduler, SpecFile, StoreFile, Workers
+from .errors import CHECK_FAILED, explained
+from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
 
 
 @explained
 def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataFolder = None,
-           as_json: AsJson = False):
+           retry: Retry = False, as_json: AsJson = False):
     r"""Let Optuna look for the front instead of trying every combination: NSGA-II, NSGA-III or TPE, in generations.
 
     The same SPEC as for `crossdyad sweep`, with a table more. The points depend on the SPEC alone, not on workers or interruptions;
-    run it again and it goes on from the store.
+    run it again and it goes on from the store. Where a sweep with the same base recipe and epochs was there before, its rows are used.
 
     \b
         \[search]
@@ -26,6 +26,8 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
         generations = 10
         population = 20
 
+    Exit status: 0 all is well; 1 a row failed; 2 the SPEC or STORE cannot be used, or the scheduler went away; 130 interrupted.
+
     Example: crossdyad search my.toml && crossdyad report my.db
     """
     import json
@@ -33,14 +35,21 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
     from ..explore import search as searches
     from ..explore import spec as specs
     from ..explore.store import Store
-    from .options import executor_of, workers_of
+    from ..explore.sweep import measured, results, settings_of
+    from .options import check_data, executor_of, workers_of
 
     told, base = specs.read(spec)
+    if not scheduler:
+        check_data([base], data)
     path = store or Path(f"{told.name}.db")
     with Store(path) as kept:
-        kept.remember(told.name, spec.read_text(), base.to_toml())
+        kept.remember(told.name, spec.read_text(), base.to_toml(), measured(settings_of(told, data)))
         count = workers_of(workers)
         with bar("search") as report:
-            found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report)
-    result = {"proposed": told.search.generations * told.search.population, "distinct": len(found), "store": str(path)}
-    typer.echo(json.dumps(result) if as_json else f"{result['distinct']} distinct points\n  {path}\n  crossdyad report {path}")
+            found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
+        failed = sum(row["status"] == "failed" for row in results(kept)[1])
+    result = {"proposed": told.search.generations * told.search.population, "distinct": len(found), "failed": failed, "store": str(path)}
+    typer.echo(json.dumps(result) if as_json else f"{result['distinct']} distinct points" + (f", {failed} rows failed" if failed else "")
+               + f"\n  {path}\n  crossdyad report {path}")
+    if failed:
+        raise typer.Exit(CHECK_FAILED)

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataFolder, Scheduler, SpecFile, StoreFile, Workers
+from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
 
 
 @explained
 def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataFolder = None,
-          retry: Annotated[bool, typer.Option("--retry-failed", help="compute again what failed before")] = False,
-          dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False, as_json: AsJson = False):
+          retry: Retry = False, dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False,
+          estimate: Annotated[bool, typer.Option(help="compute one batch per worker, keep it, and say how long the rest takes")] = False,
+          as_json: AsJson = False):
     r"""Evaluate every combination of a SPEC's axes with every seed: accuracy, gradient quality, cost.
 
     A SPEC is a TOML file: a base recipe, axes over its fields, seeds. What is finished is kept in one SQLite file, batch by batch:
@@ -23,17 +24,27 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
 
     \b
         name = "bits"
-        recipe = "digits"
-        seeds = 5
+        recipe = "digits"                 # a preset, or a file beside this one
+        seeds = 5                         # or which: [11, 12, 13]
         epochs = 3
+        metrics = ["accuracy", "cosine", "lut"]       # all by default
         \[axes]
         bits.weight = [6, 8, 12, 16]      # fewer bits of the same range
         devices.read_noise = [0, 0.1]
         beta = { from = 0.25, to = 4, factor = 2 }
+        rounding.weight = ["nearest", "stochastic"]
+        board = ["ulx3s", "ulx3s-85f"]
 
-    Exit status 1 if a row failed; points that are no recipe are marked, and the rest runs.
+    An axis is any field of a recipe (crossdyad schema), bits.PLACE, or board. Further keys: samples (that gradients are judged by), cost
+    ("model" or "synth"), board. Metrics: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff, multipliers,
+    memory, fill, fmax, samples_per_second, energy.
+
+    Points that are no recipe are marked, and the rest runs. Exit status: 0 all rows are there; 1 a row failed; 2 the SPEC or STORE cannot
+    be used, or the scheduler went away; 130 interrupted.
 
     Example: crossdyad sweep examples/precision.toml && crossdyad report precision.db
+
+    Example: crossdyad sweep examples/precision.toml --scheduler tcp://10.0.0.1:8786
     """
     import json
     import time
@@ -41,27 +52,68 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
     from ..explore import spec as specs
     from ..explore import sweep as sweeps
     from ..explore.store import Store
-    from .options import executor_of, workers_of
+    from .options import check_data, executor_of, workers_of
 
     told, base = specs.read(spec)
     settings, points = sweeps.settings_of(told, data), specs.points(told, base)
-    path = store or Path(f"{told.name}.db")
+    path, count = store or Path(f"{told.name}.db"), workers_of(workers)
+    if dry and not path.exists():
+        made = sweeps.plan(points, told.seed_list, settings, None, retry)
+        left = None
+    else:
+        with Store(path) as kept:
+            made = sweeps.plan(points, told.seed_list, settings, kept, retry)
+            left = sweeps.seconds_left(made, settings, kept, count)
+    typer.echo(f"{told.name}: {len(points)} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
+               f"{len(made.missing)} to compute{_about(left) if made.missing else ''}; {len(made.invalid)} points are no recipe", err=True)
+    for line in _mistakes(made.invalid):
+        typer.echo(line, err=True)
+    if dry:
+        counts = {"rows": len(made.rows), "there": made.there, "missing": len(made.missing), "invalid": len(made.invalid),
+                  "seconds_left": left}
+        typer.echo(json.dumps(counts) if as_json else "nothing computed" + ("" if left or not made.missing else
+                   "; how long it takes is known after a batch: --estimate computes one"))
+        return
+    if not scheduler:
+        check_data([job.recipe for _, job in made.missing.values()], data)
     with Store(path) as kept:
-        made = sweeps.plan(points, told.seed_list, settings, kept, retry)
-        typer.echo(f"{told.name}: {len(points)} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
-                   f"{len(made.missing)} to compute; {len(made.invalid)} points are no recipe", err=True)
-        for point in made.invalid[:5]:
-            typer.echo(f"  {point.settings}: {point.error}", err=True)
-        if dry:
-            counts = {"rows": len(made.rows), "there": made.there, "missing": len(made.missing), "invalid": len(made.invalid)}
-            typer.echo(json.dumps(counts) if as_json else f"nothing computed; {path}")
-            return
-        kept.remember(told.name, spec.read_text(), base.to_toml())
-        count, start = workers_of(workers), time.perf_counter()
+        kept.remember(told.name, spec.read_text(), base.to_toml(), sweeps.measured(settings))
+        start = time.perf_counter()
         with bar("sweep") as report:
-            counts = sweeps.run(made, settings, kept, executor_of(scheduler, count), count, report)
+            counts = sweeps.run(made, settings, kept, executor_of(scheduler, count), count, report, count if estimate else None)
         counts |= {"store": str(path), "seconds": round(time.perf_counter() - start, 2)}
-    typer.echo(json.dumps(counts) if as_json else f"{counts['ok']} rows, {counts['failed']} failed, {counts['invalid']} invalid points; "
-               f"{counts['seconds']} s\n  {path}\n  crossdyad report {path}")
+        if estimate:
+            rest = sweeps.plan(points, told.seed_list, settings, kept, retry)
+            counts |= {"missing": len(rest.missing), "seconds_left": sweeps.seconds_left(rest, settings, kept, count)}
+    if as_json:
+        typer.echo(json.dumps(counts))
+    elif estimate and counts["missing"]:
+        typer.echo(f"{counts['missing']} rows to compute{_about(counts['seconds_left'])}; what was computed is kept in {path}")
+    else:
+        typer.echo(f"{counts['ok']} rows, {counts['failed']} failed, {counts['invalid']} invalid points; {counts['seconds']} s\n  {path}\n"
+                   f"  crossdyad report {path}")
+        if counts["failed"]:
+            typer.echo(f"  why rows failed: crossdyad report, or the column error of crossdyad export {path} -o rows.csv\n"
+                       "  again: the same command with --retry-failed")
     if counts["failed"]:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _words(settings: dict) -> str:
+    return ", ".join(f"{field} = {value}" for field, value in settings.items())
+
+
+def _mistakes(invalid, most: int = 8) -> list[str]:
+    """Why points are no recipe: each reason once, with the first point that it holds for."""
+    why: dict[str, list] = {}
+    for point in invalid:
+        why.setdefault(point.error, []).append(point)
+    lines = [f"  {error}\n    at {_words(same[0].settings)}" + (f" and {len(same) - 1} more points" if same[1:] else "")
+             for error, same in why.items()]
+    return lines[:most] + ([f"  ... and {len(lines) - most} other reasons; the report tells all"] if lines[most:] else [])
+
+
+def _about(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"

@@ -7,27 +7,47 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ..recipe import Recipe, near
 from .spec import METRICS, SMALLER_IS_BETTER
-from .statistics import Summary, interval, signed, summaries
+from .statistics import Summary, comparable, difference, interval, signed, summaries
 from .store import Store
+from .sweep import results
 
 
-def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy") -> tuple[Recipe, Summary]:
-    """The point with the best mean of a metric among those whose means are within limits.
+class Picked(NamedTuple):
+    """The best point within limits.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    chosen : Summary
+    rivals : list of Summary
+        Other points within the limits that these seeds cannot tell from it, in the metric that it is best in.
+    cheapest : Summary or None
+        Of the rivals the one with the fewest LUTs, if that is fewer than the chosen one has.
+    """
+
+    recipe: Recipe
+    chosen: Summary
+    rivals: list[Summary]
+    cheapest: Summary | None
+
+
+def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy", sure: bool = False) -> Picked:
+    """The point with the best mean of a metric among those that are within limits.
 
     Parameters
     ----------
     store : Store
+        Of which the rows of the specification that was run last are looked at.
     limits : dict
         Metric to (least, most), None where there is no limit.
     best : str
         Metric; of points that are equal in it, the first with the fewest LUTs.
-
-    Returns
-    -------
-    Recipe, Summary
+    sure : bool
+        Limits hold for the whole interval, not for the mean alone.
 
     Raises
     ------
@@ -37,49 +57,66 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     for name in (*limits, best):
         if name not in METRICS:
             raise ValueError(f"{name}: no such metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}")
-    found = [s for s in summaries(store.rows()) if all(m in s.values for m in (*limits, best))]
-    inside = [s for s in found if all(_within(s.values[m].mean(), *limit) for m, limit in limits.items())]
+    found = comparable([s for s in summaries(results(store)[1]) if all(m in s.values for m in (*limits, best))])
     if not found:
         raise ValueError(f"{store.path}: no point has {', '.join((*limits, best))}; run the sweep with these metrics first")
-    if not inside:
-        closest = [f"{name} reaches {reached:g}, not {'at least' if low is not None else 'at most'} {low if low is not None else high:g}"
-                   for name, (low, high) in limits.items()
-                   for reached in [(max if low is not None else min)(float(s.values[name].mean()) for s in found)]
-                   if not _within(reached, low, high)]
+
+    def reached(s, name, low):
+        mean, least, most = interval(s.values[name])
+        return mean if not sure else least if low is not None else most
+
+    def inside(s, name, low, high):
+        return (low is None or reached(s, name, low) >= low) and (high is None or reached(s, name, None) <= high)
+
+    within = [s for s in found if all(inside(s, m, *limit) for m, limit in limits.items())]
+    if not within:
+        closest = [f"{name} reaches {at:.6g}{' at its surest' if sure else ''}, not {'at least' if low is not None else 'at most'} "
+                   f"{low if low is not None else high:g}"
+                   for name, (low, high) in limits.items() if not any(inside(s, name, low, high) for s in found)
+                   for at in [(max if low is not None else min)(reached(s, name, low) for s in found)]]
         raise ValueError(f"{store.path}: no point is within the limits"
                          + (f": {'; '.join(closest)}" if closest else ", though each can be met alone") + "; loosen one")
-    def rank(s):
-        return float(signed(best, s.values[best].mean())), -float(s.values["lut"].mean())
 
-    chosen = max(inside, key=rank)
-    return Recipe.model_validate(chosen.recipe), chosen
+    def luts(s):
+        return float(s.values["lut"].mean()) if "lut" in s.values else 0.0
+
+    chosen = max(within, key=lambda s: (float(signed(best, s.values[best].mean())), -luts(s)))
+    rivals = [s for s in within if s is not chosen and not _told_apart(difference(chosen, s, best))]
+    cheapest = min(rivals, key=luts, default=chosen)
+    return Picked(Recipe.model_validate(chosen.recipe), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None)
 
 
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
+def _told_apart(paired: tuple[float, float, float]) -> bool:
+    return paired[1] > 0 or paired[2] < 0
 
 
-def told(chosen: Summary) -> str:
-    """A chosen point's figures, as comments of its recipe file."""
-    lines = []
+def told(picked: Picked, best: str) -> str:
+    """A picked point's figures, as comments of its recipe file."""
+    lines, chosen = [], picked.chosen
     for metric, values in chosen.values.items():
         mean, low, high = interval(values)
         spread = f", {low:.4g} to {high:.4g}" if low not in (mean, -float("inf")) else ""
         lines.append(f"# {metric}: {mean:.4g}{spread}{'  (smaller is better)' if metric in SMALLER_IS_BETTER else ''}")
+    if picked.rivals:
+        lines.append(f"# In {best} {len(chosen.seeds)} seeds cannot tell it from {len(picked.rivals)} other points within the limits.")
+    if picked.cheapest:
+        where = ", ".join(f"{field} = {json.dumps(v)}" for field, v in picked.cheapest.settings.items())
+        lines.append(f"# The smallest of them, {picked.cheapest.values['lut'].mean():.0f} LUTs: {where}")
     return "\n".join([f"# means over {len(chosen.seeds)} seeds, with 95 % intervals", *lines])
 
 
 def table(store: Store) -> tuple[list[str], list[list]]:
     """All rows, flat: column names, and one list per row."""
     rows = store.rows()
-    axes = list(dict.fromkeys(a for row in rows for a in row["point"]))
-    header = [*axes, "seed", "status", *METRICS, "seconds", "error", "key", "recipe", "versions"]
+    axes = [a for a in dict.fromkeys(a for row in rows for a in row["point"]) if a != "board"]
+    header = [*axes, "board", "seed", "status", *METRICS, "seconds", "error", "key", "recipe", "measured", "versions"]
     flat = []
     for row in rows:
         settings = [row["point"].get(a) for a in axes]
-        flat.append([*(v if isinstance(v, (int, float, str)) or v is None else json.dumps(v) for v in settings), row["seed"], row["status"],
+        flat.append([*(v if isinstance(v, (int, float, str)) or v is None else json.dumps(v) for v in settings), row["board"], row["seed"],
+                     row["status"],
                      *((row["value"] or {}).get(m) for m in METRICS), row["seconds"], row["error"], row["key"],
-                     json.dumps(row["recipe"]) if row["recipe"] else None, json.dumps(row["versions"])])
+                     json.dumps(row["recipe"]) if row["recipe"] else None, json.dumps(row["settings"]), json.dumps(row["versions"])])
     return header, flat
 
 

@@ -6,20 +6,22 @@ import hashlib
 import json
 import math
 import time
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import data
 from ..emulator.chip import TrainResult
-from ..emulator.devices import device_of, programmed
+from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.many import Common, Many, common, structure
 from ..emulator.training import costs, order
 from ..recipe import Recipe, programs
 from ..sim import budget, gradient
 from . import cost
+from .spec import COST, GRADIENT, LEARNING
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when a figure of the same recipe, seed and settings would come out otherwise: then old rows are not taken for new."""
 
 DRAWS = 4
@@ -31,30 +33,33 @@ class Settings(NamedTuple):
 
     Attributes
     ----------
-    epochs, samples, cost, board
-        As in `Spec`.
+    epochs : int or None
+        None: no chip is made at all, only its cost is told.
+    samples : int
+    cost : str
+        As in `Spec`, or ``none``.
     folder : str or None
         Of data sets that do not ship with the package.
     """
 
-    epochs: int
+    epochs: int | None
     samples: int
     cost: str
-    board: str
     folder: str | None = None
 
 
 class Job(NamedTuple):
-    """A chip to evaluate."""
+    """A chip to evaluate, and the board that its cost is told of."""
 
     recipe: Recipe
     seed: int
+    board: str = "ulx3s"
 
 
 def key(job: Job, settings: Settings) -> str:
     """What identifies a result: everything that it depends on, and nothing else."""
     table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
-    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, settings.board, cost.VERSION]
+    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -98,10 +103,40 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     Returns
     -------
     list of dict
-        Per job: the metrics of `spec.METRICS`, None where one has no meaning; ``accuracy_by_epoch`` (from epoch 1, or before
-        training if there is none), ``cosine_by_epoch`` (from epoch 0, before training); and ``seconds``, the job's share of the time.
+        Per job: the metrics of `spec.METRICS`, None where one has no meaning or was not measured; ``accuracy_by_epoch`` (from epoch 1,
+        or before training if there is none), ``cosine_by_epoch`` and so on for all of `spec.GRADIENT` (from epoch 0, before training);
+        and ``seconds``, the job's share of the time.
     """
     start, jobs = time.perf_counter(), batch.jobs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeviceWarning)              # one a write and chip; what it costs is in the metrics
+        warnings.simplefilter("ignore", RuntimeWarning)             # a gradient of nothing but zeros has no signs: None
+        learned = [dict.fromkeys(LEARNING)] * len(jobs) if settings.epochs is None else _learned(batch, settings)
+    spent = {(j.recipe, j.board): _spent(j, settings.cost) for j in jobs}
+    found = []
+    for job, value in zip(jobs, learned, strict=True):
+        cycles = programs(job.recipe)[job.recipe.rule != "inference"].length
+        value = value | spent[job.recipe, job.board] | {"cycles": cycles}
+        value["samples_per_second"] = value["fmax"] * 1e6 / cycles if value["fmax"] else None
+        found.append(value)
+    share = (time.perf_counter() - start) / len(jobs)
+    return [value | {"seconds": share} for value in found]
+
+
+def _spent(job: Job, how: str) -> dict[str, float | None]:
+    """Cost on a board."""
+    if how == "none":
+        return dict.fromkeys(COST)
+    from ..hdl.boards import BOARDS
+
+    value = (cost.estimate if how == "model" else cost.build)(job.recipe, job.board)
+    holds = BOARDS[job.board].holds
+    return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items())}
+
+
+def _learned(batch: Batch, settings: Settings) -> list[dict]:
+    """Train the chips and judge them."""
+    jobs = batch.jobs
     recipes = [job.recipe for job in jobs]
     dataset = data.load(data.name_for(recipes[0].sizes[0]), settings.folder)
     filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
@@ -130,19 +165,15 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
         accuracies.append(_accuracy(many, dataset))
     steps = max(1, settings.epochs * len(dataset.x_train))
     events = sum(v.astype(np.int64) for v in many.saturations.values())
-    resources = {r: cost.estimate(r, settings.board) if settings.cost == "model" else cost.build(r, settings.board) for r in set(recipes)}
     found = []
-    for i, recipe in enumerate(recipes):
-        quality = {name: None for name in ("cosine", "bias", "deviation", "sign")} | (qualities[-1][i] if judged else {})
-        cycles = programs(recipe)[learns].length
-        value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(losses[i]) else float(losses[i]), **quality,
-                 "saturations": float(events[i]) / steps, "cycles": cycles, **resources[recipe]}
-        value["samples_per_second"] = value["fmax"] * 1e6 / cycles if value["fmax"] else None
-        value["accuracy_by_epoch"] = [float(a[i]) for a in accuracies]
-        value["cosine_by_epoch"] = [q[i]["cosine"] for q in qualities] if judged else None
+    for i in range(len(jobs)):
+        value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(losses[i]) else float(losses[i]),
+                 "saturations": float(events[i]) / steps, "accuracy_by_epoch": [float(a[i]) for a in accuracies]}
+        for name in GRADIENT:
+            along = [q[i][name] if np.isfinite(q[i][name]) else None for q in qualities] if judged else None
+            value |= {name: along[-1] if along else None, f"{name}_by_epoch": along}
         found.append(value)
-    share = (time.perf_counter() - start) / len(jobs)
-    return [value | {"seconds": share} for value in found]
+    return found
 
 
 def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
@@ -160,8 +191,8 @@ def _accuracy(many: Many, dataset) -> np.ndarray:
 def _qualities(many: Many, jobs, x, y) -> list[dict]:
     """Of each chip's gradient with its weights as they are; chip by chip, so that no figure depends on its neighbours."""
     weights, found = many.weights, []
-    for i, (recipe, seed) in enumerate(jobs):
-        own, w = budget.Variant(recipe.model_copy(update={"seed": seed}), device_of(recipe.devices)), [v[i] for v in weights]
+    for i, job in enumerate(jobs):
+        own, w = budget.Variant(job.recipe.model_copy(update={"seed": job.seed}), device_of(job.recipe.devices)), [v[i] for v in weights]
         exact = budget.flat(gradient.exact(own.recipe, w, x, y))
         found.append(budget.quality(own.recipe, w, x, y, exact, DRAWS if own.noisy else 1, own.device))
     return found

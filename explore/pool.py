@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing.connection
 import os
+import shutil
+import tempfile
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 
 ONE_THREAD = {
@@ -14,12 +19,14 @@ ONE_THREAD = {
 """The work is many independent chips: a process per core, not threads within."""
 
 
-def _start() -> None:
-    """Set up a worker, before it imports anything large: one thread, and an end when the parent's comes, however it comes."""
-    os.environ.update(ONE_THREAD)
+def _start(compiled: str) -> None:
+    """Set up a worker, before it imports anything large: one thread, compiled programs shared with the other workers, and an end when the
+    parent's comes, however it comes."""
+    os.environ.update(ONE_THREAD, JAX_COMPILATION_CACHE_DIR=compiled, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.2")
 
     def follow():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        shutil.rmtree(compiled, ignore_errors=True)             # whoever would have, has gone
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -27,7 +34,32 @@ def _start() -> None:
 
 def processes(workers: int) -> Executor:
     """So many worker processes on this machine."""
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
+    compiled = tempfile.TemporaryDirectory(prefix="crossdyad-")
+    made = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(compiled.name,))
+    weakref.finalize(made, compiled.cleanup)
+    return made
+
+
+class Lasting:
+    """Makes an executor once, and again only when its workers are gone: for runs that follow each other.
+
+    Parameters
+    ----------
+    make : callable
+        Makes an executor.
+    """
+
+    def __init__(self, make: Callable[[], Executor]):
+        self._make, self._made = make, None
+
+    def __call__(self) -> Executor:
+        if self._made is None or getattr(self._made, "_broken", False):
+            self._made = self._make()
+        return self._made
+
+    def close(self) -> None:
+        if self._made is not None and alive(self._made):
+            self._made.shutdown(wait=False)
 
 
 def cluster(scheduler: str) -> Executor:
@@ -47,6 +79,8 @@ def cluster(scheduler: str) -> Executor:
         from dask.distributed import Client
     except ImportError:
         raise ValueError("scheduler: needs dask; install with `pip install 'crossdyad[cluster]'`") from None
+    for name in [n for n in logging.root.manager.loggerDict if n.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)      # a scheduler that goes away is told in one line, by who waits for it
     try:
         return Client(scheduler, timeout=10).get_executor(pure=False)
     except OSError as error:
@@ -58,3 +92,20 @@ def alive(executor: Executor) -> bool:
     """Whether its workers can still be reached: a lost scheduler does not say so to those who wait for it."""
     client = getattr(executor, "_client", None)
     return client is None or client.status in ("running", "connecting")
+
+
+def width(executor: Executor, given: int) -> int:
+    """How many tasks it does at once: of a cluster those of all its workers' threads, otherwise as given."""
+    return max(1, _threads(executor)) if hasattr(executor, "_client") else given
+
+
+def deserted(executor: Executor) -> bool:
+    """Whether a cluster has no workers at the moment."""
+    return hasattr(executor, "_client") and _threads(executor) == 0
+
+
+def _threads(executor: Executor) -> int:
+    try:
+        return sum(executor._client.nthreads().values())
+    except OSError:
+        return 0

@@ -5,23 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tomllib
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from .. import data, emulator
-from ..emulator.training import order
 from ..recipe import Recipe
 from ..sim import budget as budgets
-from . import cost, energy, figures
-from .spec import METRICS, Spec
-from .statistics import LEVEL, Summary, difference, front, interval, knee, smallest_difference, summaries
+from . import cost, energy, figures, words
+from .spec import COST, LEARNING, METRICS, SMALLER_IS_BETTER, Spec, known_metrics
+from .statistics import FEWEST, LEVEL, Summary, comparable, difference, front, intervals, knee, smallest_difference, summaries
 from .store import Store, StoreError
+from .sweep import results
 
-OBJECTIVES = ("accuracy", "lut")
-"""Of a sweep; a search has its own."""
 MOST = 4
 """Figures of a kind, and points in a figure of curves, at most."""
 
@@ -33,7 +30,7 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     ----------
     store : Store
     objectives : sequence of str, optional
-        Two or more metrics; those of the search, or `OBJECTIVES`.
+        Two or more metrics; those of the search, or accuracy and LUTs.
     folder : path, optional
         Of data sets that do not ship with the package.
     progress : callable, optional
@@ -47,61 +44,75 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     import jinja2
 
     report = progress or (lambda step, done, of: None)
-    name, text, _ = store.spec()
-    spec, rows = Spec.model_validate(tomllib.loads(text)), store.rows()
-    objectives = tuple(objectives or (spec.search.objectives if spec.search and len(spec.search.objectives) > 1 else OBJECTIVES))
-    for m in objectives:
-        if m not in METRICS:
-            raise ValueError(f"objective {m!r}: no such metric; allowed are {', '.join(METRICS)}")
+    name, text, *_ = store.spec()
+    spec, rows = results(store)
+    objectives = tuple(objectives or (spec.search.objectives if spec.search and len(spec.search.objectives) > 1 else _objectives(spec)))
+    known_metrics(objectives)
     if len(objectives) < 2:
-        raise ValueError(f"objectives: {objectives[0]!r} alone makes no front; give two")
+        raise ValueError(f"objectives: {', '.join(objectives) or 'none'} alone makes no front; give two metrics, --objectives accuracy,lut")
     report("statistics", 0, 4)
-    found = summaries(rows)
+    every = summaries(rows)
+    found = comparable([s for s in every if all(m in s.values for m in objectives)])
     made = front(found, objectives)
     if not made.points:
         raise StoreError(f"{store.path}: no point has all of {', '.join(objectives)}; run the sweep, or choose other objectives")
     axes = [a for a in spec.axes if len({json.dumps(s.settings[a]) for s in found}) > 1] or list(spec.axes)
+    measured = [m for m in METRICS if any(m in s.values for s in found)]
     at = np.flatnonzero(made.on)
     at = at[np.argsort(made.scores[at, 0])]
     marked = int(at[knee(made.scores[at], objectives)])
     report("figures", 1, 4)
-    best = int(at[-1] if objectives[0] == "accuracy" else at[0])
+    best = int(at[-1] if objectives[0] not in SMALLER_IS_BETTER else at[0])
     names = {int(i): _name(n) for n, i in enumerate(at)}
     chosen = [(names[int(i)], made.points[i]) for i in dict.fromkeys((marked, best, *at[:: max(1, len(at) // MOST)]))][:MOST]
     drawn = [figures.curves(chosen, m) for m in ("accuracy", "cosine") if all(m in s.by_epoch for _, s in chosen)]
     report("error budgets", 2, 4)
-    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": figures.budget(_budget(s, spec, folder))} for title, s in chosen[:2]
-                  if s.recipe["rule"] == "dual-propagation"]
+    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec, folder)))}
+                  for title, s in dict(chosen[:2]).items() if s.recipe["rule"] == "dual-propagation" and "accuracy" in measured]
     report("page", 3, 4)
-    smallest = smallest_difference([made.points[i] for i in at], objectives[0])
-    seeds = spec.seed_list
-    invalid = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
-    failed = [{"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
-              for r in rows if r["status"] == "failed"]
+    failed = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
+    failed += [{"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
+               for r in rows if r["status"] == "failed"]
     versions = {json.dumps(r["versions"], sort_keys=True) for r in rows if r["status"] == "ok"}
-    errors = cost.coefficients()["held_out_errors"]
-    template = jinja2.Environment(autoescape=True).from_string((resources.files(__package__) / "templates" / "report.html").read_text())
+    seeds = found[0].seeds
+    smallest = smallest_difference([made.points[i] for i in at], objectives[0])
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        (resources.files(__package__) / "templates" / "report.html").read_text())
     html = template.render(
         name=name, base=spec.recipe, spec=text, store=store.path.name, command="search" if spec.search else "sweep", epochs=spec.epochs,
-        counts={"points": len(found), "seeds": len(seeds), "ok": sum(r["status"] == "ok" for r in rows), "failed": len(failed),
-                "invalid": len(invalid)},
-        objectives=objectives, level=round(100 * LEVEL), axes=axes, pareto=_safe(figures.pareto(made, objectives, names, marked)),
+        counts={"points": len(found), "seeds": len(seeds), "partial": len(every) - len(found),
+                **{status: sum(r["status"] == status for r in rows) for status in ("ok", "failed", "invalid")}},
+        objectives=[words.NAMES[m] for m in objectives], short=[words.short(m) for m in objectives],
+        level=round(100 * LEVEL), trained="accuracy" in measured,
+        axes=[(a, words.field(a)) for a in axes],
+        tried=[(words.field(a), ", ".join(words.value(v) for v in values)) for a, values in spec.values().items()],
+        best=_sentence(made, best, names, axes, objectives), knee=_sentence(made, marked, names, axes, objectives),
+        pareto=_safe(figures.pareto(made, objectives, names, marked)), others=_others(found, made, names, objectives, measured),
         front=[_row(made, at, n, axes, objectives) | {"name": names[int(i)], "knee": i == marked} for n, i in enumerate(at)],
-        smallest={"metric": objectives[0], "value": f"{smallest:.2g}"} if smallest else None,
-        untold=_untold(len(seeds)), heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
-        curves=[_safe(c) for c in drawn], budgets=[b | {"figure": _safe(b["figure"])} for b in waterfalls], failures=invalid + failed,
-        metrics=[m for m in METRICS if any(m in s.values for s in found)],
-        everything=[{"settings": {a: _value(s.settings[a]) for a in axes},
-                     "cells": [_number(s.values[m].mean()) if m in s.values else "" for m in METRICS if any(m in t.values for t in found)]}
-                    for s in found],
-        cost=("synthesised, placed and routed" if spec.cost == "synth" else
-              f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
-              f"{100 * errors['period']['median']:.0f} % in Fmax (medians)"),
-        energy=energy.MODEL, versions=", ".join(f"{k} {v}" for k, v in found[0].versions.items()),
-        mixed="; ".join(versions) if len(versions) > 1 else "",
+        smallest=_amount(objectives[0], float(f"{smallest:.2g}")) if smallest else "", untold=_untold(len(seeds)),
+        heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
+        curves=[_safe(c) for c in drawn], budgets=waterfalls, failures=failed, glossary=words.glossary(measured, axes),
+        metrics=[words.NAMES[m] for m in measured], everything=_everything(found, axes, measured),
+        cost=_cost(spec) if set(measured) & set(COST) else "", energy=energy.MODEL if "energy" in measured else "",
+        versions=", ".join(f"{k} {v}" for k, v in found[0].versions.items()),
+        mixed="; ".join(sorted(versions)) if len(versions) > 1 else "",
     )
     report("done", 4, 4)
     return html
+
+
+def _objectives(spec: Spec) -> tuple[str, ...]:
+    """Of a sweep: the first metric of how well it learns and the first of what it costs that were measured."""
+    learned, spent = ([m for m in order if m in spec.metrics] for order in (LEARNING, (*COST, "cycles")))
+    return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.metrics]))[:2]
+
+
+def _cost(spec: Spec) -> str:
+    if spec.cost == "synth":
+        return "synthesised, placed and routed"
+    errors = cost.coefficients()["held_out_errors"]
+    return (f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
+            f"{100 * errors['period']['median']:.0f} % in Fmax (medians)")
 
 
 def write(html: str, path: Path) -> None:
@@ -122,17 +133,13 @@ def _safe(svg: str):
 
 
 def _untold(seeds: int) -> str:
-    if seeds >= 4:
+    if seeds >= FEWEST:
         return ""
     return f"{seeds} seeds per point: too few for intervals. No difference below is established; use five or more."
 
 
-def _value(v) -> str:
-    return f"{v:g}" if isinstance(v, (int, float)) else v if isinstance(v, str) else json.dumps(v)
-
-
 def _words(settings: dict) -> str:
-    return ", ".join(f"{k} = {_value(v)}" for k, v in settings.items())
+    return ", ".join(f"{k} = {words.value(v)}" for k, v in settings.items())
 
 
 def _title(s: Summary, axes) -> str:
@@ -144,22 +151,63 @@ def _name(n: int) -> str:
     return (_name(n // 26 - 1) if n >= 26 else "") + chr(ord("A") + n % 26)
 
 
-def _number(v: float) -> str:
-    return f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.4g}"
+def _amount(metric: str, v: float) -> str:
+    """With its unit, in a sentence: 93.9 %, 6,533 LUTs, 4.2 (energy per step, nJ)."""
+    shown = words.number(words.scaled(metric, v))
+    if metric in words.PERCENT:
+        return f"{shown} %"
+    return f"{shown} LUTs" if metric == "lut" else f"{shown} ({words.NAMES[metric]})"
+
+
+def _sentence(made, i: int, names, axes, objectives) -> dict:
+    s = made.points[i]
+    first = intervals(s.values[objectives[0]])
+    point = ", ".join(f"{words.field(a)} {words.value(s.settings[a])}" for a in axes)
+    return {"name": names[i], "point": point, "value": _amount(objectives[0], first[0]), "interval": _span(objectives[0], *first),
+            "other": " and ".join(_amount(m, s.values[m].mean()) for m in objectives[1:])}
+
+
+def _span(metric: str, mean: float, low: float, high: float) -> str:
+    """An interval in words; nothing if there is none, or all seeds agree."""
+    if not np.isfinite(low) or low >= high:
+        return ""
+    return f"{words.number(words.scaled(metric, low))} to {words.number(words.scaled(metric, high))}"
+
+
+def _cells(s: Summary, metrics) -> list[tuple[str, str]]:
+    """Mean and interval of each metric."""
+    found = []
+    for m in metrics:
+        told = intervals(s.values[m]) if m in s.values else None
+        found.append(("", "") if told is None else (words.number(words.scaled(m, told[0])), _span(m, *told)))
+    return found
+
+
+def _everything(found: list[Summary], axes, measured) -> list[dict]:
+    return [{"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, measured)} for s in found]
 
 
 def _row(made, at, n: int, axes, objectives) -> dict:
-    s, values = made.points[at[n]], []
-    for m in objectives:
-        mean, low, high = interval(s.values[m])
-        values.append(_number(mean) + (f" ({_number(low)} to {_number(high)})" if np.isfinite([low, high]).all() and low < high else ""))
-    step = ""
+    s, step, apart = made.points[at[n]], ("", ""), True
     if n:
         mean, low, high = difference(s, made.points[at[n - 1]], objectives[0])
-        step = f"{mean:+.3g}" + (f" ({low:+.2g} to {high:+.2g})" if np.isfinite([low, high]).all() else "")
-        step += ", not told apart" if not (low > 0 or high < 0) and (low, high) != (mean, mean) else ""
-    return {"settings": {a: _value(s.settings[a]) for a in axes}, "cells": values, "surely": f"{100 * made.surely[at[n]]:.0f} %",
-            "step": step, "title": _title(s, axes), "toml": Recipe.model_validate(s.recipe).to_toml()}
+        apart = low > 0 or high < 0 or (low, high) == (mean, mean)
+        step = f"{words.scaled(objectives[0], mean):+.3g}", _span(objectives[0], mean, low, high)
+    return {"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, objectives),
+            "surely": f"{100 * made.surely[at[n]]:.0f} %", "step": step, "apart": apart, "title": _title(s, axes),
+            "toml": Recipe.model_validate(s.recipe).to_toml()}
+
+
+def _others(found, made, names, objectives, measured) -> list:
+    """Fronts of the first objective against what else there is to save, with the names of the first front."""
+    drawn, named = [], {id(made.points[i]): name for i, name in names.items()}
+    for m in ("lut", "energy", "samples_per_second", "multipliers"):
+        if m in measured and m not in objectives and len(drawn) < 2:
+            other = front(found, (objectives[0], m))
+            if other.points and np.ptp(other.scores[:, 1]) > 0:
+                known = {i: named[id(p)] for i, p in enumerate(other.points) if id(p) in named and other.on[i]}
+                drawn.append(_safe(figures.pareto(other, (objectives[0], m), known, None, 5.2)))
+    return drawn
 
 
 def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:
@@ -175,12 +223,8 @@ def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:
 
 
 def _budget(s: Summary, spec: Spec, folder) -> list[dict]:
-    recipe = Recipe.model_validate(s.recipe)
+    recipe = Recipe.model_validate(s.recipe | {"seed": s.seeds[0]})
     dataset = data.load(data.name_for(recipe.sizes[0]), folder)
-    many = emulator.Many([recipe], s.seeds[:1])
-    for epoch in range(spec.epochs):
-        many.rate = [max(0, recipe.rate - epoch // recipe.training.halve_every)]
-        at = order(recipe, epoch, len(dataset.x_train))
-        many.train(dataset.x_train[at], dataset.y_train[at])
+    weights = emulator.train(recipe, *dataset, epochs=spec.epochs).weights if spec.epochs else emulator.initial_weights(recipe)
     x, y = dataset.x_test[: max(8, spec.samples)], dataset.y_test[: max(8, spec.samples)]
-    return budgets.budget(recipe, [w[0] for w in many.weights], x, y)
+    return budgets.budget(recipe, weights, x, y)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..recipe import Recipe
+from .pool import Lasting
 from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply
 from .store import Store
 from .sweep import plan, run, settings_of
@@ -17,12 +18,12 @@ def sampler(search: Search, generation: int):
     import optuna
 
     made = {"nsga2": optuna.samplers.NSGAIISampler, "nsga3": optuna.samplers.NSGAIIISampler, "tpe": optuna.samplers.TPESampler}
-    options = {} if search.sampler == "tpe" else {"population_size": search.population}
+    options = {"constant_liar": True} if search.sampler == "tpe" else {"population_size": search.population}
     return made[search.sampler](seed=search.seed + generation, **options)
 
 
 def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int, folder=None,
-           progress: Callable[[str, int, int], None] | None = None) -> list[Point]:
+           progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> list[Point]:
     """Evaluate the generations of a specification's search.
 
     A generation is asked for as a whole, evaluated in any order and reported in the order of asking, so that the points depend on the
@@ -40,6 +41,8 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
         Of data sets.
     progress : callable, optional
         Called as ``progress(step, done, of)``.
+    retry : bool
+        Also compute again what failed before.
 
     Returns
     -------
@@ -66,18 +69,23 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
     choices = {field: optuna.distributions.CategoricalDistribution(list(range(len(v)))) for field, v in values.items()}
     proposed: dict[str, Point] = {}
     report = progress or (lambda step, done, of: None)
-    for generation in range(told.generations):
-        study.sampler = sampler(told, generation)
-        trials = [study.ask(choices) for _ in range(told.population)]
-        points = [apply(base, {field: values[field][trial.params[field]] for field in values}) for trial in trials]
-        todo = plan(points, spec.seed_list, settings, store)
-        report(f"generation {generation + 1}", generation * told.population, told.generations * told.population)
-        run(todo, settings, store, executor, workers)
-        means = _means(store, todo, told.objectives)
-        for trial, point in zip(trials, points, strict=True):
-            proposed.setdefault(repr(point.settings), point)
-            scores = means.get(repr(point.settings))
-            study.tell(trial, scores, state=None if scores else optuna.trial.TrialState.FAIL)
+    crew = Lasting(executor)
+    try:
+        for generation in range(told.generations):
+            study.sampler = sampler(told, generation)
+            trials = [study.ask(choices) for _ in range(told.population)]
+            points = [apply(base, {field: values[field][trial.params[field]] for field in values}, spec.board) for trial in trials]
+            todo = plan(points, spec.seed_list, settings, store, retry)
+            done, of = generation * told.population, told.generations * told.population
+            report(f"generation {generation + 1}, {len(todo.missing)} rows", done, of)
+            run(todo, settings, store, crew, workers)
+            means = _means(store, todo, told.objectives)
+            for trial, point in zip(trials, points, strict=True):
+                proposed.setdefault(repr(point.settings), point)
+                scores = means.get(repr(point.settings))
+                study.tell(trial, scores, state=None if scores else optuna.trial.TrialState.FAIL)
+    finally:
+        crew.close()
     report("done", told.generations * told.population, told.generations * told.population)
     return list(proposed.values())
 

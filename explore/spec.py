@@ -1,4 +1,4 @@
-"""What to explore: a base recipe, axes over its fields, seeds; from a TOML file to points."""
+"""What to explore: a base recipe, axes over its fields, seeds, metrics; from a TOML file to points."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .. import data
 from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near
 
 METRICS = {
@@ -22,11 +23,26 @@ METRICS = {
     "saturations": "range events per training step",
     "cycles": "clock cycles of a training step (of an inference, if the chip does not learn)",
     "lut": "LUTs", "ff": "flip-flops", "multipliers": "multiplier blocks", "memory": "memory blocks",
+    "fill": "share of the board that is taken, of the resource that runs out first; more than 1 does not fit",
     "fmax": "highest clock frequency, MHz", "samples_per_second": "training steps per second at fmax",
     "energy": "energy of a training step, nJ, by the model named in the report",
 }
 """What a point is judged by."""
-SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "energy"})
+SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "fill",
+                               "energy"})
+GRADIENT = ("cosine", "bias", "deviation", "sign")
+"""Metrics that want the gradient measured, along training."""
+LEARNING = ("accuracy", "loss", "saturations", *GRADIENT)
+"""Metrics that want the chip trained."""
+COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "energy")
+"""Metrics that want the chip's cost on a board."""
+ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
+"""What is no axis because the specification says it in another place."""
+CLASSES = {"digits": 10, "mnist": 10, "xor": 2}
+"""Of the data sets."""
+RANGE = {"from", "to", "step", "factor"}
+MOST = 100_000
+"""Combinations of a sweep."""
 
 
 class SpecError(ValueError):
@@ -47,6 +63,8 @@ class Range(_Part):
 
     @model_validator(mode="after")
     def _moves(self):
+        if not all(math.isfinite(v) for v in (self.from_, self.to, self.step or 0, self.factor or 1)):
+            raise ValueError("not a finite number; allowed are finite ones")
         if (self.step is None) == (self.factor is None):
             raise ValueError("give either step or factor")
         if self.step is not None and not (self.to - self.from_) * self.step >= 0 or self.step == 0:
@@ -54,16 +72,21 @@ class Range(_Part):
         if self.factor is not None and (self.factor <= 0 or self.factor == 1 or not self.from_ * self.to > 0
                                         or not math.log(self.to / self.from_) / math.log(self.factor) >= 0):
             raise ValueError(f"a factor of {self.factor:g} does not lead from {self.from_:g} to {self.to:g}")
+        if self._count() > MOST:
+            raise ValueError(f"{self._count()} values; allowed are at most {MOST}")
         return self
+
+    def _count(self) -> int:
+        if self.step is not None:
+            return math.floor((self.to - self.from_) / self.step + 1e-9) + 1
+        return math.floor(math.log(self.to / self.from_) / math.log(self.factor) + 1e-9) + 1
 
     def values(self) -> list:
         """The values, whole numbers as int."""
         if self.step is not None:
-            count = math.floor((self.to - self.from_) / self.step + 1e-9) + 1
-            found = [self.from_ + i * self.step for i in range(count)]
+            found = [self.from_ + i * self.step for i in range(self._count())]
         else:
-            count = math.floor(math.log(self.to / self.from_) / math.log(self.factor) + 1e-9) + 1
-            found = [self.from_ * self.factor**i for i in range(count)]
+            found = [self.from_ * self.factor**i for i in range(self._count())]
         whole = all(float(v).is_integer() for v in found)
         return [int(v) if whole else v for v in found]
 
@@ -90,10 +113,15 @@ class Search(_Part):
     @field_validator("objectives")
     @classmethod
     def _known(cls, objectives):
-        for name in objectives:
-            if name not in METRICS:
-                raise ValueError(f"{name!r} is no metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}")
-        return objectives
+        return known_metrics(objectives)
+
+
+def known_metrics(names) -> list[str]:
+    """The names, if each is a metric; otherwise a ValueError that tells the nearest."""
+    wrong = [f"{name!r} is no metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}" for name in names if name not in METRICS]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return list(names)
 
 
 class Spec(_Part):
@@ -106,9 +134,12 @@ class Spec(_Part):
         The base: a preset, or a recipe file (beside the specification).
     axes : dict
         Field of the recipe to its values, a list or a range. ``formats.weight.width`` changes the width alone;
-        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits.
+        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits. ``board`` is an axis too.
     seeds : int or list of int
         How many (1, 2, ...), or which. The same for every point, so that points are compared in pairs.
+    metrics : list of str
+        Which of `METRICS` to measure; all by default. What no metric needs is not done: without those of `GRADIENT` no gradient
+        is measured, without those of `LEARNING` no chip is trained.
     epochs : int
         Of training, per point.
     samples : int
@@ -116,43 +147,65 @@ class Spec(_Part):
     cost : str
         ``model`` (calibrated on real builds) or ``synth`` (synthesised, placed and routed: minutes per recipe).
     board : str
+        Where it is no axis.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
     recipe: str = "digits"
-    axes: Annotated[dict[str, list[Any] | Range], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0, lt=1 << 63)]], Field(min_length=1)] = 5
+    axes: Annotated[dict[str, Any], Field(min_length=1)]
+    seeds: Any = 5
+    metrics: Annotated[list[str], Field(min_length=1)] = list(METRICS)
     epochs: Annotated[int, Field(ge=0)] = 3
     samples: Annotated[int, Field(ge=0)] = 32
     cost: Literal["model", "synth"] = "model"
     board: str = "ulx3s"
     search: Search | None = None
 
-    @field_validator("axes")
-    @classmethod
-    def _fields_exist(cls, axes):
-        known, wrong = fields(), []
-        for field, values in axes.items():
-            if field not in known:
-                wrong.append(f"{field}: no such field of a recipe; {near(field, known)}allowed are {', '.join(known)}")
-            elif isinstance(values, list) and not values:
-                wrong.append(f"{field}: no values; give at least one")
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return axes
-
     @field_validator("axes", mode="before")
     @classmethod
-    def _dotted(cls, axes):
-        """``formats.weight.width = [..]`` is nested tables to TOML."""
-        def flat(table, path=""):
-            for name, v in table.items():
-                if isinstance(v, dict) and "from" not in v:
-                    yield from flat(v, f"{path}{name}.")
-                else:
-                    yield path + name, v
+    def _values_of_fields(cls, axes):
+        if not isinstance(axes, dict):
+            raise ValueError("not a table; write [axes] and below it FIELD = [values]")
+        known, made, wrong = fields(), {}, []
+        for field, values in _flat(axes):
+            if field in ELSEWHERE:
+                wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
+            elif field not in known:
+                wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
+                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, and board")
+            else:
+                try:
+                    made[field] = _axis(field, values)
+                except ValueError as error:
+                    wrong += str(error).splitlines()
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return made
 
-        return dict(flat(axes)) if isinstance(axes, dict) else axes
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds):
+        listed = seeds if isinstance(seeds, list) else range(1, seeds + 1) if type(seeds) is int and 0 < seeds <= MOST else []
+        if not listed or not all(type(s) is int and 0 <= s < 1 << 63 for s in listed) or len(set(listed)) < len(listed):
+            raise ValueError(f"{seeds!r}; allowed is how many, 1 or more, or a list of different whole numbers from 0")
+        return seeds
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics):
+        return known_metrics(metrics)
+
+    @field_validator("board")
+    @classmethod
+    def _there_is_such_a_board(cls, board):
+        return _board(board)
+
+    @model_validator(mode="after")
+    def _objectives_are_measured(self):
+        missing = [m for m in self.search.objectives if m not in self.metrics] if self.search else []
+        if missing:
+            raise ValueError(f"search.objectives: {', '.join(missing)} are not among the metrics; add them there")
+        return self
 
     @property
     def seed_list(self) -> list[int]:
@@ -161,6 +214,51 @@ class Spec(_Part):
     def values(self) -> dict[str, list]:
         """Field to its values."""
         return {field: v.values() if isinstance(v, Range) else v for field, v in self.axes.items()}
+
+
+def _flat(table: dict, path: str = ""):
+    """``formats.weight.width = [..]`` is nested tables to TOML."""
+    for name, v in table.items():
+        if isinstance(v, dict) and not v.keys() & RANGE:
+            yield from _flat(v, f"{path}{name}.")
+        else:
+            yield path + name, v
+
+
+def _axis(field: str, values) -> list | Range:
+    """An axis's values as they were given, checked."""
+    if isinstance(values, Range):
+        return values
+    if isinstance(values, dict):
+        try:
+            return Range.model_validate(values)
+        except ValidationError as error:
+            raise ValueError("\n".join(mistakes(error, field, Range))) from None
+    if not isinstance(values, list):
+        raise ValueError(f"{field}: {values!r} is no list; write [{values!r}], or {{ from = .., to = .., step = .. }}")
+    if not values:
+        raise ValueError(f"{field}: no values; give at least one")
+    twice = [v for i, v in enumerate(values) if v in values[:i]]
+    if twice:
+        raise ValueError(f"{field}: {twice[0]!r} is there twice; give each value once")
+    if field == "board":
+        for v in values:
+            _board(v, "board: ")
+    return values
+
+
+def _board(name, where: str = "") -> str:
+    from ..hdl.boards import BOARDS
+
+    if name not in BOARDS:
+        raise ValueError(f"{where}{name!r} is no board; {near(str(name), BOARDS)}allowed are {', '.join(BOARDS)}")
+    return name
+
+
+def _nearest(field: str, known) -> str:
+    """``did you mean ...?``, also of a field whose table was left out."""
+    last = [k for k in known if k.rpartition(".")[2] == field.rpartition(".")[2]]
+    return f"did you mean {last[0]!r}? " if last else near(field, known)
 
 
 class Point(NamedTuple):
@@ -173,15 +271,17 @@ class Point(NamedTuple):
     recipe : Recipe or None
     error : str
         Why there is no such recipe, otherwise empty.
+    board : str
     """
 
     settings: dict
     recipe: Recipe | None
     error: str = ""
+    board: str = "ulx3s"
 
 
 def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, and ``bits.PLACE``."""
+    """What an axis can be: every field of a recipe, ``bits.PLACE``, and ``board``."""
     found = []
     for name, field in Recipe.model_fields.items():
         part = field.annotation
@@ -192,15 +292,19 @@ def fields() -> list[str]:
                     found += [f"{name}.{inner}.{leaf}" for leaf in inside.annotation.model_fields]
         elif name not in ("name", "seed"):
             found.append(name)
-    return [f for f in found if not f.startswith("training.epochs")] + [f"bits.{place}" for place in Formats.model_fields]
+    return [f for f in found if not f.startswith("training.epochs")] + [f"bits.{place}" for place in Formats.model_fields] + ["board"]
 
 
-def apply(base: Recipe, settings: dict) -> Point:
+def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
     """The recipe with these fields changed."""
-    table = base.model_dump()
+    table, board = base.model_dump(), settings.get("board", board)
     for field, value in settings.items():
         *path, last = field.split(".")
+        if field == "board":
+            continue
         if path == ["bits"]:
+            if type(value) is not int:
+                return Point(settings, None, f"recipe: {field}: {value!r}; allowed are whole numbers of bits", board)
             q = table["formats"][last]
             q["frac"] += value - q["width"]
             q["width"] = value
@@ -210,15 +314,31 @@ def apply(base: Recipe, settings: dict) -> Point:
             at = at[part]
         at[last] = value
     try:
-        return Point(settings, Recipe.model_validate(table))
+        recipe = Recipe.model_validate(table)
+        name = data.name_for(recipe.sizes[0])
     except ValidationError as error:
-        return Point(settings, None, "; ".join(mistakes(error, "recipe", Recipe)))
+        return Point(settings, None, "; ".join(mistakes(error, "recipe", Recipe)), board)
+    except ValueError as error:            # no data set has so many inputs
+        return Point(settings, None, f"recipe: {error}", board)
+    if recipe.sizes[-1] < CLASSES[name]:
+        return Point(settings, None, f"recipe: sizes: {recipe.sizes[-1]} outputs; {name} has {CLASSES[name]} classes", board)
+    return Point(settings, recipe, "", board)
 
 
 def points(spec: Spec, base: Recipe) -> list[Point]:
-    """Every combination of the axes' values, the last axis fastest."""
+    """Every combination of the axes' values, the last axis fastest.
+
+    Raises
+    ------
+    SpecError
+        If there are more than `MOST`.
+    """
     values = spec.values()
-    return [apply(base, dict(zip(values, combination, strict=True))) for combination in itertools.product(*values.values())]
+    count = math.prod(map(len, values.values()))
+    if count > MOST:
+        raise SpecError(f"{spec.name}: axes: {count} combinations; allowed are at most {MOST}: give fewer values, or add a [search] "
+                        "and use `crossdyad search`")
+    return [apply(base, dict(zip(values, combination, strict=True)), spec.board) for combination in itertools.product(*values.values())]
 
 
 def read(path: str | Path) -> tuple[Spec, Recipe]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Of the tables; another one is refused."""
 
-COLUMNS = ("key", "point", "recipe", "seed", "status", "value", "error", "seconds", "finished", "versions")
+COLUMNS = ("key", "point", "recipe", "board", "seed", "status", "value", "error", "seconds", "finished", "settings",
+           "versions")
 
 
 class StoreError(ValueError):
@@ -21,8 +23,9 @@ class Store:
     """Rows of results by their key.
 
     A row is a dict of ``key`` (SHA-256 of what was computed), ``point`` (the settings), ``recipe`` (its fields, None if there is none),
-    ``seed``, ``status`` (``ok``, ``failed`` or ``invalid``), ``value`` (the metrics), ``error``, ``seconds`` (its share of the work),
-    ``finished`` (seconds since 1970) and ``versions``. Each `put` is one transaction: what it took is there after any kill.
+    ``board``, ``seed``, ``status`` (``ok``, ``failed`` or ``invalid``), ``value`` (the metrics), ``error``, ``seconds`` (its share of
+    the work), ``finished`` (seconds since 1970), ``settings`` (how it was measured) and ``versions``. Each `put` is one transaction: what
+    it took is there after any kill.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class Store:
                                  "or use the crossdyad that made it")
             with self._db:
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS result ({', '.join(COLUMNS)}, PRIMARY KEY (key))")
-                self._db.execute("CREATE TABLE IF NOT EXISTS spec (name PRIMARY KEY, text, recipe, started)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS spec (name PRIMARY KEY, text, recipe, settings, started)")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
         except (OSError, sqlite3.DatabaseError) as error:
             raise StoreError(f"{path}: cannot be used as a store ({error}); name another file, or delete it if it is none") from None
@@ -56,24 +59,27 @@ class Store:
     def put(self, rows) -> None:
         """Add rows, or replace those of the same keys, all or none."""
         values = [tuple(json.dumps(row[c], sort_keys=True) if isinstance(row[c], dict) else row[c] for c in COLUMNS) for row in rows]
+        self._write(f"INSERT OR REPLACE INTO result VALUES ({', '.join('?' * len(COLUMNS))})", values)
+
+    def _write(self, command: str, values) -> None:
         try:
             with self._db:
-                self._db.executemany(f"INSERT OR REPLACE INTO result VALUES ({', '.join('?' * len(COLUMNS))})", values)
+                self._db.executemany(command, values)
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.path}: cannot be written ({error}); free some space and run the same command again: "
+            remedy = "another command is writing to it; wait for that one" if "locked" in str(error) else "free some space"
+            raise StoreError(f"{self.path}: cannot be written ({error}); {remedy} and run the same command again: "
                              "what is there is kept") from None
 
-    def remember(self, name: str, text: str, recipe: str) -> None:
-        """Keep the text of a specification, and its base recipe, beside the results."""
-        with self._db:
-            self._db.execute("INSERT OR REPLACE INTO spec VALUES (?, ?, ?, ?)", (name, text, recipe, time.time()))
+    def remember(self, name: str, text: str, recipe: str, settings: dict) -> None:
+        """Keep the text of a specification, its base recipe and how its points are measured beside the results."""
+        self._write("INSERT OR REPLACE INTO spec VALUES (?, ?, ?, ?, ?)", [(name, text, recipe, json.dumps(settings), time.time())])
 
-    def spec(self) -> tuple[str, str, str]:
-        """Name, text and base recipe of the specification that was run last."""
-        found = self._db.execute("SELECT name, text, recipe FROM spec ORDER BY started DESC").fetchone()
+    def spec(self) -> tuple[str, str, str, dict]:
+        """Name, text, base recipe and settings of the specification that was run last."""
+        found = self._db.execute("SELECT name, text, recipe, settings FROM spec ORDER BY started DESC").fetchone()
         if found is None:
             raise StoreError(f"{self.path}: holds no specification; run a sweep with it first")
-        return found
+        return *found[:3], json.loads(found[3])
 
     def status(self) -> dict[str, str]:
         """Key to status."""
@@ -84,13 +90,14 @@ class Store:
         query = f"SELECT {', '.join(COLUMNS)} FROM result ORDER BY point, seed"
         found = [dict(zip(COLUMNS, row, strict=True)) for row in self._db.execute(query)]
         for row in found:
-            for name in ("point", "recipe", "value", "versions"):
+            for name in ("point", "recipe", "value", "settings", "versions"):
                 row[name] = json.loads(row[name]) if row[name] else None
         return found
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file, and let go of it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.OperationalError):             # a full disk: the log stays beside the file, nothing is lost
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def __enter__(self):

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import collections
+import functools
+import hashlib
 import importlib.metadata
+import json
 import platform
 import time
+import tomllib
 import traceback
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
 from typing import NamedTuple
 
-from ..recipe import Recipe
+from pydantic import ValidationError
+
+from ..recipe import Recipe, parse
+from . import cost
 from .evaluate import VERSION, Batch, Job, Settings, batches, evaluate, key
-from .pool import alive
-from .spec import Point, Spec
-from .store import Store
+from .pool import Lasting, alive, deserted, width
+from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
+from .store import Store, StoreError
 
 WIDEST = 64
 """Chips per batch, at most: their memories then stay in the processor's caches."""
 LOOK = 5
 """Seconds between looks at whether the executor is still there, while nothing is finished."""
+GONE = "the scheduler went away; what was finished is kept: start it, and run the same command again"
 PATIENCE = 3
 """How often a batch may lose its worker before it is given up."""
 
@@ -46,11 +55,88 @@ class Plan(NamedTuple):
 
 
 def settings_of(spec: Spec, folder=None) -> Settings:
-    """How a specification's points are measured."""
-    return Settings(spec.epochs, spec.samples, spec.cost, spec.board, str(folder) if folder else None)
+    """How a specification's points are measured: what no metric needs is left out."""
+    wanted = set(spec.metrics)
+    return Settings(spec.epochs if wanted & set(LEARNING) else None, spec.samples if wanted & set(GRADIENT) else 0,
+                    spec.cost if wanted & set(COST) else "none", str(folder) if folder else None)
 
 
-def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store, retry: bool = False) -> Plan:
+def results(store: Store) -> tuple[Spec, list[dict]]:
+    """The specification that was run last, and its rows: those of other specifications in the same store, or measured otherwise, are
+    left out, and of two rows of one chip the newer one is taken.
+
+    Raises
+    ------
+    StoreError
+        If there are none.
+    """
+    name, text, base, told = store.spec()
+    try:
+        spec, base = Spec.model_validate(tomllib.loads(text)), parse(base)
+    except ValueError as error:
+        raise StoreError(f"{store.path}: {name} was run by another version of crossdyad, whose recipes this one cannot read "
+                         f"({str(error).splitlines()[0]}); run it again with this version, or use that one") from None
+    values, seeds, found, known = spec.values(), set(spec.seed_list), {}, {}
+    for row in sorted(store.rows(), key=lambda row: row["finished"]):
+        if row["status"] == "invalid":
+            point = _settings(row["point"], values)
+            place = point and (None, json.dumps(point))
+        elif row["settings"] == told and row["seed"] in seeds:
+            identity = json.dumps([row["recipe"], row["board"]])
+            if identity not in known:
+                known[identity] = _place(row, spec, base, values)
+            point, recipe = known[identity]
+            place = point and (row["seed"], json.dumps(point))
+            row = row | {"recipe": recipe}
+        else:
+            continue
+        if point:
+            found[place] = row | {"point": point}
+    if not found:
+        raise StoreError(f"{store.path}: no results of {name}, the specification that was run last; run it again")
+    return spec, [found[place] for place in sorted(found, key=lambda place: (place[1], place[0] or 0))]
+
+
+def _settings(point: dict, values: dict) -> dict | None:
+    return {f: point[f] for f in values} if point.keys() == values.keys() and all(point[f] in v for f, v in values.items()) else None
+
+
+def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | None, dict | None]:
+    """Where a row's recipe is on the axes, and the recipe with the fields of today; None if it is not there."""
+    for point in (row["point"], {field: _at(row, field) for field in values}):
+        settings = _settings(point, values)
+        made = settings and apply(base, settings, spec.board)
+        if made and made.recipe and made.board == row["board"] and _same_chip(made.recipe, row["recipe"]):
+            return settings, made.recipe.model_dump(mode="json")
+    return None, None
+
+
+def _at(row: dict, field: str):
+    """The value of an axis in a row's recipe."""
+    at = {**row["recipe"], "board": row["board"], "bits": {place: q["width"] for place, q in row["recipe"]["formats"].items()}}
+    for part in field.split("."):
+        at = at.get(part) if isinstance(at, dict) else None
+    return at
+
+
+def _same_chip(recipe: Recipe, kept: dict) -> bool:
+    """Whether a recipe that was kept, maybe before recipes had a field more, is this one but for its name and epochs."""
+    try:
+        return _chip(recipe) == _chip(Recipe.model_validate(kept))
+    except ValidationError:
+        return False
+
+
+def _chip(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"name": "", "training": recipe.training.model_copy(update={"epochs": 1})})
+
+
+def measured(settings: Settings) -> dict:
+    """How rows are measured, as it is kept beside them."""
+    return {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "evaluator": f"{VERSION}.{cost.VERSION}"}
+
+
+def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store | None, retry: bool = False) -> Plan:
     """Which rows are there, and which are to be computed.
 
     Parameters
@@ -58,14 +144,15 @@ def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store
     points : list of Point
     seeds : list of int
     settings : Settings
-    store : Store
+    store : Store or None
+        None: nothing is there.
     retry : bool
         Also compute again what failed before.
     """
-    status, rows, missing = store.status(), [], {}
+    status, rows, missing = store.status() if store else {}, [], {}
     for point in points:
         for seed in seeds if point.recipe else ():
-            job = Job(point.recipe, seed)
+            job = Job(point.recipe, seed, point.board)
             identity = key(job, settings)
             rows.append((point, seed, identity))
             if identity not in status or (retry and status[identity] == "failed"):
@@ -74,8 +161,22 @@ def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store
     return Plan(rows, len(rows) - len(missing), invalid, missing)
 
 
+def seconds_left(made: Plan, settings: Settings, store: Store, workers: int) -> float | None:
+    """About how long the missing rows take, from the mean time of rows of the same sizes and rule; None if there are none of some."""
+    told, taken, total = measured(settings), {}, 0.0
+    for row in store.rows():
+        if row["status"] == "ok" and row["settings"] == told:
+            taken.setdefault((tuple(row["recipe"]["sizes"]), row["recipe"]["rule"]), []).append(row["seconds"])
+    for _, job in made.missing.values():
+        same = taken.get((job.recipe.sizes, job.recipe.rule))
+        if not same:
+            return None
+        total += sum(same) / len(same)
+    return round(total / workers, 1)
+
+
 def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Executor], workers: int,
-        progress: Callable[[str, int, int], None] | None = None) -> dict[str, int]:
+        progress: Callable[[str, int, int], None] | None = None, most_batches: int | None = None) -> dict[str, int]:
     """Compute what is missing and put it into the store, batch by batch.
 
     Parameters
@@ -84,11 +185,13 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
     settings : Settings
     store : Store
     executor : callable
-        Makes an executor; called again when its workers are gone.
+        Makes an executor; called again when its workers are gone. One that is `Lasting` is left as it is at the end.
     workers : int
-        How many work at once, so that there are batches for all.
+        How many work at once, so that there are batches for all; a cluster knows itself.
     progress : callable, optional
         Called as ``progress(step, done, of)``.
+    most_batches : int, optional
+        Stop after so many.
 
     Returns
     -------
@@ -101,14 +204,16 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
     dies is given to another. Only this process writes, so that a kill of any process at any time loses no row that was put.
     """
     report = progress or (lambda step, done, of: None)
-    store.put([_row(_identity(p), p.settings, None, 0, "invalid", error=p.error) for p in made.invalid])
+    store.put([_row(_identity(p), p.settings, None, p.board, 0, settings, "invalid", error=p.error) for p in made.invalid])
     by_job = {job: identity for identity, (_, job) in made.missing.items()}
     jobs = [job for _, job in made.missing.values()]
+    at_work = executor() if jobs else None
+    workers = width(at_work, workers)
     most = max(1, min(WIDEST, -(-len(jobs) // max(1, workers))))
-    waiting: list[tuple[Batch, int]] = [(b, 0) for b in batches(jobs, most)]
-    of, done = len(jobs), 0
+    # structures in turn, so that workers compile different ones first, and find those of the others compiled
+    waiting: list[tuple[Batch, int]] = [(b, 0) for b in _in_turn(batches(jobs, most))[:most_batches]]
+    of, done = sum(len(b.jobs) for b, _ in waiting), 0
     report(f"{len(waiting)} batches", done, of)
-    at_work = executor() if waiting else None
     running: dict = {}
     try:
         while waiting or running:
@@ -117,7 +222,9 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
                 running[at_work.submit(evaluate, batch, settings)] = batch, lost
             finished, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
             if not finished and not alive(at_work):
-                raise ConnectionError("the scheduler went away; what was finished is kept: start it, and run the same command again")
+                raise ConnectionError(GONE)
+            if not finished and deserted(at_work):
+                report("the scheduler has no workers; waiting for some", done, of)
             gone = False
             for future in finished:
                 batch, lost = running.pop(future)
@@ -129,16 +236,17 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
                         waiting.append((batch, lost + 1))
                         continue
                     error = f"its worker died {PATIENCE} times (out of memory?)"
+                except CancelledError:
+                    raise ConnectionError(GONE) from None
                 except Exception as failure:
                     values, error = None, "".join(traceback.format_exception(failure))
                 if values is None and len(batch.jobs) > 1:
                     half = len(batch.jobs) // 2
                     waiting += [(batch._replace(jobs=part, width=len(part)), 0) for part in (batch.jobs[:half], batch.jobs[half:])]
                     continue
-                store.put([
-                    _row(by_job[job], made.missing[by_job[job]][0], job, job.seed, "failed", error=error) if values is None else
-                    _row(by_job[job], made.missing[by_job[job]][0], job, job.seed, "ok", value=values[i])
-                    for i, job in enumerate(batch.jobs)])
+                store.put([_row(by_job[job], made.missing[by_job[job]][0], job.recipe, job.board, job.seed, settings,
+                                **({"status": "failed", "error": error} if values is None else {"status": "ok", "value": values[i]}))
+                           for i, job in enumerate(batch.jobs)])
                 done += len(batch.jobs)
                 report(f"{len(waiting) + len(running)} batches left", done, of)
             if gone:               # one worker that dies takes the others' work with it
@@ -150,27 +258,37 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
         if at_work is not None and alive(at_work):
             for future in running:
                 future.cancel()
-            at_work.shutdown(wait=False)
+            if not isinstance(executor, Lasting):
+                at_work.shutdown(wait=False)
     status = store.status()
     counts = {name: sum(status.get(k) == name for _, _, k in made.rows) for name in ("ok", "failed")}
     return counts | {"invalid": len(made.invalid)}
 
 
-def _identity(point: Point) -> str:
-    import hashlib
-    import json
+def _in_turn(made: list[Batch]) -> list[Batch]:
+    """One batch of each structure, then another of each."""
+    turns = collections.Counter()
+    placed = []
+    for batch in made:
+        placed.append((turns[batch.shared], batch))
+        turns[batch.shared] += 1
+    return [batch for _, batch in sorted(placed, key=lambda p: p[0])]
 
+
+def _identity(point: Point) -> str:
     return "invalid-" + hashlib.sha256(json.dumps(point.settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _row(identity: str, settings: dict, job: Job | None, seed: int, status: str, value: dict | None = None, error: str = "") -> dict:
+def _row(identity: str, point: dict, recipe: Recipe | None, board: str, seed: int, settings: Settings, status: str,
+         value: dict | None = None, error: str = "") -> dict:
     value = dict(value) if value else None
     seconds = value.pop("seconds") if value else 0.0
-    recipe: Recipe | None = job.recipe if job else None
-    return {"key": identity, "point": settings, "recipe": recipe.model_dump(mode="json") if recipe else None, "seed": seed,
-            "status": status, "value": value, "error": error, "seconds": seconds, "finished": time.time(), "versions": versions()}
+    return {"key": identity, "point": point, "recipe": recipe.model_dump(mode="json") if recipe else None, "board": board, "seed": seed,
+            "status": status, "value": value, "error": error, "seconds": seconds, "finished": time.time(), "settings": measured(settings),
+            "versions": versions()}
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """What computed a row."""
     found = {name: importlib.metadata.version(name) for name in ("crossdyad", "numpy", "jax")}

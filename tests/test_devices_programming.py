@@ -191,7 +191,7 @@ def test_a_measured_table_makes_a_device_that_learns():
 def test_many_chips_at_once_are_trained_on_their_cells_as_one_is():
     """A batch of which each has other cells, or none."""
     recipes = [recipe("xor"), recipe("xor", preset="pcm", age=DAY), recipe("xor", preset="sonos", wires=3.0)]
-    settings = evaluate.Settings(epochs=2, samples=3, cost="model", board="ulx3s")
+    settings = evaluate.Settings(epochs=2, samples=3, cost="model")
     jobs = [evaluate.Job(r, seed) for r in recipes for seed in (1, 2)]
     (batch,) = evaluate.batches(jobs, 64)
     dataset = data.load("xor")

@@ -46,7 +46,7 @@ def swept(path, store, workers=1, executor=None):
     told, base = specs.read(path)
     settings = sweep.settings_of(told)
     with Store(store) as kept:
-        kept.remember(told.name, path.read_text(), base.to_toml())
+        kept.remember(told.name, path.read_text(), base.to_toml(), sweep.measured(settings))
         made = sweep.plan(specs.points(told, base), told.seed_list, settings, kept)
         counts = sweep.run(made, settings, kept, executor or (lambda: ThreadPoolExecutor(workers)), workers)
         return counts, content(kept)
@@ -54,7 +54,7 @@ def swept(path, store, workers=1, executor=None):
 
 def content(store):
     """What must not depend on how it was computed."""
-    return {r["key"]: (r["point"], r["recipe"], r["seed"], r["status"], r["value"], r["error"]) for r in store.rows()}
+    return {r["key"]: (r["point"], r["recipe"], r["seed"], r["status"], r["value"], r["error"], r["board"]) for r in store.rows()}
 
 
 # Specifications ---------------------------------------------------------------------------------------------
@@ -66,11 +66,32 @@ def test_all_mistakes_of_a_specification_are_told_at_once(tmp_path):
     with pytest.raises(specs.SpecError) as error:
         specs.read(path)
     text = str(error.value)
-    assert "did you mean 'epochs'" in text and "steps of 1 do not lead from 1 to 0" in text
-    path.write_text('name = "x"\n[axes]\nbeta = []\nbits.weigth = [8]\n')
-    with pytest.raises(specs.SpecError, match="did you mean 'bits.weight'") as error:
-        specs.read(path)
-    assert "beta: no values" in str(error.value)
+    for told in ("did you mean 'epochs'", "steps of 1 do not lead from 1 to 0", "did you mean 'bits.weight'", "beta: no values"):
+        assert told in text
+
+
+@pytest.mark.parametrize(("line", "told"), [
+    ("seeds = -2", "seeds: -2; allowed is how many"), ("seeds = [1, 1]", "different whole numbers"),
+    ('metrics = ["acuracy"]', "did you mean 'accuracy'"), ('board = "ulx4s"', "did you mean 'ulx3s'"),
+    ('axes.board = ["ulx3s-85g"]', "did you mean 'ulx3s-85f'"), ("axes.beta = 1.0", "beta: 1.0 is no list; write [1.0]"),
+    ("axes.beta = [1.0, 1.0]", "1.0 is there twice"), ("axes.beta = { form = 1, to = 2, step = 1 }", "did you mean 'from'"),
+    ("axes.read_noise = [0]", "did you mean 'devices.read_noise'"), ("axes.seed = [1]", "seed: no axis; write seeds ="),
+    ("axes.beta = { from = 0, to = 1e9, step = 1 }", "1000000001 values; allowed are at most"),
+    ("axes.beta = { from = nan, to = 1, step = 1 }", "not a finite number"), ("axes = 3", "not a table; write [axes]"),
+    ('metrics = ["lut"]\nsearch = {objectives = ["accuracy"]}', "accuracy are not among the metrics"),
+])
+def test_a_mistake_of_a_specification_is_told_in_words(line, told, tmp_path):
+    axes = "" if "axes" in line else "axes.alpha = [0]"
+    (tmp_path / "bad.toml").write_text(f'name = "x"\n{line}\n{axes}\n')
+    with pytest.raises(specs.SpecError) as error:
+        specs.read(tmp_path / "bad.toml")
+    assert told in str(error.value) and str(error.value).startswith(str(tmp_path / "bad.toml"))
+
+
+def test_too_many_combinations_are_refused_before_they_are_made():
+    many = {f"formats.{p}.width": {"from": 2, "to": 60, "step": 1} for p in ("weight", "state", "delta")}
+    with pytest.raises(specs.SpecError, match=r"205379 combinations; .* \[search\]"):
+        specs.points(specs.Spec(name="x", axes=many), load("digits"))
 
 
 @pytest.mark.parametrize(("given", "values"), [
@@ -91,7 +112,7 @@ def test_bits_keep_the_range_and_width_does_not():
 def test_every_field_of_a_recipe_can_be_an_axis():
     base = load("digits")
     for field in specs.fields():
-        if field.startswith("bits."):
+        if field.startswith("bits.") or field == "board":
             continue
         value = base.model_dump()
         for part in field.split("."):
@@ -108,28 +129,53 @@ def test_a_point_that_is_no_recipe_is_marked_and_the_rest_runs(tmp_path):
     assert len(marked) == 4 and all("epsilon" in r[5] and "powers of two" in r[5] for r in marked)
 
 
+@pytest.mark.parametrize(("settings", "told"), [
+    ({"bits.weight": "a"}, "whole numbers of bits"), ({"bits.weight": 8.5}, "whole numbers of bits"),
+    ({"sizes": [5, 4, 2]}, "no data set has 5 inputs"), ({"sizes": [64, 4, 2], "lanes": [1, 1]}, "digits has 10 classes"),
+])
+def test_a_point_that_no_data_fit_is_no_point(settings, told):
+    point = specs.apply(load("xor"), settings)
+    assert point.recipe is None and told in point.error
+
+
+def test_a_board_is_an_axis_and_what_no_metric_needs_is_not_measured(spec, tmp_path):
+    text = SPEC.replace("beta = [0.5, 1.0]", 'board = ["ulx3s", "ulx3s-85f"]')
+    spec.write_text(text.replace("epochs = 3", 'epochs = 3\nmetrics = ["lut", "fill"]'))
+    counts, rows = swept(spec, tmp_path / "a.db")
+    assert counts == {"ok": 16, "failed": 0, "invalid": 0}
+    small, large = ({json.dumps(r[1]): r[4] for r in rows.values() if r[6] == board} for board in ("ulx3s", "ulx3s-85f"))
+    for recipe, value in small.items():
+        assert value["accuracy"] is None and value["lut"] == large[recipe]["lut"] and value["fill"] > 2 * large[recipe]["fill"] > 0
+    assert sweep.settings_of(specs.read(spec)[0])[:3] == (None, 0, "model")
+    spec.write_text(text.replace("epochs = 3", 'epochs = 3\nmetrics = ["accuracy"]'))
+    assert sweep.settings_of(specs.read(spec)[0])[:3] == (3, 0, "none")
+
+
 # Rows -------------------------------------------------------------------------------------------------------
 
 
 def test_a_row_is_what_the_emulator_does_alone():
     recipe = Recipe.model_validate(load("digits").model_dump() | {"devices": {"read_noise": 0.1}})
     jobs = [Job(recipe, 3), Job(specs.apply(recipe, {"bits.weight": 8, "beta": 0.5}).recipe, 7)]
-    settings = Settings(1, 8, "model", "ulx3s")
+    settings = Settings(1, 8, "model")
     rows = evaluate(batches(jobs, 8)[0], settings)
     for job, row in zip(jobs, rows, strict=True):
         alone = emulator.train(job.recipe, *load_data("digits"), epochs=1, engine="jax", seeds=[job.seed])
         assert row["accuracy"] == float(alone.epochs[-1]["accuracy"][0])
         assert row["loss"] == pytest.approx(float(alone.epochs[-1]["loss"][0]))
-        assert len(row["accuracy_by_epoch"]) == 1 and len(row["cosine_by_epoch"]) == 2
+        assert len(row["accuracy_by_epoch"]) == 1
+        for name in specs.GRADIENT:
+            assert len(row[f"{name}_by_epoch"]) == 2 and row[f"{name}_by_epoch"][-1] == row[name]
 
 
 def test_a_key_changes_with_everything_that_a_row_depends_on():
-    job, settings = Job(load("xor"), 1), Settings(3, 4, "model", "ulx3s")
+    job, settings = Job(load("xor"), 1), Settings(3, 4, "model")
     others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
-              (job, settings._replace(board="ulx3s-85f")), (specs.apply(load("xor"), {"beta": 0.25})._replace(settings=1), settings)]
-    keys = {key(Job(o.recipe, 1) if isinstance(o, specs.Point) else o, s) for o, s in others}
-    assert len(keys | {key(job, settings)}) == 6
-    renamed = Job(job.recipe.model_copy(update={"name": "other"}), 1)
+              (job, settings._replace(cost="none")), (job._replace(board="ulx3s-85f"), settings),
+              (job._replace(recipe=specs.apply(load("xor"), {"beta": 0.25}).recipe), settings)]
+    keys = {key(*other) for other in others}
+    assert len(keys | {key(job, settings)}) == 7
+    renamed = job._replace(recipe=job.recipe.model_copy(update={"name": "other"}))
     assert key(renamed, settings) == key(job, settings) == key(job, settings._replace(folder="/elsewhere"))
 
 
@@ -161,7 +207,7 @@ def test_a_scheduler_that_goes_away_is_told_and_what_was_finished_is_kept(spec, 
         asked.append(batch)
         return real(batch, settings)
 
-    executor._client = type("Client", (), {"status": "running"})()
+    executor._client = type("Client", (), {"status": "running", "nthreads": lambda self: {"a worker": 1}})()
     monkeypatch.setattr(sweep, "WIDEST", 8)
     monkeypatch.setattr(sweep, "LOOK", 0.1)
     monkeypatch.setattr(sweep, "evaluate", then_gone)
@@ -199,16 +245,16 @@ def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec
     store = tmp_path / "killed.db"
     command = [str(Path(sys.executable).with_name("crossdyad")), "sweep", str(spec), "--store", str(store), "--workers", "2"]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline, workers = time.time() + 60, []
+    deadline, workers = time.time() + 300, []
     while not workers and run.poll() is None and time.time() < deadline:
         workers = workers_of(run.pid)
         time.sleep(0.02)
     assert workers
     time.sleep(1.0)
     os.kill(run.pid if whom == "coordinator" else workers[0], signal.SIGKILL)
-    code = run.wait(120)
+    code = run.wait(600)
     if whom == "coordinator":
-        deadline = time.time() + 20
+        deadline = time.time() + 60
         while any(os.path.exists(f"/proc/{w}") for w in workers) and time.time() < deadline:
             time.sleep(0.1)
         assert not any(os.path.exists(f"/proc/{w}") for w in workers)
@@ -286,7 +332,7 @@ def test_the_page_opens_in_a_browser_without_errors_and_without_the_network(stor
     shot = tmp_path / "page.png"
     done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
                            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", f"--screenshot={shot}",
-                           "--window-size=1000,2000", (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=120)
+                           "--window-size=1000,2000", (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=600)
     assert "CONSOLE" not in done.stderr
     from matplotlib.image import imread
 
@@ -329,7 +375,8 @@ def test_export_has_every_row(store, tmp_path):
 def test_the_commands_say_what_to_do(spec, tmp_path):
     run = CliRunner()
     dry = run.invoke(app, ["sweep", str(spec), "--store", str(tmp_path / "d.db"), "--dry-run", "--json"])
-    assert json.loads(dry.stdout) == {"rows": 16, "there": 0, "missing": 16, "invalid": 0}
+    assert json.loads(dry.stdout) == {"rows": 16, "there": 0, "missing": 16, "invalid": 0, "seconds_left": None}
+    assert not (tmp_path / "d.db").exists()
     assert run.invoke(app, ["sweep", str(tmp_path / "no.toml")]).exit_code == 2
     empty = run.invoke(app, ["report", str(tmp_path / "none.db")])
     assert empty.exit_code == 2 and "no such store" in empty.stderr
