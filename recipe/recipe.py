@@ -122,8 +122,8 @@ class Devices(_Part):
     age: Annotated[float, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
     wires: Annotated[float, Field(ge=0)] = 0.0
-    programming: Annotated[float, Field(ge=0)] = 0.0
-    spread: Annotated[float, Field(ge=0)] = 0.0
+    programming: Annotated[float, Field(ge=0, le=1)] = 0.0
+    spread: Annotated[float, Field(ge=0, le=1)] = 0.0
     stuck_low: Annotated[float, Field(ge=0, le=1)] = 0.0
     stuck_high: Annotated[float, Field(ge=0, le=1)] = 0.0
 

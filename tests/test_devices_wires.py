@@ -54,6 +54,16 @@ def test_a_128_x_128_array_is_nodal_analysis():
     assert np.max(np.abs(found / exact - 1)) <= 1e-9
 
 
+@pytest.mark.parametrize("shape", [(40, 25), (25, 40)])
+def test_elimination_is_what_badcrossbar_finds(shape):
+    """With somebody else's solver, where it is installed; not among the dependencies, as its plots need a C library."""
+    badcrossbar = pytest.importorskip("badcrossbar", exc_type=ImportError)
+    g = np.random.default_rng(9).uniform(0.1, 25, shape)
+    solution = badcrossbar.compute(np.eye(shape[0]), 1e6 / g, r_i_word_line=2.0, r_i_bit_line=5.0)
+    found, exact = effective_conductance(g, 2.0, 5.0), 1e6 * np.asarray(solution.currents.output)
+    assert np.max(np.abs(found / exact - 1)) <= 1e-9
+
+
 def test_no_resistance_is_no_change_and_little_resistance_is_little_change():
     g = np.random.default_rng(2).uniform(0, 25, (9, 6))
     assert np.allclose(effective_conductance(g, 0, 0), g, rtol=1e-15)

@@ -7,11 +7,21 @@ whose range is twice that of the paper, conductance and noise are both twice as 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import draws
+from .converters import DeviceWarning
+
+
+def _share(what: str, magnitude: float):
+    """ValueError for a negative magnitude; a warning for one that looks like a percentage."""
+    if not magnitude >= 0:
+        raise ValueError(f"{what}: magnitude = {magnitude}; a standard deviation cannot be negative")
+    if magnitude > 1:
+        warnings.warn(f"{what}: magnitude = {magnitude:g} is a share: 0.05 is five per cent", DeviceWarning, stacklevel=4)
 
 
 class CellNoise:
@@ -62,8 +72,7 @@ class Generic(CellNoise):
     shape: str = "normal"
 
     def __post_init__(self):
-        if self.magnitude < 0:
-            raise ValueError(f"noise: magnitude = {self.magnitude}; a standard deviation cannot be negative")
+        _share("noise", self.magnitude)
         if self.kind not in ("independent", "proportional", "inverse"):
             raise ValueError(f"noise: kind = {self.kind!r}; allowed are independent, proportional, inverse")
         if self.shape not in ("normal", "uniform"):
@@ -167,8 +176,7 @@ class PerProduct:
     magnitude: float
 
     def __post_init__(self):
-        if self.magnitude < 0:
-            raise ValueError(f"read noise: magnitude = {self.magnitude}; a standard deviation cannot be negative")
+        _share("read noise", self.magnitude)
 
 
 @dataclass(frozen=True)
@@ -178,8 +186,7 @@ class Constant:
     magnitude: float
 
     def __post_init__(self):
-        if self.magnitude < 0:
-            raise ValueError(f"read noise: magnitude = {self.magnitude}; a standard deviation cannot be negative")
+        _share("read noise", self.magnitude)
 
 
 @dataclass(frozen=True)
