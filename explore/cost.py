@@ -1,125 +1,327 @@
-"""What a chip takes of a board: a model calibrated on real builds (`benchmarks/cost.py`), or the build itself."""
+"""What a chip takes of a board: a model calibrated on real builds (`benchmarks/cost.py`), or the build itself.
+
+Multipliers and memory blocks are counted, as synthesis maps them. Flip-flops and LUTs are a bill over the parts of `hdl`: what a lane, a
+generator, a layer's converters hold is known from their widths; what each kind of bit really takes is fitted. The clock's period is fitted
+to what makes paths long. `docs/cost.md` has the errors on builds that no fit has seen.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
-import math
 import tempfile
+from collections import Counter
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
-from ..recipe import Recipe, geometries
+from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry, Recipe, Rounding, clog2, geometries
 from . import energy
 
-VERSION = 1
+VERSION = 2
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
 """Metric to the resource's name in a build's report."""
 
-
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 """Words and bits that a memory block can have."""
-BLOCK_WORTH = 72
-"""LUTs that synthesis takes a memory block to be worth; a memory that takes no more than that is made of LUTs."""
+BLOCK_WORTH = 128
+"""LUTs that synthesis takes a memory block to be worth."""
+LANE_BITS = 9
+"""Bits of a memory block that are written together."""
+DSP_WIDTH = 18
+"""Bits of a multiplier's operands."""
 
 
-def memories(recipe: Recipe) -> list[tuple[int, int]]:
-    """Words and bits of every memory whose size depends on the recipe (contract sections 3 and 7)."""
+# Counted -----------------------------------------------------------------------------------------------------
+
+
+class Words(NamedTuple):
+    """A memory: so many words of so many parts, each of so many bits and written alone."""
+
+    words: int
+    parts: int
+    bits: int
+
+    @property
+    def cells(self) -> int:
+        """Cells of 16 words and 4 bits, if it is made of LUTs."""
+        return -(-self.words // 16) * self.parts * -(-self.bits // 4)
+
+    @property
+    def blocks(self) -> int:
+        """Memory blocks, 0 if it is made of LUTs: whichever synthesis takes for cheaper, selection of words included."""
+        def selection(folds):
+            return (folds - 1) * self.parts * self.bits / 2 + (folds > 1) * folds * self.parts / 2
+
+        width = self.bits if self.parts == 1 else self.parts * -(-self.bits // LANE_BITS) * LANE_BITS
+        counts = [(-(-self.words // w), -(-width // b)) for w, b in SHAPES]
+        cost, blocks = min((BLOCK_WORTH * folds * wide + selection(folds), folds * wide) for folds, wide in counts)
+        return blocks if cost < 4 * self.cells + selection(-(-self.words // 16)) else 0
+
+
+def memories(recipe: Recipe) -> list[Words]:
+    """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
     f, found = recipe.formats, []
     for g in geometries(recipe):
         banks = 2 if g.layer == 0 else 1
-        found += [(g.N, g.L * f.weight.width), (banks * g.F, g.L * f.state.width), (g.R, f.delta.width)]
-        found += [] if g.is_last else [(g.R, f.accumulator.width)]
+        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.F), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
+        found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
     return found
-
-
-def _blocks(words: int, bits: int) -> int:
-    """Memory blocks of a memory; 0 if it is made of LUTs."""
-    blocks = min(-(-words // w) * -(-bits // b) for w, b in SHAPES)
-    return blocks if _in_luts(words, bits) > BLOCK_WORTH * blocks else 0
 
 
 def blocks(recipe: Recipe) -> int:
     """Memory blocks of a chip."""
-    return sum(_blocks(*m) for m in memories(recipe))
-
-
-def _in_luts(words: int, bits: int) -> int:
-    return 4 * -(-words // 16) * -(-bits // 4)
+    return sum(m.blocks for m in memories(recipe))
 
 
 def multipliers(recipe: Recipe) -> int:
-    """Multiplier blocks: one per lane, one that squares errors, and those of the read noise; of 18 by 18 bits."""
-    f, gain = recipe.formats, max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
-    lanes = sum(g.L * -(-max(f.weight.width, g.operand_width) // 18) for g in geometries(recipe))
-    return lanes + 1 + recipe.layers * -(-(gain.bit_length() + 1) // 18) * bool(gain)
+    """Multiplier blocks: one per lane (and one for its pulses' size), one that squares errors, one per layer that scales noise; more
+    where an operand is wider than a block's."""
+    f, learns = recipe.formats, recipe.rule != "inference"
+    gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
+    lanes = sum(g.L * _wide(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
+    pulses = sum(recipe.lanes) * _wide(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
+    return lanes + pulses + 1 + recipe.layers * _wide(gain.bit_length() + 1) * bool(gain)
 
 
-def features(recipe: Recipe) -> dict[str, float]:
-    """Sizes that a chip's LUTs and flip-flops grow with, by what makes them grow."""
-    f, layers = recipe.formats, geometries(recipe)
-    lanes = sum(g.L for g in layers)
-    learns, random = recipe.rule != "inference", recipe.rounding.weight == "stochastic" or recipe.rule == "spsa"
-    rounded = sum(getattr(recipe.rounding, p) == "stochastic" for p in ("accumulator", "state", "delta"))
-    return {
-        "one": 1.0, "layers": float(len(layers)), "sums": float(sum(g.L * g.sum_width for g in layers)),
-        "widths": float(len(layers) * (f.state.width + f.accumulator.width + f.delta.width)),
-        "weight lanes": float(lanes * f.weight.width), "state lanes": float(lanes * f.state.width),
-        "learning lanes": float(learns * lanes * f.weight.width),
-        "product lanes": float(learns * sum(g.L * (g.operand_width + f.state.width) for g in layers)),
-        "learning layers": float(learns * len(layers)),
-        "generators": float(random * learns * sum(g.G for g in layers)), "random lanes": float(random * learns * lanes),
-        "noise": float(bool(recipe.devices.read_noise) * len(layers)), "rounding": float((rounded > 0) * len(layers)),
-        "memory in LUTs": float(sum(_in_luts(*m) for m in memories(recipe) if not _blocks(*m))),
-        "addresses": float(sum(math.log2(max(2, g.N)) for g in layers)), "spsa": float(recipe.rule == "spsa"),
-    }
+def _wide(bits: int) -> int:
+    """Blocks for an operand of so many bits."""
+    return -(-bits // DSP_WIDTH)
+
+
+# Fitted ------------------------------------------------------------------------------------------------------
+
+
+class Lane(NamedTuple):
+    """Widths in bits of what a lane that learns is made of: operands of its multiplier, column sum, random word, the adder that rounds
+    an update, what is kept of it, its sum with the weight."""
+
+    a: int
+    b: int
+    column: int
+    random: int
+    rounding: int
+    kept: int
+    sum: int
+
+
+def lane(g: Geometry) -> Lane:
+    """The widths of a layer's lanes."""
+    r, f = g.recipe, g.recipe.formats
+    product, shift, how = g.operand_width + f.state.width, r.product_shift, r.rounding.weight
+    kept, random = rounded(product, shift, how), min(max(shift, 0), RANDOM_BITS) if how == "stochastic" else 0
+    adder = kept + random if shift > 0 and how != "floor" else 0
+    change = kept
+    if r.devices.law != "ideal":
+        kept = PULSES
+        change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
+    return Lane(max(f.weight.width, g.operand_width), max(f.state.width, f.delta.width), f.weight.width + f.delta.width + clog2(g.R),
+                random, adder, kept, max(f.weight.width, change) + 1)
+
+
+PULSES = LONGEST_TRAIN.bit_length() + 1
+"""Bits of a count of pulses."""
+CHAIN = 4
+"""LUTs that packing adds to a chain of carries."""
+GENERATOR = {"ff": 500, "lut": 575}
+"""What a generator takes, about."""
+
+
+def rounded(width: int, shift: int, rounding: Rounding) -> int:
+    """Bits of a number that was rounded (contract section 1)."""
+    if shift <= 0:
+        return width - shift
+    if rounding == "stochastic":
+        m = min(shift, RANDOM_BITS)
+        return max(width - shift + m, m + 1) + 1 - m
+    return max(1, width - shift) + (rounding != "floor")
+
+
+def _adder(bits: int) -> int:
+    """LUTs of an adder: two bits each, and the ends of its chain."""
+    return 2 * -(-bits // 2) + CHAIN if bits else 0
+
+
+def _rounds(g: Geometry) -> bool:
+    """Whether a layer has a generator for its own elements, or for those of the layer below, which get its words."""
+    r, f = g.recipe, g.recipe.formats
+    learns, fraction, halves = r.rule != "inference", f.accumulator.frac, r.alpha == 0.5
+    lost = {"accumulator": [f.weight.frac + f.state.frac - fraction], "state": [fraction + 2 * halves - f.state.frac], "delta": []}
+    if learns and (g.layer or g.is_last):
+        lost["delta"].append(fraction + halves - f.delta.frac)
+    if learns and g.layer:
+        lost["accumulator"].append(f.weight.frac + f.delta.frac - fraction)
+    if learns and g.is_last:
+        lost["accumulator"].append(r.nudge_shift)
+    return any(getattr(r.rounding, place) == "stochastic" and max(bits, default=0) > 0 for place, bits in lost.items())
+
+
+def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
+    """Flip-flops and LUTs by part, as one reads them from `hdl`: about what each takes, before the fit corrects it."""
+    r, f, d = recipe, recipe.formats, recipe.devices
+    ww, ws, wd, wa = f.weight.width, f.state.width, f.delta.width, f.accumulator.width
+    learns, probes, width = r.rule != "inference", r.rule == "spsa", max(r.lanes) * f.weight.width
+    ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
+    for g in geometries(r):
+        tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
+        ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
+        lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(g.sum_width) if g.F > 1 else 0)
+        if learns:
+            w = lane(g)
+            ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
+            lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
+            lut["lanes"] -= w.column
+            if d.law != "ideal":
+                lut["pulses"] += g.L * (w.rounding or w.kept + 14)
+                lut["slopes"] += g.L * (3 * ww + 8) * (r.slope_bits is not None)
+            if max(w.a, w.b) > DSP_WIDTH:
+                ff["wide"] += 2 * g.L * (w.a + w.b)
+                lut["wide"] += g.L * (w.a + w.b)
+            if probes:
+                ff["probes"] += 40
+                lut["probes"] += g.L * (2 * w.sum + w.b) + 100
+            generators = g.G * (probes or w.random > 0)
+            if d.stuck:
+                ff["stuck"] += g.L * (2 * ww + 5) + GENERATOR["ff"] * g.G
+                lut["stuck"] += g.L * (ww + 2 * RANDOM_BITS) + GENERATOR["lut"] * g.G
+        else:
+            generators = 0
+        generators += _rounds(g)
+        if d.read_noise:
+            generators += 1
+            ff["noise"] += 90 + g.sum_width
+            lut["noise"] += 150 + 2 * g.sum_width
+        ff["generators"] += GENERATOR["ff"] * generators
+        lut["generators"] += GENERATOR["lut"] * generators
+        low, high = r.bounds(g.layer)
+        span = max(low.bit_length(), high.bit_length()) + 1
+        forward = rounded(g.sum_width, f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)
+        backward = 0
+        if g.layer and learns:
+            backward = rounded(g.sum_width, f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
+        dyad = 2 * (wa + 2) + 4 * span + 2 * (ws + wd) if learns else (wa + 2) + 2 * span + 2 * ws
+        last = g.loss_width + 4 * wa if g.is_last else 2 * wa
+        ff["layers"] += g.sum_width + forward + wa + backward + wa * bool(backward) + dyad + last
+        lut["layers"] += 2 * g.sum_width + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
+        address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
+        ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
+        lut["control"] += 4 * address + 6 * steps + 60
+    for m in memories(r):
+        if not m.blocks:
+            lut["memories"] += 6 * m.cells + (-(-m.words // 16) - 1) * m.parts * m.bits
+    return dict(ff), dict(lut)
+
+
+PARTS = ("lanes", "pulses", "slopes", "wide", "probes", "stuck", "generators", "noise", "layers", "control", "memories", "host")
+"""Of a bill."""
+
+
+CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 4.5, 5.8
+"""ns, about: out of a flip-flop; into one, with the way there; a LUT with its way; in and out of a chain of carries; through a multiplier
+without registers; out of a memory block."""
+BIT = 0.035
+"""ns of a bit of a chain of carries."""
+MIDDLE = 5000
+"""LUTs of a chip whose ways are middling."""
 
 
 def paths(recipe: Recipe) -> dict[str, float]:
-    """What makes a chip's longest path longer."""
-    layers = geometries(recipe)
-    widest = max(layers, key=lambda g: g.sum_width)
-    return {
-        "one": 1.0, "carry": float(widest.sum_width), "product": float(max(g.operand_width for g in layers) + recipe.formats.state.width),
-        "lanes": math.log2(sum(g.L for g in layers) + 1), "noise": float(bool(recipe.devices.read_noise)),
-        "spsa": float(recipe.rule == "spsa"), "memory": math.log2(max(g.N for g in layers) + 1),
-        "random": float("stochastic" in (recipe.rounding.accumulator, recipe.rounding.state, recipe.rounding.delta)),
-    }
+    """The longest path of each kind that a chip has, in ns, as one reads them from `hdl`: about, before the fit corrects it."""
+    r, f = recipe, recipe.formats
+    learns, layers = r.rule != "inference", geometries(r)
+    found = {"control": CLOCK_TO_OUT + 5 * LEVEL + SETUP}             # sequencer, walk, dyad: comparisons, and registers that they hold
+    if blocks(r):
+        found["memory"] = RECALL + SETUP
+    multiplied = CLOCK_TO_OUT + LEVEL + PRODUCT + CARRY
+    if r.devices.read_noise:
+        gain = max(r.noise_gain("state"), r.noise_gain("delta")).bit_length()
+        mixed = r.noise_gain("state") != r.noise_gain("delta")
+        found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
+    if f.accumulator.width + 1 > DSP_WIDTH:
+        found["squares"] = multiplied + LEVEL + BIT * 2 * f.accumulator.width
+    if learns and max(layers[0].operand_width, f.weight.width) > DSP_WIDTH:
+        found["products"] = multiplied + BIT * layers[0].operand_width
+    if learns and r.devices.law != "ideal":
+        found["pulses"] = CLOCK_TO_OUT + CARRY + BIT * layers[0].operand_width + 2 * LEVEL + SETUP
+    if learns and r.slope_bits is not None:
+        found["slopes"] = multiplied + 4 * LEVEL + BIT * f.weight.width
+    return found
+
+
+KINDS = ("control", "memory", "noise", "squares", "products", "pulses", "slopes")
+"""Of paths."""
+
+
+def period(factors: dict, recipe: Recipe, luts: float) -> float:
+    """The clock's period in ns: the longest path, each kind times its factor, and longer ways in a larger chip."""
+    longest = max(value * factors[name] for name, value in paths(recipe).items())
+    return longest * (luts / MIDDLE) ** factors["size"]
+
+
+# The model ---------------------------------------------------------------------------------------------------
 
 
 @functools.cache
 def coefficients() -> dict:
-    """The fitted model: for LUTs and flip-flops the weights of `features`, for the period in ns of `paths`; and the errors on builds
-    that a fit did not see."""
+    """The fitted model: for flip-flops and LUTs the factors of a `bill`, for the period those of `paths`; the errors on builds that
+    no fit has seen; and the range of the builds that it was fitted to."""
     return json.loads((resources.files(__package__) / "cost.json").read_text())
 
 
-def estimate(recipe: Recipe, board: str) -> dict[str, float]:
+def measures(recipe: Recipe) -> dict[str, float]:
+    """The sizes that a model is calibrated over."""
+    f, layers = recipe.formats, geometries(recipe)
+    return {
+        "layers": recipe.layers, "units of a layer": max(recipe.sizes), "weights of a layer": max(g.R * g.C for g in layers),
+        "lanes": sum(recipe.lanes), "lanes of a layer": max(recipe.lanes), "bits of a multiplier's operand": layers[0].operand_width,
+    } | {f"bits of a {place}": getattr(f, place).width for place in ("weight", "state", "accumulator", "delta")}
+
+
+def outside(recipe: Recipe, board: str) -> str:
+    """In which way a recipe or a board is outside of what the model was calibrated on; empty if it is not."""
+    known = coefficients()
+    beyond = [f"{name} {value:g} (calibrated on {low:g} to {high:g})" for name, value in measures(recipe).items()
+              for low, high in [known["range"][name]] if not low <= value <= high]
+    return "; ".join(beyond + [f"board {board} (calibrated on {known['board']})"] * (board != known["board"]))
+
+
+def estimate(recipe: Recipe, board: str, energy_model: str = "digital") -> dict:
     """Resources, highest clock frequency and energy of a step, by the model.
 
     Returns
     -------
     dict
         ``lut``, ``ff``, ``multipliers``, ``memory``, ``fmax`` (MHz), ``energy`` (nJ per training step, or per inference of a chip
-        that does not learn).
+        that does not learn), ``energy_model`` (its name), ``outside`` (what the model extrapolates over, in words; empty if nothing).
     """
-    model, x = coefficients()["model"], features(recipe)
-    found = {name: float(round(_sum(model[name], x))) for name in ("lut", "ff")}
-    found |= {"multipliers": float(multipliers(recipe)), "memory": float(blocks(recipe))}
-    return found | {"fmax": round(1e3 / _sum(model["period"], paths(recipe)), 1), "energy": energy.of(recipe).nanojoules}
+    found = figures(coefficients()["model"], recipe)
+    for name in ("lut", "ff"):
+        found[name] = float(round(found[name]))
+    nanojoules, name = energy.of(recipe, energy_model)
+    return found | {"fmax": round(found["fmax"], 1), "energy": nanojoules, "energy_model": name, "outside": outside(recipe, board)}
 
 
-def _sum(weights: dict, x: dict) -> float:
-    return sum(w * x[name] for name, w in weights.items())
+def figures(model: dict, recipe: Recipe) -> dict[str, float]:
+    """Resources and highest clock frequency by a model of so many factors."""
+    ff, lut = bill(recipe)
+    found = {"lut": weighed(model["lut"], lut), "ff": weighed(model["ff"], ff), "multipliers": float(multipliers(recipe)),
+             "memory": float(blocks(recipe))}
+    return found | {"fmax": 1e3 / period(model["period"], recipe, found["lut"])}
 
 
-def build(recipe: Recipe, board: str) -> dict[str, float]:
+def weighed(factors: dict, parts: dict) -> float:
+    """A sum of parts, each times its factor."""
+    return sum(value * factors[name] for name, value in parts.items())
+
+
+def build(recipe: Recipe, board: str, energy_model: str = "digital") -> dict:
     """The same of a real build: synthesised, placed and routed with the default seeds (minutes)."""
     from ..hdl import synth
 
     with tempfile.TemporaryDirectory() as folder:
         report = synth.synthesize(recipe, board, Path(folder))
     used = {name: float(report["utilisation"][resource]["used"]) for name, resource in RESOURCES.items()}
-    return used | {"fmax": report["fmax"]["median"], "energy": energy.of(recipe).nanojoules}
+    nanojoules, name = energy.of(recipe, energy_model)
+    return used | {"fmax": report["fmax"]["median"], "energy": nanojoules, "energy_model": name, "outside": ""}
