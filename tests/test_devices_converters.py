@@ -74,6 +74,12 @@ def test_clipped_reads_are_counted_and_reported():
     assert narrow.report().usage["forward"].clipped == np.count_nonzero((codes < -128) | (codes > 127))
 
 
+def test_few_reads_that_clip_are_told_at_once():
+    array = Array(np.ones((4, 64)), circuit=Circuit(output=OutputConverter(8, full_scale=20_000)))
+    with pytest.warns(DeviceWarning, match="16 of 16 reads clipped"):
+        array.read(np.full((4, 64), 127))
+
+
 def test_calibration_clips_no_more_than_allowed():
     draw = np.random.default_rng(1)
     weights, x = draw.normal(size=(64, 100)), draw.integers(-127, 128, (1000, 100))

@@ -223,6 +223,7 @@ def test_compensation_undoes_the_mean_drift():
     (lambda: preset("reram"), "known are pcm, "),
     (lambda: Stuck(low=5), r"0.01 is one per cent"),
     (lambda: Array([[1.0]], preset("pcm"), time=3.0), "time = 3 s is before t0 = 20 s"),
+    (lambda: Array([[1.0]], preset("sonos"), time=-3.0), "time = -3 s; it is counted from programming"),
     (lambda: Array([[2.0]], preset("pcm"), scale=1.0), "give a larger scale or clip the weights"),
     (lambda: Array([[1.0]], compensate="columns"), "allowed are 'array', 'output'"),
 ])

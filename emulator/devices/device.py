@@ -88,6 +88,8 @@ class Device:
             Microsiemens. Each draw depends on the seed, the plane, the number of the write and the cell only: later times
             are the same cells, older.
         """
+        if time is not None and not time >= 0:
+            raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative")
         key, g, written = draws.key(seed), self.target(share), draws.step(plane, write)
         if self.spread:
             g = self.spread.apply(g, self.g_min, self.g_max, key, plane)

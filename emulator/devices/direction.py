@@ -17,6 +17,8 @@ from .converters import DeviceWarning, Thresholds, Usage
 
 VECTORS = 4096
 """Vectors that are read at once, at most."""
+FEW = 1024
+"""Reads that tell nothing about a range yet, unless a 64th of them clips."""
 
 
 @dataclass
@@ -196,7 +198,7 @@ class Direction:
         self._plan = factors, np.float32 if bound < 1 << 24 else np.float64, np.int32 if bound < 1 << 30 else np.int64
 
     def _watch(self):
-        if not self._warned and self.usage.reads >= 1024:
+        if not self._warned and (self.usage.reads >= FEW or self.usage.clipped >= FEW >> 6):
             for complaint in self.usage.complaints(self._clipped_share):
                 warnings.warn(f"{self.name} output converter: {complaint}", DeviceWarning, stacklevel=4)
                 self._warned = True
