@@ -41,10 +41,12 @@ def age(recipe: RecipeName,
     recipe = load(recipe)
     given = {"preset": preset, "compensate": compensate, "wires": wires}
     told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | ({"measured": ()} if preset else {})
-    if not told["preset"] and not told["measured"]:
+    if not told["preset"] and not recipe.devices.named:
         raise ValueError(f"--preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
-    device = devices.preset(told["preset"]) if told["preset"] else devices.device_of(recipe.devices)
+    if told["preset"]:
+        devices.preset(told["preset"])                      # the check of the name
     recipe = Recipe.model_validate(recipe.model_dump() | {"devices": told})
+    device = devices.device_of(recipe.devices)
     learned = _weights(recipe, weights, run)
     batch = learned[0].shape[:-2]
     first = recipe.seed if seed is None else seed

@@ -16,7 +16,7 @@ from .progress import bar
 def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
            samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
            epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0):
-    """Say which effect costs how much of the gradient: formats, read noise, conductance levels, alone and together.
+    """Say which effect costs how much of the gradient: formats, read noise, levels, cells, wires, converters, alone and together.
 
     Cosine, bias, deviation and sign agreement against the exact gradient, as a table and a waterfall plot.
 
