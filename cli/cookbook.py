@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,14 +15,23 @@ from .progress import bar
 @explained
 def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]...", help="row numbers; all by default")] = None,
              check: Annotated[bool, typer.Option("--check", help="measure each row's own property")] = False,
-             seed: Annotated[int, typer.Option(min=0, help="of weights, inputs and directions")] = 0, as_json: AsJson = False):
-    """List the learning rules of the cookbook, or check each by its own law.
+             seed: Annotated[int, typer.Option(min=0, help="of weights, inputs and directions")] = 0, as_json: AsJson = False,
+             figures: Annotated[Path | None, typer.Option(help="draw the families' laws into this folder instead")] = None):
+    """List the learning rules of the cookbook, check each by its own law, or draw the laws of the families.
 
     A check prints measured against expected; exit status 1 if one fails.
 
     Example: crossdyad cookbook --check 29 52 57
     """
     import json
+
+    if figures:
+        from ..models.cookbook.gallery import draw
+
+        with bar("figures") as report:
+            written = [str(path) for path in draw(figures, report)]
+        typer.echo(json.dumps(written) if as_json else "\n".join(written))
+        return
 
     from ..models.cookbook import ROWS
     from ..models.cookbook.checks import check as checked

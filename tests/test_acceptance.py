@@ -75,7 +75,7 @@ def test_an_estimator_is_of_its_order_or_refuses(row, name, seed):
     assert abs(slope - e.order) <= (0.2 if row.number in (15, 68) else 0.15), errors
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize("name", held_out.STEPS)
 def test_the_oracle_is_the_gradient_that_numpy_finds(name, seed):
     """By imaginary steps, by real ones, and by the adjoint."""
@@ -88,7 +88,7 @@ DRAWN = {29: -1, 30: 1}
 """Rows that draw directions of the parameters: the variance is by so much off the number of parameters, over the gradient's square."""
 
 
-@pytest.mark.parametrize("name", held_out.STEPS)
+@pytest.mark.parametrize("name", ["asymmetric", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ising", "resistors"))])
 @pytest.mark.parametrize("number", [29, 30, 32, 33])
 def test_probes_of_any_circuit_keep_their_law(number, name):
     """No bias, and the variance of parameter probes; a guess of the right direction is the gradient."""
@@ -105,6 +105,7 @@ def test_probes_of_any_circuit_keep_their_law(number, name):
         assert law("", spread, exact.size + DRAWN[number]).passed, spread.mean()
 
 
+@pytest.mark.slow
 def test_backprop_is_no_estimate_of_any_order():
     """No row with an order passes on what the exact gradient would fulfil as well."""
     for row in ORDERED:

@@ -11,7 +11,7 @@ from crossdyad import models
 from crossdyad.cli import app
 from crossdyad.models import updates
 from crossdyad.models.circuits import CAPABILITIES
-from crossdyad.models.cookbook import AXES, ROWS, checks, findings, systems
+from crossdyad.models.cookbook import AXES, ROWS, checks, findings, gallery, systems
 from crossdyad.models.cookbook.contrasts import holomorphic
 from crossdyad.models.estimators.contrast import centered, twin
 from crossdyad.models.estimators.estimator import REMEDIES
@@ -172,3 +172,20 @@ def test_the_command_lists_checks_and_refuses():
     assert "Dual propagation" in run.invoke(app, ["cookbook"]).output
     wrong = run.invoke(app, ["cookbook", "999"])
     assert wrong.exit_code == 2 and "not in the cookbook" in wrong.stderr
+
+
+def test_the_command_draws_the_gallery(tmp_path, monkeypatch):
+    def lines():
+        paper, axes = gallery.figure("title", "x", "y")
+        axes.plot([1, 2])
+        return paper
+
+    monkeypatch.setattr(gallery, "FIGURES", (lines,))
+    drawn = CliRunner().invoke(app, ["cookbook", "--figures", str(tmp_path), "--json"])
+    assert json.loads(drawn.stdout) == [str(tmp_path / "lines.svg")] and "<svg" in (tmp_path / "lines.svg").read_text()
+
+
+def test_every_figure_is_kept_and_small():
+    folder = Path(__file__).resolve().parent.parent / "docs" / "gallery"
+    assert {p.stem for p in folder.iterdir()} == {make.__name__ for make in gallery.FIGURES}
+    assert all(p.stat().st_size < 200_000 for p in folder.iterdir())

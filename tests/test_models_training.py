@@ -111,7 +111,7 @@ def test_every_row_is_trained_or_refused_with_a_reason():
             standard(number, (64, 5, 10))
 
 
-@pytest.mark.parametrize("number", [26, 35, 42, 71])
+@pytest.mark.parametrize("number", [26, *(pytest.param(n, marks=pytest.mark.slow) for n in (35, 42, 71))])
 def test_rows_that_learn_more_than_weights_go_on_to_the_same_bits(number, tmp_path):
     """Feedback, classifiers and labels of one's own are parameters like the others."""
     whole = learn(number, (64, 6, 10), FEW, 2, seed=1)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import Feedforward
+from ..circuits import Feedforward, Hopfield
 from ..energies import (
     auxiliary_coordinates,
     boltzmann_contrast,
@@ -29,7 +29,7 @@ from ..objectives import squared_error
 from ..solvers import Problem, newton, relaxation
 from . import systems
 from .contrasts import CENTERED
-from .findings import above, below, equal, identical, refused, relative_error, slope
+from .findings import above, angle, below, equal, identical, refused, relative_error, slope
 from .row import row
 
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
@@ -131,10 +131,14 @@ def split_law(seed):
 STORED = Estimator(13, "Eq. 13, states kept", jax.jit(stored_propagation, static_argnums=(0, 1)), frozenset({"chain"}), order=2)
 
 
-@row(13, "Hierarchical energy-based model", "3.6, Eq. 12 and 13", estimator=STORED, systems=[systems.tanh_net],
+@row(13, "Hierarchical energy-based model", "3.6, Eq. 12 and 13, erratum E11", estimator=STORED, systems=[systems.tanh_net],
      circuit="hierarchy of energies", nudge="weak", solver="minimum of E_k, layer after layer")
 def hierarchical_law(seed):
-    """The minima of the energies, one after the other, are the forward pass, bit for bit; the gradient is the net's."""
+    """The minima of the energies, one after the other, are the forward pass, bit for bit; the gradient is the net's.
+
+    Not the one of the Hopfield net with the same weights, whose layers feel those above: the paper sets the two side by side, but
+    their gradients have nothing to do with one another (erratum E11).
+    """
     sizes = (5, 6, 5, 3)
     net = Feedforward(sizes, jnp.tanh, jnp.tanh)
     keys = jax.random.split(jax.random.key(seed), 3)
@@ -145,6 +149,9 @@ def hierarchical_law(seed):
     steps = [c * (1 - v * v) for c, v in zip(model.residual(w, states, x), states, strict=True)]
     yield below("how far from the minima these are, Newton's step", max(float(jnp.max(abs(v))) for v in steps), 1e-12)
     yield equal("gradient against the net's", exact_gradient(model, squared_error, w, x, y), exact_gradient(net, squared_error, w, x, y))
+    together = exact_gradient(Hopfield(sizes), squared_error, w, x, y)
+    yield above("the Hopfield net of the same weights: angle between the gradients, degrees",
+                angle(together, exact_gradient(net, squared_error, w, x, y)), 5)
 
 
 @row(14, "Method of auxiliary coordinates (MAC)", "2.1, 3.6", estimator="penalised states", circuit="chain", nudge="penalty, 1 / mu",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ..estimators.estimator import Unsuitable
+from ..estimators.estimator import Estimator, Unsuitable
 
 
 class Finding(NamedTuple):
@@ -103,6 +103,20 @@ def slope(what: str, estimate: Callable, exact, order: float, largest: float, to
     errors = [relative_error(estimate(step), exact) for step in steps]
     measured = np.polyfit(np.log(steps), np.log(errors), 1)[0] if min(errors) > 0 else np.nan
     return within(f"{what}: slope of the error", measured, order, tolerance)
+
+
+def accepted(estimator: Estimator, system, name: str = "own system") -> Finding:
+    """An estimator's error on a system falls as it declares; against its own oracle.
+
+    Parameters
+    ----------
+    system : tuple
+        ``(circuit, objective, parameters, x, y)``.
+    """
+    exact = jax.jit(estimator.oracle, static_argnums=(0, 1))(*system)
+    tolerance = 0.2 if estimator.row in (15, 68) else 0.15      # they approach 1 from below
+    return slope(f"{name}, in {estimator.small}", lambda step: estimator(*system, **{estimator.small: step}), exact, estimator.order,
+                 estimator.largest, tolerance)
 
 
 def law(what: str, samples, expected: float, errors: float = 3.0) -> Finding:

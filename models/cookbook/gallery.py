@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,21 @@ from jax.flatten_util import ravel_pytree
 from .. import schedules
 from ..circuits import Feedforward, from_energy, identity
 from ..estimators.feedback import direct, layered
-from ..estimators.implicit import exact_gradient
+from ..estimators.greedy import greedy_gradient, interlocking
+from ..estimators.implicit import exact_gradient, multipliers, neumann_multipliers
+from ..estimators.probes import gaussian, node_error
+from ..invertible import Coupling
+from ..prospective import latent_equilibrium
 from ..solvers import Problem, newton
+from ..solvers import relaxation as sweeps
+from ..updates import agnostic, continual, pseudo_inverse_step
 from . import contrasts as contrast_rows
 from . import feedback as feedback_rows
+from . import greedy as greedy_rows
 from . import systems
-from .findings import flat, relative_error
+from .findings import angle, flat, relative_error
+from .mixtures import mixed
+from .reversible import there_and_back
 from .row import ROWS
 
 
@@ -33,10 +43,11 @@ def figure(title: str, horizontal: str, vertical: str, **scales):
 
 
 def orders(title: str, estimators, make, horizontal="nudging strength beta"):
-    """Error against the small parameter, with the slope of each estimator."""
+    """Error against the small parameter, with the slope of each estimator; on one system, or each on its own."""
     paper, axes = figure(title, horizontal, "relative error of the gradient", xscale="log", yscale="log")
-    s = make(0)
-    for e in estimators:
+    makes = make if isinstance(make, list) else [make] * len(estimators)
+    for e, make_one in zip(estimators, makes, strict=True):
+        s = make_one(0)
         exact = e.oracle(*s)
         steps = e.largest / 2.0 ** np.arange(6)
         errors = np.array([relative_error(e(*s, **{e.small: step}), exact) for step in steps])
@@ -76,24 +87,29 @@ def control():
 
 def variance():
     """Rows 29, 30 and 32: what one probe's variance grows with."""
-    paper, axes = figure("Variance of one probe", "parameters", "squared error over the gradient's square", xscale="log", yscale="log")
-    estimators, keys = declared(29, 30, 32), jax.random.split(jax.random.key(1), 2000)
+    paper, axes = figure("Variance of one probe", "parameters", "squared error over the square of what is estimated",
+                         xscale="log", yscale="log")
+    keys = jax.random.split(jax.random.key(1), 2000)
+    names = ("29: SPSA, gradient", "30: forward gradient, gradient", "32: node perturbation, error signal")
     counts, nodes, spreads = [], [], []
     for width in (2, 4, 8, 16, 32):
         s = systems.tanh_net(0)._replace(circuit=Feedforward((6, width, width, 3), jnp.tanh, identity))
         s = s._replace(parameters=s.circuit.random_parameters(jax.random.key(width)))
-        exact = flat(exact_gradient(*s))
+        states = tuple(s.circuit.forward(s.parameters, s.x)[1:])
+        exact, error = flat(exact_gradient(*s)), flat(multipliers(*s, states))
         counts.append(exact.size)
-        nodes.append(2 * width + 3)
-        row = []
-        for e in estimators:
-            found = jax.vmap(lambda k, e=e, s=s: ravel_pytree(e.estimate(*s, key=k))[0])(keys)
-            row.append(np.mean(((found - exact) ** 2).sum(1)) / (exact @ exact))
-        spreads.append(row)
-    for marker, e, found in zip("osd", estimators, np.transpose(spreads), strict=True):
-        axes.plot(counts, found, marker, label=f"{e.row}: {e.name}")
+        nodes.append(error.size)
+
+        def signal(k, s=s, states=states):
+            return node_error(*s, states, gaussian(k, states), 1e-4, sweeps(1))
+
+        estimates = [(lambda k, e=e, s=s: e.estimate(*s, key=k)) for e in declared(29, 30)] + [signal]
+        spreads.append([np.mean(((jax.vmap(lambda k, one=one: ravel_pytree(one(k))[0])(keys) - of) ** 2).sum(1)) / (of @ of)
+                        for one, of in zip(estimates, (exact, exact, error), strict=True)])
+    for marker, name, found in zip("osd", names, np.transpose(spreads), strict=True):
+        axes.plot(counts, found, marker, label=name)
     axes.plot(counts, counts, "k-", linewidth=0.8, label="parameters")
-    axes.plot(counts, nodes, "k--", linewidth=0.8, label="neurons")
+    axes.plot(counts, np.array(nodes) + 1, "k--", linewidth=0.8, label="neurons + 1")
     axes.legend(fontsize="small")
     return paper
 
@@ -159,18 +175,148 @@ def staleness():
     return paper
 
 
-FIGURES = (contrasts, dyads, coding, control, variance, relaxation, feedback, staleness)
+def energies():
+    """Rows 9, 15 and 16: energies of other systems, contrasted or lifted."""
+    return orders("Energies: resistors, a lifted net, a net behind features", declared(9, 15, 16),
+                  [systems.resistive, systems.bounded_net, systems.tied])
 
 
-def draw(folder) -> list[Path]:
-    """Write all figures into a folder as SVG, the same bytes whenever the numbers are the same."""
+def targets():
+    """Row 71: with feedback learnt from noise, target propagation is backprop in the limit."""
+    return orders("Target propagation, a chain of tanh units", declared(71), systems.tanh_net, "noise that the feedback learns from")
+
+
+def series():
+    """Rows 7 and 22: every term shrinks the error by the spectral radius; damped, more slowly."""
+    paper, axes = figure("The adjoint by a series, a deep equilibrium model", "terms", "relative error of the error signal", yscale="log")
+    s = systems.equilibrium(0)
+    states = newton()(Problem(s.circuit, s.parameters, s.x)).states
+    v, shape = ravel_pytree(states)
+    jacobian = jnp.eye(v.size) - jax.jacfwd(lambda v: ravel_pytree(s.circuit.residual(s.parameters, shape(v), s.x))[0])(v)
+    radius, exact, terms = np.abs(np.linalg.eigvals(jacobian)).max(), multipliers(*s, states), np.arange(1, 41)
+    one = jax.jit(lambda k, rate: neumann_multipliers(*s, states, k, rate))
+    for rate in (1.0, 0.5, 0.2):
+        axes.plot(terms, [relative_error(one(int(k), rate), exact) for k in terms], ".-", label=f"rate {rate:g}")
+    axes.plot(terms, radius ** terms, "k--", linewidth=0.8, label=f"spectral radius, {radius:.2f}, to the power of terms")
+    axes.legend(fontsize="small")
+    return paper
+
+
+def radius():
+    """Row 54: ever more points help inside the radius of analyticity, and not outside."""
+    paper, axes = figure("Holomorphic EP, a Hopfield net", "points", "relative error of the gradient", yscale="log")
+    s, points = systems.hopfield(0), np.array([2, 3, 4, 6, 8, 12, 16, 24])
+    exact = exact_gradient(*s)
+    for beta in (0.05, 0.1, 0.3, 0.5):
+        axes.plot(points, [relative_error(contrast_rows.holomorphic(int(n))(*s, beta=beta), exact) for n in points], ".-",
+                  label=f"beta = {beta:g}")
+    axes.legend(fontsize="small", title="at beta = 1 it is refused", title_fontsize="small")
+    return paper
+
+
+def oscillation():
+    """Rows 55 and 60: the slower the turn the better, at finite beta; an alternating nudge is centered."""
+    paper, axes = figure("Nudges that oscillate, a Hopfield net", "relaxation time over period; nudging strength beta",
+                         "relative error of the gradient", xscale="log", yscale="log")
+    s = systems.hopfield(0)
+    exact = exact_gradient(*s)
+    for e, steps in zip(declared(55, 60), (0.1 / 2.0 ** np.arange(5), 0.1 / 2.0 ** np.arange(5)), strict=True):
+        axes.plot(steps, [relative_error(e(*s, **{e.small: step}), exact) for step in steps], "o-", markersize=4,
+                  label=f"{e.row}: {e.name}, in {e.small}")
+    axes.legend(fontsize="small")
+    return paper
+
+
+def prospective():
+    """Row 83: rates ahead of their voltages leave no lag, whatever the time constant."""
+    paper, axes = figure("Four layers follow a moving input", "time over tau", "output of the first unit")
+    s, tau, step = systems.tanh_net(0), 10.0, 0.1
+    times = np.arange(0, 40, step)
+    inputs = jnp.sin(0.2 * times[:, None] * jnp.arange(1, 7) / 6 + s.x)
+    wanted = jax.vmap(lambda x: s.circuit.forward(s.parameters, x)[-1])(inputs)
+    axes.plot(times / tau, wanted[:, 0], color="0.8", linewidth=5, label="forward pass")
+    for name, lookahead in (("83: prospective", tau), ("leaky", 0.0)):
+        rates = latent_equilibrium(s.circuit, s.parameters, inputs, tau, step, lookahead, s.circuit.layers)[-1]
+        axes.plot(times / tau, rates[:, 0], label=name)
+    axes.legend(fontsize="small")
+    return paper
+
+
+def inverses():
+    """Rows 17 and 45: reversible blocks run backwards, exactly in fixed point, not at all as printed."""
+    paper, axes = figure("There and back through reversible blocks", "blocks", "largest error of the input that comes back", yscale="log")
+    blocks = np.array([1, 2, 5, 10, 20, 50, 100, 200])
+    for name, coupling in (("as printed (erratum E4)", Coupling(printed=True)), ("floats", Coupling()), ("fixed point", Coupling(2.0**-8))):
+        found = [np.abs(back - x).max() for x, _, back in (there_and_back(coupling, int(n), 0) for n in blocks)]
+        exactly = " (no error; drawn at 1e-17)" if max(found) == 0 else ""
+        axes.plot(blocks, np.maximum(found, 1e-17), "o-", markersize=4, label=name + exactly)
+    axes.legend(fontsize="small")
+    return paper
+
+
+def updates():
+    """Rows 64, 66 and 81: what updates on the fly, springs and damping cost."""
+    paper, axes = figure("Updates, against their limits", "rate / beta; epsilon; damping", "relative error of the step",
+                         xscale="log", yscale="log")
+    s, net, beta = systems.hopfield(0), systems.tanh_net(0), 0.1
+    exact, sided = exact_gradient(*s), declared(51)[0](*s, beta=beta)
+    undamped = pseudo_inverse_step(*net)
+
+    def over(new, scale):
+        return jax.tree.map(lambda p, q: (p - q) / scale, s.parameters, new)
+
+    kinds = {
+        "64: continual EP, in rate / beta": (0.02, sided, lambda v: over(continual(*s, beta=beta, rate=beta * v, sweeps=200), beta * v)),
+        "66: agnostic EP, in epsilon": (0.02, exact, lambda v: over(agnostic(*s, beta=1e-3, epsilon=v), 2e-3 * v)),
+        "81: pseudo-inverse, in the damping": (0.02, undamped, lambda v: pseudo_inverse_step(*net, damping=v))}
+    for name, (largest, limit, step) in kinds.items():
+        steps = largest / 2.0 ** np.arange(5)
+        axes.plot(steps, [relative_error(step(v), limit) for v in steps], "o-", markersize=4, label=name)
+    axes.legend(fontsize="small")
+    return paper
+
+
+def greedy():
+    """Row 38: the more blocks learn from one loss, the nearer they are to backprop, from greedy (1) to all."""
+    paper, axes = figure("Interlocking backprop, blocks of one layer each", "blocks that a loss reaches back",
+                         "angle to backprop, degrees")
+    s, blocks, losses, heads, y = greedy_rows.classified(0)
+    backprop = exact_gradient(s.circuit, lambda o, y: greedy_rows.classifier(heads[-1], o, y), s.parameters, s.x, y)
+    reach = range(1, len(blocks) + 1)
+    found = [greedy_gradient(blocks, losses, s.parameters, heads, s.x, y, interlocking(len(blocks), n))[0] for n in reach]
+    for k in range(len(blocks) - 1):
+        axes.plot(reach, [angle(g[k], backprop[k]) for g in found], "o-", markersize=4, label=f"block {k + 1}")
+    axes.set_xticks(list(reach))
+    axes.legend(fontsize="small")
+    return paper
+
+
+def hybrid():
+    """Row 85: blocks that learn by nudges below and above one that learns by its derivative."""
+    return orders("Hopfield net, feedforward net, Hopfield net in a chain", declared(85), mixed)
+
+
+FIGURES = (contrasts, radius, oscillation, dyads, coding, targets, control, energies, variance, series, relaxation, prospective, inverses,
+           updates, feedback, greedy, hybrid, staleness)
+
+
+def draw(folder, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
+    """Write all figures into a folder as SVG, the same bytes whenever the numbers are the same.
+
+    Parameters
+    ----------
+    folder : path
+    progress : callable, optional
+        Called as ``progress(step, done, of)``.
+    """
     import matplotlib
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    written, tell = [], progress or (lambda *_: None)
     with matplotlib.rc_context({"svg.hashsalt": "crossdyad"}):
         for make in FIGURES:
+            tell(make.__name__, len(written), len(FIGURES))
             written.append(folder / f"{make.__name__}.svg")
             make().savefig(written[-1], format="svg", metadata={"Date": None})
     return written

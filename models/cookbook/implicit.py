@@ -86,23 +86,22 @@ def hierarchical_law(seed):
 @row(4, "Relaxed constraints (P3)", "2.1, Eq. 5", estimator="derivative of the optimal value", circuit="any with an energy", nudge="weak",
      solver="Newton")
 def relaxed_law(seed):
-    """The relaxed Lagrangian's derivative, by differences of its value, is one-sided equilibrium propagation."""
+    """The relaxed Lagrangian's derivative, by imaginary steps of its value, which nothing rounds, is one-sided equilibrium propagation."""
     s, beta = systems.hopfield(seed), 0.1
     flat, shape = ravel_pytree(s.parameters)
 
     @jax.jit
     def value(i, by):
-        problem = Problem(s.circuit, shape(flat.at[i].add(by)), s.x)
+        problem = Problem(s.circuit, shape((flat + 0 * by).at[i].add(by)), s.x)
         free = newton()(problem).states
         held = newton()(weak(problem, free, s.objective, s.y, beta)).states
         energies = [s.circuit.energy(problem.parameters, v, s.x) for v in (held, free)]
         return s.objective(s.circuit.output(held), s.y) + (energies[0] - energies[1]) / beta
 
     some = jnp.arange(0, flat.size, 6)
-    found = jax.vmap(lambda i: (value(i, 1e-4) - value(i, -1e-4)) / 2e-4)(some)
+    found = jax.vmap(lambda i: value(i, 1e-20j).imag / 1e-20)(some)
     sided, exact = ONE_SIDED(*s, beta=beta), _exact(*s)
-    yield below("differences of its value against one-sided EP, every sixth weight",
-                relative_error(found, ravel_pytree(sided)[0][some]), 1e-6)
+    yield equal("derivative of its value against one-sided EP, every sixth weight", found, ravel_pytree(sided)[0][some])
     yield above("which is not yet the gradient: error", relative_error(sided, exact), 1e-3)
 
 
@@ -151,7 +150,8 @@ def equilibrium_model_law(seed):
     yield within("shrinking per term over the spectral radius", rate / radius, 1, 0.15)
 
 
-@row(20, "Backprop", "1, 2.2", estimator="error signal of a chain", circuit="chain", solver="one sweep up", schedule="one sweep back")
+@row(20, "Backprop", "1, 2.2, erratum E1", estimator="error signal of a chain", circuit="chain", solver="one sweep up",
+     schedule="one sweep back")
 def backprop_law(seed):
     """On a chain it is the adjoint of the whole system; and JAX's own reverse mode."""
     for make in (systems.tanh_net, systems.relu_net):

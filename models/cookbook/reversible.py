@@ -13,7 +13,7 @@ from .row import row
 CHANNELS = 6
 
 
-def _there_and_back(coupling: Coupling, blocks: int, seed: int):
+def there_and_back(coupling: Coupling, blocks: int, seed: int):
     """A random input, and what comes back through so many blocks."""
     rng = np.random.default_rng(seed)
     weights = jnp.asarray(rng.normal(size=(blocks, 2, CHANNELS, CHANNELS)) / np.sqrt(CHANNELS))
@@ -31,12 +31,12 @@ def _there_and_back(coupling: Coupling, blocks: int, seed: int):
 @row(17, "Reversible two-stream block", "2.3, Eq. 7, erratum E4", circuit="reversible blocks in a chain", solver="forward, inverse")
 def reversible_law(seed):
     """Inputs follow from outputs: to rounding in floats, exactly in fixed point; not at all as printed."""
-    x, far, back = _there_and_back(Coupling(), 50, seed)
+    x, far, back = there_and_back(Coupling(), 50, seed)
     yield below("50 blocks in floats: largest error of the inverse", np.abs(back - x).max(), 1e-12)
-    x, far, back = _there_and_back(Coupling(grid=2.0**-8), 200, seed)
+    x, far, back = there_and_back(Coupling(grid=2.0**-8), 200, seed)
     yield identical("200 blocks in fixed point", back, x)
     yield above("and the way was long: distance of the far end", np.linalg.norm(far - x), 1)
-    x, _, back = _there_and_back(Coupling(printed=True), 1, seed)
+    x, _, back = there_and_back(Coupling(printed=True), 1, seed)
     yield above("one block, both halves reading the old state, as printed: error", np.abs(back - x).max(), 0.01)
 
 

@@ -14,6 +14,7 @@ from ..solvers import Problem, newton
 def triangular_multipliers(circuit, objective, parameters, x, y):
     """Backprop: the error signal of a chain, solved block by block from the output down (row 20).
 
+    ``lambda = -(dC/ds)^-T dO/ds``: the paper's sentence on backprop (section 2.2) prints O for its derivative (erratum E1).
     The transposed system of Eq. 2 is triangular there. Its Jacobians are JAX's, of the circuit's own `residual`.
 
     Returns
