@@ -81,14 +81,14 @@ def multipliers(recipe: Recipe) -> int:
     where an operand is wider than a block's."""
     f, learns = recipe.formats, recipe.rule != "inference"
     gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
-    lanes = sum(g.L * _wide(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
-    pulses = sum(recipe.lanes) * _wide(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
-    return lanes + pulses + 1 + recipe.layers * _wide(gain.bit_length() + 1) * bool(gain)
+    lanes = sum(g.L * _slices(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
+    pulses = sum(recipe.lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
+    return lanes + pulses + _slices(f.accumulator.width + 1) ** 2 + recipe.layers * _slices(gain.bit_length() + 1) * bool(gain)
 
 
-def _wide(bits: int) -> int:
-    """Blocks for an operand of so many bits."""
-    return -(-bits // DSP_WIDTH)
+def _slices(bits: int) -> int:
+    """Blocks along an operand of so many bits; a bit that is left over is multiplied in LUTs."""
+    return -(-(bits - 1) // DSP_WIDTH)
 
 
 # Fitted ------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Energy(NamedTuple):
     model: str
 
 
-class ModelMissing(ImportError):
+class ModelMissing(ValueError):
     """An energy model that is not installed; the message says how to get it."""
 
 
@@ -77,8 +77,10 @@ def of(recipe: Recipe, model: str = "digital") -> Energy:
 
 
 def find(model: str):
-    """The function of a model's name."""
+    """The function of a model's name; raises as `of`."""
     if model in MODELS:
+        if model == "converters":
+            _version()
         return MODELS[model]
     module, _, function = model.partition(":")
     if not function:
@@ -87,6 +89,11 @@ def find(model: str):
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"energy: {model!r} cannot be had: {error}") from None
+
+
+def identity(model: str) -> str:
+    """What a figure of a model depends on besides the recipe: its name, and the version of what it asks."""
+    return f"{model} {_version()}" if model == "converters" else model
 
 
 # Digital -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..emulator.many import Common, Many, common, structure
 from ..emulator.training import costs, order
 from ..recipe import Recipe, programs
 from ..sim import budget, gradient
-from . import cost
+from . import cost, energy
 from .spec import COST, GRADIENT, LEARNING
 
 VERSION = 3
@@ -40,12 +40,15 @@ class Settings(NamedTuple):
         As in `Spec`, or ``none``.
     folder : str or None
         Of data sets that do not ship with the package.
+    energy : str
+        As in `Spec`.
     """
 
     epochs: int | None
     samples: int
     cost: str
     folder: str | None = None
+    energy: str = "digital"
 
 
 class Job(NamedTuple):
@@ -59,7 +62,8 @@ class Job(NamedTuple):
 def key(job: Job, settings: Settings) -> str:
     """What identifies a result: everything that it depends on, and nothing else."""
     table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
-    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION]
+    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
+            energy.identity(settings.energy)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -112,7 +116,7 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
         warnings.simplefilter("ignore", DeviceWarning)              # one a write and chip; what it costs is in the metrics
         warnings.simplefilter("ignore", RuntimeWarning)             # a gradient of nothing but zeros has no signs: None
         learned = [dict.fromkeys(LEARNING)] * len(jobs) if settings.epochs is None else _learned(batch, settings)
-    spent = {(j.recipe, j.board): _spent(j, settings.cost) for j in jobs}
+    spent = {(j.recipe, j.board): _spent(j, settings) for j in jobs}
     found = []
     for job, value in zip(jobs, learned, strict=True):
         cycles = programs(job.recipe)[job.recipe.rule != "inference"].length
@@ -123,13 +127,13 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     return [value | {"seconds": share} for value in found]
 
 
-def _spent(job: Job, how: str) -> dict[str, float | None]:
+def _spent(job: Job, settings: Settings) -> dict:
     """Cost on a board."""
-    if how == "none":
+    if settings.cost == "none":
         return dict.fromkeys(COST)
     from ..hdl.boards import BOARDS
 
-    value = (cost.estimate if how == "model" else cost.build)(job.recipe, job.board)
+    value = (cost.estimate if settings.cost == "model" else cost.build)(job.recipe, job.board, settings.energy)
     holds = BOARDS[job.board].holds
     return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items())}
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import data, emulator
 from ..recipe import Recipe
 from ..sim import budget as budgets
-from . import cost, energy, figures, words
+from . import cost, figures, words
 from .spec import COST, LEARNING, METRICS, SMALLER_IS_BETTER, Spec, known_metrics
 from .statistics import FEWEST, LEVEL, Summary, comparable, difference, front, intervals, knee, smallest_difference, summaries
 from .store import Store, StoreError
@@ -93,7 +93,8 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
         heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
         curves=[_safe(c) for c in drawn], budgets=waterfalls, failures=failed, glossary=words.glossary(measured, axes),
         metrics=[words.NAMES[m] for m in measured], everything=_everything(found, axes, measured),
-        cost=_cost(spec) if set(measured) & set(COST) else "", energy=energy.MODEL if "energy" in measured else "",
+        cost=_cost(spec, rows) if set(measured) & set(COST) else "",
+        energy="; ".join(sorted({r["value"]["energy_model"] for r in rows if r["status"] == "ok"})) if "energy" in measured else "",
         versions=", ".join(f"{k} {v}" for k, v in found[0].versions.items()),
         mixed="; ".join(sorted(versions)) if len(versions) > 1 else "",
     )
@@ -107,12 +108,17 @@ def _objectives(spec: Spec) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.metrics]))[:2]
 
 
-def _cost(spec: Spec) -> str:
+def _cost(spec: Spec, rows: list[dict]) -> str:
     if spec.cost == "synth":
         return "synthesised, placed and routed"
     errors = cost.coefficients()["held_out_errors"]
-    return (f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
-            f"{100 * errors['period']['median']:.0f} % in Fmax (medians)")
+    told = (f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
+            f"{100 * errors['fmax']['median']:.0f} % in Fmax (medians)")
+    outside = {json.dumps(r["recipe"], sort_keys=True): r["value"]["outside"] for r in rows
+               if r["status"] == "ok" and r["value"]["outside"]}
+    if outside:
+        told += f"; {len(outside)} recipes are outside of what it was calibrated on, as by {next(iter(outside.values()))}"
+    return told
 
 
 def write(html: str, path: Path) -> None:

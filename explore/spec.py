@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .. import data
 from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near
+from . import energy
 
 METRICS = {
     "accuracy": "share of the test samples that the trained chip gets right",
@@ -146,6 +147,8 @@ class Spec(_Part):
         Test samples that gradients are judged by; 0: not at all.
     cost : str
         ``model`` (calibrated on real builds) or ``synth`` (synthesised, placed and routed: minutes per recipe).
+    energy : str
+        A model of `crossdyad.explore.energy`: ``digital``, ``converters``, or one's own as ``package.module:function``.
     board : str
         Where it is no axis.
     """
@@ -158,6 +161,7 @@ class Spec(_Part):
     epochs: Annotated[int, Field(ge=0)] = 3
     samples: Annotated[int, Field(ge=0)] = 32
     cost: Literal["model", "synth"] = "model"
+    energy: str = "digital"
     board: str = "ulx3s"
     search: Search | None = None
 
@@ -199,6 +203,11 @@ class Spec(_Part):
     @classmethod
     def _there_is_such_a_board(cls, board):
         return _board(board)
+
+    @field_validator("energy")
+    @classmethod
+    def _there_is_such_a_model(cls, model):
+        return energy.find(model) and model
 
     @model_validator(mode="after")
     def _objectives_are_measured(self):

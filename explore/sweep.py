@@ -58,7 +58,7 @@ def settings_of(spec: Spec, folder=None) -> Settings:
     """How a specification's points are measured: what no metric needs is left out."""
     wanted = set(spec.metrics)
     return Settings(spec.epochs if wanted & set(LEARNING) else None, spec.samples if wanted & set(GRADIENT) else 0,
-                    spec.cost if wanted & set(COST) else "none", str(folder) if folder else None)
+                    spec.cost if wanted & set(COST) else "none", str(folder) if folder else None, spec.energy)
 
 
 def results(store: Store) -> tuple[Spec, list[dict]]:
@@ -133,7 +133,8 @@ def _chip(recipe: Recipe) -> Recipe:
 
 def measured(settings: Settings) -> dict:
     """How rows are measured, as it is kept beside them."""
-    return {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "evaluator": f"{VERSION}.{cost.VERSION}"}
+    return {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "energy": settings.energy,
+            "evaluator": f"{VERSION}.{cost.VERSION}"}
 
 
 def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store | None, retry: bool = False) -> Plan:
