@@ -117,7 +117,7 @@ def _cost(spec: Spec, rows: list[dict]) -> str:
     outside = {json.dumps(r["recipe"], sort_keys=True): r["value"]["outside"] for r in rows
                if r["status"] == "ok" and r["value"]["outside"]}
     if outside:
-        told += f"; {len(outside)} recipes are outside of what it was calibrated on, as by {next(iter(outside.values()))}"
+        told += f"; {len(outside)} of the recipes are outside of what it was calibrated on, as by {next(iter(outside.values()))}"
     return told
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from crossdyad.explore import cost, energy
+from crossdyad.explore import cost, energy, report, sweep
+from crossdyad.explore.evaluate import Job, batches, evaluate, key
+from crossdyad.explore.spec import Spec
 from crossdyad.recipe import Recipe, load
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "cost.py"
@@ -35,8 +38,8 @@ def test_the_model_is_the_fit_of_the_builds_that_are_kept(benchmark):
 def test_both_sets_are_drawn_as_told_and_share_no_recipe(benchmark):
     drawn, builds = benchmark.recipes(), benchmark.kept()
     assert set(builds) <= set(drawn)
-    for key, build in builds.items():
-        assert Recipe.model_validate(build["recipe"]) == drawn[key], key
+    for name, build in builds.items():
+        assert Recipe.model_validate(build["recipe"]) == drawn[name], name
     groups = {g: {r.model_copy(update={"name": "x"}) for (of, _), r in drawn.items() if of == g} for g in benchmark.COUNT}
     assert len(groups["held-out"]) == 20 and not groups["held-out"] & groups["calibration"]
 
@@ -87,6 +90,20 @@ def test_a_figure_has_its_models_name_and_the_model_can_be_swapped(monkeypatch):
     monkeypatch.setitem(sys.modules, "my_energy", sys.modules[__name__])
     found = cost.estimate(load("xor"), "ulx3s", "my_energy:own")
     assert found["energy"] == 3.0 and found["energy_model"] == "by the number of layers"
+
+
+def test_a_sweep_names_its_energy_model_and_marks_what_is_outside(monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_energy", sys.modules[__name__])
+    spec = Spec(name="s", recipe="mnist", axes={"beta": [1.0]}, metrics=["lut", "energy"], energy="my_energy:own")
+    job, settings = Job(load("mnist"), 1), sweep.settings_of(spec)
+    [value] = evaluate(batches([job], 1)[0], settings)
+    assert value["energy_model"] == "by the number of layers" and value["accuracy"] is None
+    assert key(job, settings) != key(job, settings._replace(energy="digital"))
+    row = {"status": "ok", "recipe": job.recipe.model_dump(mode="json"), "value": value}
+    assert "1 of the recipes are outside" in report._cost(spec, [row]) and "784" in report._cost(spec, [row])
+    assert "outside" not in report._cost(spec, [row | {"value": value | {"outside": ""}}])
+    with pytest.raises(ValidationError, match="no model"):
+        Spec(name="s", axes={"beta": [1.0]}, energy="joules")
 
 
 @pytest.mark.parametrize("name", ["joules", "nowhere:energy", "crossdyad.explore.energy:nothing"])
