@@ -18,9 +18,9 @@ import numpy as np  # noqa: E402
 
 from crossdyad.emulator.devices import Array, Circuit, Device, InputConverter, PerProduct, Wires, effective_conductance, preset  # noqa: E402
 
-BATCH, BUDGET = 256, 2e8
+BATCH, BUDGET = 256, 1e9
 """Vectors; multiplications that a measurement repeats its product for, within `REPEATS`."""
-REPEATS = 7, 60
+REPEATS = 9, 80
 SIZES = ((64, 64), (256, 256), (784, 512), (1024, 1024))
 
 
