@@ -44,14 +44,20 @@ SEEDS_DIFFER, KIND_UNSURE, SIZE = 0.05, 0.2, 0.1
 """How far periods of two seeds of place and route differ, how far a path's factor may be from 1, and how periods grow with LUTs: about."""
 METRICS = (*cost.RESOURCES, "fmax")
 SEED = {"calibration": 1, "held-out": 2}
-COUNT = {"calibration": 10, "held-out": 20}
+COUNT = {"calibration": 12, "held-out": 20}
 NAMED = ("digits", "digits8", "xor", "xor-spsa")
-"""Recipes of the calibration set besides those drawn: presets, and the README's examples."""
+"""Recipes of the calibration set besides those drawn: presets; the README's examples, and two corners of the range."""
 EXAMPLES = (
     {"name": "mine", "sizes": (64, 24, 10), "lanes": (8, 4), "alpha": 0.5, "beta": 1.0, "learning_rate": 0.0625, "rate_floor": 0.00390625,
      "formats": {"weight": {"width": 8, "frac": 6}, "delta": {"width": 11, "frac": 8}}},
     {"name": "noisy", "sizes": (64, 32, 10), "lanes": (16, 8),
      "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02, "law": "soft-bounds", "pulse": 0.001953125}},
+    {"name": "least", "sizes": (3, 6, 2), "lanes": (1, 1),
+     "formats": {"weight": {"width": 4, "frac": 2}, "state": {"width": 4, "frac": 1}, "accumulator": {"width": 12, "frac": 6},
+                 "delta": {"width": 6, "frac": 2}}},
+    {"name": "most", "sizes": (100, 48, 32, 10), "lanes": (16, 4, 4), "rounding": {"weight": "nearest"},
+     "formats": {"weight": {"width": 18, "frac": 15}, "state": {"width": 12, "frac": 9}, "accumulator": {"width": 18, "frac": 12},
+                 "delta": {"width": 11, "frac": 8}}},
 )
 
 
@@ -114,8 +120,13 @@ def build() -> None:
         if key not in kept():
             step(packed, key, recipe)
     for key in sorted(wanted, key=lambda k: kept()[k].get("LUT", 0)):
-        if not kept()[key].keys() & {"Fmax", "failed"}:
+        if fits(kept()[key]) and not kept()[key].keys() & {"Fmax", "failed"}:
             step(routed, key, wanted[key])
+
+
+def fits(build: dict) -> bool:
+    """Whether the board holds what a build takes."""
+    return all(build.get(name, 0) <= held for name, held in synth.BOARDS[BOARD].holds.items())
 
 
 def step(run, key: tuple[str, str], recipe: Recipe) -> None:
@@ -232,7 +243,7 @@ def tables() -> str:
         told, cells = cost.figures(model, recipe), []
         for name in METRICS:
             if name == "fmax" and "Fmax" not in b:
-                cells.append(f"{told[name]:.0f} / {b.get('failed', 'not routed')}")
+                cells.append(f"{told[name]:.0f} / " + ("not routed" if fits(b) else "does not fit"))
                 continue
             off = 100 * (told[name] - figure(name, b)) / max(figure(name, b), 1)
             cells.append(f"{told[name]:.0f} / {figure(name, b):.0f}" + (f" ({off:+.1f} %)" if abs(off) >= 0.05 else ""))
