@@ -1,6 +1,7 @@
 """The cookbook: every row fulfils its own law, on every seed; estimators refuse what they cannot do; checks can fail."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
