@@ -1,10 +1,11 @@
 """`digits` trained on published devices, with converters of 8 bits: what it learns, and which effect costs how much.
 
-    python benchmarks/devices.py [--seeds 5] [--epochs 20] [--output FILE] [PRESET ...]
+    python benchmarks/devices.py [--seeds 5] [--epochs 20] [--arrays] [--output FILE] [PRESET ...]
 
 At the start of every epoch the weights are written to the cells, and learning goes on from what these hold; every test is of cells that
 have been written and left alone for a day (a device with no law of drift forgets nothing). An effect alone is the same
-device without all others. Read noise is the chip's (contract section 11), as large as the device's is on average over the data.
+device without all others. Read noise is the chip's (contract section 11), as large as the device's is on average over the data. With
+--arrays every read is one of arrays with 8-bit output converters, with the device's own noise and current curve; slow, so give less epochs.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ def accuracies(seeds, epochs, device=None, age=0.0, read_noise=0.0):
     return emulator.train(recipe(**told), *DATA, epochs=epochs, seeds=seeds, device=device)
 
 
+def on_arrays(seeds, epochs, preset=""):
+    """With nothing but the arrays and converters, and with everything that the device has."""
+    table = recipe().model_dump() | {"arrays": {"on": True, "output_bits": 8}}
+    if preset:
+        table["devices"] = {"preset": preset, "age": DAY}
+    return emulator.train(Recipe.model_validate(table), *DATA, epochs=epochs, seeds=seeds)
+
+
 def noise_of(device, weights) -> float:
     """The chip's read noise for a device, with trained weights of one chip."""
     r = recipe()
@@ -56,12 +65,17 @@ def main():
     parser.add_argument("presets", nargs="*", default=list(SIX))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--arrays", action="store_true")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     seeds = list(range(1, given.seeds + 1))
     print(f"digits, 64-32-10, states and errors of 8 bits, {given.epochs} epochs, {given.seeds} seeds")
     plain = accuracies(seeds, given.epochs)
     found = {"": [row("no device", plain)]}
+    if given.arrays:
+        for name in ("", *given.presets):
+            found[name] = [*found.get(name, []), row(f"arrays, {name or 'ideal cells'}", on_arrays(seeds, given.epochs, name))]
+        given.presets = []
     for name in given.presets:
         whole = devices.preset(name)
         noise = noise_of(whole, [w[0] for w in plain.weights])

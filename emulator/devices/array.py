@@ -238,8 +238,8 @@ class Array:
         if self.device.iv is None:
             return [(None, linear)]
         unit = (self.device.g_max - self.device.g_min) / s.top
-        tables = [table for table, _ in self.device.iv.terms(np.zeros(0), limit)]
-        return [(table, self._pairs(lambda g, i=i: self.device.iv.terms(g, limit)[i][1], *cells) / unit) for i, table in enumerate(tables)]
+        plus, minus = (self.device.iv.terms(g, limit) for g in cells)
+        return [(table, self._pairs(np.asarray, p, m) / unit) for (table, p), (_, m) in zip(plus, minus, strict=True)]
 
     def _cell_variance(self, s: Slice, plus, minus):
         """Variance of one read of each weight (outputs, inputs) in levels squared, or None."""
