@@ -27,8 +27,9 @@ notebooks: $(UV)     ## execute them in place; git sees a change only where an o
 check-notebooks: $(UV)   ## they run, and say what is committed
 	$(RUN) --group notebooks pytest -q notebooks
 
-docs: $(UV)          ## the site, into build/docs; a warning is an error
+docs: $(UV)          ## the site, into build/docs; a warning is an error, and so is anything that would be loaded from the network
 	$(RUN) --group docs sphinx-build -W --keep-going -q -j auto docs build/docs
+	! grep -rlE '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/docs --include='*.html'
 
 picture: $(UV)       ## the README's picture, trained and compared anew
 	$(RUN) python docs/picture.py

@@ -16,7 +16,7 @@ copyright = "the crossdyad authors"
 html_title = "crossdyad"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "mathml", "made"]
-exclude_patterns = ["templates", "extensions", "made/readme.md"]
+exclude_patterns = ["templates", "extensions", "static", "made/readme.md"]
 templates_path = ["templates"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
@@ -31,5 +31,7 @@ numpydoc_show_class_members = False
 default_role = "code"
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_show_sphinx = html_show_copyright = False
 html_last_updated_fmt = None

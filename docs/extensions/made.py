@@ -24,33 +24,31 @@ def readme():
 def cookbook():
     """The rows of `crossdyad cookbook` as a table."""
     from crossdyad.cli.cookbook import describe
-    from crossdyad.models.cookbook import AXES, ROWS
+    from crossdyad.models.cookbook import ROWS
 
-    def cell(text):
-        return str(text).replace("|", "\\|")
+    def parts(row):
+        named = [f"*{axis}* {part}" for axis, part in row["combination"].items()]
+        return "<br>".join(named + ([f"*needs* {', '.join(row['requires'])}"] if row.get("requires") else []))
 
-    rows = [describe(ROWS[n]) for n in sorted(ROWS)]
-    head = ["row", "method", "of the paper", *AXES, "needs", "order"]
-    lines = ["# Cookbook", "", f"The {len(rows)} learning rules that `crossdyad cookbook` lists, each a combination of parts. "
-             "`crossdyad cookbook --check ROW` measures a row's own law. *Order*: with which power of its small parameter the error of the "
-             "gradient falls, where the rule declares it.", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for r in rows:
-        parts = [r["combination"].get(axis, "") for axis in AXES]
-        order = r.get("order")
-        lines.append("| " + " | ".join(map(cell, [r["row"], r["title"], r["source"], *parts, ", ".join(r.get("requires", ())),
-                                                  "" if order is None else f"{order:g}"])) + " |")
+    lines = ["# Cookbook", "", f"The {len(ROWS)} learning rules that `crossdyad cookbook` lists, each a combination of parts; what is not "
+             "named may be any. `crossdyad cookbook --check ROW` measures a law of its own. *Order*: with which power of its small "
+             "parameter the error of the gradient falls, where the rule declares it.", "",
+             "| row | method | of the paper | parts | order |", "| ---: | --- | --- | --- | --- |"]
+    for r in (describe(ROWS[n]) for n in sorted(ROWS)):
+        order = "" if r.get("order") is None else f"{r['order']:g}"
+        cells = [r["row"], r["title"], r["source"], parts(r), order]
+        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
     (MADE / "cookbook.md").write_text("\n".join([*lines, ""]))
 
 
 def gallery():
     """The figures of the cookbook's laws, each with its function's first line."""
-    from crossdyad.models.cookbook.gallery import FIGURES
+    from crossdyad.models.cookbook import gallery as functions
 
-    lines = ["# Gallery", "", "Laws of the cookbook as figures. `crossdyad.models.cookbook.gallery.draw(FOLDER)` draws them.", ""]
-    for make in FIGURES:
-        if (DOCS / "gallery" / f"{make.__name__}.svg").exists():
-            title = make.__doc__.splitlines()[0]
-            lines += [f"![{title}](../gallery/{make.__name__}.svg)", "", title, ""]
+    lines = ["# Gallery", "", "Laws of the cookbook as figures, drawn by `crossdyad.models.cookbook.gallery`.", ""]
+    for path in sorted((DOCS / "gallery").glob("*.svg")):
+        title = (getattr(functions, path.stem).__doc__ or path.stem).splitlines()[0]
+        lines += [f"![{title}](../gallery/{path.name})", "", title, ""]
     (MADE / "gallery.md").write_text("\n".join(lines))
 
 
