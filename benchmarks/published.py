@@ -301,8 +301,8 @@ def cases() -> dict[str, Case]:
     return {
         "dual propagation": Case(
             ROWS[57].estimator, wide, models.cross_entropy, 5e-4, "stated equal to backprop",
-            {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, epochs=8),
-        "backprop": backprop(wide, models.cross_entropy, published="the same net, for dual propagation", epochs=8),
+            {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, epochs=5),
+        "backprop": backprop(wide, models.cross_entropy, published="the same net, for dual propagation", epochs=5),
         "holomorphic EP": sigmoids(
             by_stencil(54, half_circle), settings=wide_nudge, published="50 epochs: 2.33 +- 0.26 % error"),
         "one-sided EP": sigmoids(

@@ -1,0 +1,82 @@
+"""The nets and estimators that the runs on MNIST bring along are the library's, only faster: compared on small ones."""
+
+import importlib.util
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from crossdyad import models
+from crossdyad.models.cookbook import ROWS
+from crossdyad.models.energies import Resistive
+from crossdyad.models.solvers import Problem, relaxation
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "published.py"
+KEY = jax.random.key(3)
+X, Y = jax.random.uniform(KEY, (7,)), jnp.eye(3)[1]
+
+
+@pytest.fixture(scope="module")
+def published():
+    spec = importlib.util.spec_from_file_location("benchmark_published", BENCHMARK)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)     # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def relative(found, wanted):
+    """Distance of two tuples of arrays, relative to the second."""
+    a, b = (np.concatenate([np.ravel(v) for v in tree]) for tree in (found, wanted))
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def test_half_circle_is_the_exact_gradient(published):
+    net = published.Sigmoids((7, 6, 5, 3), published.sigmoid, published.sigmoid_primitive)
+    p = net.random_parameters(KEY)
+    rule = published.by_stencil(54, published.half_circle).batch
+    found = jax.jit(lambda p: rule(net, models.squared_error, p, X[None], Y[None], KEY, beta=0.1, free=100, nudged=100))(p)
+    exact = jax.jit(partial(models.exact_gradient, net, models.squared_error, solver=relaxation(100)))
+    assert relative(found, exact(p, X, Y)) < 1e-7
+
+
+def test_noise_falls_with_the_points(published):
+    net = published.Sigmoids((7, 6, 5, 3), published.sigmoid, published.sigmoid_primitive)
+    p = net.random_parameters(KEY)
+
+    def deviation(row, stencil, beta):
+        rule = published.by_stencil(row, stencil, published.NOISE).estimate
+        draw = jax.jit(jax.vmap(lambda k: rule(net, models.squared_error, p, X, Y, key=k, beta=beta, free=30, nudged=30)[0]))
+        return float(jnp.linalg.norm(jnp.std(draw(jax.random.split(KEY, 1000)), 0)) / jnp.linalg.norm(X) / 6 ** 0.5)
+
+    # the first layer's gradient is noise of the states times the input: noise times the root of the weights' squares
+    assert abs(deviation(51, published.one_sided, 0.1) / (published.NOISE * 2 ** 0.5 / 0.1) - 1) < 0.05
+    assert abs(deviation(54, published.half_circle, 0.4) / (published.NOISE * 8 ** 0.5 / 10 / 0.4) - 1) < 0.05
+
+
+def test_expanded_energy_is_the_resistive_one(published):
+    nets = [kind((7, 6, 3), 2.0) for kind in (Resistive, published.Expanded)]
+    p, s = nets[0].random_parameters(KEY), tuple(jax.random.normal(KEY, (n,)) for n in (6, 3))
+    assert abs(nets[1].energy(p, s, X) / nets[0].energy(p, s, X) - 1) < 1e-12
+    assert relative(*(jax.jit(jax.grad(net.energy))(p, s, X) for net in reversed(nets))) < 1e-12
+
+
+def test_clipped_net_has_linear_outputs(published):
+    net = published.Clipped((7, 6, 3), models.clip(0.0, 1.0), published.square_primitive, frozenset({"energy", "block-exact"}))
+    p = tuple(2 * w for w in net.random_parameters(KEY))
+    states, _, residual = relaxation(200)(Problem(net, p, X))
+    assert residual < 1e-9 and jnp.any(net.output(states) < 0)
+    np.testing.assert_allclose(net.output(states), p[-1] @ states[0], rtol=1e-9)
+
+
+def test_steered_is_deep_feedback_control(published):
+    net = models.Feedforward((7, 6, 5, 3), jnp.tanh)
+    p = net.random_parameters(KEY)
+    found = jax.jit(jax.grad(published.steered, 2), static_argnums=(0, 1))(net, models.squared_error, p, X, Y, 0.01)
+    wanted = jax.jit(partial(ROWS[74].estimator.estimate, net, models.squared_error))
+    assert relative(found, wanted(p, X, Y, beta=0.01)) < 1e-5
+    assert relative(found, jax.grad(published.loss, 2)(net, models.squared_error, p, X, Y)) > 0.1     # it is no backprop
