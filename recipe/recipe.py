@@ -101,10 +101,12 @@ class Devices(_Part):
     wires : float
         Resistance of every segment of the arrays' wires, ohm.
     programming : float
-        Standard deviation of a written conductance, as a share of the largest one, in place of the device's own. With this or one of the
-        next three, a device need not be named.
+        Standard deviation of a written conductance, as a share of the largest one, in place of the device's own. With this, a spread or
+        stuck cells, a device need not be named.
     spread : float
         Standard deviation of the cells' conductance ranges from cell to cell, as a share of the nominal range.
+    noise_spread : float
+        Standard deviation of how noisy cells are, as a share of their noise.
     stuck_low, stuck_high : float
         Shares of the cells that hold the least and the largest conductance whatever is written.
     """
@@ -124,6 +126,7 @@ class Devices(_Part):
     wires: Annotated[float, Field(ge=0)] = 0.0
     programming: Annotated[float, Field(ge=0, le=1)] = 0.0
     spread: Annotated[float, Field(ge=0, le=1)] = 0.0
+    noise_spread: Annotated[float, Field(ge=0, le=1)] = 0.0
     stuck_low: Annotated[float, Field(ge=0, le=1)] = 0.0
     stuck_high: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -133,7 +136,8 @@ class Devices(_Part):
         return bool(self.preset or self.measured or self.programming or self.spread or self.stuck_low or self.stuck_high)
 
 
-LOADED = ("preset", "measured", "age", "compensate", "wires", "programming", "spread", "stuck_low", "stuck_high")
+LOADED = ("preset", "measured", "age", "compensate", "wires", "programming", "spread", "noise_spread", "stuck_low",
+          "stuck_high")
 """Of the devices what changes only the integers that a chip is loaded with."""
 
 
@@ -346,7 +350,7 @@ class Recipe(_Part):
             yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
         if d.stuck_low + d.stuck_high > 1:
             yield f"devices.stuck_low: {d.stuck_low:g}, and stuck_high {d.stuck_high:g}; allowed are shares whose sum is at most 1"
-        for name in ("age", "compensate", "wires"):
+        for name in ("age", "compensate", "wires", "noise_spread"):
             if not d.named and getattr(d, name) != Devices.model_fields[name].default:
                 yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
 

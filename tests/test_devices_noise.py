@@ -144,6 +144,22 @@ def test_spread_has_its_law():
     assert same_law((nu - 0.1) / 0.02)
 
 
+def test_cells_are_not_equally_noisy_where_noise_spreads():
+    """Of each cell when it is written, as it ages and in every read; the same cell is the noisy one each time."""
+    spread, flicker = Spread(noise=0.2), preset("pcm").flicker
+    factor = spread.noisiness(KEY, 3, (N,))
+    assert same_law((factor - 1) / 0.2)
+    seed, half = 0x0123456789ABCDEF, np.full(N, 0.5)
+    written, now = (Device(spread=spread, programming=Generic(0.01), flicker=flicker).program(half, seed, 3, t)[1] for t in (None, 1e3))
+    assert same_law((written - 12.5) / (0.25 * factor))
+    assert same_law((now - written) / (flicker.sigma(written, written, 25.0, 1e3) * factor))
+    array = Array(np.ones((20, 30)), Device(spread=spread, read=Generic(0.02)), EXACT, seed=seed)
+    x = np.tile(127 * np.eye(30, dtype=int), (2000, 1))                    # a cell and its partner at a time
+    noise = (array.read(x) * 2.0**-array.fraction_bits).reshape(2000, 30, 20).std(axis=0).T
+    both = np.hypot(*(spread.noisiness(KEY, plane, (20, 30)) for plane in (0, 1))) * 0.02 * 127 * 127
+    assert np.abs(noise / both - 1).max() < 0.09 and both.std() > 0.1 * both.mean()
+
+
 @pytest.mark.parametrize("low, high", [(0.01, 0), (0, 0.1), (0.03, 0.02), (1, 0), (0.123456, 0.5)])
 def test_the_rate_of_stuck_cells_is_what_was_asked(low, high):
     g = Stuck(low, high).apply(np.full((300, 200), 7.0), 1.0, 25.0, KEY, 0)

@@ -46,14 +46,16 @@ EFFECTS = {
     "gain": (None, {"output_bits": 8, "gain_spread": 0.1}), "offsets": (None, {"output_bits": 8, "offset_spread": 3.0}),
     "read noise": ({"preset": "sonos", "programming": 1e-9}, {}), "curvature": ({"preset": "reram-milo", "programming": 1e-9}, {}),
     "opposite sensing": ({"programming": 1e-9, "wires": 300.0}, {"sensing": "opposite"}),
-    "programming": ({"programming": 0.05}, {}), "spread": ({"spread": 0.1}, {}), "stuck": ({"stuck_low": 0.1, "stuck_high": 0.05}, {}),
+    "programming": ({"programming": 0.05}, {}), "spread": ({"spread": 0.1}, {}),
+    "spread of noise": ({"programming": 0.05, "noise_spread": 0.5}, {}),
+    "stuck": ({"stuck_low": 0.1, "stuck_high": 0.05}, {}),
     **{law: (None, {"law": law, "pulse": 2.0**-8}) for law in ("constant", "linear", "soft-bounds", "exponential", "power")},
     "pulse noise": (None, {"law": "linear", "pulse": 2.0**-8, "pulse_noise": 0.5}),
     "pulse spread": (None, {"law": "linear", "pulse": 2.0**-8, "pulse_spread": 0.3}),
     "spread of bounds": (None, {"law": "linear", "pulse": 2.0**-8, "bound_spread": 0.3}),
 }
 BEFORE = {"pulse noise": "linear", "pulse spread": "linear", "spread of bounds": "linear", "gain": "output 8", "offsets": "output 8",
-          "opposite sensing": "same sensing"}
+          "opposite sensing": "same sensing", "spread of noise": "programming"}
 MORE = {"output 8": (None, {"output_bits": 8}), "same sensing": ({"programming": 1e-9, "wires": 300.0}, {}), "nothing": (None, {})}
 
 

@@ -14,6 +14,7 @@ from .direction import Direction, integers, small_variance
 from .drift import compensation
 from .mapping import Mapping, Slice, blocks
 from .noise import CellNoise, Constant, PerProduct
+from .spread import Spread
 
 ALL_EFFECTS = (*EFFECTS, "wires", "converters")
 """What can be switched off one by one."""
@@ -161,7 +162,7 @@ class Array:
             linear[0] = linear[0][0], linear[0][1] + self._turned
         weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(slices, linear, strict=True)]
         self.effective, self.effective_transposed = (sum(w) for w in zip(*weighted, strict=True))
-        variances = [self._cell_variance(s, *g) for s, g in zip(slices, cells, strict=True)]
+        variances = [self._cell_variance(n, s, *g) for n, (s, g) in enumerate(zip(slices, cells, strict=True))]
         key, sides = draws.key(self.seed), []
         # each direction: its name, shape, converters, blocks of inputs, and the (inputs, outputs) matrices of each slice
         for name, shape, converters, lines, turn in (
@@ -241,14 +242,16 @@ class Array:
         plus, minus = (self.device.iv.terms(g, limit) for g in cells)
         return [(table, self._pairs(np.asarray, p, m) / unit) for (table, p), (_, m) in zip(plus, minus, strict=True)]
 
-    def _cell_variance(self, s: Slice, plus, minus):
+    def _cell_variance(self, number: int, s: Slice, plus, minus):
         """Variance of one read of each weight (outputs, inputs) in levels squared, or None."""
         read, unit = self.device.read, (self.device.g_max - self.device.g_min) / s.top
         if isinstance(read, PerProduct) and read.magnitude:
             weight = s.digits if plus is None else self._pairs(np.asarray, plus, minus) / unit
             return read.magnitude**2 * s.top * np.abs(weight)
         if isinstance(read, CellNoise):
-            squares = [(read.sigma(g, self.device.g_max) / unit) ** 2 for g in (plus, minus)]
+            spread, key = self.device.spread or Spread(), draws.key(self.seed)
+            squares = [(read.sigma(g, self.device.g_max) * spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2
+                       for i, g in enumerate((plus, minus))]
             return self._pairs(np.asarray, squares[0], -squares[1])
         return None
 

@@ -91,15 +91,16 @@ class Device:
         if time is not None and not time >= 0:
             raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative")
         key, g, written = draws.key(seed), self.target(share), draws.step(plane, write)
+        noisiness = self.spread.noisiness(key, plane, g.shape) if self.spread else 1.0
         if self.spread:
             g = self.spread.apply(g, self.g_min, self.g_max, key, plane)
         if self.programming:
-            g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, written)
+            g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, written, noisiness)
         now = g
         if time is not None and self.drift:
             now = self.drift.apply(now, self.g_max, time, key, written)
         if time is not None and self.flicker:
-            now = self.flicker.draw(now, g, self.g_max, time, key, written)
+            now = self.flicker.draw(now, g, self.g_max, time, key, written, noisiness)
         if self.stuck:
             g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
         return g, now

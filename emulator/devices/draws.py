@@ -15,6 +15,7 @@ stream  what                                                  step              
 0xA7    which cells are stuck                                 plane of cells           cell
 0xA8    gain spread of output converters                      2 * block + direction    output
 0xA9    offset spread of output converters                    2 * block + direction    output
+0xAA    device-to-device spread of noise                      plane of cells           cell
 ======  ====================================================  =======================  ==================
 """
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from .. import rng
 
-READ, READ_TRANSPOSED, PROGRAMMING, DRIFT, FLICKER, RANGE, LEAST, STUCK, GAIN, OFFSET = range(0xA0, 0xAA)
+READ, READ_TRANSPOSED, PROGRAMMING, DRIFT, FLICKER, RANGE, LEAST, STUCK, GAIN, OFFSET, NOISE = range(0xA0, 0xAB)
 
 CELLS = 1 << 24
 """Cells of one plane: what the generator's index can tell apart."""

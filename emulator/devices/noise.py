@@ -33,7 +33,7 @@ class CellNoise:
         """Standard deviation in microsiemens at conductances g, in a device that reaches g_max (both in microsiemens)."""
         raise NotImplementedError
 
-    def draw(self, g, g_max: float, key, stream: int, plane: int) -> np.ndarray:
+    def draw(self, g, g_max: float, key, stream: int, plane: int, noisiness=1.0) -> np.ndarray:
         """Conductances with their noise, in microsiemens, not below 0.
 
         Parameters
@@ -45,12 +45,14 @@ class CellNoise:
         key : pair of uint32
         stream, plane : int
             Where in the generator (`draws`).
+        noisiness : float or array
+            Factor of the deviation of each cell.
         """
         if self.shape == "uniform":
             xi = (draws.uniform(key, stream, plane, g.shape) - 0.5) * math.sqrt(12)
         else:
             xi = draws.normal(key, stream, plane, g.shape)
-        return np.maximum(g + self.sigma(g, g_max) * xi, 0.0)
+        return np.maximum(g + self.sigma(g, g_max) * noisiness * xi, 0.0)
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,6 @@ class Flicker:
                              f"give at least read_time = {self.read_time:g} s")
         return np.abs(g) * self.q(programmed / g_max) * math.sqrt(math.log((time + self.read_time) / (2 * self.read_time)))
 
-    def draw(self, g, programmed, g_max: float, time: float, key, plane: int) -> np.ndarray:
+    def draw(self, g, programmed, g_max: float, time: float, key, plane: int, noisiness=1.0) -> np.ndarray:
         """Conductances `time` seconds after programming, microsiemens, not below 0."""
-        return np.maximum(g + self.sigma(g, programmed, g_max, time) * draws.normal(key, draws.FLICKER, plane, g.shape), 0.0)
+        return np.maximum(g + self.sigma(g, programmed, g_max, time) * noisiness * draws.normal(key, draws.FLICKER, plane, g.shape), 0.0)

@@ -47,8 +47,8 @@ def device_of(devices: Devices) -> Device | None:
     given = {}
     if devices.programming:
         given["programming"] = Generic(devices.programming)
-    if devices.spread:
-        given["spread"] = Spread(devices.spread)
+    if devices.spread or devices.noise_spread:
+        given["spread"] = Spread(devices.spread, noise=devices.noise_spread)
     if devices.stuck_low or devices.stuck_high:
         given["stuck"] = Stuck(devices.stuck_low, devices.stuck_high)
     return replace(device, **given) if given else device

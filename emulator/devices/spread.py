@@ -11,7 +11,7 @@ from . import draws
 
 @dataclass(frozen=True)
 class Spread:
-    """Device-to-device spread of the conductance range.
+    """Device-to-device spread of the conductance range and of the noise.
 
     Parameters
     ----------
@@ -19,14 +19,17 @@ class Spread:
         Standard deviation of a cell's ``g_max - g_min``, relative to the nominal one.
     least : float
         Standard deviation of a cell's g_min, relative to the nominal g_max.
+    noise : float
+        Standard deviation of how noisy cells are (when they are written, read and as they age), relative to their model's deviation.
     """
 
     span: float = 0.0
     least: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self):
-        if self.span < 0 or self.least < 0:
-            raise ValueError("spread: span and least are standard deviations and cannot be negative")
+        if not (self.span >= 0 and self.least >= 0 and self.noise >= 0):
+            raise ValueError("spread: span, least and noise are standard deviations and cannot be negative")
 
     def apply(self, g, g_min: float, g_max: float, key, plane: int) -> np.ndarray:
         """What cells of spread ranges give for nominal conductances g (microsiemens), not below 0."""
@@ -35,6 +38,11 @@ class Spread:
         if self.least:
             g = g + self.least * g_max * draws.normal(key, draws.LEAST, plane, g.shape)
         return np.maximum(g, 0.0)
+
+
+    def noisiness(self, key, plane: int, shape):
+        """How much noisier each cell is than its model says; 1 if all are alike."""
+        return np.abs(1 + self.noise * draws.normal(key, draws.NOISE, plane, shape)) if self.noise else 1.0
 
 
 @dataclass(frozen=True)
