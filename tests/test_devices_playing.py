@@ -176,3 +176,29 @@ def test_a_recipe_with_arrays_is_text_and_builds_the_same_chip():
 def test_mistakes_in_a_recipe_are_named(text, told):
     with pytest.raises(RecipeError, match=told):
         parse('name = "mine"\nsizes = [64, 8, 10]\nlanes = [4, 2]\n[arrays]\n' + text, "mine.toml")
+
+
+@pytest.mark.parametrize("rule", ["dual-propagation", "spsa"])
+def test_pulses_change_weights_by_what_the_chip_wanted_on_average(rule):
+    """Of constant steps: counts are rounded at random, so the mean over chips is the chip's update."""
+    base = "xor-spsa" if rule == "spsa" else "xor"
+    table = load(base).model_dump() | {"formats": {"weight": {"width": 20, "frac": 17}, "state": {"width": 9, "frac": 6},
+                                                   "delta": {"width": 11, "frac": 8}}}
+    ideal = Recipe.model_validate(table | {"rounding": {"weight": "nearest"}, "arrays": {"on": True}})
+    pulsed = Recipe.model_validate(table | {"arrays": {"on": True, "law": "constant", "pulse": 2.0**-6}})
+    start, changes = emulator.initial_weights(ideal), []
+    for r, chips in ((ideal, 1), (pulsed, 100)):
+        chip, moved = ArrayChip(r), 0.0
+        for step in range(chips):
+            chip.restore(chip.state() | {"step": np.uint32(step if rule != "spsa" else 0)})     # spsa's signs are those of a step
+            chip.weights = start
+            if rule == "spsa" and step:
+                break
+            chip.train(XOR.x_train[:1], XOR.y_train[:1])
+            moved = moved + np.concatenate([(w - s).ravel() * r.formats.weight.step for w, s in zip(chip.weights, start, strict=True)])
+        changes.append(moved / (1 if rule == "spsa" else chips))
+    wanted, found = changes
+    if rule == "spsa":
+        assert np.abs(found - wanted).max() <= 2.0**-6 and np.abs(wanted).max() > 0
+    else:
+        assert np.abs(found - wanted).max() < 5 * 2.0**-7 / np.sqrt(100) and np.abs(wanted).max() > 2.0**-6
