@@ -1,8 +1,10 @@
 """The cookbook: every row fulfils its own law, on every seed; estimators refuse what they cannot do; checks can fail."""
 
+import inspect
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
@@ -51,6 +53,14 @@ def test_an_estimator_refuses_what_lacks_a_capability_and_names_a_remedy(row):
     for missing in e.requires:
         with pytest.raises(models.Unsuitable, match=rf"row {e.row} .*{missing}.*use "):
             e(bare, models.squared_error, (), jnp.zeros(2), jnp.zeros(2))
+
+
+@pytest.mark.parametrize("row", [r for r in DECLARED if "solver" in inspect.signature(r.estimator.estimate).parameters and r.systems],
+                         ids=lambda r: str(r.number))
+def test_an_estimator_with_a_solver_takes_any(row):
+    s = row.systems[0](0)
+    found = jax.eval_shape(lambda p, x, y: row.estimator.estimate(s.circuit, s.objective, p, x, y, solver=relaxation(3)), *s[2:])
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, s.parameters)
 
 
 def test_bad_input_is_named():

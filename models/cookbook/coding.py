@@ -22,9 +22,10 @@ from . import systems
 from .findings import above, angle, below, equal, flat, law, slope, within
 from .row import row
 
-CODING = Estimator(68, "predictive coding", jax.jit(predictive_coding, static_argnums=(0, 1)), order=1, largest=0.002)
-DENDRITIC = Estimator(72, "dendritic error", jax.jit(dendritic_error, static_argnums=(0, 1)), frozenset({"neurons"}),
-                      order=1, largest=0.002)
+CODING = Estimator(68, "predictive coding", jax.jit(predictive_coding, static_argnums=(0, 1), static_argnames="solver"),
+                   order=1, largest=0.002)
+DENDRITIC = Estimator(72, "dendritic error", jax.jit(dendritic_error, static_argnums=(0, 1), static_argnames="solver"),
+                      frozenset({"neurons"}), order=1, largest=0.002)
 
 
 @row(68, "Predictive coding", "3.4, Eq. 11, erratum E7", estimator=CODING, systems=[systems.tanh_net, systems.equilibrium],

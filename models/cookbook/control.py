@@ -37,8 +37,8 @@ def _jit(function):
     return jax.jit(function, static_argnums=(0, 1))
 
 
-DEEP = Estimator(74, "DFC", _jit(deep_feedback_control), frozenset({"neurons"}), _jit(gauss_newton),
-                 "Gauss-Newton", order=1, largest=0.05)
+DEEP = Estimator(74, "DFC", jax.jit(deep_feedback_control, static_argnums=(0, 1), static_argnames="solver"), frozenset({"neurons"}),
+                 _jit(gauss_newton), "Gauss-Newton", order=1, largest=0.05)
 STRONG = Estimator(75, "strong DFC", _jit(strong_control), frozenset(), _jit(least_control_gradient), "dH", order=2,
                    small="noise", largest=0.02)
 LEAST = Estimator(76, "least control", _jit(least_control), frozenset(), _jit(least_control_gradient), "dH", order=1,

@@ -26,7 +26,8 @@ DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), fro
                  surrogate=partial(dual_surrogate, alpha=0.5, sweeps=60))
 SUBSTITUTED = Estimator(87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even),
                         frozenset({"chain"}), order=2)
-ANYWHERE = Estimator(88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1)), frozenset({"neurons"}), order=2)
+ANYWHERE = Estimator(88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1), static_argnames="solver"),
+                     frozenset({"neurons"}), order=2)
 
 
 def _drift(s, **how):

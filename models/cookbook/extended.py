@@ -29,7 +29,7 @@ from ..estimators.greedy import (
     normalising,
     overlapping,
 )
-from ..estimators.probes import guided_gradient
+from ..estimators.probes import averaged, guided_gradient
 from ..estimators.synthetic import features, synthetic_gradient, taught
 from ..estimators.targets import (
     difference_reconstruction,
@@ -159,7 +159,7 @@ def _local(chain, objective, given, key, windows=None):
 
 
 def _activity(chain, objective, given, key):
-    return activity_perturbed(*given, key)[0], greedy_gradient(*given)[1]
+    return averaged(lambda k: activity_perturbed(*given, k)[0], key, 16), greedy_gradient(*given)[1]
 
 
 def _guided(chain, objective, given, key):

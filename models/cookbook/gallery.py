@@ -87,8 +87,7 @@ def control():
 
 def variance():
     """Rows 29, 30 and 32: what one probe's variance grows with."""
-    paper, axes = figure("Variance of one probe", "parameters", "squared error over the square of what is estimated",
-                         xscale="log", yscale="log")
+    paper, axes = figure("Variance of one probe", "parameters", "relative variance", xscale="log", yscale="log")
     keys = jax.random.split(jax.random.key(1), 2000)
     names = ("29: SPSA, gradient", "30: forward gradient, gradient", "32: node perturbation, error signal")
     counts, nodes, spreads = [], [], []

@@ -18,7 +18,8 @@ from .row import row
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 ADIABATIC = Estimator(55, "adiabatic oscillation", jax.jit(adiabatic_oscillation, static_argnums=(0, 1), static_argnames=("nudge",)),
                       frozenset({"energy", "analytic"}), order=2, small="speed", largest=1 / 80)
-FREQUENCY = Estimator(60, "frequency propagation", jax.jit(frequency_propagation, static_argnums=(0, 1), static_argnames=("steps",)),
+FREQUENCY = Estimator(60, "frequency propagation",
+                      jax.jit(frequency_propagation, static_argnums=(0, 1), static_argnames=("steps", "solver", "nudge")),
                       frozenset({"energy"}), order=2)
 
 
