@@ -48,8 +48,8 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
         with bar("search") as report:
             found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
         failed = sum(row["status"] == "failed" for row in results(kept)[1])
-    result = {"proposed": told.search.generations * told.search.population, "distinct": len(found), "failed": failed, "store": str(path)}
-    typer.echo(json.dumps(result) if as_json else f"{result['distinct']} distinct points" + (f", {failed} rows failed" if failed else "")
+    result = {"points": len(found), "failed": failed, "store": str(path)}
+    typer.echo(json.dumps(result) if as_json else f"{result['points']} points" + (f", {failed} rows failed" if failed else "")
                + f"\n  {path}\n  crossdyad report {path}")
     if failed:
         raise typer.Exit(CHECK_FAILED)

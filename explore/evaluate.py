@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tempfile
 import time
 import warnings
 from typing import NamedTuple
@@ -12,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import data
-from ..emulator.chip import TrainResult
+from ..emulator.chip import TrainResult, initial_weights
 from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.many import Common, Many, common, structure
-from ..emulator.training import costs, order
+from ..emulator.training import costs, order, train
 from ..recipe import Recipe, programs
 from ..sim import budget, gradient
 from . import cost, energy
@@ -75,22 +76,26 @@ class Batch(NamedTuple):
     jobs : tuple of Job
     width : int
         Chips of the compiled program, at least as many as jobs.
-    shared : Common
-        Of all batches of one structure: they share one compiled program.
+    shared : Common or None
+        Of all batches of one structure: they share one compiled program. None for chips whose reads are those of analog arrays: those of
+        one recipe are a batch, and no program is compiled for many.
     """
 
     jobs: tuple[Job, ...]
     width: int
-    shared: Common
+    shared: Common | None
 
 
 def batches(jobs, most: int) -> list[Batch]:
     """Jobs in batches of one structure, at most so many each, as even as they go."""
     found: dict = {}
     for job in jobs:
-        found.setdefault(structure(job.recipe), []).append(job)
+        found.setdefault(job.recipe if job.recipe.arrays.on else structure(job.recipe), []).append(job)
     made = []
     for same in found.values():
+        if same[0].recipe.arrays.on:
+            made += [Batch(tuple(same[i:i + most]), len(same[i:i + most]), None) for i in range(0, len(same), most)]
+            continue
         shared, width = common([j.recipe for j in same]), math.ceil(len(same) / math.ceil(len(same) / most))
         made += [Batch(tuple(same[i:i + width]), width, shared) for i in range(0, len(same), width)]
     return made
@@ -115,7 +120,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeviceWarning)              # one a write and chip; what it costs is in the metrics
         warnings.simplefilter("ignore", RuntimeWarning)             # a gradient of nothing but zeros has no signs: None
-        learned = [dict.fromkeys(LEARNING)] * len(jobs) if settings.epochs is None else _learned(batch, settings)
+        learn = _on_arrays if batch.shared is None else _learned
+        learned = [dict.fromkeys(LEARNING)] * len(jobs) if settings.epochs is None else learn(batch, settings)
     spent = {(j.recipe, j.board): _spent(j, settings) for j in jobs}
     found = []
     for job, value in zip(jobs, learned, strict=True):
@@ -169,15 +175,36 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
         accuracies.append(_accuracy(many, dataset))
     steps = max(1, settings.epochs * len(dataset.x_train))
     events = sum(v.astype(np.int64) for v in many.saturations.values())
-    found = []
-    for i in range(len(jobs)):
-        value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(losses[i]) else float(losses[i]),
-                 "saturations": float(events[i]) / steps, "accuracy_by_epoch": [float(a[i]) for a in accuracies]}
-        for name in GRADIENT:
-            along = [q[i][name] if np.isfinite(q[i][name]) else None for q in qualities] if judged else None
-            value |= {name: along[-1] if along else None, f"{name}_by_epoch": along}
-        found.append(value)
-    return found
+    return [_value(i, accuracies, losses[i], events[i] / steps, qualities if judged else None) for i in range(len(jobs))]
+
+
+def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
+    """The metrics of a chip that was trained and judged epoch by epoch."""
+    value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(loss) else float(loss), "saturations": float(events),
+             "accuracy_by_epoch": [float(a[i]) for a in accuracies]}
+    for name in GRADIENT:
+        along = [q[i][name] if np.isfinite(q[i][name]) else None for q in qualities] if qualities else None
+        value |= {name: along[-1] if along else None, f"{name}_by_epoch": along}
+    return value
+
+
+def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
+    """The same of chips of one recipe with arrays, which differ in their seeds: as `emulator.train` has them, an epoch at a time."""
+    recipe, seeds = batch.jobs[0].recipe, [job.seed for job in batch.jobs]
+    if not settings.epochs or recipe.rule == "inference":
+        raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
+                         f"not {settings.epochs} and {recipe.rule!r}")
+    dataset = data.load(data.name_for(recipe.sizes[0]), settings.folder)
+    judged = recipe.rule == "dual-propagation" and settings.samples > 0
+    x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
+    with tempfile.TemporaryDirectory() as folder:
+        for epoch in range(settings.epochs + 1):
+            history = epoch and train(recipe, *dataset, epochs=epoch, seeds=seeds, checkpoint=f"{folder}/chips.npz")
+            weights = history.weights if epoch else initial_weights(recipe, seeds)
+            qualities.append([_quality(job, [w[i] for w in weights], x, y) for i, job in enumerate(batch.jobs)] if judged else None)
+    events = np.sum([history.saturations[name] for name in history.saturations], axis=0) / (settings.epochs * len(dataset.x_train))
+    return [_value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
+            for i in range(len(seeds))]
 
 
 def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
@@ -194,9 +221,11 @@ def _accuracy(many: Many, dataset) -> np.ndarray:
 
 def _qualities(many: Many, jobs, x, y) -> list[dict]:
     """Of each chip's gradient with its weights as they are; chip by chip, so that no figure depends on its neighbours."""
-    weights, found = many.weights, []
-    for i, job in enumerate(jobs):
-        own, w = budget.Variant(job.recipe.model_copy(update={"seed": job.seed}), device_of(job.recipe.devices)), [v[i] for v in weights]
-        exact = budget.flat(gradient.exact(own.recipe, w, x, y))
-        found.append(budget.quality(own.recipe, w, x, y, exact, DRAWS if own.noisy else 1, own.device))
-    return found
+    weights = many.weights
+    return [_quality(job, [v[i] for v in weights], x, y) for i, job in enumerate(jobs)]
+
+
+def _quality(job: Job, weights, x, y) -> dict:
+    own = budget.Variant(job.recipe.model_copy(update={"seed": job.seed}), device_of(job.recipe.devices))
+    exact = budget.flat(gradient.exact(own.recipe, weights, x, y))
+    return budget.quality(own.recipe, weights, x, y, exact, DRAWS if own.noisy else 1, own.device)

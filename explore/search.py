@@ -12,14 +12,21 @@ from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply
 from .store import Store
 from .sweep import plan, run, settings_of
 
+TRIES = 3
+"""Times the population that a generation asks for at most, where what it gets is known already."""
+
 
 def sampler(search: Search, generation: int):
     """Optuna's sampler of a generation, with a seed of its own: a sampler that is resumed would repeat itself."""
+    import warnings
+
     import optuna
 
     made = {"nsga2": optuna.samplers.NSGAIISampler, "nsga3": optuna.samplers.NSGAIIISampler, "tpe": optuna.samplers.TPESampler}
-    options = {"constant_liar": True} if search.sampler == "tpe" else {"population_size": search.population}
-    return made[search.sampler](seed=search.seed + generation, **options)
+    options = {"constant_liar": True, "multivariate": True} if search.sampler == "tpe" else {"population_size": search.population}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return made[search.sampler](seed=search.seed + generation, **options)
 
 
 def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int, folder=None,
@@ -27,7 +34,8 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
     """Evaluate the generations of a specification's search.
 
     A generation is asked for as a whole, evaluated in any order and reported in the order of asking, so that the points depend on the
-    specification alone. Run again it asks for the same points, finds them in the store, and goes on from where it was.
+    specification alone. Samplers repeat themselves: it is asked for until there are `Search.population` new points, or too few come.
+    Run again it asks for the same points, finds them in the store, and goes on from where it was.
 
     Parameters
     ----------
@@ -73,8 +81,8 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
     try:
         for generation in range(told.generations):
             study.sampler = sampler(told, generation)
-            trials = [study.ask(choices) for _ in range(told.population)]
-            points = [apply(base, {field: values[field][trial.params[field]] for field in values}, spec.board) for trial in trials]
+            trials, points = _asked(study, choices, told.population, proposed,
+                                    lambda trial: apply(base, {f: values[f][trial.params[f]] for f in values}, spec.board))
             todo = plan(points, spec.seed_list, settings, store, retry)
             done, of = generation * told.population, told.generations * told.population
             report(f"generation {generation + 1}, {len(todo.missing)} rows", done, of)
@@ -88,6 +96,17 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
         crew.close()
     report("done", told.generations * told.population, told.generations * told.population)
     return list(proposed.values())
+
+
+def _asked(study, choices: dict, population: int, known: dict, point_of: Callable) -> tuple[list, list[Point]]:
+    """Trials of a generation and their points."""
+    trials, points, new = [], [], set()
+    while len(new) < population and len(trials) < TRIES * population:
+        trials.append(study.ask(choices))
+        points.append(point_of(trials[-1]))
+        if (name := repr(points[-1].settings)) not in known:
+            new.add(name)
+    return trials, points
 
 
 def _means(store: Store, todo, objectives) -> dict[str, list[float]]:

@@ -102,7 +102,7 @@ class Search(_Part):
     sampler : str
         Of Optuna: ``nsga2``, ``nsga3`` or ``tpe``.
     generations, population : int
-        So many points each are proposed, evaluated together, and reported back.
+        So many new points each are proposed, evaluated together, and reported back.
     """
 
     objectives: Annotated[list[str], Field(min_length=1, max_length=4)]

@@ -54,7 +54,8 @@ class Store:
                 self._db.execute("CREATE TABLE IF NOT EXISTS spec (name PRIMARY KEY, text, recipe, settings, started)")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
         except (OSError, sqlite3.DatabaseError) as error:
-            raise StoreError(f"{path}: cannot be used as a store ({error}); name another file, or delete it if it is none") from None
+            remedy = "free some space" if "full" in str(error) else "name another file, or delete it if it is none"
+            raise StoreError(f"{path}: cannot be used as a store ({error}); {remedy}") from None
 
     def put(self, rows) -> None:
         """Add rows, or replace those of the same keys, all or none."""

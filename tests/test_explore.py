@@ -168,6 +168,20 @@ def test_a_row_is_what_the_emulator_does_alone():
             assert len(row[f"{name}_by_epoch"]) == 2 and row[f"{name}_by_epoch"][-1] == row[name]
 
 
+def test_chips_with_arrays_are_points_like_others():
+    base = specs.apply(load("xor"), {"bits.weight": 10}).recipe
+    points = [specs.apply(base, {"arrays.on": on, "arrays.output_bits": bits}) for on, bits in ((True, 0), (True, 4), (False, 0))]
+    jobs = [Job(p.recipe, seed) for p in points for seed in (1, 2)]
+    settings, rows = Settings(2, 4, "none"), {}
+    for batch in batches(jobs, 64):
+        rows |= dict(zip(batch.jobs, evaluate(batch, settings), strict=True))
+    rows = [{k: v for k, v in rows[job].items() if k != "seconds"} for job in jobs]
+    assert rows[:2] == rows[4:]                     # ideal arrays make the chip's bits
+    assert rows[2]["cosine"] < rows[0]["cosine"] and len(rows[2]["cosine_by_epoch"]) == 3 and len(rows[2]["accuracy_by_epoch"]) == 2
+    (alone,) = evaluate(batches(jobs[3:4], 64)[0], settings)
+    assert {k: v for k, v in alone.items() if k != "seconds"} == rows[3]
+
+
 def test_a_key_changes_with_everything_that_a_row_depends_on():
     job, settings = Job(load("xor"), 1), Settings(3, 4, "model")
     others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
