@@ -3,6 +3,7 @@
 import itertools
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +167,12 @@ def test_11_an_array_is_the_device_from_the_start_and_what_cannot_be_combined_is
     assert (array.read(x) * 2.0**-array.fraction_bits != x @ array.levels.T).any() and (array.perfect().read(x) == x @ array.levels.T).all()
     with pytest.raises(ValueError, match="wires and a nonlinear I-V curve: the network is no longer one matrix; give"):
         Array(w, Device(iv=Cubic((0.0,), (0.0,), 0.2, (1.0, 25.0))), Circuit(wires=Wires(1.0, 1.0)))
+
+
+def test_the_recipe_in_the_document_is_one():
+    text = (Path(__file__).resolve().parent.parent / "docs" / "analog.md").read_text()
+    told = parse(text.split("```toml")[1].split("```")[0])
+    assert told.arrays.on and told.devices.named and told.arrays.sensing == "opposite"
 
 
 # A device of one's own --------------------------------------------------------------------------------------
