@@ -39,6 +39,8 @@ def figure(title: str, horizontal: str, vertical: str, **scales):
     paper = Figure(figsize=(6, 4), layout="constrained")
     axes = paper.add_subplot(title=title, xlabel=horizontal, ylabel=vertical, **scales)
     axes.grid(alpha=0.3)
+    if "xscale" in scales:
+        axes.xaxis.set_minor_formatter("")
     return paper, axes
 
 
@@ -53,7 +55,6 @@ def orders(title: str, estimators, make, horizontal="nudging strength beta"):
         errors = np.array([relative_error(e(*s, **{e.small: step}), exact) for step in steps])
         slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
         axes.plot(steps, errors, "o-", markersize=4, label=f"{e.row}: {e.name} (slope {slope:.2f})")
-    axes.xaxis.set_minor_formatter("")
     axes.legend(fontsize="small")
     return paper
 
