@@ -40,8 +40,8 @@ LIMIT = 600
 BOARD = "ulx3s"
 PRIOR = 0.05
 """How firmly a factor is held to 1, next to the relative error of one build."""
-SEEDS_DIFFER, KIND_UNSURE, SIZE = 0.05, 0.2, 0.1
-"""How far periods of two seeds of place and route differ, how far a path's factor may be from 1, and how periods grow with LUTs: about."""
+SEEDS_DIFFER, KIND_UNSURE, SHARED_UNSURE, SIZE = 0.05, 0.1, 0.2, 0.1
+"""How far periods of two seeds of place and route differ, how far from 1 factors of paths may be, how periods grow with LUTs: about."""
 METRICS = (*cost.RESOURCES, "fmax")
 SEED = {"calibration": 1, "held-out": 2}
 COUNT = {"calibration": 12, "held-out": 20}
@@ -181,15 +181,18 @@ def factors(rows: list[dict], true: np.ndarray) -> dict[str, float]:
 
 
 def period_factors(made: list[Recipe], luts: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """The same of paths, of which only the longest shows; and how periods grow with LUTs."""
+    """The same of paths, of which only the longest shows; and how periods grow with LUTs. Paths through a multiplier that keeps no
+    registers have a factor in common, and each has one of its own."""
+    shared = np.array([name in cost.MULTIPLIED for name in cost.KINDS])
+
     def told(p):
-        return dict(zip((*cost.KINDS, "size"), (*np.exp(p[:-1]), p[-1]), strict=True))
+        return dict(zip((*cost.KINDS, "size"), (*np.exp(p[:-2] + p[-2] * shared), p[-1]), strict=True))
 
     def residuals(p):
         off = [np.log(cost.period(told(p), r, n) / t) for r, n, t in zip(made, luts, true, strict=True)]
-        return np.concatenate([np.array(off) / SEEDS_DIFFER, p[:-1] / KIND_UNSURE, [(p[-1] - SIZE) / SIZE]])
+        return np.concatenate([np.array(off) / SEEDS_DIFFER, p[:-2] / KIND_UNSURE, [p[-2] / SHARED_UNSURE, (p[-1] - SIZE) / SIZE]])
 
-    return told(least_squares(residuals, np.array([0.0] * len(cost.KINDS) + [SIZE])).x)
+    return told(least_squares(residuals, np.array([0.0] * (len(cost.KINDS) + 1) + [SIZE])).x)
 
 
 def model_of(found: list[dict]) -> dict:

@@ -83,7 +83,12 @@ def multipliers(recipe: Recipe) -> int:
     gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
     lanes = sum(g.L * _slices(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
     pulses = sum(recipe.lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
-    return lanes + pulses + _slices(f.accumulator.width + 1) ** 2 + recipe.layers * _slices(gain.bit_length() + 1) * bool(gain)
+    return lanes + pulses + _slices(_error(recipe)) ** 2 + recipe.layers * _slices(gain.bit_length() + 1) * bool(gain)
+
+
+def _error(recipe: Recipe) -> int:
+    """Bits of an output's error: what its limits leave of the accumulator's."""
+    return min(recipe.formats.accumulator.width, max(b.bit_length() for b in recipe.bounds(recipe.layers - 1)) + 1) + 1
 
 
 def _slices(bits: int) -> int:
@@ -218,9 +223,9 @@ PARTS = ("lanes", "pulses", "slopes", "wide", "probes", "stuck", "generators", "
 """Of a bill."""
 
 
-CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 4.5, 5.8
-"""ns, about: out of a flip-flop; into one, with the way there; a LUT with its way; in and out of a chain of carries; through a multiplier
-without registers; out of a memory block."""
+CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 7.5, 5.8
+"""ns, about: out of a flip-flop; into one, with the way there; a LUT with its way; in and out of a chain of carries; a multiplier without
+registers, with the long ways to its column and back; out of a memory block."""
 BIT = 0.035
 """ns of a bit of a chain of carries."""
 MIDDLE = 5000
@@ -234,17 +239,17 @@ def paths(recipe: Recipe) -> dict[str, float]:
     found = {"control": CLOCK_TO_OUT + 5 * LEVEL + SETUP}             # sequencer, walk, dyad: comparisons, and registers that they hold
     if blocks(r):
         found["memory"] = RECALL + SETUP
-    multiplied = CLOCK_TO_OUT + LEVEL + PRODUCT + CARRY
+    multiplied = CLOCK_TO_OUT + PRODUCT + CARRY
     if r.devices.read_noise:
         gain = max(r.noise_gain("state"), r.noise_gain("delta")).bit_length()
         mixed = r.noise_gain("state") != r.noise_gain("delta")
         found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
     if f.accumulator.width + 1 > DSP_WIDTH:
-        found["squares"] = multiplied + LEVEL + BIT * 2 * f.accumulator.width
+        found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (_error(r) > DSP_WIDTH)
     if learns and max(layers[0].operand_width, f.weight.width) > DSP_WIDTH:
         found["products"] = multiplied + BIT * layers[0].operand_width
     if learns and r.devices.law != "ideal":
-        found["pulses"] = CLOCK_TO_OUT + CARRY + BIT * layers[0].operand_width + 2 * LEVEL + SETUP
+        found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (layers[0].operand_width + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
         found["slopes"] = multiplied + 4 * LEVEL + BIT * f.weight.width
     return found
@@ -252,6 +257,8 @@ def paths(recipe: Recipe) -> dict[str, float]:
 
 KINDS = ("control", "memory", "noise", "squares", "products", "pulses", "slopes")
 """Of paths."""
+MULTIPLIED = ("noise", "squares", "products", "slopes")
+"""Those through a multiplier that keeps no registers."""
 
 
 def period(factors: dict, recipe: Recipe, luts: float) -> float:
