@@ -89,6 +89,15 @@ def test_bits_do_not_depend_on_how_samples_are_split_or_which_chips_are_beside()
     assert not same([w[:1] for w in whole], run(1, [5]))
 
 
+@pytest.mark.filterwarnings("ignore::crossdyad.emulator.devices.DeviceWarning")
+def test_training_on_arrays_resumes_to_the_same_bits(tmp_path):
+    r = recipe(devices={"preset": "pcm", "age": 100.0, "wires": 50.0}, output_bits=8, sensing="opposite", law="power", pulse=2.0**-8)
+    whole = emulator.train(r, *XOR, epochs=4, seeds=[1, 2])
+    for epochs in (2, 4):
+        resumed = emulator.train(r, *XOR, epochs=epochs, seeds=[1, 2], checkpoint=tmp_path / "c.npz")
+    assert same(whole.weights, resumed.weights) and str(whole.epochs) == str(resumed.epochs)
+
+
 def test_transposed_reads_through_the_other_ends_are_off_by_the_asymmetry():
     r = recipe("digits8", {"programming": 1e-9, "wires": 50.0}, sensing="opposite", lines=4096)
     w = emulator.initial_weights(r)
