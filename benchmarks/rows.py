@@ -52,7 +52,9 @@ def text(row: int, found: dict) -> str:
 
 
 def table(lines: list[str], given, sizes) -> str:
-    """The whole document."""
+    """The whole document, or as much as has been run."""
+    missing = trainable()[len(lines):] if given.rows[:len(lines)] == trainable()[:len(lines)] else []
+    pending = [f"Not run yet: rows {', '.join(map(str, missing))}; the command goes on with them.", ""] if missing else []
     several = f"--hidden {' '.join(map(str, given.hidden))} --epochs {given.epochs} --seeds {given.seeds}"
     return "\n".join([
         "# The rows on digits", "",
@@ -60,7 +62,7 @@ def table(lines: list[str], given, sizes) -> str:
         f"over {given.seeds} seeds, and the best epoch of any. One net for all, {'-'.join(map(str, sizes))} as far as a row allows, "
         "Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Written by", "",
         f"    python benchmarks/rows.py {several} --report docs/rows.md", "",
-        "| row | rule | accuracy | best | remark |", "|---|---|---|---|---|", *lines, "",
+        "| row | rule | accuracy | best | remark |", "|---|---|---|---|---|", *lines, "", *pending,
         "Rows that are not trained this way, and why:", "",
         "| row | title | reason |", "|---|---|---|", *(f"| {n} | {ROWS[n].title} | {why} |" for n, why in sorted(REFUSED.items())), ""])
 
