@@ -106,8 +106,17 @@ def signed(metric: str, values):
 def non_dominated(scores) -> np.ndarray:
     """Which rows of (points, objectives), all to be made large, no other row is at least as good as in all and better than in one."""
     scores = np.asarray(scores, dtype=float)
-    better = (scores[None] >= scores[:, None]).all(-1) & (scores[None] > scores[:, None]).any(-1)
-    return ~better.any(1)
+    if scores.shape[1] != 2 or not len(scores):
+        better = (scores[None] >= scores[:, None]).all(-1) & (scores[None] > scores[:, None]).any(-1)
+        return ~better.any(1)
+    order = np.lexsort((-scores[:, 1], -scores[:, 0]))             # whatever dominates a point comes before it
+    x, y = scores[order].T
+    most = np.maximum.accumulate(np.concatenate([[-np.inf], y[:-1]]))
+    first = np.maximum.accumulate(np.where(y > most, np.arange(len(y)), 0))         # who reached the most, with the largest x
+    reached = x[np.concatenate([[0], first[:-1]])]
+    found = np.empty(len(y), bool)
+    found[order] = (y > most) | ((y == most) & (x == reached))
+    return found
 
 
 def comparable(found: list[Summary]) -> list[Summary]:

@@ -12,11 +12,13 @@ def summary(name, seeds=(1, 2, 3, 4, 5), **values):
     return st.Summary({"name": name}, {"name": name}, {m: np.asarray(v, float) for m, v in values.items()}, list(seeds), {}, {})
 
 
-def test_the_front_is_what_no_other_point_dominates():
+@pytest.mark.parametrize(("objectives", "levels"), [(3, 6), (2, 6), (2, 3), (2, 1000), (1, 6)])
+def test_the_front_is_what_no_other_point_dominates(objectives, levels):
     rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, (60, 3)).astype(float)
-    brute = [not any((b >= a).all() and (b > a).any() for b in scores) for a in scores]
-    assert (st.non_dominated(scores) == brute).all() and 0 < sum(brute) < 60
+    for points in (60, 5, 1):
+        scores = rng.integers(0, levels, (points, objectives)).astype(float)
+        brute = [not any((b >= a).all() and (b > a).any() for b in scores) for a in scores]
+        assert (st.non_dominated(scores) == brute).all() and 0 < sum(brute) <= points
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 20])
