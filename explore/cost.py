@@ -223,7 +223,7 @@ PARTS = ("lanes", "pulses", "slopes", "wide", "probes", "stuck", "generators", "
 """Of a bill."""
 
 
-CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 7.5, 5.8
+CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 7.0, 5.8
 """ns, about: out of a flip-flop; into one, with the way there; a LUT with its way; in and out of a chain of carries; a multiplier without
 registers, with the long ways to its column and back; out of a memory block."""
 BIT = 0.035
@@ -242,7 +242,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
     multiplied = CLOCK_TO_OUT + PRODUCT + CARRY
     if r.devices.read_noise:
         gain = max(r.noise_gain("state"), r.noise_gain("delta")).bit_length()
-        mixed = r.noise_gain("state") != r.noise_gain("delta")
+        mixed = learns and r.noise_gain("state") != r.noise_gain("delta")
         found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
     if f.accumulator.width + 1 > DSP_WIDTH:
         found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (_error(r) > DSP_WIDTH)
