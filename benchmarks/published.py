@@ -325,7 +325,8 @@ def cases() -> dict[str, Case]:
         "Forward-Forward": Case(
             by_surrogate(42, surprises), unlabelled, models.cross_entropy, 3e-3, "3 x 1000, 100 epochs: 1.45 % error",
             {"threshold": 2.0}, epochs=5),
-        "backprop, 784-500-500-10": backprop(small, models.cross_entropy, published="the same hidden layers, for Forward-Forward"),
+        "backprop, 784-500-500-10": backprop(
+            small, models.cross_entropy, published="the same hidden layers, for Forward-Forward", epochs=5),
     }
 
 
