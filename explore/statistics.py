@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import json
 from typing import NamedTuple
 
@@ -61,11 +62,15 @@ def summaries(rows) -> list[Summary]:
     return made
 
 
-def resampled(n: int) -> np.ndarray:
-    """Bootstrap: which of n seeds are drawn, (RESAMPLES, n); the same for all points, so that differences are paired."""
-    return np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+@functools.cache
+def shares(n: int) -> np.ndarray:
+    """Bootstrap: the share that each of n seeds has of every resample, (RESAMPLES, n); the same for all points, so that differences are
+    paired."""
+    drawn = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+    return np.stack([np.bincount(row, minlength=n) for row in drawn]) / n
 
 
+@functools.cache
 def widening(n: int) -> float:
     """By what a bootstrap over n seeds is too narrow: Student's quantile against the normal one, and n against n - 1.
 
@@ -87,7 +92,7 @@ def intervals(values) -> np.ndarray:
     mean, n = values.mean(-1), values.shape[-1]
     if n < FEWEST:
         return np.stack([mean, np.full_like(mean, -np.inf), np.full_like(mean, np.inf)])
-    resamples = np.einsum("...s,rs->...r", values - mean[..., None], _counts(resampled(n), n))
+    resamples = (values - mean[..., None]) @ shares(n).T
     low, high = np.quantile(resamples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1) * widening(n)
     same = np.ptp(values, axis=-1) == 0
     return np.stack([mean, np.where(same, mean, mean + low), np.where(same, mean, mean + high)])
@@ -156,18 +161,13 @@ def front(found: list[Summary], objectives) -> Front:
     usable = comparable(usable)
     most = usable[0].seeds
     values = np.stack([[signed(m, s.values[m]) for m in objectives] for s in usable])           # points, objectives, seeds
-    drawn, count, wider = resampled(len(most)), np.zeros(len(usable)), widening(len(most)) if len(most) > 1 else 1.0
-    for pick in np.array_split(drawn, max(1, len(drawn) // 100)):
-        counts = 1 / len(most) + wider * (_counts(pick, len(most)) - 1 / len(most))
+    count, wider = np.zeros(len(usable)), widening(len(most)) if len(most) > 1 else 1.0
+    for part in np.array_split(shares(len(most)), RESAMPLES // 100):
+        counts = 1 / len(most) + wider * (part - 1 / len(most))
         count += sum(non_dominated(m) for m in np.einsum("pos,rs->rpo", values, counts))
     scores = values.mean(-1)
     unsigned = scores * np.array([-1.0 if m in SMALLER_IS_BETTER else 1.0 for m in objectives])
-    return Front(usable, unsigned, non_dominated(scores), count / len(drawn))
-
-
-def _counts(drawn, n: int) -> np.ndarray:
-    """How often each seed is drawn, as weights that add up to one."""
-    return np.stack([np.bincount(row, minlength=n) for row in drawn]) / n
+    return Front(usable, unsigned, non_dominated(scores), count / RESAMPLES)
 
 
 def knee(scores, objectives) -> int:
