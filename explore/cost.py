@@ -251,7 +251,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
     if learns and r.devices.law != "ideal":
         found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (layers[0].operand_width + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
-        found["slopes"] = multiplied + 4 * LEVEL + BIT * f.weight.width
+        found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * f.weight.width)       # room, size, new weight
     return found
 
 
