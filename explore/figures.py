@@ -64,6 +64,8 @@ def pareto(found: Front, objectives, names: dict[int, str], marked: int | None, 
     for values, set_scale in ((x, ax.set_xscale), (y, ax.set_yscale)):
         if values.min() > 0 and values.max() > 20 * values.min():
             set_scale("log")
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", nbins=6)
     ax.grid(alpha=0.2)
     if marked is not None:
         ax.legend(frameon=False, fontsize=8, loc="best")
