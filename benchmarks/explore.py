@@ -1,12 +1,14 @@
 """Speed of a sweep: 200 points of digits, 5 seeds, against the same chips one by one; what kills do to it; searches against all points.
 
-    python benchmarks/explore.py speed [STORE]   # whole sweep on all cores; one by one from a sample of 5 points in one process
+    python benchmarks/explore.py speed [STORE]   # whole sweep on all cores; one by one, from a sample of 10 points: each by a command
+                                                 # of its own, and all in one process
     python benchmarks/explore.py kills [N]       # 20 SIGKILLs at random moments, of workers and of the coordinator
     python benchmarks/explore.py search [STORE]  # fronts of searches against that of all points, and against as many random points
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -25,17 +27,21 @@ from crossdyad.sim import budget, gradient
 
 SPEC = Path(__file__).parent.parent / "examples" / "precision.toml"
 COMMAND = str(Path(sys.executable).with_name("crossdyad"))
-SAMPLE = 5
+SAMPLE = 10
 KILLS = 20
 NARROW = "from crossdyad.explore import sweep; sweep.WIDEST = 10; from crossdyad.cli import main; main()"
 """The command with smaller batches, so that there is more to lose."""
 
 
+def sample() -> list:
+    """Points of the sweep, drawn by a seed."""
+    return random.Random(1).sample(specs.points(*specs.read(SPEC)), SAMPLE)
+
+
 def one_by_one() -> tuple[float, float]:
     """Seconds, of the clock and of the processor, per chip of a loop that trains and judges one chip after the other as the sweep does;
     every recipe is compiled once for its five seeds."""
-    told, base = specs.read(SPEC)
-    points, dataset = specs.points(told, base)[:: 200 // SAMPLE], data.load("digits")
+    told, points, dataset = specs.read(SPEC)[0], sample(), data.load("digits")
     x, y = dataset.x_test[: told.samples], dataset.y_test[: told.samples]
     clock, processor = time.perf_counter(), time.process_time()
     for point in points:
@@ -44,9 +50,26 @@ def one_by_one() -> tuple[float, float]:
             weights = emulator.train(chip, *dataset, epochs=told.epochs).weights
             for _ in range(told.epochs + 1):
                 draws = 4 if chip.devices.read_noise else 1
-                budget.quality(chip, weights, x, y, budget.flat(gradient.exact(chip, weights, x, y)), draws)
+                budget.quality(chip, weights, x, y, gradient.exact(chip, weights, x, y), draws)
     rows = len(points) * len(told.seed_list)
     return (time.perf_counter() - clock) / rows, (time.process_time() - processor) / rows
+
+
+def by_commands() -> tuple[float, float]:
+    """Seconds, of the clock and of the processors, per point of a sweep of that point alone."""
+    points = sample()
+    head, before, start = SPEC.read_text().split("[axes]")[0], _children(), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, point in enumerate(points):
+            spec = Path(folder) / f"{number}.toml"
+            spec.write_text(head + "[axes]\n" + "".join(f"{field} = [{json.dumps(value)}]\n" for field, value in point.settings.items()))
+            subprocess.run([COMMAND, "sweep", str(spec), "--store", f"{folder}/{number}.db"], check=True, capture_output=True)
+    return (time.perf_counter() - start) / len(points), (_children() - before) / len(points)
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def speed(store: str = "") -> None:
@@ -55,13 +78,16 @@ def speed(store: str = "") -> None:
         start = time.perf_counter()
         subprocess.run([COMMAND, "sweep", str(SPEC), "--store", store], check=True, capture_output=True)
         whole = time.perf_counter() - start
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent, cores = _children(), os.cpu_count()
         with Store(store) as kept:
             rows = len(kept.rows())
-    spent, cores = used.ru_utime + used.ru_stime, os.cpu_count()
     clock, processor = (rows * seconds for seconds in one_by_one())
     print(f"{rows} rows on {cores} cores: {whole:.0f} s by the clock, {spent:.0f} s of the processors")
-    print(f"one by one, from {SAMPLE} points with their seeds: {clock:.0f} s by the clock, {processor:.0f} s of the processor")
+    alone, work = (200 * seconds for seconds in by_commands())
+    print(f"each point by a command of its own, from {SAMPLE} points: {alone:.0f} s by the clock, {work:.0f} s of the processors: "
+          f"{alone / whole:.1f} times as long, {work / spent:.1f} times the work")
+    print(f"one by one in one process, from {SAMPLE} points with their seeds: {clock:.0f} s by the clock, {processor:.0f} s of the "
+          "processor")
     print(f"{clock / whole:.1f} times as long by the clock; {processor / spent:.1f} times the work, so "
           f"{processor / spent * cores:.1f} times as long where nothing else runs")
 

@@ -22,7 +22,7 @@ import optax
 from jax import numpy as jnp
 
 from crossdyad import data, models
-from crossdyad.models.circuits import LayeredStates, gradient, square_primitive
+from crossdyad.models.circuits import LayeredStates, gradient, square_primitive, uniform_weights
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators.contrast import one_sided, roots_of_unity, weighted_energy
@@ -44,13 +44,15 @@ class Case:
     ----------
     rule : Estimator
     rate : float
-        The optimizer's, falling to zero by a cosine.
+        The optimizer's, at the start.
     optimizer : callable
         An optax transformation of the rate.
     solver : callable, optional
         For the test set.
     project : callable, optional
         As of `models.train`.
+    schedule : callable
+        Of the rate and the number of updates, to an optax schedule.
     constant : bool
         An input of 1 beside the pixels, for biases of the first layer.
     """
@@ -66,6 +68,7 @@ class Case:
     epochs: int = 10
     solver: Callable | None = None
     project: Callable | None = None
+    schedule: Callable = optax.cosine_decay_schedule
     constant: bool = False
 
 
@@ -124,18 +127,37 @@ def product(w, v):
     return jax.lax.complex(both[:, 0], both[:, 1])
 
 
-class Expanded(Resistive):
-    """A resistive net, the squares of its energy multiplied out: products of matrices in place of a difference per conductance."""
+class Driven(Resistive):
+    """A resistive net with a current source at every node; parameters are its conductances and currents, a tuple each.
+
+    The squares of the energy are multiplied out: products of matrices in place of a difference per conductance.
+    """
+
+    def random_parameters(self, key):
+        """Conductances of which one half is zero, and no currents."""
+        sizes = (2 * self.sizes[0], *self.sizes[1:])
+        return tuple(jnp.maximum(g, 0) for g in uniform_weights(key, sizes, 1.0)), tuple(jnp.zeros(n) for n in self.sizes[1:])
+
+    def start(self, parameters, x):
+        """Zeros."""
+        return super().start(parameters[0], x)
 
     def energy(self, parameters, s, x):
-        """As `Resistive`."""
+        """As `Resistive`, less what the sources deliver."""
         below = (self.sources(x), *s[:-1])
-        return sum((v * v) @ g.sum(1) + g.sum(0) @ (u * u) - 2 * v @ (g @ u) for g, v, u in zip(parameters, s, below, strict=True)) / 2
+        return sum((v * v) @ g.sum(1) / 2 + g.sum(0) @ (u * u) / 2 - v @ (g @ u) - i @ v
+                   for g, i, v, u in zip(*parameters, s, below, strict=True))
+
+    def relax(self, parameters, s, x, force):
+        """As `Resistive`, the currents as forces."""
+        conductances, currents = parameters
+        return super().relax(conductances, s, x, jax.tree.map(jnp.subtract, tuple(force), tuple(currents)))
 
 
-def conductances(parameters):
+def passive(parameters):
     """No conductance below zero."""
-    return jax.tree.map(lambda g: jnp.maximum(g, 0), parameters)
+    conductances, currents = parameters
+    return tuple(jnp.maximum(g, 0) for g in conductances), currents
 
 
 @dataclass(frozen=True)
@@ -286,6 +308,11 @@ def loss(circuit, objective, parameters, x, y):
     return objective(circuit.forward(parameters, x)[-1], y)
 
 
+def a_tenth_less(rate: float, updates: int):
+    """A rate that ends at 0.9 of its start."""
+    return optax.exponential_decay(rate, updates, 0.9)
+
+
 # Runs -------------------------------------------------------------------------------------------------------
 
 
@@ -313,8 +340,8 @@ def cases() -> dict[str, Case]:
         "one-sided EP, noise": sigmoids(
             by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error"),
         "resistive net, centered EP": Case(
-            ROWS[52].estimator, Expanded((785, 100, 10), 480.0), models.squared_error, 0.006, "10 epochs: 3.46 % error",
-            {"beta": 1.0, "solver": relaxation(4)}, optax.sgd, batch=4, solver=relaxation(6), project=conductances, constant=True),
+            ROWS[52].estimator, Driven((784, 100, 10), 100.0), models.squared_error, 0.006, "10 epochs: 3.46 % error",
+            {"beta": 1.0, "solver": relaxation(4)}, optax.sgd, batch=4, solver=relaxation(6), project=passive, schedule=a_tenth_less),
         "deep Hopfield net, centered EP": Case(
             ROWS[52].estimator, clipped, models.squared_error, 1e-3, "100 epochs: 1.79 % error",
             {"beta": 0.2, "solver": relaxation(4)}, epochs=12, solver=relaxation(15), constant=True),
@@ -342,7 +369,7 @@ def measure(name: str, case: Case, folder, epochs: int | None, seeds: int, kept:
         with jax.enable_x64(False):
             run = models.train(
                 case.rule, case.circuit, case.objective, d, epochs=epochs, batch=case.batch, seed=seed, settings=case.settings,
-                optimizer=case.optimizer(optax.cosine_decay_schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
+                optimizer=case.optimizer(case.schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
                 checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
         errors.append(100 * (1 - run.epochs[-1]["accuracy"]))
         curve = " ".join(f"{100 * (1 - e['accuracy']):.2f}" for e in run.epochs)

@@ -8,8 +8,7 @@ import numpy as np
 
 from ..recipe import Op, Recipe, geometries
 from . import sequencer
-from .chip import Chip, Machine, keys, reset
-from .crossbar import pad
+from .chip import Chip, Machine
 
 
 class Signals(NamedTuple):
@@ -30,19 +29,21 @@ class Signals(NamedTuple):
     drive: np.ndarray | None
 
 
-def signals(recipe: Recipe, weights, x, y, machine=None) -> list[Signals]:
+def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Signals]:
     """Run the dual-propagation program up to its updates, with the weights held.
 
     Parameters
     ----------
     recipe : Recipe
         Of rule ``dual-propagation``.
-    weights : list of int32 arrays (R, C)
+    weights : list of int32 arrays (R, C), or (*batch, R, C)
     x : array (n, inputs)
         Real values (floating) or state integers.
     y : integer array (n,)
     machine : callable, optional
         As `chip.run`'s: whose reads and memories.
+    seeds : integer array (*batch), optional
+        Of as many chips, whose axes then lead every array that differs between them; the recipe's by default, of one chip.
 
     Returns
     -------
@@ -56,16 +57,12 @@ def signals(recipe: Recipe, weights, x, y, machine=None) -> list[Signals]:
     """
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals; use 'dual-propagation'")
-    chip = Chip(recipe)
-    chip.weights = weights                     # the checks of every chip
+    chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
+    chip.weights = weights
     x = chip._samples(x)
     y = chip._labels(y, x.shape[-2])
-    state = reset(recipe, (), recipe.seed)
     g = geometries(recipe)
-    state["weights"] = tuple(pad(k, w) for k, w in zip(g, chip.weights, strict=True))
-    state["peak"] = tuple(np.array(np.abs(w).max(), dtype=np.int64) for w in chip.weights)
-    state["key"] = keys(recipe.seed)
-    machine = (machine or Machine)(recipe, state, x, y, None)
+    machine = (machine or Machine)(recipe, chip._state, x, y, None)
     for pc, i in sequencer.instructions(recipe, True):
         if i.op is not Op.UPDATE:
             {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)

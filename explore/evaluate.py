@@ -2,103 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import tempfile
 import time
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import data
 from ..emulator.chip import TrainResult, initial_weights
 from ..emulator.devices import DeviceWarning, device_of, programmed
-from ..emulator.many import Common, Many, common, structure
+from ..emulator.many import Many
 from ..emulator.training import costs, order, train
-from ..recipe import Recipe, programs
+from ..recipe import programs
 from ..sim import budget, gradient
-from . import cost, energy
+from . import cost
+from .jobs import Batch, Job, Settings
 from .spec import COST, GRADIENT, LEARNING
-
-VERSION = 3
-"""Raised by hand when a figure of the same recipe, seed and settings would come out otherwise: then old rows are not taken for new."""
 
 DRAWS = 4
 """Chips that a noisy gradient is measured with: as many reads of each sample."""
-
-
-class Settings(NamedTuple):
-    """What is measured, and how.
-
-    Attributes
-    ----------
-    epochs : int or None
-        None: no chip is made at all, only its cost is told.
-    samples : int
-    cost : str
-        As in `Spec`, or ``none``.
-    folder : str or None
-        Of data sets that do not ship with the package.
-    energy : str
-        As in `Spec`.
-    """
-
-    epochs: int | None
-    samples: int
-    cost: str
-    folder: str | None = None
-    energy: str = "digital"
-
-
-class Job(NamedTuple):
-    """A chip to evaluate, and the board that its cost is told of."""
-
-    recipe: Recipe
-    seed: int
-    board: str = "ulx3s"
-
-
-def key(job: Job, settings: Settings) -> str:
-    """What identifies a result: everything that it depends on, and nothing else."""
-    table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
-    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
-            energy.identity(settings.energy)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-class Batch(NamedTuple):
-    """Chips that run at once.
-
-    Attributes
-    ----------
-    jobs : tuple of Job
-    width : int
-        Chips of the compiled program, at least as many as jobs.
-    shared : Common or None
-        Of all batches of one structure: they share one compiled program. None for chips whose reads are those of analog arrays: those of
-        one recipe are a batch, and no program is compiled for many.
-    """
-
-    jobs: tuple[Job, ...]
-    width: int
-    shared: Common | None
-
-
-def batches(jobs, most: int) -> list[Batch]:
-    """Jobs in batches of one structure, at most so many each, as even as they go."""
-    found: dict = {}
-    for job in jobs:
-        found.setdefault(job.recipe if job.recipe.arrays.on else structure(job.recipe), []).append(job)
-    made = []
-    for same in found.values():
-        if same[0].recipe.arrays.on:
-            made += [Batch(tuple(same[i:i + most]), len(same[i:i + most]), None) for i in range(0, len(same), most)]
-            continue
-        shared, width = common([j.recipe for j in same]), math.ceil(len(same) / math.ceil(len(same) / most))
-        made += [Batch(tuple(same[i:i + width]), width, shared) for i in range(0, len(same), width)]
-    return made
 
 
 def evaluate(batch: Batch, settings: Settings) -> list[dict]:
@@ -154,7 +76,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     judged = recipes[0].rule == "dual-propagation" and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
     accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
-    qualities.append(_qualities(many, jobs, *sample) if judged else None)
+    qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
     for epoch in range(settings.epochs if learns else 0):
         many.rate = [max(0, r.rate - epoch // r.training.halve_every) for r in many.recipes]
         at = order(recipes[0], epoch, len(dataset.x_train))
@@ -168,7 +90,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
         accuracies.append(_accuracy(many, dataset))
         if cells:
             many.weights = learned
-        qualities.append(_qualities(many, jobs, *sample) if judged else None)
+        qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
     if not accuracies:            # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
         if cells:
             many.weights = _written(many, 0, aged=True)
@@ -201,7 +123,7 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
         for epoch in range(settings.epochs + 1):
             history = epoch and train(recipe, *dataset, epochs=epoch, seeds=seeds, checkpoint=f"{folder}/chips.npz")
             weights = history.weights if epoch else initial_weights(recipe, seeds)
-            qualities.append([_quality(job, [w[i] for w in weights], x, y) for i, job in enumerate(batch.jobs)] if judged else None)
+            qualities.append(_judged(batch.jobs, weights, x, y) if judged else None)
     events = np.sum([history.saturations[name] for name in history.saturations], axis=0) / (settings.epochs * len(dataset.x_train))
     return [_value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
             for i in range(len(seeds))]
@@ -219,13 +141,17 @@ def _accuracy(many: Many, dataset) -> np.ndarray:
     return (np.argmax(many.infer(dataset.x_test), axis=-1) == dataset.y_test).mean(axis=-1)
 
 
-def _qualities(many: Many, jobs, x, y) -> list[dict]:
-    """Of each chip's gradient with its weights as they are; chip by chip, so that no figure depends on its neighbours."""
-    weights = many.weights
-    return [_quality(job, [v[i] for v in weights], x, y) for i, job in enumerate(jobs)]
-
-
-def _quality(job: Job, weights, x, y) -> dict:
-    own = budget.Variant(job.recipe.model_copy(update={"seed": job.seed}), device_of(job.recipe.devices))
-    exact = budget.flat(gradient.exact(own.recipe, weights, x, y))
-    return budget.quality(own.recipe, weights, x, y, exact, DRAWS if own.noisy else 1, own.device)
+def _judged(jobs, weights, x, y) -> list[dict]:
+    """The chips of a recipe run at once, as integers, so that no figure depends on its neighbours."""
+    found, same = {}, {}
+    for i, job in enumerate(jobs):
+        same.setdefault(job.recipe, []).append(i)
+    for recipe, chips in same.items():
+        device = device_of(recipe.devices)
+        draws = DRAWS if budget.Variant(recipe, device).noisy else 1
+        made = budget.measured(recipe, [np.repeat(w[chips], draws, axis=0) for w in weights], x, y,
+                               [jobs[i].seed + d for i in chips for d in range(draws)], device)
+        for k, i in enumerate(chips):
+            own = [s._replace(error=s.error[k * draws:][:draws], input=s.input[k * draws:][:draws]) for s in made]
+            found[i] = budget.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))
+    return [found[i] for i in range(len(jobs))]

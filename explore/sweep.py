@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from ..recipe import Recipe, parse
 from . import cost
-from .evaluate import VERSION, Batch, Job, Settings, batches, evaluate, key
+from .jobs import VERSION, Batch, Job, Settings, batches, evaluate, key
 from .pool import Lasting, alive, deserted, width
 from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
 from .store import Store, StoreError

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..emulator.devices import ArrayChip, Device, alone, asymmetry, device_of, programmed
+from ..emulator.signals import Signals, signals
 from ..recipe import QFormat, Recipe
 from . import gradient
 
@@ -108,21 +109,59 @@ def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str
     return found
 
 
-def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
-    """A chip's gradient estimates of each sample against the exact ones.
+def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None) -> list[Signals]:
+    """What the updates of chips would read for the same samples, with the weights held.
 
     Parameters
     ----------
     recipe : Recipe
         Of rule ``dual-propagation``.
-    weights : list of int32 arrays (R, C)
+    weights : list of int32 arrays (R, C), or (chips, R, C)
     x, y : samples and class numbers, n of them
-    exact : array (n, P)
-        The exact gradient of each sample.
-    seeds : int
-        Chips that differ only in their seed.
+    seeds : sequence of int
+        One per chip.
     device : Device, optional
         Cells that each chip's weights are written to and left in for the recipe's age.
+
+    Returns
+    -------
+    list of Signals
+        Per layer, the chips' axis leading.
+    """
+    weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
+    chips = [recipe.model_copy(update={"seed": int(s)}) for s in seeds]
+    age = recipe.devices.age or None
+    held = weights
+    if device:
+        held = [np.stack(w) for w in zip(*(programmed(chip, [w[i] for w in weights], time=age, device=device)
+                                           for i, chip in enumerate(chips)), strict=True)]
+    if not recipe.arrays.on:
+        made = signals(recipe.as_built, held, x, y, seeds=np.asarray(seeds, dtype=object))
+        return [s._replace(error=_each(s.error, len(chips)), input=_each(s.input, len(chips))) for s in made]
+    made = []
+    for i, chip in enumerate(chips):
+        player = ArrayChip(chip, device=device)
+        player.weights, player.turned = [w[i] for w in held], asymmetry(chip, [w[i] for w in weights], time=age, device=device)
+        player.calibrate(x, y)
+        made.append(signals(chip, player.weights, x, y, player.machine()))
+    return [Signals(np.stack([s.error for s in layer]), np.stack([s.input for s in layer]), None) for layer in zip(*made, strict=True)]
+
+
+def _each(v, chips: int):
+    """With an axis of chips, also where they have it in common."""
+    return np.broadcast_to(v, (chips, *v.shape[-2:]))
+
+
+def figures(recipe: Recipe, made: list[Signals], exact) -> dict[str, float]:
+    """Chips' gradient estimates of each sample against the exact ones.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    made : list of Signals
+        As `measured` returns it, for d chips that differ only in their seed.
+    exact : list of arrays (n, R, C)
+        The exact gradient of each sample, as `gradient.exact`'s.
 
     Returns
     -------
@@ -131,41 +170,40 @@ def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: De
         that a mean over so few chips has by chance; ``deviation``: root of the
         estimates' variance over the size of the gradient; ``sign``: share of weights whose estimate has the right sign, where either
         is not zero.
+
+    Notes
+    -----
+    An estimate is an outer product, error by input: its products with the exact gradient, with itself and with other chips' are made
+    of the two vectors, and never of all its P numbers.
     """
-    made = []
-    for chip in (recipe.model_copy(update={"seed": recipe.seed + s}) for s in range(seeds)):
-        age = recipe.devices.age or None
-        held = programmed(chip, weights, time=age, device=device) if device else weights
-        if recipe.arrays.on:
-            player = ArrayChip(chip, device=device)
-            player.weights, player.turned = held, asymmetry(chip, weights, time=age, device=device)
-            player.calibrate(x, y)
-            made.append(flat(gradient.chip(chip, held, x, y, player.machine())))
-        else:
-            made.append(flat(gradient.chip(chip.as_built, held, x, y)))
-    made = np.stack(made)
-    norm = _size(exact) or np.nan                          # where there is no gradient, there is no relative error
-    variance = np.sum(made.var(0, ddof=1)) if seeds > 1 else 0.0
+    scale = -1 / recipe.beta * 2.0 ** -(recipe.formats.delta.frac + recipe.formats.state.frac)
+    chips = len(made[0].error)
+    along, squares, mean_square, right, there = 0.0, 0.0, 0.0, 0.0, 0.0
+    whole = sum(np.sum(np.square(g), axis=(1, 2)) for g in exact)
+    for layer, g in zip(made, exact, strict=True):
+        e, v = (np.moveaxis(a, 0, -1).astype(np.float64) for a in (layer.error, layer.input))           # (n, R, d), (n, C, d)
+        along = along + scale * np.sum(e * (g @ v), axis=1)                                             # (n, d)
+        products = scale**2 * (np.swapaxes(e, 1, 2) @ e) * (np.swapaxes(v, 1, 2) @ v)                   # (n, d, d)
+        squares = squares + np.diagonal(products, axis1=1, axis2=2)
+        mean_square = mean_square + products.mean((1, 2))
+        # signs are -1, 0 and 1: sums of their products are counts
+        e, v, g = (np.sign(a).astype(np.float32) for a in (-e, v, g))
+        both = np.sum(abs(e) * (abs(g) @ abs(v)), dtype=np.float64)
+        right += (both + np.sum(e * (g @ v), dtype=np.float64)) / 2
+        there += np.sum(abs(e).sum(1) * abs(v).sum(1), dtype=np.float64) + chips * np.sum(abs(g), dtype=np.float64) - both
+    sizes = np.sqrt(squares * whole[:, None])
+    cosines = np.divide(along, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    variance = (np.sum(squares) - chips * np.sum(mean_square)) / (chips - 1) if chips > 1 else 0.0
     # what is left of the noise in a mean over a few chips is no bias
-    bias = max(0.0, _size(made.mean(0) - exact) ** 2 - variance / seeds)
-    sizes = np.linalg.norm(made, axis=-1) * np.linalg.norm(exact, axis=-1)
-    cosines = np.divide((made * exact).sum(-1), sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    there = (made != 0) | (exact != 0)
-    return {
-        "cosine": float(cosines.mean()), "bias": float(np.sqrt(bias) / norm),
-        "deviation": float(np.sqrt(variance) / norm),
-        "sign": float(np.mean(np.sign(made)[there] == np.broadcast_to(np.sign(exact), made.shape)[there])),
-    }
+    bias = np.sum(mean_square) - 2 * np.sum(along) / chips + np.sum(whole) - variance / chips
+    norm = np.sqrt(np.sum(whole)) or np.nan                # where there is no gradient, there is no relative error
+    return {"cosine": float(cosines.mean()), "bias": float(np.sqrt(max(0.0, bias)) / norm),
+            "deviation": float(np.sqrt(max(0.0, variance)) / norm), "sign": float(right / there) if there else np.nan}
 
 
-def _size(v) -> float:
-    """Its Euclidean norm; by sums of NumPy's, as a product of BLAS has other bits, and waits, where threads are more."""
-    return float(np.sqrt(np.sum(np.square(v))))
-
-
-def flat(g) -> np.ndarray:
-    """Per-sample gradients of all layers as one array (n, P)."""
-    return np.concatenate([v.reshape(len(v), -1) for v in g], axis=1)
+def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
+    """`figures` of so many chips, the first one with the recipe's seed; `measured` has the parameters."""
+    return figures(recipe, measured(recipe, weights, x, y, range(recipe.seed, recipe.seed + seeds), device), exact)
 
 
 def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> list[dict]:
@@ -174,7 +212,7 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     Parameters
     ----------
     recipe, weights, x, y, seeds
-        As `quality`'s.
+        As `measured`'s, and how many chips.
     device : Device, optional
         Instead of the recipe's: a device of your own.
     progress : callable, optional
@@ -183,7 +221,7 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     Returns
     -------
     list of dict
-        ``effect`` and the four figures of `quality`.
+        ``effect`` and the four of `figures`.
 
     Raises
     ------
@@ -192,7 +230,7 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     """
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
-    exact = flat(gradient.exact(without(refined(_changed(recipe, arrays={}), PLACES), EFFECTS), weights, x, y))
+    exact = gradient.exact(without(refined(_changed(recipe, arrays={}), PLACES), EFFECTS), weights, x, y)
     rows, chips = [], variants(recipe, device)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from crossdyad import data, emulator
 from crossdyad.cli import app
+from crossdyad.emulator.devices import device_of, programmed
 from crossdyad.recipe import Recipe, load
 from crossdyad.sim import budget, gradient
 
@@ -35,18 +36,44 @@ def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
         r = budget.refined(recipe(read_noise=sigma), budget.PLACES)
         w = emulator.initial_weights(r)
-        exact = budget.flat(gradient.exact(r, w, X, Y))
+        exact = gradient.exact(r, w, X, Y)
         return budget.quality(r, w, X, Y, exact, seeds=16)["deviation"]
 
     assert deviation(2e-3) / deviation(1e-3) == pytest.approx(2, rel=0.1)
 
 
-def test_the_exact_gradient_itself_has_no_error(monkeypatch):
-    r = recipe()
-    w = emulator.initial_weights(r)
-    monkeypatch.setattr(gradient, "chip", gradient.exact)
-    found = budget.quality(r, w, X, Y, budget.flat(gradient.exact(r, w, X, Y)), 2)
-    assert found["cosine"] == pytest.approx(1) and found["bias"] == found["deviation"] == 0 and found["sign"] == 1
+@pytest.mark.parametrize("devices", [{}, {"read_noise": 0.05, "levels": 64}, {"preset": "hermes-1", "age": 3600.0}])
+def test_figures_are_those_of_the_gradients_written_out(devices):
+    r, seeds = recipe(**devices), (3, 4, 5, 6)
+    w, device = emulator.initial_weights(r), device_of(r.devices)
+    exact = gradient.exact(r, w, X, Y)
+
+    def flat(g):
+        return np.concatenate([v.reshape(len(v), -1) for v in g], axis=1)
+
+    chips = []
+    for s in seeds:
+        chip = r.model_copy(update={"seed": s})
+        held = programmed(chip, w, time=r.devices.age or None, device=device) if device else w
+        chips.append(flat(gradient.chip(chip.as_built, held, X, Y)))
+    made, true = np.stack(chips), flat(exact)
+    norm, variance = np.linalg.norm(true), made.var(0, ddof=1).sum()
+    sizes, there = np.linalg.norm(made, axis=-1) * np.linalg.norm(true, axis=-1), (made != 0) | (true != 0)
+    bias = np.sum((made.mean(0) - true) ** 2) - variance / len(seeds)
+    expected = {"cosine": ((made * true).sum(-1) / sizes).mean(), "bias": np.sqrt(max(0, bias)) / norm,
+                "deviation": np.sqrt(variance) / norm, "sign": np.mean((np.sign(made) == np.sign(true))[there])}
+    found = budget.figures(r, budget.measured(r, w, X, Y, seeds, device), exact)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-7) and found["sign"] == expected["sign"]
+
+
+def test_a_chip_is_measured_alike_alone_and_among_others():
+    r = recipe(read_noise=0.05)
+    many = [emulator.initial_weights(r.model_copy(update={"seed": s})) for s in (1, 2, 3)]
+    together = budget.measured(r, [np.stack(w) for w in zip(*many, strict=True)], X, Y, (1, 2, 3))
+    for i, w in enumerate(many):
+        for a, b in zip(together, budget.measured(r, w, X, Y, (i + 1,)), strict=True):
+            np.testing.assert_array_equal(a.error[i], b.error[0])
+            np.testing.assert_array_equal(a.input[i], b.input[0])
 
 
 def test_the_command_writes_table_and_plot(tmp_path):

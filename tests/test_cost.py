@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from crossdyad.explore import cost, energy, report, sweep
-from crossdyad.explore.evaluate import Job, batches, evaluate, key
+from crossdyad.explore.jobs import Job, batches, evaluate, key
 from crossdyad.explore.spec import Spec
 from crossdyad.recipe import Recipe, load
 

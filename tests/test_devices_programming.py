@@ -11,7 +11,7 @@ from crossdyad import data, emulator, hdl
 from crossdyad.cli import app
 from crossdyad.emulator import devices
 from crossdyad.emulator.devices import Array, Circuit, Device, DeviceWarning, Generic, Spread, Stuck
-from crossdyad.explore import evaluate
+from crossdyad.explore import jobs as todo
 from crossdyad.recipe import Recipe, RecipeError, load
 from crossdyad.recipe.recipe import DevicePreset
 from crossdyad.sim import budget
@@ -191,14 +191,14 @@ def test_a_measured_table_makes_a_device_that_learns():
 def test_many_chips_at_once_are_trained_on_their_cells_as_one_is():
     """A batch of which each has other cells, or none."""
     recipes = [recipe("xor"), recipe("xor", preset="pcm", age=DAY), recipe("xor", preset="sonos", wires=3.0)]
-    settings = evaluate.Settings(epochs=2, samples=3, cost="model")
-    jobs = [evaluate.Job(r, seed) for r in recipes for seed in (1, 2)]
-    (batch,) = evaluate.batches(jobs, 64)
+    settings = todo.Settings(epochs=2, samples=3, cost="model")
+    jobs = [todo.Job(r, seed) for r in recipes for seed in (1, 2)]
+    (batch,) = todo.batches(jobs, 64)
     dataset = data.load("xor")
-    for job, value in zip(jobs, evaluate.evaluate(batch, settings), strict=True):
+    for job, value in zip(jobs, todo.evaluate(batch, settings), strict=True):
         alone = emulator.train(job.recipe, *dataset, epochs=2, engine="numpy", seeds=[job.seed])
         assert value["accuracy_by_epoch"] == [float(e["accuracy"][0]) for e in alone.epochs]
-    keys = [evaluate.key(j, settings) for j in jobs]
+    keys = [todo.key(j, settings) for j in jobs]
     assert len(set(keys)) == len(keys)
 
 

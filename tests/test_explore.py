@@ -18,7 +18,7 @@ from crossdyad.cli import app
 from crossdyad.data import load as load_data
 from crossdyad.explore import choose, pool, report, search, sweep
 from crossdyad.explore import spec as specs
-from crossdyad.explore.evaluate import Job, Settings, batches, evaluate, key
+from crossdyad.explore.jobs import Job, Settings, batches, evaluate, key
 from crossdyad.explore.store import Store, StoreError
 from crossdyad.recipe import Recipe, load
 

@@ -58,11 +58,18 @@ def test_noise_falls_with_the_points(published):
     assert abs(deviation(54, published.half_circle, 0.4) / (published.NOISE * 8 ** 0.5 / 10 / 0.4) - 1) < 0.05
 
 
-def test_expanded_energy_is_the_resistive_one(published):
-    nets = [kind((7, 6, 3), 2.0) for kind in (Resistive, published.Expanded)]
-    p, s = nets[0].random_parameters(KEY), tuple(jax.random.normal(KEY, (n,)) for n in (6, 3))
-    assert abs(nets[1].energy(p, s, X) / nets[0].energy(p, s, X) - 1) < 1e-12
-    assert relative(*(jax.jit(jax.grad(net.energy))(p, s, X) for net in reversed(nets))) < 1e-12
+def test_driven_net_is_the_resistive_one_with_currents(published):
+    plain, net = (kind((7, 6, 3), 2.0) for kind in (Resistive, published.Driven))
+    g, still = net.random_parameters(KEY)
+    s, currents = tuple(jax.random.normal(KEY, (n,)) for n in (6, 3)), (jnp.linspace(-3, 3, 6), jnp.arange(3.0))
+    assert abs(net.energy((g, still), s, X) / plain.energy(g, s, X) - 1) < 1e-12
+    assert relative(jax.jit(jax.grad(net.energy))((g, still), s, X)[0], jax.jit(jax.grad(plain.energy))(g, s, X)) < 1e-12
+    # what flows into a node from its neighbours and its source leaves it through its diode, or not at all
+    states, _, residual = relaxation(500)(Problem(net, (g, currents), X))
+    inflow = [i - c for i, c in zip(plain.currents(g, states, X), currents, strict=True)]
+    assert residual < 1e-9 and relative(net.currents((g, currents), states, X), inflow) < 1e-9
+    assert np.abs(inflow[1]).max() < 1e-9 < np.abs(inflow[0]).max()
+    assert all(np.all(v >= 0) for v in published.passive((tuple(v - 0.1 for v in g), still))[0])
 
 
 def test_clipped_net_has_linear_outputs(published):

@@ -1,0 +1,94 @@
+"""What there is to evaluate: chips, how they are measured, and which run at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import NamedTuple
+
+from ..emulator.many import Common, common, structure
+from ..recipe import Recipe
+from . import cost, energy
+
+VERSION = 4
+"""Raised by hand when a figure of the same recipe, seed and settings would come out otherwise: then old rows are not taken for new."""
+
+
+class Settings(NamedTuple):
+    """What is measured, and how.
+
+    Attributes
+    ----------
+    epochs : int or None
+        None: no chip is made at all, only its cost is told.
+    samples : int
+    cost : str
+        As in `Spec`, or ``none``.
+    folder : str or None
+        Of data sets that do not ship with the package.
+    energy : str
+        As in `Spec`.
+    """
+
+    epochs: int | None
+    samples: int
+    cost: str
+    folder: str | None = None
+    energy: str = "digital"
+
+
+class Job(NamedTuple):
+    """A chip to evaluate, and the board that its cost is told of."""
+
+    recipe: Recipe
+    seed: int
+    board: str = "ulx3s"
+
+
+def key(job: Job, settings: Settings) -> str:
+    """What identifies a result: everything that it depends on, and nothing else."""
+    table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
+    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
+            energy.identity(settings.energy)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+class Batch(NamedTuple):
+    """Chips that run at once.
+
+    Attributes
+    ----------
+    jobs : tuple of Job
+    width : int
+        Chips of the compiled program, at least as many as jobs.
+    shared : Common or None
+        Of all batches of one structure: they share one compiled program. None for chips whose reads are those of analog arrays: those of
+        one recipe are a batch, and no program is compiled for many.
+    """
+
+    jobs: tuple[Job, ...]
+    width: int
+    shared: Common | None
+
+
+def batches(jobs, most: int) -> list[Batch]:
+    """Jobs in batches of one structure, at most so many each, as even as they go."""
+    found: dict = {}
+    for job in jobs:
+        found.setdefault(job.recipe if job.recipe.arrays.on else structure(job.recipe), []).append(job)
+    made = []
+    for same in found.values():
+        if same[0].recipe.arrays.on:
+            made += [Batch(tuple(same[i:i + most]), len(same[i:i + most]), None) for i in range(0, len(same), most)]
+            continue
+        shared, width = common([j.recipe for j in same]), math.ceil(len(same) / math.ceil(len(same) / most))
+        made += [Batch(tuple(same[i:i + width]), width, shared) for i in range(0, len(same), width)]
+    return made
+
+
+def evaluate(batch: Batch, settings: Settings) -> list[dict]:
+    """`evaluate.evaluate`, imported by the worker that runs it: who hands out the work needs none of what does it."""
+    from .evaluate import evaluate
+
+    return evaluate(batch, settings)
