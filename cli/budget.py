@@ -18,7 +18,8 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
            epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0):
     """Say which effect costs how much of the gradient: formats, read noise, levels, cells, wires, converters, alone and together.
 
-    Cosine, bias, deviation and sign agreement against the exact gradient, as a table and a waterfall plot.
+    Cosine, bias, deviation and sign agreement against the exact gradient, as a table and a waterfall plot. Of SPSA the slopes are judged,
+    along the directions that the chip draws.
 
     Example: crossdyad budget digits --epochs 5
     """

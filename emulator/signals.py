@@ -1,4 +1,4 @@
-"""What the updates of a training program read: the error and input memories, for many samples at once."""
+"""What the updates of a training program read: error and input memories, or the loss register, for many samples with the weights held."""
 
 from __future__ import annotations
 
@@ -67,3 +67,40 @@ def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Sig
         if i.op is not Op.UPDATE:
             {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)
     return [Signals(machine.error[k.layer], machine.input[k.layer][..., : k.C], machine.drive.get(k.layer)) for k in g]
+
+
+def losses(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> np.ndarray:
+    """Run the SPSA program up to its updates, with the weights held: what the probes of each sample leave in the loss register.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of rule ``spsa``.
+    weights, x, y, machine, seeds
+        As `signals`'. Sample i is the chip's step i, so that every one is probed along a direction of its own.
+
+    Returns
+    -------
+    int64 array (*batch, n)
+        Loss with the weights raised along the direction less the loss with them lowered, in squared accumulator LSBs.
+
+    Raises
+    ------
+    ValueError
+        If the recipe's rule makes no probes.
+    """
+    if recipe.rule != "spsa":
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
+    chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
+    chip.weights = weights
+    x = chip._samples(x)
+    y = chip._labels(y, x.shape[-2])
+    g, found = geometries(recipe), []
+    for n in range(x.shape[-2]):
+        state = chip._state | dict.fromkeys(("step", "run"), np.uint32(n))
+        player = (machine or Machine)(recipe, state, x[..., n:n + 1, :], y[..., n:n + 1], None)
+        for pc, i in sequencer.instructions(recipe, True):
+            if i.op is not Op.UPDATE:
+                {Op.FORWARD: player.forward, Op.PROBE: player.rewrite}[i.op](g[i.layer], pc, i.op, i.operand)
+        found.append(player.state["loss"])
+    return np.stack(found, axis=-1)

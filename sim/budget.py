@@ -2,22 +2,26 @@
 
 The reference is the exact gradient in float64 at the weights as they were learned. An effect *alone* is the chip with every other
 number format refined and every other device effect off.
+
+Dual propagation is judged by its estimate of every sample's gradient. SPSA has one number per sample, the slope along a direction that
+the chip draws: it is judged by how that slope agrees with the exact one, so that what the guess of a direction costs (row 29) is not
+counted among the chip's errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..emulator.devices import ArrayChip, Device, alone, asymmetry, device_of, programmed
-from ..emulator.signals import Signals, signals
+from ..emulator.signals import losses, signals
 from ..recipe import QFormat, Recipe
 from . import gradient
 
-PLACES = ("state", "delta", "accumulator")
-"""Formats whose rounding enters the gradient."""
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
 CONVERTERS = {"input converters": ("input_bits",), "output converters": ("output_bits",),
@@ -30,13 +34,18 @@ SEEDS = 8
 
 
 def refined(recipe: Recipe, places) -> Recipe:
-    """The recipe with more fraction bits at these places, its ranges kept, as far as a format goes."""
-    def finer(q: QFormat) -> dict:
-        more = min(GUARD_BITS, 24 - q.width)
+    """The recipe with more fraction bits at these places, its ranges kept, as far as a format goes, and the recipe's noise with it."""
+    def finer(q: QFormat, bits: int) -> dict:
+        more = min(bits, 24 - q.width)
         return {"width": q.width + more, "frac": q.frac + more}
 
-    formats = {p: finer(getattr(recipe.formats, p)) for p in places}
-    return _changed(recipe, formats=recipe.formats.model_dump() | formats)
+    for bits in range(GUARD_BITS, 0, -1):
+        formats = {p: finer(getattr(recipe.formats, p), bits) for p in places}
+        try:
+            return _changed(recipe, formats=recipe.formats.model_dump() | formats)
+        except ValidationError:                # noise that is too large in so fine a number
+            continue
+    return recipe
 
 
 def without(recipe: Recipe, effects) -> Recipe:
@@ -59,7 +68,7 @@ class Variant(NamedTuple):
         """Whether its figures differ from chip to chip."""
         rounding = self.recipe.rounding
         spread = self.recipe.arrays.gain_spread or self.recipe.arrays.offset_spread
-        return bool(self.device or self.recipe.devices.read_noise or spread
+        return bool(self.recipe.rule == "spsa" or self.device or self.recipe.devices.read_noise or spread
                     or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
 
 
@@ -67,13 +76,13 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
     device = device or device_of(recipe.devices)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
-    bare = _changed(recipe, arrays={})
-    fine = refined(bare, PLACES)
-    ideal = without(fine, effects)
+    bare, places = _changed(recipe, arrays={}), RULES[recipe.rule].places
+    quiet = without(bare, effects)
+    ideal = refined(quiet, places)
     found = {"rule": Variant(ideal)}
-    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(without(refined(bare, [q for q in PLACES if q != p]), effects))
-              for p in PLACES}
-    found |= {label: Variant(without(fine, [e for e in effects if e != name])) for name, label in effects.items()}
+    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(refined(quiet, [q for q in places if q != p]))
+              for p in places}
+    found |= {label: Variant(refined(without(bare, [e for e in effects if e != name]), places)) for name, label in effects.items()}
     if device:
         cells = alone(device)
         if recipe.devices.wires:
@@ -109,13 +118,27 @@ def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str
     return found
 
 
-def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None) -> list[Signals]:
+class Vectors(NamedTuple):
+    """What the updates of a layer read in dual propagation: integers of error (chips, n, R) and input (chips, n, C)."""
+
+    error: np.ndarray
+    input: np.ndarray
+
+
+class Probes(NamedTuple):
+    """What SPSA's updates read: the loss register's differences (chips, n), and the seeds (chips,) that the directions follow from."""
+
+    loss: np.ndarray
+    seed: np.ndarray
+
+
+def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None) -> list:
     """What the updates of chips would read for the same samples, with the weights held.
 
     Parameters
     ----------
     recipe : Recipe
-        Of rule ``dual-propagation``.
+        Of a rule that learns.
     weights : list of int32 arrays (R, C), or (chips, R, C)
     x, y : samples and class numbers, n of them
     seeds : sequence of int
@@ -125,57 +148,65 @@ def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None)
 
     Returns
     -------
-    list of Signals
-        Per layer, the chips' axis leading.
+    list of Vectors, one per layer; or of one Probes
+        Every array has the chips' axis first.
     """
+    seeds, read, age = np.array(seeds, dtype=object), RULES[recipe.rule].read, recipe.devices.age or None
     weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
-    chips = [recipe.model_copy(update={"seed": int(s)}) for s in seeds]
-    age = recipe.devices.age or None
-    held = weights
-    if device:
-        held = [np.stack(w) for w in zip(*(programmed(chip, [w[i] for w in weights], time=age, device=device)
-                                           for i, chip in enumerate(chips)), strict=True)]
+    chips = [(recipe.model_copy(update={"seed": int(s)}), [w[i] for w in weights]) for i, s in enumerate(seeds)]
+    held = [programmed(chip, w, time=age, device=device) if device else w for chip, w in chips]
     if not recipe.arrays.on:
-        made = signals(recipe.as_built, held, x, y, seeds=np.asarray(seeds, dtype=object))
-        return [s._replace(error=_each(s.error, len(chips)), input=_each(s.input, len(chips))) for s in made]
+        return read(recipe.as_built, [np.stack(w) for w in zip(*held, strict=True)], x, y, seeds)
     made = []
-    for i, chip in enumerate(chips):
+    for i, (chip, w) in enumerate(chips):
         player = ArrayChip(chip, device=device)
-        player.weights, player.turned = [w[i] for w in held], asymmetry(chip, [w[i] for w in weights], time=age, device=device)
+        player.weights, player.turned = held[i], asymmetry(chip, w, time=age, device=device)
         player.calibrate(x, y)
-        made.append(signals(chip, player.weights, x, y, player.machine()))
-    return [Signals(np.stack([s.error for s in layer]), np.stack([s.input for s in layer]), None) for layer in zip(*made, strict=True)]
+        made.append(read(chip, held[i], x, y, seeds[i:i + 1], player.machine()))
+    return [type(parts[0])(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*made, strict=True)]
 
 
-def _each(v, chips: int):
-    """With an axis of chips, also where they have it in common."""
-    return np.broadcast_to(v, (chips, *v.shape[-2:]))
+def some(made: list, chips) -> list:
+    """A part of the chips of `measured`."""
+    return [type(part)(*(v[chips] for v in part)) for part in made]
 
 
-def figures(recipe: Recipe, made: list[Signals], exact) -> dict[str, float]:
+def _vectors(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Vectors]:
+    layers = signals(recipe, weights, x, y, machine, None if machine else seeds)
+    return [Vectors(*(np.broadcast_to(v, (len(seeds), *v.shape[-2:])) for v in (s.error, s.input))) for s in layers]
+
+
+def _probes(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Probes]:
+    loss = losses(recipe, weights, x, y, machine, None if machine else seeds)
+    return [Probes(np.broadcast_to(loss, (len(seeds), len(x))), seeds)]
+
+
+def figures(recipe: Recipe, made: list, exact) -> dict[str, float]:
     """Chips' gradient estimates of each sample against the exact ones.
 
     Parameters
     ----------
     recipe : Recipe
-    made : list of Signals
-        As `measured` returns it, for d chips that differ only in their seed.
+    made : list
+        As `measured` returns it, for chips that differ only in their seed.
     exact : list of arrays (n, R, C)
         The exact gradient of each sample, as `gradient.exact`'s.
 
     Returns
     -------
     dict
-        ``cosine``: mean over samples and seeds; ``bias``: size of the estimates' mean error over that of the gradient, without the share
-        that a mean over so few chips has by chance; ``deviation``: root of the
-        estimates' variance over the size of the gradient; ``sign``: share of weights whose estimate has the right sign, where either
-        is not zero.
-
-    Notes
-    -----
-    An estimate is an outer product, error by input: its products with the exact gradient, with itself and with other chips' are made
-    of the two vectors, and never of all its P numbers.
+        Of dual propagation ``cosine``: mean over samples and seeds; ``bias``: size of the estimates' mean error over that of the gradient,
+        without the share that a mean over so few chips has by chance; ``deviation``: root of the estimates' variance over the size of the
+        gradient; ``sign``: share of weights whose estimate has the right sign, where either is not zero. Of SPSA, where all slopes of
+        samples and chips are one vector: ``cosine`` to the exact slopes; ``bias``: by which share of the exact ones they are too large or
+        too small together; ``deviation``: size of what else they are off by, over that of the exact ones; ``sign`` as above.
     """
+    return RULES[recipe.rule].figures(recipe, made, exact)
+
+
+def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
+    """An estimate is an outer product, error by input: its products with the exact gradient, with itself and with other chips' are made of
+    the two vectors, and never of all its numbers."""
     scale = -1 / recipe.beta * 2.0 ** -(recipe.formats.delta.frac + recipe.formats.state.frac)
     chips = len(made[0].error)
     along, squares, mean_square, right, there = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -199,6 +230,40 @@ def figures(recipe: Recipe, made: list[Signals], exact) -> dict[str, float]:
     norm = np.sqrt(np.sum(whole)) or np.nan                # where there is no gradient, there is no relative error
     return {"cosine": float(cosines.mean()), "bias": float(np.sqrt(max(0.0, bias)) / norm),
             "deviation": float(np.sqrt(max(0.0, variance)) / norm), "sign": float(right / there) if there else np.nan}
+
+
+def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
+    """A slope and the exact one, along the same direction of signs."""
+    slopes, along = gradient.slopes(recipe, made[0].loss), np.zeros(made[0].loss.shape)
+    for n in range(along.shape[1]):
+        for signs, g in zip(gradient.directions(recipe, made[0].seed, n), exact, strict=True):
+            along[:, n] += np.sum(signs * g[n], axis=(1, 2))
+    square, there = np.sum(along**2), (slopes != 0) | (along != 0)
+    size = np.sqrt(square * np.sum(slopes**2))
+    share = np.sum(slopes * along) / (square or np.nan)     # where there is no gradient, there is no relative error
+    return {"cosine": float(np.sum(slopes * along) / size) if size else 0.0, "bias": float(abs(share - 1)),
+            "deviation": float(np.sqrt(np.sum((slopes - share * along) ** 2) / (square or np.nan))),
+            "sign": float(np.mean((np.sign(slopes) == np.sign(along))[there])) if there.any() else np.nan}
+
+
+class Rule(NamedTuple):
+    """How a rule's gradient is judged.
+
+    Attributes
+    ----------
+    places : tuple of str
+        Formats whose rounding enters it.
+    read, figures : callable
+        What `measured` and `figures` do.
+    """
+
+    places: tuple[str, ...]
+    read: Callable
+    figures: Callable
+
+
+RULES = {"dual-propagation": Rule(("state", "delta", "accumulator"), _vectors, _of_vectors),
+         "spsa": Rule(("state", "accumulator"), _probes, _of_probes)}
 
 
 def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
@@ -226,12 +291,12 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     Raises
     ------
     ValueError
-        For a rule that has no error signals.
+        For a rule that does not learn.
     """
-    if recipe.rule != "dual-propagation":
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals to judge; use 'dual-propagation'")
-    exact = gradient.exact(without(refined(_changed(recipe, arrays={}), PLACES), EFFECTS), weights, x, y)
+    if recipe.rule not in RULES:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no gradient to judge; allowed are {', '.join(RULES)}")
     rows, chips = [], variants(recipe, device)
+    exact = gradient.exact(chips["rule"].recipe, weights, x, y)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():
         tell(effect, len(rows), len(chips))

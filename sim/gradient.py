@@ -7,9 +7,9 @@ import functools
 import numpy as np
 
 from .. import models
-from ..emulator import Chip, crossbar
+from ..emulator import crossbar
 from ..emulator.chip import keys
-from ..emulator.signals import signals
+from ..emulator.signals import losses, signals
 from ..recipe import Recipe, geometries
 
 COMPARISONS = ("dual_propagation", "exact", "exact_dual_propagation")
@@ -171,7 +171,19 @@ def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0
 # SPSA -------------------------------------------------------------------------------------------------------
 
 
-def spsa_estimates(recipe: Recipe, weights, x, y, directions: int) -> np.ndarray:
+def slopes(recipe: Recipe, loss) -> np.ndarray:
+    """Differences of the loss register as slopes of the objective along a direction of signs."""
+    return loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2 / (2 * recipe.epsilon)
+
+
+def directions(recipe: Recipe, seeds, step: int = 0) -> list[np.ndarray]:
+    """The signs along which chips of these seeds probe in a step, one array (chips, R, C) per layer."""
+    step = np.uint32(step)
+    found = [crossbar.signs(g, crossbar.pairs(g, keys(seeds), step, step)) for g in geometries(recipe)]
+    return [v[..., : g.C] for g, v in zip(geometries(recipe), found, strict=True)]
+
+
+def spsa_estimates(recipe: Recipe, weights, x, y, count: int) -> np.ndarray:
     """The chip's SPSA estimates of one sample's gradient, one per chip seed: signs times the loss register's difference.
 
     Parameters
@@ -181,26 +193,20 @@ def spsa_estimates(recipe: Recipe, weights, x, y, directions: int) -> np.ndarray
     weights : list of int32 arrays (R, C)
     x : array (inputs,)
     y : int
-    directions : int
+    count : int
+        Chips, of seeds from 0.
 
     Returns
     -------
-    ndarray (directions, P)
+    ndarray (count, P)
         P is the number of weights, layer by layer.
     """
-    if recipe.rule != "spsa":
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
-    seeds = np.arange(directions, dtype=np.uint64)
-    chips = Chip(recipe, "jax", (directions,), seeds)
-    chips.weights = weights
-    loss = chips.train(np.asarray(x)[None], np.array([y])).loss[:, 0]
-    slopes = loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2 / (2 * recipe.epsilon)
-    step = np.uint32(0)
-    signs = [crossbar.signs(g, crossbar.pairs(g, keys(seeds), step, step))[..., : g.C] for g in geometries(recipe)]
-    return slopes[:, None] * np.concatenate([s.reshape(directions, -1) for s in signs], axis=1)
+    seeds = np.arange(count, dtype=np.uint64)
+    made = slopes(recipe, losses(recipe, weights, np.asarray(x)[None], np.array([y]), seeds=seeds))
+    return made * np.concatenate([s.reshape(count, -1) for s in directions(recipe, seeds)], axis=1)
 
 
-def spsa_law(recipe: Recipe, weights, x, y, directions: int = 4096) -> dict:
+def spsa_law(recipe: Recipe, weights, x, y, count: int = 4096) -> dict:
     """The chip's SPSA against the exact gradient of one sample, and against row 29's variance law.
 
     Returns
@@ -211,8 +217,8 @@ def spsa_law(recipe: Recipe, weights, x, y, directions: int = 4096) -> dict:
         error of a single estimate, and ``P - 1``; ``variance_z``: their difference in standard errors.
     """
     true = _flat(exact(recipe, weights, np.asarray(x)[None], np.array([y])))[0]
-    made = spsa_estimates(recipe, weights, x, y, directions)
-    root, norm = np.sqrt(directions), np.sum(true**2)
+    made = spsa_estimates(recipe, weights, x, y, count)
+    root, norm = np.sqrt(count), np.sum(true**2)
     z = (made.mean(0) - true) / (made.std(0) / root)
     along = made @ true
     squares = np.sum((made - true) ** 2, axis=1) / norm

@@ -34,7 +34,7 @@ def test_each_effect_shows_where_it_should():
 
 def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
-        r = budget.refined(recipe(read_noise=sigma), budget.PLACES)
+        r = budget.refined(recipe(read_noise=sigma), budget.RULES["dual-propagation"].places)
         w = emulator.initial_weights(r)
         exact = gradient.exact(r, w, X, Y)
         return budget.quality(r, w, X, Y, exact, seeds=16)["deviation"]
@@ -81,5 +81,53 @@ def test_the_command_writes_table_and_plot(tmp_path):
     report = json.loads(done.stdout)
     assert [r["effect"] for r in report["budget"]][-1] == "all together" and (tmp_path / "digits-budget.svg").is_file()
     assert np.isfinite([r["cosine"] for r in report["budget"]]).all()
-    refused = CliRunner().invoke(app, ["budget", "xor-spsa", "-o", str(tmp_path)])
-    assert refused.exit_code == 2 and "has no error signals" in refused.stderr
+
+
+def test_a_chip_that_does_not_learn_is_refused():
+    r = Recipe.model_validate(load("digits").model_dump() | {"rule": "inference"})
+    with pytest.raises(ValueError, match="'inference' makes no gradient to judge; allowed are dual-propagation, spsa"):
+        budget.budget(r, emulator.initial_weights(r), X, Y)
+
+
+# SPSA -------------------------------------------------------------------------------------------------------
+
+
+XOR = data.load("xor")
+
+
+def probing(**given):
+    return Recipe.model_validate(load("xor-spsa").model_dump() | given)
+
+
+def test_probes_are_those_of_the_chip_that_trains():
+    r = probing(devices={"read_noise": 0.01})
+    w, seeds = emulator.initial_weights(r), (1, 2, 3)
+    found = budget.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], seeds)[0].loss
+    for loss, seed in zip(found, seeds, strict=True):
+        chip = emulator.Chip(r.model_copy(update={"seed": seed}))
+        chip.weights = w
+        assert loss[0] == chip.train(XOR.x_train[:1], XOR.y_train[:1]).loss[0]
+        np.testing.assert_array_equal(loss, budget.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], (seed,))[0].loss[0])
+
+
+def test_slopes_of_the_exact_gradient_have_no_error(monkeypatch):
+    r, x, y = probing(), XOR.x_train[:20], XOR.y_train[:20]
+    w, seeds = emulator.initial_weights(r), np.array([1, 2], dtype=object)
+    exact = gradient.exact(r, w, x, y)
+    along = np.array([[sum(np.sum(u[c] * g[n]) for u, g in zip(gradient.directions(r, seeds, n), exact, strict=True))
+                       for n in range(len(x))] for c in range(2)])
+    monkeypatch.setattr(gradient, "slopes", lambda recipe, loss: loss)
+    found = budget.figures(r, [budget.Probes(along, seeds)], exact)
+    assert found == pytest.approx({"cosine": 1, "bias": 0, "deviation": 0, "sign": 1}, abs=1e-12)
+    off = budget.figures(r, [budget.Probes(1.5 * along, seeds)], exact)
+    assert off == pytest.approx({"cosine": 1, "bias": 0.5, "deviation": 0, "sign": 1}, abs=1e-12)
+
+
+def test_effects_show_in_slopes():
+    r = probing(devices={"read_noise": 0.01, "levels": 64})
+    rows = {row["effect"]: row for row in budget.budget(r, emulator.initial_weights(r), XOR.x_train[:60], XOR.y_train[:60])}
+    assert list(rows) == ["rule", "state 16 bits", "accumulator 18 bits", "read noise", "64 levels", "all together"]
+    assert rows["rule"]["cosine"] > 0.999 and rows["rule"]["deviation"] < 0.01
+    # a difference of two losses over twice a small step: noise is magnified, and cells of few levels hide the step
+    assert rows["read noise"]["deviation"] > 10 * rows["rule"]["deviation"]
+    assert rows["64 levels"]["cosine"] < 0.99

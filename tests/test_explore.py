@@ -182,6 +182,17 @@ def test_chips_with_arrays_are_points_like_others():
     assert {k: v for k, v in alone.items() if k != "seconds"} == rows[3]
 
 
+def test_slopes_of_probing_chips_are_judged_alone_as_among_others():
+    settings = Settings(2, 8, "none")
+    noisy = specs.apply(load("xor-spsa"), {"devices.read_noise": 0.01}).recipe
+    jobs = [Job(r, s) for r in (load("xor-spsa"), noisy) for s in (1, 2)]
+    (batch,) = batches(jobs, 64)
+    rows = evaluate(batch, settings)
+    assert all(len(row["sign_by_epoch"]) == 3 for row in rows) and rows[0]["cosine"] > 0.99 > rows[2]["cosine"]
+    (alone,) = evaluate(batches(jobs[2:3], 64)[0], settings)
+    assert {k: v for k, v in alone.items() if k != "seconds"} == {k: v for k, v in rows[2].items() if k != "seconds"}
+
+
 def test_a_key_changes_with_everything_that_a_row_depends_on():
     job, settings = Job(load("xor"), 1), Settings(3, 4, "model")
     others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
