@@ -22,8 +22,9 @@ import optax
 from jax import numpy as jnp
 
 from crossdyad import data, models
-from crossdyad.models.circuits import LayeredStates, gradient, square_primitive, uniform_weights
+from crossdyad.models.circuits import gradient, square_primitive, uniform_weights
 from crossdyad.models.cookbook import ROWS
+from crossdyad.models.cookbook.extended import Goodness
 from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators.contrast import one_sided, roots_of_unity, weighted_energy
 from crossdyad.models.estimators.control import deep_feedback_control
@@ -33,7 +34,7 @@ from crossdyad.models.nudges import weak
 from crossdyad.models.solvers import Problem, Solution, relaxation, size
 
 NOISE = 0.04
-"""Standard deviation of the noise on states that are read."""
+"""Standard deviation of the noise on the drives of states that are read."""
 
 
 @dataclass(frozen=True)
@@ -161,54 +162,28 @@ def passive(parameters):
 
 
 @dataclass(frozen=True)
-class Goodness(LayeredStates):
-    """Forward-Forward's net as a classifier: its output is the goodness of the upper layers with each label in turn.
+class Upper(Goodness):
+    """Forward-Forward's net with the label in the first ten pixels, known by the goodness of all layers but the first.
 
     Parameters
     ----------
-    net : Feedforward
     gain : float
         Of the initial weights: about the root of the threshold.
-    classes : int
     """
 
-    net: models.Feedforward
     gain: float = 1.0
-    classes: int = 10
-    capabilities = frozenset({"triangular"})
 
     def random_parameters(self, key):
         """The net's, times `gain`."""
-        return tuple(self.gain * w for w in self.net.random_parameters(key))
+        return tuple(self.gain * w for w in super().random_parameters(key))
 
-    def start(self, parameters, x):
-        """Zeros."""
-        return (jnp.zeros(self.classes, x.dtype),)
-
-    def forward(self, parameters, x):
-        """The goodness, one per class."""
-        return [jax.vmap(lambda y: self.goodness(parameters, labelled(x, y)))(jnp.eye(self.classes, dtype=x.dtype))]
-
-    def residual(self, parameters, s, x):
-        """Zero at the goodness."""
-        return (s[0] - self.forward(parameters, x)[0],)
-
-    def relax(self, parameters, s, x, force):
-        """The goodness, less the force."""
-        return (self.forward(parameters, x)[0] - force[0],)
+    def labelled(self, x, y):
+        """The image and the label, of length 1."""
+        return normalised(jnp.concatenate([y * jnp.max(x), x[self.classes:]]))
 
     def goodness(self, parameters, s):
-        """The sum of squares of all layers but the first."""
-        total = 0.0
-        for k, (block, w) in enumerate(zip(normalising(layers(self.net)), parameters, strict=True)):
-            s = block(w, s)
-            total = total + (jnp.sum(s * s) if k else 0.0)
-        return total
-
-
-def labelled(x, y):
-    """The image with the label in its first ten pixels, of length 1."""
-    return normalised(jnp.concatenate([y * jnp.max(x), x[10:]]))
+        """Of all layers but the first."""
+        return super().goodness(parameters, s)[1:]
 
 
 # Estimators -------------------------------------------------------------------------------------------------
@@ -226,7 +201,7 @@ def half_circle(beta: float, points: int = 10):
 
 
 def by_stencil(row: int, stencil: Callable, noise: float = 0.0) -> Estimator:
-    """Weak nudging at all points of a stencil at once; with `noise` on every state that is read, a draw of its own at each point."""
+    """Weak nudging at all points of a stencil at once; with `noise` on every drive of the sweep that is read, of each point its own."""
     def surrogate(circuit, objective, parameters, x, y, key, beta, free, nudged):
         problem = Problem(circuit, jax.lax.stop_gradient(parameters), x)
         start, rule = relaxation(free)(problem).states, stencil(beta)
@@ -234,10 +209,16 @@ def by_stencil(row: int, stencil: Callable, noise: float = 0.0) -> Estimator:
         def at(point):
             return weak(problem, start, objective, y, point)
 
-        found, shape = jax.tree.flatten(jax.vmap(lambda point: relaxation(nudged)(at(point)).states)(jnp.asarray(rule.points)))
-        read = [s + noise * jax.random.normal(k, s.shape, s.real.dtype) if noise else s
-                for k, s in zip(jax.random.split(key, len(found)), found, strict=True)]
-        return weighted_energy(parameters, at, rule, jax.lax.stop_gradient(shape.unflatten(read)))
+        def read(point, key):
+            if not noise:
+                return relaxation(nudged)(at(point)).states
+            s = relaxation(nudged - 1)(at(point)).states
+            keys = jax.random.split(key, len(s))
+            force = [f - noise * jax.random.normal(k, f.shape, f.real.dtype) for k, f in zip(keys, at(point).force(s), strict=True)]
+            return circuit.relax(problem.parameters, s, x, force)
+
+        states = jax.vmap(read)(jnp.asarray(rule.points), jax.random.split(key, len(rule.points)))
+        return weighted_energy(parameters, at, rule, jax.lax.stop_gradient(states))
 
     return by_surrogate(row, surrogate, *ROWS[row].estimator.requires)
 
@@ -299,7 +280,7 @@ def surprises(circuit, objective, parameters, x, y, key, threshold):
     scores = circuit.forward(jax.lax.stop_gradient(parameters), x)[0]
     wrong = jax.nn.one_hot(jax.random.categorical(key, jnp.where(y > 0, -jnp.inf, scores)), circuit.classes, dtype=y.dtype)
     blocks, losses = normalising(layers(circuit.net)), (forward_forward(threshold),) * circuit.net.layers
-    return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), labelled(x, label), sign).sum()
+    return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
                for label, sign in ((y, 1.0), (wrong, -1.0)))
 
 
@@ -319,12 +300,12 @@ def a_tenth_less(rate: float, updates: int):
 def cases() -> dict[str, Case]:
     """Every run by its name."""
     wide, small = models.Feedforward((784, 1024, 10)), models.Feedforward((784, 500, 500, 10))
-    unlabelled = Goodness(models.Feedforward(small.sizes[:-1], output_activation=models.relu), gain=2 ** 0.5)
+    unlabelled = Upper(models.Feedforward(small.sizes[:-1], output_activation=models.relu), 10, 2 ** 0.5)
     tanh = models.Feedforward((785, 256, 256, 256, 10), jnp.tanh)
     backprop = partial(Case, by_surrogate(1, loss, "chain"), rate=5e-4)
     clipped = Clipped((785, 1024, 10), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
     sigmoids = partial(Case, circuit=Sigmoids((785, 256, 256, 10), sigmoid, sigmoid_primitive), objective=models.squared_error,
-                       rate=0.1, optimizer=optax.sgd, batch=20, epochs=2, solver=relaxation(30), constant=True)
+                       rate=0.1, optimizer=optax.sgd, batch=20, epochs=15, solver=relaxation(30), constant=True)
     wide_nudge, narrow_nudge = ({"beta": beta, "free": 20, "nudged": 5} for beta in (0.4, 0.1))
     return {
         "dual propagation": Case(
@@ -336,9 +317,9 @@ def cases() -> dict[str, Case]:
         "one-sided EP": sigmoids(
             by_stencil(51, one_sided), settings=narrow_nudge, published="50 epochs: 1.97 +- 0.08 % error"),
         "holomorphic EP, noise": sigmoids(
-            by_stencil(54, half_circle, NOISE), settings=wide_nudge, published="50 epochs: 2.2 +- 0.2 % error"),
+            by_stencil(54, half_circle, NOISE), settings=wide_nudge, published="50 epochs: 2.2 +- 0.2 % error", epochs=10),
         "one-sided EP, noise": sigmoids(
-            by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error"),
+            by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error", epochs=2),
         "resistive net, centered EP": Case(
             ROWS[52].estimator, Driven((784, 100, 10), 100.0), models.squared_error, 0.006, "10 epochs: 3.46 % error",
             {"beta": 1.0, "solver": relaxation(4)}, optax.sgd, batch=4, solver=relaxation(6), project=passive, schedule=a_tenth_less),
@@ -347,14 +328,14 @@ def cases() -> dict[str, Case]:
             {"beta": 0.2, "solver": relaxation(4)}, epochs=12, solver=relaxation(15), constant=True),
         "deep feedback control": Case(
             by_surrogate(74, steered, "chain", "triangular", "neurons"), tanh, models.squared_error, 5e-4, "40 epochs: 2.20 % error",
-            {"beta": 0.01}, batch=128, epochs=5, constant=True),
+            {"beta": 0.01}, batch=128, epochs=15, constant=True),
         "backprop, 3 x 256 tanh": backprop(
-            tanh, models.squared_error, published="40 epochs: 1.83 % error", batch=128, epochs=5, constant=True),
+            tanh, models.squared_error, published="40 epochs: 1.83 % error", batch=128, epochs=15, constant=True),
         "Forward-Forward": Case(
             by_surrogate(42, surprises), unlabelled, models.cross_entropy, 3e-3, "3 x 1000, 100 epochs: 1.45 % error",
-            {"threshold": 2.0}, epochs=5),
+            {"threshold": 2.0}, epochs=20),
         "backprop, 784-500-500-10": backprop(
-            small, models.cross_entropy, published="the same hidden layers, for Forward-Forward", epochs=5),
+            small, models.cross_entropy, published="the same hidden layers, for Forward-Forward", epochs=20),
     }
 
 

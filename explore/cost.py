@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry, Recipe, Rounding, clog2, geometries
 from . import energy
 
-VERSION = 2
+VERSION = 3
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}

@@ -20,12 +20,11 @@ All are good for comparing recipes, not for batteries, and no figure goes withou
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.metadata
 import math
 from typing import NamedTuple
 
-from ..recipe import Op, Recipe, geometries, programs
+from ..recipe import Op, Recipe, geometries, imported, programs
 
 MODEL = "Horowitz, ISSCC 2014, 45 nm, operations and memories only"
 """Name of the model ``digital``."""
@@ -78,17 +77,12 @@ def of(recipe: Recipe, model: str = "digital") -> Energy:
 
 def find(model: str):
     """The function of a model's name; raises as `of`."""
-    if model in MODELS:
-        if model == "converters":
-            _version()
-        return MODELS[model]
-    module, _, function = model.partition(":")
-    if not function:
-        raise ValueError(f"energy: {model!r} is no model; allowed are {', '.join(MODELS)}, or your own as package.module:function")
+    if model == "converters":
+        _version()
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"energy: {model!r} cannot be had: {error}") from None
+        return imported(model, MODELS)
+    except ValueError as error:
+        raise ValueError(f"energy: {error}") from None
 
 
 def identity(model: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from . import rules
 from .geometry import geometries
 from .operations import Op, Operand
 from .recipe import Recipe
@@ -42,45 +43,6 @@ class Program:
         return head + "\n".join(map(str, self.instructions)) + "\n"
 
 
-def _operations(recipe: Recipe, rule: str):
-    """Yield (layer, op, operand, needs, makes) in issue order; needs and makes name vectors and weights.
-
-    An operation waits for everything it needs and everything it overwrites or reads before it is overwritten;
-    the engine of its layer orders the rest.
-    """
-    last = recipe.layers - 1
-
-    def forward(operand):
-        for k in range(last + 1):
-            own = operand if k == last else Operand.FREE
-            yield k, Op.FORWARD, own, {f"input{k}"}, {f"input{k + 1}", f"drive{k}"} | ({f"error{k}"} if own == Operand.NUDGE else set())
-
-    def probe(operand):
-        for k in range(last + 1):
-            yield k, Op.PROBE, operand, set(), set()
-
-    if rule == "inference":
-        yield from forward(Operand.FREE)
-    elif rule == "dual-propagation":
-        yield from forward(Operand.NUDGE)
-        for k in range(last, 0, -1):
-            yield k, Op.TRANSPOSED, Operand.FREE, {f"error{k}", f"drive{k - 1}"}, {f"input{k}", f"error{k - 1}"}
-            # the update of the layer below comes first: it is the longer one and on the critical path
-            if k == 1:
-                yield 0, Op.UPDATE, Operand.DELTA, {"input0", "error0"}, set()
-            yield k, Op.UPDATE, Operand.DELTA, {f"input{k}", f"error{k}"}, set()
-        if last == 0:
-            yield 0, Op.UPDATE, Operand.DELTA, {"input0", "error0"}, set()
-    elif rule == "spsa":
-        yield from probe(Operand.PLUS)
-        yield from forward(Operand.ADD)
-        yield from probe(Operand.MINUS)
-        yield from forward(Operand.SUBTRACT)
-        yield from probe(Operand.PLUS)
-        for k in range(last + 1):
-            yield k, Op.UPDATE, Operand.SLOPE, {f"input{last + 1}"}, set()
-
-
 def compile_program(recipe: Recipe, rule: str) -> Program:
     """The program of a rule on this recipe's chip: as early as data, engines and the sequencer allow.
 
@@ -88,7 +50,7 @@ def compile_program(recipe: Recipe, rule: str) -> Program:
     ----------
     recipe : Recipe
     rule : str
-        ``inference``, ``dual-propagation`` or ``spsa``.
+        Of `rules.RULES`, or ``package.module:function``.
 
     Returns
     -------
@@ -102,7 +64,8 @@ def compile_program(recipe: Recipe, rule: str) -> Program:
     taken: set[int] = set()
     instructions = []
     end = 0
-    for layer, op, operand, needs, makes in _operations(recipe, rule):
+    for step in map(rules.Step._make, rules.rule(rule)(recipe)):
+        (layer, op, operand), (needs, makes) = step, rules.traffic(step, recipe)
         g = geometry[layer]
         # a vector is overwritten, at the earliest, after its last reader's last slot
         start = max([FIRST, engine[layer]] + [made.get(v, 0) for v in needs | makes] + [used.get(v, 0) for v in makes])

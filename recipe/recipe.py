@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from . import rules
 from .formats import Overflow, QFormat, Rounding, log2_exact
 from .mistakes import mistakes, near
 
@@ -19,7 +20,6 @@ Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
 Compensation = Literal["none", "array", "output"]
-Rule = Literal["inference", "dual-propagation", "spsa"]
 
 LONGEST_TRAIN = 31
 """Contract section 11: pulses of one update, at most."""
@@ -221,7 +221,8 @@ class Recipe(_Part):
     activation, output : str
         Neuron function of the hidden layers and of the last one (contract section 4).
     rule : str
-        The training program: ``dual-propagation``, ``spsa``, or ``inference`` (a chip that does not learn).
+        The training program: ``dual-propagation``, ``spsa``, or ``inference`` (a chip that does not learn); or one's own, a function
+        of a recipe that yields `rules.Step`, as ``package.module:function``.
     alpha : float
         Mean of a dyad: 0, 0.5 or 1.
     beta : float
@@ -241,7 +242,7 @@ class Recipe(_Part):
     lanes: Annotated[tuple[int, ...], Field(min_length=1, max_length=15)]
     activation: Activation = "relu"
     output: Activation = "identity"
-    rule: Rule = "dual-propagation"
+    rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
     alpha: Literal[0, 0.5, 1] = 0
     beta: float = 4.0
     learning_rate: float = 2.0**-5
@@ -264,6 +265,12 @@ class Recipe(_Part):
             if n not in (1, 2, 4, 8, 16, 32, 64):
                 raise ValueError(f"{n} lanes; allowed are the powers of two from 1 to 64")
         return lanes
+
+    @field_validator("rule")
+    @classmethod
+    def _a_rule(cls, name):
+        rules.rule(name)
+        return name
 
     @field_validator("beta", "learning_rate", "rate_floor", "epsilon")
     @classmethod
@@ -314,6 +321,7 @@ class Recipe(_Part):
         if levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width):
             yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
                    f"the levels of {f.weight}")
+        yield from rules.mistakes_of(self)
         yield from self._law_mistakes()
         yield from self._cell_mistakes()
         yield from self._array_mistakes()

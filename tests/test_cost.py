@@ -102,7 +102,7 @@ def test_a_sweep_names_its_energy_model_and_marks_what_is_outside(monkeypatch):
     row = {"status": "ok", "recipe": job.recipe.model_dump(mode="json"), "value": value}
     assert "1 of the recipes are outside" in report._cost(spec, [row]) and "784" in report._cost(spec, [row])
     assert "outside" not in report._cost(spec, [row | {"value": value | {"outside": ""}}])
-    with pytest.raises(ValidationError, match="no model"):
+    with pytest.raises(ValidationError, match="'joules' is unknown"):
         Spec(name="s", axes={"beta": [1.0]}, energy="joules")
 
 

@@ -46,16 +46,18 @@ def test_half_circle_is_the_exact_gradient(published):
 
 def test_noise_falls_with_the_points(published):
     net = published.Sigmoids((7, 6, 5, 3), published.sigmoid, published.sigmoid_primitive)
-    p = net.random_parameters(KEY)
+    p, draws = net.random_parameters(KEY), jax.random.split(KEY, 2000)
 
-    def deviation(row, stencil, beta):
-        rule = published.by_stencil(row, stencil, published.NOISE).estimate
+    def deviation(row, stencil, beta, noise=published.NOISE / 10):
+        rule = published.by_stencil(row, stencil, noise).estimate
         draw = jax.jit(jax.vmap(lambda k: rule(net, models.squared_error, p, X, Y, key=k, beta=beta, free=30, nudged=30)[0]))
-        return float(jnp.linalg.norm(jnp.std(draw(jax.random.split(KEY, 1000)), 0)) / jnp.linalg.norm(X) / 6 ** 0.5)
+        return float(jnp.linalg.norm(jnp.std(draw(draws), 0)))
 
-    # the first layer's gradient is noise of the states times the input: noise times the root of the weights' squares
-    assert abs(deviation(51, published.one_sided, 0.1) / (published.NOISE * 2 ** 0.5 / 0.1) - 1) < 0.05
-    assert abs(deviation(54, published.half_circle, 0.4) / (published.NOISE * 8 ** 0.5 / 10 / 0.4) - 1) < 0.05
+    one, half = deviation(51, published.one_sided, 0.1), deviation(54, published.half_circle, 0.4)
+    # two reads over beta; ten over ten times a larger beta, of which eight come in pairs that share their draw
+    assert abs(one / half / ((2 ** 0.5 / 0.1) / (8 ** 0.5 / 10 / 0.4)) - 1) < 0.05
+    assert abs(deviation(51, published.one_sided, 0.1, published.NOISE / 20) / one - 0.5) < 0.01
+    assert deviation(51, published.one_sided, 0.1, 0.0) < 1e-15
 
 
 def test_driven_net_is_the_resistive_one_with_currents(published):

@@ -267,18 +267,17 @@ class Goodness(LayeredStates):
         """Zeros."""
         return (jnp.zeros(self.classes),)
 
+    def goodness(self, parameters, s) -> list:
+        """The sum of squares of each layer."""
+        found = []
+        for block, w in zip(normalising(layers(self.net)), parameters, strict=True):
+            s = block(w, s)
+            found.append(jnp.sum(s * s))
+        return found
+
     def forward(self, parameters, x):
         """The goodness, one per class."""
-        blocks = normalising(layers(self.net))
-
-        def goodness(y):
-            s, total = self.labelled(x, y), 0.0
-            for block, w in zip(blocks, parameters, strict=True):
-                s = block(w, s)
-                total = total + jnp.sum(s * s)
-            return total
-
-        return [jax.vmap(goodness)(jnp.eye(self.classes))]
+        return [jax.vmap(lambda y: sum(self.goodness(parameters, self.labelled(x, y))))(jnp.eye(self.classes))]
 
     def residual(self, parameters, s, x):
         """Zero at the goodness."""

@@ -259,7 +259,7 @@ def strong_control(circuit, objective, parameters, x, y, noise=0.05, rounds=100)
     def round_(_, carry):
         q, states = carry
         problem = Problem(controlled(circuit, objective, y, q), parameters, x)
-        states = newton(limit=0)(problem, states).states
+        states = newton(limit=0, steps=8)(problem, states).states
         return learn_responses(circuit, parameters, x, states[0], noise), states
 
     o = circuit.output(free)

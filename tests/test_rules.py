@@ -1,0 +1,109 @@
+"""Rules of one's own: a generator of operations, by the name of where it is; played by emulator and hardware alike."""
+
+import numpy as np
+import pytest
+
+from crossdyad import data, emulator, hdl, recipe
+from crossdyad.recipe import Op, Operand, Recipe, RecipeError, load, parse, programs, rules
+from crossdyad.sim import chip as bench
+from crossdyad.sim import simulators, streams
+
+HERE = "test_rules"
+
+
+def last_layer(r):
+    """Only the last layer learns."""
+    yield from rules.forward(r, Operand.NUDGE)
+    yield rules.update(r.layers - 1)
+
+
+def late_first_layer(r):
+    """Dual propagation, written as tuples, its updates from the top down."""
+    yield from rules.forward(r, Operand.NUDGE)
+    for k in range(r.layers - 1, 0, -1):
+        yield tuple(rules.transposed(k))
+        yield tuple(rules.update(k))
+    yield rules.update(0)
+
+
+def slope(r):
+    yield from rules.forward(r, Operand.ADD)
+    yield rules.Step(0, Op.UPDATE, Operand.SLOPE)
+
+
+def too_early(r):
+    yield rules.update(r.layers - 1)
+    yield from rules.forward(r, Operand.NUDGE)
+
+
+def below_the_first(r):
+    yield from rules.forward(r, Operand.NUDGE)
+    yield rules.transposed(0)
+
+
+def no_outputs(r):
+    yield rules.Step(0, Op.FORWARD, Operand.FREE)
+
+
+def no_steps(r):
+    return 3
+
+
+def small(rule):
+    return Recipe(name="small", sizes=(5, 4, 3), lanes=(4, 2), alpha=0.5, beta=1.0, rule=f"{HERE}:{rule}")
+
+
+@pytest.mark.parametrize(("rule", "told"), [
+    ("slope", "forward \\(add\\) of layer 1 is no operation for a rule of one's own; allowed are forward \\(free\\), forward \\(nudge\\)"),
+    ("too_early", "update \\(delta\\) of layer 1 needs error1, input1, which no operation before it makes; there are input0"),
+    ("below_the_first", "transposed \\(free\\) of layer 0 does not exist; allowed are layers 0 to 1, from 1 for transposed"),
+    ("no_steps", "no_steps is no function of a recipe that yields steps, of layer, op and operand: 'int' object is not iterable"),
+    ("no_outputs", "no forward read of layer 1, so that a sample has no outputs"),
+])
+def test_what_the_chip_cannot_do_is_refused(rule, told):
+    with pytest.raises(ValueError, match=told):
+        small(rule)
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("dual-propagatoin", "did you mean 'dual-propagation'\\? allowed are inference, dual-propagation, spsa, or your own"),
+    ("nowhere.at:all", "cannot be had: No module named 'nowhere'; it must be importable"),
+    (f"{HERE}:nothing", "has no attribute 'nothing'"),
+])
+def test_a_rule_that_is_not_there_is_refused(name, told):
+    with pytest.raises(RecipeError, match=told):
+        parse(f'name = "x"\nsizes = [4, 3]\nlanes = [1]\nrule = "{name}"\n')
+
+
+def test_the_order_of_operations_decides_about_cycles_not_about_weights():
+    house = load("digits8")
+    mine = Recipe.model_validate(house.model_dump() | {"rule": f"{HERE}:late_first_layer"})
+    assert parse(mine.to_toml()) == mine
+    assert programs(mine)[1].length >= programs(house)[1].length and programs(mine)[0] == programs(house)[0]
+    x, y, *_ = data.load("digits")
+    chips = []
+    for r in (house, mine):
+        chips.append(emulator.Chip(r))
+        chips[-1].weights = emulator.initial_weights(r)
+        chips[-1].train(x[:20], y[:20])
+    for a, b in zip(*(c.weights for c in chips), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_rule_of_ones_own_trains_and_is_the_same_in_hardware():
+    r = small("last_layer")
+    session, rng = bench.Session(r), np.random.default_rng(0)
+    session.load(emulator.initial_weights(r))
+    for n in range(4):
+        session.train(rng.integers(0, 32, 5), n % 3)
+    session.read()
+    record = simulators.run(hdl.build(r), streams.play, session.arguments(dict.fromkeys(streams.STREAMS, "random"), watch=True), "amaranth")
+    verdict = bench.judge(r, record, watch=True)
+    before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
+    assert verdict.differing == 0 and (before[0] == now[0]).all() and (before[1] != now[1]).any()
+
+
+def test_it_learns_by_the_usual_command():
+    r = Recipe.model_validate(recipe.load("digits").model_dump() | {"rule": f"{HERE}:last_layer"})
+    history = emulator.train(r, *data.load("digits"), epochs=2, engine="jax")
+    assert history.epochs[-1]["accuracy"] > 0.6 and history.epochs[-1]["loss"] > 0 and "errors 0" not in history.ranges
