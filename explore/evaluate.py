@@ -14,7 +14,7 @@ from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.many import Many
 from ..emulator.training import costs, order, train
 from ..recipe import programs
-from ..sim import budget, gradient
+from ..sim import gradient, quality
 from . import cost
 from .jobs import Batch, Job, Settings
 from .spec import COST, GRADIENT, LEARNING
@@ -73,7 +73,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     dataset = data.load(data.name_for(recipes[0].sizes[0]), settings.folder)
     filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].rule != "inference"
-    judged = recipes[0].rule in budget.RULES and settings.samples > 0
+    judged = recipes[0].rule in quality.RULES and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
     accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
     qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
@@ -117,7 +117,7 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
     dataset = data.load(data.name_for(recipe.sizes[0]), settings.folder)
-    judged = recipe.rule in budget.RULES and settings.samples > 0
+    judged = recipe.rule in quality.RULES and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
     with tempfile.TemporaryDirectory() as folder:
         for epoch in range(settings.epochs + 1):
@@ -148,10 +148,10 @@ def _judged(jobs, weights, x, y) -> list[dict]:
         same.setdefault(job.recipe, []).append(i)
     for recipe, chips in same.items():
         device = device_of(recipe.devices)
-        draws = DRAWS if budget.Variant(recipe, device).noisy else 1
-        made = budget.measured(recipe, [np.repeat(w[chips], draws, axis=0) for w in weights], x, y,
+        draws = DRAWS if quality.varies(recipe, device) else 1
+        made = quality.measured(recipe, [np.repeat(w[chips], draws, axis=0) for w in weights], x, y,
                                [jobs[i].seed + d for i in chips for d in range(draws)], device)
         for k, i in enumerate(chips):
-            own = budget.some(made, slice(k * draws, (k + 1) * draws))
-            found[i] = budget.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))
+            own = quality.some(made, slice(k * draws, (k + 1) * draws))
+            found[i] = quality.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))
     return [found[i] for i in range(len(jobs))]

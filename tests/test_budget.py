@@ -10,7 +10,7 @@ from crossdyad import data, emulator
 from crossdyad.cli import app
 from crossdyad.emulator.devices import device_of, programmed
 from crossdyad.recipe import Recipe, load
-from crossdyad.sim import budget, gradient
+from crossdyad.sim import budget, gradient, quality
 
 DIGITS = data.load("digits")
 X, Y = DIGITS.x_test[:16], DIGITS.y_test[:16]
@@ -34,10 +34,10 @@ def test_each_effect_shows_where_it_should():
 
 def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
-        r = budget.refined(recipe(read_noise=sigma), budget.RULES["dual-propagation"].places)
+        r = budget.refined(recipe(read_noise=sigma), quality.RULES["dual-propagation"].places)
         w = emulator.initial_weights(r)
         exact = gradient.exact(r, w, X, Y)
-        return budget.quality(r, w, X, Y, exact, seeds=16)["deviation"]
+        return quality.quality(r, w, X, Y, exact, seeds=16)["deviation"]
 
     assert deviation(2e-3) / deviation(1e-3) == pytest.approx(2, rel=0.1)
 
@@ -62,16 +62,16 @@ def test_figures_are_those_of_the_gradients_written_out(devices):
     bias = np.sum((made.mean(0) - true) ** 2) - variance / len(seeds)
     expected = {"cosine": ((made * true).sum(-1) / sizes).mean(), "bias": np.sqrt(max(0, bias)) / norm,
                 "deviation": np.sqrt(variance) / norm, "sign": np.mean((np.sign(made) == np.sign(true))[there])}
-    found = budget.figures(r, budget.measured(r, w, X, Y, seeds, device), exact)
+    found = quality.figures(r, quality.measured(r, w, X, Y, seeds, device), exact)
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-7) and found["sign"] == expected["sign"]
 
 
 def test_a_chip_is_measured_alike_alone_and_among_others():
     r = recipe(read_noise=0.05)
     many = [emulator.initial_weights(r.model_copy(update={"seed": s})) for s in (1, 2, 3)]
-    together = budget.measured(r, [np.stack(w) for w in zip(*many, strict=True)], X, Y, (1, 2, 3))
+    together = quality.measured(r, [np.stack(w) for w in zip(*many, strict=True)], X, Y, (1, 2, 3))
     for i, w in enumerate(many):
-        for a, b in zip(together, budget.measured(r, w, X, Y, (i + 1,)), strict=True):
+        for a, b in zip(together, quality.measured(r, w, X, Y, (i + 1,)), strict=True):
             np.testing.assert_array_equal(a.error[i], b.error[0])
             np.testing.assert_array_equal(a.input[i], b.input[0])
 
@@ -102,12 +102,12 @@ def probing(**given):
 def test_probes_are_those_of_the_chip_that_trains():
     r = probing(devices={"read_noise": 0.01})
     w, seeds = emulator.initial_weights(r), (1, 2, 3)
-    found = budget.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], seeds)[0].loss
+    found = quality.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], seeds)[0].loss
     for loss, seed in zip(found, seeds, strict=True):
         chip = emulator.Chip(r.model_copy(update={"seed": seed}))
         chip.weights = w
         assert loss[0] == chip.train(XOR.x_train[:1], XOR.y_train[:1]).loss[0]
-        np.testing.assert_array_equal(loss, budget.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], (seed,))[0].loss[0])
+        np.testing.assert_array_equal(loss, quality.measured(r, w, XOR.x_train[:1], XOR.y_train[:1], (seed,))[0].loss[0])
 
 
 def test_slopes_of_the_exact_gradient_have_no_error(monkeypatch):
@@ -117,9 +117,9 @@ def test_slopes_of_the_exact_gradient_have_no_error(monkeypatch):
     along = np.array([[sum(np.sum(u[c] * g[n]) for u, g in zip(gradient.directions(r, seeds, n), exact, strict=True))
                        for n in range(len(x))] for c in range(2)])
     monkeypatch.setattr(gradient, "slopes", lambda recipe, loss: loss)
-    found = budget.figures(r, [budget.Probes(along, seeds)], exact)
+    found = quality.figures(r, [quality.Probes(along, seeds)], exact)
     assert found == pytest.approx({"cosine": 1, "bias": 0, "deviation": 0, "sign": 1}, abs=1e-12)
-    off = budget.figures(r, [budget.Probes(1.5 * along, seeds)], exact)
+    off = quality.figures(r, [quality.Probes(1.5 * along, seeds)], exact)
     assert off == pytest.approx({"cosine": 1, "bias": 0.5, "deviation": 0, "sign": 1}, abs=1e-12)
 
 
