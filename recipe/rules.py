@@ -61,7 +61,7 @@ def inference(recipe: Recipe) -> Iterator[Step]:
 
 
 def dual_propagation(recipe: Recipe) -> Iterator[Step]:
-    """Up with a nudge, and down again, in which means and errors are made anew (contract section 7)."""
+    """Up with a nudge, and down again, in which means and errors are made anew (contract section 8)."""
     last = recipe.layers - 1
     yield from forward(recipe, Operand.NUDGE)
     for k in range(last, 0, -1):
@@ -75,7 +75,7 @@ def dual_propagation(recipe: Recipe) -> Iterator[Step]:
 
 
 def spsa(recipe: Recipe) -> Iterator[Step]:
-    """The loss with all weights raised and lowered along random signs, whose difference is their update (contract section 7)."""
+    """The loss with all weights raised and lowered along random signs, whose difference is their update (contract section 8)."""
     for operand, read in ((Operand.PLUS, Operand.ADD), (Operand.MINUS, Operand.SUBTRACT), (Operand.PLUS, None)):
         yield from (Step(k, Op.PROBE, operand) for k in range(recipe.layers))
         if read is not None:

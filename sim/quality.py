@@ -19,6 +19,8 @@ from . import gradient
 
 SEEDS = 8
 """Chips over which noise is averaged."""
+ROUNDING = 1e-12
+"""Share of a square that is its sums' rounding."""
 
 
 def varies(recipe: Recipe, device: Device | None = None) -> bool:
@@ -134,12 +136,14 @@ def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
         there += np.sum(abs(e).sum(1) * abs(v).sum(1), dtype=np.float64) + chips * np.sum(abs(g), dtype=np.float64) - both
     sizes = np.sqrt(squares * whole[:, None])
     cosines = np.divide(along, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    variance = (np.sum(squares) - chips * np.sum(mean_square)) / (chips - 1) if chips > 1 else 0.0
+    scatter = np.sum(squares, axis=1) - chips * mean_square
+    # of chips that are alike, a difference of rounding is left
+    variance = np.sum(scatter, where=scatter > ROUNDING * np.sum(squares, axis=1)) / max(1, chips - 1)
     # what is left of the noise in a mean over a few chips is no bias
     bias = np.sum(mean_square) - 2 * np.sum(along) / chips + np.sum(whole) - variance / chips
     norm = np.sqrt(np.sum(whole)) or np.nan                # where there is no gradient, there is no relative error
     return {"cosine": float(cosines.mean()), "bias": float(np.sqrt(max(0.0, bias)) / norm),
-            "deviation": float(np.sqrt(max(0.0, variance)) / norm), "sign": float(right / there) if there else np.nan}
+            "deviation": float(np.sqrt(variance) / norm), "sign": float(right / there) if there else np.nan}
 
 
 def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
