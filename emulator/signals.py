@@ -57,12 +57,9 @@ def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Sig
     """
     if recipe.rule != "dual-propagation":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals; use 'dual-propagation'")
-    chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
-    chip.weights = weights
-    x = chip._samples(x)
-    y = chip._labels(y, x.shape[-2])
+    state, x, y = _loaded(recipe, weights, x, y, seeds)
     g = geometries(recipe)
-    machine = (machine or Machine)(recipe, chip._state, x, y, None)
+    machine = (machine or Machine)(recipe, state, x, y, None)
     for pc, i in sequencer.instructions(recipe, True):
         if i.op is not Op.UPDATE:
             {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)
@@ -91,16 +88,21 @@ def losses(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> np.ndarra
     """
     if recipe.rule != "spsa":
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
-    chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
-    chip.weights = weights
-    x = chip._samples(x)
-    y = chip._labels(y, x.shape[-2])
+    state, x, y = _loaded(recipe, weights, x, y, seeds)
     g, found = geometries(recipe), []
     for n in range(x.shape[-2]):
-        state = chip._state | dict.fromkeys(("step", "run"), np.uint32(n))
-        player = (machine or Machine)(recipe, state, x[..., n:n + 1, :], y[..., n:n + 1], None)
+        now = state | dict.fromkeys(("step", "run"), np.uint32(n))
+        player = (machine or Machine)(recipe, now, x[..., n:n + 1, :], y[..., n:n + 1], None)
         for pc, i in sequencer.instructions(recipe, True):
             if i.op is not Op.UPDATE:
                 {Op.FORWARD: player.forward, Op.PROBE: player.rewrite}[i.op](g[i.layer], pc, i.op, i.operand)
         found.append(player.state["loss"])
     return np.stack(found, axis=-1)
+
+
+def _loaded(recipe: Recipe, weights, x, y, seeds):
+    """The state of chips after reset with these weights, and samples and labels as integers: with the checks of every chip."""
+    chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
+    chip.weights = weights
+    x = chip._samples(x)
+    return chip._state, x, chip._labels(y, x.shape[-2])

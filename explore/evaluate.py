@@ -73,7 +73,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     dataset = data.load(data.name_for(recipes[0].sizes[0]), settings.folder)
     filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].rule != "inference"
-    judged = recipes[0].rule in quality.RULES and settings.samples > 0
+    judged = recipes[0].rule in quality.JUDGES and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
     accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
     qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
@@ -117,7 +117,7 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
     dataset = data.load(data.name_for(recipe.sizes[0]), settings.folder)
-    judged = recipe.rule in quality.RULES and settings.samples > 0
+    judged = recipe.rule in quality.JUDGES and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
     with tempfile.TemporaryDirectory() as folder:
         for epoch in range(settings.epochs + 1):

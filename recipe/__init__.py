@@ -7,10 +7,9 @@ from .mistakes import mistakes, near
 from .operations import Op, Operand
 from .program import Instruction, Program, compile_program, program_memory, programs
 from .recipe import LONGEST_TRAIN, Arrays, Bits, Devices, Formats, Recipe, RecipeError, Training, load, parse, presets
-from .rules import RULES, Step
 
 __all__ = [
-    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "RULES", "Arrays", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand",
-    "Overflow", "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Step", "Training", "clog2", "compile_program", "geometries",
+    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Arrays", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand",
+    "Overflow", "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "clog2", "compile_program", "geometries",
     "imported", "load", "log2_exact", "mistakes", "near", "parse", "presets", "program_memory", "programs",
 ]

@@ -108,8 +108,8 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         return
     there, last = {"input0"}, recipe.layers - 1
     try:
-        steps = [Step(layer, Op(op), Operand(operand)) for layer, op, operand in rule(recipe.rule)(recipe)]
-    except (TypeError, ValueError) as error:
+        steps = [Step(int(layer), Op(op), Operand(operand)) for layer, op, operand in rule(recipe.rule)(recipe)]
+    except Exception as error:              # of somebody's function, whatever it does
         yield f"rule: {recipe.rule} is no function of a recipe that yields steps, of layer, op and operand: {error}"
         return
     for step in steps:

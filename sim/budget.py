@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..emulator.devices import Device, alone, device_of
 from ..recipe import QFormat, Recipe
 from . import gradient
-from .quality import RULES, SEEDS, quality, varies
+from .quality import JUDGES, SEEDS, quality, varies
 
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
@@ -60,7 +60,7 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
     device = device or device_of(recipe.devices)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
-    bare, places = _changed(recipe, arrays={}), RULES[recipe.rule].places
+    bare, places = _changed(recipe, arrays={}), JUDGES[recipe.rule].places
     quiet = without(bare, effects)
     ideal = refined(quiet, places)
     found = {"rule": Variant(ideal)}
@@ -124,8 +124,8 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     ValueError
         For a rule that does not learn.
     """
-    if recipe.rule not in RULES:
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no gradient to judge; allowed are {', '.join(RULES)}")
+    if recipe.rule not in JUDGES:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no gradient to judge; allowed are {', '.join(JUDGES)}")
     rows, chips = [], variants(recipe, device)
     exact = gradient.exact(chips["rule"].recipe, weights, x, y)
     tell = progress or (lambda *_: None)

@@ -63,7 +63,7 @@ def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None)
     list of Vectors, one per layer; or of one Probes
         Every array has the chips' axis first.
     """
-    seeds, read, age = np.array(seeds, dtype=object), RULES[recipe.rule].read, recipe.devices.age or None
+    seeds, read, age = np.array(seeds, dtype=object), JUDGES[recipe.rule].read, recipe.devices.age or None
     weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
     chips = [(recipe.model_copy(update={"seed": int(s)}), [w[i] for w in weights]) for i, s in enumerate(seeds)]
     held = [programmed(chip, w, time=age, device=device) if device else w for chip, w in chips]
@@ -113,7 +113,7 @@ def figures(recipe: Recipe, made: list, exact) -> dict[str, float]:
         samples and chips are one vector: ``cosine`` to the exact slopes; ``bias``: by which share of the exact ones they are too large or
         too small together; ``deviation``: size of what else they are off by, over that of the exact ones; ``sign`` as above.
     """
-    return RULES[recipe.rule].figures(recipe, made, exact)
+    return JUDGES[recipe.rule].figures(recipe, made, exact)
 
 
 def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
@@ -160,7 +160,7 @@ def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
             "sign": float(np.mean((np.sign(slopes) == np.sign(along))[there])) if there.any() else np.nan}
 
 
-class Rule(NamedTuple):
+class Judge(NamedTuple):
     """How a rule's gradient is judged.
 
     Attributes
@@ -176,8 +176,8 @@ class Rule(NamedTuple):
     figures: Callable
 
 
-RULES = {"dual-propagation": Rule(("state", "delta", "accumulator"), _vectors, _of_vectors),
-         "spsa": Rule(("state", "accumulator"), _probes, _of_probes)}
+JUDGES = {"dual-propagation": Judge(("state", "delta", "accumulator"), _vectors, _of_vectors),
+         "spsa": Judge(("state", "accumulator"), _probes, _of_probes)}
 
 
 def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:

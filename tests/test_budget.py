@@ -34,7 +34,7 @@ def test_each_effect_shows_where_it_should():
 
 def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
-        r = budget.refined(recipe(read_noise=sigma), quality.RULES["dual-propagation"].places)
+        r = budget.refined(recipe(read_noise=sigma), quality.JUDGES["dual-propagation"].places)
         w = emulator.initial_weights(r)
         exact = gradient.exact(r, w, X, Y)
         return quality.quality(r, w, X, Y, exact, seeds=16)["deviation"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +25,14 @@ def _share(what: str, magnitude: float):
         warnings.warn(f"{what}: magnitude = {magnitude:g} is a share: 0.05 is five per cent", DeviceWarning, stacklevel=4)
 
 
-class CellNoise:
+class CellNoise(ABC):
     """What all noise models of cells have: `sigma`, `shape` and `draw`."""
 
     shape = "normal"
 
+    @abstractmethod
     def sigma(self, g, g_max: float) -> np.ndarray:
         """Standard deviation in microsiemens at conductances g, in a device that reaches g_max (both in microsiemens)."""
-        raise NotImplementedError
 
     def draw(self, g, g_max: float, key, stream: int, plane: int, noisiness=1.0) -> np.ndarray:
         """Conductances with their noise, in microsiemens, not below 0.
