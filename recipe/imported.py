@@ -22,6 +22,6 @@ def imported(name: str, known: dict):
         raise ValueError(f"{name!r} is unknown; {near(name, known)}allowed are {', '.join(known)}, or your own as package.module:function")
     try:
         return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:              # of somebody's module, whatever it does
         raise ValueError(f"{name!r} cannot be had: {error}; it must be importable: install its package, or set PYTHONPATH to its "
                          "folder") from None
