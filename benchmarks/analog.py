@@ -17,6 +17,7 @@ from dataclasses import replace  # noqa: E402
 import numpy as np  # noqa: E402
 
 from crossdyad.emulator.devices import Array, Circuit, Device, InputConverter, PerProduct, Wires, effective_conductance, preset  # noqa: E402
+from crossdyad.emulator.devices.mapping import blocks  # noqa: E402
 
 BATCH, BUDGET = 256, 1e9
 """Vectors; multiplications that a measurement repeats its product for, within `REPEATS`."""
@@ -54,7 +55,6 @@ def cases(weights, x, e):
         "+ wire resistance": Array(weights, Device(g_max=5.0), tiled),
     }
     if inputs <= 256:
-        built["  wires, grid of 2**-24 levels"] = Array(weights, Device(g_max=5.0), replace(tiled, fraction_bits=24))
         built["noise and wires"] = Array(weights, replace(noisy, g_max=5.0), tiled)
         built["pcm preset, wires, one day old"] = Array(weights, preset("pcm"), tiled, time=86400.0)
     for name, array in built.items():
@@ -64,6 +64,19 @@ def cases(weights, x, e):
             yield f"  {name.lstrip('+ ')}, transposed", lambda a=array: a.transposed.read(e)
     bits = Array(weights, noisy, Circuit(input=InputConverter(slice_bits=1))).calibrate(x, clipped_share=1e-4)
     yield "+ read noise, bit-serial (7 reads)", lambda: bits.read(x)
+
+
+def error(weights, x) -> tuple[float, int]:
+    """Of reads with wires against the effective weights in float64: largest error of sums relative to the largest sum; wrong codes."""
+    inputs, outputs = weights.shape[1], weights.shape[0]
+    circuit = Circuit(rows=tile(inputs), columns=tile(outputs), wires=Wires(0.35, 0.35))
+    array = Array(weights, Device(g_max=5.0), circuit).calibrate(x, clipped_share=1e-4)
+    sums, lsb, codes = x @ array.effective.T, array.forward.level_lsb[0], 0
+    for rows in blocks(inputs, circuit.rows):
+        codes = codes + np.clip(np.floor(x[:, rows] @ array.effective[:, rows].T / lsb + 0.5), -128, 127)
+    exact = Array(weights, Device(g_max=5.0), replace(circuit, output=None))
+    off = np.abs(exact.read(x) * 2.0**-exact.fraction_bits - sums).max() / np.abs(sums).max()
+    return off, int(np.count_nonzero(array.read(x) != codes))
 
 
 def main():
@@ -77,6 +90,11 @@ def main():
     print(f"{'ratio to a float32 product, batch 256':40}" + "".join(f"{f'{i}x{o}':>12}" for i, o in SIZES))
     for name, ratios in table.items():
         print(f"{name:40}" + "".join(f"{r:12.2f}" for r in ratios))
+    for inputs, outputs in SIZES:
+        weights, x = draw.normal(size=(outputs, inputs)), draw.integers(-127, 128, (BATCH, inputs)).astype(np.int16)
+        off, wrong = error(weights, x)
+        print(f"wires, {inputs}x{outputs}: sums are off by {off:.1e} of the largest; {wrong} of {BATCH * outputs} codes differ "
+              "from those of float64")
     for n in (128, 256):
         g = draw.uniform(0, 25, (n, n))
         print(f"wires of {n} x {n} cells: {min(once(lambda g=g: effective_conductance(g, 0.35, 0.35)) for _ in range(3)):.3f} s")

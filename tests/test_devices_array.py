@@ -128,7 +128,7 @@ def test_effects_of_size_zero_are_bit_identical_to_no_effects(circuit, output):
     assert off.fraction_bits == 0
     for a, b, v in ((zero.forward, off.forward, x), (zero.transposed, off.transposed, e)):
         scale = 1 if output else 2**zero.fraction_bits
-        assert (a.read(v) == b.read(v) * scale).all() and not a._noisy
+        assert (a.read(v) == b.read(v).astype(np.int64) * scale).all() and not a._noisy
 
 
 def test_perfect_is_the_exact_product_and_draws_nothing(monkeypatch):
@@ -229,10 +229,26 @@ def test_arrays_larger_than_the_layer_are_a_warning():
 def test_grids_are_as_fine_as_exact_sums_allow():
     weights, x, _ = problem(64, 1024)
     array = Array(weights, Device(programming=Generic(0.02)), EXACT)
-    assert array.forward._products[0].bound < 1 << 24 and array.forward._products[0].terms[0][1].dtype == np.float32
-    assert array.fraction_bits >= 1
-    fine = Array(weights, Device(programming=Generic(0.02)), replace(EXACT, fraction_bits=24))
-    assert fine.forward._products[0].terms[0][1].dtype == np.float64
-    assert (fine.read(x) == x @ np.rint(fine.effective * 2**24).T.astype(np.int64)).all()
+    assert array.fraction_bits == 26
+    assert (array.read(x) == x @ np.rint(array.effective * 2**26).T.astype(np.int64)).all()
+    wide = replace(EXACT, mapping=Mapping(12), input=InputConverter(12), input_transposed=InputConverter(12))
+    coarse = Array(weights, Device(programming=Generic(0.02)), wide)
+    assert 1 << 50 <= coarse.forward._products[0].bound * 2 and coarse.forward._products[0].bound < 1 << 51
     with pytest.raises(ValueError, match="give fewer fraction_bits"):
         Array(weights, circuit=replace(EXACT, fraction_bits=40))
+
+
+@pytest.mark.parametrize("shape, tiles", [((64, 64), None), ((200, 256), None), ((100, 784), 256)])
+def test_sums_are_right_to_a_billionth_and_codes_are_those_of_such_sums(shape, tiles):
+    weights, x, e = problem(*shape, n=100)
+    circuit = Circuit(rows=tiles, wires=Wires(0.35, 0.35))
+    array = Array(weights, Device(g_max=5.0), circuit).calibrate(x, e)
+    exact = Array(weights, Device(g_max=5.0), replace(circuit, output=None, output_transposed=None))
+    for side, sums, effective, v in ((array.forward, exact.forward, array.effective.T, x),
+                                     (array.transposed, exact.transposed, array.effective_transposed, e)):
+        true = v @ effective
+        assert np.abs(sums.read(v) * 2.0**-exact.fraction_bits - true).max() < 1e-9 * np.abs(true).max()
+        codes = 0
+        for p, lsb in zip(side._products, side.level_lsb, strict=True):
+            codes = codes + np.clip(np.floor(v[:, p.inputs] @ effective[p.inputs] / lsb + 0.5), -128, 127)
+        assert (side.read(v) == codes).all()

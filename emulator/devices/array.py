@@ -10,7 +10,7 @@ import numpy as np
 from . import draws, wires
 from .converters import CLIPPED_SHARE, DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import EFFECTS, Device
-from .direction import Direction, integers, small_variance
+from .direction import LARGEST, Direction, integers, small_variance
 from .drift import compensation
 from .mapping import Mapping, Slice, blocks
 from .noise import CellNoise, Constant, PerProduct
@@ -18,6 +18,8 @@ from .spread import Spread
 
 ALL_EFFECTS = (*EFFECTS, "wires", "converters")
 """What can be switched off one by one."""
+FINE = 26
+"""Fraction bits of effective weights: a cell is off by 6e-11 of 8-bit weights' largest at most."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Circuit:
     input_transposed, output_transposed : InputConverter, OutputConverter
         Of the transposed read.
     fraction_bits : int, optional
-        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels. Default: 0 where weights are whole levels, 24
-        where cells do not obey Ohm's law, else as many as float32 products sum exactly (at most 16).
+        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels. Default: 0 where weights are whole levels, else 26, or
+        as many as float64 sums exactly if those are fewer (inputs or weights of many bits).
     clipped_share : float
         Share of clipped reads above which a read warns.
     """
@@ -177,14 +179,14 @@ class Array:
         self.fraction_bits = circuit.fraction_bits
         if self.fraction_bits is None:
             exact = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None)
-            self.fraction_bits = 0 if exact else 24 if device.iv else _most_bits(sides)
+            self.fraction_bits = 0 if exact else _most_bits(sides)
         made = []
         for name, shape, converters, parts in sides:
             products = []
             for block, significance, matrices, variance, top in parts:
                 p = integers(matrices, block, significance, self.fraction_bits, converters[0].slice_limit)
                 if variance is not None and variance.any():
-                    p.variance = small_variance(variance, p.terms[0][1].dtype.type)
+                    p.variance = small_variance(variance)
                 p.norm = device.read.magnitude * top if isinstance(device.read, Constant) else 0.0
                 products.append(p)
             made.append(Direction(name, shape, key, converters, products, self.fraction_bits, self.step, circuit.clipped_share))
@@ -353,12 +355,12 @@ class Array:
 
 
 def _most_bits(sides) -> int:
-    """The most fraction bits, at most 16, with which float32 sums every product exactly."""
-    need = 0.0
+    """Fraction bits: `FINE`, if float64 sums every product exactly with so many."""
+    need = 1.0
     for _, _, converters, parts in sides:
-        for _, _, matrices, _, _ in parts:
-            lines = len(matrices[0][1])
-            per_output = sum(np.abs(m).sum(axis=0) for _, m in matrices)
+        seen = converters[0].slice_limit
+        for _, _, terms, _, _ in parts:
             # rounding to a grid of at least whole levels adds at most half a level a cell
-            need = max(need, (float(np.max(per_output)) + lines / 2) * converters[0].slice_limit)
-    return int(min(16, max(0, 24 - np.ceil(np.log2(max(need, 1.0))))))
+            peaks = [seen if t is None else float(np.abs(t[len(t) // 2 - seen : len(t) // 2 + seen + 1]).max()) for t, _ in terms]
+            need = max(need, float(np.max(sum((np.abs(m).sum(axis=0) + len(m) / 2) * p for p, (_, m) in zip(peaks, terms, strict=True)))))
+    return int(np.clip(LARGEST - np.ceil(np.log2(need)), 0, FINE))

@@ -2,7 +2,7 @@
 
 An output converter is defined on integers: of a sum ``s`` (in sum units: input LSB times conductance grid) the code is
 ``clip(floor((2 (s + offset) + lsb) / (2 lsb)), low, high)``, with integer ``lsb`` and ``offset``: round half up, then saturate.
-It is computed in floating point of a precision that provably gives the same integer.
+`conversion` says how it is computed.
 """
 
 from __future__ import annotations
@@ -133,14 +133,6 @@ class InputConverter:
         return [(1 << s, sign * (magnitude >> s & mask)) for s in range(0, self.bits - 1, self.slice_bits)]
 
 
-class Thresholds(NamedTuple):
-    """The thresholds of a converter for sums of one kind, ready to use: ``rint((sums + shift) * inverse)``."""
-
-    kind: type
-    inverse: np.ndarray
-    shift: np.ndarray | None
-
-
 @dataclass(frozen=True)
 class OutputConverter:
     """Exact sums to integer codes.
@@ -190,49 +182,3 @@ class OutputConverter:
             raise ValueError("output converter: no sums to calibrate on; give at least one input vector")
         lsb = max(1, int(np.ceil(np.quantile(sums, 1 - clipped_share) / (self.high + 0.5))))
         return lsb | (lsb >= 16)
-
-    def thresholds(self, lsb, offset=0, kind=np.float32) -> Thresholds:
-        """Where codes change.
-
-        Parameters
-        ----------
-        lsb, offset : int or integer array (outputs,)
-            In the unit of the sums.
-        kind : type
-            Of the sums; the conversion is done in float32 only if it is float32, and exact.
-        """
-        lsb, offset = np.asarray(lsb, np.int64), np.asarray(offset, np.int64)
-        shift = offset + 0.5 * (lsb % 2 == 0)          # ties exist for even LSBs only
-        # Where the code is not clipped |s + shift| < reach, and (s + shift) / lsb is at least 1 / (2 lsb) from a threshold; the two
-        # roundings of float32 move it by less than reach / lsb * 2**-23.
-        reach = (1 - self.low) * int(lsb.max(initial=1)) + int(np.abs(offset).max(initial=0))
-        kind = np.float32 if kind == np.float32 and reach < 1 << 22 else np.float64
-        return Thresholds(kind, (1.0 / lsb).astype(kind), shift.astype(kind) if shift.any() else None)
-
-    def convert(self, sums, thresholds: Thresholds) -> tuple[np.ndarray, Usage]:
-        """Codes of exact sums.
-
-        Parameters
-        ----------
-        sums : float32 or float64 array (n, outputs)
-            Integers; overwritten.
-        thresholds : Thresholds
-
-        Returns
-        -------
-        codes : float array (n, outputs)
-            Integers.
-        usage : Usage
-        """
-        sums = sums.astype(thresholds.kind, copy=False)
-        if not sums.size:
-            return sums, Usage()
-        if thresholds.shift is not None:
-            sums += thresholds.shift
-        sums *= thresholds.inverse
-        np.rint(sums, out=sums)
-        low, high, clipped, codes = int(sums.min()), int(sums.max()), 0, sums
-        if low < self.low or high > self.high:
-            codes = sums.clip(self.low, self.high)
-            clipped = int(np.count_nonzero(codes != sums))
-        return codes, Usage(sums.size, clipped, max(low, self.low), min(high, self.high), 1 << self.bits)

@@ -1,8 +1,8 @@
-"""One direction of a layer of arrays, forward or transposed: exact products, read noise, output converters.
+"""One direction of a layer of arrays, forward or transposed: exact sums, read noise, output converters.
 
-All sums are exact. Effective weights are real numbers; they are put on a grid of ``2**-fraction_bits`` levels, and where a bound shows
-that the sums of integers stay below 2**24 (2**53), float32 (float64) matrix products make them without any rounding. So an output is
-a function of its vector, its number and the seed, and of nothing else: not of the batch it came in, nor of threads.
+Effective weights are real numbers; they are put on a grid of ``2**-fraction_bits`` levels, finer than can be measured, and all
+sums are those of integers, without any rounding. So an output is a function of its vector, its number and the seed, and of nothing
+else: not of the batch it came in, nor of threads.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import draws
-from .converters import DeviceWarning, Thresholds, Usage
+from .conversion import Conversion, add_codes, conversion
+from .converters import DeviceWarning, Usage
 
 VECTORS = 4096
 """Vectors that are read at once, at most."""
+LARGEST = 51
+"""Bits of a sum, at most: half an LSB and an offset more are still exact in float64."""
 FEW = 1024
 """Reads that tell nothing about a range yet, unless a 64th of them clips."""
 
@@ -27,12 +30,24 @@ class Product:
 
     inputs: slice
     significance: int
+    tables: list                       # from input code to integer, or None for the code itself: one for each term of the current
+    weights: np.ndarray                # float64 (outputs, inputs of all terms): integers
+    peak: int                          # the largest of what a table has for codes that one read sees
     bound: int                         # no sum is further from zero, in sum units
-    terms: list                        # (table from input code to integer, or None for the code itself; integer matrix (inputs, outputs))
     variance: tuple | None = None      # of read noise: see `small_variance`
     norm: float = 0.0                  # constant noise: levels per unit of the input's norm
-    thresholds: Thresholds | None = None
+    conversion: Conversion | None = None
     level_lsb: int | None = None       # nominal, in input LSB times levels
+
+    def seen(self, codes, kind) -> np.ndarray:
+        """What the weights are multiplied with, of input codes (n, inputs) that one read sees."""
+        codes = codes[:, self.inputs]
+        seen = [codes.astype(kind) if t is None else t.astype(kind)[codes.astype(np.int64) + len(t) // 2] for t in self.tables]
+        return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=1)
+
+    def sums(self, codes) -> np.ndarray:
+        """Exact sums, a new float64 array (n, outputs)."""
+        return self.seen(codes, np.float64) @ self.weights.T
 
 
 class Direction:
@@ -72,7 +87,8 @@ class Direction:
             if self.output.offset_spread:
                 share = self.output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
                 shift = np.rint(nominal * share).astype(np.int64)
-            p.thresholds = self.output.thresholds(sums, shift, p.terms[0][1].dtype.type)
+            norm = p.peak * np.sqrt(p.weights.shape[1])
+            p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, norm, p.peak)
         common = {p.level_lsb for p in self._products}
         self._common = common.pop() if len(common) == 1 else None
         self._make_plan()
@@ -91,7 +107,7 @@ class Direction:
             return
         codes = np.atleast_2d(self.input.check(codes))
         reads = self.input.slices(codes)
-        sums = [np.concatenate([np.ravel(self._sums(p, x)) for _, x in reads]) * 2.0**-self._fraction for p in self._products]
+        sums = [np.concatenate([np.ravel(p.sums(x)) for _, x in reads]) * 2.0**-self._fraction for p in self._products]
         if per_array:
             self.set_lsb([self.output.calibrate(s, clipped_share) for s in sums])
         else:
@@ -107,15 +123,6 @@ class Direction:
         return whole * self.step * self.input.step
 
     # reading
-
-    def _sums(self, p: Product, x):
-        """Exact sums (n, outputs) of input codes that one read sees, a new float array."""
-        total, x = None, x[:, p.inputs]
-        for table, matrix in p.terms:
-            seen = x if table is None else table[x.astype(np.int64) + len(table) // 2]
-            part = seen.astype(matrix.dtype) @ matrix
-            total = part if total is None else total + part
-        return total
 
     def _noise(self, p: Product, x, number: int, vectors):
         """Read noise of one read in sum units: integers (n, outputs)."""
@@ -173,29 +180,29 @@ class Direction:
         if self._plan is None:
             raise ValueError(f"{self.name} read: the output range is not set; call array.calibrate with data, or give the converter "
                              "a full_scale")
-        factors, kind, whole = self._plan
-        total, number, reads = None, 0, self.input.slices(codes)
+        factors, whole = self._plan
+        out, number = np.zeros((len(codes), self.shape[0]), whole), 0
+        reads = self.input.slices(codes)
         for p, factor in zip(self._products, factors, strict=True):
             for weight, x in reads:
-                part = self._sums(p, x)
-                if p.variance is not None or p.norm:
-                    part += self._noise(p, x, number, vectors)
-                if self.output is not None:
-                    part, usage = self.output.convert(part, p.thresholds)
-                    self.usage = self.usage + usage
-                part, number = part.astype(kind, copy=False), number + 1
-                if factor * weight != 1:
-                    part *= kind(factor * weight)
-                total = part if total is None else np.add(total, part, out=total)
-        return total.astype(whole)
+                noise = self._noise(p, x, number, vectors) if p.variance is not None or p.norm else None
+                number += 1
+                if self.output is None:
+                    sums = p.sums(x) if noise is None else p.sums(x) + noise
+                    out += (factor * weight * sums).astype(whole)
+                else:
+                    kind = p.conversion.factors.dtype.type
+                    noise = None if noise is None else noise.astype(kind, copy=False)
+                    self.usage += add_codes(out, factor * weight, p.conversion, p.seen(x, kind), noise)
+        return out
 
     def _make_plan(self):
-        """Factor of each product in the digital sum, the type in which that is exact, and the type of the result."""
+        """Factor of each product in the digital sum, and the type of the result."""
         factors = [p.significance * (1 if self.output is None or self._common is not None else p.level_lsb) for p in self._products]
         largest = [p.bound if self.output is None else -self.output.low for p in self._products]
         inputs = 1 if self.input.slice_bits is None else self.input.limit
         bound = inputs * sum(f * b for f, b in zip(factors, largest, strict=True))
-        self._plan = factors, np.float32 if bound < 1 << 24 else np.float64, np.int32 if bound < 1 << 30 else np.int64
+        self._plan = factors, np.int32 if bound < 1 << 30 else np.int64
 
     def _watch(self):
         if not self._warned and (self.usage.reads >= FEW or self.usage.clipped >= FEW >> 6):
@@ -226,33 +233,31 @@ class Direction:
 
 
 def integers(matrices, inputs: slice, significance: int, fraction: int, seen: int) -> Product:
-    """The product of real matrices, on the grid, in the type in which its sums are exact.
+    """The product of real matrices, on the grid.
 
     `matrices`: (table or None, (inputs, outputs) array in levels) for each term; `seen`: the largest code that one read sees.
     """
-    terms, per_output = [], 0
+    wholes, peaks = [], []
     for table, matrix in matrices:
-        whole = np.rint(np.ldexp(matrix, fraction))
-        peak = seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
-        per_output = per_output + np.abs(whole).sum(axis=0) * peak
-        terms.append((table, whole))
-    bound = int(per_output.max())
-    if bound >= 1 << 53:
+        wholes.append(np.rint(np.ldexp(matrix, fraction)).T)
+        peaks.append(seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max()))
+    bound = int(np.max(sum(np.abs(whole).sum(axis=1) * peak for whole, peak in zip(wholes, peaks, strict=True)), initial=0))
+    if bound >= 1 << LARGEST:
         raise ValueError(f"sums reach 2**{bound.bit_length()} units of the grid, more than float64 adds exactly; give fewer fraction_bits "
                          "or smaller arrays")
-    kind = np.float32 if bound < 1 << 24 else np.float64
-    return Product(inputs, significance, bound, [(table, np.ascontiguousarray(whole, kind)) for table, whole in terms])
+    return Product(inputs, significance, [table for table, _ in matrices], np.ascontiguousarray(np.concatenate(wholes, axis=1)),
+                   max(peaks), bound)
 
 
-def small_variance(variance, kind):
+def small_variance(variance):
     """Cell variances (inputs, outputs) as integers relative to each output's largest, so small that sums with squares as small are exact.
 
     Returns the integers, the largest there may be, the factor for all standard deviations, and the factor of each output if they differ.
     """
-    bits = ((24 if kind == np.float32 else 53) - (len(variance) - 1).bit_length()) // 2
+    bits = (24 - (len(variance) - 1).bit_length()) // 2
     top = (1 << bits) - 1
     peak, largest = variance.max(), variance.max(axis=0)
     # an output whose cells are all so much less noisy that 6 bits would not be left gets integers and a factor of its own
     largest = np.where((largest > 0) & (largest < peak * 2.0 ** (6 - bits)), largest, peak)
-    matrix = np.ascontiguousarray(np.rint(variance * (top / largest)), kind)
-    return matrix, top, float(np.sqrt(peak)), np.sqrt(largest / peak).astype(kind) if (largest < peak).any() else None
+    matrix = np.ascontiguousarray(np.rint(variance * (top / largest)), np.float32)
+    return matrix, top, float(np.sqrt(peak)), np.sqrt(largest / peak).astype(np.float32) if (largest < peak).any() else None

@@ -96,16 +96,16 @@ def inverse_normal(u) -> np.ndarray:
     return out
 
 
-# Read noise: integers a circuit can make. Each of two bytes addresses a memory of 256 words, and the two words are added; the
-# table here holds all 65 536 sums. They are symmetric, so their mean is 0; their variance is known exactly. The ratio of the
-# memories is uneven, so that no two sums of different bytes fall together: nowhere is their distribution function further than 7.6e-4
-# from the normal one, and the limits are 4.03 standard deviations (a test holds all this).
+# Read noise: integers a circuit can make. Each of two bytes addresses a memory of 256 words, and the two words are added. The
+# sums are symmetric, so their mean is 0; their variance is known exactly. The ratio of the memories is uneven, so that no two sums of
+# different bytes fall together: nowhere is their distribution function further than 7.6e-4 from the normal one, and the limits are 4.03
+# standard deviations (a test holds all this).
 def _memory(scale: int) -> np.ndarray:
     return np.array([round(scale * NormalDist().inv_cdf((i + 0.5) / 256)) for i in range(256)], dtype=np.int16)
 
 
-MEMORIES = _memory(2048), _memory(1448)
-SUMS = (MEMORIES[1][:, None] + MEMORIES[0]).ravel().astype(np.float32)
+MEMORIES = np.stack([_memory(2048), _memory(1448)])
+SUMS = (MEMORIES[1][:, None] + MEMORIES[0]).ravel()
 """The deviate of each 16-bit word: the low byte addresses the first memory, the high byte the second."""
 DEVIATION = float(np.sqrt(np.mean(SUMS.astype(np.float64) ** 2)))
 """Standard deviation of the deviates."""
@@ -140,28 +140,11 @@ def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
     if block >= 1 << 12 or q > 1 << 12:
         raise ValueError(f"read {block} of {count} outputs: at most 4096 reads of at most 16384 outputs can be told apart; "
                          "use larger arrays, or split the layer")
-    words = _pairs(key, stream, np.asarray(vectors, np.uint32), np.arange(q, dtype=np.uint32) | np.uint32(block << 12))
-    halves = words.astype("<u4", copy=False).view("<u2").reshape(len(vectors), 4 * q)
-    return SUMS.take(halves if count == 4 * q else halves[:, :count])
+    from . import compiled
+
+    return compiled.deviates(streamed(key, stream), np.asarray(vectors, np.uint32), np.uint32(block << 12), count, MEMORIES)
 
 
-LEFT, RIGHT = ([np.array(n, np.uint32) for n in pair] for pair in ((24, 3), (8, 29)))
-CONSTANTS = [np.array(rng.GOLDEN * i & 0xFFFFFFFF, np.uint32) for i in range(1, rng.ROUNDS + 1)]
-
-
-def _pairs(key, stream: int, steps, indices) -> np.ndarray:
-    """`rng.pair` of every step with every index, in place, as reads need millions: uint32 (steps, 2, indices)."""
-    pair, rotated, spare = (np.empty((2, len(steps), len(indices)), np.uint32) for _ in range(3))
-    pair[0] = indices ^ np.uint32((stream << 24) ^ int(key[0]))
-    pair[1] = (steps ^ key[1])[:, None]
-    for constant in CONSTANTS:
-        for n in (0, 1):
-            np.left_shift(pair[n], LEFT[n], out=rotated[n])
-            np.right_shift(pair[n], RIGHT[n], out=spare[n])
-        np.bitwise_or(rotated, spare, out=rotated)
-        x, y = rotated
-        np.add(x, pair[1], out=x)
-        np.bitwise_xor(x, constant, out=x)
-        np.bitwise_xor(y, x, out=y)
-        pair, rotated = rotated, pair
-    return np.ascontiguousarray(pair.swapaxes(0, 1))
+def streamed(key, stream: int):
+    """The key as the functions of `compiled` take it, with the stream in it."""
+    return np.uint32(int(key[0]) ^ stream << 24), np.uint32(key[1])

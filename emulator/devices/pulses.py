@@ -134,8 +134,9 @@ def _places(number, slots, shape_x, shape_delta, seed: int, pulses: Pulses, firs
 
 def _words(stream: int, slots: int, shape, seed: int, first: int) -> np.ndarray:
     """Words of 31 random bits: uint32 (samples, slots, lines)."""
+    from . import compiled
+
     samples, lines = shape
-    pairs = -(-slots // 2)
-    index = (np.arange(pairs, dtype=np.uint32)[:, None] << np.uint32(20) | np.arange(lines, dtype=np.uint32)).ravel()
-    words = draws._pairs(draws.key(seed), stream, np.uint32(first) + np.arange(samples, dtype=np.uint32), index)
-    return words.reshape(samples, 2, pairs, lines).swapaxes(1, 2).reshape(samples, 2 * pairs, lines)[:, :slots] >> np.uint32(1)
+    prefixes = np.arange(-(-slots // 2), dtype=np.uint32) << np.uint32(20)
+    words = compiled.pairs(draws.streamed(draws.key(seed), stream), np.uint32(first) + np.arange(samples, dtype=np.uint32), prefixes, lines)
+    return words.reshape(samples, -1, lines)[:, :slots] >> np.uint32(1)

@@ -275,36 +275,17 @@ class _Part:
     high: np.ndarray
     up: list
     down: list
-    turns: list
-    """For each of the law's numbers, the bits of `up` as integers, and the bits in which `down` differs."""
     factors: np.ndarray
 
 
 def _one_way(part: _Part, w, counts, words):
     """Pulses into the weights w, in place: positive counts up, negative counts down. Overwrites the counts."""
-    down = counts.view(f"i{counts.itemsize}") >> (8 * counts.itemsize - 1)          # all bits 1 where negative, else 0
-    reach, log = part.law.tangent(w, *(_turned(up, turn, down, w.dtype) for up, turn in part.turns))
-    change = np.abs(counts, out=counts)
-    factor = None
-    if words is not None:
-        index = counts.astype(np.uint16)
-        index <<= 11
-        index |= words[: len(w)]
-        factor = part.factors.take(index, mode="wrap")          # every index is in the table; this is the fastest way to say so
-    if log is not None:
-        change *= log
-        np.expm1(change, out=change)
-    change *= reach
-    if factor is not None:
-        change *= factor
-    _add(part, w, change)
+    from . import compiled
 
-
-def _turned(up, turn, down, dtype):
-    """Numbers for pulses up, or down where `down` is ones; np.where takes twenty times longer where signs alternate at random."""
-    bits = turn & down
-    bits ^= up
-    return bits.view(dtype)
+    reach, log = part.law.tangent(w, *(compiled.chosen(counts, up, down) for up, down in zip(part.up, part.down, strict=True)))
+    counts = np.abs(counts, out=counts)
+    change = counts if log is None else np.expm1(counts * log)
+    compiled.add(w, change, reach, part.factors, counts, None if words is None else words[: len(w)], part.low, part.high)
 
 
 def _both_ways(part: _Part, w, ups, downs, words):
@@ -345,9 +326,7 @@ def _limit(w, low, high):
 def _part(cells: Cells, rows: slice) -> _Part:
     low, high = (v[rows] for v in cells.bounds)
     up, down = ([v[rows] for v in side] for side in (cells.up, cells.down))
-    kind = f"i{cells.dtype.itemsize}"
-    turns = [(u.view(kind), u.view(kind) ^ d.view(kind)) for u, d in zip(up, down, strict=True)]
-    return _Part(cells.device.law, low, high, up, down, turns, cells.factors)
+    return _Part(cells.device.law, low, high, up, down, cells.factors)
 
 
 def _bands(cells: Cells, samples):
@@ -372,19 +351,9 @@ def _block(inputs: int) -> int:
 
 def _words(cells: Cells, samples, band: slice):
     """11 random bits for every sample and cell of a band, which starts at a multiple of 16: uint16 (samples, rows, inputs)."""
-    half = -(-cells.shape[1] // 2)
-    groups = np.arange(band.start // LANES, -(-band.stop // LANES), dtype=np.uint32)
-    index = groups[:, None] << np.uint32(13) | np.arange(half, dtype=np.uint32)
-    pairs = draws._pairs(draws.key(cells.seed), CYCLE, np.array(samples, np.uint32), index.ravel())
-    x, y = pairs.reshape(len(samples), 2, len(groups), half).swapaxes(0, 1)
-    words = np.empty((len(samples), len(groups), LANES, half), "<u4")
-    np.bitwise_xor(x, y, out=words[:, :, 0])
-    rotated, rest = np.empty_like(y), np.empty_like(y)
-    for lane in range(1, LANES):
-        np.left_shift(y, np.uint32(2 * lane), out=rotated)
-        np.right_shift(y, np.uint32(32 - 2 * lane), out=rest)
-        np.bitwise_or(rotated, rest, out=rotated)
-        np.bitwise_xor(x, rotated, out=words[:, :, lane])
-    halves = words.view("<u2").reshape(len(samples), -1, 2 * half)
-    halves >>= 5
-    return halves[:, :, : cells.shape[1]]
+    from . import compiled
+
+    groups = np.arange(band.start // LANES, -(-band.stop // LANES), dtype=np.uint32) << np.uint32(13)
+    key, half = draws.streamed(draws.key(cells.seed), CYCLE), -(-cells.shape[1] // 2)
+    words = compiled.shared(key, np.array(samples, np.uint32), groups, half)
+    return words.reshape(len(samples), -1, half).astype("<u4", copy=False).view("<u2")[:, :, : cells.shape[1]]

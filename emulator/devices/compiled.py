@@ -1,0 +1,185 @@
+"""Loops over reads and pulses for which NumPy needs many passes, compiled. Who needs one imports it then: numba takes half a second.
+
+Floating point is as written, operation by operation, but for `_exact` and `_norm`: the sums of one have no rounding that an order could
+change, and those of the other enter a bound only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .. import rng
+
+CONSTANTS = np.array([rng.GOLDEN * i & 0xFFFFFFFF for i in range(1, rng.ROUNDS + 1)], np.uint32)
+
+# The generator ----------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _rotated(v, left):
+    return np.uint32(np.uint32(v << np.uint32(left)) | np.uint32(v >> np.uint32(32 - left)))
+
+
+@njit(cache=True, nogil=True)
+def _fill(x, y, low, high, prefix):
+    """`rng.pair` of the indices ``prefix | 0``, ``prefix | 1``, ...; `low` and `high` are the key with the stream and the step in it."""
+    for i in range(len(x)):
+        x[i] = np.uint32(i) ^ np.uint32(prefix ^ low)
+        y[i] = high
+    for constant in CONSTANTS:
+        for i in range(len(x)):
+            x[i] = np.uint32(_rotated(x[i], 24) + y[i]) ^ constant
+            y[i] = _rotated(y[i], 3) ^ x[i]
+
+
+@njit(cache=True, nogil=True)
+def pairs(key, steps, prefixes, count):
+    """Random words: uint32 (steps, prefixes, 2, count).
+
+    Parameters
+    ----------
+    key : pair of uint32
+        The first with the stream in its 8 high bits.
+    steps : uint32 array
+    prefixes : uint32 array
+        Multiples of a power of two that is not below `count`: indices are ``prefix | 0 .. count - 1``.
+    count : int
+    """
+    out = np.empty((len(steps), len(prefixes), 2, count), np.uint32)
+    for s in range(len(steps)):
+        for p in range(len(prefixes)):
+            _fill(out[s, p, 0], out[s, p, 1], key[0], np.uint32(key[1] ^ steps[s]), prefixes[p])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def deviates(key, steps, prefix, count, memories):
+    """`draws.reading`, with the generator's key and indices as in `pairs`, and the two memories: float32 (steps, count)."""
+    q = (count + 3) // 4
+    words, out = np.empty((2, q), np.uint32), np.empty((len(steps), count), np.float32)
+    for s in range(len(steps)):
+        _fill(words[0], words[1], key[0], np.uint32(key[1] ^ steps[s]), prefix)
+        for side in range(2):
+            for i in range(q):
+                word = words[side, i]
+                for half in range(2):
+                    o = 2 * (side * q + i) + half
+                    if o < count:
+                        out[s, o] = np.int32(memories[0, word & 0xFF]) + np.int32(memories[1, word >> 8 & 0xFF])
+                    word >>= np.uint32(16)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def shared(key, steps, prefixes, count):
+    """16 words of each of `pairs`, ``x ^ rotate(y, 2 lane)``, two 11-bit numbers in each: uint32 (steps, prefixes, 16, count)."""
+    x, y = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    out = np.empty((len(steps), len(prefixes), 16, count), np.uint32)
+    for s in range(len(steps)):
+        for p in range(len(prefixes)):
+            _fill(x, y, key[0], np.uint32(key[1] ^ steps[s]), prefixes[p])
+            for lane in range(16):
+                row, right = out[s, p, lane], np.uint32(31 - 2 * lane)             # in two steps, as no word is shifted by 32
+                for i in range(count):
+                    word = x[i] ^ np.uint32(np.uint32(y[i] << np.uint32(2 * lane)) | np.uint32(y[i] >> np.uint32(1)) >> right)
+                    row[i] = word >> np.uint32(5) & np.uint32(0x07FF07FF)
+    return out
+
+
+# Output converters ------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _exact(x, weights):
+    total = 0.0
+    for k in range(len(x)):
+        total += np.float64(x[k]) * weights[k]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _norm(x):
+    total = np.float32(0)
+    for k in range(len(x)):
+        total += np.float32(x[k]) * np.float32(x[k])
+    return np.sqrt(total)
+
+
+@njit(cache=True, nogil=True)
+def convert(sums, noise, x, inverse, shift, slack, limits, weights, lsb, offset, factor, out):
+    """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
+
+    Returns
+    -------
+    clipped, least, most, doubtful : int
+        How many codes were clipped; the extreme ones; how many it took an exact sum to tell.
+    """
+    n, outputs = sums.shape
+    constant, per_norm, per_sum, per_code = slack
+    low, high = limits
+    real = sums.dtype.type
+    floor, ceiling, middle = real(low - 1), real(high + 1), real(0.5)
+    codes, doubts = np.empty(outputs, np.int32), np.zeros(outputs + 8 - outputs % 8, np.bool_)
+    eights = doubts.view(np.uint64)                            # most are without a doubt
+    clipped, least, most, doubtful = 0, high, low, 0
+    for i in range(n):
+        own, found = sums[i], np.int32(0)
+        bound = constant + per_norm * real(_norm(x[i])) if per_norm > 0 else constant
+        for j in range(outputs):
+            share = own[j] * inverse[j]
+            value = share + shift[j]
+            if noise is not None:
+                value += noise[i, j] * inverse[j]
+            nearest = np.rint(value)
+            doubt = abs(value - nearest) + (bound + per_sum * abs(share) + per_code * abs(value)) >= middle
+            doubts[j] = doubt
+            found += np.int32(doubt)
+            codes[j] = np.int32(min(max(nearest, floor), ceiling))
+        if found:
+            doubtful += found
+            for eight in range(len(eights)):
+                if eights[eight]:
+                    for j in range(8 * eight, 8 * eight + 8):
+                        if doubts[j]:
+                            total = _exact(x[i], weights[j]) + offset[j]
+                            if noise is not None:
+                                total += noise[i, j]
+                            code = np.floor((total + 0.5 * lsb[j]) / lsb[j])
+                            codes[j] = np.int32(min(max(code, np.float64(low - 1)), np.float64(high + 1)))
+        over, bottom, top = np.int32(0), np.int32(high), np.int32(low)
+        for j in range(outputs):
+            code = codes[j]
+            kept = min(max(code, np.int32(low)), np.int32(high))
+            over += np.int32(kept != code)
+            bottom, top = min(bottom, kept), max(top, kept)
+            out[i, j] += factor * kept
+        clipped, least, most = clipped + over, min(least, bottom), max(most, top)
+    return clipped, least, most, doubtful
+
+
+# Pulses -----------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def chosen(counts, up, down):
+    """`down` where counts are negative, else `up`."""
+    out = np.empty_like(up)
+    for i in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            one, other = up[i, j], down[i, j]                  # both are read: then there is no branch
+            out[i, j] = other if counts[i, j] < 0 else one
+    return out
+
+
+@njit(cache=True, nogil=True)
+def add(w, change, reach, factors, counts, words, low, high):
+    """``w += change * reach * factors[counts << 11 | words]``, within the bounds; no factors where there are no words."""
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            by = change[i, j] * reach[i, j]
+            if words is not None:
+                by *= factors[np.uint32(counts[i, j]) << np.uint32(11) | np.uint32(words[i, j])]
+            moved, bottom, top = w[i, j] + by, low[i, j], high[i, j]
+            moved = moved if moved < top else top
+            w[i, j] = moved if moved > bottom else bottom
