@@ -11,17 +11,28 @@ from numba import njit
 
 from .. import rng
 
+
+def compiled(**options):
+    """Compile a function, and keep the result for the next process where a folder for it can be written."""
+    def made(function):
+        try:
+            return njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:                                   # neither beside this file nor in the user's home
+            return njit(nogil=True, **options)(function)
+    return made
+
+
 CONSTANTS = np.array([rng.GOLDEN * i & 0xFFFFFFFF for i in range(1, rng.ROUNDS + 1)], np.uint32)
 
 # The generator ----------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _rotated(v, left):
     return np.uint32(np.uint32(v << np.uint32(left)) | np.uint32(v >> np.uint32(32 - left)))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _fill(x, y, low, high, prefix):
     """`rng.pair` of the indices ``prefix | 0``, ``prefix | 1``, ...; `low` and `high` are the key with the stream and the step in it."""
     for i in range(len(x)):
@@ -33,7 +44,7 @@ def _fill(x, y, low, high, prefix):
             y[i] = _rotated(y[i], 3) ^ x[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pairs(key, steps, prefixes, count):
     """Random words: uint32 (steps, prefixes, 2, count).
 
@@ -53,7 +64,7 @@ def pairs(key, steps, prefixes, count):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def deviates(key, steps, prefix, count, memories):
     """`draws.reading`, with the generator's key and indices as in `pairs`, and the two memories: float32 (steps, count)."""
     q = (count + 3) // 4
@@ -71,7 +82,7 @@ def deviates(key, steps, prefix, count, memories):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def shared(key, steps, prefixes, count):
     """16 words of each of `pairs`, ``x ^ rotate(y, 2 lane)``, two 11-bit numbers in each: uint32 (steps, prefixes, 16, count)."""
     x, y = np.empty(count, np.uint32), np.empty(count, np.uint32)
@@ -90,7 +101,7 @@ def shared(key, steps, prefixes, count):
 # Output converters ------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _exact(x, weights):
     total = 0.0
     for k in range(len(x)):
@@ -98,7 +109,7 @@ def _exact(x, weights):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _norm(x):
     total = np.float32(0)
     for k in range(len(x)):
@@ -106,7 +117,7 @@ def _norm(x):
     return np.sqrt(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def convert(sums, noise, x, inverse, shift, slack, limits, weights, lsb, offset, factor, out):
     """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
 
@@ -161,7 +172,7 @@ def convert(sums, noise, x, inverse, shift, slack, limits, weights, lsb, offset,
 # Pulses -----------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def chosen(counts, up, down):
     """`down` where counts are negative, else `up`."""
     out = np.empty_like(up)
@@ -172,7 +183,7 @@ def chosen(counts, up, down):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def add(w, change, reach, factors, counts, words, low, high):
     """``w += change * reach * factors[counts << 11 | words]``, within the bounds; no factors where there are no words."""
     for i in range(w.shape[0]):
