@@ -20,8 +20,11 @@ All are good for comparing recipes, not for batteries, and no figure goes withou
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import math
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Op, Recipe, geometries, imported, programs
@@ -86,8 +89,13 @@ def find(model: str):
 
 
 def identity(model: str) -> str:
-    """What a figure of a model depends on besides the recipe: its name, and the version of what it asks."""
-    return f"{model} {_version()}" if model == "converters" else model
+    """What a figure of a model depends on besides the recipe: its name, and the version of what it asks, or the file of one's own."""
+    if model == "converters":
+        return f"{model} {_version()}"
+    if model in MODELS:
+        return model
+    find(model)
+    return f"{model} {hashlib.sha256(Path(sys.modules[model.partition(':')[0]].__file__).read_bytes()).hexdigest()}"
 
 
 # Digital -----------------------------------------------------------------------------------------------------

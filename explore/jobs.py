@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..emulator.many import Common, common, structure
 from ..recipe import Recipe
+from ..recipe.rules import RULES, rule
 from . import cost, energy
 
 VERSION = 4
@@ -51,6 +52,8 @@ def key(job: Job, settings: Settings) -> str:
     table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
     told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
             energy.identity(settings.energy)]
+    if job.recipe.rule not in RULES:                            # one's own: what it does now, as its name says nothing of that
+        told.append([list(map(int, step)) for step in rule(job.recipe.rule)(job.recipe)])
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

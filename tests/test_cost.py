@@ -106,6 +106,16 @@ def test_a_sweep_names_its_energy_model_and_marks_what_is_outside(monkeypatch):
         Spec(name="s", axes={"beta": [1.0]}, energy="joules")
 
 
+def test_rows_of_a_model_that_was_changed_are_not_taken_for_new(tmp_path, monkeypatch):
+    file = tmp_path / "my_changing_energy.py"
+    file.write_text("def own(recipe): return 1.0, 'mine'")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = energy.identity("my_changing_energy:own")
+    assert energy.identity("my_changing_energy:own") == before
+    file.write_text("def own(recipe): return 2.0, 'mine'")
+    assert energy.identity("my_changing_energy:own") != before
+
+
 @pytest.mark.parametrize("name", ["joules", "nowhere:energy", "crossdyad.explore.energy:nothing"])
 def test_an_unknown_model_is_refused(name):
     with pytest.raises(ValueError, match="energy: "):

@@ -1,9 +1,12 @@
 """Rules of one's own: a generator of operations, by the name of where it is; played by emulator and hardware alike."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from crossdyad import data, emulator, hdl, recipe
+from crossdyad.explore.jobs import Job, Settings, key
 from crossdyad.recipe import Op, Operand, Recipe, RecipeError, load, parse, programs, rules
 from crossdyad.sim import chip as bench
 from crossdyad.sim import simulators, streams
@@ -107,3 +110,11 @@ def test_it_learns_by_the_usual_command():
     r = Recipe.model_validate(recipe.load("digits").model_dump() | {"rule": f"{HERE}:last_layer"})
     history = emulator.train(r, *data.load("digits"), epochs=2, engine="jax")
     assert history.epochs[-1]["accuracy"] > 0.6 and history.epochs[-1]["loss"] > 0 and "errors 0" not in history.ranges
+
+
+def test_rows_of_a_rule_that_was_changed_are_not_taken_for_new(monkeypatch):
+    job, settings = Job(small("last_layer"), 1), Settings(1, 8, "none")
+    before = key(job, settings)
+    assert key(job, settings) == before
+    monkeypatch.setattr(sys.modules[HERE], "last_layer", late_first_layer)
+    assert key(job, settings) != before
