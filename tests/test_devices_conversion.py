@@ -36,7 +36,7 @@ def problem(draw, bits, lsb, offset, length, size, order, noisy):
 
 def converted(converter, x, weights, noise, lsb, offset, factor=1):
     bound = int(np.abs(weights).sum(axis=1).max()) * 127
-    made = conversion(converter, weights.astype(np.float64), lsb, offset, bound, 127 * np.sqrt(len(x)), 127)
+    made = conversion(converter, weights.astype(np.float64), lsb, offset, bound, 127)
     kind = made.factors.dtype.type
     out = np.zeros((1, len(weights)), np.int64)
     usage = add_codes(out, factor, made, x[None].astype(kind), None if noise is None else noise.astype(kind))
@@ -66,7 +66,7 @@ def test_the_bound_is_needed_and_is_not_much_too_wide():
         sums = x @ weights.T
         lsb = int(np.abs(sums).max() / 127)
         bound = int(np.abs(weights).sum(axis=1).max()) * 127
-        made = conversion(OutputConverter(8), weights.astype(np.float64), lsb, 0, bound, 127 * np.sqrt(length), 127)
+        made = conversion(OutputConverter(8), weights.astype(np.float64), lsb, 0, bound, 127)
         assert made.factors.dtype == np.float32
         scaled = (x.astype(np.float32) @ made.factors) * made.inverse
         off = np.abs(scaled - sums / lsb)
@@ -90,12 +90,12 @@ def test_fine_converters_get_float64_products(bits, single):
     draw = np.random.default_rng(1)
     weights = draw.integers(-(1 << 32), 1 << 32, (20, 256)).astype(np.float64)
     lsb = int(np.abs(weights).sum(axis=1).max() * 64) >> bits
-    made = conversion(OutputConverter(bits), weights, lsb, 0, int(np.abs(weights).sum(axis=1).max()) * 127, 127 * 16, 127)
+    made = conversion(OutputConverter(bits), weights, lsb, 0, int(np.abs(weights).sum(axis=1).max()) * 127, 127)
     assert made.factors.dtype == (np.float32 if single else np.float64)
 
 
 def test_codes_of_no_vectors_are_none():
-    made = conversion(OutputConverter(8), np.ones((3, 2)), 5, 0, 254, 180.0, 127)
+    made = conversion(OutputConverter(8), np.ones((3, 2)), 5, 0, 254, 127)
     assert add_codes(np.zeros((0, 3), np.int32), 1, made, np.zeros((0, 2), np.float32)).reads == 0
 
 

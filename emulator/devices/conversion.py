@@ -55,7 +55,7 @@ class Conversion(NamedTuple):
     offset: np.ndarray
 
 
-def conversion(output: OutputConverter, weights, lsb, offset, bound: int, norm: float, peak: int) -> Conversion:
+def conversion(output: OutputConverter, weights, lsb, offset, bound: int, peak: int) -> Conversion:
     """The converters of one product.
 
     Parameters
@@ -67,8 +67,6 @@ def conversion(output: OutputConverter, weights, lsb, offset, bound: int, norm: 
         In the unit of the sums.
     bound : int
         No sum, and no partial sum, is further from zero.
-    norm : float
-        Of the longest vector.
     peak : int
         The largest input.
     """
@@ -77,7 +75,7 @@ def conversion(output: OutputConverter, weights, lsb, offset, bound: int, norm: 
     exact = bound < 1 << 24                                     # every partial sum is a float32
     if not exact:
         error = SECOND_ORDER * (length / 2 + 2) * SINGLE * float(np.max(np.linalg.norm(weights, axis=1) * inverse, initial=0.0))
-    single = peak < 1 << 24 and error * norm < DOUBT
+    single = peak < 1 << 24 and error * peak * np.sqrt(length) < DOUBT
     if not single:
         exact, error = True, 0.0
     kind, u = (np.float32, SINGLE) if single else (np.float64, DOUBLE)

@@ -87,8 +87,7 @@ class Direction:
             if self.output.offset_spread:
                 share = self.output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
                 shift = np.rint(nominal * share).astype(np.int64)
-            norm = p.peak * np.sqrt(p.weights.shape[1])
-            p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, norm, p.peak)
+            p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, p.peak)
         common = {p.level_lsb for p in self._products}
         self._common = common.pop() if len(common) == 1 else None
         self._make_plan()
