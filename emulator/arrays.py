@@ -26,11 +26,19 @@ def choose(condition, yes, no, *operands):
         return (yes if condition else no)(*operands)
     import jax
 
-    try:
+    if _together():
         condition = jax.lax.pmin(condition.astype(np.int32), CHIPS) > 0
-    except NameError:               # no such map
-        pass
     return jax.lax.cond(condition, yes, no, *operands)
+
+
+def _together() -> bool:
+    """Whether JAX is inside a map over the axis `CHIPS`."""
+    import jax
+
+    try:
+        return bool(jax.lax.axis_size(CHIPS))
+    except NameError:               # no such map
+        return False
 
 
 def within(value, reach: int):
@@ -96,7 +104,8 @@ def product(a, b, bits_a: int, bits_b: int, peak=None, by_columns: bool = False)
         return multiply(np.int64)(a, b)
     if bound <= 24:
         return multiply(np.float32)(a, b)
-    if a.shape[-2] == 1:
+    # of many chips together one is enough to break a narrower bound: not worth the programs of both
+    if a.shape[-2] == 1 or xp is not np and _together():
         return multiply(np.float64)(a, b)
 
     axis_b = -1 if by_columns else -2

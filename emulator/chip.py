@@ -91,7 +91,7 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
 
 
-def run(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None):
+def run(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None):
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -106,8 +106,8 @@ def run(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None
     x : int32 array (*batch, n, inputs)
         State integers of n samples; a program that updates weights takes one.
     label : integer array (*batch, n)
-    pairs : tuple, optional
-        `random_pairs` of the state, where they have been made before.
+    drawn : Drawn, optional
+        `draw` of the state, where it has been made before.
     machine : callable, optional
         Makes the memories and what reads and writes them, with the arguments of `Machine`, the default.
 
@@ -116,7 +116,7 @@ def run(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None
     state : dict
     outputs : int32 array (*batch, n, outputs)
     """
-    machine = (machine or Machine)(recipe, state, x, label, pairs)
+    machine = (machine or Machine)(recipe, state, x, label, drawn)
     for pc, i in program:
         g = machine.geometry[i.layer]
         {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
@@ -126,23 +126,52 @@ def run(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None
     return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak), "run": after}, machine.outputs
 
 
-def random_pairs(recipe: Recipe, state: dict):
-    """The generator's words for the weights of every layer in the state's step; None where nothing needs them."""
+class Drawn(NamedTuple):
+    """What the generator makes for a training program, each None where nothing needs it.
+
+    Attributes
+    ----------
+    pairs : tuple
+        Words for the weights, by layer.
+    noise : dict
+        Of every read, by its position in the program memory.
+    """
+
+    pairs: tuple | None
+    noise: dict | None
+
+
+def draw(recipe: Recipe, program, state: dict) -> Drawn:
+    """The generator's numbers for a training program in the state's step and run."""
+    return Drawn(_pairs(recipe, state), _noise(recipe, program, state) if recipe.devices.read_noise else None)
+
+
+def _pairs(recipe: Recipe, state: dict):
     if not crossbar.needs_pairs(recipe):
         return None
     return tuple(crossbar.pairs(g, state["key"], state["step"], state["rate"]) for g in geometries(recipe))
 
 
+def _noise(recipe: Recipe, program, state: dict):
+    made, g = {}, geometries(recipe)
+    for pc, i in program:
+        if i.op in (Op.FORWARD, Op.TRANSPOSED):
+            units = g[i.layer].R if i.op == Op.FORWARD else g[i.layer].C
+            made[pc] = noise.noise(g[i.layer], i.op, state["key"], state["run"][None], pc, units, state["rate"])
+    return made
+
+
 class Machine:
     """The memories of the chips while a program runs."""
 
-    def __init__(self, recipe: Recipe, state: dict, x, label, pairs=None):
+    def __init__(self, recipe: Recipe, state: dict, x, label, drawn=None):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
         self.geometry = geometries(recipe)
         self.weights, self.peak = list(state["weights"]), list(state["peak"])
         self.input = {0: crossbar.pad(self.geometry[0], x)}
-        self.drive, self.error, self.pairs = {}, {}, pairs
+        self.drive, self.error, self.drawn = {}, {}, drawn
+        self.pairs = drawn and drawn.pairs
         self.outputs = None
 
     def count(self, counter: str, flags):
@@ -153,6 +182,8 @@ class Machine:
         """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
         if not self.recipe.devices.read_noise:
             return None
+        if self.drawn:
+            return self.drawn.noise[pc]
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
         return noise.noise(g, op, self.state["key"], run, pc, sums.shape[-1], sums)
 
@@ -212,7 +243,7 @@ class Machine:
         k, kind = g.layer, crossbar.operand_type(g)
         # the same random words in all operations of a step
         if self.pairs is None:
-            self.pairs = random_pairs(self.recipe, self.state)
+            self.pairs = _pairs(self.recipe, self.state)
         pairs = self.pairs and self.pairs[k]
         if operand == Operand.DELTA:
             e, b = self.error[k][..., 0, :], self.input[k]
@@ -237,9 +268,9 @@ class Machine:
         return events
 
 
-def train(recipe: Recipe, program, state: dict, x, label, pairs=None, machine=None):
+def train(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None):
     """One training program on one sample per chip: `run`, after which the step grows."""
-    state, outputs = run(recipe, program, state, x, label, pairs, machine)
+    state, outputs = run(recipe, program, state, x, label, drawn, machine)
     with np.errstate(over="ignore"):
         return state | {"step": state["step"] + np.uint32(1)}, outputs
 
@@ -316,15 +347,15 @@ def train_all(recipe: Recipe, program, state: dict, x, label):
     import jax
     from jax import numpy as jnp
 
-    # The words of the next step are made a step ahead and carried: as a value in memory, or the compiler would
-    # make each of them again for every lane that looks at it.
+    # The numbers of the next step are drawn a step ahead and carried: as values in memory, or the compiler would
+    # make each of them again for everything that looks at it.
     def sample(carried, given):
-        (state, pairs), (x, label) = carried, given
-        state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], pairs)
-        return (state, random_pairs(recipe, state)), (outputs[..., 0, :], state["loss"])
+        (state, drawn), (x, label) = carried, given
+        state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], drawn)
+        return (state, draw(recipe, program, state)), (outputs[..., 0, :], state["loss"])
 
     samples = jnp.moveaxis(x, -2, 0), jnp.moveaxis(label, -1, 0)
-    (state, _), (outputs, losses) = jax.lax.scan(sample, (state, random_pairs(recipe, state)), samples)
+    (state, _), (outputs, losses) = jax.lax.scan(sample, (state, draw(recipe, program, state)), samples)
     return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
 
 

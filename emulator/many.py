@@ -87,7 +87,9 @@ def numbers(recipe: Recipe) -> dict:
     found |= {"low": [max(low, -FURTHEST) for low, _ in bounds], "high": [min(high, FURTHEST) for _, high in bounds]}
     found |= {"slope_bits": recipe.slope_bits or 0, "targets": [recipe.target(False), recipe.target(True)]}
     found |= {f"{place}_gain": recipe.noise_gain(place) if devices.read_noise else 0 for place in ("state", "delta")}
-    return {name: np.array(v, np.int64 if name == "probe" else np.int32) for name, v in found.items()}
+    # a power of two: to multiply by it is as exact as to shift, and a fraction of the work
+    found |= {"state_one": 2.0**f.state.frac}
+    return {name: np.array(v, {"probe": np.int64, "state_one": np.float64}.get(name, np.int32)) for name, v in found.items()}
 
 
 class _Format(NamedTuple):
@@ -154,7 +156,7 @@ def _compiled(structure: Recipe, bits: Bits, trains: bool):
     def one(numbers, state, x, label):
         recipe = Together(structure, bits, numbers)
         if x.dtype == np.float64:          # as QFormat.encode does, with the range checked beforehand
-            scaled = jnp.floor(jnp.ldexp(x, recipe.formats.state.frac) + 0.5)
+            scaled = jnp.floor(x * numbers["state_one"] + 0.5)
             x = jnp.minimum(scaled, recipe.formats.state.max).astype(np.int32)
         return (train_all if trains else infer_all)(recipe, program, state, x, label)
 

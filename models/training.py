@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import optax
 from jax import numpy as jnp
 
 from .estimators.estimator import Estimator, NoFixedPoint
 from .solvers import Problem, newton
+
+if TYPE_CHECKING:
+    import optax
 
 PIECES = 10
 """Progress reports per epoch, at most."""
@@ -86,6 +88,8 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
     ValueError
         For data that do not fit, or a checkpoint of another run.
     """
+    import optax  # slow to import: only who trains a reference waits for it
+
     x, labels, x_test, y_test = _checked(data, batch)
     begin, order, draws = jax.random.split(jax.random.key(seed), 3)
     parameters = circuit.random_parameters(begin) if parameters is None else parameters

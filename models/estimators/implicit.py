@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import lineax
 from jax import numpy as jnp
 
 from ..circuits import add
@@ -34,9 +33,7 @@ def triangular_multipliers(circuit, objective, parameters, x, y):
 
 def multipliers(circuit, objective, parameters, x, y, states):
     """The error signal of Eq. 2 for any circuit, the solution of ``(dC/ds)^T lambda + dO/ds = 0``, like `states` (row 21)."""
-    jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
-    force = output_force(circuit, objective, y, -1.0)(states)
-    return lineax.linear_solve(jacobian.T, force, lineax.LU(), throw=False).value
+    return _solved(circuit, parameters, x, states, output_force(circuit, objective, y, -1.0)(states), transposed=True)
 
 
 def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int, rate: float = 1.0):
@@ -57,8 +54,15 @@ def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int
 def response(circuit, parameters, x, states, direction):
     """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
     _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
+    return jax.tree.map(jnp.negative, _solved(circuit, parameters, x, states, moved))
+
+
+def _solved(circuit, parameters, x, states, right, transposed: bool = False):
+    """``(dC/ds)^-1 right``, or of the transposed Jacobian."""
+    import lineax  # slow to import, and what is triangular does without
+
     jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
-    return jax.tree.map(jnp.negative, lineax.linear_solve(jacobian, moved, lineax.LU(), throw=False).value)
+    return lineax.linear_solve(jacobian.T if transposed else jacobian, right, lineax.LU(), throw=False).value
 
 
 def read_out(circuit, parameters, x, states, error):
