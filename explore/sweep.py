@@ -24,7 +24,7 @@ from .pool import Lasting, alive, deserted, width
 from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
 from .store import Store, StoreError
 
-WIDEST = 64
+WIDEST = 32
 """Chips per batch, at most: their memories then stay in the processor's caches."""
 LOOK = 5
 """Seconds between looks at whether the executor is still there, while nothing is finished."""
