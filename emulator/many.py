@@ -11,8 +11,9 @@ import numpy as np
 from ..recipe import Bits, Devices, Formats, Recipe, Training, geometries
 from . import sequencer
 from .arrays import CHIPS
-from .chip import COUNTERS, TrainResult, infer_all, initial_weights, reset, train_all
+from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
+from .machine import COUNTERS, reset
 
 DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
            "stuck_limit")

@@ -11,6 +11,15 @@ ROUNDS = 8
 GOLDEN = 0x9E3779B9
 
 
+def keys(seeds) -> tuple[np.ndarray, np.ndarray]:
+    """Generator keys of 64-bit seeds (contract section 2)."""
+    try:
+        seeds = np.asarray(seeds, dtype=np.uint64)
+    except (OverflowError, ValueError, TypeError):
+        raise ValueError("seeds: every seed must be an integer from 0 to 2**64 - 1") from None
+    return (seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32), (seeds >> np.uint64(32)).astype(np.uint32)
+
+
 def pair(key, stream: int, step, index):
     """The two random words of an index.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..recipe import Op, Recipe, geometries
 from . import sequencer
-from .chip import Chip, Machine
+from .chip import Chip
+from .machine import Machine
 
 
 class Signals(NamedTuple):
@@ -41,7 +42,7 @@ def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Sig
         Real values (floating) or state integers.
     y : integer array (n,)
     machine : callable, optional
-        As `chip.run`'s: whose reads and memories.
+        As `machine.run`'s: whose reads and memories.
     seeds : integer array (*batch), optional
         Of as many chips, whose axes then lead every array that differs between them; the recipe's by default, of one chip.
 

@@ -7,8 +7,7 @@ import functools
 import numpy as np
 
 from .. import models
-from ..emulator import crossbar
-from ..emulator.chip import keys
+from ..emulator import crossbar, rng
 from ..emulator.signals import losses, signals
 from ..recipe import Recipe, geometries
 
@@ -179,7 +178,7 @@ def slopes(recipe: Recipe, loss) -> np.ndarray:
 def directions(recipe: Recipe, seeds, step: int = 0) -> list[np.ndarray]:
     """The signs along which chips of these seeds probe in a step, one array (chips, R, C) per layer."""
     step = np.uint32(step)
-    found = [crossbar.signs(g, crossbar.pairs(g, keys(seeds), step, step)) for g in geometries(recipe)]
+    found = [crossbar.signs(g, crossbar.pairs(g, rng.keys(seeds), step, step)) for g in geometries(recipe)]
     return [v[..., : g.C] for g, v in zip(geometries(recipe), found, strict=True)]
 
 

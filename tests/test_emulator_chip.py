@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from crossdyad import emulator
 from crossdyad.emulator import chip as chips
 from crossdyad.emulator import crossbar
-from crossdyad.recipe import Recipe, geometries, load, programs
+from crossdyad.emulator.rng import keys
+from crossdyad.recipe import Operand, Recipe, geometries, load, programs
 
 RULES = ("dual-propagation", "spsa", "inference")
 ROUNDINGS = ("floor", "nearest", "nearest_even", "stochastic")
@@ -183,17 +184,17 @@ def test_probes_restore_every_weight():
     for rounding in ROUNDINGS:
         r = small("spsa", rounding)
         f, rng = r.formats.weight, np.random.default_rng(0)
-        key, step = chips.keys(7), np.uint32(3)
+        key, step = keys(7), np.uint32(3)
         for g in geometries(r):
             w = rng.integers(f.min + r.guard, f.max - r.guard + 1, (g.R, g.C)).astype(np.int32)
             w[0, :2] = f.min + r.guard, f.max - r.guard
             pairs = crossbar.pairs(g, key, step, w)
             signs, now = crossbar.signs(g, pairs), crossbar.pad(g, w)
-            for operand in (chips.Operand.PLUS, chips.Operand.MINUS, chips.Operand.PLUS):
+            for operand in (Operand.PLUS, Operand.MINUS, Operand.PLUS):
                 e = np.array([crossbar.probe_operand(g, operand)])
                 now, events, _ = crossbar.rewrite(g, now, e, signs, pairs, True, np.int64(f.max))
                 assert events == 0
-                if operand == chips.Operand.PLUS and not np.array_equal(now, crossbar.pad(g, w)):
+                if operand == Operand.PLUS and not np.array_equal(now, crossbar.pad(g, w)):
                     assert np.array_equal(now - crossbar.pad(g, w), r.probe * signs)
             assert np.array_equal(now, crossbar.pad(g, w))
 

@@ -10,7 +10,7 @@ import numpy as np
 from . import draws, wires
 from .converters import CLIPPED_SHARE, DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import EFFECTS, Device
-from .direction import LARGEST, Direction, integers, small_variance
+from .direction import LARGEST, Direction, integers, largest_input, small_variance
 from .drift import compensation
 from .mapping import Mapping, Slice, blocks
 from .noise import CellNoise, Constant, PerProduct
@@ -361,6 +361,5 @@ def _most_bits(sides) -> int:
         seen = converters[0].slice_limit
         for _, _, terms, _, _ in parts:
             # rounding to a grid of at least whole levels adds at most half a level a cell
-            peaks = [seen if t is None else float(np.abs(t[len(t) // 2 - seen : len(t) // 2 + seen + 1]).max()) for t, _ in terms]
-            need = max(need, float(np.max(sum((np.abs(m).sum(axis=0) + len(m) / 2) * p for p, (_, m) in zip(peaks, terms, strict=True)))))
+            need = max(need, float(np.max(sum((np.abs(m).sum(axis=0) + len(m) / 2) * largest_input(t, seen) for t, m in terms))))
     return int(np.clip(LARGEST - np.ceil(np.log2(need)), 0, FINE))

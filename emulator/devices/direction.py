@@ -134,12 +134,12 @@ class Direction:
         else:
             # squares relative to the vector's largest, as integers so small that their sums are exact
             matrix, top, common, per_output = p.variance
-            largest = np.maximum(np.abs(codes).max(axis=1, keepdims=True), 1).astype(matrix.dtype)
-            square = np.multiply(x, x, out=x).astype(matrix.dtype, copy=False)
+            largest = np.maximum(np.abs(codes).max(axis=1, keepdims=True), 1).astype(np.float32)
+            square = np.multiply(x, x, out=x)
             square *= top / largest**2
             deviation = np.rint(square, out=square) @ matrix
             np.sqrt(deviation, out=deviation)
-            deviation *= largest * matrix.dtype.type(factor * common / top)
+            deviation *= largest * np.float32(factor * common / top)
             if per_output is not None:
                 deviation *= per_output
             noise = np.multiply(noise, deviation, out=deviation)
@@ -231,6 +231,11 @@ class Direction:
         return self.decode(self.read(self.encode(values), vectors))
 
 
+def largest_input(table, seen: int) -> int:
+    """Of what a table, or None, makes of codes to +-`seen`."""
+    return seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
+
+
 def integers(matrices, inputs: slice, significance: int, fraction: int, seen: int) -> Product:
     """The product of real matrices, on the grid.
 
@@ -239,7 +244,7 @@ def integers(matrices, inputs: slice, significance: int, fraction: int, seen: in
     wholes, peaks = [], []
     for table, matrix in matrices:
         wholes.append(np.rint(np.ldexp(matrix, fraction)).T)
-        peaks.append(seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max()))
+        peaks.append(largest_input(table, seen))
     bound = int(np.max(sum(np.abs(whole).sum(axis=1) * peak for whole, peak in zip(wholes, peaks, strict=True)), initial=0))
     if bound >= 1 << LARGEST:
         raise ValueError(f"sums reach 2**{bound.bit_length()} units of the grid, more than float64 adds exactly; give fewer fraction_bits "

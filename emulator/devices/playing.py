@@ -15,7 +15,8 @@ import numpy as np
 
 from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries
 from .. import crossbar, sequencer
-from ..chip import COUNTERS, Chip, Machine, run, train
+from ..chip import Chip
+from ..machine import COUNTERS, Machine, run, train
 from . import draws
 from .array import Array, Circuit
 from .converters import DeviceWarning, InputConverter, OutputConverter, Usage

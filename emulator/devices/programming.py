@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...recipe import Devices, Recipe, geometries
-from .. import crossbar
-from ..chip import keys
+from .. import crossbar, rng
 from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
 from .drift import compensation
@@ -165,7 +164,7 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
         if (share := np.mean(now != rounded)) > CLIPPED_SHARE:
             warnings.warn(f"layer {g.layer}: {np.count_nonzero(now != rounded)} of {w.size} weights ({share:.2%}) leave the weight "
                           f"format {f} on their devices and are limited; widen the format", DeviceWarning, stacklevel=2)
-        held = crossbar.stuck(g, keys(seeds.astype(np.uint64)), w)
+        held = crossbar.stuck(g, rng.keys(seeds.astype(np.uint64)), w)
         made.append(np.where(False if held is None else held[..., : g.C], w, now).astype(np.int32))
     return made
 

@@ -298,7 +298,8 @@ def _both_ways(part: _Part, w, ups, downs, words):
     if log_up is not None:
         # n pulses one after another over n times the first, ((1 + s)**n - 1) / (n s); of both directions, weighted by their pulses
         change *= (np.expm1(ups * log_up + downs * log_down) - TINY) / (ups * slope_up + downs * slope_down - TINY)
-    _add(part, w, change)
+    w += change
+    _limit(w, part.low, part.high)
 
 
 def _pulse(law, w, numbers):
@@ -308,11 +309,6 @@ def _pulse(law, w, numbers):
         return reach, None, None
     slope = np.expm1(log)
     return reach * slope, slope, log
-
-
-def _add(part, w, change):
-    w += change
-    _limit(w, part.low, part.high)
 
 
 def _limit(w, low, high):
