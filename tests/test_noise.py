@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from crossdyad import emulator
 from crossdyad.emulator import noise as emulated
 from crossdyad.emulator import rng
-from crossdyad.recipe import Geometry, Op
+from crossdyad.recipe import Devices, Geometry, Op, load
 from crossdyad.recipe.recipe import NOISE_DEVIATION
 from crossdyad.sim import noise, scenario, variety
 
@@ -27,6 +28,16 @@ def test_many_at_once_are_each_alone(recipe, op):
         for i in range(7):
             pair = rng.pair_exact(recipe.key, emulated.STREAM | g.layer, int(run), 3 << 16 | i)
             assert many[n, i] == emulated.noise_exact(recipe, op, *pair)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "jax"])
+def test_samples_asked_together_are_noisy_as_one_after_the_other(engine):
+    recipe = load("digits").model_copy(update={"devices": Devices(read_noise=0.3)})
+    x, together, alone = np.random.default_rng(0).random((6, 64)), emulator.Chip(recipe, engine), emulator.Chip(recipe, engine)
+    for chip in (together, alone):
+        chip.weights = emulator.initial_weights(recipe)
+    np.testing.assert_array_equal(together.infer(x), np.concatenate([alone.infer(x[i : i + 1]) for i in range(6)]))
+    assert together.run == alone.run == 6 and (together.infer(x) != alone.infer(x[::-1])[::-1]).any()
 
 
 def test_the_deviate_has_the_distribution_of_a_sum_of_eight_bytes():
