@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from . import rules
+import numpy as np
+
+from . import rules, timing
 from .geometry import geometries
 from .operations import Op, Operand
 from .recipe import Recipe
@@ -44,7 +46,7 @@ class Program:
 
 
 def compile_program(recipe: Recipe, rule: str) -> Program:
-    """The program of a rule on this recipe's chip: as early as data, engines and the sequencer allow.
+    """Return the program of a rule on this recipe's chip: each operation as early as its elements, its engine and the dyads allow.
 
     Parameters
     ----------
@@ -55,30 +57,43 @@ def compile_program(recipe: Recipe, rule: str) -> Program:
     Returns
     -------
     Program
-        Instructions sorted by cycle, at least `GAP` apart.
+        Instructions sorted by cycle, at least `GAP` apart. Those that share a vector or an engine start in the order of the rule.
     """
     geometry = geometries(recipe)
-    engine = [0] * recipe.layers      # next start each engine takes
-    made: dict[str, int] = {}         # when each vector is complete
-    used: dict[str, int] = {}         # until when each vector is being read
+    engine = [0] * recipe.layers            # next start that each engine takes
+    dyad = [0] * recipe.layers              # next cycle in which each dyad is free
+    made: dict[str, np.ndarray] = {}        # last write of each element
+    used: dict[str, np.ndarray] = {}        # last read of each element
+    touched: dict[str, int] = {}            # last start that touches a vector
     taken: set[int] = set()
     instructions = []
     end = 0
     for step in map(rules.Step._make, rules.rule(rule)(recipe)):
         (layer, op, operand), (needs, makes) = step, rules.traffic(step, recipe)
         g = geometry[layer]
-        # a vector is overwritten, at the earliest, after its last reader's last slot
-        start = max([FIRST, engine[layer]] + [made.get(v, 0) for v in needs | makes] + [used.get(v, 0) for v in makes])
+        first = {v: timing.reads(g, op, v) for v in needs}
+        write = {v: timing.writes(g, op, v) for v in makes}
+        # an element written in cycle c is read, and written again, from c + 1 on; one read in cycle c is written from c + 1 on
+        earliest = [FIRST, engine[layer]] + [touched[v] + 1 for v in needs | makes if v in touched]
+        earliest += [int((made[v] + 1 - first[v][0]).max()) for v in needs if v in made]
+        earliest += [int((before[v] + 1 - write[v]).max()) for v in makes for before in (made, used) if v in before]
+        if op in (Op.FORWARD, Op.TRANSPOSED):
+            unit, enters, leaves = timing.dyad(g, op)
+            earliest.append(dyad[unit] - enters)
+        start = max(earliest)
         while any(abs(start - t) < GAP for t in taken):
             start += 1
         taken.add(start)
         engine[layer] = start + g.busy(op)
-        for v in makes:
-            made[v] = start + g.ready(op)
+        if op in (Op.FORWARD, Op.TRANSPOSED):
+            dyad[unit] = start + leaves + 1
         for v in needs:
-            used[v] = max(used.get(v, 0), start + g.busy(op))
+            used[v] = np.maximum(used.get(v, 0), start + first[v][1])
+        for v in makes:
+            made[v] = start + write[v]
+        touched |= dict.fromkeys(needs | makes, start)
         instructions.append(Instruction(start, layer, op, operand))
-        end = max(end, start + g.ready(op))
+        end = max(end, start + timing.end(g, step))
     return Program(rule, tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)
 
 

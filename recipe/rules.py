@@ -24,18 +24,21 @@ class Step(NamedTuple):
 
 
 def traffic(step: Step, recipe: Recipe) -> tuple[set[str], set[str]]:
-    """The vectors that an operation reads and those that it writes.
+    """Return the vectors that an operation reads and those that it writes.
 
-    ``input0`` is the sample, ``input{k}`` the means that layer k reads, ``drive{k}`` and ``error{k}`` its memories. An operation waits for
-    everything it reads, and for whoever still reads what it overwrites; the engine of its layer orders the rest.
+    ``input0`` is the sample, ``input{k}`` the means that layer k reads (of the last layer: the outputs), ``drive{k}`` and ``error{k}`` its
+    memories, ``loss`` the loss register. Each element is read after it is made and overwritten after it is read; the engine of a layer
+    orders what happens to its weights.
     """
     k, last = step.layer, recipe.layers - 1
+    if step.op == Op.FORWARD and k < last:
+        return {f"input{k}"}, {f"input{k + 1}", f"drive{k}"}
     if step.op == Op.FORWARD:
-        return {f"input{k}"}, {f"input{k + 1}", f"drive{k}"} | ({f"error{k}"} if step.operand == Operand.NUDGE else set())
+        return {f"input{k}"}, {f"input{k + 1}", "loss"} | ({f"error{k}"} if step.operand == Operand.NUDGE else set())
     if step.op == Op.TRANSPOSED:
         return {f"error{k}", f"drive{k - 1}"}, {f"input{k}", f"error{k - 1}"}
     if step.op == Op.UPDATE:
-        return {f"input{k}", f"error{k}"} if step.operand == Operand.DELTA else {f"input{last + 1}"}, set()
+        return {f"input{k}", f"error{k}"} if step.operand == Operand.DELTA else {"loss"}, set()
     return set(), set()
 
 
