@@ -118,7 +118,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
 
     x_train, y_train = np.asarray(x_train), np.asarray(y_train)
     # a device of the user's has no name to go by: it is known by what it makes of the first weights
-    history, label = History(), _label(recipe, (x_train, y_train, *(cells(0) if device else ())), seeds)
+    history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ())), seeds)
     if checkpoint and Path(checkpoint).exists():
         _resume(Path(checkpoint), label, chip, history)
     report = progress or (lambda step, done, of: None)
@@ -191,7 +191,8 @@ def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
 def _label(recipe: Recipe, given, seeds) -> str:
     import hashlib
 
-    data = hashlib.sha256(b"".join(np.ascontiguousarray(g).tobytes() for g in given)).hexdigest()
+    arrays = [np.ascontiguousarray(g) for g in given]
+    data = hashlib.sha256(b"".join(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays)).hexdigest()
     chip = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
     return f"{chip.model_dump_json()} seeds {None if seeds is None else list(map(int, seeds))} data {data}"
 
@@ -212,6 +213,8 @@ def _resume(path: Path, label: str, chip: Chip, history: History) -> None:
     try:
         with np.load(path) as kept:
             kept = dict(kept)
+    except PermissionError:
+        raise
     except Exception as error:      # NumPy raises a different kind for each way a file can be broken
         raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
     if str(kept.get("label")) != label:

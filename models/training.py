@@ -118,7 +118,7 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
         """The program of an update says it all, rule, circuit, settings and rates; a name would hold addresses of functions."""
         keys = jax.random.split(draws, 1)
         program = updates.lower(parameters, state, x[None, :batch], targets[None, :batch], keys).as_text()
-        return f"row {rule.row}, seed {seed}: {_hash(program.encode(), x, labels, *jax.tree.leaves(parameters))}"
+        return f"row {rule.row}, seed {seed}: {_hash(program.encode(), x, labels, x_test, y_test, *jax.tree.leaves(parameters))}"
 
     name = label() if checkpoint else ""
     if checkpoint and Path(checkpoint).exists():
@@ -187,7 +187,7 @@ def _hash(*parts) -> str:
 
     found = hashlib.sha256()
     for part in parts:
-        found.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+        found.update(part if isinstance(part, bytes) else f"{np.shape(part)}".encode() + np.ascontiguousarray(part).tobytes())
     return found.hexdigest()[:16]
 
 
@@ -208,6 +208,8 @@ def _resume(path: Path, name: str, run: Run, like):
     try:
         with np.load(path) as kept:
             kept = dict(kept)
+    except PermissionError:
+        raise
     except Exception as error:      # NumPy raises a different kind for each way a file can be broken
         raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
     leaves, shape = jax.tree.flatten(like)

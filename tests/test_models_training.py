@@ -58,14 +58,15 @@ def test_a_checkpoint_is_known_by_what_is_computed(tmp_path):
     """In another process a function has another address; another rate or setting is another run."""
     import optax
 
-    def fresh(epochs, **more):
+    def fresh(epochs, sets=FEW, **more):
         net = models.Feedforward((64, 12, 10), lambda a: jax.numpy.tanh(a))
         given = {"settings": {"alpha": 0.5, "sweeps": 2}} | more
-        return models.train(ROWS[57].estimator, net, models.cross_entropy, FEW, epochs=epochs, checkpoint=tmp_path / "run.npz", **given)
+        return models.train(ROWS[57].estimator, net, models.cross_entropy, sets, epochs=epochs, checkpoint=tmp_path / "run.npz", **given)
 
     fresh(1)
     assert len(fresh(2).epochs) == 2
-    for other in ({"settings": {"alpha": 0.5, "sweeps": 2, "beta": 0.5}}, {"optimizer": optax.adam(2e-3)}, {"batch": 16}):
+    for other in ({"settings": {"alpha": 0.5, "sweeps": 2, "beta": 0.5}}, {"optimizer": optax.adam(2e-3)}, {"batch": 16},
+                  {"sets": FEW._replace(y_test=FEW.y_test[::-1])}, {"sets": FEW._replace(x_test=1 - FEW.x_test)}):
         with pytest.raises(ValueError, match="run.npz: a checkpoint of another"):
             fresh(2, **other)
 
