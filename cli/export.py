@@ -23,6 +23,6 @@ def export(store: Results, output: Annotated[Path, typer.Option("--output", "-o"
     writers = {".csv": choose.to_csv, ".parquet": choose.to_parquet}
     if output.suffix not in writers:
         raise ValueError(f"{output}: ends in {output.suffix or 'nothing'}; allowed are {', '.join(writers)}")
-    with Store(store, must_exist=True) as kept:
+    with Store(store, reading=True) as kept:
         writers[output.suffix](kept, output)
     typer.echo(str(output))

@@ -31,7 +31,7 @@ def pick(context: typer.Context, store: Results,
     from ..explore.report import write
     from ..explore.store import Store
 
-    with Store(store, must_exist=True) as kept:
+    with Store(store, reading=True) as kept:
         best = best.replace("-", "_")
         found = choose.pick(kept, _limits(context.args), best, sure)
     recipe, chosen = found.recipe, found.chosen

@@ -27,7 +27,7 @@ def report(store: Results,
     from ..explore.store import Store
 
     path = output or store.with_suffix(".html")
-    with Store(store, must_exist=True) as kept, bar("report") as told:
+    with Store(store, reading=True) as kept, bar("report") as told:
         html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, data, told)
     pages.write(html, path)
     typer.echo(json.dumps({"page": str(path), "bytes": len(html.encode())}) if as_json else str(path))

@@ -9,6 +9,7 @@ import typer
 from .errors import CHECK_FAILED, explained
 from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
+from .sweep import INTERRUPTED
 
 
 @explained
@@ -45,8 +46,12 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
     with Store(path) as kept:
         kept.remember(told.name, spec.read_text(), base.to_toml(), measured(settings_of(told, data)))
         count = workers_of(workers)
-        with bar("search") as report:
-            found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
+        try:
+            with bar("search") as report:
+                found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
+        except KeyboardInterrupt:
+            typer.echo(f"crossdyad: interrupted; {len(kept.status())} rows are in {path}: the same command goes on from them", err=True)
+            raise typer.Exit(INTERRUPTED) from None
         failed = sum(row["status"] == "failed" for row in results(kept)[1])
     result = {"points": len(found), "failed": failed, "store": str(path)}
     typer.echo(json.dumps(result) if as_json else f"{result['points']} points" + (f", {failed} rows failed" if failed else "")

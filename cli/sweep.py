@@ -11,6 +11,9 @@ from .errors import CHECK_FAILED, explained
 from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 
 @explained
 def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataFolder = None,
@@ -58,29 +61,25 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
     settings, points = sweeps.settings_of(told, data), specs.points(told, base)
     path, count = store or Path(f"{told.name}.db"), workers_of(workers)
     if dry and not path.exists():
-        made = sweeps.plan(points, told.seed_list, settings, None, retry)
-        left = None
-    else:
-        with Store(path) as kept:
-            made = sweeps.plan(points, told.seed_list, settings, kept, retry)
-            left = sweeps.seconds_left(made, settings, kept, count)
-    typer.echo(f"{told.name}: {len(points)} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
-               f"{len(made.missing)} to compute{_about(left) if made.missing else ''}; {len(made.invalid)} points are no recipe", err=True)
-    for line in _mistakes(made.invalid):
-        typer.echo(line, err=True)
-    if dry:
-        counts = {"rows": len(made.rows), "there": made.there, "missing": len(made.missing), "invalid": len(made.invalid),
-                  "seconds_left": left}
-        typer.echo(json.dumps(counts) if as_json else "nothing computed" + ("" if left or not made.missing else
-                   "; how long it takes is known after a batch: --estimate computes one"))
-        return
-    if not scheduler:
-        check_data([job.recipe for _, job in made.missing.values()], data)
-    with Store(path) as kept:
+        return _planned(told, len(points), sweeps.plan(points, told.seed_list, settings, None, retry), None, as_json)
+    with Store(path, reading=dry) as kept:
+        made = sweeps.plan(points, told.seed_list, settings, kept, retry)
+        left = sweeps.seconds_left(made, settings, kept, count)
+        if dry:
+            return _planned(told, len(points), made, left, as_json)
+        _say_plan(told, len(points), made, left)
+        if not scheduler:
+            check_data([job.recipe for _, job in made.missing.values()], data)
         kept.remember(told.name, spec.read_text(), base.to_toml(), sweeps.measured(settings))
         start = time.perf_counter()
-        with bar("sweep") as report:
-            counts = sweeps.run(made, settings, kept, executor_of(scheduler, count), count, report, count if estimate else None)
+        try:
+            with bar("sweep") as report:
+                counts = sweeps.run(made, settings, kept, executor_of(scheduler, count), count, report, count if estimate else None)
+        except KeyboardInterrupt:
+            there = sweeps.plan(points, told.seed_list, settings, kept).there
+            typer.echo(f"crossdyad: interrupted; {there} of {len(made.rows)} rows are in {path}: the same command computes the rest",
+                       err=True)
+            raise typer.Exit(INTERRUPTED) from None
         counts |= {"store": str(path), "seconds": round(time.perf_counter() - start, 2)}
         if estimate:
             rest = sweeps.plan(points, told.seed_list, settings, kept, retry)
@@ -97,6 +96,23 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
                        "  again: the same command with --retry-failed")
     if counts["failed"]:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _say_plan(told, points: int, made, left: float | None) -> None:
+    typer.echo(f"{told.name}: {points} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
+               f"{len(made.missing)} to compute{_about(left) if made.missing else ''}; {len(made.invalid)} points are no recipe", err=True)
+    for line in _mistakes(made.invalid):
+        typer.echo(line, err=True)
+
+
+def _planned(told, points: int, made, left: float | None, as_json: bool) -> None:
+    """The answer to --dry-run."""
+    import json
+
+    _say_plan(told, points, made, left)
+    counts = {"rows": len(made.rows), "there": made.there, "missing": len(made.missing), "invalid": len(made.invalid), "seconds_left": left}
+    typer.echo(json.dumps(counts) if as_json else "nothing computed" + ("" if left or not made.missing else
+               "; how long it takes is known after a batch: --estimate computes one"))
 
 
 def _words(settings: dict) -> str:

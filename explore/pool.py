@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing.connection
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import threading
+import types
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PJRT_NPROC": "1", "JAX_PLATFORMS": "cpu",
@@ -19,24 +23,96 @@ ONE_THREAD = {
 
 
 def _start(compiled: str) -> None:
-    """Set up a worker, before it imports anything large: one thread, compiled programs shared with the other workers, and an end when the
-    parent's comes, however it comes."""
+    """Set up a worker, before it imports anything large: one thread, compiled programs shared with the other workers, a process group for
+    itself and the tools that it calls, and an end when the parent's comes, however it comes."""
     os.environ.update(ONE_THREAD, JAX_COMPILATION_CACHE_DIR=compiled, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.2")
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
     def follow():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)            # nobody is there to be told that the folder went away
         shutil.rmtree(compiled, ignore_errors=True)             # whoever would have, has gone
-        os._exit(1)
+        _end(os.getpid())
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def _end(worker: int) -> None:
+    """Kill a worker and the tools that it called."""
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(worker, signal.SIGKILL)
+        except (AttributeError, ProcessLookupError):            # no groups on this system, or it has not made its own yet
+            os.kill(worker, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+@contextlib.contextmanager
+def _unseen():
+    """While workers start: the caller's script is not theirs to run again, and Ctrl-C is not for them."""
+    main, held = sys.modules["__main__"], hasattr(signal, "pthread_sigmask")
+    if held:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if held:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Processes(ProcessPoolExecutor):
+    def submit(self, *task, **options) -> Future:
+        with _unseen():                                         # a task may start a worker
+            return super().submit(*task, **options)
 
 
 def processes(workers: int) -> Executor:
     """So many worker processes on this machine."""
     compiled = tempfile.TemporaryDirectory(prefix="crossdyad-")
-    made = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(compiled.name,))
+    made = _Processes(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(compiled.name,))
     weakref.finalize(made, compiled.cleanup)
     return made
+
+
+def stop(executor: Executor) -> None:
+    """End an executor's workers at once, whatever they are at."""
+    for worker in list(getattr(executor, "_processes", None) or {}):
+        _end(worker)
+    if alive(executor):
+        executor.shutdown(wait=hasattr(executor, "_processes"))
+
+
+@contextlib.contextmanager
+def held_back():
+    """Hold Ctrl-C back, so that it comes between two steps; a second one comes at once.
+
+    Yields
+    ------
+    callable
+        Whether it came. Elsewhere than in the main thread, and where it does something else than usual, it is left as it is.
+    """
+    came: list[int] = []
+
+    def note(number, frame):
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    usual = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        if usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ready() -> bool:
+    """A worker's first task: it has started."""
+    return True
 
 
 class Lasting:

@@ -20,15 +20,19 @@ from pydantic import ValidationError
 from ..recipe import Recipe, parse
 from . import cost
 from .jobs import VERSION, Batch, Job, Settings, batches, evaluate, key
-from .pool import Lasting, alive, deserted, width
+from .pool import Lasting, alive, deserted, held_back, ready, stop, width
 from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
 from .store import Store, StoreError
 
 WIDEST = 32
 """Chips per batch, at most: their memories then stay in the processor's caches."""
+HEED = 0.2
+"""Seconds until Ctrl-C is noticed, at most."""
 LOOK = 5
 """Seconds between looks at whether the executor is still there, while nothing is finished."""
 GONE = "the scheduler went away; what was finished is kept: start it, and run the same command again"
+NO_START = ("workers end as soon as they start; nothing was computed: see what they print above, free some memory, or use fewer with "
+            "--workers")
 PATIENCE = 3
 """How often a batch may lose its worker before it is given up."""
 
@@ -199,6 +203,15 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
     dict
         How many rows are ``ok``, ``failed`` and ``invalid`` after this run, of those planned.
 
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, when what is finished has been put and the workers have ended.
+    ConnectionError
+        If the scheduler went away.
+    RuntimeError
+        If workers cannot start.
+
     Notes
     -----
     A batch that fails is halved until the chip that makes it fail stands alone; that one's row says why. A batch whose worker
@@ -208,62 +221,93 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
     store.put([_row(_identity(p), p.settings, None, p.board, 0, settings, "invalid", error=p.error) for p in made.invalid])
     by_job = {job: identity for identity, (_, job) in made.missing.items()}
     jobs = [job for _, job in made.missing.values()]
-    at_work = executor() if jobs else None
-    workers = width(at_work, workers)
-    most = max(1, min(WIDEST, -(-len(jobs) // max(1, workers))))
-    # structures in turn, so that workers compile different ones first, and find those of the others compiled
-    waiting: list[tuple[Batch, int]] = [(b, 0) for b in _in_turn(batches(jobs, most))[:most_batches]]
-    of, done = sum(len(b.jobs) for b, _ in waiting), 0
-    report(f"{len(waiting)} batches", done, of)
+    at_work = started = None
+
+    def hired():
+        nonlocal at_work, started
+        at_work = executor()
+        started = at_work.submit(ready)
+
     running: dict = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < 2 * workers:
-                batch, lost = waiting.pop(0)
-                running[at_work.submit(evaluate, batch, settings)] = batch, lost
-            finished, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
-            if not finished and not alive(at_work):
-                raise ConnectionError(GONE)
-            if not finished and deserted(at_work):
-                report("the scheduler has no workers; waiting for some", done, of)
-            gone = False
-            for future in finished:
-                batch, lost = running.pop(future)
+        if jobs:
+            hired()
+            workers = width(at_work, workers)
+        most = max(1, min(WIDEST, -(-len(jobs) // max(1, workers))))
+        # structures in turn, so that workers compile different ones first, and find those of the others compiled
+        waiting: list[tuple[Batch, int]] = [(b, 0) for b in _in_turn(batches(jobs, most))[:most_batches]]
+        of, done = sum(len(b.jobs) for b, _ in waiting), 0
+        report(f"{len(waiting)} batches", done, of)
+        news = time.monotonic()
+        with held_back() as interrupted:
+            while waiting or running:
+                gone = False
                 try:
-                    values = future.result()
+                    while waiting and len(running) < 2 * workers:
+                        running[at_work.submit(evaluate, waiting[0][0], settings)] = waiting[0]
+                        waiting.pop(0)
                 except BrokenExecutor:
-                    gone, values = True, None
-                    if lost + 1 < PATIENCE:
+                    gone = True
+                finished, _ = wait(running, timeout=0 if gone else HEED, return_when=FIRST_COMPLETED)
+                if finished:
+                    news = time.monotonic()
+                elif time.monotonic() - news > LOOK:
+                    news = time.monotonic()
+                    if not alive(at_work):
+                        raise ConnectionError(GONE)
+                    if deserted(at_work):
+                        report("the scheduler has no workers; waiting for some", done, of)
+                for future in finished:
+                    batch, lost = running.pop(future)
+                    values, error, died = _outcome(future)
+                    gone = gone or died
+                    if died and lost + 1 < PATIENCE:
                         waiting.append((batch, lost + 1))
-                        continue
-                    error = f"its worker died {PATIENCE} times (out of memory?)"
-                except CancelledError:
-                    raise ConnectionError(GONE) from None
-                except Exception as failure:
-                    values, error = None, "".join(traceback.format_exception(failure))
-                if values is None and len(batch.jobs) > 1:
-                    half = len(batch.jobs) // 2
-                    waiting += [(batch._replace(jobs=part, width=len(part)), 0) for part in (batch.jobs[:half], batch.jobs[half:])]
-                    continue
-                store.put([_row(by_job[job], made.missing[by_job[job]][0], job.recipe, job.board, job.seed, settings,
-                                **({"status": "failed", "error": error} if values is None else {"status": "ok", "value": values[i]}))
-                           for i, job in enumerate(batch.jobs)])
-                done += len(batch.jobs)
-                report(f"{len(waiting) + len(running)} batches left", done, of)
-            if gone:               # one worker that dies takes the others' work with it
-                waiting += [(batch, lost) for batch, lost in running.values()]
-                running.clear()
-                at_work.shutdown(wait=False)
-                at_work = executor()
-    finally:
-        if at_work is not None and alive(at_work):
-            for future in running:
-                future.cancel()
-            if not isinstance(executor, Lasting):
-                at_work.shutdown(wait=False)
+                    elif values is None and len(batch.jobs) > 1:
+                        waiting += [(half, 0) for half in _halves(batch)]
+                    else:
+                        found = {"status": "failed", "error": error}
+                        store.put([_row(by_job[job], made.missing[by_job[job]][0], job.recipe, job.board, job.seed, settings,
+                                        **({"status": "ok", "value": values[i]} if values else found)) for i, job in enumerate(batch.jobs)])
+                        done += len(batch.jobs)
+                        report(f"{len(waiting) + len(running)} batches left", done, of)
+                if interrupted():
+                    raise KeyboardInterrupt
+                if gone:               # one worker that dies takes the others' work with it
+                    if started.cancelled() or not started.done() or started.exception():
+                        raise RuntimeError(NO_START)
+                    waiting += [(batch, lost) for batch, lost in running.values()]
+                    running.clear()
+                    at_work.shutdown(wait=False)
+                    hired()
+    except BaseException:
+        for future in running:
+            future.cancel()
+        if at_work is not None:
+            stop(at_work)
+        raise
+    if at_work is not None and not isinstance(executor, Lasting):
+        at_work.shutdown(wait=False)
     status = store.status()
     counts = {name: sum(status.get(k) == name for _, _, k in made.rows) for name in ("ok", "failed")}
     return counts | {"invalid": len(made.invalid)}
+
+
+def _outcome(future) -> tuple[list[dict] | None, str, bool]:
+    """The values of a batch that is done, or why there are none, and whether its worker died."""
+    try:
+        return future.result(), "", False
+    except BrokenExecutor:
+        return None, f"its worker died {PATIENCE} times (out of memory?)", True
+    except CancelledError:
+        raise ConnectionError(GONE) from None
+    except Exception as failure:
+        return None, "".join(traceback.format_exception(failure)), False
+
+
+def _halves(batch: Batch) -> list[Batch]:
+    half = len(batch.jobs) // 2
+    return [batch._replace(jobs=part, width=len(part)) for part in (batch.jobs[:half], batch.jobs[half:])]
 
 
 def _in_turn(made: list[Batch]) -> list[Batch]:

@@ -1,13 +1,17 @@
 """Sweeps: specifications, rows that depend on nothing but their key, kills, search, and what is made of the rows."""
 
+import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -264,6 +268,14 @@ def workers_of(parent: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
 
 
+def ended(processes: list[int]) -> bool:
+    """Whether they all end, soon."""
+    deadline = time.time() + 60
+    while any(os.path.exists(f"/proc/{p}") for p in processes) and time.time() < deadline:
+        time.sleep(0.05)
+    return not any(os.path.exists(f"/proc/{p}") for p in processes)
+
+
 @pytest.mark.parametrize("whom", ["coordinator", "worker"])
 def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec, tmp_path):
     _, undisturbed = swept(spec, tmp_path / "whole.db")
@@ -279,10 +291,7 @@ def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec
     os.kill(run.pid if whom == "coordinator" else workers[0], signal.SIGKILL)
     code = run.wait(600)
     if whom == "coordinator":
-        deadline = time.time() + 60
-        while any(os.path.exists(f"/proc/{w}") for w in workers) and time.time() < deadline:
-            time.sleep(0.1)
-        assert not any(os.path.exists(f"/proc/{w}") for w in workers)
+        assert ended(workers)
         code = subprocess.run(command, capture_output=True).returncode
     assert code == 0
     with Store(store) as kept:
@@ -290,15 +299,17 @@ def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec
 
 
 def test_a_store_of_another_version_or_no_store_is_refused(tmp_path):
-    with Store(tmp_path / "a.db") as kept:
-        kept._db.execute("PRAGMA user_version = 99")
+    Store(tmp_path / "a.db").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        db.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="version 99"):
         Store(tmp_path / "a.db")
     (tmp_path / "b.db").write_text("not a database, but long enough to look at: " * 100)
-    with pytest.raises(StoreError, match="cannot be used as a store"):
-        Store(tmp_path / "b.db")
+    for reading in (False, True):
+        with pytest.raises(StoreError, match="no store .*name another file"):
+            Store(tmp_path / "b.db", reading)
     with pytest.raises(StoreError, match="no such store"):
-        Store(tmp_path / "c.db", must_exist=True)
+        Store(tmp_path / "c.db", reading=True)
     assert not (tmp_path / "c.db").exists()
 
 
@@ -307,9 +318,206 @@ def test_a_full_disk_keeps_what_was_there(spec, tmp_path):
     with Store(tmp_path / "a.db") as kept:
         kept._db.execute("PRAGMA max_page_count = 1")
         row = kept.rows()[0] | {"key": "new", "error": "x" * 100_000}
-        with pytest.raises(StoreError, match="free some space"):
+        with pytest.raises(StoreError, match="free some space; then run the same command again"):
             kept.put([row])
         assert content(kept) == before
+        with pytest.raises(StoreError, match="another sweep or search"):           # the lock is still held
+            Store(tmp_path / "a.db")
+        kept._db.execute("PRAGMA max_page_count = 1000000")
+        kept.put([row])
+        assert len(kept.rows()) == len(before) + 1
+
+
+def test_a_store_that_cannot_be_begun_leaves_no_file_and_nobody_is_told_to_delete_one(tmp_path):
+    """A limit on a file's size is to SQLite what a full disk is."""
+    code = ("import resource, sys; from crossdyad.explore.store import Store; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+            "Store(sys.argv[1])")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], capture_output=True, text=True)
+    assert "free some space" in done.stderr and "delete" not in done.stderr and not list(tmp_path.iterdir())
+
+
+# Who reads does not write ------------------------------------------------------------------------------------
+
+
+READERS = (["report"], ["pick"], ["export", "-o", "{}/rows.csv"])
+
+
+def seen(folder: Path) -> dict:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda r: r[0])
+@pytest.mark.parametrize("kind", ["empty", "another database", "not a database"])
+def test_a_command_that_reads_changes_no_file(reader, kind, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / "a.db"
+    if kind == "another database":
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE letters (text)")
+    else:
+        path.write_text("" if kind == "empty" else "words " * 100)
+    before = seen(folder)
+    command, *options = reader
+    done = CliRunner().invoke(app, [command, str(path), *(o.format(tmp_path) for o in options)])
+    assert done.exit_code == 2 and str(path) in done.stderr and "delete" not in done.stderr
+    assert seen(folder) == before
+    if kind == "another database":                  # who writes does not take it for a store either
+        with pytest.raises(StoreError, match="a database of something else"):
+            Store(path)
+        assert seen(folder) == before
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """Makes of a store's files a folder that nobody may write to, the superuser included."""
+    folder, me = Path(tempfile.mkdtemp()), os.geteuid()
+
+    def make(*files):
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+            (folder / file.name).chmod(0o444)
+        folder.chmod(0o555)
+        if me == 0:
+            os.seteuid(65534)
+        with pytest.raises(OSError):
+            (folder / "new").touch()
+        return folder / files[0].name
+
+    yield make
+    os.seteuid(me)
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("made", ["now", "with a log", "half-written"])
+def test_a_store_on_a_read_only_disk_is_read(made, store, frozen, tmp_path):
+    own = tmp_path / store.name
+    shutil.copyfile(store, own)
+    with Store(store, reading=True) as kept:
+        expected = content(kept)
+        table, picked, page = choose.table(kept), choose.pick(kept, {}), report.page(kept)
+    files = [own]
+    if made != "now":
+        code = {"with a log": "db.execute('PRAGMA journal_mode=WAL'); db.execute('UPDATE result SET seconds = 7')",
+                "half-written": "db.execute('PRAGMA cache_size = 1'); db.execute('BEGIN'); db.execute('DELETE FROM result')"}[made]
+        subprocess.run([sys.executable, "-c", "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+                        f"{code}; os._exit(0)", str(own)], check=True)
+        files = [own, *(p for p in tmp_path.iterdir() if p != own and not p.name.endswith("-shm"))]
+        assert len(files) == 2
+    with Store(frozen(*files), reading=True) as kept:
+        assert content(kept) == expected and choose.pick(kept, {}).recipe == picked.recipe and report.page(kept) == page
+        assert choose.table(kept) == table if made != "with a log" else {row["seconds"] for row in kept.rows()} == {7}
+
+
+# Ctrl-C, and two at once --------------------------------------------------------------------------------------
+
+
+SLEEPER = """
+import pathlib, subprocess
+from crossdyad.explore import energy
+
+def model(recipe):
+    if recipe.beta > 0.5:
+        tool = subprocess.Popen(["sleep", "600"])
+        pathlib.Path(__file__).with_name("tool").write_text(str(tool.pid))
+        tool.wait()
+    return energy.Energy(1.0, "sleeper")
+"""
+
+
+@pytest.fixture
+def sleeping(tmp_path):
+    """A sweep that runs: of its two batches one is finished, the other one waits ten minutes for a tool."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    spec, store = tmp_path / "s.toml", tmp_path / "s.db"
+    spec.write_text('name = "s"\nrecipe = "xor"\nseeds = 1\nmetrics = ["energy"]\nenergy = "sleeper:model"\n[axes]\nbeta = [0.5, 1.0]\n')
+    narrow = "from crossdyad.explore import sweep; sweep.WIDEST = 1; from crossdyad.cli import main; main()"
+    command = [sys.executable, "-c", narrow, "sweep", str(spec), "--store", str(store), "--workers", "2"]
+    options = {"env": os.environ | {"PYTHONPATH": str(tmp_path)}, "text": True, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    run = subprocess.Popen(command, start_new_session=True, **options)
+    deadline = time.time() + 120
+    while time.time() < deadline and run.poll() is None and not (finished(store) and (tmp_path / "tool").exists()):
+        time.sleep(0.05)
+    yield run, command, options, store
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+
+
+def finished(store) -> int:
+    with contextlib.suppress(StoreError), Store(store, reading=True) as kept:
+        return len(kept.rows())
+    return 0
+
+
+@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["the coordinator alone", "as from a terminal"])
+def test_an_interrupted_sweep_ends_keeps_what_was_finished_and_says_how_to_go_on(whom, sleeping):
+    run, command, options, store = sleeping
+    workers = [*workers_of(run.pid), int((store.parent / "tool").read_text())]
+    whom(run.pid, signal.SIGINT)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130 and finished(store) == 1
+    assert f"1 of 2 rows are in {store}: the same command computes the rest" in told
+    assert not any(word in told for word in ("Traceback", "Warning", "WARNING")) and len(told.splitlines()) < 10
+    assert len(workers) == 3 and ended(workers)
+
+
+def test_a_second_coordinator_is_refused_and_readers_are_not(sleeping, tmp_path):
+    run, command, options, store = sleeping
+    done = subprocess.run(command, timeout=60, **options)
+    assert done.returncode == 2 and "another sweep or search is computing into it; wait" in done.stderr
+    table = CliRunner().invoke(app, ["export", str(store), "-o", str(tmp_path / "rows.csv")])
+    assert table.exit_code == 0 and len((tmp_path / "rows.csv").read_text().splitlines()) == 2
+    assert run.poll() is None
+    tool = int((tmp_path / "tool").read_text())
+    run.kill()                                                       # its lock ends with it, and whom it set to work
+    run.wait()
+    Store(store).close()
+    assert ended([tool])
+
+
+def test_ctrl_c_while_workers_start_is_no_concern_of_theirs(tmp_path):
+    """It comes when the task has been handed in, and does not reach the workers."""
+    code = ("import os, signal, time; from crossdyad.explore import pool\n"
+            "if __name__ == '__main__':\n"
+            "    executor = pool.processes(2)\n"
+            "    asked = [executor.submit(pool.ready) for _ in range(2)]\n"
+            "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "    for _ in range(20):\n"
+            "        os.killpg(0, signal.SIGINT); time.sleep(0.02)\n"
+            "    print([a.result(60) for a in asked])\n")
+    (tmp_path / "s.py").write_text(code)
+    done = subprocess.run([sys.executable, str(tmp_path / "s.py")], start_new_session=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[True, True]\n" and done.stderr == ""
+
+
+def test_a_script_without_a_guard_sweeps(spec, tmp_path):
+    """Its workers do not run it again."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys
+from crossdyad.explore import pool, spec as specs, sweep
+from crossdyad.explore.store import Store
+print("once")
+told, base = specs.read({str(spec)!r})
+settings = sweep.settings_of(told)._replace(epochs=None, samples=0)
+with Store({str(tmp_path / "a.db")!r}) as kept:
+    made = sweep.plan(specs.points(told, base), told.seed_list, settings, kept)
+    print(sweep.run(made, settings, kept, lambda: pool.processes(2), 2))
+assert sys.modules["__main__"].told is told
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "once\n{'ok': 16, 'failed': 0, 'invalid': 0}\n" and not done.stderr
+
+
+def test_workers_that_cannot_start_are_no_fault_of_the_chips(spec, tmp_path):
+    def broken():
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=os._exit, initargs=(1,))
+
+    with pytest.raises(RuntimeError, match="workers end as soon as they start; nothing was computed"):
+        swept(spec, tmp_path / "a.db", 1, broken)
+    assert finished(tmp_path / "a.db") == 0
 
 
 # Search, and what is made of the rows -----------------------------------------------------------------------
