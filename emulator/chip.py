@@ -21,7 +21,7 @@ class TrainResult(NamedTuple):
     Attributes
     ----------
     outputs : int32 array (*batch, n, outputs)
-        State integers of the result queue.
+        State integers of the result queue; of the last read, where a program reads the last layer more than once.
     loss : int64 array (*batch, n)
         The loss register after each program; ``loss * 2**(-2 fa) / 2`` is the cost (contract section 5).
     """

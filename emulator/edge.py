@@ -5,7 +5,7 @@ Only times, no values: what the streams carry is in `chip`, when they carry it i
 
 from __future__ import annotations
 
-from ..recipe import LEAD, Op, Operand, Recipe, geometries
+from ..recipe import LEAD, Recipe, emissions, geometries, most_results
 from . import sequencer
 from .clock import walk
 
@@ -17,12 +17,9 @@ INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid"
 
 
 def result_cycles(recipe: Recipe, train: bool) -> list[int]:
-    """Program cycles in which the elements of a sample enter the result queue, in order."""
+    """Program cycles in which the elements of a program enter the result queue, in order."""
     g = geometries(recipe)[-1]
-    operands = (Operand.FREE, Operand.NUDGE, Operand.ADD)
-    start = next(i.cycle for _, i in sequencer.instructions(recipe, train)
-                 if i.layer == g.layer and i.op == Op.FORWARD and i.operand in operands)
-    last_slots = (start + LEAD + 1 + t * g.F + g.F - 1 for t in range(g.R))
+    last_slots = (i.cycle + LEAD + 1 + t * g.F + g.F - 1 for i in emissions(recipe, train) for t in range(g.R))
     return [slot + 5 + g.lv + 11 for slot in last_slots]
 
 
@@ -53,6 +50,7 @@ class Clocked:
     def __init__(self, recipe: Recipe):
         self.recipe, self.geometry = recipe, geometries(recipe)
         self.outputs, self.samples = recipe.sizes[-1], recipe.sizes[0]
+        self.room = most_results(recipe)      # elements that the longer program gives
         self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]
         self.command = None              # code in the command register
         self.labelled = False            # the label register is full
@@ -102,7 +100,7 @@ class Clocked:
 
     def _can_launch(self) -> bool:
         if self.command in (INFER, TRAIN):
-            has_sample = self.elements == self.samples and self.queue <= self.outputs
+            has_sample = self.elements == self.samples and self.queue <= self.room
             return has_sample and (self.command == INFER or self.labelled)
         return self.command is not None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import Geometry, Op, Operand, Recipe
+from ..recipe import ELEMENT_BITS, Geometry, Op, Operand, Recipe
 from . import crossbar, fixed, neuron, noise, nudge, rng
 from .clock import walk
 
@@ -37,7 +37,7 @@ def words(geometry: Geometry, key, step, pc: int, count: int, like):
     """
     if not is_random(geometry.recipe):
         return 0, 0, 0, 0
-    index = crossbar.namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << 16)
+    index = crossbar.namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
     x, y = rng.pair(tuple(k[..., None, None] for k in key), VECTORS | geometry.layer, step, index)
     return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
 
@@ -188,10 +188,10 @@ class Clocked:
         op, operand, pc = self.started
         random = (0, 0, 0, 0)
         if is_random(recipe):
-            x, y = rng.pair_exact(recipe.key, VECTORS | self.k, step, pc << 16 | index)
+            x, y = rng.pair_exact(recipe.key, VECTORS | self.k, step, pc << ELEMENT_BITS | index)
             random = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
         if recipe.devices.read_noise:
-            total += noise.noise_exact(recipe, op, *rng.pair_exact(recipe.key, noise.STREAM | self.k, self.run, pc << 16 | index))
+            total += noise.noise_exact(recipe, op, *rng.pair_exact(recipe.key, noise.STREAM | self.k, self.run, pc << ELEMENT_BITS | index))
         value, out = fixed.requantize_exact(total, _shift(recipe, op), recipe.formats.accumulator.width,
                                             recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
         self.converted[self.now + 2] = op, operand, index, value, out, random

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import Geometry, Op, Recipe
+from ..recipe import ELEMENT_BITS, Geometry, Op, Recipe
 from . import rng
 from .arrays import namespace
 from .clock import walk
@@ -39,7 +39,7 @@ def noise(geometry: Geometry, op: Op, key, run, pc: int, count: int, like):
     -------
     int64 array (*batch, n, count)
     """
-    index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << 16)
+    index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
     x, y = rng.pair(tuple(k[..., None, None] for k in key), STREAM | geometry.layer, run[:, None], index)
     deviate = sum((w >> np.uint32(8 * i)) & np.uint32(255) for w in (x, y) for i in range(4)).astype(np.int64) - CENTRE
     return (deviate * gain(geometry.recipe, op) + 128) >> 8

@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Geometry, Op, Operand, Recipe, geometries
+from ..recipe import Geometry, Op, Operand, Recipe, geometries, most_results
 from .crossbar import index_bits
 from .delay import delayed
 from .fixed import Requantize
@@ -183,7 +183,7 @@ class Chip(wiring.Component):
         ]
 
         # Results
-        m.submodules.results = results = Queue(self.o_result.payload.shape(), 2 * r.sizes[-1])
+        m.submodules.results = results = Queue(self.o_result.payload.shape(), 2 * most_results(r))
         wiring.connect(m, results.o, wiring.flipped(self.o_result))
         recorded = Signal()
         with m.If(sequencer.start[-1] & (sequencer.op == Op.FORWARD)):

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Geometry, Op, Operand, Recipe
+from ..recipe import ELEMENT_BITS, POSITION_BITS, RANDOM_BITS, Geometry, Op, Operand, Recipe
 from .crossbar import Crossbar, Multiplier, index_bits
 from .delay import delayed, history
 from .fixed import Requantize
@@ -97,7 +97,7 @@ class Layer(wiring.Component):
                 "word_address", "word_write", "word_in", "word_out",
                 "weight_write", "weight_address", "weight_word", "weight_out_of_range")
         } | {
-            "pc": In(8),
+            "pc": In(POSITION_BITS),
             "state_valid": Out(1), "state_index": Out(row), "state_value": Out(state),
             "drive_write": Out(1), "drive_index": Out(row), "drive_value": Out(accumulator),
             "error_write": Out(1), "error_index": Out(row), "error_value": Out(delta),
@@ -138,7 +138,7 @@ class Layer(wiring.Component):
         ]
 
         # What the operation is
-        op, operand, pc = Signal(2), Signal(3), Signal(8)
+        op, operand, pc = Signal(2), Signal(3), Signal(POSITION_BITS)
         with m.If(self.start):
             m.d.sync += [op.eq(self.op), operand.eq(self.operand), pc.eq(self.pc)]
         forward = engine.sum_valid & (op == Op.FORWARD)
@@ -151,7 +151,7 @@ class Layer(wiring.Component):
         if stochastic or noisy:
             lead = Generator.LATENCY + noisy * Noise.LATENCY
             m.submodules.elements = elements = Elements(g, lead)
-            index = Cat(elements.index, Const(0, 16 - len(elements.index)), pc)
+            index = Cat(elements.index, Const(0, ELEMENT_BITS - len(elements.index)), pc)
             m.d.comb += [elements.start.eq(self.start), elements.op.eq(self.op)]
         if stochastic:
             m.submodules.generator = generator = Generator(r.key, 0x80 | g.layer)

@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Recipe, program_memory, programs
+from ..recipe import POSITION_BITS, Recipe, program_memory, programs
 from .crossbar import index_bits
 
 
@@ -33,7 +33,7 @@ class Sequencer(wiring.Component):
         One bit per layer.
     op : Out(2)
     operand : Out(3)
-    pc : Out(8)
+    pc : Out(12)
         Position in the program memory of the instruction that starts.
     """
 
@@ -41,7 +41,7 @@ class Sequencer(wiring.Component):
         self._recipe = recipe
         super().__init__({
             "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
-            "start": Out(recipe.layers), "op": Out(2), "operand": Out(3), "pc": Out(8),
+            "start": Out(recipe.layers), "op": Out(2), "operand": Out(3), "pc": Out(POSITION_BITS),
         })
 
     def elaborate(self, platform):
@@ -58,7 +58,7 @@ class Sequencer(wiring.Component):
         rows.append({"before": never})
         m.submodules.instructions = instructions = Memory(shape=instruction, depth=len(rows), init=rows)
         read = instructions.read_port(domain="comb")
-        address, fetched = Signal(8), Signal(instruction)
+        address, fetched = Signal(range(len(rows))), Signal(instruction)
         last = Signal(now.shape())      # program cycle length - 2
         match = self.busy & (now == fetched.before)
 

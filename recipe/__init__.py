@@ -4,12 +4,13 @@ from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries
 from .imported import imported
 from .mistakes import mistakes, near
-from .operations import Op, Operand
-from .program import Instruction, Program, compile_program, program_memory, programs
+from .operations import ELEMENT_BITS, POSITION_BITS, Op, Operand
+from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
 from .recipe import LONGEST_TRAIN, Arrays, Bits, Devices, Formats, Recipe, RecipeError, Training, load, parse, presets
 
 __all__ = [
-    "LEAD", "LONGEST_TRAIN", "RANDOM_BITS", "Arrays", "Bits", "Devices", "Formats", "Geometry", "Instruction", "Op", "Operand",
-    "Overflow", "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "clog2", "compile_program", "geometries",
-    "imported", "load", "log2_exact", "mistakes", "near", "parse", "presets", "program_memory", "programs",
+    "ELEMENT_BITS", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "Arrays", "Bits", "Devices", "Formats", "Geometry",
+    "Instruction", "Op", "Operand", "Overflow", "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "clog2",
+    "compile_program", "emissions", "geometries", "imported", "load", "log2_exact", "mistakes", "most_results", "near", "parse",
+    "presets", "program_memory", "programs",
 ]

@@ -2,6 +2,12 @@
 
 from enum import IntEnum
 
+ELEMENT_BITS = 12
+"""Of a random index: the number of an element, so that a layer has at most ``2**12`` units (contract section 2)."""
+
+POSITION_BITS = 12
+"""Of a random index: the position in the program memory, so that it holds at most ``2**12`` instructions (contract section 2)."""
+
 
 class Op(IntEnum):
     """Operations of a row engine (contract section 3)."""

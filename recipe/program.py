@@ -81,7 +81,7 @@ def compile_program(recipe: Recipe, rule: str) -> Program:
             unit, enters, leaves = timing.dyad(g, op)
             earliest.append(dyad[unit] - enters)
         start = max(earliest)
-        while any(abs(start - t) < GAP for t in taken):
+        while any(t in taken for t in range(start - GAP + 1, start + GAP)):
             start += 1
         taken.add(start)
         engine[layer] = start + g.busy(op)
@@ -110,3 +110,14 @@ def program_memory(recipe: Recipe) -> tuple[tuple[Instruction, ...], int]:
     if train is infer:
         return infer.instructions, 0
     return infer.instructions + train.instructions, len(infer.instructions)
+
+
+def emissions(recipe: Recipe, train: bool) -> tuple[Instruction, ...]:
+    """Return the reads of a program whose outputs enter the result queue, in order (contract section 9)."""
+    return tuple(i for i in programs(recipe)[train].instructions
+                 if i.layer == recipe.layers - 1 and i.op == Op.FORWARD and i.operand != Operand.SUBTRACT)
+
+
+def most_results(recipe: Recipe) -> int:
+    """Return the most elements that one program puts into the result queue, E of contract section 9."""
+    return recipe.sizes[-1] * max(len(emissions(recipe, train)) for train in (False, True))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from . import rules
 from .formats import Overflow, QFormat, Rounding, log2_exact
 from .mistakes import mistakes, near
+from .operations import ELEMENT_BITS
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
@@ -238,7 +239,7 @@ class Recipe(_Part):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
-    sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=16)]
+    sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
     lanes: Annotated[tuple[int, ...], Field(min_length=1, max_length=15)]
     activation: Activation = "relu"
     output: Activation = "identity"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .imported import imported
-from .operations import Op, Operand
+from .operations import POSITION_BITS, Op, Operand
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -110,21 +111,30 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
     if recipe.rule in RULES:
         return
     there, last = {"input0"}, recipe.layers - 1
+    most = (1 << POSITION_BITS) - recipe.layers
     try:
-        steps = [Step(int(layer), Op(op), Operand(operand)) for layer, op, operand in rule(recipe.rule)(recipe)]
+        steps = [Step(int(layer), Op(op), Operand(operand))
+                 for layer, op, operand in itertools.islice(rule(recipe.rule)(recipe), most + 1)]
     except Exception as error:              # of somebody's function, whatever it does
         yield f"rule: {recipe.rule} is no function of a recipe that yields steps, of layer, op and operand: {error}"
         return
+    if len(steps) > most:
+        yield (f"rule: {recipe.rule}: more than {most} operations; allowed are {1 << POSITION_BITS} in the program memory, "
+               f"{recipe.layers} of them for inference")
+        return
+    wrong: dict[Step, str] = {}             # each step once, however often the rule asks for it
     for step in steps:
         said, (needs, makes) = f"rule: {recipe.rule}: {step}", traffic(step, recipe)
         if (step.op, step.operand) not in OWN:
             allowed = ", ".join(f"{op.name.lower()} ({operand.name.lower()})" for op, operand in sorted(OWN))
-            yield f"{said} is no operation for a rule of one's own; allowed are {allowed}"
+            wrong.setdefault(step, f"{said} is no operation for a rule of one's own; allowed are {allowed}")
         elif not (step.op == Op.TRANSPOSED) <= step.layer <= last or (step.operand == Operand.NUDGE and step.layer != last):
-            yield f"{said} does not exist; allowed are layers 0 to {last}, from 1 for transposed reads, the last one alone for a nudge"
+            wrong.setdefault(step, f"{said} does not exist; allowed are layers 0 to {last}, from 1 for transposed reads, the last one "
+                             "alone for a nudge")
         elif needs - there:
-            yield (f"{said} needs {', '.join(sorted(needs - there))}, which no operation before it makes; there are "
-                   f"{', '.join(sorted(there))}")
+            wrong.setdefault(step, f"{said} needs {', '.join(sorted(needs - there))}, which no operation before it makes; there are "
+                             f"{', '.join(sorted(there))}")
         there |= makes
+    yield from wrong.values()
     if f"input{last + 1}" not in there:
         yield f"rule: {recipe.rule}: no forward read of layer {last}, so that a sample has no outputs; it is needed"

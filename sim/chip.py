@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import emulator
 from ..emulator import chip as emulated
-from ..recipe import Op, Operand, Recipe, geometries, programs
+from ..recipe import Recipe, emissions, geometries, most_results, programs
 from . import streams
 from .streams import LEVELS, STREAMS, Record
 
@@ -71,7 +71,7 @@ class Session:
         self.given["i_command"].append(command(code))
         self.given["i_sample"] += [int(v) for v in x]
         program = train if code == TRAIN else infer
-        self.wanted["o_result"] += self.recipe.sizes[-1]
+        self.wanted["o_result"] += self.recipe.sizes[-1] * len(emissions(self.recipe, program is train))
         self.cycles += program.length + self.recipe.sizes[0]
 
     def _weights(self):
@@ -85,12 +85,9 @@ class Session:
 
 def result_times(recipe: Recipe, train: bool) -> list[int]:
     """Program cycles in which the outputs of a program enter the result queue."""
-    g, times = geometries(recipe)[-1], []
-    for i in programs(recipe)[train].instructions:
-        if i.layer == g.layer and i.op == Op.FORWARD and i.operand != Operand.SUBTRACT:
-            # the slot of the row's last fold, the sum 5 + lv later, the state 11 after the sum (sections 3 and 7)
-            times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 for t in range(g.R)]
-    return times
+    g = geometries(recipe)[-1]
+    # the slot of the row's last fold, the sum 5 + lv later, the state 11 after the sum (sections 3 and 7)
+    return [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 for i in emissions(recipe, train) for t in range(g.R)]
 
 
 class Prediction:
@@ -172,9 +169,8 @@ class Prediction:
 
     def _launch(self, cycle: int):
         code, operand = self.command & 7, self.command >> 3
-        outputs = self.recipe.sizes[-1]
         if code in (INFER, TRAIN):
-            if not self.spare_full or len(self.queue) > outputs or (code == TRAIN and self.label is None):
+            if not self.spare_full or len(self.queue) > most_results(self.recipe) or (code == TRAIN and self.label is None):
                 return
             self._program(cycle, code)
         elif code == LOAD:
@@ -195,16 +191,18 @@ class Prediction:
         self.step_before = int(self.chip.step)
         self.sample, self.spare_full = [], False
         self.label = None if code == TRAIN else self.label
-        if self.traces:
+        times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
+        if self.traces or len(times) > count:
             for now, layer, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
                 if register in REGISTERS:
                     self.writes.append((cycle + 1 + now, layer, register, index, value))
+                elif register == "result":
+                    entered.append(value)
         outputs = (self.chip.train(x[None], np.array([y])).outputs if code == TRAIN else self.chip.infer(x[None]))[0].tolist()
-        times = result_times(self.recipe, train)
-        for i, t in enumerate(times):
-            value = outputs[i % len(outputs)]
-            span = 1 << self.recipe.formats.state.width
-            self.arriving[cycle + 1 + t] = value % span | (i % len(outputs) == len(outputs) - 1) * span
+        # the chip gives the last read alone, the trace every one
+        span, values = 1 << self.recipe.formats.state.width, entered[:-count] + outputs
+        for i, (t, value) in enumerate(zip(times, values, strict=True)):
+            self.arriving[cycle + 1 + t] = value % span | (i % count == count - 1) * span
         self.mode, self.since, self.idle_from = "run", cycle, cycle + 1 + self.programs[train].length
 
     def _load(self, cycle: int, weight: int):

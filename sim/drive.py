@@ -136,7 +136,7 @@ def drive(source: verilog.Verilog, sessions: list[Session], optimize: int = 3) -
 
 
 def results(recipe: Recipe, phase: Phase) -> np.ndarray:
-    """Output state integers (samples, outputs) that a phase gave."""
+    """Output state integers (reads, outputs) that a phase gave."""
     return _signed(phase.taken["o_result"], recipe.formats.state).reshape(-1, recipe.sizes[-1])
 
 

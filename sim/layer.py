@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..emulator import layer as emulated
-from ..recipe import Geometry, Op, Operand, Recipe
+from ..recipe import POSITION_BITS, Geometry, Op, Operand, Recipe
 from .crossbar import LEVELS, load_words, read_words, write_vector
 from .fixed import integers, seeded
 from .scenario import Scenario
@@ -53,7 +53,7 @@ def scenario(recipe: Recipe, k: int, rounds: int = 4) -> Scenario:
                 line.level(bank=bank)
             line.pulse(line.now, start=1, op=op, operand=operand, pc=pc)
             line.mark(f"{op.name.lower()} {operand.name.lower()}", line.now)
-            pc = (pc + 1) % 256
+            pc = int(rng.integers(0, 1 << POSITION_BITS))
             line.now += g.ready(op)
             line.mark("loss", line.now)
             if not last and op == Op.FORWARD:

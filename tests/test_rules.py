@@ -52,8 +52,40 @@ def no_steps(r):
     return 3
 
 
-def small(rule):
-    return Recipe(name="small", sizes=(5, 4, 3), lanes=(4, 2), alpha=0.5, beta=1.0, rule=f"{HERE}:{rule}")
+def three_reads(r):
+    """The outputs before, with and after a nudge that has been learned from."""
+    yield from rules.forward(r, Operand.FREE)
+    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.NUDGE)
+    yield rules.update(r.layers - 1)
+    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.FREE)
+
+
+def long_rule(r):
+    """More than 256 operations, and a read at the end whose random words are counted from there on."""
+    yield from rules.forward(r, Operand.NUDGE)
+    yield from [rules.update(r.layers - 1)] * 260
+    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.NUDGE)
+    yield rules.update(r.layers - 1)
+
+
+def endless(r):
+    yield from rules.forward(r, Operand.NUDGE)
+    while True:
+        yield rules.update(0)
+
+
+def longest(r):
+    yield from rules.forward(r, Operand.NUDGE)
+    yield from [rules.update(r.layers - 1)] * (4096 - 2 * r.layers)
+
+
+def too_long(r):
+    yield from longest(r)
+    yield rules.update(0)
+
+
+def small(rule, **changes):
+    return Recipe(**{"name": "small", "sizes": (5, 4, 3), "lanes": (4, 2), "alpha": 0.5, "beta": 1.0, "rule": f"{HERE}:{rule}"} | changes)
 
 
 @pytest.mark.parametrize(("rule", "told"), [
@@ -62,6 +94,8 @@ def small(rule):
     ("below_the_first", "transposed \\(free\\) of layer 0 does not exist; allowed are layers 0 to 1, from 1 for transposed"),
     ("no_steps", "no_steps is no function of a recipe that yields steps, of layer, op and operand: 'int' object is not iterable"),
     ("no_outputs", "no forward read of layer 1, so that a sample has no outputs"),
+    ("endless", "endless: more than 4094 operations; allowed are 4096 in the program memory, 2 of them for inference"),
+    ("too_long", "too_long: more than 4094 operations; allowed are 4096"),
 ])
 def test_what_the_chip_cannot_do_is_refused(rule, told):
     with pytest.raises(ValueError, match=told):
@@ -93,17 +127,59 @@ def test_the_order_of_operations_decides_about_cycles_not_about_weights():
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_rule_of_ones_own_trains_and_is_the_same_in_hardware():
-    r = small("last_layer")
+def in_hardware(r, samples: int, stalls="random"):
+    """What the bench says of a chip that has learned from a few samples."""
     session, rng = bench.Session(r), np.random.default_rng(0)
     session.load(emulator.initial_weights(r))
-    for n in range(4):
-        session.train(rng.integers(0, 32, 5), n % 3)
+    for n in range(samples):
+        session.train(rng.integers(0, 32, r.sizes[0]), n % r.sizes[-1])
     session.read()
-    record = simulators.run(hdl.build(r), streams.play, session.arguments(dict.fromkeys(streams.STREAMS, "random"), watch=True), "amaranth")
-    verdict = bench.judge(r, record, watch=True)
+    given = {"o_result": stalls} if stalls == "long" else dict.fromkeys(streams.STREAMS, stalls)
+    record = simulators.run(hdl.build(r), streams.play, session.arguments(given, watch=True), "amaranth")
+    return record, bench.judge(r, record, watch=True)
+
+
+def test_a_rule_of_ones_own_trains_and_is_the_same_in_hardware():
+    r = small("last_layer")
+    _, verdict = in_hardware(r, 4)
     before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
     assert verdict.differing == 0 and (before[0] == now[0]).all() and (before[1] != now[1]).any()
+
+
+@pytest.mark.parametrize(("noise", "stalls"), [(0.3, "long"), (0.3, "random"), (0.0, "long")])
+def test_every_read_of_the_last_layer_gives_its_outputs(noise, stalls):
+    """None is lost where results leave slowly, and each has its own noise."""
+    r, samples = small("three_reads", devices={"read_noise": noise}), 8
+    record, verdict = in_hardware(r, samples, stalls)
+    assert verdict.differing == 0, verdict.mismatches[:5]
+    assert verdict.coverage["transfer on o_result"] == samples * 3 * 3
+    at = 2 * streams.STREAMS.index("o_result")
+    taken = [p & 0xFF for c, s, p in record.payloads if s == "o_result" and record.handshakes[c] >> at & 3 == 3]
+    reads = np.array(taken).reshape(samples, 3, 3)
+    # a nudge does not move the mean of a unit inside its limits: without noise the first read is what inference gives, the last what it
+    # gives after the update
+    chip, rng = emulator.Chip(r), np.random.default_rng(0)
+    chip.weights = emulator.initial_weights(r)
+    for n in range(samples):
+        x = rng.integers(0, 32, 5)
+        if not noise:
+            np.testing.assert_array_equal(reads[n, 0].astype(np.int8), chip.infer(x[None])[0])
+        chip.train(x[None], np.array([n % 3]))
+        if not noise:
+            np.testing.assert_array_equal(reads[n, 2].astype(np.int8), chip.infer(x[None])[0])
+    assert (reads[:, 0] != reads[:, 1]).any() == (noise > 0) and (reads[:, 0] != reads[:, 2]).any()
+
+
+def test_a_program_of_more_than_256_operations_is_the_same_in_hardware():
+    r = small("long_rule", sizes=(3, 2), lanes=(2,), devices={"read_noise": 0.3}, rate_floor=2.0**-12, learning_rate=2.0**-12,
+              rounding={"state": "stochastic", "accumulator": "stochastic", "delta": "stochastic"})
+    _, verdict = in_hardware(r, 1)
+    assert verdict.differing == 0, verdict.mismatches[:5]
+
+
+def test_the_longest_program_has_the_contracts_limit():
+    infer, train = programs(small("longest"))
+    assert len(infer.instructions) + len(train.instructions) == 4096
 
 
 def test_it_learns_by_the_usual_command():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries
+from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries, program_memory
 from .. import crossbar, sequencer
 from ..chip import Chip
 from ..machine import COUNTERS, Machine, run, train
@@ -31,8 +31,6 @@ LAWS = {"constant": ConstantStep(), "linear": LinearStep(), "soft-bounds": SoftB
         "power": PowerStep()}
 CALIBRATED = 1e-3
 """Share of the reads that calibration lets clip."""
-OPERATIONS = 1 << 8
-"""Most operations of a program: what numbers of reads are counted in."""
 
 
 def reading(device: Device) -> Device:
@@ -126,12 +124,12 @@ class ArrayMachine(Machine):
 
     def __init__(self, chosen: Chosen, *arguments):
         super().__init__(*arguments)
-        self.chosen = chosen
+        self.chosen, self.operations = chosen, len(program_memory(self.recipe)[0])
 
     def product(self, g, pc, op, vectors):
         """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
         with np.errstate(over="ignore"):
-            numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(OPERATIONS) + np.uint32(pc)
+            numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(self.operations) + np.uint32(pc)
         return self.chosen.layers[g.layer].read(op, self.weights[g.layer], vectors, numbers)
 
     def change(self, g, op, e, b, pairs):
