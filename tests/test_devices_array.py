@@ -125,9 +125,9 @@ def test_effects_of_size_zero_are_bit_identical_to_no_effects(circuit, output):
     nothing = Device(programming=Generic(0), read=Generic(0), spread=Spread(), stuck=Stuck(), drift=drift.fixed(0.0))
     zero = Array(weights, nothing, circuit, time=100.0)
     off = Array(weights, Device(), circuit)
-    assert off.fraction_bits == 0
+    assert (off.fraction_bits == 0) == (output is None)
     for a, b, v in ((zero.forward, off.forward, x), (zero.transposed, off.transposed, e)):
-        scale = 1 if output else 2**zero.fraction_bits
+        scale = 2 ** (zero.fraction_bits - off.fraction_bits)
         assert (a.read(v) == b.read(v).astype(np.int64) * scale).all() and not a._noisy
 
 

@@ -81,7 +81,7 @@ def test_gain_and_offset_spread_have_their_size():
     shift = array.read(np.zeros((1, 8), int))[0]
     assert abs(shift.std() - 3) < 0.15 and abs(shift.mean()) < 0.2
     assert (ideal.read(np.zeros((1, 8), int)) == 0).all()
-    gain = array.forward._products[0].conversion.lsb / array.forward.level_lsb[0]
+    gain = array.forward._products[0].conversion.lsb / array.forward._products[0].lsb
     assert abs(gain.std() - 0.02) < 1e-3 and abs(gain.mean() - 1) < 1e-3
 
 

@@ -138,7 +138,6 @@ def test_converters_read_through_wires():
     draw = np.random.default_rng(8)
     weights, x = draw.normal(size=(20, 30)), draw.integers(-127, 128, (50, 30))
     array = Array(weights, Device(), Circuit(wires=Wires(2.0, 2.0), output=OutputConverter(8, 1e5)))
-    lsb = array.forward.level_lsb[0]
     sums = x @ np.rint(array.effective.T * 2**array.fraction_bits)
-    unit = lsb << array.fraction_bits
+    unit = array.forward.level_lsb[0] * 2.0**array.fraction_bits
     assert (array.read(x) == np.clip((2 * sums + unit) // (2 * unit), -128, 127)).all()

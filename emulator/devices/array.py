@@ -10,11 +10,13 @@ import numpy as np
 from . import draws, wires
 from .converters import CLIPPED_SHARE, DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import EFFECTS, Device
-from .direction import LARGEST, Direction, integers, largest_input, small_variance
+from .direction import LARGEST, Direction, integers, largest_input
 from .drift import compensation
-from .mapping import Mapping, Slice, blocks
+from .mapping import Mapping, Slice
 from .noise import CellNoise, Constant, PerProduct
+from .noisy_reads import Even, OfCells
 from .spread import Spread
+from .tiles import Tiles
 
 ALL_EFFECTS = (*EFFECTS, "wires", "converters")
 """What can be switched off one by one."""
@@ -37,8 +39,9 @@ class Circuit:
     input_transposed, output_transposed : InputConverter, OutputConverter
         Of the transposed read.
     fraction_bits : int, optional
-        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels. Default: 0 where weights are whole levels, else 26, or
-        as many as float64 sums exactly if those are fewer (inputs or weights of many bits).
+        Effective weights are rounded to multiples of ``2**-fraction_bits`` levels; read noise and the LSBs of converters to multiples of
+        that times the input LSB. Default: 0 where sums are whole numbers (ideal cells without converters), else 26, or as many as float64
+        sums exactly if those are fewer (inputs or weights of many bits).
     clipped_share : float
         Share of clipped reads above which a read warns.
     """
@@ -150,46 +153,46 @@ class Array:
             if size is not None and size > length:
                 warnings.warn(f"circuit: {name} = {size}, but the layer has {length} {'inputs' if name == 'rows' else 'outputs'}: "
                               f"{size - length} lines of the array are unused; give at most {length}", DeviceWarning, stacklevel=2)
-        self._rows, self._columns = blocks(inputs, circuit.rows), blocks(outputs, circuit.columns)
-        self.arrays = len(self._rows) * len(self._columns)
+        self._tiles = Tiles.of(self.shape, circuit.rows, circuit.columns, circuit.mapping.kind)
+        self.arrays = len(self._tiles.rows) * len(self._tiles.columns)
         self._build()
 
     # construction
 
     def _build(self):
-        slices, device, circuit = self.circuit.mapping.slices(self.levels), self.device, self.circuit
+        slices, device, circuit, tiles = self.circuit.mapping.slices(self.levels), self.device, self.circuit, self._tiles
         cells = [self._program(n, s) for n, s in enumerate(slices)]
         linear = [self._linear(s, *g) for s, g in zip(slices, cells, strict=True)]
         if self._turned is not None:
             linear[0] = linear[0][0], linear[0][1] + self._turned
         weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(slices, linear, strict=True)]
         self.effective, self.effective_transposed = (sum(w) for w in zip(*weighted, strict=True))
-        variances = [self._cell_variance(n, s, *g) for n, (s, g) in enumerate(zip(slices, cells, strict=True))]
-        key, sides = draws.key(self.seed), []
-        # each direction: its name, shape, converters, blocks of inputs, and the (inputs, outputs) matrices of each slice
+        variances = [self._variances(n, s, *g) for n, (s, g) in enumerate(zip(slices, cells, strict=True))]
+        sides = []
+        # each direction: its name, shape, converters, and the (inputs, outputs) matrices of each slice of each block of inputs
         for name, shape, converters, lines, turn in (
-            ("forward", self.shape, (circuit.input, circuit.output), self._rows, np.transpose),
-            ("transposed", self.shape[::-1], (circuit.input_transposed, circuit.output_transposed), self._columns, np.asarray),
+            ("forward", self.shape, (circuit.input, circuit.output), tiles.rows, np.transpose),
+            ("transposed", self.shape[::-1], (circuit.input_transposed, circuit.output_transposed), tiles.columns, np.asarray),
         ):
             terms = [self._terms(s, g, m[len(sides)], converters[0].limit) for s, g, m in zip(slices, cells, linear, strict=True)]
             sides.append((name, shape, converters, [
-                (block, s.significance, [(table, turn(m)[block]) for table, m in t], None if v is None else turn(v)[block], s.top)
-                for block in lines for s, t, v in zip(slices, terms, variances, strict=True)
+                (block, s, [(table, turn(m)[block]) for table, m in t], self._noise(name, n, block, s, v))
+                for n, block in enumerate(lines) for s, t, v in zip(slices, terms, variances, strict=True)
             ]))
         self.fraction_bits = circuit.fraction_bits
         if self.fraction_bits is None:
-            exact = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None)
-            self.fraction_bits = 0 if exact else _most_bits(sides)
+            whole = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None or circuit.output
+                         or circuit.output_transposed or any(noise for *_, parts in sides for *_, noise in parts))
+            self.fraction_bits = 0 if whole else _most_bits(sides)
         made = []
         for name, shape, converters, parts in sides:
             products = []
-            for block, significance, matrices, variance, top in parts:
-                p = integers(matrices, block, significance, self.fraction_bits, converters[0].slice_limit)
-                if variance is not None and variance.any():
-                    p.variance = small_variance(variance)
-                p.norm = device.read.magnitude * top if isinstance(device.read, Constant) else 0.0
+            for block, s, matrices, noise in parts:
+                p = integers(matrices, block, s.significance, self.fraction_bits, converters[0].slice_limit)
+                p.noise = noise(2.0**self.fraction_bits) if noise else None
                 products.append(p)
-            made.append(Direction(name, shape, key, converters, products, self.fraction_bits, self.step, circuit.clipped_share))
+            made.append(Direction(name, shape, draws.key(self.seed), converters, products, self.fraction_bits, self.step,
+                                  circuit.clipped_share))
         self.forward, self.transposed = made
         if self._compensate and self.time is not None and device.drift:
             before = self._like(time=None, compensate=None)
@@ -198,43 +201,23 @@ class Array:
             self.transposed.scale = compensation(before.effective_transposed.T, self.effective_transposed.T, per_output)
 
     def _program(self, number: int, s: Slice):
-        """Conductances of a slice's two planes of cells now, microsiemens; None where they are the nominal ones and nobody asks.
-
-        With the offset mapping the second plane has the reference line of each array.
-        """
+        """Conductances of a slice's two planes of cells now, microsiemens; None where they are the nominal ones and nobody asks."""
         device = self.device
         if not (device.changes_cells or self.circuit.wires or device.iv or isinstance(device.read, CellNoise)):
             return None, None
-        minus = np.repeat(s.minus, len(self._columns), axis=0) if self.circuit.mapping.kind == "offset" else s.minus
-        return tuple(device.program(levels / s.top, self.seed, 2 * number + i, self.time)[1] for i, levels in enumerate((s.plus, minus)))
-
-    def _pairs(self, function, plus, minus):
-        """`function` of the cells of each array, one by one, as its result for signed weights (outputs, inputs).
-
-        The function takes (inputs, outputs) of one array and returns the same shape. A reference line, where arrays have one, is their
-        last output.
-        """
-        out, referenced = np.empty(self.shape), self.circuit.mapping.kind == "offset"
-        for n, columns in enumerate(self._columns):
-            for rows in self._rows:
-                if referenced:
-                    both = function(np.concatenate([plus[columns, rows], minus[n : n + 1, rows]]).T).T
-                    out[columns, rows] = both[:-1] - both[-1]
-                else:
-                    out[columns, rows] = (function(plus[columns, rows].T) - function(minus[columns, rows].T)).T
-        return out
+        return tuple(device.program(levels / s.top, self.seed, 2 * number + i, self.time)[1]
+                     for i, levels in enumerate(self._tiles.planes(s)))
 
     def _linear(self, s: Slice, plus, minus):
         """Matrices of the forward and the transposed read (outputs, inputs) in levels of a slice, as far as cells follow Ohm's law."""
-        if plus is None or not (self.device.changes_cells or self.circuit.wires):
+        w = self.circuit.wires
+        if plus is None or not (self.device.changes_cells or w):
             return (s.digits.astype(np.float64),) * 2
-        unit, w = (self.device.g_max - self.device.g_min) / s.top, self.circuit.wires
-        if w is None:
-            return (self._pairs(np.asarray, plus, minus) / unit,) * 2
-        forward = self._pairs(lambda g: wires.effective_conductance(g, w.word, w.bit), plus, minus) / unit
-        if w.sensing == "same":
+        unit = (self.device.g_max - self.device.g_min) / s.top
+        forward = self._tiles.read(plus, minus, w) / unit
+        if w is None or w.sensing == "same":
             return forward, forward
-        return forward, self._pairs(lambda g: wires.effective_conductance(g[::-1, ::-1], w.word, w.bit)[::-1, ::-1], plus, minus) / unit
+        return forward, self._tiles.read(plus, minus, w, transposed=True) / unit
 
     def _terms(self, s: Slice, cells, linear, limit: int):
         """(table, matrix (outputs, inputs) in levels) of each term of the current of a slice's cells."""
@@ -242,20 +225,37 @@ class Array:
             return [(None, linear)]
         unit = (self.device.g_max - self.device.g_min) / s.top
         plus, minus = (self.device.iv.terms(g, limit) for g in cells)
-        return [(table, self._pairs(np.asarray, p, m) / unit) for (table, p), (_, m) in zip(plus, minus, strict=True)]
+        return [(table, self._tiles.pairs(np.asarray, p, m) / unit) for (table, p), (_, m) in zip(plus, minus, strict=True)]
 
-    def _cell_variance(self, number: int, s: Slice, plus, minus):
-        """Variance of one read of each weight (outputs, inputs) in levels squared, or None."""
-        read, unit = self.device.read, (self.device.g_max - self.device.g_min) / s.top
-        if isinstance(read, PerProduct) and read.magnitude:
-            weight = s.digits if plus is None else self._pairs(np.asarray, plus, minus) / unit
-            return read.magnitude**2 * s.top * np.abs(weight)
-        if isinstance(read, CellNoise):
+    def _variances(self, number: int, s: Slice, plus, minus):
+        """Variances of one read of the cells of a slice's two planes, in levels squared; None without noise of cells."""
+        read, unit, planes = self.device.read, (self.device.g_max - self.device.g_min) / s.top, (plus, minus)
+        if isinstance(read, PerProduct):
+            levels = self._tiles.planes(s) if plus is None else [np.maximum(g - self.device.g_min, 0) / unit for g in planes]
+            found = [read.magnitude**2 * s.top * v for v in levels]
+        elif isinstance(read, CellNoise):
             spread, key = self.device.spread or Spread(), draws.key(self.seed)
-            squares = [(read.sigma(g, self.device.g_max) * spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2
-                       for i, g in enumerate((plus, minus))]
-            return self._pairs(np.asarray, squares[0], -squares[1])
-        return None
+            found = [(read.sigma(g, self.device.g_max) * spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2
+                     for i, g in enumerate(planes)]
+        else:
+            return None
+        return found if any(v.any() for v in found) else None
+
+    def _noise(self, side: str, number: int, block: slice, s: Slice, variances):
+        """The read noise of a block of inputs (the `number`-th) and a slice, as a function of the grid's units per level; or None."""
+        read, outputs = self.device.read, self.shape[side == "transposed"]
+        if isinstance(read, Constant) and read.magnitude:
+            return lambda unit: Even(read.magnitude * s.top * unit, outputs)
+        if variances is None:
+            return None
+        plus, minus = variances
+        if side == "forward":
+            lines = np.concatenate([plus, minus]) if self._tiles.referenced else plus + minus
+            groups = self._tiles.columns if self._tiles.referenced else ()
+            return lambda unit: OfCells(lines.T[block], unit, groups)
+        if self._tiles.referenced:
+            return lambda unit: OfCells(plus[block], unit, summed=minus[number])
+        return lambda unit: OfCells((plus + minus)[block], unit)
 
     def _like(self, **changes) -> Array:
         """An array that differs in some arguments; it keeps the output ranges."""
@@ -359,7 +359,7 @@ def _most_bits(sides) -> int:
     need = 1.0
     for _, _, converters, parts in sides:
         seen = converters[0].slice_limit
-        for _, _, terms, _, _ in parts:
+        for _, _, terms, _ in parts:
             # rounding to a grid of at least whole levels adds at most half a level a cell
             need = max(need, float(np.max(sum((np.abs(m).sum(axis=0) + len(m) / 2) * largest_input(t, seen) for t, m in terms))))
     return int(np.clip(LARGEST - np.ceil(np.log2(need)), 0, FINE))

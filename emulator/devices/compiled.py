@@ -98,6 +98,35 @@ def shared(key, steps, prefixes, count):
     return out
 
 
+# Read noise -------------------------------------------------------------------------------------------------
+
+
+@compiled()
+def squares(codes, top):
+    """Squares of codes (n, inputs) as integers relative to each vector's largest, which is `top`; what one loses the next gets.
+
+    Returns
+    -------
+    float32 array (n, inputs), float32 array (n,)
+        The squares, and the largest magnitude of each vector's codes (1 if all are 0).
+    """
+    n, inputs = codes.shape
+    out, largest = np.empty((n, inputs), np.float32), np.empty(n, np.float32)
+    for i in range(n):
+        most = 1
+        for j in range(inputs):
+            most = max(most, abs(np.int64(codes[i, j])))
+        largest[i] = most
+        share, total, before = top / np.float64(most * most), np.int64(0), 0.0
+        for j in range(inputs):
+            code = np.int64(codes[i, j])
+            total += code * code
+            now = np.floor(total * share + 0.5)
+            out[i, j] = now - before
+            before = now
+    return out, largest
+
+
 # Output converters ------------------------------------------------------------------------------------------
 
 

@@ -72,7 +72,8 @@ def conversion(output: OutputConverter, weights, lsb, offset, bound: int, peak: 
     """
     lsb, offset = (np.broadcast_to(np.asarray(v, np.float64), len(weights)) for v in (lsb, offset))
     inverse, length, error = 1 / lsb, weights.shape[1], 0.0
-    exact = bound < 1 << 24                                     # every partial sum is a float32
+    digits = int(np.bitwise_or.reduce(weights.astype(np.int64), axis=None))
+    exact = bound < (digits & -digits or 1) << 24               # every partial sum is a float32: so many of the weights' common unit
     if not exact:
         error = SECOND_ORDER * (length / 2 + 2) * SINGLE * float(np.max(np.linalg.norm(weights, axis=1) * inverse, initial=0.0))
     single = peak < 1 << 24 and error * peak * np.sqrt(length) < DOUBT

@@ -7,6 +7,7 @@ An output converter is defined on integers: of a sum ``s`` (in sum units: input 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ import numpy as np
 
 CLIPPED_SHARE = 0.01
 """Share of clipped reads above which a report warns, unless told otherwise."""
+
+
+LSB_BITS = 10
+"""Binary digits of a calibrated LSB: a range is at most a 256th wider than need be."""
 
 
 class DeviceWarning(UserWarning):
@@ -142,8 +147,8 @@ class OutputConverter:
     bits : int
         2 to 16: codes from ``-2**(bits-1)`` to ``2**(bits-1) - 1``.
     full_scale : float or "calibrated"
-        Half the input range, in input LSB times weight levels: the sum that gives code ``2**(bits-1)``. The LSB is the nearest whole number
-        of these units, at least 1. ``"calibrated"``: set by `Array.calibrate` from data.
+        Half the input range, in input LSB times weight levels: the sum that gives code ``2**(bits-1)``. The LSB is the nearest one that
+        the array's grid has (`Circuit.fraction_bits`). ``"calibrated"``: set by `Array.calibrate` from data.
     gain_spread : float
         Standard deviation of the converters' LSBs (one converter an output), relative to the nominal one.
     offset_spread : float
@@ -171,14 +176,18 @@ class OutputConverter:
     def high(self) -> int:
         return (1 << (self.bits - 1)) - 1
 
-    def lsb(self, full_scale: float) -> int:
+    def lsb(self, full_scale: float) -> float:
         """The LSB of a range, in input LSB times weight levels."""
-        return max(1, round(full_scale / -self.low))
+        return full_scale / -self.low
 
-    def calibrate(self, sums, clipped_share: float = 0.0) -> int:
-        """The least LSB with which at most a share of the sums is clipped; odd where it is large, as then no sum lies between two codes."""
+    def calibrate(self, sums, clipped_share: float = 0.0) -> float:
+        """The least LSB of `LSB_BITS` binary digits with which at most a share of the sums is clipped.
+
+        Its last digit is 1: so few sums lie just between two codes, and none of whole numbers that are smaller than the LSB has digits.
+        """
         sums = np.abs(np.asarray(sums, np.float64)).ravel()
         if not sums.size:
             raise ValueError("output converter: no sums to calibrate on; give at least one input vector")
-        lsb = max(1, int(np.ceil(np.quantile(sums, 1 - clipped_share) / (self.high + 0.5))))
-        return lsb | (lsb >= 16)
+        least = float(np.quantile(sums, 1 - clipped_share)) / (self.high + 0.5) or 1.0
+        last = 2.0 ** (math.frexp(least)[1] - LSB_BITS)
+        return (math.ceil(least / last) | 1) * last

@@ -7,6 +7,7 @@ else: not of the batch it came in, nor of threads.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import numpy as np
 from . import draws
 from .conversion import Conversion, add_codes, conversion
 from .converters import DeviceWarning, Usage
+from .noisy_reads import Even, OfCells
 
 VECTORS = 4096
 """Vectors that are read at once, at most."""
@@ -34,10 +36,9 @@ class Product:
     weights: np.ndarray                # float64 (outputs, inputs of all terms): integers
     peak: int                          # the largest of what a table has for codes that one read sees
     bound: int                         # no sum is further from zero, in sum units
-    variance: tuple | None = None      # of read noise: see `small_variance`
-    norm: float = 0.0                  # constant noise: levels per unit of the input's norm
+    noise: OfCells | Even | None = None
     conversion: Conversion | None = None
-    level_lsb: int | None = None       # nominal, in input LSB times levels
+    lsb: int | None = None             # nominal, in sum units
 
     def seen(self, codes, kind) -> np.ndarray:
         """What the weights are multiplied with, of input codes (n, inputs) that one read sees."""
@@ -61,25 +62,25 @@ class Direction:
         self.step, self.scale = step, 1.0
         """Weight of one level; digital factor of the outputs (drift compensation)."""
         self.usage, self.inputs_clipped, self.vectors, self._warned = Usage(), 0, 0, False
-        self._noisy = any(p.variance is not None or p.norm for p in products)
-        self._common = self._plan = None
+        self._noisy = any(p.noise for p in products)
+        self._common, self._plan = 1, None
         if self.output is None:
             self._make_plan()
         elif self.output.full_scale != "calibrated":
             self.set_lsb([self.output.lsb(self.output.full_scale)] * len(products))
 
     @property
-    def level_lsb(self) -> list[int] | None:
+    def level_lsb(self) -> list[float] | None:
         """Nominal LSB of each product, in input LSB times levels; None where it is not set."""
-        lsb = [p.level_lsb for p in self._products]
-        return None if None in lsb else lsb
+        lsb = [p.lsb for p in self._products]
+        return None if None in lsb else [v * 2.0**-self._fraction for v in lsb]
 
     # ranges
 
     def set_lsb(self, level_lsb):
-        """Set each product's LSB (in input LSB times levels), with its spread over converters."""
+        """Set each product's LSB (in input LSB times levels), with its spread over converters. The grid has the nearest one."""
         for n, (p, lsb) in enumerate(zip(self._products, level_lsb, strict=True)):
-            p.level_lsb, nominal = int(lsb), int(lsb) << self._fraction
+            p.lsb = nominal = max(1, round(lsb * 2.0**self._fraction))
             sums, shift = nominal, 0
             if self.output.gain_spread:
                 gain = 1 + self.output.gain_spread * draws.normal(self._key, draws.GAIN, 2 * n + self._transposed, (self.shape[0],))
@@ -88,8 +89,6 @@ class Direction:
                 share = self.output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
                 shift = np.rint(nominal * share).astype(np.int64)
             p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, p.peak)
-        common = {p.level_lsb for p in self._products}
-        self._common = common.pop() if len(common) == 1 else None
         self._make_plan()
 
     def calibrate(self, codes, clipped_share: float = 0.0, per_array: bool = False):
@@ -115,35 +114,14 @@ class Direction:
     @property
     def unit(self) -> float:
         """Real value of one unit of the output integers."""
-        if self.output is None:
-            whole = 2.0**-self._fraction
-        else:
-            whole = 1.0 if self._common is None else float(self._common)
-        return whole * self.step * self.input.step
+        return self._common * 2.0**-self._fraction * self.step * self.input.step
 
     # reading
 
     def _noise(self, p: Product, x, number: int, vectors):
         """Read noise of one read in sum units: integers (n, outputs)."""
         stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
-        noise, codes = draws.reading(self._key, stream, number, vectors, self.shape[0]), x[:, p.inputs]
-        x = codes.astype(np.float32)
-        factor = 2.0**self._fraction / draws.DEVIATION
-        if p.variance is None:
-            noise *= (np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64)) * (factor * p.norm)).astype(np.float32)[:, None]
-        else:
-            # squares relative to the vector's largest, as integers so small that their sums are exact
-            matrix, top, common, per_output = p.variance
-            largest = np.maximum(np.abs(codes).max(axis=1, keepdims=True), 1).astype(np.float32)
-            square = np.multiply(x, x, out=x)
-            square *= top / largest**2
-            deviation = np.rint(square, out=square) @ matrix
-            np.sqrt(deviation, out=deviation)
-            deviation *= largest * np.float32(factor * common / top)
-            if per_output is not None:
-                deviation *= per_output
-            noise = np.multiply(noise, deviation, out=deviation)
-        return np.rint(noise, out=noise)
+        return p.noise.draw(x[:, p.inputs], lambda lines: draws.reading(self._key, stream, number, vectors, lines))
 
     def read(self, codes, vectors=None) -> np.ndarray:
         """Outputs of input codes.
@@ -184,7 +162,7 @@ class Direction:
         reads = self.input.slices(codes)
         for p, factor in zip(self._products, factors, strict=True):
             for weight, x in reads:
-                noise = self._noise(p, x, number, vectors) if p.variance is not None or p.norm else None
+                noise = self._noise(p, x, number, vectors) if p.noise else None
                 number += 1
                 if self.output is None:
                     sums = p.sums(x) if noise is None else p.sums(x) + noise
@@ -196,12 +174,19 @@ class Direction:
         return out
 
     def _make_plan(self):
-        """Factor of each product in the digital sum, and the type of the result."""
-        factors = [p.significance * (1 if self.output is None or self._common is not None else p.level_lsb) for p in self._products]
-        largest = [p.bound if self.output is None else -self.output.low for p in self._products]
+        """Common factor of all codes, what is left of it for each product in the digital sum, and the type of the result."""
+        if self.output is None:
+            factors, largest = [p.significance for p in self._products], [p.bound for p in self._products]
+        else:
+            self._common = math.gcd(*(p.lsb for p in self._products))
+            factors = [p.significance * (p.lsb // self._common) for p in self._products]
+            largest = [-self.output.low] * len(factors)
         inputs = 1 if self.input.slice_bits is None else self.input.limit
         bound = inputs * sum(f * b for f, b in zip(factors, largest, strict=True))
-        self._plan = factors, np.int32 if bound < 1 << 30 else np.int64
+        if bound >= 1 << 62:
+            raise ValueError(f"{self.name} read: outputs reach 2**{bound.bit_length()} units of the grid, more than 62 bits; give output "
+                             "ranges that are closer to each other, or fewer fraction_bits")
+        self._plan = factors, np.int32 if bound < 1 << 30 and not (self._noisy and self.output is None) else np.int64
 
     def _watch(self):
         if not self._warned and (self.usage.reads >= FEW or self.usage.clipped >= FEW >> 6):
@@ -251,17 +236,3 @@ def integers(matrices, inputs: slice, significance: int, fraction: int, seen: in
                          "or smaller arrays")
     return Product(inputs, significance, [table for table, _ in matrices], np.ascontiguousarray(np.concatenate(wholes, axis=1)),
                    max(peaks), bound)
-
-
-def small_variance(variance):
-    """Cell variances (inputs, outputs) as integers relative to each output's largest, so small that sums with squares as small are exact.
-
-    Returns the integers, the largest there may be, the factor for all standard deviations, and the factor of each output if they differ.
-    """
-    bits = (24 - (len(variance) - 1).bit_length()) // 2
-    top = (1 << bits) - 1
-    peak, largest = variance.max(), variance.max(axis=0)
-    # an output whose cells are all so much less noisy that 6 bits would not be left gets integers and a factor of its own
-    largest = np.where((largest > 0) & (largest < peak * 2.0 ** (6 - bits)), largest, peak)
-    matrix = np.ascontiguousarray(np.rint(variance * (top / largest)), np.float32)
-    return matrix, top, float(np.sqrt(peak)), np.sqrt(largest / peak).astype(np.float32) if (largest < peak).any() else None

@@ -102,13 +102,18 @@ class Mapping:
         return levels, step
 
     def slices(self, levels) -> list[Slice]:
-        """The planes of cells that hold levels (outputs, inputs), least significant first."""
+        """The planes of cells that hold levels (outputs, inputs), least significant first.
+
+        Levels are whole numbers, or any where one cell takes all bits of a weight.
+        """
         width = self.slice_bits or self.stored_bits
         top = (1 << width) - 1
         if self.kind == "differential":
             plus, minus = np.maximum(levels, 0), np.maximum(-levels, 0)
         else:
             plus, minus = levels + self.limit, np.full((1, levels.shape[1]), self.limit, levels.dtype)
+        if width == self.stored_bits:
+            return [Slice(1, plus, minus, top)]
         return [Slice(1 << s, plus >> s & top, minus >> s & top, top) for s in range(0, self.stored_bits, width)]
 
 

@@ -173,7 +173,8 @@ class Table(CellNoise):
 class PerProduct:
     """Read noise of products, output-referred, with weights relative to the largest (Nandakumar et al., ICECS 2019: short-term PCM noise).
 
-    ``y_i += magnitude sqrt(sum_j |w_ij| x_j**2) xi``: each cell's variance is proportional to its weight.
+    ``y_i += magnitude sqrt(sum_j |w_ij| x_j**2) xi``: a cell's variance is proportional to what it conducts beyond the least conductance,
+    which of ideal pairs of cells is the weight. A reference line's cells have theirs.
     """
 
     magnitude: float

@@ -70,6 +70,13 @@ def effective_conductance(g, word: float, bit: float) -> np.ndarray:
     return _eliminate(g, word * MEGOHM, bit * MEGOHM)
 
 
+def read(g, wires: Wires, transposed: bool = False) -> np.ndarray:
+    """Effective conductance (inputs, outputs) of a forward or a transposed read, microsiemens."""
+    if not transposed or wires.sensing == "same":
+        return effective_conductance(g, wires.word, wires.bit)
+    return effective_conductance(g[::-1, ::-1], wires.word, wires.bit)[::-1, ::-1]
+
+
 def asymmetry(forward, transposed) -> float:
     """Largest difference of the two reads' effective matrices, relative to the largest entry."""
     return float(np.max(np.abs(forward - transposed)) / np.max(np.abs(forward)))

@@ -1,0 +1,109 @@
+"""Fresh noise of reads, in the unit of their sums: how large it is for what is read, and which outputs share it.
+
+Variances are sums of squares of input codes times variances of cells. Both become small integers, whose float32 sums are exact in any
+order of addition, so that a read's noise depends on nothing but its vector and its number. The integers are rounded along the inputs
+such that what one loses the next gets: many small inputs, or many quiet cells, beside a large one are not lost together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import draws
+
+
+@dataclass(frozen=True)
+class Even:
+    """Of one size for all outputs: proportional to the input's norm.
+
+    Parameters
+    ----------
+    deviation : float
+        Sum units per unit of the norm.
+    outputs : int
+    """
+
+    deviation: float
+    outputs: int
+
+    def draw(self, codes, deviates: Callable) -> np.ndarray:
+        """As `OfCells.draw`."""
+        x = codes.astype(np.float32)
+        length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
+        noise = deviates(self.outputs)
+        noise *= (length * (self.deviation / draws.DEVIATION)).astype(np.float32)[:, None]
+        return np.rint(noise, out=noise)
+
+
+class OfCells:
+    """Of each cell's conductance.
+
+    Parameters
+    ----------
+    variance : float array (inputs, lines)
+        Of each cell, in levels squared. The first lines are the outputs.
+    unit : float
+        Sum units of one input code times one level.
+    groups : list of slice
+        Outputs that the lines beyond the outputs, one after the other, are subtracted from: these share that line's noise.
+    summed : float array (outputs,), optional
+        Variance of one more cell of each output, driven with minus the sum of the inputs.
+    """
+
+    def __init__(self, variance, unit: float, groups=(), summed=None):
+        bits = (24 - (len(variance) - 1).bit_length()) // 2
+        peak, largest = variance.max(), variance.max(axis=0)
+        # a line whose cells are all so much less noisy that 6 bits would not be left gets integers and a factor of its own
+        largest = np.where((largest > 0) & (largest < peak * 2.0 ** (6 - bits)), largest, peak) if peak else np.ones(len(largest))
+        self._top, self._groups = (1 << bits) - 1, groups
+        self._matrix = np.ascontiguousarray(evenly_rounded(variance * (self._top / largest)), np.float32)
+        self._unit = unit * float(np.sqrt(peak)) / (self._top * draws.DEVIATION)
+        self._own = np.sqrt(largest / peak).astype(np.float32) if (largest < peak).any() else None
+        self._outputs = variance.shape[1] - len(groups)
+        self._summed = None if summed is None else (summed * (unit / draws.DEVIATION) ** 2).astype(np.float32)
+
+    def draw(self, codes, deviates: Callable) -> np.ndarray:
+        """Noise of one read of each vector.
+
+        Parameters
+        ----------
+        codes : integer array (n, inputs)
+            What the read applies.
+        deviates : callable
+            Of a number of lines: integers of standard deviation `draws.DEVIATION`, float32 (n, lines).
+
+        Returns
+        -------
+        float32 array (n, outputs)
+            Integers.
+        """
+        from . import compiled
+
+        squares, largest = compiled.squares(codes, self._top)
+        deviation = squares @ self._matrix
+        if self._summed is None:
+            np.sqrt(deviation, out=deviation)
+            deviation *= largest[:, None] * np.float32(self._unit)
+            if self._own is not None:
+                deviation *= self._own
+        else:
+            deviation *= np.square(largest[:, None] * np.float32(self._unit))
+            if self._own is not None:
+                deviation *= np.square(self._own)
+            total = codes.sum(axis=1, dtype=np.int64).astype(np.float32)
+            deviation += np.square(total)[:, None] * self._summed
+            np.sqrt(deviation, out=deviation)
+        deviation *= deviates(deviation.shape[1])
+        noise = np.rint(deviation, out=deviation)
+        own = noise[:, : self._outputs]
+        for line, outputs in enumerate(self._groups):
+            own[:, outputs] -= noise[:, self._outputs + line, None]
+        return np.ascontiguousarray(own) if self._groups else own
+
+
+def evenly_rounded(values) -> np.ndarray:
+    """Integers (inputs, lines) whose sums along the inputs, up to any of them, are within a half of those of the values."""
+    return np.diff(np.rint(np.cumsum(values, axis=0)), axis=0, prepend=0.0)
