@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--sizes", type=int, nargs="+", default=[784, 1024, 10])
     given = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
     sizes, key = tuple(given.sizes), jax.random.key(0)
     x = jax.random.uniform(key, (given.batch, sizes[0]))
     y = jax.nn.one_hot(jnp.arange(given.batch) % sizes[-1], sizes[-1], dtype=jnp.float64)

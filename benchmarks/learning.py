@@ -27,6 +27,7 @@ PRESETS = ("xor", "xor-spsa", "digits", "digits8", "digits-deep", "mnist")
 SETS = {3: "xor", 64: "digits", 784: "mnist"}
 
 
+@models.float64()
 def backprop(r: recipe.Recipe, d: data.Dataset, seed: int, learning_rate: float) -> list[float]:
     """Test accuracy after each epoch of stochastic gradient descent with the exact gradient."""
     net = models.Feedforward(r.sizes, gradient.circuit(r).activation, models.identity)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -347,11 +346,10 @@ def measure(name: str, case: Case, folder, epochs: int | None, seeds: int, kept:
     each = len(d[0]) // case.batch
     errors = []
     for seed in range(1, seeds + 1):
-        with jax.enable_x64(False):
-            run = models.train(
-                case.rule, case.circuit, case.objective, d, epochs=epochs, batch=case.batch, seed=seed, settings=case.settings,
-                optimizer=case.optimizer(case.schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
-                checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
+        run = models.train(
+            case.rule, case.circuit, case.objective, d, epochs=epochs, batch=case.batch, seed=seed, settings=case.settings,
+            optimizer=case.optimizer(case.schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
+            checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
         errors.append(100 * (1 - run.epochs[-1]["accuracy"]))
         curve = " ".join(f"{100 * (1 - e['accuracy']):.2f}" for e in run.epochs)
         print(f"  {name}, seed {seed}: {errors[-1]:.2f} % error after {epochs} epochs ({curve})", flush=True)
@@ -367,7 +365,6 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("build/published.json"))
     given = parser.parse_args()
-    warnings.filterwarnings("ignore", "Explicitly requested dtype float64")      # the library's weights, here in float32
     results = []
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in given.names:

@@ -34,6 +34,7 @@ ADJOINT = rule(1, solver=relaxation(30))
 MIXTURE = (ADJOINT, rule(52, beta=0.1, solver=relaxation(30)), rule(29, directions=100))
 
 
+@models.float64()
 def main(path: str) -> None:
     digits = data.load("digits")
     x, labels = np.asarray(digits.x_train, float), np.asarray(digits.y_train)

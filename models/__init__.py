@@ -11,23 +11,23 @@ minimised and how it enters), `solvers` (how a stationary point is reached), `es
 >>> g = models.dual_propagation(net, models.squared_error, W, jnp.ones(2), jnp.ones(1), alpha=0.5, beta=0.1)
 >>> [w.shape for w in g]
 [(3, 2), (1, 3)]
+
+Whatever JAX is set to, they compute in float64 and leave it as it is set. Under a transformation of your own (`jax.jit`, `jax.grad`,
+`jax.vmap`), begin that in 64 bits too: `float64`. Activations and objectives alone have the precision of what they are given.
 """
 
-import jax
-
-jax.config.update("jax_enable_x64", True)     # the reference is float64 throughout
-
-from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_residual, identity, relu  # noqa: E402
-from .estimators.contrast import contrast  # noqa: E402
-from .estimators.dyads import Dyads, dual_propagation, dyads  # noqa: E402
-from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved  # noqa: E402
-from .estimators.implicit import exact_gradient, triangular_multipliers  # noqa: E402
-from .estimators.probes import probes, spsa, spsa_slopes  # noqa: E402
-from .objectives import cross_entropy, squared_error  # noqa: E402
-from .training import train  # noqa: E402
+from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_residual, identity, relu
+from .estimators.contrast import contrast
+from .estimators.dyads import Dyads, dual_propagation, dyads
+from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved
+from .estimators.implicit import exact_gradient, triangular_multipliers
+from .estimators.probes import probes, spsa, spsa_slopes
+from .objectives import cross_entropy, squared_error
+from .precision import float64
+from .training import train
 
 __all__ = [
     "Dyads", "Equilibrium", "Estimator", "Feedforward", "Hopfield", "NoFixedPoint", "Unsuitable", "clip", "contrast",
-    "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "from_energy", "from_residual", "identity", "probes",
+    "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "float64", "from_energy", "from_residual", "identity", "probes",
     "relu", "solved", "spsa", "spsa_slopes", "squared_error", "train", "triangular_multipliers",
 ]

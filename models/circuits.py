@@ -30,6 +30,8 @@ from dataclasses import dataclass
 import jax
 from jax import numpy as jnp
 
+from .precision import in_float64
+
 CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible", "neurons", "blocks"})
 
 
@@ -77,6 +79,7 @@ class LayeredStates:
     output, with_output = staticmethod(last_layer), staticmethod(with_last_layer)
 
 
+@in_float64
 def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
     """Uniform weights of variance ``scale / 3 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
     keys = jax.random.split(key, len(sizes) - 1)
@@ -85,6 +88,7 @@ def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
                  for q, (m, n) in zip(keys, shapes, strict=True))
 
 
+@in_float64
 @dataclass(frozen=True)
 class Feedforward(LayeredStates):
     """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K, without biases (row 6).
@@ -150,6 +154,7 @@ class Feedforward(LayeredStates):
         return tuple(states[1:])
 
 
+@in_float64
 @dataclass(frozen=True)
 class Hopfield(LayeredStates):
     """A layered Hopfield net: ``E = sum_k G(s_k) - s_k W_k s_(k-1)``, with grad G the inverse of the activation (row 8).
@@ -213,6 +218,7 @@ def square_primitive(s):
     return s * s / 2
 
 
+@in_float64
 @dataclass(frozen=True)
 class Equilibrium(LayeredStates):
     """A deep equilibrium model: ``s = f(W s + U x)`` with any W; parameters are ``(W, U)`` (row 7).
@@ -312,4 +318,5 @@ def from_residual(residual: Callable, start: Callable, relax: Callable, *, outpu
     if (output is None) != (with_output is None):
         raise ValueError("output, with_output: one is given without the other; give both or neither")
     where = {} if output is None else {"output": output, "with_output": with_output}
-    return Own(start, residual, relax, frozenset(capabilities), energy, **where)
+    start, residual, relax = map(in_float64, (start, residual, relax))
+    return Own(start, residual, relax, frozenset(capabilities), energy and in_float64(energy), **where)

@@ -26,8 +26,10 @@ from .circuits import (
     uniform_weights,
 )
 from .estimators.estimator import Unsuitable
+from .precision import in_float64
 
 
+@in_float64
 @dataclass(frozen=True)
 class Resistive(LayeredStates):
     """A nonlinear resistive network: ``E = 1/2 sum g_ij (v_i - v_j)**2``, half the dissipated power (row 9).
@@ -100,6 +102,7 @@ def spins(n: int):
     return np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
 
 
+@in_float64
 def spin_energy(parameters, s):
     """``-1/2 s W s - b s`` of a Boltzmann machine, W symmetrised and without a diagonal (row 10)."""
     w, b = parameters
@@ -107,6 +110,7 @@ def spin_energy(parameters, s):
     return -(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2 - b @ s
 
 
+@in_float64
 def surprise(parameters, visible):
     """``-log p(visible)`` by enumeration; `visible` are the first spins (row 10)."""
     n, v = len(parameters[1]), len(visible)
@@ -115,6 +119,7 @@ def surprise(parameters, visible):
     return jax.nn.logsumexp(free) - jax.nn.logsumexp(held)
 
 
+@in_float64
 def boltzmann_contrast(parameters, visible):
     """Mean derivative of the energy with the visible spins held, less that of the free machine: the gradient of `surprise` (row 10)."""
     def mean(states):
@@ -199,6 +204,7 @@ def lifted(circuit) -> Own:
     return from_energy(energy, start, relax, capabilities={"analytic"})
 
 
+@in_float64
 def auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps: int = 20):
     """The states of MAC: ``min over s of objective + mu / 2 sum |s_k - f(W_k s_(k-1))|**2``, by Newton from the forward states (row 14)."""
     from jax.flatten_util import ravel_pytree

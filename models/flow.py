@@ -8,7 +8,10 @@ import diffrax
 import jax
 from jax import numpy as jnp
 
+from .precision import in_float64
 
+
+@in_float64
 def flow(field: Callable, start, duration, step, arguments=None, times=None):
     """Integrate ``field(t, state, arguments)`` from time 0 by steps of constant size (Heun, order 2).
 

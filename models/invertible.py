@@ -7,7 +7,10 @@ from typing import NamedTuple
 import jax
 from jax import numpy as jnp
 
+from .precision import in_float64
 
+
+@in_float64
 class Coupling(NamedTuple):
     """A reversible block of two streams: ``a' = a + tanh(W_a b)``, ``b' = b + tanh(W_b a')`` (Eq. 7, erratum E4; row 17).
 
@@ -63,6 +66,7 @@ def inverting_feedback(weights, inverse_activation, damping: float = 0.0):
     return lambda s: back @ inverse_activation(s)
 
 
+@in_float64
 def pseudo_inverse(w, damping: float = 0.0):
     """Moore and Penrose's inverse, or with damping Tikhonov's (rows 18 and 70)."""
     if not damping:

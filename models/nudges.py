@@ -12,6 +12,7 @@ import jax
 from jax import numpy as jnp
 
 from .circuits import add, from_residual, gradient
+from .precision import in_float64
 from .solvers import Problem
 
 
@@ -29,6 +30,7 @@ def weak(problem: Problem, free, objective, y, beta) -> Problem:
     return problem._replace(force=output_force(problem.circuit, objective, y, beta), begin=free)
 
 
+@in_float64
 def clamped(problem: Problem, free, objective, y, beta) -> Problem:
     """The output held at ``(1 - beta) free + beta y`` (rows 58 and 59); `beta` 1 is contrastive Hebbian learning."""
     return problem._replace(clamp=(1 - beta) * problem.circuit.output(free) + beta * y, begin=free)

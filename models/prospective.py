@@ -13,8 +13,10 @@ from jax.flatten_util import ravel_pytree
 from .circuits import add
 from .estimators.estimator import needing
 from .flow import flow
+from .precision import in_float64
 
 
+@in_float64
 @needing(83, "prospective units", "neurons")
 def velocity(circuit, parameters, u, x, tau, rates, lookahead=None, sweeps: int = 1):
     """The voltages' velocity and the rates that go with it: ``r = fire(u + lookahead du/dt)``, each in terms of the other.
@@ -37,6 +39,7 @@ def velocity(circuit, parameters, u, x, tau, rates, lookahead=None, sweeps: int 
     return of(rates), rates
 
 
+@in_float64
 def latent_equilibrium(circuit, parameters, inputs, tau=10.0, step=0.1, lookahead=None, sweeps: int = 1):
     """Rates in time: latent equilibrium, by Euler steps of the voltages from 0 (row 83).
 
@@ -63,6 +66,7 @@ def latent_equilibrium(circuit, parameters, inputs, tau=10.0, step=0.1, lookahea
     return jax.lax.scan(advance, (start, start), inputs)[1]
 
 
+@in_float64
 @needing(19, "velocity-augmented energy", "neurons")
 def mismatch_energy(circuit, parameters, u, x):
     """``1/2 sum |u - drive(fire(u))|**2``: zero where every voltage is what its input asks for."""
@@ -70,6 +74,7 @@ def mismatch_energy(circuit, parameters, u, x):
     return sum(jnp.sum(e ** 2) for e in jax.tree.leaves(errors)) / 2
 
 
+@in_float64
 def augmented_energy(circuit, parameters, u, v, x, tau):
     """The mismatch energy at ``u + tau v``: the velocity is a variable of its own (row 19).
 
@@ -78,6 +83,7 @@ def augmented_energy(circuit, parameters, u, v, x, tau):
     return mismatch_energy(circuit, parameters, add(u, v, tau), x)
 
 
+@in_float64
 def least_action(circuit, objective, parameters, x, y, times, beta=0.0, tau=1.0, step=0.01, start=None):
     """Neuronal least action: ``(1 + tau d/dt) grad F = 0`` along the motion, F the mismatch energy plus ``beta objective`` (row 84).
 
@@ -112,11 +118,13 @@ def least_action(circuit, objective, parameters, x, y, times, beta=0.0, tau=1.0,
     return jax.vmap(shape)(flow(field, flat, times[-1], step, times=times))
 
 
+@in_float64
 def prospective_energy(circuit, objective, parameters, z, x, y, beta):
     """The mismatch energy plus ``beta objective`` of the rates."""
     return mismatch_energy(circuit, parameters, z, x) + beta * objective(circuit.output(circuit.fire(z)), y)
 
 
+@in_float64
 def least_action_gradient(circuit, objective, parameters, x, y, beta=0.05, duration=30.0, step=0.25):
     """For a static input, where the motion ends, ``grad_parameters`` of the mismatch energy over beta (row 84).
 

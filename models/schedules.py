@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .circuits import add
+from .precision import in_float64
 
 
 class Event(NamedTuple):
@@ -301,10 +302,11 @@ class Functions(NamedTuple):
 
 def compiled(block) -> Functions:
     """A block's functions, compiled; to be made once, for blocks of one kind and for all plays."""
-    inverse = getattr(block, "inverse", None)
-    return Functions(jax.jit(block.forward), jax.jit(block.backward), inverse and jax.jit(inverse))
+    made = {name: in_float64(jax.jit(getattr(block, name))) for name in Functions._fields if hasattr(block, name)}
+    return Functions(**made)
 
 
+@in_float64
 @partial(jax.jit, static_argnums=0)
 def slope(objective, output, y):
     """The force on the output: the objective's gradient by it."""
@@ -333,6 +335,7 @@ class Played(NamedTuple):
         return first
 
 
+@in_float64
 def play(events: Iterable[Event], blocks, objective, parameters, xs, ys, update: Callable | None = None, key=None) -> Played:
     """Carry out a schedule.
 

@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .circuits import add
+from .precision import in_float64
 
 
 class Problem(NamedTuple):
@@ -94,6 +95,7 @@ def solution(problem: Problem, states, sweeps, still) -> Solution:
 
 def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: int = 5000) -> Callable:
     """Fixed-point sweeps of the circuit's own `relax`: `sweeps` of them, or until they change less than `tolerance`."""
+    @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         s = problem.start() if start is None else start
         if sweeps is not None:
@@ -129,6 +131,7 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
     Newton alone would leave the domain of an inverse activation. Of a step and its halves that one is taken which lowers the residual
     most; if none does, none.
     """
+    @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         states, n, still = until_still(problem.sweep, problem.start() if start is None else start, tolerance, limit)
         flat, shape = ravel_pytree(states)

@@ -14,6 +14,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from .estimators.estimator import Estimator, NoFixedPoint
+from .precision import in_float64
 from .solvers import Problem, newton
 
 if TYPE_CHECKING:
@@ -88,6 +89,16 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
     ValueError
         For data that do not fit, or a checkpoint of another run.
     """
+    run, tell = Run(parameters), progress or (lambda *_: None)
+    for step in _training(run, rule, circuit, objective, data, parameters, epochs, batch, optimizer, seed, solver, project, checkpoint,
+                          settings):
+        tell(*step)
+    return run
+
+
+@in_float64
+def _training(run, rule, circuit, objective, data, parameters, epochs, batch, optimizer, seed, solver, project, checkpoint, settings):
+    """Fill `run`, and yield what `train` tells of its progress."""
     import optax  # slow to import: only who trains a reference waits for it
 
     x, labels, x_test, y_test = _checked(data, batch)
@@ -100,7 +111,7 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
     rule.check(circuit, parameters, x[0], targets[0])
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     keyed = "key" in inspect.signature(rule.estimate).parameters
-    state, run = optimizer.init(parameters), Run(parameters)
+    state, run.parameters = optimizer.init(parameters), parameters
 
     @jax.jit
     def updates(parameters, state, x, targets, keys):
@@ -124,13 +135,13 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
     if checkpoint and Path(checkpoint).exists():
         parameters, state = _resume(Path(checkpoint), name, run, (parameters, state))
     test = jax.jit(lambda p, x, y: _test(circuit, objective, solver or newton(), p, x, y))
-    tell, steps = progress or (lambda *_: None), len(x) // batch
+    steps = len(x) // batch
     for epoch in range(len(run.epochs), epochs):
         mixed = np.asarray(jax.random.permutation(jax.random.fold_in(order, epoch), len(x)))[:steps * batch].reshape(steps, batch)
         keys = jax.random.split(jax.random.fold_in(draws, epoch), steps)
         for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
             said = f", {100 * run.epochs[-1]['accuracy']:.2f} %" if run.epochs else ""
-            tell(f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES)
+            yield f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES
             parameters, state = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
             raise NoFixedPoint(f"row {rule.row} ({rule.name}): parameters are no longer finite after epoch {epoch + 1}; "
@@ -139,10 +150,10 @@ def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=Non
         run.parameters = parameters
         if checkpoint:
             _keep(Path(checkpoint), name, run, (parameters, state))
-    tell("trained", epochs * PIECES, epochs * PIECES)
-    return run
+    yield "trained", epochs * PIECES, epochs * PIECES
 
 
+@in_float64
 def predict(circuit, parameters, x, solver: Callable | None = None):
     """Outputs of the free circuit for one input."""
     if "triangular" in circuit.capabilities:

@@ -16,9 +16,11 @@ from .estimators.estimator import needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
 from .nudges import clamped, weak
+from .precision import in_float64
 from .solvers import Problem, newton, relaxation
 
 
+@in_float64
 @needing(64, "continual EP", "energy")
 def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps: int = 100, nudge=weak, solver=None):
     """Continual equilibrium propagation: parameters move at every sweep of the nudged phase (section 3.2; row 64).
@@ -50,6 +52,7 @@ def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps:
     return jax.lax.fori_loop(0, sweeps, step, (free, parameters))[1]
 
 
+@in_float64
 @needing(65, "free-running learning", "energy")
 def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, duration=100.0, step: float = 0.1, nudge=clamped):
     """Learning beyond the quasi-static limit: states and parameters flow at once (section 3.2; row 65).
@@ -81,6 +84,7 @@ def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, durat
     return flow(field, (start, start, parameters), duration, step, rate)
 
 
+@in_float64
 @needing(66, "agnostic EP", "energy")
 def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solver=None):
     """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
@@ -114,6 +118,7 @@ def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solve
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
 
 
+@in_float64
 @needing(79, "LocoProp", "chain")
 def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proximity=1.0, steps: int = 10):
     """LocoProp: a problem of its own for every layer, to match a target by gradient steps (section 3.5; row 79).
@@ -158,12 +163,14 @@ def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proxi
     return tuple(map(matched, range(circuit.layers)))
 
 
+@in_float64
 def output_jacobian(circuit, parameters, x, solver=None):
     """Derivative of the free output by the parameters: like the parameters, with a leading axis of outputs."""
     output = jax.eval_shape(lambda p: circuit.output(circuit.start(p, x)), parameters)
     return jax.vmap(lambda pick: exact_gradient(circuit, jnp.dot, parameters, x, pick, solver))(jnp.eye(output.size))
 
 
+@in_float64
 def pseudo_inverse_step(circuit, objective, parameters, x, y, damping=0.0, solver=None):
     """A step of second order, ``-J^T (J J^T + damping)^+ grad objective`` with J the output's Jacobian (Eq. 14; row 81).
 
@@ -178,6 +185,7 @@ def pseudo_inverse_step(circuit, objective, parameters, x, y, damping=0.0, solve
     return jax.tree.map(lambda j: -jnp.tensordot(weights, j, axes=1), jacobian)
 
 
+@in_float64
 def free_output(circuit, parameters, x, solver=None):
     """What the objective sees without a nudge."""
     if "triangular" in circuit.capabilities:
@@ -185,6 +193,7 @@ def free_output(circuit, parameters, x, solver=None):
     return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)
 
 
+@in_float64
 @needing(82, "Gauss-Newton product", "triangular")
 def gauss_newton_product(circuit, objective, parameters, x, y, direction):
     """``J^T H J direction``, H the objective's Hessian, without any matrix: forward, then reverse mode (row 82).
@@ -196,6 +205,7 @@ def gauss_newton_product(circuit, objective, parameters, x, y, direction):
     return jax.vjp(lambda p: circuit.forward(p, x)[-1], parameters)[1](bent)[0]
 
 
+@in_float64
 @needing(82, "Hessian-free step", "triangular")
 def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps: int = 50):
     """``-(G + damping)^-1 gradient`` by conjugate gradients, G the Gauss-Newton matrix of a batch (section 4; row 82).
@@ -220,6 +230,7 @@ def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps
     return jax.tree.map(jnp.negative, lineax.linear_solve(curvature, force, solver, throw=False).value)
 
 
+@in_float64
 @needing(82, "Kronecker factors", "chain")
 def kronecker_factors(circuit, objective, parameters, xs, ys):
     """``A = E[s_below s_below^T]`` and ``S = E[J_a^T H J_a]`` of every layer of a chain, a its drive (row 82).
@@ -249,6 +260,7 @@ def kronecker_factors(circuit, objective, parameters, xs, ys):
     return jax.tree.map(lambda v: v.mean(0), jax.vmap(factors)(xs, ys))
 
 
+@in_float64
 def kronecker_step(circuit, objective, parameters, xs, ys, damping=0.0):
     """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
     force = jax.tree.map(lambda v: v.mean(0),

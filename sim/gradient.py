@@ -56,7 +56,8 @@ def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.n
     w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights)
     x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else x)
     limits = np.array([recipe.bounds(0), recipe.bounds(recipe.layers - 1)]) * 2.0**-f.accumulator.frac
-    return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
+    with models.float64():
+        return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
 
 
 def dual_propagation(recipe: Recipe, weights, x, y) -> list[np.ndarray]:

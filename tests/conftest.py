@@ -1,10 +1,13 @@
-"""What several tests share: simulators that may be missing here."""
+"""What several tests share: simulators that may be missing here, and JAX in 64 bits where tests transform the reference."""
 
 import os
 
+import jax
 import pytest
 
 from crossdyad.sim import simulators
+
+jax.config.update("jax_enable_x64", True)     # `test_models_precision` has processes of its own in which it is not
 
 
 def needs(simulator: str):

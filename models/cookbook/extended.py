@@ -39,11 +39,13 @@ from ..estimators.targets import (
     reconstruction,
     target_propagation,
 )
+from ..precision import in_float64
 
 NOISE = 0.1
 """Of learners of targets' feedback."""
 
 
+@in_float64
 @dataclass(frozen=True)
 class Extended(LayeredStates):
     """A chain whose parameters are the pair (weights, others); its states depend on the weights alone.
@@ -240,6 +242,7 @@ local_targets = _with_targets(_transpose)
 # Forward-Forward: row 42 ----------------------------------------------------------------------------------------
 
 
+@in_float64
 @dataclass(frozen=True)
 class Goodness(LayeredStates):
     """Forward-Forward's net as a classifier: its output is the goodness of all layers with each label in turn.

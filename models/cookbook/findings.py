@@ -10,6 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ..estimators.estimator import Estimator, Unsuitable
+from ..precision import in_float64
 
 
 class Finding(NamedTuple):
@@ -105,6 +106,7 @@ def slope(what: str, estimate: Callable, exact, order: float, largest: float, to
     return within(f"{what}: slope of the error", measured, order, tolerance)
 
 
+@in_float64
 def accepted(estimator: Estimator, system, name: str = "own system") -> Finding:
     """An estimator's error on a system falls as it declares; against its own oracle.
 

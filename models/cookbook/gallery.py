@@ -18,6 +18,7 @@ from ..estimators.greedy import greedy_gradient, interlocking
 from ..estimators.implicit import exact_gradient, multipliers, neumann_multipliers
 from ..estimators.probes import gaussian, node_error
 from ..invertible import Coupling
+from ..precision import in_float64
 from ..prospective import latent_equilibrium
 from ..solvers import Problem, newton
 from ..solvers import relaxation as sweeps
@@ -318,5 +319,5 @@ def draw(folder, progress: Callable[[str, int, int], None] | None = None) -> lis
         for make in FIGURES:
             tell(make.__name__, len(written), len(FIGURES))
             written.append(folder / f"{make.__name__}.svg")
-            make().savefig(written[-1], format="svg", metadata={"Date": None})
+            in_float64(make)().savefig(written[-1], format="svg", metadata={"Date": None})
     return written

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..estimators.estimator import Estimator
+from ..precision import in_float64
 from .findings import Finding, accepted
 from .systems import System
 
@@ -44,6 +45,7 @@ class Row:
     estimator: Estimator | None = None
     systems: tuple[Callable[[int], System], ...] = ()
 
+    @in_float64
     def findings(self, seed: int = 0) -> Iterator[Finding]:
         """All that the row's check measures, its estimator's declared order first."""
         yield from self.accepted(seed)

@@ -20,6 +20,7 @@ from ..estimators.implicit import neumann_multipliers, read_out
 from ..estimators.probes import averaged, in_place_slope, probes, scaled
 from ..fixed_points import mirror_descent
 from ..objectives import cross_entropy, squared_error
+from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from ..training import Run, train
 from ..updates import agnostic, continual, locoprop, pseudo_inverse_step
@@ -232,6 +233,7 @@ def trainable() -> list[int]:
     return sorted(STANDARDS)
 
 
+@in_float64
 def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
     """A row on a net of about these sizes, inputs first: most on ReLUs with cross-entropy, those of energies on Hopfield nets.
 

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from ..circuits import Equilibrium, Feedforward, Hopfield, identity, relu
 from ..energies import Resistive, behind
 from ..objectives import squared_error
+from ..precision import in_float64
 
 
 class System(NamedTuple):
@@ -22,6 +23,7 @@ class System(NamedTuple):
     y: Any
 
 
+@in_float64
 def _system(circuit, inputs: int, outputs: int, seed: int, bound: float = 0.8) -> System:
     w, x, y = jax.random.split(jax.random.key(seed), 3)
     return System(circuit, squared_error, circuit.random_parameters(w), jax.random.normal(x, (inputs,)),
@@ -63,6 +65,7 @@ def features(parameters, x):
     return jnp.tanh(parameters @ x)
 
 
+@in_float64
 def tied(seed: int) -> System:
     """The Hopfield net behind four tanh features of five inputs; parameters are the pair (V, W)."""
     inner = hopfield(seed)

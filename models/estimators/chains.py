@@ -15,10 +15,12 @@ import jax
 from jax import numpy as jnp
 
 from ..circuits import Feedforward, identity
+from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .estimator import Estimator, Unsuitable
 
 
+@in_float64
 @dataclass(frozen=True)
 class Chain:
     """Circuits in a row, the output of each the input of the next: a circuit itself (P2, Eq. 3; row 16).
@@ -73,6 +75,7 @@ class Chain:
         return (*s[:-1], self.blocks[-1].with_output(s[-1], o))
 
 
+@in_float64
 @dataclass(frozen=True)
 class OpenChain(Feedforward):
     """Layers whose input is the weights of one layer more below, linear and fed by a constant one: still a chain of layers."""
@@ -84,6 +87,7 @@ class OpenChain(Feedforward):
         return self.closed.neuron(k - 1) if k else identity
 
 
+@in_float64
 @dataclass(frozen=True)
 class OpenCircuit:
     """A circuit whose parameters are the pair (parameters, input), and whose own input is nothing."""
@@ -125,6 +129,7 @@ def work(output, force):
     return jnp.sum(force * output)
 
 
+@in_float64
 @dataclass(frozen=True)
 class Block:
     """A circuit and how its gradients are had.
@@ -171,6 +176,7 @@ class Block:
         return self.rule(OpenCircuit(self.circuit), work, (parameters, u), None, force, **keys)
 
 
+@in_float64
 @dataclass(frozen=True)
 class Batches:
     """A block of one sample as one of micro-batches: samples along the leading axis, gradients are sums over it."""
@@ -188,6 +194,7 @@ class Batches:
         return jax.tree.map(lambda v: v.sum(0), g), below
 
 
+@in_float64
 def chain_gradient(chain: Chain, objective, parameters, x, y, rules, key=None) -> tuple:
     """The gradient of a chain of blocks, each by a rule of its own: forward once, then the forces down (rows 85 and 86).
 

@@ -7,6 +7,7 @@ from jax import numpy as jnp
 
 from ..circuits import Own, from_energy
 from ..nudges import weak
+from ..precision import in_float64
 from ..solvers import Problem, newton
 from .contrast import coincidences
 from .estimator import needing
@@ -31,6 +32,7 @@ def residual_energy(circuit, rate: float = 0.1) -> Own:
                        capabilities=circuit.capabilities & {"analytic"})
 
 
+@in_float64
 def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=None):
     """One nudged state of the residual's energy: ``(dC/dparameters)^T C / beta`` there, C the prediction errors.
 
@@ -50,6 +52,7 @@ def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=Non
     return jax.tree.map(lambda g: g / beta, coincidences(problem, s))
 
 
+@in_float64
 @needing(68, "predictive coding that is backprop", "chain")
 def zero_divergence(circuit, objective, parameters, x, y, beta=1.0):
     """Predictive coding that equals backprop: from the forward states, with unit steps, and every layer of a chain

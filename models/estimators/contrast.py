@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from ..circuits import gradient
 from ..nudges import weak
+from ..precision import in_float64
 from ..solvers import REST, Problem, newton
 from .estimator import needing
 
@@ -46,6 +47,7 @@ def roots_of_unity(beta: float, points: int) -> Stencil:
     return Stencil(beta * turn, 1 / (turn * points * beta))
 
 
+@in_float64
 def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
     """``sum_i w_i grad_parameters F(beta_i, s_(beta_i))``, the derivative of the energy's response to the nudge.
 
@@ -66,6 +68,7 @@ def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak,
     return jax.grad(weighted_energy)(parameters, nudged, stencil, inside_radius(circuit, stencil, states))
 
 
+@in_float64
 def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
     """The scalar ``sum_i w_i E(s_(beta_i))``, whose derivative by the parameters, the states held, is `contrast`."""
     held = jax.lax.stop_gradient(parameters)
@@ -73,6 +76,7 @@ def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, n
     return weighted_energy(parameters, nudged, stencil, jax.lax.stop_gradient(states))
 
 
+@in_float64
 @needing(51, "contrast of nudged states", "energy")
 def nudged_states(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
     """A point of the stencil to its problem, and the solutions of all, stacked along a leading axis."""
@@ -86,6 +90,7 @@ def nudged_states(circuit, objective, parameters, x, y, stencil: Stencil, nudge=
     return nudged, jax.lax.map(lambda beta: solver(nudged(beta)).states, jnp.asarray(stencil.points))
 
 
+@in_float64
 def inside_radius(circuit, stencil: Stencil, states):
     """The states of `roots_of_unity`, or nan if the response is not analytic inside their circle (row 54).
 
@@ -101,6 +106,7 @@ def inside_radius(circuit, stencil: Stencil, states):
     return jax.tree.map(lambda v: jnp.where(outside, jnp.nan, v), states)
 
 
+@in_float64
 def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None):
     """``sum_i w_i E(parameters + mismatch_i, s_i)``, the real part.
 
@@ -119,6 +125,7 @@ def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None)
     return jnp.sum(jax.vmap(term)(jnp.asarray(stencil.points), jnp.asarray(stencil.weights), states, mismatch))
 
 
+@in_float64
 @needing(67, "twin circuits", "energy")
 def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, sweeps: int = 200, copies=None):
     """`contrast` by as many copies of the circuit as there are nudges, all at once: one phase, nothing stored (row 67).
@@ -150,6 +157,7 @@ def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, swe
     return jax.grad(weighted_energy)(parameters, lambda beta: nudge(free, reference, objective, y, beta), stencil, stacked, mismatch)
 
 
+@in_float64
 def coincidences(problem: Problem, s):
     """``grad_parameters E`` at the states `s`."""
     return gradient(lambda p: problem.circuit.energy(p, s, problem.x), parameters_like(s, problem.parameters))

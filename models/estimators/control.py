@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..circuits import Own, add, from_residual, gradient
 from ..objectives import squared_error
+from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
 from .estimator import needing
 from .implicit import exact_gradient, multipliers, read_out
@@ -40,11 +41,13 @@ def objective_of_potentials(circuit, objective, v) -> Callable:
     return lambda o, y: objective(circuit.output(circuit.fire(circuit.with_output(v, o))), y)
 
 
+@in_float64
 def spread(feedback, u):
     """``Q u``: a control of the outputs brought to every state by matrices with a column per output."""
     return jax.tree.map(lambda q: q @ u, feedback)
 
 
+@in_float64
 def output_responses(circuit, parameters, x, states):
     """``J^T``, like the states with a column per output: how the outputs move where C has to equal a small psi."""
     def response(unit):
@@ -117,11 +120,13 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
                          with_output=lambda states, psi: (*states[:2], ravel_pytree(states[2])[1](psi)))
 
 
+@in_float64
 def free_potentials(circuit, parameters, x):
     """Drives of a circuit of neurons without control."""
     return circuit.drive(parameters, free_states(circuit, parameters, x), x)
 
 
+@in_float64
 def free_states(circuit, parameters, x):
     """Where Newton steps under control start."""
     if "triangular" in circuit.capabilities:
@@ -129,6 +134,7 @@ def free_states(circuit, parameters, x):
     return newton()(Problem(circuit, parameters, x)).states
 
 
+@in_float64
 def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedback=None, leak=0.0, solver=None):
     """DFC: the output steered by ``-beta grad objective``, the gradient ``-drive_parameters^T (r - fire(drive(r))) / beta``.
 
@@ -157,6 +163,7 @@ def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedba
     return jax.tree.map(lambda g: -g / beta, transposed(error)[0])
 
 
+@in_float64
 def gauss_newton(circuit, objective, parameters, x, y):
     """What small controls tend to: the read-out of ``J^+ (-grad objective)``, J how all potentials move the output (row 74)."""
     free = free_potentials(circuit, parameters, x)
@@ -167,6 +174,7 @@ def gauss_newton(circuit, objective, parameters, x, y):
     return read_out(circuit, parameters, x, circuit.fire(free), shape(psi))
 
 
+@in_float64
 def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
     """States at rest under a controller: Newton steps while its leak falls from 100 to `leak`.
 
@@ -188,6 +196,7 @@ def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
     return settled(states, jnp.max(residuals))
 
 
+@in_float64
 def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
     """The states (s, u, psi) of `inverted` at rest (row 76)."""
     free = free_states(circuit, parameters, x)
@@ -195,6 +204,7 @@ def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
     return tightened(lambda a: inverted(circuit, objective, y, a), start, parameters, x, leak)
 
 
+@in_float64
 def strongly_controlled(circuit, objective, parameters, x, y, feedback):
     """The states (s, u) of `controlled` at rest, the objective's gradient zero (row 75)."""
     free = free_states(circuit, parameters, x)
@@ -202,6 +212,7 @@ def strongly_controlled(circuit, objective, parameters, x, y, feedback):
     return tightened(lambda a: controlled(circuit, objective, y, feedback, a), start, parameters, x)
 
 
+@in_float64
 def least_control(circuit, objective, parameters, x, y, leak=1e-3):
     """The least-control principle: the gradient of ``H = 1/2 |psi|**2``, the least control that makes the loss minimal.
 
@@ -217,6 +228,7 @@ def least_control(circuit, objective, parameters, x, y, leak=1e-3):
     return read_out(circuit, parameters, x, s, psi)
 
 
+@in_float64
 def least_control_gradient(circuit, objective, parameters, x, y):
     """``dH/dparameters`` by implicit differentiation of the whole controlled circuit, psi's equation included (row 76)."""
     def solver(problem):
@@ -225,6 +237,7 @@ def least_control_gradient(circuit, objective, parameters, x, y):
     return exact_gradient(inverted(circuit, objective, y), lambda psi, _: psi @ psi / 2, parameters, x, None, solver)
 
 
+@in_float64
 def learn_responses(circuit, parameters, x, states, noise):
     """`output_responses` from noise alone: the correlation of noise in every state with the output's deviation (row 75).
 
@@ -241,6 +254,7 @@ def learn_responses(circuit, parameters, x, states, noise):
     return jax.tree.map(lambda q: jnp.moveaxis(q, 0, -1), jax.vmap(shape)(columns.T))
 
 
+@in_float64
 def strong_control(circuit, objective, parameters, x, y, noise=0.05, rounds=100):
     """Strong DFC: the output held at the minimum of the objective while the feedback learns there from noise (row 75).
 

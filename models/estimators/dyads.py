@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from ..circuits import Own, add, from_residual
 from ..nudges import output_force
+from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from .estimator import needing
 
@@ -39,6 +40,7 @@ def odd_and_even(layers: int) -> tuple:
     return range(0, layers, 2), range(1, layers, 2)
 
 
+@in_float64
 @needing(57, "dyads", "chain")
 def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
           order: Callable = up_and_down) -> Dyads:
@@ -92,12 +94,14 @@ def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, w
     return Dyads(x, *state)
 
 
+@in_float64
 def dual_propagation(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
                      order: Callable = up_and_down):
     """The gradient of the dyads: ``-difference outer mean_below / beta`` (rows 56, 57 and 87); arguments of `dyads`."""
     return jax.grad(dual_surrogate, 2)(circuit, objective, parameters, x, y, alpha, beta, sweeps, weighted, adversarial, order)
 
 
+@in_float64
 def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
                    order: Callable = up_and_down):
     """The scalar ``-sum difference W mean_below / beta``, whose derivative by W alone is `dual_propagation`."""
@@ -107,6 +111,7 @@ def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sw
     return -sum(e @ (w @ s) for e, w, s in zip(d.difference, parameters, below, strict=True)) / beta
 
 
+@in_float64
 def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):
     """Dual propagation with the forward states kept: Eq. 13 as it stands, before the mean takes their place (row 87).
 
@@ -153,6 +158,7 @@ def dyad_circuit(circuit, objective, y, alpha=0.5, beta=0.1) -> Own:
     return from_residual(residual, start, relax, output=output, with_output=with_output)
 
 
+@in_float64
 def dyads_anywhere(circuit, objective, parameters, x, y, alpha=0.5, beta=0.1, solver=None):
     """The gradient of the dyads of any connectivity, weights need not be symmetric: ``-drive_parameters^T difference / beta``.
 

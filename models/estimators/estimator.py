@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from ..precision import in_float64
 from ..solvers import REST, Problem, newton, size
 from .implicit import exact_gradient
 
@@ -64,6 +65,7 @@ def needing(row: int, name: str, *capabilities: str) -> Callable:
     return decorate
 
 
+@in_float64
 @dataclass(frozen=True)
 class Estimator:
     """A gradient estimator and its contract.
@@ -206,6 +208,7 @@ def _parts(circuit, parameters, x):
     return o, s, circuit.residual(parameters, s, x), circuit.relax(parameters, s, x, silence), circuit.with_output(s, o)
 
 
+@in_float64
 def solved(problem, solver, tolerance=1e-9):
     """The solution of a problem, or an error that reports its residual and the sweeps it took."""
     s = solver(problem)

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from ..circuits import add
 from ..nudges import output_force
+from ..precision import in_float64
 from ..solvers import Problem, newton
 from .estimator import needing
 from .implicit import read_out
@@ -31,22 +32,26 @@ def direct(matrices) -> Callable:
     return feedback
 
 
+@in_float64
 def transposes(parameters) -> tuple:
     """The matrices of `layered` that make it backprop: ``W_(k+1)^T``."""
     return tuple(w.T for w in parameters[1:])
 
 
+@in_float64
 def signs(parameters) -> tuple:
     """Sign-concordant matrices of `layered`: ``sign(W_(k+1))^T / sqrt(inputs)``, one bit per weight (row 27)."""
     return tuple(jnp.where(w < 0, -1.0, 1.0).T / jnp.sqrt(w.shape[1]) for w in parameters[1:])
 
 
+@in_float64
 def slopes(circuit, parameters, states, x):
     """``f'`` of a circuit of neurons, like `states`."""
     drive = circuit.drive(parameters, states, x)
     return jax.vjp(circuit.fire, drive)[1](jax.tree.map(jnp.ones_like, drive))[0]
 
 
+@in_float64
 @needing(23, "feedback operators", "neurons")
 def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback: Callable):
     """The error signal with the feedback replaced: ``error = -dO/ds + feedback(error, f' error)``, like `states`.
@@ -73,6 +78,7 @@ def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback:
     return lineax.linear_solve(loop, nudge, lineax.LU(), throw=False).value
 
 
+@in_float64
 def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, solver=None):
     """The gradient read out of `feedback_multipliers`: feedback alignment and its relatives (rows 23 to 28).
 
@@ -90,6 +96,7 @@ def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, 
     return read_out(circuit, parameters, x, states, feedback_multipliers(circuit, objective, parameters, x, y, states, feedback))
 
 
+@in_float64
 def mirror(feedback, weights, noise, rate=1e-3, decay=1e-3):
     """One step of a weight mirror: ``B <- (1 - decay) B + rate x (W x)^T`` with noise x of variance sigma^2 (row 25).
 
@@ -102,6 +109,7 @@ def mirror(feedback, weights, noise, rate=1e-3, decay=1e-3):
     return jax.tree.map(lambda b, w, n: (1 - decay) * b + rate * jnp.outer(n, w @ n), feedback, weights, noise)
 
 
+@in_float64
 def kolen_pollack(parameters, feedback, gradient, rate, decay):
     """One step of weights and feedback alike: the same delta and decay, so ``W - B^T`` shrinks by ``1 - decay`` (row 26).
 
@@ -122,6 +130,7 @@ def kolen_pollack(parameters, feedback, gradient, rate, decay):
     return jax.tree.map(step, parameters, gradient), jax.tree.map(step, feedback, transposes(gradient))
 
 
+@in_float64
 @needing(28, "feedback learned by perturbation", "chain", "neurons")
 def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rate=1e-2):
     """One step of feedback learned by perturbation: ``B <- B + rate (-noise change / sigma^2 - B error) error^T`` (row 28).

@@ -12,6 +12,7 @@ import jax
 from jax import numpy as jnp
 
 from ..objectives import cross_entropy
+from ..precision import in_float64
 from .probes import gaussian
 
 stop = jax.lax.stop_gradient
@@ -45,6 +46,7 @@ def overlapping(blocks: int) -> tuple[Window, ...]:
     return tuple(Window(k, k + 1, (k, k + 1)) for k in range(blocks - 1))
 
 
+@in_float64
 def local_objectives(blocks, losses, parameters, heads, x, y, windows=None):
     """The losses of all windows, a vector; derivatives reach only what learns from them.
 
@@ -73,11 +75,13 @@ def local_objectives(blocks, losses, parameters, heads, x, y, windows=None):
     return jnp.stack(found)
 
 
+@in_float64
 def greedy_gradient(blocks, losses, parameters, heads, x, y, windows=None) -> tuple:
     """The gradients of blocks and heads by `local_objectives`: rows 35, 37 to 42 by blocks, losses and windows."""
     return jax.grad(lambda p, h: local_objectives(blocks, losses, p, h, x, y, windows).sum(), (0, 1))(parameters, heads)
 
 
+@in_float64
 def activity_perturbed(blocks, losses, parameters, heads, x, y, key, draw=gaussian):
     """Forward gradients inside isolated blocks: every block's error along a direction of its own states (row 34).
 
@@ -106,6 +110,7 @@ class Buffer(NamedTuple):
     written: jax.Array
 
 
+@in_float64
 def buffers(blocks, parameters, x, y, depth: int) -> tuple[Buffer, ...]:
     """Buffers for all blocks but the first, filled with one sample as of tick -1."""
     made, s = [], x
@@ -115,6 +120,7 @@ def buffers(blocks, parameters, x, y, depth: int) -> tuple[Buffer, ...]:
     return tuple(made)
 
 
+@in_float64
 def decoupled_tick(blocks, losses, parameters, heads, buffered, x, y, tick, key):
     """One tick of all blocks at once, each on a sample that waits in its buffer: nobody waits for anybody (row 36).
 
@@ -227,6 +233,7 @@ def forward_forward(threshold: float):
     return loss
 
 
+@in_float64
 def forward_forward_gradient(circuit, parameters, x, y, threshold: float) -> tuple:
     """The gradient of `forward_forward` in `normalising` layers of a chain, in closed form: no backward pass (row 42).
 

@@ -7,9 +7,11 @@ from jax import numpy as jnp
 
 from ..circuits import add
 from ..nudges import output_force
+from ..precision import in_float64
 from ..solvers import Problem, newton
 
 
+@in_float64
 def triangular_multipliers(circuit, objective, parameters, x, y):
     """Backprop: the error signal of a chain, solved block by block from the output down (row 20).
 
@@ -31,11 +33,13 @@ def triangular_multipliers(circuit, objective, parameters, x, y):
     return multipliers
 
 
+@in_float64
 def multipliers(circuit, objective, parameters, x, y, states):
     """The error signal of Eq. 2 for any circuit, the solution of ``(dC/ds)^T lambda + dO/ds = 0``, like `states` (row 21)."""
     return _solved(circuit, parameters, x, states, output_force(circuit, objective, y, -1.0)(states), transposed=True)
 
 
+@in_float64
 def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int, rate: float = 1.0):
     """The error signal by a series: ``lambda <- lambda - rate ((dC/ds)^T lambda + dO/ds)`` from zero, `terms` times (row 22).
 
@@ -51,6 +55,7 @@ def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int
     return jax.lax.fori_loop(0, terms, step, jax.tree.map(jnp.zeros_like, states))
 
 
+@in_float64
 def response(circuit, parameters, x, states, direction):
     """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
     _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
@@ -65,12 +70,14 @@ def _solved(circuit, parameters, x, states, right, transposed: bool = False):
     return lineax.linear_solve(jacobian.T if transposed else jacobian, right, lineax.LU(), throw=False).value
 
 
+@in_float64
 def read_out(circuit, parameters, x, states, error):
     """``(dC/dparameters)^T lambda``: what an error signal means for the parameters."""
     _, transposed = jax.vjp(lambda p: circuit.residual(p, states, x), parameters)
     return transposed(error)[0]
 
 
+@in_float64
 def exact_gradient(circuit, objective, parameters, x, y, solver=None):
     """The exact implicit gradient of ``objective(output at the solution, y)``, the oracle of the cookbook (rows 20, 21).
 
@@ -88,6 +95,7 @@ def exact_gradient(circuit, objective, parameters, x, y, solver=None):
     return read_out(circuit, parameters, x, states, error)
 
 
+@in_float64
 def clamp_gradient(circuit, objective, parameters, x, y, solver=None):
     """What clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
 
@@ -105,6 +113,7 @@ def clamp_gradient(circuit, objective, parameters, x, y, solver=None):
     return exact_gradient(circuit, lambda v, _: (stiffness @ (o - y)) @ v, parameters, x, y, solver)
 
 
+@in_float64
 def cost(circuit, objective, parameters, x, y, solver=None):
     """The objective at the circuit's solution: what the gradients are of (row 1)."""
     if "triangular" in circuit.capabilities:

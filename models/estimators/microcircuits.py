@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..circuits import Own, add, from_residual
 from ..nudges import output_force
+from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from .estimator import needing
 
@@ -41,6 +42,7 @@ def microcircuit(circuit, objective, y, beta=0.0, gain=1.0) -> Own:
                          with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
 
 
+@in_float64
 def apical(circuit, parameters, states, x, gain=1.0):
     """``gain (g(s) - g(psi))``: what the interneurons leave of the feedback, like the states."""
     s, psi = states
@@ -48,6 +50,7 @@ def apical(circuit, parameters, states, x, gain=1.0):
     return jax.tree.map(lambda v: gain * v, transposed(add(s, psi, -1.0))[0])
 
 
+@in_float64
 def dendritic_error(circuit, objective, parameters, x, y, beta=0.01, gain=1.0, feedback=None, interneurons=None, solver=None):
     """The gradient of a microcircuit: ``-drive_parameters^T (s - psi) / beta``, local and without a derivative (row 72).
 
@@ -68,6 +71,7 @@ def dendritic_error(circuit, objective, parameters, x, y, beta=0.01, gain=1.0, f
     return jax.tree.map(lambda g: -g / beta, transposed(add(s, psi, -1.0))[0])
 
 
+@in_float64
 def predict_self(circuit, parameters, interneurons, inputs, steps, rate=0.1, gain=1.0, sweeps=30):
     """Train the interneurons without a nudge until they predict the cells: the self-predicting state (row 72).
 
@@ -99,6 +103,7 @@ def predict_self(circuit, parameters, interneurons, inputs, steps, rate=0.1, gai
     return jax.lax.fori_loop(0, steps, step, interneurons)
 
 
+@in_float64
 def phaseless_alignment(circuit, parameters, inputs, key, noise=0.1, filtered=0.1):
     """Learn feedback while the circuit works, from the noise of its own neurons (PAL; row 73).
 

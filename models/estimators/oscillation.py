@@ -7,12 +7,14 @@ from jax import numpy as jnp
 
 from ..flow import flow
 from ..nudges import weak
+from ..precision import in_float64
 from ..solvers import Problem, newton
 from .contrast import coincidences
 from .estimator import needing
 from .implicit import read_out
 
 
+@in_float64
 @needing(55, "adiabatic oscillation", "energy", "analytic")
 def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=0.01, step=0.1, nudge=weak):
     """Turn the nudge in the complex plane while the states follow ``ds/dt = -(C + force)``, and lock in (row 55).
@@ -45,6 +47,7 @@ def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=
     return jax.tree.map(jnp.real, flow(field, (s, nothing), period, step)[1])
 
 
+@in_float64
 def frequency_propagation(circuit, objective, parameters, x, y, beta=0.1, steps: int = 64, solver=None, nudge=weak):
     """An alternating nudge ``beta sin(phase)``: mean and first harmonic of the states, element by element (row 60).
 

@@ -7,6 +7,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ..circuits import add
+from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .implicit import cost, read_out
 
@@ -16,21 +17,25 @@ def _draw(distribution, key, tree):
     return shape(distribution(key, flat.shape, float))
 
 
+@in_float64
 def probes(key, parameters):
     """A direction of independent signs, shaped like the parameters."""
     return _draw(jax.random.rademacher, key, parameters)
 
 
+@in_float64
 def gaussian(key, parameters):
     """A direction of independent normal entries of unit variance, shaped like the parameters."""
     return _draw(jax.random.normal, key, parameters)
 
 
+@in_float64
 def inner(a, b):
     """Inner product of two pytrees."""
     return jnp.vdot(ravel_pytree(a)[0], ravel_pytree(b)[0])
 
 
+@in_float64
 def scaled(u, factor):
     """``factor * u``, leaf by leaf."""
     return jax.tree.map(lambda v: factor * v, u)
@@ -41,6 +46,7 @@ def averaged(one, key, directions: int):
     return jax.tree.map(lambda g: g.mean(0), jax.vmap(one)(jax.random.split(key, directions)))
 
 
+@in_float64
 def spsa_slopes(circuit, objective, parameters, x, y, directions, epsilon):
     """``[J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon`` for directions u stacked on a leading axis."""
     def moved(step, u):
@@ -49,6 +55,7 @@ def spsa_slopes(circuit, objective, parameters, x, y, directions, epsilon):
     return jax.vmap(lambda u: (moved(epsilon, u) - moved(-epsilon, u)) / (2 * epsilon))(directions)
 
 
+@in_float64
 def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
     """Simultaneous perturbation: the mean of ``u [J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon``, row 29.
 
@@ -65,11 +72,13 @@ def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
     return jax.tree.map(lambda d: jnp.tensordot(slopes, d, axes=1) / directions, u)
 
 
+@in_float64
 def directional_derivative(circuit, objective, parameters, x, y, direction):
     """``g . u``, the derivative of the cost along a direction, of one pass in forward mode: no probe size, no bias (row 30)."""
     return jax.jvp(lambda p: cost(circuit, objective, p, x, y), (parameters,), (direction,))[1]
 
 
+@in_float64
 def forward_gradient(circuit, objective, parameters, x, y, key, directions=1, draw=gaussian):
     """The mean of ``(g . u) u``, unbiased (section 2.2; row 30).
 
@@ -88,6 +97,7 @@ def forward_gradient(circuit, objective, parameters, x, y, key, directions=1, dr
     return averaged(one, key, directions)
 
 
+@in_float64
 def in_place_slope(circuit, objective, parameters, x, y, key, epsilon=1e-3, unit=1.0):
     """SPSA that stores no direction: the parameters move by ``+e, -2e, +e`` along signs drawn anew from the key (row 31).
 
@@ -120,6 +130,7 @@ def in_place_slope(circuit, objective, parameters, x, y, key, epsilon=1e-3, unit
     return (up - down) / (2 * epsilon * unit), move(parameters, epsilon)
 
 
+@in_float64
 def guided_gradient(circuit, objective, parameters, x, y, direction):
     """``(g . u) u / |u|^2``: the gradient's projection on a learned or guessed direction (section 2.2; row 33).
 
@@ -131,6 +142,7 @@ def guided_gradient(circuit, objective, parameters, x, y, direction):
     return scaled(direction, directional_derivative(circuit, objective, parameters, x, y, direction) / inner(direction, direction))
 
 
+@in_float64
 def node_error(circuit, objective, parameters, x, y, states, direction, epsilon, solver):
     """``(v . error) v`` for a direction v of the states, like `states`: with ``C(s) + step v = 0``, ``dO/dstep`` is ``v . error``.
 
@@ -150,6 +162,7 @@ def node_error(circuit, objective, parameters, x, y, states, direction, epsilon,
     return scaled(direction, (moved(epsilon) - moved(-epsilon)) / (2 * epsilon))
 
 
+@in_float64
 def node_perturbation(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1, draw=gaussian, solver=None):
     """Node perturbation: the error signal estimated along directions of the states, then read out as ever (row 32).
 

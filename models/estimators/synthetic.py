@@ -7,24 +7,29 @@ from jax import numpy as jnp
 
 from ..circuits import add
 from ..nudges import output_force
+from ..precision import in_float64
 from .implicit import read_out
 
 
+@in_float64
 def features(state, y=None):
     """What a predictor sees: its states, the label if there is one, and a constant."""
     return jnp.concatenate([state, *([] if y is None else [y]), jnp.ones(1)])
 
 
+@in_float64
 def predictors(states, y=None) -> tuple:
     """Linear predictors of the error signals of all layers, zero to begin with: (units, features) each."""
     return tuple(jnp.zeros((s.size, features(s, y).size)) for s in states)
 
 
+@in_float64
 def predict(predictors, states, y=None) -> tuple:
     """The error signals that the predictors expect, like `states`."""
     return tuple(m @ features(s, y) for m, s in zip(predictors, states, strict=True))
 
 
+@in_float64
 def bootstrapped(circuit, objective, parameters, x, y, states, error):
     """What predicted error signals should have been: the nudge, and the prediction for the layers above sent down once.
 
@@ -35,6 +40,7 @@ def bootstrapped(circuit, objective, parameters, x, y, states, error):
     return add(sent, output_force(circuit, objective, y, -1.0)(states))
 
 
+@in_float64
 def synthetic_gradient(circuit, objective, parameters, x, y, predictors, label=True):
     """The gradient from predicted error signals: each layer learns as soon as it is reached, nothing is sent back (row 43).
 
@@ -51,6 +57,7 @@ def synthetic_gradient(circuit, objective, parameters, x, y, predictors, label=T
     return read_out(circuit, parameters, x, states, predict(predictors, states, y if label else None))
 
 
+@in_float64
 def taught(circuit, objective, parameters, x, y, predictors, rate, label=True) -> tuple:
     """The predictors after a step on ``|prediction - bootstrapped target|^2 / 2``, by least mean squares normalised by the features."""
     states = tuple(circuit.forward(parameters, x)[1:])

@@ -12,6 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from ..precision import in_float64
 from .estimator import needing
 from .implicit import read_out
 
@@ -31,11 +32,13 @@ def path(circuit, parameters, k: int) -> Callable:
     return run
 
 
+@in_float64
 def difference(function: Callable, s, change):
     """``function(s + change) - function(s)``: what makes target propagation exact when there is nothing to change."""
     return function(s + change) - function(s)
 
 
+@in_float64
 def target_changes(states, change, feedback, direct=False) -> tuple:
     """Targets less states: ``t_k - s_k = g_k(t_above) - g_k(s_above)``, from the output down.
 
@@ -62,6 +65,7 @@ def target_changes(states, change, feedback, direct=False) -> tuple:
     return tuple(changes)
 
 
+@in_float64
 @needing(69, "target propagation", "chain")
 def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1, direct=False):
     """Difference target propagation: ``-(df/dparameters)^T (t - s) / beta`` (row 69; direct: row 70).
@@ -80,11 +84,13 @@ def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1,
     return read_out(circuit, parameters, x, states, tuple(c / beta for c in changes))
 
 
+@in_float64
 def reconstruction(forward: Callable, feedback: Callable, s, noise):
     """``|g(f(s + noise)) - (s + noise)|**2``: minimal where the feedback inverts (row 69)."""
     return jnp.sum((feedback(forward(s + noise)) - s - noise) ** 2)
 
 
+@in_float64
 def difference_reconstruction(forward: Callable, feedback: Callable, s, noise):
     """DRL: ``|g(f(s + noise)) - g(f(s)) - noise|**2``, f the path to the output (row 70).
 
@@ -95,6 +101,7 @@ def difference_reconstruction(forward: Callable, feedback: Callable, s, noise):
     return jnp.sum((difference(feedback, o, forward(s + noise) - o) - noise) ** 2)
 
 
+@in_float64
 def local_difference_reconstruction(forward: Callable, feedback: Callable, s, noise, noise_above):
     """L-DRL: ``-2 noise . [g(f(s + noise)) - g(f(s))] + |g(f(s) + noise_above) - g(f(s))|**2`` (row 71).
 
@@ -121,6 +128,7 @@ def minimiser(loss: Callable, start):
     return shape(point - jnp.linalg.solve(jax.hessian(flat_loss)(point), jax.grad(flat_loss)(point)))
 
 
+@in_float64
 def learnt_transposes(circuit, parameters, states, noise):
     """Linear feedback that minimises L-DRL at `states` for noise of that standard deviation: matrices (below, above)."""
     matrices = []
@@ -140,6 +148,7 @@ def learnt_transposes(circuit, parameters, states, noise):
     return matrices
 
 
+@in_float64
 def learnt_target_propagation(circuit, objective, parameters, x, y, noise=0.1, beta=0.1):
     """Target propagation whose feedback minimises L-DRL, which makes it backprop (row 71); error of order 2 in the noise."""
     states = tuple(circuit.forward(parameters, x)[1:])
