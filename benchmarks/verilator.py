@@ -58,7 +58,7 @@ def equal(name, a, b):
 
 def compare(name: str, steps: int, inferences: int) -> dict:
     r = recipe.load(name)
-    x, y = agreement.samples_for(r, steps)
+    x, y, _ = agreement.samples_for(r, steps)
     weights = emulator.initial_weights(r)
     many = agreement.samples_for(r, 1024)[0]
     trained, answered, after = hardware(r, weights, x, y, many[:inferences])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName
+from .options import AsJson, DataFolder, Folder, RecipeName, refuse_data
 
 
 @explained
@@ -39,6 +39,7 @@ def age(recipe: RecipeName,
     from ..recipe import Recipe, load
 
     recipe = load(recipe)
+    refuse_data([recipe], data)
     given = {"preset": preset, "compensate": compensate, "wires": wires}
     told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | ({"measured": ()} if preset else {})
     if not told["preset"] and not recipe.devices.named:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName
+from .options import AsJson, DataFolder, Folder, RecipeName, dataset_for
 from .progress import bar
 
 
@@ -25,14 +25,13 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     """
     import json
 
-    from .. import data as sets
     from .. import emulator
     from ..recipe import load
     from ..sim.budget import budget as measured
     from . import plots
 
     recipe = load(recipe)
-    dataset = sets.load(sets.name_for(recipe.sizes[0]), data)
+    dataset = dataset_for(recipe, data)
     weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
     with bar("error budget") as report:
         rows = measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report)

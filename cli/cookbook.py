@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson
+from .options import AsJson, refuse
 from .progress import bar
 
 
 @explained
 def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]...", help="row numbers; all by default")] = None,
              check: Annotated[bool, typer.Option("--check", help="measure each row's own property")] = False,
-             seed: Annotated[int, typer.Option(min=0, help="of weights, inputs and directions")] = 0, as_json: AsJson = False,
+             seed: Annotated[int | None, typer.Option(min=0, help="of a check's weights, inputs and directions; 0 by default")] = None,
+             as_json: AsJson = False,
              figures: Annotated[Path | None, typer.Option(help="draw the families' laws into this folder instead")] = None):
     """List the learning rules of the cookbook, check each by its own law, or draw the laws of the families.
 
@@ -25,7 +26,10 @@ def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]..."
     """
     import json
 
+    if not check:
+        refuse({"--seed": seed}, "only with --check, whose weights, inputs and directions it draws")
     if figures:
+        refuse({"ROW": rows, "--check": check}, "not with --figures, which draws all families; leave it out")
         from ..models.cookbook.gallery import draw
 
         with bar("figures") as report:
@@ -44,7 +48,7 @@ def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]..."
         typer.echo(json.dumps(listed) if as_json else "\n".join(map(text, listed)))
         return
     with bar("cookbook") as report:
-        results = checked(chosen, seed, report)
+        results = checked(chosen, seed or 0, report)
     if as_json:
         typer.echo(json.dumps([describe(ROWS[r.number]) | {"passed": r.passed, "seconds": round(r.seconds, 2),
                                                           "findings": [f._asdict() for f in r.findings]} for r in results]))

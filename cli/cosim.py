@@ -16,9 +16,10 @@ from .progress import bar
 def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
           simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
           samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20):
-    """Hold the RTL to the emulator: every value and every cycle, on real training samples.
+    """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
 
-    Exit status 1 if a single bit or cycle differs.
+    Samples are of the data set with as many inputs as the chip; where there is none, they are drawn at random. Exit status 1 if a
+    single bit or cycle differs, or something was never exercised. After an interruption the same command goes on from what is finished.
 
     Example: crossdyad cosim digits --simulator icarus --samples 5
     """
@@ -28,16 +29,16 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     from ..recipe import load
 
     with bar("co-simulation") as report:
-        result = sim.cosim(load(recipe), simulator, samples, output, report).to_dict()
-    typer.echo(json.dumps(result) if as_json else text(result))
-    if not result["passed"]:
+        result = sim.cosim(load(recipe), simulator, samples, output, report, data_folder=data)
+    typer.echo(json.dumps(result.to_dict()) if as_json else text(result))
+    if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 
 
-def text(result: dict) -> str:
-    """A co-simulation report as text."""
+def text(report) -> str:
+    """Return a co-simulation report as text: its figures, the gradient, and whatever is wrong."""
     from ..sim import gradient
 
-    lines = [f"{name:<22}{value}" for name, value in result.items() if not isinstance(value, list | dict)]
-    lines += [gradient.line(stage, table) for stage, table in result["gradient"].items()]
-    return "\n".join(f"  {line}" for line in lines)
+    lines = [f"{name:<22}{value}" for name, value in report.to_dict().items() if not isinstance(value, list | dict)]
+    lines += [gradient.line(stage, table) for stage, table in report.gradient.items()]
+    return "\n".join(f"  {line}" for line in lines + report.findings())

@@ -62,12 +62,10 @@ def demo(output: Folder = Path("build/demo"),
                   "- utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items())]
     else:
         lines.append(f"- FPGA build left out: {built}")
-    if isinstance(checked, dict):
-        lines.append(f"- RTL against emulator ({checked['simulator']}): {checked['mismatches']} mismatches "
-                     f"in {checked['bits']:,} compared bits, "
-                     f"{checked['cycle_differences']} cycles of difference, over {checked['samples']} training samples")
-    else:
-        lines.append(f"- co-simulation left out: {checked}")
+    lines.append(f"- RTL against emulator ({checked.simulator}): {checked.mismatches} mismatches in {checked.bits:,} compared bits, "
+                 f"{checked.cycle_differences} cycles of difference, over {checked.samples} training samples of {checked.data} "
+                 "and directed ones")
+    lines += [f"  - {finding}" for finding in checked.findings()]
     lines += [
         f"- gradient cosine after training: {gradient['dual_propagation']:.4f} to dual propagation in float64, "
         f"{gradient['exact']:.4f} to the exact gradient", f"- files: {output}/", "",
@@ -78,7 +76,7 @@ def demo(output: Folder = Path("build/demo"),
     draft.write_text("\n".join(lines) + "\n")
     draft.replace(page)
     typer.echo("\n" + "\n".join(line for line in lines if not line.startswith("![")))
-    if isinstance(checked, dict) and not checked["passed"]:
+    if not checked.passed:
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -91,7 +89,7 @@ def _cosim(recipe, samples, output):
     if here[0] != "verilator":
         typer.echo(f"  {simulators.missing('verilator')}; using {here[0]}")
     with bar(f"co-simulation ({here[0]})") as report:
-        return sim.cosim(recipe, here[0], samples if here[0] != "amaranth" else min(samples, 5), output, report).to_dict()
+        return sim.cosim(recipe, here[0], samples if here[0] != "amaranth" else min(samples, 5), output, report)
 
 
 def _gradient(recipe, history, dataset, output):

@@ -35,14 +35,50 @@ def executor_of(scheduler: str | None, workers: int):
     return functools.partial(pool.cluster, scheduler) if scheduler else functools.partial(pool.processes, workers)
 
 
+def refuse(given: dict[str, object], why: str) -> None:
+    """Refuse options that would have no effect.
+
+    Raises
+    ------
+    ValueError
+        Names those of `given`, option to value, that are not None, False or empty.
+    """
+    if named := [option for option, value in given.items() if value is not None and value is not False and value != []]:
+        raise ValueError(f"{', '.join(named)}: {why}")
+
+
+def refuse_data(recipes, folder) -> None:
+    """Refuse a folder of data to chips none of which reads one."""
+    from .. import data
+
+    if not any(r.sizes[0] == data.INPUTS["mnist"] for r in recipes):
+        refuse({"--data": folder}, f"only chips with {data.INPUTS['mnist']} inputs (mnist) read files; the other data sets ship with the "
+                                   "package: leave it out")
+
+
+def dataset_for(recipe, folder):
+    """Load the data set that has as many inputs as a chip.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, it is not here, or a folder is given to a chip that does not read one.
+    """
+    from .. import data
+
+    refuse_data([recipe], folder)
+    return data.load(data.name_for(recipe.sizes[0]), folder)
+
+
 def check_data(recipes, folder) -> None:
     """Refuse at once what every worker would: data sets that are not here.
 
     Raises
     ------
-    DataError
+    ValueError
     """
     from .. import data
 
+    refuse_data(recipes, folder)
     for name in {data.name_for(r.sizes[0]) for r in recipes}:
         data.load(name, folder)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder
+from .options import AsJson, DataFolder, Folder, dataset_for, refuse
 from .progress import bar
 
 
@@ -17,10 +17,10 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train this many chips at once, each with its own seed")] = 1,
-          engine: Annotated[str, typer.Option(help="jax or numpy: the same bits")] = "jax",
+          engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
-          rate: Annotated[float, typer.Option(help="learning rate of the reference net (Adam)")] = 3e-3,
+          rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
           hidden: Annotated[list[int] | None, typer.Option(help="units of a hidden layer of the reference net; repeat for more")] = None):
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
@@ -34,16 +34,17 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     """
     import json
 
-    from .. import data as sets
     from ..recipe import load
     from . import plots
 
     if (recipe is None) == (not reference):
         raise ValueError("RECIPE, --reference: give one of them, a recipe for the chip or a row for the float64 net")
     if reference:
-        return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, rate)
+        refuse({"--engine": engine}, "only for a RECIPE, whose chip is emulated; leave it out with --reference")
+        return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
+    refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
     recipe = load(recipe)
-    history, files = run(recipe, sets.load(sets.name_for(recipe.sizes[0]), data), output, epochs, seeds, engine)
+    history, files = run(recipe, dataset_for(recipe, data), output, epochs, seeds, engine or "jax")
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]

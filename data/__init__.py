@@ -1,5 +1,6 @@
 """Data sets, as real numbers in [0, 1] and class numbers."""
 
-from .sets import NAMES, Dataset, load, name_for
+from .idx import DataError
+from .sets import FOLDER, INPUTS, Dataset, load, name_for
 
-__all__ = ["NAMES", "Dataset", "load", "name_for"]
+__all__ = ["FOLDER", "INPUTS", "DataError", "Dataset", "load", "name_for"]

@@ -17,7 +17,8 @@ import numpy as np
 
 from .idx import DataError, read
 
-NAMES = ("digits", "mnist", "xor")
+INPUTS = {"digits": 64, "mnist": 784, "xor": 3}
+"""Name of a data set to the elements of a sample."""
 FOLDER = "CROSSDYAD_DATA"
 """The environment variable that names the folder of the files that do not ship with the package."""
 
@@ -58,7 +59,7 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
         x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.float64)
         y = np.array([0, 1, 1, 0])
         return Dataset(x, y, x.copy(), y.copy())
-    raise DataError(f"data {name!r}: unknown; allowed are {', '.join(NAMES)}")
+    raise DataError(f"data {name!r}: unknown; allowed are {', '.join(INPUTS)}")
 
 
 def name_for(inputs: int) -> str:
@@ -69,10 +70,10 @@ def name_for(inputs: int) -> str:
     DataError
         If there is none.
     """
-    names = {64: "digits", 784: "mnist", 3: "xor"}
-    if inputs not in names:
-        raise DataError(f"sizes: no data set has {inputs} inputs; there are {', '.join(f'{n} ({name})' for n, name in names.items())}")
-    return names[inputs]
+    for name, size in INPUTS.items():
+        if size == inputs:
+            return name
+    raise DataError(f"sizes: no data set has {inputs} inputs; there are {', '.join(f'{n} ({name})' for name, n in INPUTS.items())}")
 
 
 def _digits() -> Dataset:

@@ -1,4 +1,4 @@
-"""Co-simulation of a whole chip on real data: the generated hardware against the emulator, bit for bit."""
+"""Co-simulation of a whole chip on data and at its extremes: the generated hardware against the emulator, bit for bit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,44 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import data, emulator, hdl
-from ..recipe import Recipe
-from . import chip, gradient, simulators, streams
+from ..recipe import Recipe, geometries, programs
+from . import chip, directed, gradient, simulators, streams
+from .fixed import seeded
+
+
+class Difference(NamedTuple):
+    """One comparison that differed.
+
+    Attributes
+    ----------
+    part : str
+        Of the run: ``data 1``, ``directed 1``, ...
+    cycle : int
+        From the part's reset.
+    where : str
+        A stream's port, a level, or an inner write, as ``layer 0 weight[3]``.
+    expected, got : str
+    """
+
+    part: str
+    cycle: int
+    where: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.part}, cycle {self.cycle}: {self.where}: expected {self.expected}, got {self.got}"
+
+
+CLIPPED = "state out of range"
+"""What no chip can do: a dyad's mean lies between states that are clipped to the format (contract section 4)."""
+SHOWN = 10
+"""Differences that a text lists."""
 
 
 @dataclass
@@ -22,20 +54,30 @@ class Report:
     Attributes
     ----------
     recipe, simulator : str
+    data : str
+        Whose training samples: a data set's name, or ``drawn`` where there is none for so many inputs.
     samples : int
-        Training samples.
+        Training samples of the data.
     cycles : int
         Simulated clock cycles.
     bits : int
         Compared bits: handshakes, payloads, levels, inner writes.
     mismatches, cycle_differences : int
         Comparisons that differed, and those of them that are about times.
-    first : list of (cycle, what, expected, got)
-        The first mismatches.
+    first : list of Difference
+        The first of each part, at most a hundred.
     coverage : dict
-        What was exercised how often; `uncovered` names what never was.
+        What was exercised how often.
+    uncovered : list of str
+        What never was and must be: commands, streams, and updates that change weights.
+    unreached : list of str
+        What not even the directed stimuli reached, so that nothing is known of it: most often what these formats cannot do.
+    notes : list of str
+        What else should be known of the run.
     saturations : dict
-        The four counters at the end.
+        Range events of training on the data, by format.
+    moved : int
+        Weights that training on the data has changed.
     seconds : float
     gradient : dict
         The chip's gradient of these samples ``before`` and ``after`` training against dual propagation in float64 and the
@@ -44,16 +86,20 @@ class Report:
 
     recipe: str
     simulator: str
+    data: str
     samples: int
-    cycles: int
-    bits: int
-    mismatches: int
-    cycle_differences: int
-    first: list
-    coverage: dict
-    uncovered: list
-    saturations: dict
-    seconds: float
+    cycles: int = 0
+    bits: int = 0
+    mismatches: int = 0
+    cycle_differences: int = 0
+    first: list[Difference] = field(default_factory=list)
+    coverage: dict = field(default_factory=dict)
+    uncovered: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    saturations: dict = field(default_factory=dict)
+    moved: int = 0
+    seconds: float = 0.0
     gradient: dict = field(default_factory=dict)
 
     @property
@@ -62,44 +108,77 @@ class Report:
 
     def to_dict(self) -> dict:
         """The report as plain data."""
-        return asdict(self) | {"passed": self.passed}
+        return asdict(self) | {"passed": self.passed, "first": [d._asdict() for d in self.first]}
 
     def __str__(self) -> str:
-        lines = [f"{self.recipe} on {self.simulator}: {self.samples} training samples, {self.cycles} cycles, {self.bits} bits "
-                 f"compared, {self.mismatches} mismatches, {self.cycle_differences} cycle differences"]
-        lines += [f"cycle {c}: {what}: expected {e}, got {g}" for c, what, e, g in self.first[:10]]
+        lines = [f"{self.recipe} on {self.simulator}: {self.samples} training samples of {self.data} and directed ones, {self.cycles} "
+                 f"cycles, {self.bits} bits compared, {self.mismatches} mismatches, {self.cycle_differences} cycle differences"]
         lines += [gradient.line(stage, table) for stage, table in self.gradient.items()]
-        return "\n  ".join(lines + [f"never exercised: {goal}" for goal in self.uncovered])
+        return "\n  ".join(lines + self.findings())
+
+    def findings(self) -> list[str]:
+        """Return a line for whatever is wrong or should be known: differences, goals that were not met, notes."""
+        lines = [str(d) for d in self.first[:SHOWN]]
+        if self.mismatches > len(lines):
+            lines.append(f"... and {self.mismatches - len(lines)} more mismatches; a part is left after the first fifty")
+        lines += [f"never exercised: {goal}" for goal in self.uncovered]
+        if self.unreached:
+            lines.append(f"not reached by any stimulus: {', '.join(self.unreached)}")
+        return lines + [f"note: {note}" for note in self.notes]
 
 
-def samples_for(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Handwritten digits for a chip of any size.
+def samples_for(recipe: Recipe, count: int, folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Take training samples for a chip: of the data set that has as many inputs, over and over, or drawn where there is none here.
 
-    A chip with 64 inputs gets the 8x8 images as they are; others get the pixels over and over, or the first of
-    them, and labels modulo the number of outputs.
+    Parameters
+    ----------
+    recipe : Recipe
+    count : int
+    folder : path, optional
+        Where the files of ``mnist`` are, as for `data.load`.
 
     Returns
     -------
     x : int32 array (count, inputs), state integers
     y : int array (count,)
+        Labels modulo the number of outputs, where there are too few.
+    name : str
+        The data set's, or ``drawn``: uniform in [0, 1].
+
+    Raises
+    ------
+    DataError
+        If a folder is given that has no such files, or to a chip that does not read them.
     """
-    digits = data.load("digits")
-    rows = np.arange(count) % len(digits.x_train)
-    x = digits.x_train[rows][:, np.arange(recipe.sizes[0]) % digits.x_train.shape[1]]
-    limit = recipe.formats.state.high
-    return recipe.formats.state.encode(np.minimum(x, limit)), digits.y_train[rows] % recipe.sizes[-1]
+    inputs = recipe.sizes[0]
+    name = next((n for n, size in data.INPUTS.items() if size == inputs), None)
+    if folder is not None and name != "mnist":
+        raise data.DataError(f"--data: {folder}: only chips with {data.INPUTS['mnist']} inputs (mnist) read files; {recipe.name} "
+                             f"has {inputs}: leave it out")
+    if name == "mnist" and folder is None and not os.environ.get(data.FOLDER):
+        name = None
+    if name:
+        whole = data.load(name, folder)
+        rows = np.arange(count) % len(whole.x_train)
+        x, y = whole.x_train[rows], whole.y_train[rows]
+        if whole.y_train.max() >= recipe.sizes[-1]:
+            name += f" with labels modulo {recipe.sizes[-1]}"
+    else:
+        draw = seeded(f"samples {recipe.name}")
+        x, y = draw.random((count, inputs)), draw.integers(10, size=count)
+    form = recipe.formats.state
+    return form.encode(np.minimum(x, form.high)), y % recipe.sizes[-1], name or "drawn"
 
 
-def session_for(recipe: Recipe, samples: int) -> chip.Session:
+def learning(recipe: Recipe, weights, x, y) -> chip.Session:
     """Load, train with a change of the rate half way, infer, and read the weights back.
 
     Every weight that changes is compared when it is written; reading back shows that nothing else changed.
     """
-    x, y = samples_for(recipe, samples)
     session = chip.Session(recipe)
-    session.load(emulator.initial_weights(recipe))
-    for n in range(samples):
-        if n == samples // 2:
+    session.load(weights)
+    for n in range(len(x)):
+        if n == len(x) // 2:
             session.rate((recipe.rate + 1) % 8)
         session.train(x[n], y[n])
         if n % 8 == 0:
@@ -109,9 +188,64 @@ def session_for(recipe: Recipe, samples: int) -> chip.Session:
     return session
 
 
+def extremes(recipe: Recipe, scene: directed.Scene) -> chip.Session:
+    """Load, learn at the fastest rate, infer, and read the weights back."""
+    session = chip.Session(recipe)
+    session.load(scene.weights)
+    session.rate(directed.FASTEST)
+    for x, y in zip(scene.x, scene.y, strict=True):
+        session.train(x, y)
+    session.infer(scene.x[0])
+    session.read()
+    return session
+
+
+def inner(recipe: Recipe, prediction: chip.Prediction) -> dict[str, int]:
+    """Count the inner writes that show what only the ends of numbers and of rows do: both limits of every memory that saturates, and
+    updates of words that have lanes beyond the last column."""
+    places = {"drive": "accumulator", "feedback": "accumulator", "error": "delta"}
+    learns = min((cycle for cycle, code in prediction.launches if code == chip.TRAIN), default=prediction.cycles)
+    tails = {g.layer: g for g in geometries(recipe) if g.C % g.L}
+    found = {f"updates of lanes beyond the last column of layer {k}": 0 for k in tails}
+    for cycle, k, register, index, value in prediction.writes:
+        if register == "weight" and k in tails and cycle > learns and index % tails[k].F == tails[k].F - 1:
+            found[f"updates of lanes beyond the last column of layer {k}"] += 1
+        elif getattr(recipe.overflow, places.get(register, ""), "") == "saturate":
+            form = getattr(recipe.formats, places[register])
+            for end, limit in (("least", form.min), ("largest", form.max)):
+                goal = f"{register} at its {end}"
+                found[goal] = found.get(goal, 0) + (value == limit)
+    return found
+
+
+def _plain(difference) -> tuple[int, str, str, str]:
+    """The cycle, the place, and what was expected and got, of `chip.Verdict.mismatches`, as words."""
+    cycle, where, *values = difference
+    if not all(isinstance(v, tuple) for v in values):
+        return cycle, where, *map(str, values)
+    if values[0][:4] == values[1][:4]:
+        return cycle, where, *(str(v[4]) for v in values)
+    return cycle, where, *(f"layer {k} {register}[{index}] = {value} in cycle {c}" for c, k, register, index, value in values)
+
+
+def session_for(recipe: Recipe, samples: int) -> chip.Session:
+    """Return the session that learns from so many samples, all in one part."""
+    return learning(recipe, emulator.initial_weights(recipe), *samples_for(recipe, samples)[:2])
+
+
+def chunk(recipe: Recipe) -> int:
+    """Return how many samples a part of a run learns from: so many that loading and reading weights is not most of it."""
+    weights = sum(w.size for w in emulator.initial_weights(recipe))
+    return max(50, 6 * weights // programs(recipe)[1].length)
+
+
 def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress=None, stalls: str = "random", optimize: int = 0) -> Report:
-    """Run a chip's hardware and its emulator side by side on handwritten digits.
+          progress=None, stalls: str = "random", optimize: int = 0, data_folder: str | Path | None = None) -> Report:
+    """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
+
+    The run has parts, each from reset and with its weights loaded: ``data 1``, ``data 2``, ... train on one after the other `chunk` of
+    the samples, then ``directed 1``, ... play the scenes of `directed.scenes`. An interrupted run leaves the parts that it has simulated
+    (and the compiled simulator) under ``.build/sim``; the same run goes on from there.
 
     Parameters
     ----------
@@ -119,7 +253,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     simulator : str
         ``verilator``, ``icarus`` or ``amaranth``.
     samples : int
-        Training samples.
+        Training samples of the data.
     folder : path, optional
         Where ``cosim.json`` is written.
     progress : callable, optional
@@ -128,6 +262,8 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         Pauses on every stream: ``never``, ``random`` or ``cycling``.
     optimize : int
         Of Verilator's build: 0 builds fast, 3 runs fast.
+    data_folder : path, optional
+        Where the files of ``mnist`` are, for a chip of as many inputs.
 
     Returns
     -------
@@ -139,35 +275,77 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         Names the tool and how to get it.
     ValueError
         For fewer than one sample.
+    DataError
+        As `samples_for`.
     """
     if samples < 1:
         raise ValueError(f"samples: {samples}; at least 1 is needed")
     if simulator not in ("verilator", "icarus", "amaranth"):
         raise ValueError(f"simulator: {simulator!r}; allowed are verilator, icarus, amaranth")
     simulators.require(simulator)
-    tell = progress or (lambda *_: None)
-    began = time.perf_counter()
-    stages = ["generate the Verilog", f"simulate on {simulator}", "compare with the emulator"]
-    tell(stages[0], 0, 3)
-    session = session_for(recipe, samples)
+    x, y, name = samples_for(recipe, samples, data_folder)
+    began, tell = time.perf_counter(), progress or (lambda *_: None)
+    size, scenes = chunk(recipe), directed.scenes(recipe)
+    stages = 1 + -(-samples // size) + len(scenes)
+    tell("generate the Verilog", 0, stages)
     component = hdl.build(recipe)
-    source = None if simulator == "amaranth" else hdl.convert(component, simulators.TOP)
-    tell(stages[1], 1, 3)
-    arguments = session.arguments(dict.fromkeys(streams.STREAMS, stalls), watch=True)
-    record = simulators.run(component, streams.play, arguments, simulator, source, optimize)
-    tell(stages[2], 2, 3)
-    verdict = chip.judge(recipe, record, watch=True)
-    tell(stages[2], 3, 3)
-    report = Report(
-        recipe.name, simulator, samples, verdict.cycles, verdict.bits, verdict.differing, verdict.late,
-        [(c, what, str(e), str(g)) for c, what, e, g in verdict.mismatches], verdict.coverage, verdict.uncovered,
-        {n: int(v) for n, v in verdict.prediction.chip.saturations.items()}, round(time.perf_counter() - began, 2))
+    source = hdl.convert(component, simulators.TOP)
+    report, kept, done = Report(recipe.name, simulator, name, samples), [], 0
+    limits: set[str] = set()
+
+    def play(part: str, session: chip.Session) -> chip.Verdict:
+        nonlocal done
+        done += 1
+        tell(f"simulate on {simulator} and compare: {part}", done, stages)
+        arguments = session.arguments(dict.fromkeys(streams.STREAMS, stalls), watch=True, seed=done)
+        record, file = simulators.kept_run(component, streams.play, arguments, simulator, source, optimize)
+        kept.append(file)
+        verdict = chip.judge(recipe, record, watch=True)
+        report.cycles += verdict.cycles
+        report.bits += verdict.bits
+        report.mismatches += verdict.differing
+        report.cycle_differences += verdict.late
+        report.first += [Difference(part, *_plain(d)) for d in sorted(verdict.mismatches, key=lambda d: d[0])[: 100 - len(report.first)]]
+        return verdict
+
+    def cover(verdict: chip.Verdict, before) -> None:
+        twin = verdict.prediction.chip
+        found = directed.reached(recipe, before, twin.weights, twin.saturations)
+        must = verdict.coverage | {directed.CHANGE: found.pop(directed.CHANGE)}
+        may = found | inner(recipe, verdict.prediction)
+        limits.update(may)
+        for goal, times in (must | may).items():
+            report.coverage[goal] = report.coverage.get(goal, 0) + int(times)
+
+    first = weights = emulator.initial_weights(recipe)
+    for n, at in enumerate(range(0, samples, size), 1):
+        verdict = play(f"data {n}", learning(recipe, weights, x[at:at + size], y[at:at + size]))
+        cover(verdict, weights)
+        for place, events in verdict.prediction.chip.saturations.items():
+            report.saturations[place] = report.saturations.get(place, 0) + int(events)
+        weights = verdict.prediction.chip.weights
+    for n, scene in enumerate(scenes, 1):
+        cover(play(f"directed {n}", extremes(recipe, scene)), scene.weights)
+    tell("done", stages, stages)
+
+    learns = programs(recipe)[0] is not programs(recipe)[1]
+    report.moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, weights, strict=True))
+    if learns and not report.moved:
+        report.notes.append(f"no weight changes in {samples} training samples of {name}: at learning_rate {recipe.learning_rate:g} every "
+                            "update is rounded away; take a larger one, more fraction bits of weights or deltas, or stochastic rounding")
+    if name == "drawn":
+        report.notes.append("samples are drawn at random; " + (f"--data DIR or {data.FOLDER} gives MNIST's" if
+                            recipe.sizes[0] == data.INPUTS["mnist"] else f"no data set has {recipe.sizes[0]} inputs"))
+    missing = [goal for goal, times in report.coverage.items() if not times and (learns or goal != directed.CHANGE)]
+    report.unreached = [goal for goal in missing if goal in limits and goal != CLIPPED]
+    report.uncovered = [goal for goal in missing if goal not in limits]
     if recipe.rule == "dual-propagation":
-        x, y = samples_for(recipe, samples)
-        stages = {"before": emulator.initial_weights(recipe), "after": verdict.prediction.chip.weights}
-        report.gradient = {stage: gradient.compare(recipe, weights, x, y) for stage, weights in stages.items()}
+        report.gradient = {stage: gradient.compare(recipe, w, x, y) for stage, w in (("before", first), ("after", weights))}
+    report.seconds = round(time.perf_counter() - began, 2)
     if folder is not None:
         write(Path(folder) / "cosim.json", report.to_dict())
+    for file in kept:
+        file.unlink(missing_ok=True)
     return report
 
 
@@ -175,5 +353,5 @@ def write(path: Path, content) -> None:
     """JSON, written beside its place and then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
+    draft.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     draft.replace(path)

@@ -82,10 +82,16 @@ def cosine(a, b) -> np.ndarray:
     return np.divide((a * b).sum(1), norms, out=np.zeros(len(a)), where=norms > 0)[there]
 
 
-def relative_error(a, b) -> float:
-    """``norm(a - b) / norm(b)`` over all samples."""
+def relative_error(a, b) -> float | None:
+    """``norm(a - b) / norm(b)`` over all samples; None where b is zero."""
     a, b = _flat(a), _flat(b)
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+    size = np.linalg.norm(b)
+    return float(np.linalg.norm(a - b) / size) if size else None
+
+
+def _mean(cosines: np.ndarray) -> float | None:
+    """The mean; None of no samples."""
+    return float(cosines.mean()) if cosines.size else None
 
 
 def compare(recipe: Recipe, weights, x, y) -> dict:
@@ -102,7 +108,7 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
     dict
         For each of `COMPARISONS` the mean per-sample ``cosine``, the cosine of the ``mean`` gradients and the relative
         ``error``; and ``quantization``, the share of the squared error to the exact gradient that the integers add to
-        the rule's own.
+        the rule's own. None stands for what does not exist: a cosine where both gradients are zero, an error relative to zero.
     """
     made, rule, true = (f(recipe, weights, x, y) for f in (chip, dual_propagation, exact))
     pairs = dict(zip(COMPARISONS, ((made, rule), (made, true), (rule, true)), strict=True))
@@ -110,17 +116,24 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
     def mean(g):
         return [v.mean(0, keepdims=True) for v in g]
 
-    table = {name: {"cosine": float(cosine(a, b).mean()), "mean": float(cosine(mean(a), mean(b)).mean()),
+    table = {name: {"cosine": _mean(cosine(a, b)), "mean": _mean(cosine(mean(a), mean(b))),
                     "error": relative_error(a, b)} for name, (a, b) in pairs.items()}
-    whole, own = table["exact"]["error"] ** 2, table["exact_dual_propagation"]["error"] ** 2
-    return table | {"quantization": max(0.0, 1 - own / whole) if whole else 0.0}
+    whole, own = table["exact"]["error"], table["exact_dual_propagation"]["error"]
+    return table | {"quantization": max(0.0, 1 - (own / whole) ** 2) if whole else 0.0}
 
 
 def line(stage: str, table: dict) -> str:
     """A table of `compare` as a line of text."""
-    return (f"gradient {stage} training: cosine {table['dual_propagation']['cosine']:.4f} to dual propagation in float64 "
-            f"(error {table['dual_propagation']['error']:.3f}), {table['exact']['cosine']:.4f} to the exact gradient "
-            f"(error {table['exact']['error']:.3f}, {100 * table['quantization']:.0f} % of its square from the integers)")
+    made, true = table["dual_propagation"], table["exact"]
+    if true["cosine"] is None or made["cosine"] is None:
+        return f"gradient {stage} training: zero, of the chip and in float64"
+    return (f"gradient {stage} training: cosine {made['cosine']:.4f} to dual propagation in float64 (error {_said(made['error'])}), "
+            f"{true['cosine']:.4f} to the exact gradient (error {_said(true['error'])}, {100 * table['quantization']:.0f} % of its square "
+            "from the integers)")
+
+
+def _said(error: float | None) -> str:
+    return "of a gradient that is zero" if error is None else f"{error:.3f}"
 
 
 # Word lengths -----------------------------------------------------------------------------------------------
