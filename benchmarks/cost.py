@@ -216,6 +216,12 @@ def errors(model: dict, found: list[dict]) -> dict[str, np.ndarray]:
             for name in METRICS}
 
 
+def ratios(model: dict, found: list[dict]) -> dict[str, list[float]]:
+    """Metric to what each build has for one unit of the model's figure, in the order of the builds, of which all must be routed."""
+    told = [(cost.figures(model, Recipe.model_validate(b["recipe"])), b) for b in found]
+    return {name: [round(figure(name, b) / m[name], 4) for m, b in told] for name in cost.UNSURE}
+
+
 def summary(found: np.ndarray) -> dict[str, float] | None:
     """Median and worst of some errors."""
     return {"median": round(float(np.median(found)), 4), "worst": round(float(found.max()), 4)} if len(found) else None
@@ -231,6 +237,7 @@ def fitted() -> dict:
         "builds": {group: {"packed": len(builds(group)), "routed": len(builds(group, "fmax"))} for group in SEED},
         "left_out_errors": {n: summary(np.concatenate([e[n] for e in alone])) for n in METRICS},
         "held_out_errors": {n: summary(e) for n, e in errors(model, builds("held-out")).items()},
+        "held_out_ratios": ratios(model, builds("held-out")),
         "command": "python benchmarks/cost.py fit",
     }
 

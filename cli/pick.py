@@ -15,13 +15,14 @@ from .options import AsJson, Results
 def pick(context: typer.Context, store: Results,
          output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
          best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
-         sure: Annotated[bool, typer.Option("--sure", help="limits hold for the whole 95 % interval, not for the mean alone")] = False,
+         sure: Annotated[bool, typer.Option("--sure", help="limits hold for the whole 95 % interval and the cost model's worst error, not for the mean alone")] = False,
          as_json: AsJson = False):
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
     Limits are --min-METRIC and --max-METRIC for any metric: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff,
-    multipliers, memory, fill, fmax, samples-per-second, energy. They hold for means over the seeds of the points of the specification that
-    was run last. The file says at its top what was measured, with intervals, and how many other points cannot be told from it.
+    multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for means over the seeds of the points of
+    the specification that was run last. The recipe is as it was measured, with a name of its own; the file says at its top what was
+    measured, with intervals and the errors of the cost model, and how many other points cannot be told from it.
 
     Example: crossdyad pick precision.db --min-accuracy 0.93 --max-lut 6000 -o best.toml
     """
@@ -29,6 +30,7 @@ def pick(context: typer.Context, store: Results,
 
     from ..explore import choose
     from ..explore.report import write
+    from ..explore.statistics import reach
     from ..explore.store import Store
 
     with Store(store, reading=True) as kept:
@@ -41,6 +43,7 @@ def pick(context: typer.Context, store: Results,
     if as_json:
         typer.echo(json.dumps({
             "settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
+            "reach": {m: reach(chosen, m)[1:] for m in chosen.values},
             "not_told_apart": len(found.rivals), "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
     else:
         typer.echo(str(output) if output else text, nl=bool(output))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Recipe, near
-from .spec import METRICS, SMALLER_IS_BETTER
-from .statistics import Summary, comparable, difference, interval, signed, summaries
+from . import cost, words
+from .rate import rates
+from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER
+from .statistics import LEVEL, SAME, Summary, comparable, difference, reach, signed, summaries, unseen
 from .store import Store
 from .sweep import results
 
@@ -22,6 +27,7 @@ class Picked(NamedTuple):
     Attributes
     ----------
     recipe : Recipe
+        As it was measured, with a name of its own.
     chosen : Summary
     rivals : list of Summary
         Other points within the limits that these seeds cannot tell from it, in the metric that it is best in.
@@ -47,7 +53,7 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     best : str
         Metric; of points that are equal in it, the first with the fewest LUTs.
     sure : bool
-        Limits hold for the whole interval, not for the mean alone.
+        Limits hold for the whole interval, and for the cost model's worst error, not for the mean alone.
 
     Raises
     ------
@@ -57,12 +63,13 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     for name in (*limits, best):
         if name not in METRICS:
             raise ValueError(f"{name}: no such metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}")
-    found = comparable([s for s in summaries(results(store)[1]) if all(m in s.values for m in (*limits, best))])
+    spec, rows = results(store)
+    found = comparable([s for s in summaries(rows) if all(m in s.values for m in (*limits, best))])
     if not found:
         raise ValueError(f"{store.path}: no point has {', '.join((*limits, best))}; run the sweep with these metrics first")
 
     def reached(s, name, low):
-        mean, least, most = interval(s.values[name])
+        mean, least, most = reach(s, name)
         return mean if not sure else least if low is not None else most
 
     def inside(s, name, low, high):
@@ -74,8 +81,10 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
                    f"{low if low is not None else high:g}"
                    for name, (low, high) in limits.items() if not any(inside(s, name, low, high) for s in found)
                    for at in [(max if low is not None else min)(reached(s, name, low) for s in found)]]
+        wanting = [_more_seeds(name, low, len(found[0].seeds)) for name, (low, _) in limits.items() if sure and low is not None]
         raise ValueError(f"{store.path}: no point is within the limits"
-                         + (f": {'; '.join(closest)}" if closest else ", though each can be met alone") + "; loosen one")
+                         + (f": {'; '.join(closest)}" if closest else ", though each can be met alone") + "; loosen one"
+                         + "".join(wanting))
 
     def luts(s):
         return float(s.values["lut"].mean()) if "lut" in s.values else 0.0
@@ -83,26 +92,70 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     chosen = max(within, key=lambda s: (float(signed(best, s.values[best].mean())), -luts(s)))
     rivals = [s for s in within if s is not chosen and not _told_apart(difference(chosen, s, best))]
     cheapest = min(rivals, key=luts, default=chosen)
-    return Picked(Recipe.model_validate(chosen.recipe), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None)
+    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None)
 
 
 def _told_apart(paired: tuple[float, float, float]) -> bool:
     return paired[1] > 0 or paired[2] < 0
 
 
+def _more_seeds(metric: str, limit: float, seeds: int) -> str:
+    """That so few seeds cannot reach a limit surely, even if all were perfect, and how many can."""
+    if metric not in BOUNDS:
+        return ""
+    least, most = BOUNDS[metric]
+    share = (limit - least) / (most - least)
+    if not 1 - unseen(seeds) < share < 1:
+        return ""
+    needed = math.ceil(math.log((1 - LEVEL) / 2) / math.log(share))
+    return (f", or give more seeds: {seeds} leave it open that {100 * unseen(seeds):.0f} % of all fail, and {metric} of at least {limit:g} "
+            f"can be sure from {needed} on")
+
+
+def standing(s: Summary, sweep: str) -> Recipe:
+    """A point's recipe as it was measured, after so many epochs, under a name of its own: the sweep's, and what tells recipes apart."""
+    recipe, epochs = Recipe.model_validate(s.recipe), s.measured.get("epochs")
+    if epochs:
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
+    mark = hashlib.sha256(json.dumps(recipe.model_dump(mode="json", exclude={"name"}), sort_keys=True).encode()).hexdigest()[:6]
+    return recipe.model_copy(update={"name": f"{re.sub('^[^a-z]+', '', sweep.lower()) or 'picked'}-{mark}"})
+
+
 def told(picked: Picked, best: str) -> str:
     """A picked point's figures, as comments of its recipe file."""
-    lines, chosen = [], picked.chosen
+    chosen, number = picked.chosen, words.number
+    seeds, epochs = len(chosen.seeds), chosen.measured.get("epochs")
+    lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}" + (f", after {epochs} epochs of training" if epochs is not None else "")
+             + f" (board {chosen.board}): mean; least and greatest of these seeds; {100 * LEVEL:.0f} % interval of the mean over all seeds."]
     for metric, values in chosen.values.items():
-        mean, low, high = interval(values)
-        spread = f", {low:.4g} to {high:.4g}" if low not in (mean, -float("inf")) else ""
-        lines.append(f"# {metric}: {mean:.4g}{spread}{'  (smaller is better)' if metric in SMALLER_IS_BETTER else ''}")
+        mean, low, high = reach(chosen, metric)
+        line = f"# {metric}: {number(mean)}"
+        if metric in SAME and low < high:
+            line += f" by the cost model; held-out builds were off by up to that of {number(low)} to {number(high)}"
+        elif metric not in SAME and seeds > 1:
+            line += f"; {number(values.min())} to {number(values.max())}"
+            line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else "; no interval of so few seeds"
+        lines.append(line + "  (smaller is better)" * (metric in SMALLER_IS_BETTER))
+    if set(chosen.values) & set(BOUNDS):
+        lines.append(f"# {seeds} seed{'s leave' if seeds > 1 else ' leaves'} it open that {100 * unseen(seeds):.0f} % of all fail to learn.")
+    if "samples_per_second" in chosen.values:
+        limit = rates(picked.recipe, chosen.board, float(chosen.values["fmax"].mean())).limit
+        lines.append(f"# The {limit} limits the samples per second.")
+    beyond = cost.outside(picked.recipe, chosen.board)
+    if beyond and chosen.measured.get("cost") == "model" and set(chosen.values) & set(COST):
+        lines.append(f"# The cost model was not calibrated for this, its errors may be larger: {beyond}")
     if picked.rivals:
-        lines.append(f"# In {best} {len(chosen.seeds)} seeds cannot tell it from {len(picked.rivals)} other points within the limits.")
+        lines.append(f"# In {best} {seeds} seeds cannot tell it from {len(picked.rivals)} other points within the limits.")
     if picked.cheapest:
         where = ", ".join(f"{field} = {json.dumps(v)}" for field, v in picked.cheapest.settings.items())
-        lines.append(f"# The smallest of them, {picked.cheapest.values['lut'].mean():.0f} LUTs: {where}")
-    return "\n".join([f"# means over {len(chosen.seeds)} seeds, with 95 % intervals", *lines])
+        smaller = "" if _surely_smaller(picked.cheapest, chosen) else " (by less than the cost model may be off)"
+        lines.append(f"# The smallest of them{smaller}, {picked.cheapest.values['lut'].mean():.0f} LUTs: {where}")
+    return "\n".join(lines)
+
+
+def _surely_smaller(a: Summary, b: Summary) -> bool:
+    """Whether a's LUTs are fewer than b's by more than the worst errors of the model of both."""
+    return reach(a, "lut")[2] < reach(b, "lut")[1]
 
 
 def table(store: Store) -> tuple[list[str], list[list]]:

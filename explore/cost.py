@@ -24,6 +24,9 @@ VERSION = 3
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
 """Metric to the resource's name in a build's report."""
 
+UNSURE = ("lut", "ff", "fmax")
+"""Metrics of the model that builds differ from; multipliers and memory blocks are counted."""
+
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 """Words and bits that a memory block can have."""
 BLOCK_WORTH = 128
@@ -275,6 +278,13 @@ def coefficients() -> dict:
     """The fitted model: for flip-flops and LUTs the factors of a `bill`, for the period those of `paths`; the errors on builds that
     no fit has seen; and the range of the builds that it was fitted to."""
     return json.loads((resources.files(__package__) / "cost.json").read_text())
+
+
+def ratios(metric: str) -> list[float]:
+    """What held-out builds have for one unit of the model's figure, build by build in the same order for every metric; all 1 of a metric
+    that is counted, or that there are no builds to hold against."""
+    known = coefficients()["held_out_ratios"]
+    return known.get(metric) or [1.0] * len(known[UNSURE[0]])
 
 
 def measures(recipe: Recipe) -> dict[str, float]:

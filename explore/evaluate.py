@@ -17,6 +17,7 @@ from ..recipe import programs
 from ..sim import gradient, quality
 from . import cost
 from .jobs import Batch, Job, Settings
+from .rate import rates
 from .spec import COST, GRADIENT, LEARNING
 
 DRAWS = 4
@@ -48,9 +49,7 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     found = []
     for job, value in zip(jobs, learned, strict=True):
         cycles = programs(job.recipe)[job.recipe.rule != "inference"].length
-        value = value | spent[job.recipe, job.board] | {"cycles": cycles}
-        value["samples_per_second"] = value["fmax"] * 1e6 / cycles if value["fmax"] else None
-        found.append(value)
+        found.append(value | spent[job.recipe, job.board] | {"cycles": cycles})
     share = (time.perf_counter() - start) / len(jobs)
     return [value | {"seconds": share} for value in found]
 
@@ -62,8 +61,9 @@ def _spent(job: Job, settings: Settings) -> dict:
     from ..hdl.boards import BOARDS
 
     value = (cost.estimate if settings.cost == "model" else cost.build)(job.recipe, job.board, settings.energy)
-    holds = BOARDS[job.board].holds
-    return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items())}
+    holds, speed = BOARDS[job.board].holds, rates(job.recipe, job.board, value["fmax"])
+    return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items()),
+                    "samples_per_second": speed.both, "chip_rate": speed.chip, "line_rate": speed.line}
 
 
 def _learned(batch: Batch, settings: Settings) -> list[dict]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import words
 from .spec import SMALLER_IS_BETTER
-from .statistics import Front, Summary, intervals
+from .statistics import Front, Summary, span
 
 
 def _figure(width: float, height: float):
@@ -30,7 +30,8 @@ def _svg(figure) -> str:
 
 
 def pareto(found: Front, objectives, names: dict[int, str], marked: int | None, width: float = 7.2) -> str:
-    """The first two objectives of all points: dominated ones faint, the front joined, with error bars, as dark as it is sure.
+    """The first two objectives of all points: dominated ones faint, the front joined, with its seeds' range and the cost
+    model's errors, as dark as it is sure.
 
     Parameters
     ----------
@@ -50,9 +51,9 @@ def pareto(found: Front, objectives, names: dict[int, str], marked: int | None, 
     at = at[np.argsort(x[at])]
     if len(objectives) == 2:
         ax.step(x[at], y[at], where="post" if across in SMALLER_IS_BETTER else "pre", color="C0", alpha=0.4, linewidth=1)
-    bars = [words.scaled(m, intervals(np.stack([found.points[i].values[m] for i in at]))) for m in (across, up)]
+    bars = [words.scaled(m, np.array([span(found.points[i], m) for i in at]).T) for m in (across, up)]
     for n, i in enumerate(at):
-        low, high = ([[abs(b[0, n] - b[side, n])] if np.isfinite(b[side, n]) else [0] for b in bars] for side in (1, 2))
+        low, high = ([[abs(b[0, n] - b[side, n])] for b in bars] for side in (1, 2))
         ax.errorbar(x[i], y[i], xerr=[low[0], high[0]], yerr=[low[1], high[1]], fmt="o", markersize=5, color="C0", ecolor="0.4",
                     elinewidth=0.8, alpha=0.25 + 0.75 * float(found.surely[i]), label="on the front" if not n else None)
     for i, name in names.items():
@@ -100,13 +101,13 @@ def heat(found: list[Summary], metric: str, across: str, up: str) -> str:
 
 
 def curves(points: list[tuple[str, Summary]], metric: str) -> str:
-    """A metric over the epochs, mean and interval over the seeds, of a few points."""
+    """A metric over the epochs, mean and range over the seeds, of a few points."""
     figure, ax = _figure(5.2, 3.4)
     for i, (name, s) in enumerate(points):
-        mean, low, high = words.scaled(metric, intervals(s.by_epoch[metric].T))
+        seeds = words.scaled(metric, s.by_epoch[metric])
+        mean, low, high = seeds.mean(0), seeds.min(0), seeds.max(0)
         epochs = np.arange(len(mean)) + (metric == "accuracy")         # tested from the first epoch on
-        if np.isfinite(low).all():
-            ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+        ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
         ax.plot(epochs, mean, color=f"C{i}", marker="o", markersize=3, label=name)
     ax.set_xlabel("epochs of training")
     ax.set_ylabel(words.metric(metric), fontsize=9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from .. import data, emulator
 from ..recipe import Recipe
 from ..sim import budget as budgets
 from . import cost, figures, words
+from .choose import standing
+from .rate import rates
 from .spec import COST, LEARNING, METRICS, SMALLER_IS_BETTER, Spec, known_metrics
-from .statistics import FEWEST, LEVEL, Summary, comparable, difference, front, intervals, knee, smallest_difference, summaries
+from .statistics import FEWEST, LEVEL, Summary, comparable, difference, front, knee, reach, smallest_difference, summaries, unseen
 from .store import Store, StoreError
 from .sweep import results
 
@@ -83,16 +86,17 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
         counts={"points": len(found), "seeds": len(seeds), "partial": len(every) - len(found),
                 **{status: sum(r["status"] == status for r in rows) for status in ("ok", "failed", "invalid")}},
         objectives=[words.NAMES[m] for m in objectives], short=[words.short(m) for m in objectives],
-        level=round(100 * LEVEL), trained="accuracy" in measured,
+        unseen=round(100 * unseen(len(seeds))), level=round(100 * LEVEL), trained="accuracy" in measured,
         axes=[(a, words.field(a)) for a in axes],
         tried=[(words.field(a), ", ".join(words.value(v) for v in values)) for a, values in spec.values().items()],
         best=_sentence(made, best, names, axes, objectives), knee=_sentence(made, marked, names, axes, objectives),
         pareto=_safe(figures.pareto(made, objectives, names, marked)), others=_others(found, made, names, objectives, measured),
-        front=[_row(made, at, n, axes, objectives) | {"name": names[int(i)], "knee": i == marked} for n, i in enumerate(at)],
+        front=[_row(made, at, n, axes, objectives, name) | {"name": names[int(i)], "knee": i == marked} for n, i in enumerate(at)],
         smallest=_amount(objectives[0], float(f"{smallest:.2g}")) if smallest else "", untold=_untold(len(seeds)),
         heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
         curves=[_safe(c) for c in drawn], budgets=waterfalls, failures=failed, glossary=words.glossary(measured, axes),
         metrics=[words.NAMES[m] for m in measured], everything=_everything(found, axes, measured),
+        rate=_rate(found) if "samples_per_second" in measured else "",
         cost=_cost(spec, rows) if set(measured) & set(COST) else "",
         energy="; ".join(sorted({r["value"]["energy_model"] for r in rows if r["status"] == "ok"})) if "energy" in measured else "",
         versions=", ".join(f"{k} {v}" for k, v in found[0].versions.items()),
@@ -119,6 +123,13 @@ def _cost(spec: Spec, rows: list[dict]) -> str:
     if outside:
         told += f"; {len(outside)} of the recipes are outside of what it was calibrated on, as by {next(iter(outside.values()))}"
     return told
+
+
+def _rate(found: list[Summary]) -> str:
+    """What limits the samples per second of how many points."""
+    count = Counter(rates(Recipe.model_validate(s.recipe), s.board, float(s.values["fmax"].mean())).limit for s in found)
+    told = {"line": "by the serial line", "chip": "by the chip at the board's clock", "clock": "by an Fmax below the board's clock"}
+    return ", ".join(f"{n} points are limited {told[limit]}" for limit, n in count.most_common())
 
 
 def write(html: str, path: Path) -> None:
@@ -167,7 +178,7 @@ def _amount(metric: str, v: float) -> str:
 
 def _sentence(made, i: int, names, axes, objectives) -> dict:
     s = made.points[i]
-    first = intervals(s.values[objectives[0]])
+    first = reach(s, objectives[0])
     point = ", ".join(f"{words.field(a)} {words.value(s.settings[a])}" for a in axes)
     return {"name": names[i], "point": point, "value": _amount(objectives[0], first[0]), "interval": _span(objectives[0], *first),
             "other": " and ".join(_amount(m, s.values[m].mean()) for m in objectives[1:])}
@@ -184,7 +195,7 @@ def _cells(s: Summary, metrics) -> list[tuple[str, str]]:
     """Mean and interval of each metric."""
     found = []
     for m in metrics:
-        told = intervals(s.values[m]) if m in s.values else None
+        told = reach(s, m) if m in s.values else None
         found.append(("", "") if told is None else (words.number(words.scaled(m, told[0])), _span(m, *told)))
     return found
 
@@ -193,7 +204,7 @@ def _everything(found: list[Summary], axes, measured) -> list[dict]:
     return [{"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, measured)} for s in found]
 
 
-def _row(made, at, n: int, axes, objectives) -> dict:
+def _row(made, at, n: int, axes, objectives, name: str) -> dict:
     s, step, apart = made.points[at[n]], ("", ""), True
     if n:
         mean, low, high = difference(s, made.points[at[n - 1]], objectives[0])
@@ -201,13 +212,13 @@ def _row(made, at, n: int, axes, objectives) -> dict:
         step = f"{words.scaled(objectives[0], mean):+.3g}", _span(objectives[0], mean, low, high)
     return {"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, objectives),
             "surely": f"{100 * made.surely[at[n]]:.0f} %", "step": step, "apart": apart, "title": _title(s, axes),
-            "toml": Recipe.model_validate(s.recipe).to_toml()}
+            "toml": standing(s, name).to_toml()}
 
 
 def _others(found, made, names, objectives, measured) -> list:
     """Fronts of the first objective against what else there is to save, with the names of the first front."""
     drawn, named = [], {id(made.points[i]): name for i, name in names.items()}
-    for m in ("lut", "energy", "samples_per_second", "multipliers"):
+    for m in ("lut", "energy", "chip_rate", "multipliers"):
         if m in measured and m not in objectives and len(drawn) < 2:
             other = front(found, (objectives[0], m))
             if other.points and np.ptp(other.scores[:, 1]) > 0:

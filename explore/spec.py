@@ -25,17 +25,22 @@ METRICS = {
     "cycles": "clock cycles of a training step (of an inference, if the chip does not learn)",
     "lut": "LUTs", "ff": "flip-flops", "multipliers": "multiplier blocks", "memory": "memory blocks",
     "fill": "share of the board that is taken, of the resource that runs out first; more than 1 does not fit",
-    "fmax": "highest clock frequency, MHz", "samples_per_second": "training steps per second at fmax",
+    "fmax": "highest clock frequency that the circuit could take, MHz; the board's oscillator sets the one that it has",
+    "samples_per_second": "training steps per second on the board: the slower of chip and line; 0 if fmax is below the board's clock",
+    "chip_rate": "training steps per second of the chip alone, at the board's clock",
+    "line_rate": "training samples per second that the board's serial line carries",
     "energy": "energy of a training step, nJ, by the model named in the report",
 }
 """What a point is judged by."""
 SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "fill",
                                "energy"})
+BOUNDS = {"accuracy": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
+"""Metrics with a least and a greatest value; the others are at least 0."""
 GRADIENT = ("cosine", "bias", "deviation", "sign")
 """Metrics that want the gradient measured, along training."""
 LEARNING = ("accuracy", "loss", "saturations", *GRADIENT)
 """Metrics that want the chip trained."""
-COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "energy")
+COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy")
 """Metrics that want the chip's cost on a board."""
 ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
 """What is no axis because the specification says it in another place."""

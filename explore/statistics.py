@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .spec import GRADIENT, METRICS, SMALLER_IS_BETTER
+from . import cost
+from .spec import BOUNDS, COST, GRADIENT, METRICS, SMALLER_IS_BETTER
 
 RESAMPLES = 2000
 """Bootstrap resamples of the seeds."""
 LEVEL = 0.95
 """Of every interval."""
 FEWEST = 3
-"""Seeds that make an interval."""
+"""Seeds that make an interval of a difference, or of a metric without bounds."""
+SAME = frozenset({*COST, "cycles"})
+"""Metrics that are the same with every seed."""
 
 
 class Summary(NamedTuple):
@@ -33,6 +36,8 @@ class Summary(NamedTuple):
         ``accuracy``, array (seeds, epochs), and the metrics of the gradient, (seeds, epochs + 1), where measured.
     versions : dict
     board : str
+    measured : dict
+        How: epochs, samples, cost and energy, as in `sweep.measured`.
     """
 
     settings: dict
@@ -42,6 +47,7 @@ class Summary(NamedTuple):
     by_epoch: dict[str, np.ndarray]
     versions: dict
     board: str = ""
+    measured: dict = {}
 
 
 def summaries(rows) -> list[Summary]:
@@ -58,7 +64,7 @@ def summaries(rows) -> list[Summary]:
         curves = {m: np.array([row["value"][f"{m}_by_epoch"] for row in same], dtype=float) for m in ("accuracy", *GRADIENT)
                   if same[0]["value"].get(f"{m}_by_epoch")}
         made.append(Summary(same[0]["point"], same[0]["recipe"], values, [row["seed"] for row in same], curves, same[0]["versions"],
-                            same[0]["board"]))
+                            same[0]["board"], same[0].get("settings") or {}))
     return made
 
 
@@ -81,8 +87,58 @@ def widening(n: int) -> float:
     return float(np.sqrt(n / (n - 1)) * t.ppf((1 + LEVEL) / 2, n - 1) / norm.ppf((1 + LEVEL) / 2))
 
 
-def intervals(values) -> np.ndarray:
-    """Means over seeds and their bootstrap intervals at `LEVEL`, (..., seeds) to (3, ...): mean, low, high.
+@functools.cache
+def portions(n: int) -> np.ndarray:
+    """Shares that n seeds and one more, never seen, may have of all seeds: uniform over all that add up to one, (RESAMPLES, n + 1)."""
+    drawn = np.random.default_rng(0).exponential(size=(RESAMPLES, n + 1))
+    return drawn / drawn.sum(1, keepdims=True)
+
+
+def intervals(metric: str, values) -> np.ndarray:
+    """Means over seeds and their intervals at `LEVEL`, (..., seeds) to (3, ...): mean, low, high.
+
+    Of a metric with bounds: Gaffke's, which suppose nothing about how seeds scatter (`bounded`). Of others, which a rare seed
+    can make as large as it likes, so that nothing holds for all of them: bootstrap percentiles widened for few seeds (`widened`), not
+    below 0. Of what is the same with every seed there is nothing to be unsure of.
+
+    Parameters
+    ----------
+    metric : str
+    values : array (..., seeds)
+    """
+    values = np.asarray(values, dtype=float)
+    if metric in SAME:
+        return np.stack([values.mean(-1)] * 3)
+    if metric in BOUNDS:
+        return bounded(values, *BOUNDS[metric])
+    mean, low, high = widened(values)
+    return np.stack([mean, np.maximum(low, 0) if np.isfinite(low).all() else low, high])
+
+
+def bounded(values, least: float, most: float) -> np.ndarray:
+    """Means and their intervals, (..., seeds) to (3, ...), of values between two bounds, however they are distributed.
+
+    Seeds have unknown shares of all seeds (`portions`), and what was never seen has a share as well, of values at the bound: so five
+    chips that all learned leave it open that up to half of all fail. N. Gaffke, "Three test statistics for a nonparametric one-sided
+    hypothesis on the mean of a nonnegative variable", Mathematical Methods of Statistics 14 (2005); that it always covers is a
+    conjecture, examined by E. Learned-Miller and P. Thomas, "A new confidence interval for the mean of a bounded random variable" (2019).
+    `tests/test_explore_statistics.py` measures it for normal, skewed and two-valued seeds.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float), axis=-1)
+    ends = [np.full((*ordered.shape[:-1], 1), end) for end in (least, most)]
+    weights = portions(ordered.shape[-1]).T
+    low = np.quantile(np.concatenate([ends[0], ordered], axis=-1) @ weights, (1 - LEVEL) / 2, axis=-1)
+    high = np.quantile(np.concatenate([ordered, ends[1]], axis=-1) @ weights, (1 + LEVEL) / 2, axis=-1)
+    return np.stack([ordered.mean(-1), low, high])
+
+
+def unseen(n: int) -> float:
+    """The share of all seeds that may fail, though none of n did, at `LEVEL`."""
+    return 1 - ((1 - LEVEL) / 2) ** (1 / n)
+
+
+def widened(values) -> np.ndarray:
+    """Means and their bootstrap intervals at `LEVEL`, (..., seeds) to (3, ...), of values that scatter about as normal ones do.
 
     Percentiles of the resampled means, their distances to the mean made longer by `widening`. Fewer than three seeds have no
     interval worth the name: it is infinitely wide. Equal values have one of width zero, which says that these seeds agree, not that
@@ -98,9 +154,29 @@ def intervals(values) -> np.ndarray:
     return np.stack([mean, np.where(same, mean, mean + low), np.where(same, mean, mean + high)])
 
 
-def interval(values) -> tuple[float, float, float]:
-    """`intervals` of one point's values."""
-    return tuple(float(v) for v in intervals(values))
+def ratios(s: Summary, metric: str) -> np.ndarray:
+    """What builds have for one unit of a point's figure, if that is the cost model's: of each held-out build; otherwise all 1."""
+    if metric == "fill" and {"lut", "ff", "fill"} <= s.values.keys():       # as sure as what runs out first
+        from ..hdl.boards import BOARDS
+
+        holds, share = BOARDS[s.board].holds, s.values["fill"].mean()
+        metric = next((m for m in ("lut", "ff") if np.isclose(s.values[m].mean() / holds[cost.RESOURCES[m]], share)), metric)
+    found = np.array(cost.ratios(metric))
+    return found if s.measured.get("cost") == "model" else np.ones_like(found)
+
+
+def reach(s: Summary, metric: str) -> tuple[float, float, float]:
+    """A point's figure with all that is known to be unsure of it: mean, low and high over the seeds; of the cost model, the figure and the
+    least and the most that a build may have, by the worst errors on builds that no fit has seen."""
+    mean, low, high = (float(v) for v in intervals(metric, s.values[metric]))
+    off = ratios(s, metric)
+    return mean, low * min(1, off.min()), high * max(1, off.max())
+
+
+def span(s: Summary, metric: str) -> tuple[float, float, float]:
+    """A point's mean, its least and its greatest seed; of the cost model, the least and the most that a build may have."""
+    values, off = s.values[metric], ratios(s, metric)
+    return float(values.mean()), float(values.min() * min(1, off.min())), float(values.max() * max(1, off.max()))
 
 
 def signed(metric: str, values):
@@ -143,8 +219,9 @@ class Front(NamedTuple):
     on : bool array (points)
         On the front of the means.
     surely : array (points)
-        Share of the bootstrap resamples of the seeds, the same for all points and as wide as intervals are, in which the point is on
-        the front.
+        Share of draws in which the point is on the front. Drawn are the seeds, the same for all points and as wide as differences are,
+        and of each recipe whose cost is modelled a held-out build, by whose errors its figures are off: as if errors of two recipes had
+        nothing in common.
     """
 
     points: list[Summary]
@@ -162,9 +239,14 @@ def front(found: list[Summary], objectives) -> Front:
     most = usable[0].seeds
     values = np.stack([[signed(m, s.values[m]) for m in objectives] for s in usable])           # points, objectives, seeds
     count, wider = np.zeros(len(usable)), widening(len(most)) if len(most) > 1 else 1.0
-    for part in np.array_split(shares(len(most)), RESAMPLES // 100):
+    off = np.stack([[ratios(s, m) for m in objectives] for s in usable])                        # points, objectives, builds
+    numbers: dict[str, int] = {}
+    recipe = [numbers.setdefault(json.dumps(s.recipe, sort_keys=True), len(numbers)) for s in usable]       # off alike on every board
+    drawn = np.random.default_rng(1).integers(0, off.shape[-1], (RESAMPLES, len(numbers)))[:, recipe]
+    for part, builds in zip(np.array_split(shares(len(most)), RESAMPLES // 100), np.array_split(drawn, RESAMPLES // 100), strict=True):
         counts = 1 / len(most) + wider * (part - 1 / len(most))
-        count += sum(non_dominated(m) for m in np.einsum("pos,rs->rpo", values, counts))
+        means = np.einsum("pos,rs->rpo", values, counts)
+        count += sum(non_dominated(m * off[np.arange(len(usable)), :, b]) for m, b in zip(means, builds, strict=True))
     scores = values.mean(-1)
     unsigned = scores * np.array([-1.0 if m in SMALLER_IS_BETTER else 1.0 for m in objectives])
     return Front(usable, unsigned, non_dominated(scores), count / RESAMPLES)
@@ -179,7 +261,10 @@ def knee(scores, objectives) -> int:
 
 
 def difference(a: Summary, b: Summary, metric: str) -> tuple[float, float, float]:
-    """Mean of ``a - b`` over the seeds that both have, pair by pair, with its interval.
+    """Mean of ``a - b`` over the seeds that both have, pair by pair, with its interval (`widened`), within what the metric's bounds allow.
+
+    It tells two points apart that differ more than the luck of these seeds explains. It does not see what none of the seeds met: of a point
+    that is better, but fails with one seed in ten, five seeds say "better" in four cases of ten.
 
     Raises
     ------
@@ -190,7 +275,11 @@ def difference(a: Summary, b: Summary, metric: str) -> tuple[float, float, float
     if not seeds:
         raise ValueError(f"{metric}: the two points have no seed in common; give both the same seeds")
     pairs = [a.values[metric][a.seeds.index(s)] - b.values[metric][b.seeds.index(s)] for s in seeds]
-    return interval(pairs)
+    mean, low, high = (float(v) for v in widened(pairs))
+    if metric in BOUNDS and np.isfinite(low):
+        least, most = BOUNDS[metric]
+        low, high = max(low, least - most), min(high, most - least)
+    return mean, low, high
 
 
 def smallest_difference(found: list[Summary], metric: str) -> float | None:
