@@ -12,6 +12,7 @@ from .options import Folder
 from .progress import bar
 
 GRADIENT_SAMPLES = 60
+BOARD = "ulx3s"
 
 
 @explained
@@ -22,7 +23,10 @@ def demo(output: Folder = Path("build/demo"),
 
     Ends with one page, on the terminal and as page.md in the output folder.
     """
+    import math
+
     from .. import data, hdl
+    from ..explore.rate import rates, told
     from ..recipe import load, programs
     from . import plots
     from . import train as training
@@ -49,16 +53,16 @@ def demo(output: Folder = Path("build/demo"),
     typer.echo(said("5/5 FPGA", bold=True))
     built = _synth(recipe, output)
 
-    length = programs(recipe)[1].length
+    mhz = built["fmax"]["median"] if isinstance(built, dict) else math.inf
     lines = [
         f"# {recipe.name}: {' - '.join(map(str, recipe.sizes))}, {recipe.rule}", "",
         f"- accuracy: {100 * learned['accuracy']:.2f} % on {len(dataset.y_test)} test samples after {learned['epochs']} epochs",
-        f"- a training step: {length} cycles; inference: {programs(recipe)[0].length}",
+        f"- a training step: {programs(recipe)[1].length} cycles; inference: {programs(recipe)[0].length}",
+        f"- training samples per second {told(rates(recipe, BOARD, mhz), BOARD)}",
     ]
     if isinstance(built, dict):
-        mhz = built["fmax"]["median"]
         lines += [f"- {built['device']}: Fmax {built['fmax']['min']:.1f} / {mhz:.1f} / {built['fmax']['max']:.1f} MHz "
-                  f"(min / median / max), so {mhz * 1e6 / (length + 1):,.0f} training samples/s",
+                  "(min / median / max): what the circuit could take, not what the board gives",
                   "- utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items())]
     else:
         lines.append(f"- FPGA build left out: {built}")
@@ -117,6 +121,6 @@ def _synth(recipe, output):
 
     try:
         with bar("build") as report:
-            return hdl.synthesize(recipe, "ulx3s", output, progress=report)
+            return hdl.synthesize(recipe, BOARD, output, progress=report)
     except (RuntimeError, hdl.DoesNotFit) as error:      # a missing tool or a small board degrades the demo, it does not end it
         return str(error)

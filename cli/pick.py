@@ -15,7 +15,8 @@ from .options import AsJson, Results
 def pick(context: typer.Context, store: Results,
          output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
          best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
-         sure: Annotated[bool, typer.Option("--sure", help="limits hold for the whole 95 % interval and the cost model's worst error, not for the mean alone")] = False,
+         sure: Annotated[bool, typer.Option(
+             "--sure", help="limits hold for whole 95 % intervals and the cost model's worst errors")] = False,
          as_json: AsJson = False):
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Recipe, near
-from . import cost, words
-from .rate import rates
+from . import cost, rate, words
 from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER
 from .statistics import LEVEL, SAME, Summary, comparable, difference, reach, signed, summaries, unseen
 from .store import Store
@@ -108,8 +107,8 @@ def _more_seeds(metric: str, limit: float, seeds: int) -> str:
     if not 1 - unseen(seeds) < share < 1:
         return ""
     needed = math.ceil(math.log((1 - LEVEL) / 2) / math.log(share))
-    return (f", or give more seeds: {seeds} leave it open that {100 * unseen(seeds):.0f} % of all fail, and {metric} of at least {limit:g} "
-            f"can be sure from {needed} on")
+    return (f", or give more seeds: {seeds} leave it open that up to {100 * unseen(seeds):.0f} % of all fail, and {metric} of at least "
+            f"{limit:g} can be sure from {needed} on")
 
 
 def standing(s: Summary, sweep: str) -> Recipe:
@@ -125,22 +124,23 @@ def told(picked: Picked, best: str) -> str:
     """A picked point's figures, as comments of its recipe file."""
     chosen, number = picked.chosen, words.number
     seeds, epochs = len(chosen.seeds), chosen.measured.get("epochs")
-    lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}" + (f", after {epochs} epochs of training" if epochs is not None else "")
-             + f" (board {chosen.board}): mean; least and greatest of these seeds; {100 * LEVEL:.0f} % interval of the mean over all seeds."]
+    after = "" if epochs is None else f", after {epochs} epoch{'s' * (epochs != 1)} of training"
+    lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
+             f"{100 * LEVEL:.0f} % interval of the mean over all."]
     for metric, values in chosen.values.items():
         mean, low, high = reach(chosen, metric)
         line = f"# {metric}: {number(mean)}"
         if metric in SAME and low < high:
-            line += f" by the cost model; held-out builds were off by up to that of {number(low)} to {number(high)}"
+            line += f" by the cost model; {number(low)} to {number(high)} by its worst errors on real builds"
         elif metric not in SAME and seeds > 1:
             line += f"; {number(values.min())} to {number(values.max())}"
             line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else "; no interval of so few seeds"
         lines.append(line + "  (smaller is better)" * (metric in SMALLER_IS_BETTER))
     if set(chosen.values) & set(BOUNDS):
-        lines.append(f"# {seeds} seed{'s leave' if seeds > 1 else ' leaves'} it open that {100 * unseen(seeds):.0f} % of all fail to learn.")
+        lines.append(f"# So few seeds leave it open that up to {100 * unseen(seeds):.0f} % of all fail, unseen.")
     if "samples_per_second" in chosen.values:
-        limit = rates(picked.recipe, chosen.board, float(chosen.values["fmax"].mean())).limit
-        lines.append(f"# The {limit} limits the samples per second.")
+        found = rate.rates(picked.recipe, chosen.board, float(chosen.values["fmax"].mean()))
+        lines.append(f"# Training samples per second {rate.told(found, chosen.board)}.")
     beyond = cost.outside(picked.recipe, chosen.board)
     if beyond and chosen.measured.get("cost") == "model" and set(chosen.values) & set(COST):
         lines.append(f"# The cost model was not calibrated for this, its errors may be larger: {beyond}")

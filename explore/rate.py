@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import Recipe, clog2, programs
+from ..recipe import Recipe, clog2, emissions, programs
 
 BITS = 10
 """Of a byte on the line: start, 8 data, stop."""
@@ -20,7 +20,7 @@ class Rates(NamedTuple):
     chip : float
         Of the chip alone at the board's clock: a step's cycles, and the one in which the next is launched. 0 if Fmax is below that clock.
     line : float
-        That the serial line carries, command and label included, or their results back, whichever takes longer.
+        That the serial line carries at most: samples with command and label there, results back, whichever takes longer.
     """
 
     chip: float
@@ -56,5 +56,16 @@ def rates(recipe: Recipe, board: str, fmax: float) -> Rates:
     element = 1 + -(-recipe.formats.state.width // 8)
     label = 1 + -(-max(1, clog2(recipe.sizes[-1])) // 8)
     there = COMMAND + recipe.sizes[0] * element + label * learns
-    back = recipe.sizes[-1] * element
+    back = recipe.sizes[-1] * len(emissions(recipe, learns)) * element
     return Rates(clock / cycles if 1e6 * fmax >= clock else 0.0, clock / round(clock / BAUD) / BITS / max(there, back))
+
+
+LIMITS = {"line": "the line limits", "chip": "the chip limits", "clock": "its Fmax is below that clock, so it does not run there"}
+
+
+def told(found: Rates, board: str) -> str:
+    """Both rates in words, and which limits."""
+    from ..hdl.boards import BOARDS
+
+    return (f"on {board}: the chip {found.chip:,.0f} at the board's {BOARDS[board].clock / 1e6:g} MHz, its serial line {found.line:,.0f}; "
+            f"{LIMITS[found.limit]}")

@@ -129,7 +129,7 @@ def bounded(values, least: float, most: float) -> np.ndarray:
     weights = portions(ordered.shape[-1]).T
     low = np.quantile(np.concatenate([ends[0], ordered], axis=-1) @ weights, (1 - LEVEL) / 2, axis=-1)
     high = np.quantile(np.concatenate([ordered, ends[1]], axis=-1) @ weights, (1 + LEVEL) / 2, axis=-1)
-    return np.stack([ordered.mean(-1), low, high])
+    return np.stack([ordered.mean(-1), np.maximum(low, least), np.minimum(high, most)])           # sums of shares round
 
 
 def unseen(n: int) -> float:

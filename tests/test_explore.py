@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from crossdyad import emulator
 from crossdyad.cli import app
 from crossdyad.data import load as load_data
-from crossdyad.explore import choose, pool, report, search, sweep
+from crossdyad.explore import choose, pool, rate, report, search, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, batches, evaluate, key
 from crossdyad.explore.store import Store, StoreError
-from crossdyad.recipe import Recipe, load
+from crossdyad.recipe import Recipe, load, programs
 
 SPEC = """
 name = "small"
@@ -258,6 +258,31 @@ def test_a_chip_that_fails_does_not_take_others_with_it(spec, tmp_path, monkeypa
     assert all("this one" in r[5] and r[2] == 2 for r in rows.values() if r[3] == "failed")
     monkeypatch.undo()
     assert swept(spec, tmp_path / "a.db")[0]["failed"] == 4          # kept, until one asks for them again
+
+
+# Rates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("recipe", "there", "back"), [
+    (load("digits"), 3 + 64 * 2 + 2, 10 * 2), (load("xor"), 3 + 3 * 2 + 2, 2 * 2), (load("mnist"), 3 + 784 * 2 + 2, 10 * 2),
+    (Recipe(name="wide", sizes=[2, 2, 8], lanes=[1, 1]), 3 + 2 * 2 + 2, 8 * 2),
+    (Recipe(name="fixed", sizes=[2, 2, 2], lanes=[1, 1], rule="inference"), 3 + 2 * 2, 2 * 2),
+], ids=lambda v: getattr(v, "name", None))
+def test_the_board_learns_from_as_many_samples_as_its_clock_and_its_line_allow(recipe, there, back):
+    """Frames counted by hand from contract section 10, at 10**6 bits per second, of which a byte takes ten; the next step is launched in
+    the cycle after the last one of a program (section 9)."""
+    found, slow = rate.rates(recipe, "ulx3s", 120), rate.rates(recipe, "ulx3s", 24)
+    assert found.line == pytest.approx(1e5 / max(there, back)) == pytest.approx(found.both)
+    assert found.chip == pytest.approx(25e6 / (programs(recipe)[1].length + 1)) and found.limit == "line"
+    assert (slow.chip, slow.both, slow.limit) == (0, 0, "clock") and "does not run there" in rate.told(slow, "ulx3s")
+
+
+def test_a_row_has_the_rates_of_its_board(spec, tmp_path):
+    spec.write_text(SPEC.replace("epochs = 3", 'epochs = 3\nmetrics = ["samples_per_second", "chip_rate", "line_rate"]'))
+    _, rows = swept(spec, tmp_path / "a.db")
+    for row in rows.values():
+        value, found = row[4], rate.rates(Recipe.model_validate(row[1]), row[6], 120)
+        assert (value["samples_per_second"], value["chip_rate"], value["line_rate"]) == (found.line, found.chip, found.line)
 
 
 # Kills ------------------------------------------------------------------------------------------------------
@@ -588,6 +613,37 @@ def test_a_picked_recipe_is_within_its_limits_and_best_there(store, tmp_path):
     refused = run.invoke(app, ["pick", str(store), "--min-accuracy", "1.1"])
     assert refused.exit_code == 2 and "accuracy reaches" in refused.stderr
     assert "did you mean 'lut'" in run.invoke(app, ["pick", str(store), "--max-luts", "1"]).stderr
+
+
+def test_a_picked_recipe_is_as_it_was_measured_under_a_name_of_its_own(store, tmp_path):
+    """Not for the preset's 20 epochs under figures of 3, and not in the way of the preset's files or of another pick's."""
+    with Store(store, reading=True) as kept:
+        luts = sorted({row["value"]["lut"] for row in kept.rows()})
+        picks = [choose.pick(kept, {"lut": limit}) for limit in ((luts[-1], None), (None, luts[0]), (None, luts[0]))]
+        page = report.page(kept)
+    assert load("xor").training.epochs != 3 and all(p.recipe.training.epochs == 3 for p in picks)
+    names = [p.recipe.name for p in picks]
+    assert names[0] != names[1] == names[2] and all(n.startswith("small-") and n != "xor" for n in names)
+    for p in picks:
+        assert p.recipe.model_dump(exclude={"name", "training"}) == Recipe.model_validate(p.chosen.recipe).model_dump(
+            exclude={"name", "training"})
+    assert page.count("name = &#34;small-") > 0 and "name = &#34;xor" not in page and "epochs = 20" not in page
+
+
+def test_a_pick_tells_the_error_of_the_cost_model_and_a_sure_one_reckons_with_it(store):
+    with Store(store, reading=True) as kept:
+        picked = choose.pick(kept, {}, "lut")
+        lut = picked.chosen.values["lut"][0]
+        told = choose.told(picked, "lut")
+        assert "after 3 epochs of training" in told and "up to 52 % of all fail" in told
+        assert f"# lut: {lut:,.0f} by the cost model; {0.9529 * lut:,.0f} to {1.0524 * lut:,.0f} by its worst errors" in told
+        assert rate.told(rate.rates(picked.recipe, "ulx3s", 120), "ulx3s") in told and "MHz, its serial line 9,091; the line limits" in told
+        choose.pick(kept, {"lut": (None, 1.01 * lut)})
+        with pytest.raises(ValueError, match="lut reaches .* at its surest"):
+            choose.pick(kept, {"lut": (None, 1.01 * lut)}, sure=True)
+        assert choose.pick(kept, {"lut": (None, 1.06 * lut)}, sure=True)
+        with pytest.raises(ValueError, match="5 leave it open that up to 52 % of all fail, and .* at least 0.9 can be sure from 36"):
+            choose.pick(kept, {"accuracy": (0.9, None)}, sure=True)
 
 
 def test_export_has_every_row(store, tmp_path):

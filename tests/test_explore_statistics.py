@@ -8,8 +8,9 @@ import pytest
 from crossdyad.explore import statistics as st
 
 
-def summary(name, seeds=(1, 2, 3, 4, 5), **values):
-    return st.Summary({"name": name}, {"name": name}, {m: np.asarray(v, float) for m, v in values.items()}, list(seeds), {}, {})
+def summary(name, seeds=(1, 2, 3, 4, 5), cost="synth", board="ulx3s", **values):
+    values = {m: np.asarray(v, float) for m, v in values.items()}
+    return st.Summary({"name": name}, {"name": name}, values, list(seeds), {}, {}, board, {"cost": cost})
 
 
 @pytest.mark.parametrize(("objectives", "levels"), [(3, 6), (2, 6), (2, 3), (2, 1000), (1, 6)])
@@ -22,25 +23,79 @@ def test_the_front_is_what_no_other_point_dominates(objectives, levels):
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 20])
-def test_intervals_cover_the_mean_as_often_as_they_say(seeds):
-    """Of normal values; without the widening five seeds would cover it in 85 % of cases."""
+def test_intervals_cover_the_mean_of_normal_values_as_often_as_they_say(seeds):
+    """Without the widening five seeds would cover it in 85 % of cases."""
     values = np.random.default_rng(1).normal(3.0, 1.0, (1500, seeds))
-    mean, low, high = st.intervals(values)
+    mean, low, high = st.intervals("loss", values)
     assert 0.93 < np.mean((low <= 3.0) & (3.0 <= high)) < 0.97
     narrow = st.widening(seeds)
     covered = np.mean((mean + (low - mean) / narrow <= 3.0) & (3.0 <= mean + (high - mean) / narrow))
     assert covered < {3: 0.80, 5: 0.88, 20: 0.95}[seeds]
-    assert st.interval(values[7]) == pytest.approx((mean[7], low[7], high[7]))
 
 
-def test_two_points_that_are_the_same_are_told_apart_no_more_often_than_said():
-    rng = np.random.default_rng(2)
-    pairs = st.intervals(rng.normal(0, 1, (1500, 5)) - rng.normal(0, 1, (1500, 5)))
-    assert np.mean((pairs[1] > 0) | (pairs[2] < 0)) < 0.07
+def learns(rng, shape):
+    return rng.normal(0.95, 0.01, shape)
 
 
-def test_few_seeds_have_no_interval_and_say_so():
-    mean, low, high = st.interval([0.9, 0.92])
+def fails(share):
+    """Chips of which some learn nothing, with their true mean."""
+    return (lambda rng, shape: np.where(rng.random(shape) < share, 0.1, learns(rng, shape))), 0.95 - 0.85 * share
+
+
+DISTRIBUTIONS = {
+    "normal": (learns, 0.95), "skewed": (lambda rng, shape: 0.99 - 0.2 * rng.beta(0.5, 6, shape), 0.99 - 0.2 * 0.5 / 6.5),
+    "two ends": (lambda rng, shape: rng.beta(0.3, 0.3, shape), 0.5), "one in ten fails": fails(0.1), "one in four fails": fails(0.25),
+    "half fail": fails(0.5), "nine in ten fail": fails(0.9), "right or wrong": (lambda rng, shape: rng.random(shape) < 0.9, 0.9),
+}
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5, 20, 64])
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_intervals_of_what_has_bounds_cover_however_seeds_scatter(name, seeds):
+    draw, true = DISTRIBUTIONS[name]
+    values = draw(np.random.default_rng(3), (500, seeds)).astype(float)
+    mean, low, high = st.intervals("accuracy", values)
+    assert np.mean((low <= true) & (true <= high)) > 0.94
+    assert (0 <= low).all() and (low <= mean).all() and (mean <= high).all() and (high <= 1).all()
+    of_cosines = st.intervals("cosine", 2 * values - 1)                     # between other bounds the same
+    assert np.allclose(of_cosines, 2 * np.stack([mean, low, high]) - 1)
+
+
+def test_intervals_that_suppose_normal_values_do_not_cover_rare_failures():
+    """Why those of accuracies are others: three seeds cover in a quarter of cases, and beyond 1."""
+    draw, true = DISTRIBUTIONS["one in ten fails"]
+    _, low, high = st.widened(draw(np.random.default_rng(3), (500, 3)))
+    assert np.mean((low <= true) & (true <= high)) < 0.4
+    assert st.widened([0.98, 1, 1])[2] > 1 and st.intervals("accuracy", [0.98, 1, 1])[2] <= 1
+
+
+def test_an_interval_of_chips_that_all_learned_is_the_closed_form():
+    """Of n equal values the one never seen has a share of 1 - u**(1/n), u uniform; so many may have failed unseen."""
+    for n in (1, 5, 30):
+        assert st.unseen(n) == pytest.approx(1 - 0.025 ** (1 / n))
+        _, low, high = st.intervals("accuracy", np.full(n, 0.9))
+        assert low == pytest.approx(0.9 * (1 - st.unseen(n)), abs=0.02)
+        assert high == pytest.approx(0.9 + 0.1 * st.unseen(n), abs=0.003)
+
+
+def test_an_interval_ends_where_its_metric_does():
+    _, low, _ = st.intervals("bias", [[0.001, 0.001, 0.2]])
+    assert low == 0
+    assert st.intervals("lut", [100.0, 100.0]).tolist() == [100.0] * 3
+    a, b = summary("a", (1, 2, 3), accuracy=[1, 1, 1]), summary("b", (1, 2, 3), accuracy=[0, 0.1, 1])
+    assert st.difference(a, b, "accuracy")[2] == 1 and st.difference(b, a, "accuracy")[1] == -1
+
+
+@pytest.mark.parametrize("name", ["normal", "one in ten fails", "half fail"])
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_two_points_that_are_the_same_are_told_apart_no_more_often_than_said(name, seeds):
+    rng, draw = np.random.default_rng(2), DISTRIBUTIONS[name][0]
+    _, low, high = st.widened(draw(rng, (1500, seeds)) - draw(rng, (1500, seeds)))
+    assert np.mean((low > 0) | (high < 0)) < 0.07
+
+
+def test_few_seeds_have_no_interval_of_what_has_no_bounds_and_say_so():
+    mean, low, high = st.intervals("loss", [0.9, 0.92])
     assert mean == pytest.approx(0.91) and low == -np.inf and high == np.inf
     pair = [summary("a", (1, 2), accuracy=[0.1, 0.2]), summary("b", (1, 2), accuracy=[0.2, 0.2])]
     assert st.smallest_difference(pair, "accuracy") is None
@@ -52,7 +107,7 @@ def test_pairs_tell_apart_what_the_spread_over_seeds_hides():
     a, b = summary("a", range(8), accuracy=0.90 + common), summary("b", range(8), accuracy=0.89 + common + rng.normal(0, 1e-3, 8))
     _, low, high = st.difference(a, b, "accuracy")
     assert 0 < low < 0.01 < high < 0.02
-    (_, a_low, _), (_, _, b_high) = st.interval(a.values["accuracy"]), st.interval(b.values["accuracy"])
+    (_, a_low, _), (_, _, b_high) = st.reach(a, "accuracy"), st.reach(b, "accuracy")
     assert a_low < b_high                        # unpaired they overlap
     with pytest.raises(ValueError, match="no seed in common"):
         st.difference(a, summary("c", (100,), accuracy=[1.0]), "accuracy")
@@ -66,6 +121,35 @@ def test_a_place_on_the_front_is_sure_only_where_the_seeds_agree():
     assert found.on.tolist()[:2] == [True, False] and found.surely[0] == 1 and found.surely[1] == 0
     assert all(0.2 < s < 0.8 for s in found.surely[2:])
     assert found.scores[0].tolist() == [0.95, 100]
+
+
+def test_a_place_on_the_front_is_as_sure_as_the_model_of_costs():
+    """Designs 2 % apart, where the model is off by 2.2 % in the median."""
+    def pair(cost, **more):
+        return [summary(name, accuracy=[0.9] * 5, lut=[lut] * 5, cost=cost, **m)
+                for name, lut, m in (("small", 1000, {}), ("large", 1020, more))]
+
+    assert st.front(pair("synth"), ("accuracy", "lut")).surely.tolist() == [1, 0]
+    small, large = st.front(pair("model"), ("accuracy", "lut")).surely
+    assert 0.6 < small < 0.9 and 0.1 < large < 0.4 and small + large == pytest.approx(1, abs=0.05)
+    far = [summary(name, accuracy=[0.9] * 5, lut=[lut] * 5, cost="model") for name, lut in (("small", 1000), ("large", 1200))]
+    assert st.front(far, ("accuracy", "lut")).surely.tolist() == [1, 0]
+    twice = summary("small", accuracy=[0.9] * 5, lut=[1020] * 5, cost="model", board="ulx3s-85f")          # the same design, off alike
+    assert st.front([pair("model")[0], twice], ("accuracy", "lut")).surely.tolist() == [1, 0]
+
+
+def test_a_modelled_figure_reaches_over_the_model_s_worst_errors():
+    s = summary("a", accuracy=[0.9] * 5, lut=[10_000] * 5, ff=[8000] * 5, fmax=[100] * 5, memory=[9] * 5, fill=[10_000 / 24288] * 5,
+                cost="model")
+    ratios = {"lut": (0.9529, 1.0524), "fmax": (0.809, 1.1112), "memory": (1, 1)}
+    for m, (low, high) in ratios.items():
+        value = s.values[m][0]
+        assert st.reach(s, m) == pytest.approx((value, low * value, high * value)) == st.span(s, m)
+    assert st.reach(s, "fill")[2] == pytest.approx(1.0524 * 10_000 / 24288)            # LUTs run out first
+    counted = s._replace(values=s.values | {"fill": np.full(5, 0.9)})
+    assert st.reach(counted, "fill") == pytest.approx((0.9, 0.9, 0.9))
+    assert st.reach(s._replace(measured={"cost": "synth"}), "lut") == (10_000, 10_000, 10_000)
+    assert st.span(s, "accuracy") == pytest.approx((0.9, 0.9, 0.9)) and st.reach(s, "accuracy")[1] < 0.5
 
 
 def test_points_that_lack_seeds_are_not_compared():
