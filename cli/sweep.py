@@ -70,7 +70,7 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
         _say_plan(told, len(points), made, left)
         if not scheduler:
             check_data([job.recipe for _, job in made.missing.values()], data)
-        kept.remember(told.name, spec.read_text(), base.to_toml(), sweeps.measured(settings))
+        kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), sweeps.measured(settings))
         start = time.perf_counter()
         try:
             with bar("sweep") as report:

@@ -157,8 +157,9 @@ def _compiled(structure: Recipe, bits: Bits, trains: bool):
     def one(numbers, state, x, label):
         recipe = Together(structure, bits, numbers)
         if x.dtype == np.float64:          # as QFormat.encode does, with the range checked beforehand
-            scaled = jnp.floor(x * numbers["state_one"] + 0.5)
-            x = jnp.minimum(scaled, recipe.formats.state.max).astype(np.int32)
+            scaled = x * numbers["state_one"]
+            below = jnp.floor(scaled)
+            x = jnp.minimum(below + (scaled - below >= 0.5), recipe.formats.state.max).astype(np.int32)
         return (train_all if trains else infer_all)(recipe, program, state, x, label)
 
     mapped = jax.vmap(one, in_axes=(0, axes, None, None), out_axes=(axes, 0, 0) if trains else (axes, 0), axis_name=CHIPS)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import data
-from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near
+from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near, toml
+from ..recipe.kinds import Real, Whole
 from . import energy
 
 METRICS = {
@@ -62,15 +62,13 @@ class _Part(BaseModel):
 class Range(_Part):
     """Values from `from` to `to`, both included: in steps, or multiplied by a factor each time."""
 
-    from_: float = Field(alias="from")
-    to: float
-    step: float | None = None
-    factor: float | None = None
+    from_: Real = Field(alias="from")
+    to: Real
+    step: Real | None = None
+    factor: Real | None = None
 
     @model_validator(mode="after")
     def _moves(self):
-        if not all(math.isfinite(v) for v in (self.from_, self.to, self.step or 0, self.factor or 1)):
-            raise ValueError("not a finite number; allowed are finite ones")
         if (self.step is None) == (self.factor is None):
             raise ValueError("give either step or factor")
         if self.step is not None and not (self.to - self.from_) * self.step >= 0 or self.step == 0:
@@ -112,9 +110,9 @@ class Search(_Part):
 
     objectives: Annotated[list[str], Field(min_length=1, max_length=4)]
     sampler: Literal["nsga2", "nsga3", "tpe"] = "nsga2"
-    generations: Annotated[int, Field(ge=1)] = 10
-    population: Annotated[int, Field(ge=2)] = 20
-    seed: int = 1
+    generations: Annotated[Whole, Field(ge=1)] = 10
+    population: Annotated[Whole, Field(ge=2)] = 20
+    seed: Whole = 1
 
     @field_validator("objectives")
     @classmethod
@@ -163,8 +161,8 @@ class Spec(_Part):
     axes: Annotated[dict[str, Any], Field(min_length=1)]
     seeds: Any = 5
     metrics: Annotated[list[str], Field(min_length=1)] = list(METRICS)
-    epochs: Annotated[int, Field(ge=0)] = 3
-    samples: Annotated[int, Field(ge=0)] = 32
+    epochs: Annotated[Whole, Field(ge=0)] = 3
+    samples: Annotated[Whole, Field(ge=0)] = 32
     cost: Literal["model", "synth"] = "model"
     energy: str = "digital"
     board: str = "ulx3s"
@@ -212,7 +210,10 @@ class Spec(_Part):
     @field_validator("energy")
     @classmethod
     def _there_is_such_a_model(cls, model):
-        return energy.find(model) and model
+        try:
+            return energy.find(model) and model
+        except ValueError as error:             # which names the key, as this does
+            raise ValueError(str(error).removeprefix("energy: ")) from None
 
     @model_validator(mode="after")
     def _objectives_are_measured(self):
@@ -365,11 +366,11 @@ def read(path: str | Path) -> tuple[Spec, Recipe]:
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not TOML: {error}") from None
+        table = toml.table_of(toml.text_of(path), str(path))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(str(error)) from None
     try:
         spec = Spec.model_validate(table)
     except ValidationError as error:

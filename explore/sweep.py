@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import platform
 import time
-import tomllib
 import traceback
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, wait
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ..recipe import Recipe, parse
+from ..recipe import Recipe, parse, toml
 from . import cost
 from .jobs import VERSION, Batch, Job, Settings, batches, evaluate, key
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
@@ -76,7 +75,7 @@ def results(store: Store) -> tuple[Spec, list[dict]]:
     """
     name, text, base, told = store.spec()
     try:
-        spec, base = Spec.model_validate(tomllib.loads(text)), parse(base)
+        spec, base = Spec.model_validate(toml.table_of(text, name)), parse(base)
     except ValueError as error:
         raise StoreError(f"{store.path}: {name} was run by another version of crossdyad, whose recipes this one cannot read "
                          f"({str(error).splitlines()[0]}); run it again with this version, or use that one") from None

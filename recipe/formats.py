@@ -8,11 +8,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from .kinds import Whole
+
 Rounding = Literal["floor", "nearest", "nearest_even", "stochastic"]
 Overflow = Literal["saturate", "wrap"]
 
 RANDOM_BITS = 16
 """Width of the random word a stochastic rounding consumes."""
+
+_AS_REALS = "for zeros and ones write x.astype(float)"
 
 
 class QFormat(BaseModel):
@@ -34,8 +38,8 @@ class QFormat(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: Annotated[int, Field(ge=2, le=24)]
-    frac: Annotated[int, Field(ge=-16, le=32)]
+    width: Annotated[Whole, Field(ge=2, le=24)]
+    frac: Annotated[Whole, Field(ge=-16, le=32)]
 
     @property
     def min(self) -> int:
@@ -78,20 +82,24 @@ class QFormat(BaseModel):
         Raises
         ------
         ValueError
-            If a value is not finite or outside ``[low, high]`` by more than half an LSB.
+            If values are no numbers, not finite, more than half an LSB below `low`, or above full scale, which is one LSB above `high`
+            (1.0 in a format that ends at 0.99) and becomes `high`.
         """
-        values = np.asarray(values, dtype=np.float64)
+        values = np.asarray(values)
+        if values.dtype.kind not in "fiu":
+            raise ValueError(f"{what}: expected real numbers, got {values.dtype}; {_AS_REALS}")
+        values = values.astype(np.float64)
         if not np.isfinite(values).all():
             raise ValueError(f"{what}: contains NaN or infinity; every value must be finite")
-        scaled = np.floor(np.ldexp(values, self.frac) + 0.5)
-        # half an LSB above the top is what every full-scale signal has (1.0 in a format that ends at 0.99...)
-        if scaled.size and (scaled.min() < self.min or scaled.max() > self.max + 1):
-            worst = values.flat[int(np.argmax(np.abs(values)))]
+        scaled = np.ldexp(values, self.frac)
+        if scaled.size and (scaled.min() < self.min - 0.5 or scaled.max() > self.max + 1):
+            outside = (scaled < self.min - 0.5) | (scaled > self.max + 1)
+            worst = values[outside].flat[int(np.argmax(np.abs(values[outside])))]
             raise ValueError(
                 f"{what}: {worst:g} does not fit {self}; allowed is {self.low:g} to {self.high:g} "
                 "(scale the data or give the format more integer bits)"
             )
-        return np.minimum(scaled, self.max).astype(np.int32)
+        return np.minimum(half_up(scaled), self.max).astype(np.int32)
 
     def decode(self, integers) -> np.ndarray:
         """Integers of this format to real numbers (float64, exact)."""
@@ -100,15 +108,22 @@ class QFormat(BaseModel):
     def check(self, integers, what: str = "values") -> np.ndarray:
         """Integers as int32, or a ValueError that names those which do not fit."""
         integers = np.asarray(integers)
-        if integers.dtype.kind not in "iub":
-            raise ValueError(f"{what}: expected integers of {self}, got {integers.dtype}; use QFormat.encode for real numbers")
+        if integers.dtype.kind not in "iu":
+            remedy = "use QFormat.encode for real numbers" if integers.dtype.kind == "f" else _AS_REALS
+            raise ValueError(f"{what}: expected integers of {self}, got {integers.dtype}; {remedy}")
         if integers.size and (integers.min() < self.min or integers.max() > self.max):
-            bad = int(integers.flat[int(np.argmax(np.abs(integers.astype(np.int64))))])
+            bad = max(int(integers.max()), int(integers.min()), key=abs)
             raise ValueError(f"{what}: {bad} does not fit {self}; allowed is {self.min} to {self.max}")
         return integers.astype(np.int32)
 
     def __str__(self) -> str:
         return f"s{self.width}.{self.frac}"
+
+
+def half_up(values):
+    """Real numbers to the nearest whole ones, halves up; adding 0.5 would round once too often just below a half."""
+    below = np.floor(values)
+    return below + (values - below >= 0.5)
 
 
 def log2_exact(value: float) -> int:

@@ -1,27 +1,61 @@
-"""A thing of the house by its name, or one's own by where it is."""
+"""Look up a built-in by name, or import a user's object given as ``package.module:attribute``: only what the user allows."""
 
 from __future__ import annotations
 
 import importlib
+import os
+from typing import Any
 
 from .mistakes import near
 
+ALLOWED = "CROSSDYAD_IMPORT"
+"""Environment variable: what files may name, separated by commas: modules, with all below them, or ``package.module:attribute``."""
 
-def imported(name: str, known: dict):
-    """What has this name among those known, or the function of ``package.module:function``.
+
+def allow(*names: str) -> None:
+    """Let recipes and specifications name objects of one's own, in this process and those that it starts.
+
+    A file may come from anywhere, and importing runs code; so a name is imported only if its user has said so, here or once and for all
+    in the environment variable ``CROSSDYAD_IMPORT``.
+
+    Parameters
+    ----------
+    *names : str
+        Modules or packages (with all below them), or single objects as ``package.module:attribute``.
+    """
+    os.environ[ALLOWED] = ",".join(dict.fromkeys([*_allowed(), *names]))
+
+
+def imported(name: str, known: dict[str, Any]) -> Any:
+    """Return `known[name]`, else import it.
 
     Raises
     ------
     ValueError
-        Without the key; of what is not known, or cannot be imported.
+        Without the key; of a name that is unknown, not allowed, or cannot be imported.
     """
     if name in known:
         return known[name]
-    module, _, function = name.partition(":")
-    if not function:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
         raise ValueError(f"{name!r} is unknown; {near(name, known)}allowed are {', '.join(known)}, or your own as package.module:function")
+    _check(name, module)
     try:
-        return getattr(importlib.import_module(module), function)
+        found = getattr(importlib.import_module(module), attribute)
     except Exception as error:              # of somebody's module, whatever it does
         raise ValueError(f"{name!r} cannot be had: {error}; it must be importable: install its package, or set PYTHONPATH to its "
                          "folder") from None
+    # what an allowed module has only imported itself, such as os.system, is not of it
+    _check(name, getattr(found, "__module__", None) or module)
+    return found
+
+
+def _check(name: str, module: str) -> None:
+    """Refuse an object of a module that the user has not allowed; `name` alone, with its attribute, may be allowed too."""
+    if not any(name == given or module == given or module.startswith(f"{given}.") for given in _allowed()):
+        raise ValueError(f"{name!r} is code of {module!r}, and a file runs only code that you allow; "
+                         f"if you know and trust it, set {ALLOWED}={name} (several: separated by commas; a module's name allows all of it)")
+
+
+def _allowed() -> list[str]:
+    return [name.strip() for name in os.environ.get(ALLOWED, "").split(",") if name.strip()]

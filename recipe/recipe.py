@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from . import rules
-from .formats import Overflow, QFormat, Rounding, log2_exact
+from . import rules, toml
+from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
+from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near
 from .operations import ELEMENT_BITS
 
@@ -113,23 +113,23 @@ class Devices(_Part):
     """
 
     law: PulseLaw = "ideal"
-    pulse: Annotated[float, Field(ge=0)] = 0.0
-    slope: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    pulse: Annotated[Real, Field(ge=0)] = 0.0
+    slope: Annotated[Real, Field(gt=0, le=0.5)] = 0.25
 
-    read_noise: Annotated[float, Field(ge=0)] = 0.0
-    levels: Annotated[int, Field(ge=0)] = 0
-    stuck: Annotated[float, Field(ge=0, le=1)] = 0.0
+    read_noise: Annotated[Real, Field(ge=0, le=2.0**52)] = 0.0
+    levels: Annotated[Whole, Field(ge=0)] = 0
+    stuck: Annotated[Real, Field(ge=0, le=1)] = 0.0
 
     preset: DevicePreset = ""
-    measured: tuple[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = ()
-    age: Annotated[float, Field(ge=0)] = 0.0
+    measured: tuple[tuple[Annotated[Real, Field(ge=0)], Annotated[Real, Field(ge=0)]], ...] = ()
+    age: Annotated[Real, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
-    wires: Annotated[float, Field(ge=0)] = 0.0
-    programming: Annotated[float, Field(ge=0, le=1)] = 0.0
-    spread: Annotated[float, Field(ge=0, le=1)] = 0.0
-    noise_spread: Annotated[float, Field(ge=0, le=1)] = 0.0
-    stuck_low: Annotated[float, Field(ge=0, le=1)] = 0.0
-    stuck_high: Annotated[float, Field(ge=0, le=1)] = 0.0
+    wires: Annotated[Real, Field(ge=0)] = 0.0
+    programming: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    spread: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    noise_spread: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    stuck_low: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    stuck_high: Annotated[Real, Field(ge=0, le=1)] = 0.0
 
     @property
     def named(self) -> bool:
@@ -173,28 +173,28 @@ class Arrays(_Part):
         Standard deviations of a pulse from pulse to pulse, of pulses from cell to cell, and of the bounds of weights; relative to each.
     """
 
-    on: bool = False
-    input_bits: Annotated[int, Field(ge=0, le=12)] = 0
-    output_bits: Annotated[int, Field(ge=0, le=16)] = 0
-    gain_spread: Annotated[float, Field(ge=0)] = 0.0
-    offset_spread: Annotated[float, Field(ge=0)] = 0.0
-    lines: Annotated[int, Field(ge=1)] = 256
+    on: Switch = False
+    input_bits: Annotated[Whole, Field(ge=0, le=12)] = 0
+    output_bits: Annotated[Whole, Field(ge=0, le=16)] = 0
+    gain_spread: Annotated[Real, Field(ge=0)] = 0.0
+    offset_spread: Annotated[Real, Field(ge=0)] = 0.0
+    lines: Annotated[Whole, Field(ge=1)] = 256
     mapping: Literal["differential", "offset"] = "differential"
-    cell_bits: Annotated[int, Field(ge=0, le=12)] = 0
-    input_slice: Annotated[int, Field(ge=0, le=11)] = 0
+    cell_bits: Annotated[Whole, Field(ge=0, le=12)] = 0
+    input_slice: Annotated[Whole, Field(ge=0, le=11)] = 0
     sensing: Literal["same", "opposite"] = "same"
     law: Literal["", "constant", "linear", "soft-bounds", "exponential", "power"] = ""
-    pulse: Annotated[float, Field(ge=0)] = 0.0
-    pulse_noise: Annotated[float, Field(ge=0)] = 0.0
-    pulse_spread: Annotated[float, Field(ge=0)] = 0.0
-    bound_spread: Annotated[float, Field(ge=0)] = 0.0
+    pulse: Annotated[Real, Field(ge=0)] = 0.0
+    pulse_noise: Annotated[Real, Field(ge=0)] = 0.0
+    pulse_spread: Annotated[Real, Field(ge=0)] = 0.0
+    bound_spread: Annotated[Real, Field(ge=0)] = 0.0
 
 
 class Training(_Part):
     """How `crossdyad train` runs this recipe; the chip itself knows only its rate register."""
 
-    epochs: Annotated[int, Field(ge=1)] = 20
-    halve_every: Annotated[int, Field(ge=1, description="halve the learning rate after this many epochs")] = 8
+    epochs: Annotated[Whole, Field(ge=1)] = 20
+    halve_every: Annotated[Whole, Field(ge=1, description="halve the learning rate after this many epochs")] = 8
 
 
 class Bits(NamedTuple):
@@ -223,7 +223,7 @@ class Recipe(_Part):
         Neuron function of the hidden layers and of the last one (contract section 4).
     rule : str
         The training program: ``dual-propagation``, ``spsa``, or ``inference`` (a chip that does not learn); or one's own, a function
-        of a recipe that yields `rules.Step`, as ``package.module:function``.
+        of a recipe that yields `rules.Step`, as ``package.module:function``, if the user allows it (`imported.allow`).
     alpha : float
         Mean of a dyad: 0, 0.5 or 1.
     beta : float
@@ -239,19 +239,19 @@ class Recipe(_Part):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
-    sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
-    lanes: Annotated[tuple[int, ...], Field(min_length=1, max_length=15)]
+    sizes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
+    lanes: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=15)]
     activation: Activation = "relu"
     output: Activation = "identity"
     rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
-    alpha: Literal[0, 0.5, 1] = 0
-    beta: float = 4.0
-    learning_rate: float = 2.0**-5
-    rate_floor: float = 2.0**-9
-    epsilon: float = 2.0**-6
-    target_on: float = 1.0
-    target_off: float = 0.0
-    seed: Annotated[int, Field(ge=0, lt=1 << 64)] = 1
+    alpha: Annotated[Literal[0, 0.5, 1], Number] = 0
+    beta: Real = 4.0
+    learning_rate: Real = 2.0**-5
+    rate_floor: Real = 2.0**-9
+    epsilon: Real = 2.0**-6
+    target_on: Real = 1.0
+    target_off: Real = 0.0
+    seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
     overflow: Overflows = Overflows()
@@ -511,39 +511,18 @@ class Recipe(_Part):
     def target(self, on: bool) -> int:
         """A target in accumulator LSBs (contract section 5)."""
         value = self.target_on if on else self.target_off
-        return min(math.floor(value * 2.0**self.formats.accumulator.frac + 0.5), self.formats.accumulator.max)
+        return min(int(half_up(value * 2.0**self.formats.accumulator.frac)), self.formats.accumulator.max)
 
     # Files ----------------------------------------------------------------------------------------------
 
     def to_toml(self) -> str:
         """The recipe as TOML text; `load` reads it back to an equal recipe."""
-        return _toml(self.model_dump(mode="json"))
+        return toml.written(self.model_dump(mode="json"))
 
     @staticmethod
     def json_schema() -> str:
         """The JSON Schema of a recipe file, for editors."""
         return json.dumps(Recipe.model_json_schema(), indent=2)
-
-
-def _toml(table: dict[str, Any], path: str = "") -> str:
-    def scalar(v):
-        if isinstance(v, bool):
-            return str(v).lower()
-        if isinstance(v, str):
-            return json.dumps(v)
-        if isinstance(v, (list, tuple)):
-            return "[" + ", ".join(map(scalar, v)) + "]"
-        return repr(v)
-
-    def inline(v):
-        return "{ " + ", ".join(f"{k} = {scalar(x)}" for k, x in v.items()) + " }"
-
-    lines = [f"{k} = {scalar(v)}" for k, v in table.items() if not isinstance(v, dict)]
-    for k, v in table.items():
-        if isinstance(v, dict):
-            lines += ["", f"[{path}{k}]"]
-            lines += [f"{n} = {inline(x) if isinstance(x, dict) else scalar(x)}" for n, x in v.items()]
-    return "\n".join(lines) + "\n"
 
 
 def presets() -> list[str]:
@@ -562,25 +541,21 @@ def load(source: str | Path) -> Recipe:
     """
     source = str(source)
     if source in presets():
-        text, label = (resources.files(__package__) / "presets" / f"{source}.toml").read_text(), source
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise RecipeError(f"{source}: no such file or preset; {near(source, presets())}presets are {', '.join(presets())}")
-        label = source
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{source}: cannot be read: {error}") from None
-    return parse(text, label)
+        return parse((resources.files(__package__) / "presets" / f"{source}.toml").read_text(encoding="utf-8"), source)
+    try:
+        return parse(toml.text_of(Path(source)), source)
+    except FileNotFoundError:
+        raise RecipeError(f"{source}: no such file or preset; {near(source, presets())}presets are {', '.join(presets())}") from None
+    except OSError as error:
+        raise RecipeError(str(error)) from None
 
 
 def parse(text: str, label: str = "recipe") -> Recipe:
     """A recipe from TOML text; `label` names it in errors."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{label}: not TOML: {error}") from None
+        table = toml.table_of(text, label)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:

@@ -1,13 +1,17 @@
 """What several tests share: simulators that may be missing here, and JAX in 64 bits where tests transform the reference."""
 
 import os
+from pathlib import Path
 
 import jax
 import pytest
 
+from crossdyad.recipe import allow
 from crossdyad.sim import simulators
 
 jax.config.update("jax_enable_x64", True)     # `test_models_precision` has processes of its own in which it is not
+# the tests' own rules and energy models, and one that is not there
+allow(*(path.stem for path in Path(__file__).parent.glob("*.py")), "tests", "nowhere")
 
 
 def needs(simulator: str):

@@ -12,6 +12,7 @@ from crossdyad.explore import cost, energy, report, sweep
 from crossdyad.explore.jobs import Job, batches, evaluate, key
 from crossdyad.explore.spec import Spec
 from crossdyad.recipe import Recipe, load
+from crossdyad.recipe.imported import ALLOWED
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "cost.py"
 
@@ -88,12 +89,14 @@ def test_a_figure_has_its_models_name_and_the_model_can_be_swapped(monkeypatch):
     found = cost.estimate(load("xor"), "ulx3s")
     assert found["energy"] > 0 and "Horowitz" in found["energy_model"]
     monkeypatch.setitem(sys.modules, "my_energy", sys.modules[__name__])
+    monkeypatch.setenv(ALLOWED, "my_energy:own")
     found = cost.estimate(load("xor"), "ulx3s", "my_energy:own")
     assert found["energy"] == 3.0 and found["energy_model"] == "by the number of layers"
 
 
 def test_a_sweep_names_its_energy_model_and_marks_what_is_outside(monkeypatch):
     monkeypatch.setitem(sys.modules, "my_energy", sys.modules[__name__])
+    monkeypatch.setenv(ALLOWED, "my_energy:own")
     spec = Spec(name="s", recipe="mnist", axes={"beta": [1.0]}, metrics=["lut", "energy"], energy="my_energy:own")
     job, settings = Job(load("mnist"), 1), sweep.settings_of(spec)
     [value] = evaluate(batches([job], 1)[0], settings)
@@ -110,13 +113,14 @@ def test_rows_of_a_model_that_was_changed_are_not_taken_for_new(tmp_path, monkey
     file = tmp_path / "my_changing_energy.py"
     file.write_text("def own(recipe): return 1.0, 'mine'")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(ALLOWED, "my_changing_energy")
     before = energy.identity("my_changing_energy:own")
     assert energy.identity("my_changing_energy:own") == before
     file.write_text("def own(recipe): return 2.0, 'mine'")
     assert energy.identity("my_changing_energy:own") != before
 
 
-@pytest.mark.parametrize("name", ["joules", "nowhere:energy", "crossdyad.explore.energy:nothing"])
+@pytest.mark.parametrize("name", ["joules", "nowhere:energy", "test_cost:nothing"])
 def test_an_unknown_model_is_refused(name):
     with pytest.raises(ValueError, match="energy: "):
         energy.of(load("xor"), name)

@@ -1,16 +1,22 @@
 """Recipes: every mistake at once, TOML there and back, formats that mean what they say."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from strategies import recipes
 
-from crossdyad.recipe import QFormat, Recipe, RecipeError, load, parse, presets
+from crossdyad.explore import energy, spec
+from crossdyad.recipe import QFormat, Recipe, RecipeError, allow, load, parse, presets
+from crossdyad.recipe.imported import ALLOWED
 
 
+@settings(deadline=None)
 @given(recipes())
 def test_toml_there_and_back(recipe):
     assert parse(recipe.to_toml()) == recipe
@@ -77,6 +83,7 @@ def test_schema_lists_every_key():
     assert schema["additionalProperties"] is False
 
 
+@settings(deadline=None)
 @given(st.integers(2, 24), st.integers(-4, 24), st.data())
 def test_encode_is_nearest_and_decode_is_exact(width, frac, data):
     q = QFormat(width=width, frac=frac)
@@ -88,15 +95,177 @@ def test_encode_is_nearest_and_decode_is_exact(width, frac, data):
 
 @pytest.mark.parametrize("values, word", [
     ([np.nan], "NaN"), ([np.inf], "NaN or infinity"), ([5.0], "does not fit"), ([-4.5], "does not fit"),
+    ([[4.001], [0.0]], "4.001 does not fit"), ([-4.017, 0.0], "-4.017 does not fit"),
+    ([True, False], "got bool"), (["1"], "got <U1"),
 ])
 def test_encode_refuses_what_the_format_cannot_hold(values, word):
     with pytest.raises(ValueError, match=f"pixels: .*{word}"):
         QFormat(width=8, frac=5).encode(values, "pixels")
 
 
+@pytest.mark.parametrize(("value", "integer"), [
+    (np.nextafter(0.5, 0), 0), (0.5, 1), (np.nextafter(-0.5, -1), -1), (-0.5, 0), (128, 127), (-128.5, -128), (126.5, 127),
+])
+def test_encode_takes_the_nearest_integer_up_to_full_scale(value, integer):
+    assert QFormat(width=8, frac=0).encode(value) == integer
+    assert QFormat(width=8, frac=5).encode(value / 32) == integer
+
+
+def test_a_target_just_below_a_half_is_rounded_down():
+    recipe = load("digits")
+    below = np.nextafter(0.5, 0) * recipe.formats.accumulator.step
+    assert recipe.model_copy(update={"target_on": below}).target(True) == 0
+
+
 def test_check_refuses_reals_and_integers_beyond_the_range():
     q = QFormat(width=8, frac=5)
+    with pytest.raises(ValueError, match="got bool; .*astype"):
+        q.check([True])
+    with pytest.raises(ValueError, match="18446744073709551615 does not fit"):
+        q.check(np.array([2**64 - 1], np.uint64))
     with pytest.raises(ValueError, match="expected integers"):
         q.check([0.5])
     with pytest.raises(ValueError, match="128 does not fit"):
         q.check([128])
+
+
+# Values of the wrong kind --------------------------------------------------------------------------------------
+
+PLAIN = 'name = "x"\nsizes = [4, 2]\nlanes = [1]\n'
+
+
+def reals(model, path=()):
+    """Every field of a model that holds a real number, as a dotted path."""
+    for name, field in model.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield from reals(part, (*path, name))
+        elif part is float:
+            yield ".".join((*path, name))
+
+
+REALS = list(reals(Recipe))
+
+
+@pytest.mark.parametrize("field", REALS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "true", '"1"'])
+def test_a_real_is_a_finite_number_and_nothing_else(field, value):
+    with pytest.raises(RecipeError, match=f"^recipe: {field}: .*; allowed is a (finite )?number$"):
+        parse(f"{field} = {value}\n{PLAIN}")
+
+
+@pytest.mark.parametrize("assignment", [
+    "seed = true", "alpha = true", "alpha = false", 'seed = "3"', "training.epochs = true", "devices.levels = true", "arrays.lines = true",
+    "arrays.on = 1", 'arrays.on = "yes"', "formats.state = { width = 8, frac = true }",
+])
+def test_truths_texts_and_numbers_are_not_taken_for_each_other(assignment):
+    with pytest.raises(RecipeError, match="; allowed is (a number|true or false)"):
+        parse(f"{assignment}\n{PLAIN}")
+
+
+@pytest.mark.parametrize("value", [1e308, 2.0**52])
+def test_noise_beyond_all_formats_is_refused_in_words(value):
+    with pytest.raises(RecipeError, match="devices.read_noise: .*allowed"):
+        parse(f"devices.read_noise = {value}\n{PLAIN}")
+
+
+@pytest.mark.parametrize(("text", "lines"), [
+    ("sizes = [100000, 100000]", ["sizes[0]: 100000; allowed is at most 4096", "sizes[1]: 100000; allowed is at most 4096"]),
+    ("sizes = 3", ["sizes: 3; allowed is a list, as [1, 2]"]),
+    ("sizes = []", ["sizes: 0 entries; allowed are at least 2"]),
+    ("sizes = [4, 2.5]", ["sizes[1]: 2.5; allowed is a whole number"]),
+    ("sizes = [4, 2]\nformats = 3", ["formats: 3; allowed is a table, as { key = value }"]),
+    ("sizes = [4, 2]\ndevices.measured = [1]", ["devices.measured[0]: 1; allowed is a list, as [1, 2]"]),
+    ("sizes = [4, 2]\ndevices.law = true", ["devices.law: true; allowed is 'ideal', 'constant', 'linear' or 'soft-bounds'"]),
+    ("sizes = [4, 2]\nformats.state = { width = 8, fracc = 2 }",
+     ["formats.state.frac: missing; it must be given", "formats.state.fracc: unknown key; did you mean 'frac'? allowed are width, frac"]),
+])
+def test_mistakes_are_told_in_our_words_and_each_once(text, lines):
+    with pytest.raises(RecipeError) as caught:
+        parse(f'name = "x"\nlanes = [1]\n{text}')
+    assert str(caught.value).splitlines() == [f"recipe: {line}" for line in lines]
+
+
+# Files ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + PLAIN.encode())
+    assert load(path) == parse(PLAIN)
+
+
+@pytest.mark.parametrize(("content", "told"), [
+    (None, "a folder; name the file in it"), (PLAIN.encode("utf-16"), "no text in UTF-8"), (b'name = "\xe9"', "no text in UTF-8"),
+])
+def test_what_is_no_text_file_is_said(content, told, tmp_path):
+    path = tmp_path / "x.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(RecipeError, match=f"x.toml: {told}"):
+        load(path)
+
+
+# Code ----------------------------------------------------------------------------------------------------------
+
+MODULE = """
+import pathlib
+from os import getcwd
+pathlib.Path(__file__).with_suffix(".ran").touch()
+def rule(recipe):
+    yield 0, 0, 0
+"""
+
+
+@pytest.fixture
+def mailed(tmp_path, monkeypatch):
+    """A module that leaves a trace when it is imported, and nothing allowed."""
+    (tmp_path / "mailed.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mailed", raising=False)
+    monkeypatch.delenv(ALLOWED)
+    return tmp_path / "mailed.ran"
+
+
+@pytest.mark.parametrize("name", ["os:system", "mailed:rule", "crossdyad.cli:main", "test_recipe:load"])
+def test_a_recipe_runs_no_code_that_its_user_has_not_allowed(name, mailed, monkeypatch):
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("a recipe ran a command"))
+    with pytest.raises(RecipeError, match=f"rule: '{name}' is code of .* only code that you allow; .*set {ALLOWED}={name}"):
+        parse(f'rule = "{name}"\n{PLAIN}')
+    with pytest.raises(ValueError, match="energy: .*only code that you allow"):
+        energy.find(name)
+    assert not mailed.exists() and "mailed" not in sys.modules
+
+
+@pytest.mark.parametrize("allowed", ["mailed", "other, mailed", "mailed:rule"])
+def test_what_the_user_allows_is_imported(allowed, mailed, monkeypatch):
+    monkeypatch.setenv(ALLOWED, allowed)
+    assert parse(f'rule = "mailed:rule"\n{PLAIN}').rule == "mailed:rule" and mailed.exists()
+    with pytest.raises(RecipeError, match="only code that you allow"):
+        parse(f'rule = "mailedd:rule"\n{PLAIN}')
+
+
+def test_a_module_gives_only_what_is_its_own(mailed, monkeypatch):
+    monkeypatch.setenv(ALLOWED, "mailed")
+    with pytest.raises(RecipeError, match="'mailed:getcwd' is code of 'posix'"):
+        parse(f'rule = "mailed:getcwd"\n{PLAIN}')
+
+
+def test_allowing_adds_to_what_is_allowed(monkeypatch):
+    monkeypatch.setenv(ALLOWED, "one")
+    allow("two.three", "one")
+    assert os.environ[ALLOWED] == "one,two.three"
+
+
+def test_a_specification_is_read_as_a_recipe_is(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "s"\nrecipe = "digits"\naxes.beta = [1.0]\n')
+    assert spec.read(path)[0].name == "s"
+    path.write_text('name = "s"\nepochs = true\nsamples = inf\naxes.beta = [1.0]\nsearch = { objectives = ["lut"], populations = 2 }\n')
+    with pytest.raises(spec.SpecError) as caught:
+        spec.read(path)
+    said = str(caught.value)
+    for line in ("epochs: true; allowed is a number", "samples: inf; allowed is a finite number",
+                 "search.populations: unknown key; did you mean"):
+        assert f"s.toml: {line}" in said
+    with pytest.raises(spec.SpecError, match="a folder; name the file in it"):
+        spec.read(tmp_path)
