@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
+
+INSIDE = ("", "MNIST/raw", "raw")
+"""Folders below the given one that the files may be in: torchvision keeps them in ``ROOT/MNIST/raw``."""
+
+PACKED = b"\x1f\x8b"
+"""What gzip starts with, whatever the file is called."""
 
 
 class DataError(ValueError):
     """Data that cannot be used: names the file and the remedy."""
 
 
+def find(folder: Path, name: str) -> Path:
+    """The file of a name in a folder, as its sources name and place it.
+
+    ``train-images-idx3-ubyte`` may be called ``train-images.idx3-ubyte``, end in ``.gz``, lie in a folder of its own name, and all in one
+    of `INSIDE`.
+
+    Raises
+    ------
+    DataError
+    """
+    spellings = [n for spelt in (name, name.replace("-idx", ".idx")) for n in (spelt, f"{spelt}.gz")]
+    for inside in INSIDE:
+        for spelt in spellings:
+            for path in (folder / inside / spelt, folder / inside / spelt / spelt):
+                if path.is_file():
+                    return path
+    raise DataError(f"{folder / name}.gz: missing; put the four MNIST files (…-ubyte or …-ubyte.gz) here, or give the folder that holds "
+                    "MNIST/raw")
+
+
 def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
-    """The bytes of ``folder/name`` or ``folder/name.gz`` as an array.
+    """The bytes of a file (`find`), packed by gzip or not, as an array.
 
     Parameters
     ----------
@@ -26,18 +53,18 @@ def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
     Returns
     -------
     ndarray of uint8
+        At least one element.
 
     Raises
     ------
     DataError
     """
-    plain, packed = folder / name, folder / f"{name}.gz"
-    path = plain if plain.is_file() else packed
-    if not path.is_file():
-        raise DataError(f"{packed}: missing; put the four MNIST files (…-ubyte or …-ubyte.gz) here")
+    path = find(folder, name)
     again = "the file is damaged, get it again"
     try:
-        content = gzip.decompress(path.read_bytes()) if path is packed else path.read_bytes()
+        content = path.read_bytes()
+        if content.startswith(PACKED):
+            content = gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: {error}; {again}") from None
     except OSError as error:
@@ -45,7 +72,9 @@ def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes([0, 0, 8, dimensions]):
         raise DataError(f"{path}: not an IDX file of bytes with {dimensions} dimensions; {again}")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(np.int64)
-    if len(content) - head != shape.prod():
-        raise DataError(f"{path}: {len(content) - head} bytes where the head says {shape.prod()}; {again}")
+    shape = [int.from_bytes(content[i:i + 4], "big") for i in range(4, head, 4)]
+    if math.prod(shape) == 0:
+        raise DataError(f"{path}: holds nothing, its sizes are {' x '.join(map(str, shape))}; {again}")
+    if len(content) - head != math.prod(shape):
+        raise DataError(f"{path}: {len(content) - head} bytes where the head says {math.prod(shape)}; {again}")
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)

@@ -44,7 +44,8 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
         classes, four IDX files, gzipped or not) or ``xor`` (two bits and a constant one, two classes; tested
         on what it is trained on).
     folder : path, optional
-        Where the files of ``mnist`` are; by default what the environment variable ``CROSSDYAD_DATA`` says.
+        Where the files of ``mnist`` are, named and placed as its sources do (`idx.find`); by default what the environment variable
+        ``CROSSDYAD_DATA`` says. ``~`` is the home folder.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def _mnist(folder) -> Dataset:
     remedy = f"give its folder (--data DIR, or the environment variable {FOLDER})"
     if not folder:
         raise DataError(f"mnist: its files do not ship with the package; {remedy}")
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; {remedy}")
     parts = []

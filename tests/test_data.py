@@ -70,6 +70,38 @@ def test_mnist_without_folder(monkeypatch, tmp_path):
         data.load("mnist", tmp_path)
 
 
+@pytest.mark.parametrize("spelt", [
+    "{0}-{1}.{2}-ubyte", "{0}-{1}.{2}-ubyte.gz", "{0}-{1}-{2}-ubyte/{0}-{1}-{2}-ubyte", "MNIST/raw/{0}-{1}-{2}-ubyte",
+    "raw/{0}-{1}-{2}-ubyte.gz",
+])
+def test_mnist_as_others_name_and_place_it_packed_or_not_whatever_the_name_says(spelt, mnist):
+    folder, images, labels = mnist
+    for path in sorted(folder.iterdir()):
+        there = folder / spelt.format(*path.name.split("-"))
+        content = path.read_bytes()
+        path.unlink()
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(content)
+    d = data.load("mnist", folder)
+    assert np.array_equal(d.x_train, images.reshape(7, 784) / 255) and np.array_equal(d.y_test, labels[:3])
+
+
+def test_a_tilde_is_the_home_folder(mnist, monkeypatch):
+    folder, _, labels = mnist
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("CROSSDYAD_DATA", f"~/{folder.name}")
+    assert np.array_equal(data.load("mnist").y_train, labels) and np.array_equal(data.load("mnist", f"~/{folder.name}").y_train, labels)
+
+
+@pytest.mark.parametrize("sizes", [(0, 28, 28), (5, 0, 28), (2**31, 2**31, 4), (2**32 - 1, 2**32 - 1, 2**32 - 1)])
+def test_sizes_of_nothing_or_of_more_than_there_is_are_refused(sizes, tmp_path):
+    for prefix in ("train", "t10k"):
+        write(tmp_path, prefix, np.zeros((5, 28, 28)), np.arange(5), False)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", *sizes))
+    with pytest.raises(DataError, match="train-images-idx3-ubyte: .*; the file is damaged, get it again"):
+        data.load("mnist", tmp_path)
+
+
 @pytest.mark.parametrize("keep", [0, 3, 10, 100, -1])
 def test_truncated_files_are_named(mnist, keep):
     folder, _, _ = mnist
