@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, refuse_data
+from .options import AsJson, DataFolder, Folder, RecipeName, dump, refuse_data
 
 
 @explained
@@ -29,8 +29,6 @@ def age(recipe: RecipeName,
 
     Example: crossdyad train digits && crossdyad age digits --run build --preset pcm --time 86400
     """
-    import json
-
     import numpy as np
 
     from .. import data as sets
@@ -80,7 +78,7 @@ def age(recipe: RecipeName,
     draft.replace(path)
     result["files"] = [str(path)]
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(dump(result))
         return
     typer.echo(f"{recipe.name} on {device.name}, {'just written' if time is None else f'{time:g} s old'}  ({device.paper or 'measured'})")
     if "accuracy_after" in result:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dataset_for
+from .options import AsJson, DataFolder, Folder, RecipeName, dataset_for, dump
 from .progress import bar
 
 
@@ -23,8 +23,6 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
 
     Example: crossdyad budget digits --epochs 5
     """
-    import json
-
     from .. import emulator
     from ..recipe import load
     from ..sim.budget import budget as measured
@@ -39,7 +37,7 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     plot = output / f"{recipe.name}-budget.svg"
     plots.waterfall(rows, plot)
     if as_json:
-        typer.echo(json.dumps({"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "plot": str(plot)}))
+        typer.echo(dump({"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "plot": str(plot)}))
         return
     typer.echo(f"{'effect':<22}{'cosine':>9}{'bias':>9}{'deviation':>11}{'sign':>8}")
     for r in rows:

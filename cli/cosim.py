@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataFolder, Folder, RecipeName
+from .options import AsJson, DataFolder, Folder, RecipeName, dump
 from .progress import bar
 
 
@@ -23,14 +23,12 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
 
     Example: crossdyad cosim digits --simulator icarus --samples 5
     """
-    import json
-
     from .. import sim
     from ..recipe import load
 
-    with bar("co-simulation") as report:
+    with bar("co-simulation", even=False) as report:
         result = sim.cosim(load(recipe), simulator, samples, output, report, data_folder=data)
-    typer.echo(json.dumps(result.to_dict()) if as_json else text(result))
+    typer.echo(dump(result.to_dict()) if as_json else text(result))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 

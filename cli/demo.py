@@ -57,6 +57,7 @@ def demo(output: Folder = Path("build/demo"),
     lines = [
         f"# {recipe.name}: {' - '.join(map(str, recipe.sizes))}, {recipe.rule}", "",
         f"- accuracy: {100 * learned['accuracy']:.2f} % on {len(dataset.y_test)} test samples after {learned['epochs']} epochs",
+        *(f"  - note: {note}" for note in learned["notes"]),
         f"- a training step: {programs(recipe)[1].length} cycles; inference: {programs(recipe)[0].length}",
         f"- training samples per second {told(rates(recipe, BOARD, mhz), BOARD)}",
     ]
@@ -92,7 +93,7 @@ def _cosim(recipe, samples, output):
     here = [s for s in ("verilator", "icarus", "amaranth") if simulators.missing(s) is None]
     if here[0] != "verilator":
         typer.echo(f"  {simulators.missing('verilator')}; using {here[0]}")
-    with bar(f"co-simulation ({here[0]})") as report:
+    with bar(f"co-simulation ({here[0]})", even=False) as report:
         return sim.cosim(recipe, here[0], samples if here[0] != "amaranth" else min(samples, 5), output, report)
 
 
@@ -120,7 +121,7 @@ def _synth(recipe, output):
     from .. import hdl
 
     try:
-        with bar("build") as report:
+        with bar("build", even=False) as report:
             return hdl.synthesize(recipe, BOARD, output, progress=report)
     except (RuntimeError, hdl.DoesNotFit) as error:      # a missing tool or a small board degrades the demo, it does not end it
         return str(error)

@@ -7,6 +7,8 @@ import sys
 
 import typer
 
+from . import interrupt
+
 CHECK_FAILED, BAD_INPUT, TOOL_MISSING = 1, 2, 3
 
 
@@ -16,7 +18,8 @@ def explained(command):
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
         try:
-            return command(*args, **kwargs)
+            with interrupt.prompt():
+                return command(*args, **kwargs)
         except typer.Exit:      # itself a RuntimeError
             raise
         except (ValueError, OSError) as error:

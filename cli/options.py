@@ -35,6 +35,21 @@ def executor_of(scheduler: str | None, workers: int):
     return functools.partial(pool.cluster, scheduler) if scheduler else functools.partial(pool.processes, workers)
 
 
+def dump(result) -> str:
+    """Return a result as JSON that every reader takes: what is no number is null."""
+    import json
+    import math
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(result), allow_nan=False)
+
+
 def refuse(given: dict[str, object], why: str) -> None:
     """Refuse options that would have no effect.
 

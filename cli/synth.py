@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, Folder, RecipeName
+from .options import AsJson, Folder, RecipeName, dump
 from .progress import bar
 
 
@@ -18,10 +18,10 @@ def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
           seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3"):
     """Build the chip for an FPGA board: utilisation, Fmax over seeds, bitstream.
 
+    After an interruption the same command goes on from what is finished: synthesis, and each seed's place and route.
+
     Example: crossdyad synth digits --board ulx3s -o build
     """
-    import json
-
     from .. import hdl
     from ..hdl.synth import table
     from ..recipe import load
@@ -30,8 +30,8 @@ def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
         numbers = tuple(int(s) for s in seeds.split(","))
     except ValueError:
         raise ValueError(f"--seeds: {seeds!r}; allowed are whole numbers separated by commas, as in 1,2,3") from None
-    with bar("build") as report:
+    with bar("build", even=False) as report:
         result = hdl.synthesize(load(recipe), board, output, numbers, report)
-    typer.echo(json.dumps(result) if as_json else table(result))
+    typer.echo(dump(result) if as_json else table(result))
     if not as_json:
         typer.echo("\n".join(f"  {output / name}" for name in result["files"]))

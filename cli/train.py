@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, dataset_for, refuse
+from .options import AsJson, DataFolder, Folder, dataset_for, dump, refuse
 from .progress import bar
 
 
@@ -32,8 +32,6 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
 
     Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
     """
-    import json
-
     from ..recipe import load
     from . import plots
 
@@ -48,22 +46,22 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]
-    result = summary(recipe, history) | {"files": [str(f) for f in files]}
+    result = summary(recipe, history, seeds) | {"files": [str(f) for f in files]}
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(dump(result))
         return
     spread = f" +- {100 * result['accuracy_spread']:.2f} over {seeds} seeds" if seeds > 1 else ""
     typer.echo(f"{recipe.name}: {100 * result['accuracy']:.2f} %{spread} on the test set after {result['epochs']} epochs, "
                f"{result['cycles']} chip cycles")
     for name, count in result["saturations"].items():
         typer.echo(f"  {name} out of range: {count}")
+    for note in result["notes"]:
+        typer.echo(f"  note: {note}")
     typer.echo("\n".join(f"  {f}" for f in result["files"]))
 
 
 def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float):
     """One float64 run per row and seed; prints the table of results."""
-    import json
-
     import numpy as np
 
     from .. import data as sets
@@ -77,6 +75,9 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
         standard(row, sizes)
     output.mkdir(parents=True, exist_ok=True)
     results = []
+    if not as_json:
+        typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epochs, {seeds} seed{'s' * (seeds > 1)}: accuracy on the test set")
+        typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
         histories, files = [], []
         for seed in range(1, seeds + 1):
@@ -88,15 +89,11 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
         results.append({"row": row, "title": ROWS[row].title, "data": name, "sizes": sizes, "epochs": epochs, "seeds": seeds,
                         "accuracy": float(last.mean()), "accuracy_spread": float(last.std(ddof=1)) if seeds > 1 else 0.0,
                         "best": float(np.max(histories)), "history": histories, "files": [str(f) for f in files]})
-    if as_json:
-        typer.echo(json.dumps(results[0] if len(results) == 1 else results))
-        return
-    typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epochs, {seeds} seed{'s' * (seeds > 1)}: accuracy on the test set")
-    typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
-    for r in results:
-        said = f"{100 * r['accuracy']:.2f} %" + (f" +- {100 * r['accuracy_spread']:.2f}" if seeds > 1 else "")
-        typer.echo(f"{r['row']:>4}  {said:<18}{100 * r['best']:>7.2f} %  {r['title']}")
-    typer.echo("\n".join(f"  {f}" for r in results for f in r["files"]))
+        if not as_json:
+            r = results[-1]
+            said = f"{100 * r['accuracy']:.2f} %" + (f" +- {100 * r['accuracy_spread']:.2f}" if seeds > 1 else "")
+            typer.echo(f"{row:>4}  {said:<18}{100 * r['best']:>7.2f} %  {r['title']}")
+    typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r["files"]))
 
 
 def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax"):
@@ -119,14 +116,20 @@ def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str 
     return history, [weights, checkpoint]
 
 
-def summary(recipe, history) -> dict:
-    """A training run as plain data."""
+def summary(recipe, history, seeds: int = 1) -> dict:
+    """A training run of so many chips as plain data; notes say what should be known of it."""
     import numpy as np
 
+    from .. import emulator
+
     last = history.epochs[-1]
+    first = emulator.initial_weights(recipe, None if seeds == 1 else [recipe.seed + i for i in range(seeds)])
+    moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, history.weights, strict=True))
     return {
         "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),
         "accuracy_spread": float(np.std(last["accuracy"])), "loss": float(np.mean(last["loss"])),
         "cycles": history.cycles, "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
+        "moved": moved, "notes": [] if moved or recipe.rule == "inference" else [
+            f"no weight has changed: {emulator.training.standing_still(recipe)}"],
         "history": [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs],
     }

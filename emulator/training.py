@@ -54,6 +54,12 @@ class History:
     saturations: dict = field(default_factory=dict)
 
 
+def standing_still(recipe: Recipe) -> str:
+    """Return why training may have changed no weight, and what to do about it."""
+    return (f"at learning_rate {recipe.learning_rate:g} every update is rounded away; take a larger one, more fraction bits of weights or "
+            "deltas, or stochastic rounding")
+
+
 def order(recipe: Recipe, epoch: int, samples: int) -> np.ndarray:
     """The seeded order of an epoch's samples: the same on every machine and NumPy."""
     key = tuple(np.uint32(k) for k in recipe.key)

@@ -6,13 +6,14 @@ wheels, so nothing else needs installing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import os
+import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,6 +26,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe, geometries
+from . import tools
 from .boards import BOARDS, Board, Top
 
 SEEDS = (1, 2, 3)
@@ -74,7 +76,8 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         A key of `boards.BOARDS`.
     folder : path
         Gets ``NAME.bit`` (of the fastest seed), ``NAME.synth.json`` (what this returns), ``NAME.lpf`` and the tools'
-        logs. A report in it of the same design, board, seeds and tools is returned as it is.
+        logs. A report in it of the same design, board, seeds and tools is returned as it is. What an interrupted build has finished,
+        synthesis and seeds, is in ``.synth-KEY``; the same build goes on from there, also with other seeds.
     seeds : sequence of int
         Of place and route; the figures are over these.
     progress : callable, optional
@@ -130,48 +133,72 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
     pinned = set(board.pins) <= ports
     total = 2 + len(seeds)
     note = progress or (lambda step, done, total: None)
-    with tempfile.TemporaryDirectory(prefix=".synth-", dir=folder) as scratch:
-        work = Path(scratch)
-        (work / "top.il").write_text(text)
-        (work / "top.lpf").write_text(board.constraints() if pinned else "")
-        note("synthesis", 0, total)
-        netlist(work)
+    work = folder / f".synth-{_key(text, board, ())[:16]}"
+    work.mkdir(exist_ok=True)
+    note("synthesis", 0, total)
+    try:
+        if not (work / "top.json").exists():
+            with _whole(work) as draft:
+                (draft / "top.il").write_text(text)
+                netlist(draft)
         check_fits(_netlist_needs(work / "top.json"), board, recipe)
-
-        note(f"place and route, {len(seeds)} seeds", 1, total)
-        results = {}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:      # each thread waits for a process
-            runs = {pool.submit(place_and_route, work, board, pinned, seed): seed for seed in seeds}
-            for n, run in enumerate(as_completed(runs)):
-                results[runs[run]] = run.result()
-                note(f"place and route, seed {runs[run]} done", 2 + n, total)
-        mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
-        best = max(mhz, key=mhz.get)
-        used = results[best]["utilization"]
-        files = [f"{name}.synthesis.log"]
-        os.replace(work / "synthesis.log", folder / files[0])
-        for seed in seeds:
-            files.append(f"{name}.seed{seed}.log")
-            os.replace(work / f"seed{seed}.log", folder / files[-1])
-        if pinned:
-            note("bitstream", total - 1, total)
-            _run("ecppack", ["--compress", f"seed{best}.config", "top.bit"], work)
-            for source, end in (("top.bit", "bit"), ("top.lpf", "lpf")):
-                files.append(f"{name}.{end}")
-                os.replace(work / source, folder / files[-1])
-        report = {
-            "name": name, "board": board.name, "device": f"{board.device}-{board.speed}{board.package}",
-            "utilisation": {ours: {"used": used[theirs]["used"], "available": used[theirs]["available"]}
-                            for ours, theirs in RESOURCES.items()},
-            "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
-                     "seeds": {str(s): f for s, f in mhz.items()}},
-            "bitstream_seed": best if pinned else None,
-            "clock_mhz": board.clock / 1e6, "tools": _versions(), "files": files, "key": key,
-        }
-        (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(work / "report.json", report_path)
+    except (SynthesisError, DoesNotFit):
+        shutil.rmtree(work)
+        raise
+    (work / "top.lpf").write_text(board.constraints() if pinned else "")
+    results = _routed(work, board, pinned, seeds, note, total)
+    mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
+    best = max(mhz, key=mhz.get)
+    used = results[best]["utilization"]
+    files = {f"{name}.synthesis.log": "synthesis.log"} | {f"{name}.seed{seed}.log": f"seed{seed}.log" for seed in seeds}
+    if pinned:
+        note("bitstream", total - 1, total)
+        _run("ecppack", ["--compress", f"seed{best}.config", "top.bit"], work)
+        files |= {f"{name}.bit": "top.bit", f"{name}.lpf": "top.lpf"}
+    for final, made in files.items():
+        os.replace(work / made, folder / final)
+    report = {
+        "name": name, "board": board.name, "device": f"{board.device}-{board.speed}{board.package}",
+        "utilisation": {ours: {"used": used[theirs]["used"], "available": used[theirs]["available"]}
+                        for ours, theirs in RESOURCES.items()},
+        "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
+                 "seeds": {str(s): f for s, f in mhz.items()}},
+        "bitstream_seed": best if pinned else None,
+        "clock_mhz": board.clock / 1e6, "tools": _versions(), "files": list(files), "key": key,
+    }
+    (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    os.replace(work / "report.json", report_path)
+    shutil.rmtree(work)
     note("done", total, total)
     return report
+
+
+def _routed(work: Path, board: Board, pinned: bool, seeds, note, total: int) -> dict[int, dict]:
+    """Place and route for every seed whose result is not in the folder yet, one per core at a time; the reports by seed."""
+    results = {seed: json.loads(path.read_text()) for seed in seeds if (path := work / f"seed{seed}.json").exists()}
+    left = [seed for seed in seeds if seed not in results]
+    if left:
+        note(f"place and route, seed{'s' * (len(left) > 1)} {', '.join(map(str, left))}", 1 + len(results), total)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tools.together() as run:      # each thread waits for a process
+        runs = {pool.submit(place_and_route, work, board, pinned, seed, run): seed for seed in left}
+        try:
+            for done in as_completed(runs):
+                results[runs[done]] = done.result()
+                left.remove(runs[done])
+                note(f"seed {runs[done]} routed" + (f", left {', '.join(map(str, left))}" if left else ""), 1 + len(results), total)
+        finally:
+            for waiting in runs:
+                waiting.cancel()
+    return {seed: results[seed] for seed in seeds}
+
+
+@contextlib.contextmanager
+def _whole(work: Path):
+    """A folder for a tool to write to; at the end of the context what is in it moves to `work`, its results last."""
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=work) as draft:
+        yield Path(draft)
+        for made in sorted(Path(draft).iterdir(), key=lambda path: path.suffix == ".json"):
+            os.replace(made, work / made.name)
 
 
 def netlist(work: Path) -> None:
@@ -182,14 +209,16 @@ def netlist(work: Path) -> None:
     _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
 
 
-def place_and_route(work: Path, board: Board, pinned: bool, seed: int) -> dict:
-    """The place and route tool's report on the ``top.json`` and ``top.lpf`` of a folder."""
-    _run("nextpnr", [
-        f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
-        "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
-        *([] if pinned else ["--lpf-allow-unconstrained"]),
-        "--textcfg", f"seed{seed}.config", "--report", f"seed{seed}.json", "--quiet", "--log", f"seed{seed}.log",
-    ], work)
+def place_and_route(work: Path, board: Board, pinned: bool, seed: int, run=tools.run) -> dict:
+    """The place and route tool's report on the ``top.json`` and ``top.lpf`` of a folder, which gets its results when it has ended."""
+    with _whole(work) as draft:
+        _run("nextpnr", [
+            f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
+            "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
+            *([] if pinned else ["--lpf-allow-unconstrained"]),
+            *(f"{option}={draft.name}/seed{seed}.{end}" for option, end in
+              (("--textcfg", "config"), ("--report", "json"), ("--log", "log"))), "--quiet",
+        ], work, run)
     return json.loads((work / f"seed{seed}.json").read_text())
 
 
@@ -309,14 +338,14 @@ def _cached(path: Path, key: str) -> dict | None:
     return None
 
 
-def _run(tool: str, arguments: list[str], work: Path) -> None:
+def _run(tool: str, arguments: list[str], work: Path, run=tools.run) -> None:
     """Run a tool in the folder `work`; its last lines are the error if it fails."""
     module, function = _TOOLS[tool]
     call = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", call, *arguments], cwd=work, capture_output=True, text=True)
+    done = run([sys.executable, "-c", call, *arguments], cwd=work)
     if done.returncode:
-        tail = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line or "error" in line]
-        tail = tail or (done.stdout + done.stderr).splitlines()
-        kept = work.parent / f"{tool}-failed.log"
-        kept.write_text(done.stdout + done.stderr)
+        lines = done.stdout.splitlines()
+        tail = [line for line in lines if "ERROR" in line or "error" in line] or lines
+        kept = next(folder for folder in work.parents if not folder.name.startswith(".synth-")) / f"{tool}-failed.log"
+        kept.write_text(done.stdout)
         raise SynthesisError(f"{tool} failed: {tail[-1].strip() if tail else 'no message'} (all of it in {kept})")

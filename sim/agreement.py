@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import data, emulator, hdl
+from ..emulator import training
 from ..recipe import Recipe, geometries, programs
 from . import chip, directed, gradient, simulators, streams
 from .fixed import seeded
@@ -331,8 +332,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     learns = programs(recipe)[0] is not programs(recipe)[1]
     report.moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, weights, strict=True))
     if learns and not report.moved:
-        report.notes.append(f"no weight changes in {samples} training samples of {name}: at learning_rate {recipe.learning_rate:g} every "
-                            "update is rounded away; take a larger one, more fraction bits of weights or deltas, or stochastic rounding")
+        report.notes.append(f"no weight changes in {samples} training samples of {name}: {training.standing_still(recipe)}")
     if name == "drawn":
         report.notes.append("samples are drawn at random; " + (f"--data DIR or {data.FOLDER} gives MNIST's" if
                             recipe.sizes[0] == data.INPUTS["mnist"] else f"no data set has {recipe.sizes[0]} inputs"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..hdl import verilog
+from ..hdl import tools, verilog
 from ..recipe import QFormat, Recipe
 from . import streams
 from .chip import Session
@@ -118,9 +117,9 @@ def drive(source: verilog.Verilog, sessions: list[Session], optimize: int = 3) -
                 for values in ([session.wanted[s] for s in streams.OUTPUTS],
                                *(session.given[s] for s in streams.INPUTS)):
                     np.array([len(values), *values], "<i8").tofile(file)
-        done = subprocess.run([program, before, after], capture_output=True, text=True)
+        done = tools.run([program, before, after])
         if done.returncode:
-            raise SimulationFailed(f"drive: the simulation ended with status {done.returncode}\n{done.stderr[-2000:]}")
+            raise SimulationFailed(f"drive: the simulation ended with status {done.returncode}\n{done.stdout[-2000:]}")
         raw = after.read_bytes()
     phases, at = [], 0
     for _ in sessions:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from ..hdl import verilog
+from ..hdl import tools, verilog
 from .simulators import (
     TOP,
     SimulationFailed,
@@ -111,9 +110,9 @@ def executable(source: verilog.Verilog, main: str, optimize: int) -> Path:
             command = ["verilator", "--cc", "--exe", "--build", "-j", "1", "--top-module", TOP, "--prefix", "Vtop",
                        "-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
                        *(["-O3"] if optimize == 3 else []), "-Mdir", str(draft), "-o", "program", "top.v", "main.cpp"]
-            done = subprocess.run(command, cwd=draft, capture_output=True, text=True)
+            done = tools.run(command, cwd=draft)
             if done.returncode:
-                raise SimulationFailed(f"verilator: the build failed\n{(done.stdout + done.stderr)[-3000:]}")
+                raise SimulationFailed(f"verilator: the build failed\n{done.stdout[-3000:]}")
     return final / "program"
 
 
@@ -138,9 +137,9 @@ def replay(source: verilog.Verilog, stimulus: dict, optimize: int = 0) -> dict:
     with tempfile.TemporaryDirectory(prefix="run-", dir=program.parent.parent) as folder:
         before, after = Path(folder) / "in", Path(folder) / "out"
         given.astype("<u4").tofile(before)
-        done = subprocess.run([program, before, after], capture_output=True, text=True)
+        done = tools.run([program, before, after])
         if done.returncode:
-            raise SimulationFailed(f"replay: the simulation ended with status {done.returncode}\n{done.stderr[-2000:]}")
+            raise SimulationFailed(f"replay: the simulation ended with status {done.returncode}\n{done.stdout[-2000:]}")
         seen = np.fromfile(after, "<u4").reshape(cycles, -1)
     result, at = {}, 0
     for p in outputs:

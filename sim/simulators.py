@@ -21,11 +21,12 @@ import logging
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from ..hdl import verilog
+from ..hdl import tools, verilog
 from . import bench
 
 SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
@@ -202,7 +203,6 @@ def kept_run(component, body, arguments: dict, simulator: str, source: verilog.V
 
 def _cocotb(source, body, arguments, simulator, optimize):
     from cocotb_tools.check_results import get_results
-    from cocotb_tools.runner import get_runner
 
     # as Verilog-2005: in SystemVerilog a declaration's initial value wakes no `always @*`, which then shows x until one
     # of its inputs changes
@@ -211,12 +211,12 @@ def _cocotb(source, body, arguments, simulator, optimize):
     logging.getLogger("cocotb").setLevel(logging.WARNING)
     environment = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
     with environment, build_folder(source.text, simulator, optimize, *options) as (final, draft), contextlib.redirect_stdout(log):
-        runner = get_runner(simulator)
+        runner = _runner(simulator)
         if draft:
             (draft / "top.v").write_text(source.text)
             _quietly(draft / "build.log", runner.build, sources=[draft / "top.v"], hdl_toplevel=TOP, build_dir=draft,
                      build_args=options, timescale=("1ns", "1ps"), always=True, log_file=draft / "build.log")
-    runner = get_runner(simulator)
+    runner = _runner(simulator)
     with tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
         folder = Path(folder)
         request, answer = folder / "request.pickle", folder / "answer.pickle"
@@ -235,6 +235,20 @@ def _cocotb(source, body, arguments, simulator, optimize):
         if tests != 1 or failed or not answer.exists():
             raise SimulationFailed(f"{simulator}: the simulation failed\n{_tail(folder / 'run.log')}")
         return pickle.loads(answer.read_bytes())
+
+
+def _runner(simulator: str):
+    """Cocotb's runner, with commands that end when we do."""
+    from cocotb_tools.runner import get_runner
+
+    def execute(commands, cwd, stdout=subprocess.PIPE):
+        for command in commands:
+            if status := tools.run(command, cwd=cwd, env=runner.env, stdout=stdout).returncode:
+                raise RuntimeError(f"{command[0]} ended with status {status}")
+
+    runner = get_runner(simulator)
+    runner._execute_cmds = execute
+    return runner
 
 
 def _quietly(log: Path, call, **arguments):

@@ -173,7 +173,7 @@ def test_checks_can_fail():
     assert not findings.identical("", np.ones(3), np.ones(3) + 1e-16 * np.arange(3) + np.array([0, 0, 1e-15])).passed
     assert not findings.refused("", lambda: None).passed
     with pytest.raises(ValueError, match="rows: 99 not in the cookbook"):
-        checks.check([99])
+        checks.results([99])
 
 
 def test_the_command_lists_checks_and_refuses():

@@ -82,6 +82,57 @@ def test_a_small_chip_becomes_a_bitstream_once(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".synth-")], "scratch left behind"
 
 
+class Played:
+    """Tools that write what the real ones would, at once; `ends` is raised where the last of that name would start."""
+
+    def __init__(self, ends: BaseException | None = None, at: str = ""):
+        self.ends, self.at, self.ran = ends, at, []
+
+    def __call__(self, tool, arguments, work, run=None):
+        options = dict(a.split("=") for a in arguments if "=" in a and a.startswith("--"))
+        seed = arguments[arguments.index("--seed") + 1] if tool == "nextpnr" else ""
+        if self.ends is not None and f"{tool}{seed}" == self.at:
+            raise self.ends
+        self.ran.append(f"{tool}{seed}")
+        if tool == "yosys":
+            (work / "top.json").write_text(json.dumps({"modules": {"top": {"cells": {}}}}))
+            (work / "synthesis.log").write_text("")
+        elif tool == "nextpnr":
+            used = {theirs: {"used": 1, "available": 2} for theirs in synth.RESOURCES.values()}
+            for option in ("--textcfg", "--log"):
+                (work / options[option]).write_text("")
+            (work / options["--report"]).write_text(json.dumps({"fmax": {"clk": {"achieved": 100 + int(seed)}}, "utilization": used}))
+        else:
+            (work / arguments[-1]).write_text(arguments[-2])
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), synth.SynthesisError("killed")], ids=["interrupted", "out of memory"])
+def test_a_build_goes_on_from_what_was_finished(ends, monkeypatch, tmp_path):
+    """Synthesis and each seed's result are kept, whole, and nothing of them is left in the end."""
+    monkeypatch.setattr(synth, "missing_tool", lambda: None)
+    monkeypatch.setattr(synth.os, "cpu_count", lambda: 1)       # one seed after the other
+    monkeypatch.setattr(synth, "_run", first := Played(ends, at="nextpnr3"))
+    with pytest.raises(type(ends)):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
+    assert first.ran == ["yosys", "nextpnr1", "nextpnr2"]
+    assert [p.name[:7] for p in tmp_path.iterdir()] == [".synth-"], "no half report"
+    monkeypatch.setattr(synth, "_run", second := Played())
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
+    assert second.ran == ["nextpnr3", "ecppack"]
+    assert report["fmax"]["seeds"] == {"1": 101, "2": 102, "3": 103} and (tmp_path / "small.bit").read_text() == "seed3.config"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*report["files"], "small.synth.json"])
+
+
+def test_another_design_does_not_go_on_from_this_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(synth, "missing_tool", lambda: None)
+    monkeypatch.setattr(synth, "_run", Played(KeyboardInterrupt(), at="nextpnr1"))
+    with pytest.raises(KeyboardInterrupt):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,))
+    monkeypatch.setattr(synth, "_run", other := Played())
+    hdl.synthesize(SMALL.model_copy(update={"output": "relu"}), "ulx3s", tmp_path, seeds=(1,))
+    assert other.ran == ["yosys", "nextpnr1", "ecppack"]
+
+
 def test_a_failing_tool_leaves_its_words_and_no_report(tmp_path, monkeypatch):
     if synth.missing_tool():
         pytest.skip(synth.missing_tool())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import NamedTuple
 
@@ -36,9 +37,8 @@ def measure(number: int, seed: int = 0) -> Result:
     return Result(number, found, time.perf_counter() - began)
 
 
-def check(numbers: Iterable[int] | None = None, seed: int = 0, progress: Callable[[str, int, int], None] | None = None,
-          workers: int | None = None) -> list[Result]:
-    """Check rows side by side.
+def results(numbers: Iterable[int] | None = None, seed: int = 0, workers: int | None = None) -> Iterator[Result]:
+    """Check rows side by side, and yield each as it ends.
 
     Parameters
     ----------
@@ -46,15 +46,8 @@ def check(numbers: Iterable[int] | None = None, seed: int = 0, progress: Callabl
         All rows by default.
     seed : int
         Of systems, inputs and directions.
-    progress : callable, optional
-        Called as ``progress(step, done, of)``.
     workers : int, optional
-        Processes; one per core by default.
-
-    Returns
-    -------
-    list of Result
-        By row number.
+        Processes; one per core by default. They end with the iterator.
 
     Raises
     ------
@@ -64,20 +57,25 @@ def check(numbers: Iterable[int] | None = None, seed: int = 0, progress: Callabl
     numbers = sorted(ROWS) if numbers is None else sorted(set(numbers))
     if unknown := [n for n in numbers if n not in ROWS]:
         raise ValueError(f"rows: {', '.join(map(str, unknown))} not in the cookbook; it has {min(ROWS)} to {max(ROWS)}")
-    tell = progress or (lambda *_: None)
-    workers = min(workers or os.cpu_count(), len(numbers))
+    return _results(numbers, seed, min(workers or os.cpu_count(), len(numbers)))
+
+
+def _results(numbers: list[int], seed: int, workers: int) -> Iterator[Result]:
     if workers < 2:
-        results = []
-        for n in numbers:
-            tell(f"row {n}", len(results), len(numbers))
-            results.append(measure(n, seed))
-    else:
-        # not forked: JAX has threads
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            runs = [pool.submit(measure, n, seed) for n in numbers]
-            results = []
-            for run in as_completed(runs):
-                results.append(run.result())
-                tell(f"row {results[-1].number}", len(results), len(numbers))
-    tell("done", len(numbers), len(numbers))
-    return sorted(results, key=lambda r: r.number)
+        yield from (measure(n, seed) for n in numbers)
+        return
+    others = set(multiprocessing.active_children())
+    # not forked: JAX has threads
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_worker)
+    try:
+        for run in as_completed([pool.submit(measure, n, seed) for n in numbers]):
+            yield run.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+
+
+def _worker() -> None:
+    """Ctrl-C is for the parent, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
