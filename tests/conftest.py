@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
 
 from crossdyad.recipe import allow
 from crossdyad.sim import simulators
@@ -12,6 +13,9 @@ from crossdyad.sim import simulators
 jax.config.update("jax_enable_x64", True)     # `test_models_precision` has processes of its own in which it is not
 # the tests' own rules and energy models, and one that is not there
 allow(*(path.stem for path in Path(__file__).parent.glob("*.py")), "tests", "nowhere")
+
+settings.register_profile("crossdyad", deadline=None, suppress_health_check=[HealthCheck.too_slow])      # the machine may be busy
+settings.load_profile("crossdyad")
 
 
 def needs(simulator: str):

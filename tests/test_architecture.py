@@ -74,3 +74,10 @@ def test_every_wing_has_files_and_the_check_sees_a_wrong_arrow(tmp_path):
             return wrong.relative_to(folder)
 
     assert [other for other, _, _ in imported(Imaginary(), "hdl")] == ["emulator"] * 3
+
+
+def test_no_drawn_example_has_a_deadline():
+    """How long one takes depends on what else the machine does."""
+    from hypothesis import settings
+
+    assert settings.default.deadline is None
