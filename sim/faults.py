@@ -1,0 +1,419 @@
+"""One-line faults in the reference, drawn by position from the syntax tree, and who notices them.
+
+``python -m crossdyad.sim.faults [FILE.json] [--seed 0] [--count 200] [--only WORD]`` puts one fault after the other into a module of
+`models`, shows it to what executes that function, the quick witnesses first, until one notices, and prints which. Each result is kept in
+FILE.json (default ``.build/faults.json``) as soon as it is there: a run that was stopped goes on.
+
+Witnesses are the checks of the cookbook's rows and the tests of `TESTS`, which stand beside the package. What each executes is recorded
+first. A new version of the sources wants a new file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import hashlib
+import importlib
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from pathlib import Path
+from typing import NamedTuple
+
+from .agreement import write
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = __package__.rpartition(".")[0]
+MODULES = sorted(p for folder in ("models", "models/estimators") for p in (ROOT / folder).glob("*.py") if p.name != "__init__.py")
+"""Where faults are drawn: what computes, not what checks."""
+TESTS = ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_models_estimators.py", "test_models_feedforward.py",
+         "test_models_training.py", "test_schedules.py", "test_cookbook.py")
+LIMIT = 600
+"""Seconds for one witness; one that takes longer has noticed."""
+
+
+class Fault(NamedTuple):
+    """A change of one node of a module's syntax tree.
+
+    Attributes
+    ----------
+    module : str
+        Path under the package, as ``models/nudges.py``.
+    line, column : int
+        Of the node.
+    kind : str
+        What is done, see `changes`.
+    right, wrong : str
+        Source before and after.
+    """
+
+    module: str
+    line: int
+    column: int
+    kind: str
+    right: str
+    wrong: str
+
+    @property
+    def name(self) -> str:
+        """Known by."""
+        return f"{self.module}:{self.line}:{self.column} {self.kind}: {self.right} -> {self.wrong}"
+
+
+# Faults ---------------------------------------------------------------------------------------------------------
+
+OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: None,
+             ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+             ast.And: ast.Or, ast.Or: ast.And}
+
+
+def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """What can be wrong about an expression: (kind, the node that stands there instead)."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield "sign", node.operand
+    elif isinstance(node, ast.BinOp):
+        if other := OPERATORS.get(type(node.op)):
+            yield "operator", ast.BinOp(node.left, other(), node.right)
+        if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
+            yield "term dropped", node.left
+        if isinstance(node.op, ast.MatMult | ast.Mult):
+            yield "sign", ast.UnaryOp(ast.USub(), node)
+    elif isinstance(node, ast.BoolOp):
+        yield "operator", ast.BoolOp(OPERATORS[type(node.op)](), node.values)
+    elif isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
+        yield "operator", ast.Compare(node.left, [OPERATORS[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+    elif isinstance(node, ast.IfExp):
+        yield "branch", node.body
+        yield "branch", node.orelse
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield "constant", ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex):
+        yield "constant", ast.Constant(node.value + 1)
+        if node.value:
+            yield "constant", ast.Constant(node.value * 2)
+    elif isinstance(node, ast.Call):
+        plain = [i for i, a in enumerate(node.args) if not isinstance(a, ast.Starred)]
+        for i, j in zip(plain, plain[1:], strict=False):
+            if ast.dump(node.args[i]) != ast.dump(node.args[j]):
+                swapped = list(node.args)
+                swapped[i], swapped[j] = swapped[j], swapped[i]
+                yield "arguments swapped", ast.Call(node.func, swapped, node.keywords)
+        if len(node.args) > 1:
+            yield "argument ignored", ast.Call(node.func, node.args[:-1], node.keywords)
+        for i in (i for i, k in enumerate(node.keywords) if k.arg != "strict"):
+            yield "argument ignored", ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1:])
+        if isinstance(node.func, ast.Name) and node.func.id == "reversed":
+            yield "order", ast.Call(ast.Name("list", ast.Load()), node.args, [])
+    elif isinstance(node, ast.Attribute) and node.attr == "T":
+        yield "not transposed", node.value
+
+
+class _Placed(ast.NodeTransformer):
+    """Puts one node in the place of another."""
+
+    def __init__(self, line, column, before, after):
+        self.at, self.before, self.after, self.times = (line, column), before, after, 0
+
+    def visit(self, node):
+        if (getattr(node, "lineno", None), getattr(node, "col_offset", None)) == self.at and ast.unparse(node) == self.before \
+                and isinstance(node, ast.expr) and not self.times:
+            self.times += 1
+            return ast.copy_location(ast.parse(self.after, mode="eval").body, node)
+        return self.generic_visit(node)
+
+
+def _computing(tree: ast.Module) -> Iterator[ast.AST]:
+    """The expressions of functions' bodies, and their defaults; not annotations, decorators, messages or docstrings."""
+    def within(node):
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "decorator_list", "exc", "msg") or isinstance(node, ast.JoinedStr) \
+                    or isinstance(node, ast.keyword) and node.arg == "strict":
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield child
+                    yield from within(child)
+
+    for node in tree.body:
+        yield from within(node)
+
+
+def possible() -> list[Fault]:
+    """All faults, module by module."""
+    found = []
+    for path in MODULES:
+        module = path.relative_to(ROOT).as_posix()
+        for node in _computing(ast.parse(path.read_text())):
+            if isinstance(node, ast.expr):
+                right = ast.unparse(node)
+                for kind, other in changes(node):
+                    wrong = ast.unparse(ast.fix_missing_locations(copy.deepcopy(other)))
+                    if wrong != right:
+                        found.append(Fault(module, node.lineno, node.col_offset, kind, right, wrong))
+    return list(dict.fromkeys(found))
+
+
+def drawn(count: int, seed: int) -> list[Fault]:
+    """So many faults, of each kind in turn, for most that are possible are swapped arguments."""
+    draw, kinds = random.Random(seed), {}
+    for f in possible():
+        kinds.setdefault(f.kind, []).append(f)
+    for faults in kinds.values():
+        draw.shuffle(faults)
+    turns = itertools.zip_longest(*kinds.values())
+    return [f for turn in turns for f in turn if f is not None][:count]
+
+
+class _Changed(MetaPathFinder):
+    """Loads modules of `MODULES` from trees that a function changes: path under the package and tree to tree."""
+
+    def __init__(self, change: Callable[[str, ast.Module], ast.Module]):
+        self.change = change
+        self.paths = {f"{PACKAGE}." + _module(p).removesuffix(".py").replace("/", "."): p for p in MODULES}
+
+    def find_spec(self, name, path, target=None) -> ModuleSpec | None:
+        return spec_from_loader(name, self, origin=str(self.paths[name])) if name in self.paths else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        path = self.paths[module.__name__]
+        tree = self.change(_module(path), ast.parse(path.read_text()))
+        module.__file__ = str(path)
+        exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), module.__dict__)
+
+
+def _module(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _faulty(fault: Fault) -> Callable:
+    def change(module, tree):
+        if module != fault.module:
+            return tree
+        placed = _Placed(fault.line, fault.column, fault.right, fault.wrong)
+        tree = placed.visit(tree)
+        if not placed.times:
+            raise ValueError(f"fault {fault.name}: its text is not there")
+        return tree
+
+    return change
+
+
+def _recording(seen: set) -> Callable:
+    """Every function says that it runs."""
+    def change(module, tree):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.body.insert(0, ast.parse(f"__seen__.add(({module!r}, {node.lineno}))").body[0])
+        tree.body.insert(_after_future(tree), ast.parse(f"from {__name__} import SEEN as __seen__").body[0])
+        return tree
+
+    return change
+
+
+def _after_future(tree: ast.Module) -> int:
+    return max((i + 1 for i, n in enumerate(tree.body) if isinstance(n, ast.ImportFrom) and n.module == "__future__"), default=0)
+
+
+SEEN: set[tuple[str, int]] = set()
+"""(module, line) of every function that ran in this process, where they are recorded."""
+
+
+def function_of(fault: Fault) -> int | None:
+    """The line of the innermost function around a fault; None on a module's or class's own level."""
+    tree = ast.parse((ROOT / fault.module).read_text())
+    around = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.lineno <= fault.line <= n.end_lineno]
+    return max((n.lineno for n in around), default=None)
+
+
+# Witnesses ------------------------------------------------------------------------------------------------------
+
+
+def _collected() -> list[str]:
+    """``row N`` for every check of the cookbook, and the tests of `TESTS`."""
+    import pytest
+
+    class Items(list):
+        def pytest_collection_finish(self, session):
+            self += [f"tests/{i.path.name}::" + i.nodeid.split("::", 1)[1] for i in session.items]
+
+    items, files = Items(), [str(ROOT / "tests" / t) for t in TESTS if (ROOT / "tests" / t).exists()]
+    pytest.main(["-q", "--collect-only", "--rootdir", str(ROOT), "-p", "no:cacheprovider", *files], plugins=[items])
+    rows = importlib.import_module(f"{PACKAGE}.models.cookbook").ROWS
+    again = ("a_row_fulfils_its_law", "the_first_rows", "every_standard_row_learns", "a_seeded_fault")     # rows, or minutes each
+    return [i for i in items if not any(word in i for word in again)] + [f"row {n}" for n in sorted(rows)]
+
+
+def _passes(witness: str) -> bool:
+    """Whether a witness finds nothing wrong, here and now."""
+    if witness.startswith("row "):
+        checks = importlib.import_module(f"{PACKAGE}.models.cookbook.checks")
+        return checks.measure(int(witness.removeprefix("row "))).passed
+    import pytest
+
+    return pytest.main(["-q", "-x", "--rootdir", str(ROOT), "-p", "no:cacheprovider", str(ROOT / witness)]) == 0
+
+
+def _record(send, given) -> None:
+    """Send what each witness executes: its name, functions, seconds, and whether it passed; None in the end."""
+    import jax
+
+    sys.meta_path.insert(0, _Changed(_recording(SEEN)))
+    for witness in _collected():
+        if witness not in given:
+            SEEN.clear()
+            jax.clear_caches()
+            began = time.perf_counter()
+            passed = _passes(witness)
+            send((witness, sorted(SEEN), round(time.perf_counter() - began, 2), passed))
+    send(None)
+
+
+def _try(send, given) -> None:
+    """Send each witness that a fault is shown to, and in the end who noticed, or None."""
+    fault, witnesses = given
+    sys.meta_path.insert(0, _Changed(_faulty(fault)))
+    for witness in witnesses:
+        send((witness,))
+        try:
+            passed = _passes(witness)
+        except Exception:       # a fault may break a module
+            passed = False
+        if not passed:
+            return send(witness)
+    send(None)
+
+
+def _quiet(pipe, function, given):
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        function(pipe.send, given)
+
+
+def _apart(function, given, limit: float = LIMIT) -> Iterator:
+    """What a function sends from a process of its own, whose modules are fresh; ends early, if it takes too long or dies."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["jax", "lineax", "diffrax", "optax", "numpy", "pytest"])
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_quiet, args=(theirs, function, given), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        while ours.poll(limit):
+            yield ours.recv()
+    except EOFError:
+        return
+    finally:
+        process.kill()
+        process.join()
+
+
+# Runs -----------------------------------------------------------------------------------------------------------
+
+
+def sources() -> str:
+    """A hash of what is tried and of what tries."""
+    digest = hashlib.sha256()
+    for path in [*sorted((ROOT / "models").rglob("*.py")), *sorted((ROOT / "tests").glob("*.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Store:
+    """What is known, in a file: what each witness executes, and who noticed which fault."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        self.witnesses = kept.get("witnesses", {})
+        self.faults = kept.get("faults", {})
+
+    def keep(self):
+        write(self.path, {"witnesses": self.witnesses, "faults": self.faults})
+
+    def record(self):
+        """What is not yet known about the witnesses."""
+        for found in _apart(_record, set(self.witnesses)):
+            if found is None:
+                return
+            witness, functions, seconds, passed = found
+            if not passed:
+                raise SystemExit(f"{witness}: fails without any fault; mend it first")
+            self.witnesses[witness] = {"seconds": seconds, "functions": [f"{m}:{line}" for m, line in functions]}
+            self.keep()
+            print(f"{witness:80s} {len(functions):4d} functions {seconds:6.1f} s", flush=True)
+        raise SystemExit("a witness takes too long without any fault, or its process died; run it on its own")
+
+    def of(self, fault: Fault) -> list[str]:
+        """Those that execute a fault's function, the quick ones first."""
+        line = function_of(fault)
+        at = f"{fault.module}:" + ("" if line is None else str(line))
+        seen = [w for w, known in self.witnesses.items() if any(f == at or line is None and f.startswith(at) for f in known["functions"])]
+        return sorted(seen, key=lambda w: self.witnesses[w]["seconds"])
+
+    def seek(self, fault: Fault) -> str | None:
+        """Who notices: a witness, or None."""
+        last = None
+        for found in _apart(_try, (fault, self.of(fault))):
+            if isinstance(found, tuple):
+                last = found[0]
+            else:
+                return found
+        return last and f"{last} (does not end)"
+
+
+def reasons(fault: Fault) -> str | None:
+    """Why a fault changes nothing that is promised, if that is known."""
+    for module, right, wrong, why in EQUIVALENT:
+        if (fault.module, fault.right, fault.wrong) == (module, right, wrong):
+            return why
+    return None
+
+
+EQUIVALENT: tuple[tuple[str, str, str, str], ...] = ()
+"""Faults that are none: module, what stands there, what would, and why the results are the same."""
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", type=Path, default=Path(".build/faults.json"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--only", default="", help="only faults that have this word in their name")
+    given = parser.parse_args()
+    store = Store(given.file)
+    store.record()
+    tried = [f for f in drawn(given.count, given.seed) if given.only in f.name]
+    for f in tried:
+        if f.name not in store.faults and not reasons(f):
+            began = time.perf_counter()
+            by = store.seek(f)
+            store.faults[f.name] = {"noticed by": by, "seconds": round(time.perf_counter() - began, 1)}
+            store.keep()
+            print(f"{'noticed' if by else 'MISSED ':8s} {f.name}   {by or ''}", flush=True)
+    equivalent = [f for f in tried if reasons(f)]
+    missed = [f for f in tried if not reasons(f) and not store.faults[f.name]["noticed by"]]
+    print(f"{len(tried)} of {len(possible())} possible faults tried, {len(equivalent)} equivalent, "
+          f"{len(tried) - len(equivalent) - len(missed)} of the rest noticed, {len(missed)} missed")
+    for f in equivalent:
+        print(f"  equivalent: {f.name}: {reasons(f)}")
+    for f in missed:
+        print(f"  missed: {f.name}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
