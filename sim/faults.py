@@ -193,6 +193,15 @@ class _Changed(MetaPathFinder):
         exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), module.__dict__)
 
 
+def _change(change: Callable) -> None:
+    """From now on in this process the reference is loaded anew, changed."""
+    reference = f"{PACKAGE}.models"
+    for name in [n for n in sys.modules if n == reference or n.startswith(reference + ".")]:
+        del sys.modules[name]
+    vars(sys.modules[PACKAGE]).pop("models", None)
+    sys.meta_path.insert(0, _Changed(change))
+
+
 def _module(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -210,31 +219,38 @@ def _faulty(fault: Fault) -> Callable:
     return change
 
 
-def _recording(seen: set) -> Callable:
+def _recording(module: str, tree: ast.Module) -> ast.Module:
     """Every function says that it runs."""
-    def change(module, tree):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                node.body.insert(0, ast.parse(f"__seen__.add(({module!r}, {node.lineno}))").body[0])
-        tree.body.insert(_after_future(tree), ast.parse(f"from {__name__} import SEEN as __seen__").body[0])
-        return tree
-
-    return change
+    for name, node in _functions(tree):
+        node.body.insert(0, ast.parse(f"__seen__.add({module + ':' + name!r})").body[0])
+    tree.body.insert(_after_future(tree), ast.parse(f"from {__name__} import SEEN as __seen__").body[0])
+    return tree
 
 
 def _after_future(tree: ast.Module) -> int:
     return max((i + 1 for i, n in enumerate(tree.body) if isinstance(n, ast.ImportFrom) and n.module == "__future__"), default=0)
 
 
-SEEN: set[tuple[str, int]] = set()
-"""(module, line) of every function that ran in this process, where they are recorded."""
+SEEN: set[str] = set()
+"""``module:Class.function`` of every function that ran in this process, where they are recorded."""
 
 
-def function_of(fault: Fault) -> int | None:
-    """The line of the innermost function around a fault; None on a module's or class's own level."""
+def _functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    """All functions with their full names, the outer ones first."""
+    for node in ast.iter_child_nodes(tree):
+        name = within
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = f"{within}.{node.name}" if within else node.name
+            if isinstance(node, ast.FunctionDef):
+                yield name, node
+        yield from _functions(node, name)
+
+
+def function_of(fault: Fault) -> str:
+    """``module:function``, the innermost around a fault; nothing after the colon on a module's or class's own level."""
     tree = ast.parse((ROOT / fault.module).read_text())
-    around = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.lineno <= fault.line <= n.end_lineno]
-    return max((n.lineno for n in around), default=None)
+    around = [name for name, node in _functions(tree) if node.lineno <= fault.line <= node.end_lineno]
+    return f"{fault.module}:{around[-1] if around else ''}"
 
 
 # Witnesses ------------------------------------------------------------------------------------------------------
@@ -269,7 +285,7 @@ def _record(send, given) -> None:
     """Send what each witness executes: its name, functions, seconds, and whether it passed; None in the end."""
     import jax
 
-    sys.meta_path.insert(0, _Changed(_recording(SEEN)))
+    _change(_recording)
     for witness in _collected():
         if witness not in given:
             SEEN.clear()
@@ -283,7 +299,7 @@ def _record(send, given) -> None:
 def _try(send, given) -> None:
     """Send each witness that a fault is shown to, and in the end who noticed, or None."""
     fault, witnesses = given
-    sys.meta_path.insert(0, _Changed(_faulty(fault)))
+    _change(_faulty(fault))
     for witness in witnesses:
         send((witness,))
         try:
@@ -351,16 +367,15 @@ class Store:
             witness, functions, seconds, passed = found
             if not passed:
                 raise SystemExit(f"{witness}: fails without any fault; mend it first")
-            self.witnesses[witness] = {"seconds": seconds, "functions": [f"{m}:{line}" for m, line in functions]}
+            self.witnesses[witness] = {"seconds": seconds, "functions": functions}
             self.keep()
             print(f"{witness:80s} {len(functions):4d} functions {seconds:6.1f} s", flush=True)
         raise SystemExit("a witness takes too long without any fault, or its process died; run it on its own")
 
     def of(self, fault: Fault) -> list[str]:
         """Those that execute a fault's function, the quick ones first."""
-        line = function_of(fault)
-        at = f"{fault.module}:" + ("" if line is None else str(line))
-        seen = [w for w, known in self.witnesses.items() if any(f == at or line is None and f.startswith(at) for f in known["functions"])]
+        at = function_of(fault)
+        seen = [w for w, known in self.witnesses.items() if any(f == at or at[-1] == ":" and f.startswith(at) for f in known["functions"])]
         return sorted(seen, key=lambda w: self.witnesses[w]["seconds"])
 
     def seek(self, fault: Fault) -> str | None:

@@ -87,6 +87,17 @@ def deep_law(seed):
     yield equal("settled by its own dynamics", settled(responses), least, 1e-6)
     other, output = control(random_like(seed + 1, responses), 0.0)
     yield equal("random Q: the output reaches its target as well", output, free[-1] + change, 1e-9)
+    beta, leak, given = 0.08, 0.3, random_like(seed + 1, responses)
+    q, n = np.concatenate(jax.tree.leaves(given)), len(change)
+    psi = q @ np.linalg.solve(columns @ q + leak * np.eye(n), change)
+    psi = np.split(psi, np.cumsum(linear.sizes[1:-1]))
+    rates, below_ = np.asarray(s.x), []
+    for w, e in zip(s.parameters, psi, strict=True):
+        below_.append(rates)
+        rates = np.asarray(w) @ rates + e
+    own = [-np.outer(e, r) / beta for e, r in zip(psi, below_, strict=True)]
+    yield equal("its gradient with that Q and a leak of 0.3, by hand",
+                list(DEEP(*s._replace(circuit=linear), beta=beta, feedback=given, leak=leak)), own, 1e-9)
     yield above("by more control, relative to the least", np.linalg.norm(other) / np.linalg.norm(least), 1.5)
 
 

@@ -111,6 +111,10 @@ def anywhere_law(seed):
     """Exact as beta falls although weights are not symmetric, where equilibrium propagation stays off; on a chain row 57."""
     s, chain = systems.equilibrium(seed), systems.tanh_net(seed)
     yield equal("on a chain DP^T's gradient", ANYWHERE(*chain, beta=0.1), DUAL(*chain, beta=0.1))
+    for alpha in (0.0, 0.3):
+        yield equal(f"and at alpha {alpha:g}", ANYWHERE(*chain, beta=0.1, alpha=alpha),
+                    _compiled(*chain, beta=0.1, alpha=alpha, sweeps=60), 1e-10)
+    yield slope("alpha 0, in beta", lambda b: ANYWHERE(*s, beta=b, alpha=0.0), _exact(*s), 1, 0.02)
     yield refused("a circuit without a drive is refused", lambda: ANYWHERE(*systems.hopfield(seed)))
 
     degrees = [angle(_contrast(*s, b), _exact(*s)) for b in (0.1, 0.0125)]

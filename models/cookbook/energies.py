@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..circuits import Feedforward, Hopfield
 from ..energies import (
+    Resistive,
     auxiliary_coordinates,
     boltzmann_contrast,
     hierarchical,
@@ -83,8 +84,15 @@ def resistive_law(seed):
     yield below("current through diodes the wrong way", -float(jnp.min(conducting)), 1e-12)
     yield above("diodes that conduct", float(jnp.sum(v[0] == 0)), 0)
     power = jax.grad(lambda g: s.circuit.energy(g, v, s.x))(s.parameters)
-    drops = [(a[:, None] - b) ** 2 / 2 for a, b in zip(v, (s.circuit.sources(s.x), *v[:-1]), strict=True)]
-    yield equal("derivative by a conductance: half its squared voltage", list(power), drops)
+    drops = [(a[:, None] - b) ** 2 / 2 for a, b in zip(v, (np.concatenate([s.x, -s.x]), *v[:-1]), strict=True)]
+    yield equal("derivative by a conductance: half its squared voltage, sources at x and -x", list(power), drops)
+    divider = Resistive((1, 1), 10.0)
+    g, x = jnp.array([[3.0, 1.0]]), jnp.array([0.7])
+    middle = relaxation(1)(Problem(divider, (g,), x)).states[0]
+    yield equal("a divider of 3 and 1 between 10 x and -10 x: half of 10 x", middle, 5 * x)
+    yield equal("half its power", divider.energy((g,), (middle,), x), (3 * 3.5 ** 2 + 10.5 ** 2) / 2)
+    pulled = relaxation(1)(weak(Problem(divider, (g,), x), None, lambda o, y: jnp.sum(2 * o), x, 0.5)).states[0]
+    yield equal("a current of 1 drawn from its middle: lower by 1 over the conductances", pulled, 5 * x - 1 / 4)
 
 
 @row(10, "Boltzmann machine", "3.1", estimator="contrast of held and free statistics", circuit="spins")
@@ -98,6 +106,13 @@ def boltzmann_law(seed):
     differences = jax.jit(jax.vmap(lambda d: (surprise(shape(v + d), visible) - surprise(shape(v - d), visible)) / 2e-5))(steps)
     statistic = boltzmann_contrast(parameters, visible)
     yield below("against differences of -log p", relative_error(statistic, shape(differences)), 1e-9)
+    alone = 0 * parameters[0], parameters[1]
+    yield equal("spins that are not joined: log(1 + exp(-2 b v)) of each", surprise(alone, visible),
+                np.log1p(np.exp(-2 * parameters[1][:3] * visible)).sum())
+    pair = jnp.array([[5.0, 0.8], [0.2, 5.0]]), jnp.array([0.3, -0.4])
+    weights = np.exp([[0.5 * a * b + 0.3 * a - 0.4 * b for b in (-1, 1)] for a in (-1, 1)])
+    yield equal("two spins joined by 0.8 one way and 0.2 the other: by hand", surprise(pair, jnp.array([1.0])),
+                np.log(weights.sum() / weights[1].sum()))
     held_alone = jax.grad(spin_energy)(parameters, jnp.concatenate([visible, jnp.ones(2)]))
     yield above("without the free machine's statistics: error", relative_error(held_alone, shape(differences)), 0.1)
 
@@ -123,6 +138,12 @@ def split_law(seed):
     state = Problem(s.circuit, s.parameters, s.x).sweep(s.circuit.start(s.parameters, s.x))
     last = s.circuit.residual(s.parameters, state, s.x)[-1]       # the output is updated last
     yield below("the energy's derivative by the layer just updated", np.abs(last).max(), 1e-12)
+    before = tuple(jnp.tanh(jax.random.normal(jax.random.key(seed + v.size), v.shape)) for v in state)
+    swept = Problem(s.circuit, s.parameters, s.x).sweep(before)
+    (w1, w2, w3), x = map(np.asarray, s.parameters), np.asarray(s.x)
+    middle = np.tanh(w2 @ before[0] + w3.T @ before[2])
+    yield equal("a sweep by hand: the middle layer hears both sides, then the first and the last hear it", list(swept),
+                [np.tanh(w1 @ x + w2.T @ middle), middle, np.tanh(w3 @ middle)])
     step = 1e-3 * jax.random.normal(jax.random.key(seed), (200, state[-1].size))
     around = jax.vmap(lambda d: s.circuit.energy(s.parameters, (*state[:-1], state[-1] + d), s.x))(step)
     yield above("least rise of the energy over 200 steps aside", jnp.min(around) - s.circuit.energy(s.parameters, state, s.x), 0)

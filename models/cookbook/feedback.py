@@ -144,6 +144,12 @@ def direct_law(seed):
     error, other = (tuple(rng.normal(size=n) for n in NET.sizes[1:]) for _ in range(2))
     hidden = (*other[:-1], error[-1])
     yield identical("other errors of the hidden layers make no difference", *(direct(matrices[0])(e, e) for e in (error, hidden)))
+    s = systems.tanh_net(seed)
+    given = tuple(jnp.asarray(rng.normal(size=(n, 3))) for n in s.circuit.sizes[1:-1])
+    states = [np.asarray(v) for v in s.circuit.forward(s.parameters, s.x)]
+    miss = states[-1] - s.y
+    own = [np.outer((1 - v * v) * (d @ miss), b) for d, v, b in zip(given, states[1:-1], states[:-2], strict=True)]
+    yield equal("gradients by hand, each layer by its own matrix", list(DIRECT(*s, matrices=given)), [*own, np.outer(miss, states[-2])])
     yield above("layered feedback: they do", relative_error(*(layered(matrices[1])(e, e) for e in (error, hidden))), 0.1)
     yield from alignment(direct, True, seed)
 

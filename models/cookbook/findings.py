@@ -121,6 +121,16 @@ def accepted(estimator: Estimator, system, name: str = "own system") -> Finding:
                  estimator.largest, tolerance)
 
 
+def descended(estimator: Estimator, system) -> Finding:
+    """What training descends, the surrogate's derivative on a batch of two samples, against the mean of the estimates."""
+    circuit, objective, parameters, x, y = system
+    xs, ys = np.stack([x, -x]), np.stack([y, y / 2])
+    each = (estimator(circuit, objective, parameters, *sample) for sample in zip(xs, ys, strict=True))
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *each)
+    batch = jax.jit(lambda parameters: estimator.batch(circuit, objective, parameters, xs, ys))(parameters)
+    return equal("what training descends, on a batch, against the mean of the estimates", batch, mean, 1e-9)
+
+
 def law(what: str, samples, expected: float, errors: float = 3.0) -> Finding:
     """A mean over samples within `errors` standard errors of `expected`; the measure is the mean."""
     samples = np.asarray(samples, float)

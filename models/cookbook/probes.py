@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import add
+from ..circuits import Feedforward, add
 from ..estimators.estimator import Estimator
 from ..estimators.greedy import greedy_gradient, layers
 from ..estimators.implicit import exact_gradient, multipliers, read_out
@@ -58,6 +58,14 @@ def spread(estimates, exact) -> np.ndarray:
     return ((estimates - e) ** 2).sum(1) / (e @ e)
 
 
+def averages(estimator: Estimator, s, exact, expected: float, seed: int, **settings):
+    """Findings of the estimator itself, from keys: the mean over three directions is unbiased, with a third of one's variance."""
+    one = jax.jit(jax.vmap(lambda key: estimator.estimate(*s, key=key, directions=3, **settings)))
+    estimates, g = rows_of(one(jax.random.split(jax.random.key(seed), SAMPLES))), flat(exact)
+    yield law("from keys, means over three directions along the gradient, over its square", estimates @ g / (g @ g), 1)
+    yield law("their squared error over the gradient's square", spread(estimates, exact), expected / 3)
+
+
 @row(29, "SPSA", "2.2, Eq. 6, erratum E3", estimator=SPSA, circuit="any", schedule="two passes")
 def spsa_law(seed):
     """The variance of one direction is ``P - 1`` times the gradient's square; the bias is of second order in epsilon."""
@@ -68,6 +76,12 @@ def spsa_law(seed):
     estimates = np.asarray(slopes(*s, u, 1e-4))[:, None] * directions
     yield law("squared error over the gradient's square", spread(estimates, exact), flat(exact).size - 1)
     yield slope("bias along 2000 directions, in epsilon", lambda e: slopes(*s, u, e), directions @ flat(exact), 2, 0.05)
+    yield from averages(SPSA, s, exact, flat(exact).size - 1, seed, epsilon=1e-4)
+    # a coarse probe of one weight alone: the cost's own difference
+    net, sample = Feedforward((1, 1), jnp.tanh, jnp.tanh), (jnp.array([1.5]), jnp.array([0.1]))
+    found = SPSA(net, systems.squared_error, (jnp.array([[0.4]]),), *sample, key=jax.random.key(seed), epsilon=0.2)
+    up, down = (0.5 * (np.tanh(1.5 * w) - 0.1) ** 2 for w in (0.6, 0.2))
+    yield equal("one weight, epsilon = 0.2: the difference of the cost", found, (np.array([[(up - down) / 0.4]]),))
 
 
 @row(30, "Forward gradient", "2.2, erratum E2", estimator=FORWARD, circuit="any", schedule="one pass of values and tangents")
@@ -84,6 +98,7 @@ def forward_law(seed):
         estimates = found[:, None] * directions
         yield law(f"{draw.__name__}: estimate along the gradient, over its square", estimates @ g / (g @ g), 1)
         yield law(f"{draw.__name__}: squared error over the gradient's square", spread(estimates, exact), expected)
+        yield from averages(FORWARD, s, exact, expected, seed, draw=draw)
     yield above("SPSA, epsilon = 1e-3: error of these derivatives", relative_error(slopes(*s, u, 1e-3), directions @ g), 1e-9)
     quarter = (directions / 2 @ g) @ (directions / 2) / SAMPLES
     yield above("variance 1/4, not divided by it (as printed): error of the mean over 2000 directions", relative_error(quarter, exact), 0.5)
@@ -139,6 +154,7 @@ def node_law(seed):
     expected = 1 + square * size / (flat(exact) @ flat(exact))
     yield law("of the gradient", spread(rows_of(read(found)), exact), expected)
     yield below("of the gradient, over that of weight perturbation, P + 1", expected / (flat(exact).size + 1), 0.5)
+    yield from averages(NODES, s, exact, expected, seed, epsilon=1e-4)
     for make in (systems.tanh_net, systems.equilibrium):
         yield complete(make(seed), make.__name__.replace("_", " "))
 

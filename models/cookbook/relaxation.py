@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import Hopfield, add, clip, square_primitive
+from ..circuits import Equilibrium, Hopfield, add, clip, from_residual, identity, square_primitive
 from ..fixed_points import anderson, broyden, gradient_flow, mirror_descent
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, below, equal
+from .findings import above, below, equal, within
 from .row import row
 
 CLIPPED = Hopfield((4, 8, 6, 4), clip(-0.5, 0.5), square_primitive, frozenset({"energy", "block-exact"}))
+
+
+class Unswept(NamedTuple):
+    """A circuit of which only the constraint is there: whoever asks for a sweep gets nan."""
+
+    circuit: Any
+
+    def start(self, parameters, x):
+        return self.circuit.start(parameters, x)
+
+    def residual(self, parameters, s, x):
+        return self.circuit.residual(parameters, s, x)
+
+    def relax(self, parameters, s, x, force):
+        return jax.tree.map(lambda v: v * jnp.nan, s)
 
 
 def _energies(circuit, parameters, x, states):
@@ -52,7 +69,13 @@ def mirror_law(seed):
     s = systems.hopfield(seed)
     problem = Problem(s.circuit, s.parameters, s.x)
     end = newton()(problem).states
-    yield equal("its end against Newton's", mirror_descent(0.3, jnp.tanh, jnp.arctanh, tolerance=1e-15)(problem).states, end, 1e-12)
+    descent = mirror_descent(0.3, jnp.tanh, jnp.arctanh, tolerance=1e-15)
+    yield equal("its end against Newton's", descent(problem).states, end, 1e-12)
+    yield equal("without any sweep of the circuit", descent(problem._replace(circuit=Unswept(s.circuit))).states, end, 1e-12)
+    # one linear unit of residual s - 1: every step leaves 1 - rate of the distance
+    unit = from_residual(lambda p, s, x: (s[0] - 1,), lambda p, x: (jnp.zeros(1),), lambda p, s, x, force: (jnp.ones(1),))
+    taken = int(gradient_flow(0.3, tolerance=1e-6)(Problem(unit, (), None)).sweeps)
+    yield within("steps to 0.3 * 0.7^n < 1e-6 of one linear unit", taken, np.ceil(np.log(1e-6 / 0.3) / np.log(0.7)) + 1, 0)
     keys = jax.random.split(jax.random.key(seed), len(end))
     start = tuple(0.999 * jnp.sign(jax.random.normal(k, v.shape)) for k, v in zip(keys, end, strict=True))
 
@@ -78,6 +101,20 @@ def solvers_law(seed):
         found |= {"gradient flow": flow(problem)} if flow else {}
         for solver, solution in found.items():
             yield equal(f"{name}: {solver}, {int(solution.sweeps)} iterations", solution.states, end, 1e-10)
+        if flow:
+            still = flow(problem._replace(circuit=Unswept(s.circuit)))
+            yield equal(f"{name}: gradient flow, without any sweep of the circuit", still.states, end, 1e-10)
         if make is systems.equilibrium:
             ratio = int(found["Broyden"].sweeps) / int(plain.sweeps)
             yield below(f"{name}: Broyden's iterations over plain sweeps", ratio, 1)
+    rng, n = np.random.default_rng(seed), 4
+    w = rng.normal(size=(n, n))
+    w = jnp.asarray(0.9 * w / np.abs(np.linalg.eigvals(w)).max())
+    linear = Problem(Equilibrium(n, n, 1, identity), (w, jnp.eye(n)), jnp.asarray(rng.normal(size=n)))
+    end = np.linalg.solve(np.eye(n) - w, linear.x)
+    krylov, secant = anderson(n + 1, damping=0.0, tolerance=1e-9)(linear), broyden(tolerance=1e-9)(linear)
+    yield equal("four linear units: Anderson's end", krylov.states[0], end, 1e-8)
+    yield below("in sweeps, of which as many as units and one span all (Krylov), and three that see the end", int(krylov.sweeps), n + 4)
+    yield equal("Broyden's end", secant.states[0], end, 1e-8)
+    yield below("in iterations, twice as many as units (Gay), and two that see the end", int(secant.sweeps), 2 * n + 3)
+    yield above("in plain sweeps", int(relaxation(tolerance=1e-9)(linear).sweeps), 100)

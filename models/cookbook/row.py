@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..estimators.estimator import Estimator
 from ..precision import in_float64
-from .findings import Finding, accepted
+from .findings import Finding, accepted, descended
 from .systems import System
 
 ROWS: dict[int, Row] = {}
@@ -52,10 +52,14 @@ class Row:
         yield from self.check(seed)
 
     def accepted(self, seed: int) -> Iterator[Finding]:
-        """The estimator against its own declaration: the slope of its error on every system."""
-        if self.estimator is not None and self.estimator.order is not None:
+        """The estimator against its own declaration: the slope of its error on every system; and what training makes of it."""
+        if self.estimator is None:
+            return
+        if self.estimator.order is not None:
             for make in self.systems:
                 yield accepted(self.estimator, make(seed), make.__name__.replace("_", " "))
+        if self.estimator.surrogate is not None:
+            yield descended(self.estimator, self.systems[0](seed))
 
 
 def row(number: int, title: str, source: str, *, estimator: Estimator | str | None = None, systems=(), **combination: str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from ..circuits import Feedforward, identity
@@ -109,6 +110,13 @@ def direct_law(seed):
 
     yield slope("feedback against J^T (J J^T + c)^-1, in the noise", lambda sigma: learnt(sigma, 0.1), damped(0.1), 2, 0.05)
     yield above("feedback against J^T: relative distance", relative_error(learnt(1e-3, 0.1), jacobian.T), 0.1)
+    rng = np.random.default_rng(seed)
+    back = [rng.normal(size=(n, 3)) for n in s.circuit.sizes[1:-1]]
+    all_states = [np.asarray(v) for v in s.circuit.forward(s.parameters, s.x)]
+    miss = all_states[-1] - s.y
+    own = [np.outer((1 - v * v) * (d @ miss), b) for d, v, b in zip(back, all_states[1:-1], all_states[:-2], strict=True)]
+    found = target_propagation(*s, [jnp.asarray(d).__matmul__ for d in back], beta=0.3, direct=True)
+    yield equal("any linear feedback from the output: gradients by hand", list(found), [*own, np.outer(miss, all_states[-2])])
     least = jnp.linalg.pinv(jacobian) @ change
     smallest = float(jnp.linalg.svd(jacobian)[1][-1] ** 2)
 

@@ -112,6 +112,11 @@ def locoprop_law(seed):
     implicit = [w - jnp.outer(s.circuit.neuron(k)(new @ states[k]) - targets[k], states[k])
                 for k, (w, new) in enumerate(zip(s.parameters, settled, strict=True))]
     yield equal("2000 inner steps: the implicit update", list(settled), implicit, 1e-10)
+    near = _compiled(locoprop, steps=2000)(*s, strength=2.0, proximity=0.5)
+    pulled = [v - 2 * (v - t) for v, t in zip(states[1:], targets, strict=True)]
+    implicit = [w - 0.5 * jnp.outer(s.circuit.neuron(k)(new @ states[k]) - pulled[k], states[k])
+                for k, (w, new) in enumerate(zip(s.parameters, near, strict=True))]
+    yield equal("targets twice as far, weights held twice as strongly: likewise", list(near), implicit, 1e-10)
 
 
 def _moved_cost(s, offsets):
