@@ -36,7 +36,7 @@ PACKAGE = __package__.rpartition(".")[0]
 MODULES = sorted(p for folder in ("models", "models/estimators") for p in (ROOT / folder).glob("*.py") if p.name != "__init__.py")
 """Where faults are drawn: what computes, not what checks."""
 TESTS = ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_models_estimators.py", "test_models_feedforward.py",
-         "test_models_training.py", "test_schedules.py", "test_cookbook.py")
+         "test_models_training.py", "test_models_precision.py", "test_schedules.py", "test_cookbook.py")
 LIMIT = 600
 """Seconds for one witness; one that takes longer has noticed."""
 

@@ -93,7 +93,8 @@ def test_second_order_is_damped():
     same(cost(NET, lambda *a: updates.pseudo_inverse_step(*a, 0.3), given()), [-v for v in by_hand.pseudo_inverse(given(), 0.3)])
 
 
-@pytest.mark.parametrize("update, by, over", [(updates.continual, energies.continual, "rate"), (updates.agnostic, energies.agnostic, "epsilon")])
+@pytest.mark.parametrize("update, by, over", [(updates.continual, energies.continual, "rate"),
+                                              (updates.agnostic, energies.agnostic, "epsilon")])
 def test_updates_of_energies_by_their_rates(update, by, over):
     g = given(8, 0.4)
     how = {"beta": 0.3, over: 0.02}

@@ -57,8 +57,8 @@ OTHERS = {
 }
 """Settings beside the standard ones, that none of them be ignored."""
 
-QUICK = (9, 24, 28, 29, 40, 52, 57, 61, 64, 74, 79, 88)
-CASES = [pytest.param(n, more, id=f"{n}-{i}", marks=[] if n in QUICK and not (i and n == 57) else [pytest.mark.slow])
+QUICK = (9, 24, 28, 52, 57, 61, 74, 79)
+CASES = [pytest.param(n, more, id=f"{n}-{i}", marks=[] if n in QUICK and not i else [pytest.mark.slow])
          for n in trainable() for i, more in enumerate([{}, *OTHERS.get(n, [])])]
 
 
