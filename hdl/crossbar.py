@@ -173,7 +173,9 @@ class Crossbar(wiring.Component):
         ]
         # c + 2: registers behind the memories
         stored = delayed(m, weights_read.data, 1)
-        x = [delayed(m, inputs_read.data[lane], 1) for lane in range(g.L)]
+        # lanes beyond the last column are never written: whatever the memory holds there, they are 0
+        there = [Mux(last_fold_at[1], 0, inputs_read.data[lane]) if lane >= tail else inputs_read.data[lane] for lane in range(g.L)]
+        x = [delayed(m, value, 1) for value in there]
         e = delayed(m, errors_read.data, 1)
         m.d.comb += self.word_out.eq(stored)
         old = [stored.word_select(lane, f.weight.width).as_signed() for lane in range(g.L)]
