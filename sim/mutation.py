@@ -1,13 +1,16 @@
-"""Seeded faults in the hardware, to see that the scenarios notice them.
+"""Seeded faults, to see that the checks notice them: in the hardware, and in what both twins share.
 
-A fault is a substitution in the source of one hardware module, which must apply exactly once. While a fault is in, every
-hardware module is a fresh copy, so that all components are built with it.
+A fault is a substitution in the source of one module, which must apply exactly once. While one in the hardware is in, every
+hardware module is a fresh copy, so that all components are built with it. One in the recipe is put into the functions that are there,
+so that both twins have it and no comparison of the two can tell.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import inspect
 import sys
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -15,21 +18,22 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 
 HARDWARE = __package__.rpartition(".")[0] + ".hdl"
+RECIPE = __package__.rpartition(".")[0] + ".recipe"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong piece of hardware.
+    """A wrong piece of hardware, or of the recipe.
 
     Parameters
     ----------
     name : str
     module : str
-        Hardware module, as ``fixed``.
+        Module, as ``fixed``.
     right, wrong : str
         Source text and what replaces it.
     block : str
-        The scenarios that are expected to notice: a module of `sim` with `scenarios`.
+        Who is expected to notice: scenarios, a module of `sim` with them; of a fault in the recipe, a law, a test's name.
     """
 
     name: str
@@ -71,6 +75,95 @@ FAULTS = (
 )
 
 
+SHARED = (
+    Fault("slope at twice the rate", "recipe", "return 2 * f.accumulator.frac + 2 +", "return 2 * f.accumulator.frac + 1 +",
+          "spsa_moves"),
+    Fault("slope without the probe", "recipe", "+ 2 + log2_exact(self.epsilon) - f.weight.frac", "+ 2 - f.weight.frac", "spsa_moves"),
+    Fault("slope without the rate's floor", "recipe", "f.weight.frac - log2_exact(self.rate_floor) - self.update_shift",
+          "f.weight.frac - self.update_shift", "spsa_moves"),
+    Fault("probe half as large", "recipe", "round(self.epsilon * 2.0**self.formats.weight.frac)",
+          "round(self.epsilon * 2.0**self.formats.weight.frac) // 2", "spsa_moves"),
+    Fault("updates without beta", "recipe", "f.weight.frac + log2_exact(self.beta) - log2_exact", "f.weight.frac - log2_exact",
+          "a_weight_moves"),
+    Fault("updates forget a fraction", "recipe", "return f.delta.frac + f.state.frac - f", "return 2 * f.state.frac - f",
+          "a_weight_moves"),
+    Fault("first rate off by one", "recipe", "return log2_exact(self.learning_rate) - log2_exact(self.rate_floor)",
+          "return log2_exact(self.learning_rate) - log2_exact(self.rate_floor) - 1", "a_weight_moves"),
+    Fault("nudge by the inverse of beta", "recipe", "return -log2_exact(self.beta)", "return log2_exact(self.beta)",
+          "errors_of_the_last"),
+    Fault("alpha half as large", "recipe", "round(2 * self.alpha)", "round(self.alpha)", "errors_of_the_last"),
+    Fault("no guard", "recipe", 'return self.probe if self.rule == "spsa" else 0', "return 0", "probes_find_room"),
+    Fault("guard twice as wide", "recipe", 'return self.probe if self.rule == "spsa" else 0',
+          'return 2 * self.probe if self.rule == "spsa" else 0', "probes_find_room"),
+    Fault("noise a tenth stronger", "recipe", "2.0**frac * 256 / NOISE", "2.0**frac * 282 / NOISE", "read_noise"),
+    Fault("noise in units of states", "recipe", "self.formats.weight.frac + getattr(self.formats, place).frac",
+          "self.formats.weight.frac + self.formats.state.frac", "read_noise"),
+    Fault("a level too many", "recipe", "self.formats.weight.width - log2_exact(self.devices.levels) if",
+          "self.formats.weight.width - log2_exact(self.devices.levels) - 1 if", "cells_have"),
+    Fault("pulses twice as large", "recipe", "return log2_exact(self.devices.pulse) + self",
+          "return 1 + log2_exact(self.devices.pulse) + self", "pulses_have"),
+    Fault("counts of pulses not scaled", "recipe", "return self.update_shift + self.pulse_bits", "return self.update_shift",
+          "pulses_have"),
+    Fault("law of twice the slope", "recipe", '{"linear": -log2_exact(self.devices.slope)',
+          '{"linear": -log2_exact(self.devices.slope) - 1', "pulses_have"),
+    Fault("soft bounds beyond the end", "recipe", '"soft-bounds": 0}', '"soft-bounds": 1}', "pulses_have"),
+    Fault("half the stuck cells", "recipe", "round(self.devices.stuck * 65536)", "round(self.devices.stuck * 32768)",
+          "the_stated_share"),
+    Fault("a stuck cell too few", "recipe", "round(self.devices.stuck * 65536)", "min(65535, round(self.devices.stuck * 65536))",
+          "every_cell"),
+    Fault("limits of the hidden layers' activation", "recipe", "name = self.output if layer == self.layers - 1 else self.activation",
+          "name = self.activation", "outputs_are"),
+    Fault("hard sigmoid down to -1", "recipe", '"hard_sigmoid": (0.0, 1.0)', '"hard_sigmoid": (-1.0, 1.0)', "outputs_are"),
+    Fault("limits not within the state format", "recipe", "low, high = max(low, state.low), min(high, state.high)",
+          "low, high = max(low, 2 * state.low), min(high, 2 * state.high)", "limits_are"),
+    Fault("targets rounded down", "recipe", "int(half_up(value * 2.0**self.formats.accumulator.frac))",
+          "math.floor(value * 2.0**self.formats.accumulator.frac)", "targets_are"),
+    Fault("targets swapped", "recipe", "self.target_on if on else self.target_off", "self.target_off if on else self.target_on",
+          "errors_of"),
+    Fault("operand without room for the rate", "recipe", "operand = f.delta.width + 7", "operand = f.delta.width + 6", "widths_hold"),
+    Fault("operand without room for a probe", "recipe", "(2 * self.probe << self.update_shift).bit_length() + 1",
+          "(self.probe << self.update_shift).bit_length()", "widths_hold"),
+    Fault("products without headroom", "recipe", "max(operand + f.state.width, f.weight.width + 1) + 1",
+          "max(operand + f.state.width, f.weight.width + 1) - 1", "widths_hold"),
+    Fault("input converters of 13 bits", "recipe", "self.arrays.input_bits or 12", "self.arrays.input_bits or 13", "arrays_see"),
+    Fault("cells of as many bits as weights", "recipe", "max(2, min(12, log2_exact", "max(2, min(16, log2_exact", "arrays_see"),
+    Fault("what is loaded is built", "recipe",
+          'return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays()})', "return self",
+          "what_changes"),
+    Fault("a fold is lost", "geometry", "return -(-self.C // self.L)", "return max(1, self.C // self.L)", "sizes_are"),
+    Fault("fewer words", "geometry", "return self.R * self.F", "return self.R * self.F - (self.F > 1)", "sizes_are"),
+    Fault("transposed folds as long as the rows", "geometry", "return max(self.R, self.L)", "return self.R", "sizes_are"),
+    Fault("groups of 32 lanes", "geometry", "return -(-self.L // 16)", "return -(-self.L // 32)", "sizes_are"),
+    Fault("sums of the columns alone", "geometry", "f.weight.width + f.delta.width + clog2(self.R))", "f.weight.width + f.delta.width)",
+          "sizes_are"),
+    Fault("narrow loss", "geometry", "+ clog2(self.R) + 1", "+ clog2(self.R)", "sizes_are"),
+    Fault("clog2 of powers of two", "geometry", "return (n - 1).bit_length()", "return n.bit_length()", "sizes_are"),
+    Fault("engine free too early", "geometry", "return LEAD + self.N + 5 + self.lv", "return LEAD + self.N + 4 + self.lv", "sizes_are"),
+    Fault("engine free too late", "geometry", "self.R + self.L + 5", "self.R + self.L + 6", "sizes_are"),
+    Fault("write after read left out", "program", "for v in makes for before in (made, used) if v in before",
+          "for v in makes for before in (made,) if v in before", "programs_are"),
+    Fault("read after write left out", "program", "for v in needs if v in made]", "for v in needs if v in ()]", "programs_are"),
+    Fault("dyads not waited for", "program", "earliest.append(dyad[unit] - enters)", "pass", "programs_are"),
+    Fault("engines not waited for", "program", "earliest = [FIRST, engine[layer]]", "earliest = [FIRST]", "programs_are"),
+    Fault("a cycle later than need be", "program", "start = max(earliest)", "start = max(earliest) + 1", "operations_start"),
+    Fault("program ends early", "program", "tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)",
+          "tuple(sorted(instructions, key=lambda i: i.cycle)), end)", "programs_are"),
+    Fault("feedback does not read drives", "rules", 'return {f"error{k}", f"drive{k - 1}"}', 'return {f"error{k}"}', "programs_are"),
+    Fault("updates do not read means", "rules", 'return {f"input{k}", f"error{k}"} if', 'return {f"error{k}"} if', "programs_are"),
+    Fault("feedback does not revise", "rules", '{f"input{k}", f"error{k - 1}"}', '{f"error{k - 1}"}', "programs_are"),
+    Fault("nudges make no errors", "rules", '({f"error{k}"} if step.operand == Operand.NUDGE else set())', "set()", "programs_are"),
+    Fault("probes leave the weights raised", "rules",
+          "((Operand.PLUS, Operand.ADD), (Operand.MINUS, Operand.SUBTRACT), (Operand.PLUS, None))",
+          "((Operand.PLUS, Operand.ADD), (Operand.MINUS, Operand.SUBTRACT), (Operand.MINUS, None))", "spsa_moves"),
+    Fault("forward sums a cycle early", "timing", "return LEAD + 5 + g.lv", "return LEAD + 4 + g.lv", "programs_are"),
+    Fault("inputs read for one row only", "timing", "first + (g.R - 1) * g.F + fold", "first + fold", "programs_are"),
+    Fault("errors read in the first fold only", "timing", "first + (g.F - 1) * g.P + row", "first + row", "programs_are"),
+    Fault("means there early", "timing", "return z + (11 if g.is_last else 7)", "return z + (10 if g.is_last else 6)", "programs_are"),
+    Fault("revised means there early", "timing", "        return z + 9\n", "        return z + 8\n", "programs_are"),
+)
+"""Faults in the recipe, which both twins share."""
+
+
 class _Patched(MetaPathFinder):
     """Loads one module from changed source."""
 
@@ -95,13 +188,7 @@ class _Loader:
         return None
 
     def exec_module(self, module):
-        with open(self._path) as file:
-            source = file.read()
-        found = source.count(self._fault.right)
-        if found != 1:
-            raise ValueError(f"fault {self._fault.name!r}: its text is {found} times in {self._fault.module}.py; "
-                             "it must be there exactly once")
-        exec(compile(source.replace(self._fault.right, self._fault.wrong), self._path, "exec"), module.__dict__)
+        exec(_broken(self._path, self._fault), module.__dict__)
 
 
 @contextlib.contextmanager
@@ -125,3 +212,57 @@ def seeded(fault: Fault):
         sys.modules.update(before)
         if attribute is not None:
             package.hdl = attribute
+
+
+def _broken(path: str, fault: Fault):
+    """Return the code of a module with a fault."""
+    with open(path) as file:
+        source = file.read()
+    found = source.count(fault.right)
+    if found != 1:
+        raise ValueError(f"fault {fault.name!r}: its text is {found} times in {fault.module}.py; it must be there exactly once")
+    return compile(source.replace(fault.right, fault.wrong), path, "exec")
+
+
+@contextlib.contextmanager
+def shared(fault: Fault):
+    """While this lasts, the recipe has the fault, whoever has imported it: its functions have other code."""
+    module = importlib.import_module(f"{RECIPE}.{fault.module}")
+    functions, changed = _functions(module), {}
+    pending = [_broken(module.__file__, fault)]
+    while pending:
+        for code in filter(inspect.iscode, pending.pop().co_consts):
+            pending.append(code)
+            function = functions.get(code.co_qualname)
+            if function and not _same(function.__code__, code):
+                changed[function] = function.__code__
+                function.__code__ = code
+    if not changed:
+        raise ValueError(f"fault {fault.name!r}: it is in no function of {fault.module}.py")
+    programs = importlib.import_module(f"{RECIPE}.program").programs
+    programs.cache_clear()
+    try:
+        yield
+    finally:
+        for function, code in changed.items():
+            function.__code__ = code
+        programs.cache_clear()
+
+
+def _same(a, b) -> bool:
+    """Whether two codes do the same: those of equal text, nested ones included."""
+    nested = [[c for c in code.co_consts if inspect.iscode(c)] for code in (a, b)]
+    plain = [[c for c in code.co_consts if not inspect.iscode(c)] for code in (a, b)]
+    return (a.co_code, a.co_names, plain[0]) == (b.co_code, b.co_names, plain[1]) and all(map(_same, *nested))
+
+
+def _functions(module) -> dict:
+    """Qualified name to function of everything that a module defines."""
+    places = [vars(module)] + [vars(c) for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
+    found = {}
+    for thing in (thing for place in places for thing in place.values()):
+        function = inspect.unwrap(thing) if callable(thing) and not inspect.isclass(thing) else thing
+        function = getattr(function, "fget", None) or (function.func if isinstance(function, functools.cached_property) else function)
+        if inspect.isfunction(function) and function.__module__ == module.__name__:
+            found[function.__qualname__] = function
+    return found

@@ -11,17 +11,21 @@ from crossdyad.recipe import Op, Operand, rules
 
 
 def accesses(recipe, step, start):
-    """Yield (cycle, "read" or "write" or "dyad", vector, element) of one operation; of a dyad, its layer and no element."""
+    """Yield (cycle, "read" or "write", vector, element) of one operation; of "slot", "sum" and "dyad", the layer and no element."""
     k, op, operand = step
     R, C, L = recipe.sizes[k + 1], recipe.sizes[k], recipe.lanes[k]
     F, lv, last = -(-C // L), L.bit_length() - 1, k == recipe.layers - 1
     P, slot = max(R, L), start + 7
+    for i in range(F * P if op == Op.TRANSPOSED else R * F):
+        yield slot + i, "slot", k, 0
     if op == Op.TRANSPOSED:
         for f in range(F):
             for t in range(R):
                 yield slot + f * P + t, "read", f"error{k}", t
+                yield slot + f * P + t, "read", f"weights{k}", t * F + f
             for lane in range(min(L, C - f * L)):
                 z, j = slot + f * P + R - 1 + 6 + lane, f * L + lane
+                yield z, "sum", k, 0
                 yield z + 2, "read", f"drive{k - 1}", j            # feedback, received in v = z + 2
                 yield z + 4, "dyad", k - 1, 0
                 yield z + 9, "write", f"input{k}", j
@@ -30,6 +34,7 @@ def accesses(recipe, step, start):
     for t in range(R):
         for f in range(F):
             c = slot + t * F + f
+            yield c, "read", f"weights{k}", t * F + f
             if op == Op.FORWARD or operand == Operand.DELTA:
                 for lane in range(min(L, C - f * L)):
                     yield c, "read", f"input{k}", f * L + lane
@@ -38,9 +43,10 @@ def accesses(recipe, step, start):
             if operand == Operand.SLOPE:
                 yield c + 2, "slope", "loss", 0
             if op in (Op.UPDATE, Op.PROBE):
-                yield c + 7, "rewrite", f"weights{k}", t * F + f
+                yield c + 7, "write", f"weights{k}", t * F + f
         if op == Op.FORWARD:
             z = slot + t * F + F - 1 + 5 + lv
+            yield z, "sum", k, 0
             yield (z + 6 if last else z + 2), "dyad", k, 0
             if not last:
                 yield z + 2, "write", f"drive{k}", t
@@ -80,11 +86,12 @@ def faults(recipe, program, steps=None):
     for cycle in sorted(timeline):
         now = timeline[cycle]
         writes = [(v, e) for kind, v, e, _ in now if kind == "write" and v != "loss"]
-        dyads = [v for kind, v, _, _ in now if kind == "dyad"]
         if len(set(writes)) < len(writes):
             found.append(f"cycle {cycle}: one element is written twice")
-        if len(set(dyads)) < len(dyads):
-            found.append(f"cycle {cycle}: two elements at one dyad")
+        for place in ("slot", "sum", "dyad"):
+            at = [v for kind, v, _, _ in now if kind == place]
+            if len(set(at)) < len(at):
+                found.append(f"cycle {cycle}: two elements at one {place}")
         for kind, v, e, n in now:
             if kind == "read":
                 there, right = holds.get((v, e)), expected[n, v, e]

@@ -2,6 +2,7 @@
 
 import importlib
 
+import laws
 import numpy as np
 import pytest
 
@@ -40,6 +41,22 @@ def test_a_fault_is_noticed(fault, record_property):
         by = noticed_by_the_chip(hdl) if fault.block == "chip" else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"
+
+
+def unlike(name: str) -> bool:
+    """Whether a law fails: it says so, or nothing can be played at all."""
+    try:
+        laws.LAWS[name]()
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("fault", mutation.SHARED, ids=lambda f: f.name)
+def test_a_fault_that_both_twins_have_is_noticed(fault):
+    name = next(name for name in laws.LAWS if name.startswith(fault.block))
+    with mutation.shared(fault):
+        assert unlike(name), f"the law {name} does not notice: {fault.name}"
 
 
 def test_without_a_fault_the_same_checks_pass():
