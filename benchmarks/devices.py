@@ -34,7 +34,7 @@ def recipe(**of_devices) -> Recipe:
 
 
 def accuracies(seeds, epochs, device=None, age=0.0, read_noise=0.0):
-    told = {"read_noise": read_noise} | ({"preset": device.name, "age": age} if device else {})
+    told = {"read_noise": read_noise} | ({"preset": device.name, "age": age if device.ages else 0.0} if device else {})
     return emulator.train(recipe(**told), *DATA, epochs=epochs, seeds=seeds, device=device)
 
 
@@ -42,7 +42,7 @@ def on_arrays(seeds, epochs, preset=""):
     """With nothing but the arrays and converters, and with everything that the device has."""
     table = recipe().model_dump() | {"arrays": {"on": True, "output_bits": 8}}
     if preset:
-        table["devices"] = {"preset": preset, "age": DAY}
+        table["devices"] = {"preset": preset, "age": DAY if devices.preset(preset).ages else 0.0}
     return emulator.train(Recipe.model_validate(table), *DATA, epochs=epochs, seeds=seeds)
 
 

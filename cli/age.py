@@ -16,7 +16,7 @@ def age(recipe: RecipeName,
         weights: Annotated[Path | None, typer.Option(help="the NAME-weights.npz of `crossdyad train`")] = None,
         run: Annotated[Path | None, typer.Option(help="or the folder that it is in")] = None,
         preset: Annotated[str, typer.Option(help="a published device; the recipe's by default")] = "",
-        time: Annotated[float | None, typer.Option(help="seconds since writing; just written by default")] = None,
+        time: Annotated[float | None, typer.Option(help="seconds since writing, by the device's law; just written by default")] = None,
         compensate: Annotated[str | None, typer.Option(help="of drift: array, output or none; the recipe's by default")] = None,
         wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
         span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
@@ -39,13 +39,20 @@ def age(recipe: RecipeName,
     recipe = load(recipe)
     refuse_data([recipe], data)
     given = {"preset": preset, "compensate": compensate, "wires": wires}
-    told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | ({"measured": ()} if preset else {})
+    told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}     # `time` is the age
+    if preset:
+        told["measured"] = ()
     if not told["preset"] and not recipe.devices.named:
         raise ValueError(f"--preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
     if told["preset"]:
         devices.preset(told["preset"])                      # the check of the name
     recipe = Recipe.model_validate(recipe.model_dump() | {"devices": told})
     device = devices.device_of(recipe.devices)
+    if time is not None:
+        if not device.ages:
+            raise ValueError(f"--time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
+                             f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}")
+        device.check(time)
     learned = _weights(recipe, weights, run)
     batch = learned[0].shape[:-2]
     first = recipe.seed if seed is None else seed
@@ -88,6 +95,8 @@ def age(recipe: RecipeName,
         typer.echo(f"  layer {k}: weights are off by {100 * error:.2f} % of the largest (r.m.s.), {limited} at the format's limits")
     if "read_noise" in result:
         typer.echo(f"  not in the weights: read noise, as large as devices.read_noise = {result['read_noise']:.4g}")
+    if (wired := devices.wires_of(recipe)) and not wired.reciprocal:
+        typer.echo("  not in the weights: what transposed reads have more than the transpose")
     if device.iv:
         typer.echo("  not in the weights: the curvature of the cells' current")
     typer.echo(f"  {path}")
@@ -123,4 +132,4 @@ def _read_noise(recipe, device, weights, dataset) -> float:
         inputs = [f.state.decode(s.input) for s in signals(recipe.as_built, weights, x, dataset.y_test)]
     else:
         inputs, weights = [x], weights[:1]
-    return devices.read_noise(device, [f.weight.decode(w) for w in weights], inputs)
+    return devices.read_noise(device, [f.weight.decode(w) for w in weights], inputs, devices.mapping_of(recipe))

@@ -113,6 +113,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     epochs = recipe.training.epochs if epochs is None else epochs
     batch = () if seeds is None else (len(seeds),)
     device = device or device_of(recipe.devices)
+    if device and recipe.devices.age:
+        device.check(recipe.devices.age)
     arrays = recipe.arrays.on
     chip = ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
     chip.weights = initial_weights(recipe, seeds)

@@ -20,6 +20,8 @@ from .operations import ELEMENT_BITS
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
+AGING = {"pcm": 20.0, "hermes-1": 200.0, "hermes-2": 300.0}
+"""Presets whose papers say how they age, and from how many seconds after writing on."""
 Compensation = Literal["none", "array", "output"]
 
 LONGEST_TRAIN = 31
@@ -101,6 +103,8 @@ class Devices(_Part):
         Digital factor against the mean drift: ``none``, ``array`` (one of each layer) or ``output`` (one of each output).
     wires : float
         Resistance of every segment of the arrays' wires, ohm.
+    driver, sense : float
+        Resistance of the circuits that drive the arrays' lines and that sense their currents, ohm.
     programming : float
         Standard deviation of a written conductance, as a share of the largest one, in place of the device's own. With this, a spread or
         stuck cells, a device need not be named.
@@ -125,6 +129,8 @@ class Devices(_Part):
     age: Annotated[Real, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
     wires: Annotated[Real, Field(ge=0)] = 0.0
+    driver: Annotated[Real, Field(ge=0)] = 0.0
+    sense: Annotated[Real, Field(ge=0)] = 0.0
     programming: Annotated[Real, Field(ge=0, le=1)] = 0.0
     spread: Annotated[Real, Field(ge=0, le=1)] = 0.0
     noise_spread: Annotated[Real, Field(ge=0, le=1)] = 0.0
@@ -137,13 +143,15 @@ class Devices(_Part):
         return bool(self.preset or self.measured or self.programming or self.spread or self.stuck_low or self.stuck_high)
 
 
-LOADED = ("preset", "measured", "age", "compensate", "wires", "programming", "spread", "noise_spread", "stuck_low",
+LOADED = ("preset", "measured", "age", "compensate", "wires", "driver", "sense", "programming", "spread", "noise_spread", "stuck_low",
           "stuck_high")
 """Of the devices what changes only the integers that a chip is loaded with."""
 
 
 class Arrays(_Part):
     """Reads and pulses as arrays of analog cells make them. The emulator plays them in training; no hardware has them.
+
+    Of these, `lines`, `mapping` and `cell_bits` also say where the cells of the recipe's device lie, and so what is loaded (`Devices`).
 
     Attributes
     ----------
@@ -188,6 +196,10 @@ class Arrays(_Part):
     pulse_noise: Annotated[Real, Field(ge=0)] = 0.0
     pulse_spread: Annotated[Real, Field(ge=0)] = 0.0
     bound_spread: Annotated[Real, Field(ge=0)] = 0.0
+
+
+LAYOUT = ("lines", "mapping", "cell_bits")
+"""Of the arrays what matters to cells that are only written."""
 
 
 class Training(_Part):
@@ -359,16 +371,29 @@ class Recipe(_Part):
             yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
         if d.stuck_low + d.stuck_high > 1:
             yield f"devices.stuck_low: {d.stuck_low:g}, and stuck_high {d.stuck_high:g}; allowed are shares whose sum is at most 1"
-        for name in ("age", "compensate", "wires", "noise_spread"):
+        for name in ("age", "compensate", "wires", "driver", "sense", "noise_spread"):
             if not d.named and getattr(d, name) != Devices.model_fields[name].default:
                 yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
+        least = AGING.get(d.preset)
+        if d.named and d.age and least is None:
+            yield (f"devices.age: {d.age:g} s, but {d.preset or 'a device of numbers alone'} has no law of ageing; allowed is 0, or one of "
+                   f"the presets that have one, {', '.join(AGING)}")
+        elif d.age and least is not None and d.age < least:
+            yield (f"devices.age: {d.age:g} s, but the law of {d.preset} begins {least:g} s after writing; "
+                   f"allowed are 0, and {least:g} or more")
+        if d.driver != d.sense and not self.arrays.on and self.rule not in ("inference", "spsa"):
+            yield (f"devices.driver: {d.driver:g} with sense {d.sense:g}, so that transposed reads are not the transpose, as they are "
+                   "without arrays; say arrays.on = true, or give both the same resistance")
 
     def _array_mistakes(self):
         a, d, f = self.arrays, self.devices, self.formats
-        given = [name for name in Arrays.model_fields if getattr(a, name) != Arrays.model_fields[name].default]
+        bits = self.cell_width - (a.mapping == "differential")
+        if a.cell_bits > bits:
+            yield f"arrays.cell_bits: {a.cell_bits}; allowed are 0 (all) to {bits}, the bits of a weight in its cells"
         if not a.on:
-            for name in given:
-                yield f"arrays.{name}: {getattr(a, name)!r} without arrays; say arrays.on = true"
+            for name in Arrays.model_fields:
+                if getattr(a, name) != Arrays.model_fields[name].default and not (name in LAYOUT and d.named):
+                    yield f"arrays.{name}: {getattr(a, name)!r} without arrays; say arrays.on = true"
             return
         for name, least in (("input_bits", "as many as states and deltas have, up to 12"), ("output_bits", "exact sums")):
             if getattr(a, name) == 1:
@@ -376,9 +401,6 @@ class Recipe(_Part):
         for name in ("gain_spread", "offset_spread"):
             if getattr(a, name) and not a.output_bits:
                 yield f"arrays.{name}: {getattr(a, name):g} without output converters; give arrays.output_bits"
-        bits = self.cell_width - (a.mapping == "differential")
-        if a.cell_bits > bits:
-            yield f"arrays.cell_bits: {a.cell_bits}; allowed are 0 (all) to {bits}, the bits of a weight in its cells"
         if a.input_slice >= min(self.input_width("state"), self.input_width("delta")):
             yield f"arrays.input_slice: {a.input_slice}; allowed is less than the bits of the input converters"
         if a.sensing == "opposite" and not d.wires:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ..emulator.devices import Device, alone, device_of
-from ..recipe import QFormat, Recipe
+from ..emulator.devices import Device, alone, device_of, wires_of
+from ..recipe import LAYOUT, QFormat, Recipe
 from . import gradient
 from .quality import JUDGES, SEEDS, quality, varies
 
@@ -21,6 +21,7 @@ EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 CONVERTERS = {"input converters": ("input_bits",), "output converters": ("output_bits",),
               "converters' spread": ("gain_spread", "offset_spread")}
 """Of arrays."""
+RESISTANCES = ("wires", "driver", "sense")
 GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
 
@@ -59,8 +60,11 @@ class Variant(NamedTuple):
 def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]:
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
     device = device or device_of(recipe.devices)
+    if device and recipe.devices.age:
+        device.check(recipe.devices.age)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
-    bare, places = _changed(recipe, arrays={}), JUDGES[recipe.rule].places
+    bare = _changed(recipe, arrays=_layout(recipe) if recipe.devices.named else {}, devices=recipe.devices.model_dump(exclude=RESISTANCES))
+    places = JUDGES[recipe.rule].places
     quiet = without(bare, effects)
     ideal = refined(quiet, places)
     found = {"rule": Variant(ideal)}
@@ -69,36 +73,48 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
     found |= {label: Variant(refined(without(bare, [e for e in effects if e != name]), places)) for name, label in effects.items()}
     if device:
         cells = alone(device)
-        if recipe.devices.wires:
-            found["wires"] = Variant(ideal, cells["ideal"])
-        found |= {label: Variant(without(ideal, ["wires"]), d) for label, d in cells.items()
+        if wires_of(recipe):
+            found["wires"] = _wired(recipe, ideal, cells["ideal"])
+        found |= {label: Variant(ideal, d) for label, d in cells.items()
                   if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))}
     if recipe.arrays.on:
         found |= _of_arrays(recipe, ideal, device)
     return found | {"all together": Variant(recipe, device)}
 
 
+def _layout(recipe: Recipe) -> dict:
+    """Where the cells lie, which each effect of theirs depends on."""
+    return {name: getattr(recipe.arrays, name) for name in LAYOUT}
+
+
+def _wired(recipe: Recipe, ideal: Recipe, cells: Device, **arrays) -> Variant:
+    """Ideal cells behind the recipe's resistances; read as arrays where these are asked for, or where transposed reads are their own."""
+    devices = ideal.devices.model_dump() | {name: getattr(recipe.devices, name) for name in RESISTANCES}
+    if arrays or recipe.devices.driver != recipe.devices.sense:
+        arrays = ideal.arrays.model_dump() | {"on": True} | arrays
+        return Variant(_changed(ideal, devices=devices, arrays=arrays), replace(cells, read=None, iv=None))
+    return Variant(_changed(ideal, devices=devices), cells)
+
+
 def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str, Variant]:
     """The effects of reads from arrays, each alone; the first is arrays that have none but the width of their cells."""
-    own, a = {"on": True, "lines": recipe.arrays.lines}, recipe.arrays
+    own, a = {"on": True, "input_slice": recipe.arrays.input_slice} | _layout(recipe), recipe.arrays
 
-    def arrays(base=ideal, cells=None, **given):
-        return Variant(_changed(base, arrays=own | given), cells)
+    def arrays(cells=None, **given):
+        return Variant(_changed(ideal, arrays=own | given), cells)
 
-    dry = without(ideal, ["wires"])
-    found = {"ideal arrays": arrays(dry)}
+    found = {"ideal arrays": arrays()}
     for label, names in CONVERTERS.items():
         given = {n: getattr(a, n) for n in names if getattr(a, n)}
         if given:
-            converter = {"output_bits": 16, "mapping": a.mapping, "cell_bits": a.cell_bits, "input_slice": a.input_slice}
-            found[label] = arrays(dry, None, **(given if "input_bits" in given else converter | given))
+            found[label] = arrays(**(given if "input_bits" in given else {"output_bits": 16} | given))
     if device:
         nothing = alone(device)["ideal"]
         for name, label in (("read", "read noise of cells"), ("iv", "curved currents")):
             if getattr(device, name):
-                found[label] = arrays(dry, replace(nothing, **{n: None for n in ("read", "iv") if n != name}))
+                found[label] = arrays(replace(nothing, **{n: None for n in ("read", "iv") if n != name}))
         if a.sensing == "opposite":
-            found["opposite sensing"] = arrays(ideal, replace(nothing, read=None, iv=None), sensing=a.sensing)
+            found["opposite sensing"] = _wired(recipe, ideal, nothing, sensing=a.sensing)
     return found
 
 

@@ -63,7 +63,8 @@ def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None)
     list of Vectors, one per layer; or of one Probes
         Every array has the chips' axis first.
     """
-    seeds, read, age = np.array(seeds, dtype=object), JUDGES[recipe.rule].read, recipe.devices.age or None
+    seeds, read = np.array(seeds, dtype=object), JUDGES[recipe.rule].read
+    age = (recipe.devices.age or None) if device and device.ages else None
     weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
     chips = [(recipe.model_copy(update={"seed": int(s)}), [w[i] for w in weights]) for i, s in enumerate(seeds)]
     held = [programmed(chip, w, time=age, device=device) if device else w for chip, w in chips]

@@ -89,7 +89,7 @@ def reads(name, split, vectors=VECTORS):
     for side, lines in (("forward", INPUTS), ("transposed", OUTPUTS)):
         codes = draw.integers(-127, 128, (vectors, lines), dtype=np.int16)
         few = (codes[:500], None) if side == "forward" else (None, codes[:500])
-        array = getattr(Array(weights, device, circuit, seed=7, time=100.0).calibrate(*few), side)
+        array = getattr(Array(weights, device, circuit, seed=7, time=100.0 if device.ages else None).calibrate(*few), side)
         cuts = np.sort(np.random.default_rng(2).integers(0, vectors, vectors // 1700 if split else 0))
         pieces, out = list(itertools.pairwise([0, *cuts, vectors])), np.empty((vectors, array.shape[0]), np.int64)
         for k in np.random.default_rng(3).permutation(len(pieces)):

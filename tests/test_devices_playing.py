@@ -98,8 +98,12 @@ def test_training_on_arrays_resumes_to_the_same_bits(tmp_path):
     assert same(whole.weights, resumed.weights) and str(whole.epochs) == str(resumed.epochs)
 
 
-def test_transposed_reads_through_the_other_ends_are_off_by_the_asymmetry():
-    r = recipe("digits8", {"programming": 1e-9, "wires": 50.0}, sensing="opposite", lines=4096)
+@pytest.mark.parametrize("given, layout", [
+    ({"wires": 50.0}, {"sensing": "opposite"}), ({"driver": 400.0, "sense": 20.0}, {}),
+    ({"wires": 30.0, "driver": 20.0, "sense": 300.0}, {"sensing": "opposite", "mapping": "offset", "cell_bits": 4, "lines": 16}),
+])
+def test_transposed_reads_are_off_by_what_the_array_says(given, layout):
+    r = recipe("digits8", {"programming": 1e-9} | given, **layout)
     w = emulator.initial_weights(r)
     held, turned = devices.programmed(r, w), devices.asymmetry(r, w)
     chip = ArrayChip(r)

@@ -12,10 +12,10 @@ from scipy.sparse.linalg import splu
 from crossdyad.emulator.devices import Array, Circuit, Device, Mapping, OutputConverter, Wires, effective_conductance
 
 
-def nodal(g, word, bit, drive, sense):
+def nodal(g, word, bit, drive, sense, at_driver=0.0, at_sense=0.0):
     """Effective conductance (lines driven, lines sensed) from Kirchhoff's equations of all nodes.
 
-    `drive`, `sense`: (``word`` or ``bit``, 0 or -1): which lines, and at which end.
+    `drive`, `sense`: (``word`` or ``bit``, 0 or -1): which lines, and at which end; and the resistance there, beside the last segment.
     """
     m, n = g.shape
     nodes = {"word": np.arange(m * n).reshape(m, n), "bit": np.arange(m * n, 2 * m * n).reshape(m, n)}
@@ -30,14 +30,14 @@ def nodal(g, word, bit, drive, sense):
 
     entries = np.concatenate([c, c, -c, -c]), (np.concatenate([p, q, p, q]), np.concatenate([p, q, q, p]))
     matrix = sparse.coo_matrix(entries, (2 * m * n,) * 2)
-    ends = np.zeros(2 * m * n)
-    for line, end in (drive, sense):
-        ends[terminal(line, end)] += 1 / resistance[line]
+    ends, last = np.zeros(2 * m * n), [resistance[line] + more for (line, _), more in ((drive, at_driver), (sense, at_sense))]
+    for (line, end), ohm in zip((drive, sense), last, strict=True):
+        ends[terminal(line, end)] += 1 / ohm
     driven = terminal(*drive)
     source = np.zeros((2 * m * n, len(driven)))
-    source[driven, np.arange(len(driven))] = 1 / resistance[drive[0]]
+    source[driven, np.arange(len(driven))] = 1 / last[0]
     voltage = splu((matrix + sparse.diags(ends)).tocsc()).solve(source)
-    return voltage[terminal(*sense)].T / resistance[sense[0]] * 1e6
+    return voltage[terminal(*sense)].T / last[1] * 1e6
 
 
 SHAPES = [(1, 1), (1, 7), (6, 1), (5, 3), (20, 31), (60, 50)]
@@ -50,6 +50,35 @@ def test_elimination_is_nodal_analysis(shape, ohm):
     found, exact = effective_conductance(g, ohm, 3 * ohm), nodal(g, ohm, 3 * ohm, ("word", 0), ("bit", -1))
     assert np.max(np.abs(found - exact)) <= 1e-9 * exact.max()
     assert np.max(np.abs(found / exact - 1)) <= 1e-9
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("driver, sense", [(1e3, 100.0), (0.0, 50.0), (50.0, 0.0), (1e-3, 1e5)])
+def test_drivers_and_sense_circuits_are_nodal_analysis(shape, driver, sense):
+    g = np.random.default_rng(0).uniform(0, 25, shape)
+    found = effective_conductance(g, 0.35, 2.0, driver, sense)
+    exact = nodal(g, 0.35, 2.0, ("word", 0), ("bit", -1), driver, sense)
+    assert np.max(np.abs(found / exact - 1)) <= 1e-9
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (6, 9), (9, 6)])
+def test_drivers_and_sense_circuits_without_wires_have_closed_forms(shape):
+    """A divider on each line; and one cell in series with everything."""
+    g = np.random.default_rng(0).uniform(1, 25, shape)
+    rows, columns = g.sum(axis=1, keepdims=True), g.sum(axis=0, keepdims=True)
+    assert np.allclose(effective_conductance(g, 0, 0, 1e3, 0), g / (1 + 1e-3 * rows), rtol=1e-12)
+    assert np.allclose(effective_conductance(g, 0, 0, 0, 1e3), g / (1 + 1e-3 * columns), rtol=1e-12)
+    # all lines alike: what is driven sees rows of dividers, each in series with its share of a sense circuit
+    one = np.full(shape, 10.0)
+    driven_together = effective_conductance(one, 0, 0, 1e3, 2e3).sum(axis=0)
+    assert np.allclose(driven_together, 10 * shape[0] / (1 + 1e-2 * shape[1] + 2e-2 * shape[0]), rtol=1e-12)
+    assert effective_conductance([[4.0]], 1.0, 2.0, 30.0, 400.0)[0, 0] == pytest.approx(1e6 / (433 + 2.5e5), rel=1e-12)
+
+
+def test_a_kilohm_in_front_of_a_64_x_64_array_takes_most_of_its_current():
+    g = np.full((64, 64), 25.0)
+    kept = effective_conductance(g, 0, 0, 1e3, 100.0) / g
+    assert np.all(kept < 0.4) and kept.mean() == pytest.approx(1 / (1 + 64 * 25e-6 * 1.1e3), rel=1e-9)
 
 
 def test_a_128_x_128_array_is_nodal_analysis():
@@ -92,14 +121,17 @@ def test_transposed_reads_of_both_sensings_are_nodal_analysis(shape):
     weights = np.abs(np.random.default_rng(5).normal(size=shape))
     device = Device(g_max=100.0)
     for sensing, ends in (("same", (-1, 0)), ("opposite", (0, -1))):
-        array = Array(weights, device, Circuit(wires=Wires(20.0, 10.0, sensing)))
-        g = device.target(np.maximum(array.levels, 0) / 127).T
-        exact = nodal(g, 20.0, 10.0, ("bit", ends[0]), ("word", ends[1])) / (100 / 127)        # (outputs, inputs)
-        assert np.max(np.abs(array.effective_transposed - exact)) <= 1e-9 * exact.max()
-        forward = nodal(g, 20.0, 10.0, ("word", 0), ("bit", -1)).T / (100 / 127)
-        assert np.max(np.abs(array.effective - forward)) <= 1e-9 * forward.max()
-        difference = np.max(np.abs(forward - exact)) / forward.max()
-        assert abs(array.report().asymmetry - difference) < 1e-9 and (difference < 1e-9) == (sensing == "same")
+        for driver, sense in ((0.0, 0.0), (70.0, 70.0), (200.0, 30.0), (0.0, 30.0)):
+            wires = Wires(20.0, 10.0, sensing, driver, sense)
+            array = Array(weights, device, Circuit(wires=wires))
+            g = device.target(np.maximum(array.levels, 0) / 127).T
+            exact = nodal(g, 20.0, 10.0, ("bit", ends[0]), ("word", ends[1]), driver, sense) / (100 / 127)        # (outputs, inputs)
+            assert np.max(np.abs(array.effective_transposed - exact)) <= 1e-9 * exact.max()
+            forward = nodal(g, 20.0, 10.0, ("word", 0), ("bit", -1), driver, sense).T / (100 / 127)
+            assert np.max(np.abs(array.effective - forward)) <= 1e-9 * forward.max()
+            difference = np.max(np.abs(forward - exact)) / forward.max()
+            assert abs(array.report().asymmetry - difference) < 1e-9
+            assert (difference < 1e-9) == wires.reciprocal == (sensing == "same" and driver == sense)
 
 
 @pytest.mark.parametrize("kind", ["differential", "offset"])
@@ -127,7 +159,8 @@ def test_bad_wires_are_named():
     for make, message in (
         (lambda: effective_conductance(-np.ones((2, 2)), 1, 1), "conductances must be finite and not negative"),
         (lambda: effective_conductance(np.ones(3), 1, 1), "expected .inputs, outputs."),
-        (lambda: Wires(-1, 0), "not negative .ohm."),
+        (lambda: Wires(-1, 0), "word = -1; .* not negative .ohm."),
+        (lambda: Wires(1, 0, sense=np.inf), "sense = inf; resistances are finite"),
         (lambda: Wires(1, 1, "both"), "allowed are 'same', 'opposite'"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ from .mapping import Mapping
 from .noise import CellNoise, Constant, Flicker, Generic, PerProduct, Polynomial, Saturating, Table
 from .playing import ArrayChip
 from .presets import PRESETS, preset
-from .programming import alone, asymmetry, device_of, programmed, read_noise, stored
+from .programming import alone, asymmetry, device_of, mapping_of, programmed, read_noise, stored, wires_of
 from .pulses import Pulses, Trains, trains
 from .spread import Spread, Stuck
 from .wires import Wires, effective_conductance
@@ -20,6 +20,7 @@ __all__ = [
     "EFFECTS", "PRESETS", "Array", "ArrayChip", "CellNoise", "Cells", "Circuit", "Constant", "ConstantStep", "Cubic", "Device",
     "DeviceWarning", "ExponentialStep", "Flicker", "Generic", "InputConverter", "LinearStep", "Mapping", "Measured",
     "OutputConverter", "PerProduct", "Polynomial", "PowerLaw", "PowerStep", "PulsedDevice", "Pulses", "Report", "Saturating",
-    "SoftBounds", "Spread", "Stuck", "Table", "Trains", "Wires", "alone", "asymmetry", "device_of", "effective_conductance", "preset",
-    "programmed", "read_noise", "send", "stored", "trains", "update", "update_batch",
+    "SoftBounds", "Spread", "Stuck", "Table", "Trains", "Wires", "alone", "asymmetry", "device_of", "effective_conductance", "mapping_of",
+    "preset", "programmed", "read_noise", "send", "stored", "trains", "update", "update_batch",
+    "wires_of",
 ]

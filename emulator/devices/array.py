@@ -109,7 +109,7 @@ class Array:
     scale : float, optional
         The weight that the largest conductance stands for. Default: the largest weight.
     time : float, optional
-        Seconds since programming. Default: just programmed, neither drift nor 1/f noise.
+        Seconds since programming, of a device with a law of ageing. Default: just programmed, neither drift nor 1/f noise.
     compensate : str, optional
         Digital drift compensation: ``array`` (one factor) or ``output`` (one for each output).
     turned : float array (outputs, inputs), optional
@@ -139,8 +139,8 @@ class Array:
                  time: float | None = None, compensate: str | None = None, turned=None):
         if compensate not in (None, "array", "output"):
             raise ValueError(f"compensate = {compensate!r}; allowed are 'array', 'output', None")
-        if time is not None and device.drift:
-            device.drift.check(time)
+        if time is not None:
+            device.check(time)
         if device.iv and circuit.wires:
             raise ValueError("wires and a nonlinear I-V curve: the network is no longer one matrix; give a device with iv=None "
                              "or a circuit without wires")
@@ -215,7 +215,7 @@ class Array:
             return (s.digits.astype(np.float64),) * 2
         unit = (self.device.g_max - self.device.g_min) / s.top
         forward = self._tiles.read(plus, minus, w) / unit
-        if w is None or w.sensing == "same":
+        if w is None or w.reciprocal:
             return forward, forward
         return forward, self._tiles.read(plus, minus, w, transposed=True) / unit
 
@@ -229,16 +229,12 @@ class Array:
 
     def _variances(self, number: int, s: Slice, plus, minus):
         """Variances of one read of the cells of a slice's two planes, in levels squared; None without noise of cells."""
-        read, unit, planes = self.device.read, (self.device.g_max - self.device.g_min) / s.top, (plus, minus)
-        if isinstance(read, PerProduct):
-            levels = self._tiles.planes(s) if plus is None else [np.maximum(g - self.device.g_min, 0) / unit for g in planes]
-            found = [read.magnitude**2 * s.top * v for v in levels]
-        elif isinstance(read, CellNoise):
-            spread, key = self.device.spread or Spread(), draws.key(self.seed)
-            found = [(read.sigma(g, self.device.g_max) * spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2
-                     for i, g in enumerate(planes)]
-        else:
+        device, unit = self.device, (self.device.g_max - self.device.g_min) / s.top
+        if not isinstance(device.read, CellNoise | PerProduct):
             return None
+        planes = (plus, minus) if plus is not None else [device.target(levels / s.top) for levels in self._tiles.planes(s)]
+        spread, key = device.spread or Spread(), draws.key(self.seed)
+        found = [device.read_variance(g) * (spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2 for i, g in enumerate(planes)]
         return found if any(v.any() for v in found) else None
 
     def _noise(self, side: str, number: int, block: slice, s: Slice, variances):
@@ -281,7 +277,8 @@ class Array:
             circuit = replace(circuit, wires=None)
         if "converters" in effects:
             circuit = replace(circuit, output=None, output_transposed=None)
-        return self._like(device=replace(self.device, **{e: None for e in effects if e in EFFECTS}), circuit=circuit)
+        device = replace(self.device, **{e: None for e in effects if e in EFFECTS})
+        return self._like(device=device, circuit=circuit, time=self.time if device.ages else None)
 
     @staticmethod
     def _known(effects):

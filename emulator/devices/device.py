@@ -59,6 +59,21 @@ class Device:
         """Whether cells differ from their nominal conductances."""
         return any((self.spread, self.programming, self.drift, self.flicker, self.stuck))
 
+    @property
+    def ages(self) -> bool:
+        """Whether there is a law of what time does to cells."""
+        return bool(self.drift or self.flicker)
+
+    def check(self, time: float):
+        """ValueError if nothing is known of the device so many seconds after programming."""
+        if not 0 <= time < np.inf:
+            raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative or infinite")
+        if not self.ages:
+            raise ValueError(f"device {self.name or 'without a name'}: time = {time:g} s, but it has no law of ageing (drift, 1/f noise); "
+                             "give no time, or a device that has one")
+        if self.drift:
+            self.drift.check(time)
+
     def target(self, share) -> np.ndarray:
         """Conductances (microsiemens) for shares 0 .. 1 of the range."""
         share = np.asarray(share, np.float64)
@@ -78,7 +93,7 @@ class Device:
         plane : int
             Number of this plane of cells, below `draws.PLANES`.
         time : float, optional
-            Seconds after programming; default: no drift and no 1/f noise yet.
+            Seconds after programming; default: no drift and no 1/f noise yet. Refused of a device without a law of ageing.
         write : int
             How often these cells have been written before. Every time has noise and drift of its own; spread and stuck cells stay.
 
@@ -88,8 +103,8 @@ class Device:
             Microsiemens. Each draw depends on the seed, the plane, the number of the write and the cell only: later times
             are the same cells, older.
         """
-        if time is not None and not time >= 0:
-            raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative")
+        if time is not None:
+            self.check(time)
         key, g, written = draws.key(seed), self.target(share), draws.step(plane, write)
         noisiness = self.spread.noisiness(key, plane, g.shape) if self.spread else 1.0
         if self.spread:
@@ -104,3 +119,11 @@ class Device:
         if self.stuck:
             g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
         return g, now
+
+    def read_variance(self, g) -> np.ndarray:
+        """Variance of one read of conductances g (microsiemens), in microsiemens squared; 0 where no cell is noisy on its own."""
+        if isinstance(self.read, CellNoise):
+            return self.read.sigma(g, self.g_max) ** 2
+        if isinstance(self.read, PerProduct):
+            return self.read.magnitude**2 * (self.g_max - self.g_min) * np.maximum(np.subtract(g, self.g_min), 0)
+        return np.zeros(np.shape(g))

@@ -32,15 +32,15 @@ READ, READ_TRANSPOSED, PROGRAMMING, DRIFT, FLICKER, RANGE, LEAST, STUCK, GAIN, O
 CELLS = 1 << 24
 """Cells of one plane: what the generator's index can tell apart."""
 
-PLANES = 1 << 8
+PLANES = 1 << 9
 """Planes of cells that have draws of their own."""
 
 
 def step(plane: int, write: int) -> int:
     """The generator's step for what happens to a plane of cells when it has been written `write` times before."""
-    if not 0 <= plane < PLANES or not 0 <= write < 1 << 24:
-        raise ValueError(f"plane {plane}, written {write} times before: at most {PLANES} planes and {1 << 24} writes can be told apart")
-    return write << 8 | plane
+    if not 0 <= plane < PLANES or not 0 <= write < 1 << 23:
+        raise ValueError(f"plane {plane}, written {write} times before: at most {PLANES} planes and {1 << 23} writes can be told apart")
+    return write << 9 | plane
 
 
 def key(seed: int):

@@ -70,6 +70,11 @@ class Mapping:
         """Bits that cells hold: the sign is a matter of which cell in a pair."""
         return self.bits - 1 if self.kind == "differential" else self.bits
 
+    @property
+    def sliced(self) -> bool:
+        """Whether a weight takes several cells."""
+        return self.slice_bits is not None and self.slice_bits < self.stored_bits
+
     def levels(self, weights, scale: float | None = None) -> tuple[np.ndarray, float]:
         """Nearest levels of real weights.
 
@@ -112,7 +117,7 @@ class Mapping:
             plus, minus = np.maximum(levels, 0), np.maximum(-levels, 0)
         else:
             plus, minus = levels + self.limit, np.full((1, levels.shape[1]), self.limit, levels.dtype)
-        if width == self.stored_bits:
+        if not self.sliced:
             return [Slice(1, plus, minus, top)]
         return [Slice(1 << s, plus >> s & top, minus >> s & top, top) for s in range(0, self.stored_bits, width)]
 

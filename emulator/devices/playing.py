@@ -22,7 +22,7 @@ from .array import Array, Circuit
 from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import Device
 from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
-from .mapping import Mapping
+from .programming import mapping_of
 from .writing import Cells, PulsedDevice, send
 
 COUNTS = 0xBA
@@ -57,7 +57,7 @@ class Layer:
         output = OutputConverter(a.output_bits, gain_spread=a.gain_spread, offset_spread=a.offset_spread) if a.output_bits else None
         self._circuit = Circuit(
             a.lines if self.g.C > a.lines else None, a.lines if self.g.R > a.lines else None,
-            Mapping(recipe.cell_width, a.mapping, a.cell_bits or None), None,
+            mapping_of(recipe), None,
             converter("state"), output, converter("delta"), output, clipped_share=1.0)
 
     def array(self, weights) -> Array:

@@ -1,9 +1,10 @@
 """A chip's weights on devices: written to cells, left alone for a while, and read back as the integers of a chip.
 
-A weight is a pair of cells, one for its positive and one for its negative part; the other cell of the pair is at the device's least
-conductance. What lies between writing and reading (programming noise, spread, stuck cells, drift, 1/f noise, wires) makes another
-weight of it, and that weight's integer is loaded into the chip: so the chip, and with it the FPGA, computes with those cells.
-What is fresh in every read is no integer: for read noise see `read_noise`; nonlinear curves have only their linear term here.
+Weights lie in cells and on arrays as the recipe's `arrays` says; by default a weight is a pair of cells, one for its positive and one for
+its negative part, and the other cell of the pair is at the device's least conductance. What lies between writing and reading (programming
+noise, spread, stuck cells, drift, 1/f noise, wires) makes another weight of it, and that weight's integer is loaded into the chip: so the
+chip, and with it the FPGA, computes with those cells. What is fresh in every read is no integer: for read noise see `read_noise`;
+nonlinear curves have only their linear term here.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...recipe import Devices, Recipe, geometries
+from ...recipe import Arrays, Devices, Recipe, geometries
 from .. import crossbar, rng
 from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
 from .drift import compensation
-from .mapping import blocks
-from .noise import CellNoise, Constant, Generic, PerProduct, Table
+from .mapping import Mapping
+from .noise import Constant, Generic, Table
 from .presets import preset
 from .spread import Spread, Stuck
-from .wires import Wires, effective_conductance
+from .tiles import Tiles
+from .wires import Wires
 
-LINES = 256
-"""Lines of one array, at most; a larger layer is spread over several."""
+LINES = Arrays.model_fields["lines"].default
 COMPENSATIONS = ("none", "array", "output")
 EFFECTS = {"programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells", "drift": "drift",
            "flicker": "1/f noise"}
@@ -53,6 +54,22 @@ def device_of(devices: Devices) -> Device | None:
     return replace(device, **given) if given else device
 
 
+def mapping_of(recipe: Recipe) -> Mapping:
+    """How the recipe's weights lie in cells."""
+    return Mapping(recipe.cell_width, recipe.arrays.mapping, recipe.arrays.cell_bits or None)
+
+
+def wires_of(recipe: Recipe) -> Wires | None:
+    """The resistances around the recipe's cells; None where there are none."""
+    d = recipe.devices
+    return Wires(d.wires, d.wires, recipe.arrays.sensing, d.driver, d.sense) if d.wires or d.driver or d.sense else None
+
+
+def layout_of(recipe: Recipe) -> dict:
+    """How the recipe's weights lie in cells and on arrays, as `stored` takes it."""
+    return {"mapping": mapping_of(recipe), "lines": recipe.arrays.lines}
+
+
 def alone(device: Device) -> dict[str, Device]:
     """Of each of a device's effects on stored weights (`EFFECTS`) the device that has it alone; and the ``ideal`` one, without any."""
     ideal = replace(device, **dict.fromkeys(EFFECTS))
@@ -61,7 +78,8 @@ def alone(device: Device) -> dict[str, Device]:
 
 
 def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
-           wires: Wires | None = None, span: float | None = None, turned: bool = False) -> np.ndarray:
+           wires: Wires | None = None, span: float | None = None, turned: bool = False, mapping: Mapping = Mapping(12),  # noqa: B008
+           lines: int = LINES) -> np.ndarray:
     """What is read of real weights that have been written to cells.
 
     Parameters
@@ -79,16 +97,20 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
     compensate : str
         Digital factor against the mean drift: ``none``, ``array`` (one of each layer), ``output`` (one of each output).
     wires : Wires, optional
-        Resistance of the segments of arrays of at most `LINES` lines.
+        Of the arrays.
     span : float, optional
         The weight that the whole range of conductances stands for. Default: the largest one.
     turned : bool
-        What the transposed read sees that drives and senses at the other ends of the wires.
+        What the transposed read sees, in place of the forward one.
+    mapping : Mapping
+        Weights to cells. Where a weight takes several, it is rounded to the mapping's levels.
+    lines : int
+        Inputs and outputs of one array, at most; a larger layer is spread over several.
 
     Returns
     -------
     float64 array (outputs, inputs)
-        In the unit of the weights.
+        In the unit of the weights. Of weights that are levels, and layer 0: `Array.effective` times the weight of one level.
     """
     weights = np.asarray(weights, np.float64)
     largest = float(np.max(np.abs(weights)))
@@ -101,25 +123,25 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
                          f"{device.g_max:g} uS stands for; give a range of at least {largest:g}")
     if compensate not in COMPENSATIONS:
         raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
-    plus, minus = (device.program(np.maximum(sign * weights, 0) / span, seed, 2 * layer + plane, time, write)
-                   for plane, sign in enumerate((1, -1)))
-    written, now = (_currents(*planes, wires, turned) for planes in zip(plus, minus, strict=True))
-    if compensate != "none" and time is not None:
+    slices, tiles = mapping.slices(_levels(weights, span, mapping)), Tiles.of(weights.shape, lines, lines, mapping.kind)
+    compensated = compensate != "none" and time is not None
+    written, now = np.zeros(weights.shape), np.zeros(weights.shape)
+    for n, s in enumerate(slices):
+        planes = [device.program(levels / s.top, seed, 2 * (len(slices) * layer + n) + i, time, write)
+                  for i, levels in enumerate(tiles.planes(s))]
+        for total, cells in zip((written, now), zip(*planes, strict=True), strict=True):
+            if compensated or total is now:
+                total += s.significance * s.top * tiles.read(*cells, wires, turned)
+    if compensated:
         factor = compensation(written, now, compensate == "output")
         now = now * (factor[:, None] if compensate == "output" else factor)
-    return now * (span / (device.g_max - device.g_min))
+    return now * (span / mapping.limit / (device.g_max - device.g_min))
 
 
-def _currents(plus, minus, wires: Wires | None, turned: bool = False):
-    """Effective conductance of pairs of cells, microsiemens (outputs, inputs)."""
-    if wires is None:
-        return plus - minus
-    out, ends = np.empty(plus.shape), slice(None, None, -1 if turned else 1)
-    for rows in blocks(plus.shape[0], LINES):
-        for columns in blocks(plus.shape[1], LINES):
-            one, other = (effective_conductance(g[rows, columns].T[ends, ends], wires.word, wires.bit)[ends, ends].T for g in (plus, minus))
-            out[rows, columns] = one - other
-    return out
+def _levels(weights, span: float, mapping: Mapping) -> np.ndarray:
+    """Levels of real weights: any where one cell takes all bits of a weight, else whole numbers, whose digits the cells hold."""
+    levels = weights / span * mapping.limit
+    return np.rint(levels).astype(np.int64) if mapping.sliced else levels
 
 
 def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None,
@@ -153,12 +175,12 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
         return [np.asarray(w) for w in weights]
     batch = np.shape(weights[0])[:-2]
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
-    wires, guard, made = Wires(d.wires, d.wires) if d.wires else None, recipe.guard, []
+    wires, guard, layout, made = wires_of(recipe), recipe.guard, layout_of(recipe), []
     for g, w in zip(geometries(recipe), weights, strict=True):
         w = np.asarray(w)
         real = np.empty(w.shape)
         for chip in np.ndindex(batch):
-            real[chip] = stored(w[chip] * f.step, device, int(seeds[chip]), g.layer, write, time, d.compensate, wires, span)
+            real[chip] = stored(w[chip] * f.step, device, int(seeds[chip]), g.layer, write, time, d.compensate, wires, span, **layout)
         rounded = np.floor(real / f.step + 0.5)
         now = np.clip(rounded, f.min + guard, f.max - guard)
         if (share := np.mean(now != rounded)) > CLIPPED_SHARE:
@@ -170,7 +192,7 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
 
 
 def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None):
-    """What transposed reads have more than the transpose where they drive and sense at the other ends of resistive wires.
+    """What transposed reads have more than the transpose: with drivers unlike sense circuits, or at the other ends of resistive wires.
 
     Parameters are those of `programmed`, with the weights before they are written.
 
@@ -180,7 +202,8 @@ def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None
         Real weights; or None where both reads are alike.
     """
     device, d, f = device or device_of(recipe.devices), recipe.devices, recipe.formats.weight
-    if device is None or recipe.arrays.sensing == "same":
+    wires = wires_of(recipe)
+    if device is None or wires is None or wires.reciprocal:
         return None
     batch = np.shape(weights[0])[:-2]
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
@@ -188,12 +211,12 @@ def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None
     for k, w in enumerate(weights):
         for chip in np.ndindex(batch):
             here, there = (stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate,
-                                  Wires(d.wires, d.wires), turned=t) for t in (False, True))
+                                  wires, turned=t, **layout_of(recipe)) for t in (False, True))
             made[k][chip] = there - here
     return made
 
 
-def read_noise(device: Device, weights, inputs) -> float:
+def read_noise(device: Device, weights, inputs, mapping: Mapping = Mapping(12)) -> float:  # noqa: B008
     """A recipe's `devices.read_noise` for this device: the root mean square, over outputs and vectors, of its noise on a sum.
 
     The chip adds noise of one size to every sum, whatever is read; a device's noise grows with what is read. So their variances are
@@ -205,28 +228,26 @@ def read_noise(device: Device, weights, inputs) -> float:
     weights : list of float arrays (outputs, inputs)
         Real weights of each layer; the whole range of conductances stands for a layer's largest.
     inputs : list of float arrays (n, inputs)
-        Real inputs of each layer.
+        Real inputs of each layer, applied at once.
+    mapping : Mapping
+        Weights to cells.
 
     Returns
     -------
     float
         In units of the sums of weights times inputs; 0 where the device has no read noise.
     """
-    variances = [_variance(device, np.abs(w), np.square(x, dtype=np.float64)) for w, x in zip(weights, inputs, strict=True)]
+    variances = [np.square(x, dtype=np.float64) @ _variance(device, np.asarray(w), mapping).T for w, x in zip(weights, inputs, strict=True)]
     return float(np.sqrt(np.mean(np.concatenate([v.ravel() for v in variances]))))
 
 
-def _variance(device: Device, size, square):
-    """Of a read of weights of these sizes (outputs, inputs) by inputs of these squares (n, inputs): (n, outputs)."""
-    span, read = float(size.max()) or 1.0, device.read
-    share = size / span
-    if isinstance(read, PerProduct):
-        variance = read.magnitude**2 * share
-    elif isinstance(read, Constant):
-        variance = np.full(share.shape, read.magnitude**2)
-    elif isinstance(read, CellNoise):
-        cells = (read.sigma(device.target(s), device.g_max) for s in (share, np.zeros_like(share)))
-        variance = sum(s**2 for s in cells) / (device.g_max - device.g_min) ** 2
-    else:
-        variance = np.zeros(share.shape)
-    return square @ variance.T * span**2
+def _variance(device: Device, weights, mapping: Mapping):
+    """Of a read of each weight (outputs, inputs), per square of its input; a reference line's is that of each of its outputs."""
+    span, variance = float(np.max(np.abs(weights))) or 1.0, np.zeros(weights.shape)
+    for s in mapping.slices(_levels(weights, span, mapping)):
+        if isinstance(device.read, Constant):
+            cells = device.read.magnitude**2
+        else:
+            cells = sum(device.read_variance(device.target(p / s.top)) for p in (s.plus, s.minus)) / (device.g_max - device.g_min) ** 2
+        variance += (s.significance * s.top * span / mapping.limit) ** 2 * cells
+    return variance
