@@ -35,6 +35,7 @@ def age(recipe: RecipeName,
     from .. import emulator
     from ..emulator import devices
     from ..recipe import Recipe, load
+    from ..recipe.seeds import several
 
     recipe = load(recipe)
     refuse_data([recipe], data)
@@ -56,7 +57,7 @@ def age(recipe: RecipeName,
     learned = _weights(recipe, weights, run)
     batch = learned[0].shape[:-2]
     first = recipe.seed if seed is None else seed
-    seeds = np.array([first + i for i in range(int(np.prod(batch)))], dtype=object).reshape(batch)
+    seeds = np.array(several(first, int(np.prod(batch))), dtype=object).reshape(batch)
     chip = emulator.Chip(recipe.as_built, "jax", batch, seeds)
     chip.weights = learned                              # all checks are there
     aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span)

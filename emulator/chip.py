@@ -259,10 +259,9 @@ class Chip:
     def state(self) -> dict[str, np.ndarray]:
         """Everything the chip holds, as a plain dict of arrays; `restore` (or `np.savez`) takes it."""
         get = self._engine.get
-        k0, k1 = (get(k).astype(np.uint64) for k in self._state["key"])
         return {f"weights{k}": w for k, w in enumerate(self.weights)} | {
-            "seeds": k0 | k1 << np.uint64(32), "step": get(self._state["step"]), "run": get(self._state["run"]),
-            "rate": get(self._state["rate"]),
+            "seeds": np.broadcast_to(self.seeds, self.batch).astype(np.uint64),
+            "step": get(self._state["step"]), "run": get(self._state["run"]), "rate": get(self._state["rate"]),
             "loss": self.loss, "cycles": np.array(self._cycles, dtype=np.int64),
         } | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
 
@@ -281,7 +280,7 @@ class Chip:
         if new["key"][0].shape != self.batch:
             raise ValueError(f"state: seeds have shape {new['key'][0].shape}; this batch of chips has {self.batch}")
         self._load([state[f"weights{k}"] for k in range(self.recipe.layers)], guard=0)
-        self._state = self._state | self._engine.put(new)
+        self._state, self.seeds = self._state | self._engine.put(new), np.asarray(state["seeds"]).astype(object)
         self._cycles = int(state["cycles"])
 
     # Commands -----------------------------------------------------------------------------------------------

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..recipe.seeds import key as seed_key
 from .arrays import namespace
 from .clock import walk
 
 ROUNDS = 8
 GOLDEN = 0x9E3779B9
+MASK = 0xFFFFFFFF
 
 
 def keys(seeds) -> tuple[np.ndarray, np.ndarray]:
     """Generator keys of 64-bit seeds (contract section 2)."""
-    try:
-        seeds = np.asarray(seeds, dtype=np.uint64)
-    except (OverflowError, ValueError, TypeError):
-        raise ValueError("seeds: every seed must be an integer from 0 to 2**64 - 1") from None
-    return (seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32), (seeds >> np.uint64(32)).astype(np.uint32)
+    seeds = np.asarray(seeds, dtype=object)
+    words = np.array([seed_key(s) for s in seeds.ravel()], np.uint32).reshape(-1, 2)
+    return words[:, 0].reshape(seeds.shape), words[:, 1].reshape(seeds.shape)
+
+
+def constants(key) -> list:
+    """What each round adds: its own constant and one word of the key; uint32 of the words' shape."""
+    return [np.uint32(GOLDEN * i & MASK) ^ key[i % 2] for i in range(1, ROUNDS + 1)]
 
 
 def pair(key, stream: int, step, index):
@@ -26,7 +31,7 @@ def pair(key, stream: int, step, index):
     Parameters
     ----------
     key : pair of uint32 (arrays)
-        ``(seed & 0xFFFFFFFF, seed >> 32)``; arrays broadcast with `index`, for many chips at once.
+        From `keys`; arrays broadcast with `index`, for many chips at once.
     stream : int
         8 bits.
     step, index : uint32 (arrays)
@@ -46,11 +51,10 @@ def pair(key, stream: int, step, index):
         return (v << np.uint32(left)) | (v >> np.uint32(32 - left))
 
     with np.errstate(over="ignore"):      # modulo 2**32 is meant; NumPy warns for scalars only
-        x = (np.uint32(stream << 24) | word(index)) ^ word(key[0])
-        y = word(step) ^ word(key[1])
-        x, y = xp.broadcast_arrays(x, y)
-        for i in range(1, ROUNDS + 1):
-            x = (rotate(x, 24) + y) ^ np.uint32((GOLDEN * i) & 0xFFFFFFFF)
+        key = tuple(map(word, key))
+        x, y = xp.broadcast_arrays((np.uint32(stream << 24) | word(index)) ^ key[0], word(step) ^ key[1])
+        for constant in constants(key):
+            x = (rotate(x, 24) + y) ^ constant
             y = rotate(y, 3) ^ x
     return x, y
 
@@ -74,17 +78,14 @@ def sign(bits):
 
 # Trace ------------------------------------------------------------------------------------------------------
 
-MASK = 0xFFFFFFFF
-
-
 def first_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
     """The generator's state before the first round."""
     return ((stream << 24) | index) ^ key[0], step ^ key[1]
 
 
-def round_exact(i: int, x: int, y: int) -> tuple[int, int]:
+def round_exact(key, i: int, x: int, y: int) -> tuple[int, int]:
     """Round i on Python integers."""
-    x = ((((x >> 8) | (x << 24)) & MASK) + y & MASK) ^ (GOLDEN * i & MASK)
+    x = ((((x >> 8) | (x << 24)) & MASK) + y & MASK) ^ (GOLDEN * i & MASK) ^ key[i % 2]
     return x, (((y << 3) | (y >> 29)) & MASK) ^ x
 
 
@@ -92,7 +93,7 @@ def pair_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
     """`pair` on Python integers."""
     x, y = first_exact(key, stream, step, index)
     for i in range(1, ROUNDS + 1):
-        x, y = round_exact(i, x, y)
+        x, y = round_exact(key, i, x, y)
     return x, y
 
 
@@ -130,5 +131,5 @@ class Clocked:
     def clock(self, index: int, step: int) -> dict:
         x, y = self.stages[-1]
         entering = [first_exact(self.key, self.stream, step, index), *self.stages[:-1]]
-        self.stages = [round_exact(i + 1, *s) for i, s in enumerate(entering)]
+        self.stages = [round_exact(self.key, i + 1, *s) for i, s in enumerate(entering)]
         return {"x": x, "y": y}

@@ -14,6 +14,7 @@ from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.many import Many
 from ..emulator.training import costs, order, train
 from ..recipe import programs
+from ..recipe.seeds import several
 from ..sim import gradient, quality
 from . import cost
 from .jobs import Batch, Job, Settings
@@ -150,7 +151,7 @@ def _judged(jobs, weights, x, y) -> list[dict]:
         device = device_of(recipe.devices)
         draws = DRAWS if quality.varies(recipe, device) else 1
         made = quality.measured(recipe, [np.repeat(w[chips], draws, axis=0) for w in weights], x, y,
-                               [jobs[i].seed + d for i in chips for d in range(draws)], device)
+                               [seed for i in chips for seed in several(jobs[i].seed, draws)], device)
         for k, i in enumerate(chips):
             own = quality.some(made, slice(k * draws, (k + 1) * draws))
             found[i] = quality.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))

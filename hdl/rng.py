@@ -65,7 +65,7 @@ class Generator(wiring.Component):
             last = i == ROUNDS
             next_x = self.x if last else Signal(32, name=f"x{i}")
             next_y = self.y if last else Signal(32, name=f"y{i}")
-            mixed = (x.rotate_right(8) + y)[:32] ^ Const(0x9E3779B9 * i & 0xFFFFFFFF, 32)
+            mixed = (x.rotate_right(8) + y)[:32] ^ Const(0x9E3779B9 * i & 0xFFFFFFFF ^ self._key[i % 2], 32)
             m.d.sync += [next_x.eq(mixed), next_y.eq(y.rotate_left(3) ^ mixed)]
             x, y = next_x, next_y
         return m

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from . import rules, toml
+from . import rules, seeds, toml
 from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near
@@ -489,7 +489,7 @@ class Recipe(_Part):
     @property
     def key(self) -> tuple[int, int]:
         """The generator's key (contract section 2)."""
-        return self.seed & 0xFFFFFFFF, self.seed >> 32
+        return seeds.key(self.seed)
 
     def noise_gain(self, place: str) -> int:
         """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over states or deltas (contract section 11)."""

@@ -15,6 +15,7 @@ import numpy as np
 from ..emulator.devices import ArrayChip, Device, asymmetry, programmed
 from ..emulator.signals import losses, signals
 from ..recipe import Recipe
+from ..recipe.seeds import several
 from . import gradient
 
 SEEDS = 8
@@ -183,4 +184,4 @@ JUDGES = {"dual-propagation": Judge(("state", "delta", "accumulator"), _vectors,
 
 def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
     """`figures` of so many chips, the first one with the recipe's seed; `measured` has the parameters."""
-    return figures(recipe, measured(recipe, weights, x, y, range(recipe.seed, recipe.seed + seeds), device), exact)
+    return figures(recipe, measured(recipe, weights, x, y, several(recipe.seed, seeds), device), exact)

@@ -26,7 +26,7 @@ from crossdyad.emulator.devices import (
     update_batch,
     writing,
 )
-from crossdyad.recipe import Recipe, load
+from crossdyad.recipe import Recipe, load, seeds
 
 LEVEL = 1e-4
 """Chance with which a right model would fail one test of its distribution."""
@@ -254,7 +254,7 @@ def test_deterministic_trains_are_the_product_to_about_a_pulse(longest):
 
 def test_trains_take_the_words_of_the_generator():
     made = trains([[0.3, -0.9, 0.7]], [[0.5, 0.2]], 19.0, seed=99, first=7)
-    key, peak = (99, 0), np.sqrt(19 * 0.9 * 0.5 / 9)
+    key, peak = seeds.key(99), np.sqrt(19 * 0.9 * 0.5 / 9)
     for slot in range(9):
         for line, value in enumerate((0.3, -0.9, 0.7)):
             word = rng.pair_exact(key, 0xB0, 7, slot // 2 << 20 | line)[slot % 2]
@@ -390,7 +390,7 @@ def test_noise_takes_the_words_of_the_generator():
     change = send(cells, np.zeros((50, 9)), 1, sample=77)
     for row in (0, 1, 15, 16, 37, 49):
         for column in (0, 7, 8):
-            x, y = rng.pair_exact((99, 0), writing.CYCLE, 77, row // 16 << 13 | column // 2)
+            x, y = rng.pair_exact(seeds.key(99), writing.CYCLE, 77, row // 16 << 13 | column // 2)
             turn = 2 * (row % 16)
             word = x ^ (y << turn | y >> 32 - turn) & 0xFFFFFFFF
             deviate = stats.norm.ppf(((word >> 16 * (column % 2) & 0xFFFF) // 32 + 0.5) / 2048)

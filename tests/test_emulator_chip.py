@@ -286,7 +286,7 @@ def test_learning_lowers_the_cost():
     (lambda c: c.restore(loaded(small(), batch=(2,), seeds=[1, 2]).state()), "this batch of chips has"),
     (lambda c: emulator.Chip(c.recipe, engine="torch"), "engine: 'torch'; allowed are numpy, jax"),
     (lambda c: emulator.Chip(c.recipe, batch=(2,), seeds=[1, 2, 3]), "seeds: shape"),
-    (lambda c: emulator.Chip(c.recipe, seeds=-1), "seeds: every seed"),
+    (lambda c: emulator.Chip(c.recipe, seeds=-1), "seeds: -1; every seed"),
 ])
 def test_bad_input_is_one_clear_error(act, message):
     chip = loaded(small())

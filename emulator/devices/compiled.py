@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .. import rng
-
 
 def compiled(**options):
     """Compile a function, and keep the result for the next process where a folder for it can be written."""
@@ -22,8 +20,6 @@ def compiled(**options):
     return made
 
 
-CONSTANTS = np.array([rng.GOLDEN * i & 0xFFFFFFFF for i in range(1, rng.ROUNDS + 1)], np.uint32)
-
 # The generator ----------------------------------------------------------------------------------------------
 
 
@@ -33,12 +29,12 @@ def _rotated(v, left):
 
 
 @compiled()
-def _fill(x, y, low, high, prefix):
+def _fill(x, y, low, high, constants, prefix):
     """`rng.pair` of the indices ``prefix | 0``, ``prefix | 1``, ...; `low` and `high` are the key with the stream and the step in it."""
     for i in range(len(x)):
         x[i] = np.uint32(i) ^ np.uint32(prefix ^ low)
         y[i] = high
-    for constant in CONSTANTS:
+    for constant in constants:
         for i in range(len(x)):
             x[i] = np.uint32(_rotated(x[i], 24) + y[i]) ^ constant
             y[i] = _rotated(y[i], 3) ^ x[i]
@@ -50,8 +46,8 @@ def pairs(key, steps, prefixes, count):
 
     Parameters
     ----------
-    key : pair of uint32
-        The first with the stream in its 8 high bits.
+    key : (uint32, uint32, uint32 array)
+        From `draws.streamed`.
     steps : uint32 array
     prefixes : uint32 array
         Multiples of a power of two that is not below `count`: indices are ``prefix | 0 .. count - 1``.
@@ -60,7 +56,7 @@ def pairs(key, steps, prefixes, count):
     out = np.empty((len(steps), len(prefixes), 2, count), np.uint32)
     for s in range(len(steps)):
         for p in range(len(prefixes)):
-            _fill(out[s, p, 0], out[s, p, 1], key[0], np.uint32(key[1] ^ steps[s]), prefixes[p])
+            _fill(out[s, p, 0], out[s, p, 1], key[0], np.uint32(key[1] ^ steps[s]), key[2], prefixes[p])
     return out
 
 
@@ -70,7 +66,7 @@ def deviates(key, steps, prefix, count, memories):
     q = (count + 3) // 4
     words, out = np.empty((2, q), np.uint32), np.empty((len(steps), count), np.float32)
     for s in range(len(steps)):
-        _fill(words[0], words[1], key[0], np.uint32(key[1] ^ steps[s]), prefix)
+        _fill(words[0], words[1], key[0], np.uint32(key[1] ^ steps[s]), key[2], prefix)
         for side in range(2):
             for i in range(q):
                 word = words[side, i]
@@ -89,7 +85,7 @@ def shared(key, steps, prefixes, count):
     out = np.empty((len(steps), len(prefixes), 16, count), np.uint32)
     for s in range(len(steps)):
         for p in range(len(prefixes)):
-            _fill(x, y, key[0], np.uint32(key[1] ^ steps[s]), prefixes[p])
+            _fill(x, y, key[0], np.uint32(key[1] ^ steps[s]), key[2], prefixes[p])
             for lane in range(16):
                 row, right = out[s, p, lane], np.uint32(31 - 2 * lane)             # in two steps, as no word is shifted by 32
                 for i in range(count):

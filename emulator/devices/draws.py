@@ -44,8 +44,8 @@ def step(plane: int, write: int) -> int:
 
 
 def key(seed: int):
-    """The generator's key of a 64-bit seed."""
-    return np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
+    """The generator's key of a 64-bit seed; two uint32."""
+    return tuple(word[()] for word in rng.keys(seed))
 
 
 def uniform(key, stream: int, step: int, shape) -> np.ndarray:
@@ -146,5 +146,5 @@ def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
 
 
 def streamed(key, stream: int):
-    """The key as the functions of `compiled` take it, with the stream in it."""
-    return np.uint32(int(key[0]) ^ stream << 24), np.uint32(key[1])
+    """The key as the functions of `compiled` take it: its words, the first with the stream in it, and the constants of the rounds."""
+    return np.uint32(int(key[0]) ^ stream << 24), np.uint32(key[1]), np.array(rng.constants(tuple(map(np.uint32, key))), np.uint32)

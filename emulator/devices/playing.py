@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries, program_memory
+from ...recipe.seeds import LAYER, derived
 from .. import crossbar, sequencer
 from ..chip import Chip
 from ..machine import COUNTERS, Machine, run, train
@@ -26,7 +27,7 @@ from .programming import mapping_of
 from .writing import Cells, PulsedDevice, send
 
 COUNTS = 0xBA
-"""Stream of the generator (`draws`): rounding of counts of pulses; step is the chip's, index the cell."""
+"""Stream of the generator (`draws`): rounding of counts of pulses; step is the chip's, index the cell, the key of the layer's own seed."""
 LAWS = {"constant": ConstantStep(), "linear": LinearStep(), "soft-bounds": SoftBounds(), "exponential": ExponentialStep(),
         "power": PowerStep()}
 CALIBRATED = 1e-3
@@ -43,7 +44,7 @@ class Layer:
 
     def __init__(self, recipe: Recipe, layer: int, device: Device, seed: int):
         self.g, a, f = geometries(recipe)[layer], recipe.arrays, recipe.formats
-        self.device, self.seed = reading(device), seed ^ layer + 1 << 40
+        self.device, self.seed = reading(device), derived(seed, LAYER, layer)
         self.turned = None                        # of the transposed read, in weight LSBs
         self.level_lsb, self.usage = {}, {Op.FORWARD: Usage(), Op.TRANSPOSED: Usage()}
         self._weights = self._array = None
@@ -139,7 +140,7 @@ class ArrayMachine(Machine):
         k, f, recipe = g.layer, self.recipe.formats.weight, self.recipe
         w, step = self.weights[k], self.state["step"]
         wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.arrays.pulse)
-        counts = np.floor(wanted + draws.uniform(self.state["key"], COUNTS, int(step) + (k << 28), (g.R, g.C)))
+        counts = np.floor(wanted + draws.uniform(draws.key(self.chosen.layers[k].seed), COUNTS, int(step), (g.R, g.C)))
         made = send(self.chosen.cells[k], w[:, : g.C] * f.step, np.clip(counts, -LONGEST_TRAIN, LONGEST_TRAIN), sample=int(step))
         made = np.clip(np.rint(made / f.step), f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
         held = crossbar.stuck(g, self.state["key"], w)
@@ -218,7 +219,7 @@ def _each(state: dict, function):
 def _cells(recipe: Recipe, g, seed: int) -> Cells:
     a, f = recipe.arrays, recipe.formats.weight
     device = PulsedDevice(LAWS[a.law], a.pulse, f.low, f.high, a.pulse_spread, bound_spread=a.bound_spread, noise=a.pulse_noise)
-    return device.cells((g.R, g.C), seed ^ g.layer + 1 << 40, np.float64)
+    return device.cells((g.R, g.C), derived(seed, LAYER, g.layer), np.float64)
 
 
 class ArrayChip(Chip):
