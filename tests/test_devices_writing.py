@@ -387,14 +387,14 @@ def test_noise_of_pulses_has_its_law(count):
 
 def test_noise_takes_the_words_of_the_generator():
     cells = PulsedDevice(law=ConstantStep(), step=2.0**-10, noise=0.5).cells((50, 9), 99, np.float64)
-    change = send(cells, np.zeros((50, 9)), 1, sample=77)
+    change, deviates = send(cells, np.zeros((50, 9)), 1, sample=77), stats.norm.ppf((np.arange(2048) + 0.5) / 2048)
     for row in (0, 1, 15, 16, 37, 49):
         for column in (0, 7, 8):
             x, y = rng.pair_exact(seeds.key(99), writing.CYCLE, 77, row // 16 << 13 | column // 2)
             turn = 2 * (row % 16)
             word = x ^ (y << turn | y >> 32 - turn) & 0xFFFFFFFF
-            deviate = stats.norm.ppf(((word >> 16 * (column % 2) & 0xFFFF) // 32 + 0.5) / 2048)
-            assert np.isclose(change[row, column], 2.0**-10 * (1 + 0.5 * deviate), rtol=5e-4)
+            deviate = deviates[(word >> 16 * (column % 2) & 0xFFFF) // 32] / deviates.std()
+            assert np.isclose(change[row, column], 2.0**-10 * (1 + 0.5 * deviate), rtol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.137, 1.0])
