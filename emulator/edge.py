@@ -119,10 +119,10 @@ class Clocked:
     def _run(self):
         length, enters = self.programs[self.doing == TRAIN]
         self.queue += self.cycle in enters
-        self.cycles += 1
+        self.cycles = (self.cycles + 1) % (1 << 48)
         self.cycle += 1
         if self.cycle == length:
-            self.step += self.doing == TRAIN
+            self.step = (self.step + (self.doing == TRAIN)) % (1 << 32)
             self.doing = None
 
     def _read(self, transfer: bool):

@@ -62,11 +62,11 @@ def run(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None
     outputs : int32 array (*batch, n, outputs)
     """
     machine = (machine or Machine)(recipe, state, x, label, drawn)
-    for pc, i in program:
-        g = machine.geometry[i.layer]
-        {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
-         Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):                # counters wrap
+        for pc, i in program:
+            g = machine.geometry[i.layer]
+            {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
+             Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
         after = machine.state["run"] + np.uint32(x.shape[-2])
     return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak), "run": after}, machine.outputs
 

@@ -145,7 +145,7 @@ class Prediction:
         if self.mode == "idle" and self.command is not None:
             code = self._launch(cycle)
         if shown["busy"]:
-            self.cycles += 1
+            self.cycles = (self.cycles + 1) % (1 << 48)
         if "o_result" in taken:
             self.queue.popleft()
         if cycle in self.arriving:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import crossbar as emulated
+from ..emulator import rng
 from ..recipe import LEAD, Geometry, Op, Operand, Recipe
 from .fixed import integers, seeded
 from .scenario import Scenario
@@ -106,9 +107,30 @@ def scenario(recipe: Recipe, layer: int, rounds: int = 2, operations=None) -> Sc
 
 
 def scenarios() -> list[Scenario]:
-    """Every layer of every recipe of the variety, and more than 16 lanes."""
+    """Every layer of every recipe of the variety, more than 16 lanes, and a cell at the limit of being stuck."""
     many = small("many-lanes", sizes=(40, 3, 2), lanes=(32, 1), rule="spsa", epsilon=2.0**-6)
-    return [scenario(r, k) for r in recipes() for k in range(r.layers)] + [scenario(many, 0)]
+    return [scenario(stuck_at_the_limit(), 0)] + [scenario(r, k) for r in recipes() for k in range(r.layers)] + [scenario(many, 0)]
+
+
+def stuck_at_the_limit() -> Recipe:
+    """A chip of two lane groups, about half of its cells stuck, in which one cell's word is the limit: it is not stuck."""
+    chip = small("stuck-limit", sizes=(40, 3), lanes=(32,), rule="spsa", epsilon=2.0**-6)
+    words = stuck_words(chip)
+    word = min(words.values(), key=lambda w: abs(w - (1 << 15)))
+    return chip.model_copy(update={"devices": chip.devices.model_copy(update={"stuck": word / 65536})})
+
+
+def stuck_words(recipe: Recipe) -> dict[tuple[int, int], int]:
+    """Return the words of the cells of layer 0, by row and column, that say whether they are stuck (contract section 11)."""
+    columns, lanes = recipe.sizes[0], recipe.lanes[0]
+    folds, groups = -(-columns // lanes), -(-lanes // 16)
+    words = {}
+    for row in range(recipe.sizes[1]):
+        for column in range(columns):
+            fold, lane = divmod(column, lanes)
+            pair = rng.pair_exact(recipe.key, 0x40, 0, (row * folds + fold) * groups + lane // 16)
+            words[row, column] = rng.view_exact(*pair, lane % 16)[0]
+    return words
 
 
 def quick() -> list[Scenario]:

@@ -31,6 +31,17 @@ def integers(rng: np.random.Generator, width: int, cycles: int) -> np.ndarray:
     return np.where(rng.random(cycles) < 0.2, near, values).astype(np.int64)
 
 
+def close_calls(rng: np.random.Generator, values, shift: int) -> np.ndarray:
+    """Return for each value the least word with which it is rounded up, or the largest with which it is not.
+
+    Of 65536 words one tells a rounder that drops a bit from one that does not: chance does not meet it.
+    """
+    m = min(shift, 16)
+    missing = (1 << m) - (values >> (shift - m) & (1 << m) - 1)
+    word = np.minimum(missing - rng.integers(0, 2, len(values)), (1 << m) - 1)
+    return word << (16 - m) | rng.integers(0, 1 << (16 - m), len(values))
+
+
 def seeded(name: str, seed: int = 1) -> np.random.Generator:
     """A generator of stimuli, by the scenario's name."""
     return np.random.default_rng([zlib.crc32(name.encode()), seed])
@@ -53,8 +64,10 @@ def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str
               rng.permutation(np.arange(-(1 << (width_in - 1)), 1 << (width_in - 1))))
     if cycles and 0 < shift < width_in:         # ties, which long shifts meet too seldom
         values = np.where(rng.random(cycles) < 0.2, values >> (shift - 1) << (shift - 1), values)
-    stimulus = {"value": np.append(values, [0] * LATENCY),
-                "random": np.append(rng.integers(0, 1 << 16, len(values)), [0] * LATENCY)}
+    words = rng.integers(0, 1 << 16, len(values))
+    if rounding == "stochastic" and shift > 0:
+        words = np.where(rng.random(len(values)) < 0.5, close_calls(rng, values, shift), words)
+    stimulus = {"value": np.append(values, [0] * LATENCY), "random": np.append(words, [0] * LATENCY)}
 
     def component():
         from ..hdl.fixed import Requantize
@@ -65,6 +78,10 @@ def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str
         if 0 < shift < width_in:
             rest = stimulus["value"] & ((1 << shift) - 1)
             goals |= {"tie": (rest == 1 << (shift - 1)).sum(), "above a tie": (rest > 1 << (shift - 1)).sum()}
+            if rounding == "stochastic":
+                m = min(shift, 16)
+                together = (rest >> (shift - m)) + (stimulus["random"] >> (16 - m))
+                goals |= {"just up": (together == 1 << m).sum(), "just not up": (together == (1 << m) - 1).sum()}
         if width_in - max(shift, 0) > width or shift < 0 and width_in - shift > width:
             outside = expected["out_of_range"].astype(bool)
             sign = delayed(stimulus["value"], LATENCY)

@@ -75,7 +75,8 @@ def play(recipe, source, session):
 
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
-@pytest.mark.parametrize("name", ["deep", "spsa"])
+# wide: so many bits that a block's sign pins show
+@pytest.mark.parametrize("name", ["deep", "wide", pytest.param("spsa", marks=pytest.mark.slow)])
 def test_a_small_chip(simulator, name, tmp_path):
     recipe = variety.named(name)
     source = fpga_form(recipe, tmp_path)

@@ -2,6 +2,8 @@
 
 import importlib
 
+import conditions
+import counters
 import laws
 import numpy as np
 import pytest
@@ -35,10 +37,20 @@ def noticed_by_the_chip(hdl) -> str | None:
     return "chip" if chip.judge(r, record, True).differing else None
 
 
+def noticed_with_anything_in_memories(hdl) -> str | None:
+    with conditions.anything_in_memories(3):
+        return noticed_by_the_chip(hdl)
+
+
+def noticed_by_counters(hdl) -> str | None:
+    return "counters" if counters.faults_of(variety.named("noisy-random"), ahead=2, hdl=hdl) else None
+
+
 @pytest.mark.parametrize("fault", mutation.FAULTS, ids=lambda f: f.name)
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
-        by = noticed_by_the_chip(hdl) if fault.block == "chip" else noticed_by_a_scenario(fault.block)
+        chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters}
+        by = chips[fault.block](hdl) if fault.block in chips else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"
 
@@ -62,7 +74,7 @@ def test_a_fault_that_both_twins_have_is_noticed(fault):
 def test_without_a_fault_the_same_checks_pass():
     from crossdyad import hdl
 
-    assert noticed_by_the_chip(hdl) is None
+    assert noticed_by_the_chip(hdl) is noticed_with_anything_in_memories(hdl) is noticed_by_counters(hdl) is None
 
 
 def test_a_fault_that_does_not_apply_is_an_error():
