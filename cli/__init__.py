@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Annotated
+
 import typer
 
 from . import age, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, schema, search, sweep, synth, train
+from .errors import pipe_closed
 
 app = typer.Typer(
     name="crossdyad", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -12,6 +17,25 @@ app = typer.Typer(
          "A RECIPE is the name of a preset (digits, digits8, digits-deep, mnist, xor, ...) or a TOML file.\n\n"
          "Exit status: 0 all is well; 1 a check failed; 2 something you gave cannot be used; 3 a tool is missing.",
 )
+
+
+def _version(wanted: bool) -> None:
+    from importlib import metadata
+
+    if wanted:
+        typer.echo(f"crossdyad {metadata.version('crossdyad')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _environment(context: typer.Context, version: Annotated[bool, typer.Option(
+        "--version", callback=_version, is_eager=True, help="print the version")] = False) -> None:
+    # a notebook's backend is of no use to a command, and stops Matplotlib where it is not installed
+    os.environ.pop("MPLBACKEND", None)
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
 for command in (demo, generate, train, cosim, synth, budget, age, sweep, search, report, pick, export, cookbook, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric
@@ -20,5 +44,11 @@ for command in (demo, generate, train, cosim, synth, budget, age, sweep, search,
 
 
 def main() -> None:
-    """Entry point of the `crossdyad` script."""
-    app()
+    """Entry point of the `crossdyad` script and of ``python -m crossdyad``."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()          # here, where a reader that has gone can still be told from an error
+    except BrokenPipeError:
+        sys.exit(pipe_closed())

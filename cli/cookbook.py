@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import CHECK_FAILED, explained
+from .errors import CHECK_FAILED, explained, usable
 from .options import AsJson, dump, refuse
 from .progress import bar
 
@@ -17,7 +17,8 @@ def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]..."
              check: Annotated[bool, typer.Option("--check", help="measure each row's own property")] = False,
              seed: Annotated[int | None, typer.Option(min=0, help="of a check's weights, inputs and directions; 0 by default")] = None,
              as_json: AsJson = False,
-             figures: Annotated[Path | None, typer.Option(help="draw the families' laws into this folder instead")] = None):
+             figures: Annotated[Path | None, typer.Option(
+                 callback=usable, help="draw the families' laws in this folder instead")] = None):
     """List the learning rules of the cookbook, check each by its own law, or draw the laws of the families.
 
     A check prints measured against expected, each row as it ends; exit status 1 if one fails.

@@ -8,11 +8,14 @@ import typer
 
 from .errors import explained
 from .options import AsJson, Folder, RecipeName
+from .progress import bar
 
 
 @explained
 def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False):
-    """Write the chip as Verilog, with its sidecar, its programs and a FuseSoC core file.
+    """Write the chip as Verilog, with its sidecar, its programs, its recipe and a FuseSoC core file.
+
+    A recipe NAME.toml of yours that is in the folder already stays as it is.
 
     Example: crossdyad generate digits -o build
     """
@@ -21,5 +24,7 @@ def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson
     from .. import hdl
     from ..recipe import load
 
-    files = [str(path) for path in hdl.generate(load(recipe), output)]
+    recipe = load(recipe)
+    with bar(recipe.name) as report:
+        files = [str(path) for path in hdl.generate(recipe, output, report)]
     typer.echo(json.dumps({"files": files}) if as_json else "\n".join(files))

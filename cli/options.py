@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from .errors import usable
+
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a preset's name or a TOML file")]
-Folder = Annotated[Path, typer.Option("--output", "-o", help="folder for the files; made if it does not exist")]
+Folder = Annotated[Path, typer.Option("--output", "-o", callback=usable, help="folder for the files; made if it does not exist")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON, for scripts")]
 DataFolder = Annotated[Path | None, typer.Option("--data", help="folder with the MNIST files in IDX format (only for 784 inputs)")]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="a TOML file with a recipe, axes and seeds")]

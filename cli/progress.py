@@ -31,7 +31,7 @@ def bar(title: str, even: bool = True) -> Iterator[Callable[[str, int, int], Non
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        lines = Lines(title, even, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        lines = Lines(title, even, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
         ended = threading.Event()
 
         def beat():

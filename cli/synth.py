@@ -14,7 +14,7 @@ from .progress import bar
 
 @explained
 def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False,
-          board: Annotated[str, typer.Option(help="ulx3s or ulx3s-85f")] = "ulx3s",
+          board: Annotated[str, typer.Option(help="ulx3s (the 25F), ulx3s-12f or ulx3s-85f")] = "ulx3s",
           seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3"):
     """Build the chip for an FPGA board: utilisation, Fmax over seeds, bitstream.
 

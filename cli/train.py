@@ -21,7 +21,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
           rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
-          hidden: Annotated[list[int] | None, typer.Option(help="units of a hidden layer of the reference net; repeat for more")] = None):
+          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None):
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
@@ -32,11 +32,15 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
 
     Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
     """
+    import math
+
     from ..recipe import load
     from . import plots
 
     if (recipe is None) == (not reference):
         raise ValueError("RECIPE, --reference: give one of them, a recipe for the chip or a row for the float64 net")
+    if rate is not None and not 0 < rate < math.inf:
+        raise ValueError(f"--rate: {rate:g}; allowed is a positive number")
     if reference:
         refuse({"--engine": engine}, "only for a RECIPE, whose chip is emulated; leave it out with --reference")
         return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Op, Operand, Recipe, geometries
+from ..recipe import Op, Operand, Recipe, geometries, require_recipe
 from . import crossbar, layer, nudge, rng, sequencer
 from .machine import COUNTERS, draw, reset, run, train
 
@@ -184,6 +185,7 @@ class Chip:
     """
 
     def __init__(self, recipe: Recipe, engine: str = "numpy", batch: tuple[int, ...] = (), seeds=None):
+        require_recipe(recipe)
         if engine not in ENGINES:
             raise ValueError(f"engine: {engine!r}; allowed are {', '.join(ENGINES)}")
         self.recipe, self.engine = recipe, engine
@@ -291,7 +293,8 @@ class Chip:
         Parameters
         ----------
         x : array (*batch, n, inputs) or (n, inputs)
-            Real values (floating) or state integers. All chips take the same samples if there is no batch axis.
+            Real values (floating) or state integers (int32, or another signed kind). All chips take the same samples if there is no
+            batch axis.
 
         Returns
         -------
@@ -334,14 +337,24 @@ class Chip:
     def _samples(self, x) -> np.ndarray:
         f, x, inputs = self.recipe.formats.state, np.asarray(x), self.recipe.sizes[0]
         if x.ndim < 2 or x.shape[-1] != inputs or x.shape[:-2] not in ((), self.batch):
-            raise ValueError(f"x: shape {x.shape}; expected {(*self.batch, 'n', inputs)} or ('n', {inputs})")
+            raise ValueError(f"x: shape {x.shape}; expected {self._shapes('samples', inputs)}")
+        if x.dtype.kind == "u":             # what image files hold, and no format of the chip does
+            raise ValueError(f"x: {x.dtype}; expected real numbers (such as x / 255), or signed integers of {f}")
+        if x.dtype.kind == "i" and x.dtype != np.int32 and x.size and x.min() >= 0 and x.max() == 1:
+            warnings.warn(f"x: integers are taken as those of {f}, in which 1 means {f.step:g}; for zeros and ones write x.astype(float)",
+                          stacklevel=3)
         x = f.encode(x, "x") if x.dtype.kind == "f" else f.check(x, "x")
         return np.broadcast_to(x, (*self.batch, *x.shape[-2:]))
+
+    def _shapes(self, *last) -> str:
+        """The shapes that are taken: one set for all chips of a batch, or one for each."""
+        shapes = dict.fromkeys(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in (last, (*self.batch, *last)))
+        return " or ".join(shapes)
 
     def _labels(self, y, n: int) -> np.ndarray:
         y, classes = np.asarray(y), self.recipe.sizes[-1]
         if y.dtype.kind not in "iu" or y.shape not in ((n,), (*self.batch, n)):
-            raise ValueError(f"y: {y.dtype} of shape {y.shape}; expected integers of shape {(*self.batch, n)} or ({n},)")
+            raise ValueError(f"y: {y.dtype} of shape {y.shape}; expected integers of shape {self._shapes(n)}")
         if y.size and (y.min() < 0 or y.max() >= classes):
             bad = int(y[(y < 0) | (y >= classes)][0])
             raise ValueError(f"y: label {bad}; allowed is 0 to {classes - 1}, one class per output")

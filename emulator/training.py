@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..recipe import Recipe
+from ..recipe import Recipe, require_recipe
 from . import rng
 from .chip import Chip, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
@@ -108,9 +108,15 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     Raises
     ------
     ValueError
-        If the checkpoint is of another recipe, other seeds or other data.
+        If there are no epochs, samples or seeds; if the checkpoint is of another recipe, other seeds or other data.
     """
+    require_recipe(recipe)
     epochs = recipe.training.epochs if epochs is None else epochs
+    if isinstance(epochs, bool) or epochs < 1:
+        raise ValueError(f"epochs: {epochs}; allowed is 1 or more")
+    for name, given in (("x_train", x_train), ("x_test", x_test), ("seeds", (None,) if seeds is None else seeds)):
+        if len(given) == 0:
+            raise ValueError(f"{name}: empty; at least one is needed")
     batch = () if seeds is None else (len(seeds),)
     device = device or device_of(recipe.devices)
     if device and recipe.devices.age:

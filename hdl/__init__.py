@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..recipe import Recipe
+from ..recipe import Recipe, require_recipe
 from .chip import Chip
 from .synth import DoesNotFit, synthesize
 from .verilog import Verilog, convert, generate
@@ -12,4 +12,4 @@ __all__ = ["Chip", "DoesNotFit", "Verilog", "build", "convert", "generate", "syn
 
 def build(recipe: Recipe) -> Chip:
     """The chip of a recipe, as an Amaranth component."""
-    return Chip(recipe)
+    return Chip(require_recipe(recipe))

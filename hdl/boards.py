@@ -43,12 +43,17 @@ class Board:
 
 ULX3S_PINS = {"clk": "G2", "rst": "R1", "rx": "M1", "tx": "L4", "busy": "B2"}
 
+SMALL = {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}
+"""Of the 25F's die, which the 12F has too, as place and route counts it; the 12F's data sheet promises about half of LUTs and memory."""
+
 BOARDS = {
     board.name: board
     for board in (
-        Board("ulx3s", "LFE5U-25F", "25k", {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}, pins=ULX3S_PINS),
+        Board("ulx3s", "LFE5U-25F", "25k", SMALL, pins=ULX3S_PINS),
         Board("ulx3s-85f", "LFE5U-85F", "85k", {"LUT": 83640, "FF": 83640, "multiplier": 156, "memory block": 208},
               pins=ULX3S_PINS),
+        # a bitstream names its device, and the 12F takes no other's
+        Board("ulx3s-12f", "LFE5U-12F", "12k", SMALL, pins=ULX3S_PINS),
     )
 }
 

@@ -25,8 +25,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Recipe, geometries
-from . import tools
+from ..recipe import Recipe, geometries, require_recipe
+from . import cache, tools
 from .boards import BOARDS, Board, Top
 
 SEEDS = (1, 2, 3)
@@ -97,6 +97,7 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     """
     from .host import Host
 
+    require_recipe(recipe)
     target = _board(board)
     check_fits(_least(recipe), target, recipe)
     top = Top(Host(recipe, divisor=round(target.clock / BAUD)))
@@ -120,6 +121,9 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
         raise ToolMissing(reason)
     if not seeds:
         raise ValueError("seeds: none given; give at least one")
+    for seed in seeds:
+        if not 0 <= seed < 1 << 31:
+            raise ValueError(f"seeds: {seed}; allowed are whole numbers from 0 to 2**31 - 1")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     report_path = folder / f"{name}.synth.json"
@@ -340,6 +344,7 @@ def _cached(path: Path, key: str) -> dict | None:
 
 def _run(tool: str, arguments: list[str], work: Path, run=tools.run) -> None:
     """Run a tool in the folder `work`; its last lines are the error if it fails."""
+    cache.ensure()
     module, function = _TOOLS[tool]
     call = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
     done = run([sys.executable, "-c", call, *arguments], cwd=work)

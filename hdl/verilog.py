@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from amaranth.hdl import Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-from ..recipe import Recipe, geometries, programs
+from ..recipe import Recipe, RecipeError, geometries, load, programs, require_recipe
+from . import cache
+
+MADE = "# made by `crossdyad generate`, which replaces it: keep a recipe of your own under another name or in another folder\n"
+"""First line of the recipe beside a chip."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ def convert(component: wiring.Component, name: str) -> Verilog:
     name : str
         Of the top module.
     """
+    cache.ensure()
     ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output)
              for port, value, flow in _flat(component)}
     text, paths = backend.convert_fragment(Fragment.get(component, None), ports, name, emit_src=False,
@@ -110,14 +116,17 @@ def convert(component: wiring.Component, name: str) -> Verilog:
                     for path, value in _inner(component) if value in paths})
 
 
-def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
+def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
     """Write a recipe's chip for use anywhere Verilog is taken.
 
     Parameters
     ----------
     recipe : Recipe
     folder : path
-        Made if it does not exist; files of the same names are replaced.
+        Made if it does not exist; files of the same names are replaced, except a ``NAME.toml`` of the user's: one that says this very
+        recipe stays as it is.
+    progress : callable, optional
+        Called as ``progress(step, done, total)``.
 
     Returns
     -------
@@ -129,11 +138,20 @@ def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
     ------
     OSError
         If the folder cannot be written; then no file of the set is there in part.
+    ValueError
+        If a ``NAME.toml`` is there that was not made here and says another recipe.
     """
     from . import build
 
+    require_recipe(recipe)
+    folder, tell = Path(folder), progress or (lambda step, done, total: None)
+    kept = _kept(folder / f"{recipe.name}.toml", recipe)
     module = recipe.name.replace("-", "_") + "_chip"      # no keyword: a recipe may be called xor
-    source = convert(build(recipe), module)
+    tell("circuit", 0, 3)
+    component = build(recipe)
+    tell("Verilog", 1, 3)
+    source = convert(component, module)
+    tell("files", 2, 3)
     infer, train = programs(recipe)
     sidecar = {
         "top": module,
@@ -155,10 +173,26 @@ def generate(recipe: Recipe, folder: str | Path) -> list[Path]:
             f"targets:\n  default: &default\n    filesets: [rtl]\n    toplevel: {module}\n"
             f"  lint:\n    <<: *default\n    default_tool: verilator\n    tools: {{verilator: {{mode: lint-only}}}}\n")
     schedule = str(infer) + ("" if train is infer else "\n" + str(train))
-    return write_together(Path(folder), {
+    files = write_together(folder, {
         f"{recipe.name}.v": source.text, f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
-        f"{recipe.name}.program.txt": schedule, f"{recipe.name}.toml": recipe.to_toml(), f"{recipe.name}.core": core,
-    })
+        f"{recipe.name}.program.txt": schedule, f"{recipe.name}.core": core,
+    } | ({} if kept else {f"{recipe.name}.toml": MADE + recipe.to_toml()}))
+    tell("written", 3, 3)
+    return files + [folder / f"{recipe.name}.toml"] * kept
+
+
+def _kept(path: Path, recipe: Recipe) -> bool:
+    """Whether a file of the user's is there that says this recipe already; ValueError if it says another."""
+    if not path.exists() or (path.is_file() and path.read_bytes().startswith(MADE.encode())):
+        return False
+    try:
+        if load(path) == recipe:
+            return True
+        said = "says another recipe"
+    except RecipeError:
+        said = "says no recipe"
+    raise ValueError(f"{path}: there already, {said} and was not made by `crossdyad generate`, so it is not replaced; "
+                     "choose another folder or another name in the recipe")
 
 
 def write_together(folder: Path, files: dict[str, str]) -> list[Path]:
@@ -166,7 +200,7 @@ def write_together(folder: Path, files: dict[str, str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as draft:
         for name, text in files.items():
-            (Path(draft) / name).write_text(text)
+            (Path(draft) / name).write_text(text, encoding="utf-8")
         for name in files:
             os.replace(Path(draft) / name, folder / name)
     return [folder / name for name in files]

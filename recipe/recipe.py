@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from . import rules, seeds, toml
 from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .kinds import Number, Real, Switch, Whole
-from .mistakes import mistakes, near
+from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
@@ -545,6 +545,14 @@ class Recipe(_Part):
     def json_schema() -> str:
         """The JSON Schema of a recipe file, for editors."""
         return json.dumps(Recipe.model_json_schema(), indent=2)
+
+
+def require_recipe(value: object) -> Recipe:
+    """Return the recipe that was given, or refuse what is none: a name or a file wants `load`."""
+    if isinstance(value, Recipe):
+        return value
+    remedy = f"write crossdyad.recipe.load({str(value)!r})" if isinstance(value, str | Path) else "crossdyad.recipe.load makes one"
+    raise RecipeError(f"recipe: {shown(value)} is no Recipe; {remedy}")
 
 
 def presets() -> list[str]:
