@@ -209,7 +209,7 @@ def test_no_color_is_heeded_on_a_terminal(variable, coloured, monkeypatch):
         monkeypatch.delenv("NO_COLOR", raising=False)
     law = SimpleNamespace(what="law", passed=True, measured=0.0, expected="0")
     found = SimpleNamespace(number=1, passed=True, seconds=0.0, findings=[law])
-    monkeypatch.setattr("crossdyad.models.cookbook.checks.check", lambda *_, **__: [found])
+    monkeypatch.setattr("crossdyad.models.cookbook.checks.results", lambda *_: iter([found]))
     result = CliRunner().invoke(app, ["cookbook", "1", "--check"], color=True)
     assert result.exit_code == OK and ("\x1b[" in result.stdout) is coloured
 
