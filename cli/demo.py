@@ -26,6 +26,7 @@ def demo(output: Folder = Path("build/demo"),
     import math
 
     from .. import data, hdl
+    from ..explore.files import write
     from ..explore.rate import rates, told
     from ..recipe import load, programs
     from . import plots
@@ -76,10 +77,7 @@ def demo(output: Folder = Path("build/demo"),
         f"{gradient['exact']:.4f} to the exact gradient", f"- files: {output}/", "",
         "![learning](learning.svg)", "![ranges](ranges.svg)", "![gradient](gradient.svg)",
     ]
-    page = output / "page.md"
-    draft = page.with_name(".page.md")
-    draft.write_text("\n".join(lines) + "\n")
-    draft.replace(page)
+    write(output / "page.md", "\n".join(lines) + "\n")
     typer.echo("\n" + "\n".join(line for line in lines if not line.startswith("![")))
     if not checked.passed:
         raise typer.Exit(CHECK_FAILED)

@@ -17,12 +17,12 @@ def export(store: Results, output: Annotated[Path, typer.Option("--output", "-o"
 
     Example: crossdyad export precision.db -o precision.csv
     """
-    from ..explore import choose
+    from ..explore import choose, files
     from ..explore.store import Store
 
     writers = {".csv": choose.to_csv, ".parquet": choose.to_parquet}
     if output.suffix not in writers:
         raise ValueError(f"{output}: ends in {output.suffix or 'nothing'}; allowed are {', '.join(writers)}")
     with Store(store, reading=True) as kept:
-        writers[output.suffix](kept, output)
+        writers[output.suffix](kept, files.check(output, store))
     typer.echo(str(output))

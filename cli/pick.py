@@ -29,18 +29,19 @@ def pick(context: typer.Context, store: Results,
     """
     import json
 
-    from ..explore import choose
-    from ..explore.report import write
+    from ..explore import choose, files
     from ..explore.statistics import reach
     from ..explore.store import Store
 
     with Store(store, reading=True) as kept:
+        if output:
+            files.check(output, store)
         best = best.replace("-", "_")
         found = choose.pick(kept, _limits(context.args), best, sure)
     recipe, chosen = found.recipe, found.chosen
     text = choose.told(found, best) + "\n" + recipe.to_toml()
     if output:
-        write(text, output)
+        files.write(output, text)
     if as_json:
         typer.echo(json.dumps({
             "settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,

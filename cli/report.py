@@ -23,11 +23,12 @@ def report(store: Results,
     """
     import json
 
+    from ..explore import files
     from ..explore import report as pages
     from ..explore.store import Store
 
-    path = output or store.with_suffix(".html")
     with Store(store, reading=True) as kept, bar("report") as told:
+        path = files.check(output or store.with_suffix(".html"), store)
         html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, data, told)
-    pages.write(html, path)
+    files.write(path, html)
     typer.echo(json.dumps({"page": str(path), "bytes": len(html.encode())}) if as_json else str(path))

@@ -7,13 +7,13 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Recipe, near
-from . import cost, rate, words
+from . import cost, files, rate, words
 from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER
 from .statistics import LEVEL, SAME, Summary, comparable, difference, reach, signed, summaries, unseen
 from .store import Store
@@ -174,17 +174,15 @@ def table(store: Store) -> tuple[list[str], list[list]]:
 
 
 def to_csv(store: Store, path: Path) -> None:
-    """The table as CSV; beside, then renamed."""
+    """Write the table as CSV."""
     text = io.StringIO()
     header, rows = table(store)
     csv.writer(text).writerows([header, *rows])
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text.getvalue())
-    draft.replace(path)
+    files.write(path, text.getvalue())
 
 
 def to_parquet(store: Store, path: Path) -> None:
-    """The table as Parquet.
+    """Write the table as Parquet.
 
     Raises
     ------
@@ -195,11 +193,11 @@ def to_parquet(store: Store, path: Path) -> None:
         import duckdb
     except ImportError:
         raise ValueError("parquet: needs DuckDB; install with `pip install 'crossdyad[parquet]'`, or export CSV") from None
-    between, draft = path.with_name(f".{path.name}.{os.getpid()}.csv"), path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        to_csv(store, between)
-        duckdb.sql(f"COPY (SELECT * FROM read_csv('{between}', header = true)) TO '{draft}' (FORMAT parquet)")
-        draft.replace(path)
-    finally:
-        between.unlink(missing_ok=True)
-        draft.unlink(missing_ok=True)
+
+    def fill(draft: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=draft.parent, prefix=".") as folder:
+            to_csv(store, Path(folder) / "rows.csv")
+            rows = duckdb.read_csv(f"{folder}/rows.csv", header=True)
+            rows.write_parquet(str(draft))
+
+    files.write(path, fill)

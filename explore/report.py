@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections import Counter
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
@@ -130,17 +128,6 @@ def _rate(found: list[Summary]) -> str:
     count = Counter(rates(Recipe.model_validate(s.recipe), s.board, float(s.values["fmax"].mean())).limit for s in found)
     told = {"line": "by the serial line", "chip": "by the chip at the board's clock", "clock": "by an Fmax below the board's clock"}
     return ", ".join(f"{n} points are limited {told[limit]}" for limit, n in count.most_common())
-
-
-def write(html: str, path: Path) -> None:
-    """Beside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(html)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _safe(svg: str):

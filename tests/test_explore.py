@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from crossdyad import emulator
 from crossdyad.cli import app
 from crossdyad.data import load as load_data
-from crossdyad.explore import choose, pool, rate, report, search, sweep
+from crossdyad.explore import choose, files, pool, rate, report, search, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, batches, evaluate, key
 from crossdyad.explore.store import Store, StoreError
@@ -393,6 +393,36 @@ def test_a_command_that_reads_changes_no_file(reader, kind, tmp_path):
         assert seen(folder) == before
 
 
+@pytest.mark.parametrize("command", [["report", "{}"], ["report", "{}", "-o", "{}"], ["pick", "{}", "-o", "{}"]])
+def test_a_result_does_not_replace_the_store_that_it_is_of(command, store, tmp_path):
+    own = tmp_path / ("a.html" if "-o" not in command else "a.db")
+    shutil.copyfile(store, own)
+    before = seen(tmp_path)
+    done = CliRunner().invoke(app, [part.format(own) for part in command])
+    assert done.exit_code == 2 and "is the store itself" in done.stderr and seen(tmp_path) == before
+
+
+@pytest.mark.parametrize(("command", "name"), [("report", "a.html"), ("pick", "a.toml"), ("export", "a.csv"), ("export", "a.parquet")])
+def test_a_result_is_whole_or_not_there(command, name, store, tmp_path, monkeypatch):
+    """A full disk leaves what was there, and is told with the file's name; a place that cannot be is told before anything is computed."""
+    pytest.importorskip("duckdb")
+    (tmp_path / name).write_text("before")
+
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        done = CliRunner().invoke(app, [command, str(store), "-o", str(tmp_path / name)])
+    assert done.exit_code == 2 and f"{tmp_path / name}: No space left" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "before"
+    for part in (report, choose):
+        monkeypatch.setattr(part, "results", lambda store: pytest.fail("computed"))
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, [command, str(store), "-o", str(tmp_path / "file" / name)])
+    assert done.exit_code == 2 and "file" in done.stderr
+
+
 @pytest.fixture
 def frozen(tmp_path):
     """Makes of a store's files a folder that nobody may write to, the superuser included."""
@@ -587,7 +617,7 @@ def test_the_page_opens_in_a_browser_without_errors_and_without_the_network(stor
     if browser is None:
         pytest.skip("no Chromium here; apt-get install chromium")
     with Store(store) as kept:
-        report.write(report.page(kept), tmp_path / "page.html")
+        files.write(tmp_path / "page.html", report.page(kept))
     shot = tmp_path / "page.png"
     done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
                            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", f"--screenshot={shot}",
