@@ -1,6 +1,11 @@
 """The command line: every command is one call in Python, made lazily, so that ``--help`` is instant."""
 
+# ruff: noqa: E402, I001
 from __future__ import annotations
+
+from . import interrupt
+
+interrupt.quiet()       # while the rest is loaded
 
 import os
 import sys
@@ -10,6 +15,8 @@ import typer
 
 from . import age, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, schema, search, sweep, synth, train
 from .errors import pipe_closed
+
+interrupt.loud()
 
 app = typer.Typer(
     name="crossdyad", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -47,7 +54,8 @@ def main() -> None:
     """Entry point of the `crossdyad` script and of ``python -m crossdyad``."""
     try:
         try:
-            app()
+            with interrupt.at_once():
+                app()
         finally:
             sys.stdout.flush()          # here, where a reader that has gone can still be told from an error
     except BrokenPipeError:

@@ -105,6 +105,82 @@ def test_a_co_simulation_that_compiles_ends_with_its_compilers(tmp_path):
     assert not list((tmp_path / ".build/sim").glob("*-*")), "half a build"
 
 
+@pytest.mark.parametrize("then", ["pass", "raise ImportError"])
+def test_an_interrupt_that_a_library_swallows_counts(then, tmp_path):
+    """As an import in a `try` does, and an extension that is being loaded."""
+    code = f"""if True:
+        from crossdyad import cli
+        from crossdyad.cli.errors import explained
+        def swallow():
+            try:
+                import time
+                print("begun")
+                time.sleep(600)
+            except BaseException:
+                {then}
+        cli.app.command("swallow")(explained(swallow))
+        import sys
+        sys.argv = ["crossdyad", "swallow"]
+        cli.main()
+    """
+    status, said, _ = interrupted([sys.executable, "-c", code], lambda _: "begun" in (tmp_path / "said").read_text(), tmp_path)
+    assert status == 130 and "interrupted" in said
+
+
+def test_an_interrupt_in_a_callback_of_the_garbage_collector_counts(tmp_path):
+    """JAX has such callbacks; what they raise is only printed."""
+    code = """if True:
+        import gc, sys, time
+        from crossdyad import cli
+        from crossdyad.cli.errors import explained
+        def slow(phase, info):
+            if phase == "start":
+                print("begun")
+                time.sleep(3)
+        def work():
+            gc.callbacks.append(slow)
+            gc.collect()
+            gc.callbacks.remove(slow)
+            time.sleep(600)
+        cli.app.command("work")(explained(work))
+        cli.interrupt.GRACE = 600
+        sys.argv = ["crossdyad", "work"]
+        cli.main()
+    """
+    status, said, _ = interrupted([sys.executable, "-c", code], lambda _: "begun" in (tmp_path / "said").read_text(), tmp_path)
+    assert status == 130 and "Traceback" not in said, said
+
+
+@pytest.mark.parametrize("when", ["while modules load", "while another program of a library runs"])
+def test_a_command_ends_without_a_traceback(when, tmp_path):
+    """Before it has begun; and with a child that is none of `hdl.tools`, as Amaranth's Yosys."""
+    if when == "while modules load":
+        code = """if True:
+            import sys, time, types
+            class Slow(types.ModuleType):
+                def __getattr__(self, name):
+                    print("begun")
+                    time.sleep(600)
+            sys.modules["typer"] = Slow("typer")
+            import crossdyad.cli
+        """
+    else:
+        code = """if True:
+            import subprocess, sys
+            from crossdyad import cli
+            from crossdyad.cli.errors import explained
+            def start():
+                child = subprocess.Popen(["sleep", "600"])
+                print("begun")
+                child.wait()
+            cli.app.command("start")(explained(start))
+            sys.argv = ["crossdyad", "start"]
+            cli.main()
+        """
+    status, said, _ = interrupted([sys.executable, "-c", code], lambda _: "begun" in (tmp_path / "said").read_text(), tmp_path)
+    assert status == 130 and "Traceback" not in said, said
+
+
 @pytest.mark.slow
 def test_checks_end_with_their_workers_and_say_what_they_found(tmp_path):
     status, said, took = interrupted(crossdyad("cookbook", "--check", "1", "55", "75", "76"),
