@@ -1,68 +1,55 @@
-"""What surrounds a simulator: where its builds are kept, and what of a user's shell reaches it."""
+"""The same scenario on every simulator, and the errors of simulators that are missing."""
 
-import importlib
-import os
-import sys
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from crossdyad.hdl import cache
-from crossdyad.hdl.fixed import Requantize
-from crossdyad.sim import simulators
-
-SHELL = {"COCOTB_TEST_FILTER": "nothing", "COCOTB_TESTCASE": "nothing", "COCOTB_USER_COVERAGE": "1", "COCOTB_RANDOM_SEED": "x",
-         "COCOTB_PLUSARGS": "+x", "GPI_EXTRA": "nothing.so:f", "PYGPI_USERS": "nowhere:f", "WAVES": "1", "GUI": "1"}
-
-
-@pytest.fixture
-def body(tmp_path, monkeypatch):
-    """A body in a module that the simulator can import."""
-    (tmp_path / "answering.py").write_text("async def body(bench): return 3\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "answering", raising=False)
-    return importlib.import_module("answering").body
+from crossdyad.sim import crossbar, fixed, layer, rng, scenario, simulators
 
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
-@pytest.mark.parametrize("folder", ["plain", "a place (of mine)"])
-def test_a_users_shell_and_folder_do_not_reach_the_simulator(folder, simulator, body, tmp_path, monkeypatch):
-    (tmp_path / folder).mkdir()
-    monkeypatch.chdir(tmp_path / folder)
-    for name, value in SHELL.items():
-        monkeypatch.setenv(name, value)
-    assert simulators.run(Requantize(8, 2, 4, "floor", "wrap"), body, {}, simulator) == 3
-    assert {name: os.environ[name] for name in SHELL} == SHELL
+@pytest.mark.parametrize("make", [lambda: fixed.scenario(9, 3, 4, "stochastic", "saturate"),
+                                  lambda: rng.scenario((1, 2), 3, 200), lambda: crossbar.quick()[1],
+                                  lambda: layer.quick()[1]], ids=["fixed", "rng", "crossbar", "layer"])
+def test_blocks_agree_under_icarus(make, simulator):
+    outcome = scenario.check(make(), simulator)
+    assert outcome.passed, str(outcome)
 
 
-@pytest.mark.slow       # builds with Verilator
-@pytest.mark.parametrize("simulator", ["verilator"], indirect=True)
-def test_a_folder_with_a_space_is_built_in(simulator, body, tmp_path, monkeypatch):
-    (tmp_path / "a place").mkdir()
-    monkeypatch.chdir(tmp_path / "a place")
-    monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
-    assert simulators.run(Requantize(8, 2, 4, "floor", "wrap"), body, {}, simulator) == 3
+@pytest.mark.parametrize("simulator", ["verilator", "replay"], indirect=True)
+def test_a_block_agrees_under_verilator(simulator):
+    outcome = scenario.check(layer.quick()[0], simulator)
+    assert outcome.passed, str(outcome)
 
 
-@pytest.mark.parametrize("here", ["plain", "a place", "mine#1", "two:parts", "it's"])
-def test_builds_are_kept_where_make_takes_the_path(here, tmp_path, monkeypatch):
-    (tmp_path / here).mkdir()
-    monkeypatch.chdir(tmp_path / here)
-    monkeypatch.setattr(cache, "ensure", lambda: tmp_path / "cache")
-    expected = tmp_path / here / ".build/sim" if here == "plain" else tmp_path / "cache/crossdyad/sim"
-    assert simulators.builds() == expected and expected.is_dir()
-    link = simulators.plain(tmp_path / here)
-    assert link.resolve() == tmp_path / here and simulators.PLAIN.fullmatch(str(link)) and simulators.plain(tmp_path / here) == link
+def test_a_missing_simulator_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda tool: None)
+    with pytest.raises(simulators.SimulatorMissing, match="apt install iverilog"):
+        simulators.require("icarus")
 
 
-def test_nowhere_to_build_is_said(tmp_path, monkeypatch):
-    (tmp_path / "a place").mkdir()
-    monkeypatch.chdir(tmp_path / "a place")
-    monkeypatch.setattr(cache, "ensure", lambda: tmp_path / "a place")
-    with pytest.raises(simulators.SimulatorMissing, match="no path with a space.*XDG_CACHE_HOME"):
-        simulators.builds()
+def test_an_unknown_simulator_is_named():
+    with pytest.raises(ValueError, match="'modelsim'; allowed are amaranth, icarus"):
+        simulators.missing("modelsim")
 
 
-def test_builds_go_elsewhere_from_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.chdir("/proc")
-    monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
-    assert simulators.builds() == tmp_path / "crossdyad/sim"
+def test_a_mismatch_is_found_and_readable():
+    s = fixed.scenario(9, 3, 4, "nearest", "saturate")
+
+    def wrong(stimulus):
+        ports = s.trace(stimulus)
+        result = np.array(ports["result"])
+        result[100] += 1
+        return ports | {"result": result}
+
+    outcome = scenario.check(replace(s, trace=wrong), "amaranth")
+    assert [(m.cycle, m.port) for m in outcome.mismatches] == [(100, "result")]
+    assert "cycle 100: result: expected" in str(outcome)
+
+
+def test_a_goal_that_was_not_reached_fails_the_check():
+    s = replace(fixed.scenario(9, 3, 4, "nearest", "saturate"), coverage=lambda stimulus, expected: {"never": 0})
+    assert scenario.check(s, "amaranth").uncovered == ("never",)
+    assert not scenario.check(s, "amaranth").passed
