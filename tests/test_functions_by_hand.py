@@ -1,5 +1,7 @@
 """Functions of the reference that no standard training calls with all their arguments, by hand: every argument counts."""
 
+import sys
+
 import by_hand
 import by_hand_energies as energies
 import jax
@@ -9,8 +11,8 @@ from by_hand import TANH, Given
 from jax import numpy as jnp
 
 from crossdyad import models
-from crossdyad.models import circuits, flow, nudges, objectives, solvers, updates
-from crossdyad.models.estimators import control, feedback, greedy, microcircuits, targets
+from crossdyad.models import circuits, flow, nudges, objectives, solvers, training, updates
+from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
 
 SIZES = (4, 5, 4, 3)
 NET, SMOOTH = models.Feedforward(SIZES), models.Feedforward(SIZES, jnp.tanh)
@@ -101,6 +103,37 @@ def test_updates_of_energies_by_their_rates(update, by, over):
     more = {"sweeps": 12} if over == "rate" else {}
     found = cost(CLIPPED, update, g, models.squared_error, solver=solvers.relaxation(12), **how, **more)
     same([(a - b) / 0.02 for a, b in zip(g.w, found, strict=True)], by(g, **how))
+
+
+LOOP = models.Equilibrium(4, 5, 3)
+W_LOOP = others(20, [(5, 5), (5, 4)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function, circuit, more", [
+    (implicit.exact_gradient, LOOP, {}), (implicit.cost, LOOP, {}), (implicit.clamp_gradient, CLIPPED, {}),
+    (lambda *a, **k: contrast.contrast(*a, contrast.centered(0.2), **k), CLIPPED, {}),
+    (oscillation.frequency_propagation, CLIPPED, {"steps": 4}),
+    (probes.node_perturbation, LOOP, {"key": KEY}), (microcircuits.dendritic_error, LOOP, {}), (dyads.dyads_anywhere, LOOP, {}),
+    (lambda *a, **k: feedback.feedback_gradient(*a, lambda _, d: (jnp.ones((5, 5)) @ d[0] / 9,), **k), LOOP, {}),
+    (control.deep_feedback_control, SMOOTH, {}), (updates.pseudo_inverse_step, LOOP, {}),
+    (updates.continual, CLIPPED, {"sweeps": 3}), (updates.agnostic, CLIPPED, {}),
+    (lambda c, o, w, x, y, solver: updates.output_jacobian(c, w, x, solver), LOOP, {}),
+    (lambda c, o, w, x, y, solver: updates.free_output(c, w, x, solver), LOOP, {}),
+    (lambda c, o, w, x, y, solver: training.predict(c, w, x, solver), LOOP, {}),
+])
+def test_a_solver_that_is_given_is_the_only_one(function, circuit, more, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("another solver is made")
+
+    g, own = given(21, 0.3), solvers.relaxation(3)
+    modules = [m for name, m in sys.modules.items() if name.startswith("crossdyad.models") and ".cookbook" not in name]
+    for module in modules:
+        for name in {"newton", "relaxation"} & set(vars(module)):
+            monkeypatch.setattr(module, name, refuse)
+    weights = W_LOOP if circuit is LOOP else g.w
+    found = function(circuit, models.squared_error, weights, g.x, g.y, solver=own, **more)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
 def test_objectives():

@@ -11,7 +11,8 @@ declares what it needs, what it tends to and how fast, and a check that measures
         \"\"\"One sentence: the law.\"\"\"
         yield equal("what equals what", a, b)
 
-The slope of the declared order is then measured on every system, and circuits without the capability are refused.
+The slope of the declared order is then measured on every system, circuits without the capability are refused, and a surrogate has to
+give the estimates' mean. What trains (`standard`) is written once more in NumPy, in `by_hand` beside the tests, and compared by value.
 """
 
 import importlib
