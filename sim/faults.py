@@ -119,6 +119,10 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield "not transposed", node.value
 
 
+LEFT_OUT = ("annotation", "returns", "decorator_list", "defaults", "kw_defaults", "exc", "msg")
+"""Of the syntax tree: what computes nothing, and defaults, which are choices."""
+
+
 class _Placed(ast.NodeTransformer):
     """Puts one node in the place of another."""
 
@@ -134,11 +138,10 @@ class _Placed(ast.NodeTransformer):
 
 
 def _computing(tree: ast.Module) -> Iterator[ast.AST]:
-    """The expressions of functions' bodies, and their defaults; not annotations, decorators, messages or docstrings."""
+    """The expressions that compute: all but `LEFT_OUT`."""
     def within(node):
         for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "decorator_list", "exc", "msg") or isinstance(node, ast.JoinedStr) \
-                    or isinstance(node, ast.keyword) and node.arg == "strict":
+            if name in LEFT_OUT or isinstance(node, ast.JoinedStr) or isinstance(node, ast.keyword) and node.arg == "strict":
                 continue
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):

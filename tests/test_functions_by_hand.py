@@ -6,12 +6,14 @@ import by_hand
 import by_hand_energies as energies
 import jax
 import numpy as np
+import optax
 import pytest
 from by_hand import TANH, Given
 from jax import numpy as jnp
 
 from crossdyad import models
 from crossdyad.models import circuits, flow, nudges, objectives, solvers, training, updates
+from crossdyad.models.cookbook import ROWS
 from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
 
 SIZES = (4, 5, 4, 3)
@@ -134,6 +136,18 @@ def test_a_solver_that_is_given_is_the_only_one(function, circuit, more, monkeyp
     weights = W_LOOP if circuit is LOOP else g.w
     found = function(circuit, models.squared_error, weights, g.x, g.y, solver=own, **more)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+def test_training_starts_where_it_is_told():
+    g, rng = given(22), np.random.default_rng(0)
+    data = rng.normal(size=(8, 4)), np.arange(8) % 3, rng.normal(size=(2, 4)), np.array([0, 1])
+    run = training.train(ROWS[1].estimator, NET, models.cross_entropy, data, parameters=g.w, epochs=1,
+                         batch=8, optimizer=optax.sgd(0.5))
+    mean = [np.mean([by_hand.backprop(g._replace(x=x, y=np.eye(3)[c]))[k] for x, c in zip(*data[:2], strict=True)], 0) for k in range(3)]
+    same(run.parameters, [w - 0.5 * m for w, m in zip(g.w, mean, strict=True)])
+    o = [by_hand.forward(run.parameters, x)[0][-1] for x in data[2]]
+    assert np.isclose(run.epochs[0]["loss"], np.mean([by_hand.cross_entropy(v, np.eye(3)[c]) for v, c in zip(o, data[3], strict=True)]))
+    assert run.epochs[0]["accuracy"] == np.mean([v.argmax() == c for v, c in zip(o, data[3], strict=True)])
 
 
 def test_objectives():
