@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 
@@ -11,6 +14,15 @@ def namespace(*arrays):
         if not isinstance(a, np.ndarray | np.generic) and hasattr(a, "__array_namespace__"):
             return a.__array_namespace__()
     return np
+
+
+@contextlib.contextmanager
+def integers() -> Iterator[None]:
+    """Set JAX to 64-bit integers and to its usual promotion of types and ranks, for a block; the caller's settings come back."""
+    import jax
+
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 CHIPS = "chips"

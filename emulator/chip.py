@@ -10,6 +10,7 @@ import numpy as np
 
 from ..recipe import Op, Operand, Recipe, geometries, require_recipe
 from . import crossbar, layer, nudge, rng, sequencer
+from .arrays import integers
 from .machine import COUNTERS, draw, reset, run, train
 
 INITIAL = 0xC0
@@ -84,12 +85,12 @@ class _NumPy:
 
 
 class _JAX:
-    """The same functions, compiled; 64-bit integers are enabled for the calls only, whatever JAX is set to."""
+    """The same functions, compiled; JAX is set to `integers` for the calls only, whatever it is set to outside."""
 
     def put(self, state):
         import jax
 
-        with jax.enable_x64(True):
+        with integers():
             return jax.tree.map(jax.numpy.array, state)
 
     def get(self, array):
@@ -102,10 +103,8 @@ class _JAX:
         return self._run(recipe, True, state, x, label)
 
     def _run(self, recipe, trains, *arguments):
-        import jax
-
         # the seed is in the state: chips that differ in it share their program
-        with jax.enable_x64(True):
+        with integers():
             return _compiled(recipe.model_copy(update={"seed": 0}), trains)(*arguments)
 
 

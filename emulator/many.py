@@ -10,7 +10,7 @@ import numpy as np
 
 from ..recipe import Bits, Devices, Formats, Recipe, Training, geometries
 from . import sequencer
-from .arrays import CHIPS
+from .arrays import CHIPS, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
 from .machine import COUNTERS, reset
@@ -235,11 +235,9 @@ class Many:
         return TrainResult(*self._run(True, x, y))
 
     def _run(self, trains: bool, x, y):
-        import jax
-
         x = np.asarray(x, dtype=np.float64)
         for f in {r.formats.state for r in self.recipes}:
             f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")          # the checks alone
-        with jax.enable_x64(True):
+        with integers():
             self._state, *made = _compiled(self.structure, self.bits, trains)(self.numbers, self._state, x, np.asarray(y, np.int32))
         return [np.asarray(m) for m in made]

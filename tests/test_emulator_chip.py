@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from crossdyad import emulator
 from crossdyad.emulator import chip as chips
 from crossdyad.emulator import crossbar
+from crossdyad.emulator.many import Many
 from crossdyad.emulator.rng import keys
 from crossdyad.recipe import Operand, Recipe, geometries, load, programs
 
@@ -69,23 +70,27 @@ def test_engines_give_the_same_bits(rule, rounding, alpha):
         assert made[0][3]["saturations_weight"] > 0, "no weight was ever out of range"
 
 
-@pytest.mark.parametrize("x64", [False, True])
-def test_jax_engine_does_not_mind_the_x64_flag(x64):
+@pytest.mark.parametrize(("name", "value"), [
+    ("jax_enable_x64", False), ("jax_enable_x64", True), ("jax_numpy_dtype_promotion", "strict"), ("jax_numpy_rank_promotion", "raise")])
+@pytest.mark.parametrize("rule", ["dual-propagation", "spsa"])
+def test_jax_engine_does_not_mind_how_jax_is_set(rule, name, value):
     import jax
 
-    r = small()
+    r = small(rule, devices={"read_noise": 0.1, "stuck": 0.1})
     x, y = samples(r, 8)
     reference = loaded(r)
     reference.train(x, y)
-    before = jax.config.jax_enable_x64
+    before = getattr(jax.config, name)
     try:
-        jax.config.update("jax_enable_x64", x64)
-        chip = loaded(r, "jax")
+        jax.config.update(name, value)
+        chip, many = loaded(r, "jax"), Many([r], [r.seed])
         chip.train(x, y)
+        many.train(r.formats.state.decode(x), y)
         equal(chip.state(), reference.state())
-        assert jax.config.jax_enable_x64 is x64
+        assert all((w[0] == own).all() for w, own in zip(many.weights, reference.weights, strict=True))
+        assert getattr(jax.config, name) == value
     finally:
-        jax.config.update("jax_enable_x64", before)
+        jax.config.update(name, before)
 
 
 def test_wide_formats_agree():
