@@ -158,6 +158,22 @@ def test_the_error_budget_has_a_row_for_each_effect_of_the_arrays():
     assert "curved currents" in budget.variants(curved)
 
 
+def test_each_effect_of_cells_is_judged_where_the_recipe_lays_them():
+    """Programming noise of a reference line is not that of pairs; and resistances of drivers unlike sense circuits need reads of arrays."""
+    layout = {"mapping": "offset", "cell_bits": 4, "lines": 16}
+    r = recipe("digits", {"preset": "pcm", "driver": 300.0, "sense": 50.0}, output_bits=8, input_slice=3, **layout)
+    chips = budget.variants(r)
+    for effect in ("programming noise", "wires", "ideal arrays", "output converters", "read noise of cells"):
+        told = chips[effect].recipe
+        assert {name: getattr(told.arrays, name) for name in layout} == layout, effect
+        assert (told.devices.driver == 300.0) == (effect == "wires"), effect
+    assert chips["wires"].recipe.arrays.on and not chips["programming noise"].recipe.arrays.on
+    assert chips["read noise of cells"].recipe.arrays.input_slice == 3
+    held, pairs = (devices.programmed(q, emulator.initial_weights(r), device=chips["programming noise"].device)[0]
+                   for q in (r, recipe("digits", {"preset": "pcm"})))
+    assert np.std(held - emulator.initial_weights(r)[0]) > 1.5 * np.std(pairs - emulator.initial_weights(r)[0])
+
+
 def test_learning_on_arrays_is_learning():
     r = recipe("digits", {"preset": "sonos"}, output_bits=8)
     few = DIGITS.x_train[:300], DIGITS.y_train[:300], DIGITS.x_test[:100], DIGITS.y_test[:100]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from crossdyad import data, emulator, hdl
 from crossdyad.cli import app
 from crossdyad.emulator import devices
-from crossdyad.emulator.devices import Array, Circuit, Constant, Device, DeviceWarning, Generic, Spread, Stuck, drift
+from crossdyad.emulator.devices import Array, Circuit, Constant, Device, DeviceWarning, Generic, Spread, Stuck, draws, drift
 from crossdyad.explore import jobs as todo
 from crossdyad.recipe import Recipe, RecipeError, load
 from crossdyad.recipe.recipe import AGING, DevicePreset
@@ -133,6 +133,15 @@ def test_a_recipe_says_where_its_cells_lie(effect, kind, cell_bits, lines):
     for arrays in (layout, layout | {"on": True}):
         (found,) = devices.programmed(Recipe.model_validate(table | {"arrays": arrays}), [levels])
         assert np.abs(found - np.clip(exact, -2048, 2047)).max() < 0.501 < 0.1 * np.std(exact - levels)
+
+
+def test_no_two_planes_of_cells_of_a_chip_are_one(monkeypatch):
+    """The deepest chip with the smallest cells, too: each plane has draws of its own."""
+    seen = []
+    monkeypatch.setattr(Device, "program", lambda self, share, seed, plane, *more: seen.append(draws.step(plane, 0)) or (share, share))
+    for layer in range(15):
+        devices.stored(np.eye(2), IDEAL, 1, layer, mapping=devices.Mapping(12, "offset", 1))
+    assert len(set(seen)) == len(seen) == 15 * 12 * 2
 
 
 def test_smaller_arrays_lose_less_in_their_wires_and_more_cells_have_more_noise():

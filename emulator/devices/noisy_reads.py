@@ -106,4 +106,6 @@ class OfCells:
 
 def evenly_rounded(values) -> np.ndarray:
     """Integers (inputs, lines) whose sums along the inputs, up to any of them, are within a half of those of the values."""
-    return np.diff(np.rint(np.cumsum(values, axis=0)), axis=0, prepend=0.0)
+    until = np.rint(np.cumsum(values, axis=0))
+    until[1:] -= until[:-1].copy()
+    return until
