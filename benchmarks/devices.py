@@ -18,7 +18,7 @@ import numpy as np
 
 from crossdyad import data, emulator
 from crossdyad.emulator import devices
-from crossdyad.emulator.signals import signals
+from crossdyad.emulator.signals import played
 from crossdyad.recipe import Recipe, load
 
 SIX = ("pcm", "hermes-1", "hermes-2", "reram-wan", "reram-milo", "sonos")
@@ -50,7 +50,8 @@ def noise_of(device, weights) -> float:
     """The chip's read noise for a device, with trained weights of one chip."""
     r = recipe()
     real = [r.formats.weight.decode(w) for w in weights]
-    inputs = [r.formats.state.decode(s.input) for s in signals(r, weights, DATA.x_test, DATA.y_test)]
+    stores = played(r, weights, DATA.x_test, DATA.y_test)[0].stores
+    inputs = [r.formats.state.decode(stores[f"input{k}"]) for k in range(r.layers)]
     return devices.read_noise(device, real, inputs)
 
 

@@ -70,7 +70,7 @@ def main():
     nets = digits_nets(d)
     print("digits net: mean per-sample cosine of the chip to dual propagation / to exact; relative errors; by quantization")
     for n in nets:
-        rule, exact = n["dual_propagation"], n["exact"]
+        rule, exact = n["rule"], n["exact"]
         print(f"  {n['formats']:13} {n['training']:6}  {rule['cosine']:.4f} / {exact['cosine']:.4f}   {rule['error']:.3f} / "
               f"{exact['error']:.3f}   {100 * n['quantization']:.0f} %", flush=True)
 

@@ -126,11 +126,12 @@ def _weights(recipe, weights: Path | None, run: Path | None):
 def _read_noise(recipe, device, weights, dataset) -> float:
     """What the recipe's read noise should be, over the data's test samples."""
     from ..emulator import devices
-    from ..emulator.signals import signals
+    from ..emulator.signals import played
 
     f, x = recipe.formats, dataset.x_test
-    if recipe.rule == "dual-propagation":
-        inputs = [f.state.decode(s.input) for s in signals(recipe.as_built, weights, x, dataset.y_test)]
+    if recipe.learns and not recipe.signed:
+        stores = played(recipe.as_built, weights, x, dataset.y_test)[0].stores
+        inputs, weights = [f.state.decode(stores[f"input{k}"]) for k in range(recipe.layers)], weights[: recipe.layers]
     else:
         inputs, weights = [x], weights[:1]
     return devices.read_noise(device, [f.weight.decode(w) for w in weights], inputs, devices.mapping_of(recipe))

@@ -73,7 +73,7 @@ def demo(output: Folder = Path("build/demo"),
                  "and directed ones")
     lines += [f"  - {finding}" for finding in checked.findings()]
     lines += [
-        f"- gradient cosine after training: {gradient['dual_propagation']:.4f} to dual propagation in float64, "
+        f"- gradient cosine after training: {gradient['rule']:.4f} to the rule in float64, "
         f"{gradient['exact']:.4f} to the exact gradient", f"- files: {output}/", "",
         "![learning](learning.svg)", "![ranges](ranges.svg)", "![gradient](gradient.svg)",
     ]
@@ -108,7 +108,7 @@ def _gradient(recipe, history, dataset, output):
     for epoch in sorted({max(1, len(history.epochs) // 10), len(history.epochs) // 3} - set(stages)):
         stages[epoch] = emulator.train(recipe, *dataset, epochs=epoch).weights
     table = {epoch: gradient.compare(recipe, stages[epoch], x, y) for epoch in sorted(stages)}
-    words = {"dual_propagation": "chip to dual propagation in float64", "exact": "chip to the exact gradient"}
+    words = {"rule": "chip to its rule in float64", "exact": "chip to the exact gradient"}
     plots.cosines(list(table), {label: [t[key]["cosine"] for t in table.values()] for key, label in words.items()},
                   output / "gradient.svg")
     return {key: float(np.round(table[len(history.epochs)][key]["cosine"], 6)) for key in words}

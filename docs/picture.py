@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from crossdyad import data, emulator, recipe, sim
-from crossdyad.sim import gradient, simulators
+from crossdyad.sim import gradient, real, simulators
 
 PRESET, SAMPLES = "digits", 2
 INK, FAINT, BLUE, ORANGE, GREEN, RED = "#24292f", "#8b949e", "#0969da", "#d4731c", "#1a7f37", "#cf222e"
@@ -25,10 +25,10 @@ def measured() -> dict:
     history = emulator.train(chip, *digits, epochs=12, seeds=range(1, 6))
     weights = [w[0] for w in history.weights]
     x, y = digits.x_test[:60], digits.y_test[:60]
-    mine, reference = (f(chip, weights, x, y)[0].mean(0).ravel() for f in (gradient.chip, gradient.dual_propagation))
+    mine, reference = (f(chip, weights, x, y)[0].mean(0).ravel() for f in (gradient.chip, real.gradient))
     simulator = next(s for s in ("icarus", "verilator", "amaranth") if simulators.missing(s) is None)
     return {"chip": chip, "accuracy": 100 * np.array([e["accuracy"] for e in history.epochs]), "gradients": (reference, mine),
-            "cosine": gradient.compare(chip, weights, x, y)["dual_propagation"]["cosine"],
+            "cosine": gradient.compare(chip, weights, x, y)["rule"]["cosine"],
             "report": sim.cosim(chip, simulator, SAMPLES)}
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Op, Operand, Recipe, geometries, require_recipe
+from ..recipe import Op, Operand, Recipe, geometries, hardware, in_memory, require_recipe
 from . import crossbar, layer, nudge, rng, sequencer
 from .arrays import integers
 from .machine import COUNTERS, draw, reset, run, train
@@ -33,7 +33,7 @@ class TrainResult(NamedTuple):
 
 
 def initial_weights(recipe: Recipe, seeds=None) -> list[np.ndarray]:
-    """Random weights to load before training: uniform, with the variance ``2 / C`` that keeps relu layers alive.
+    """Make weights to load before training: uniform, `recipe.initial` times a size whose variance ``2 / C`` keeps relu layers alive.
 
     Parameters
     ----------
@@ -44,17 +44,22 @@ def initial_weights(recipe: Recipe, seeds=None) -> list[np.ndarray]:
     Returns
     -------
     list of int32 arrays (*shape of seeds, R, C), weight format
-        Limited to what the format and the guard allow.
+        Of each matrix in memory, the layers' weights first; limited to what the format and the guard allow. A matrix that starts as another
+        one has its numbers, one that starts at zero has none.
     """
     key = rng.keys(recipe.seed if seeds is None else seeds)
-    f, weights = recipe.formats.weight, []
-    for g in geometries(recipe):
+    f, made = recipe.formats.weight, {}
+    for n, g in enumerate(in_memory(recipe)):
+        m = g.matrix
+        if m.start in made:
+            made[m.name] = made[m.start]
+            continue
         index = np.arange(g.R * g.C, dtype=np.uint32).reshape(g.R, g.C)
-        x, _ = rng.pair(tuple(k[..., None, None] for k in key), INITIAL | g.layer, np.uint32(0), index)
+        x, _ = rng.pair(tuple(k[..., None, None] for k in key), INITIAL | n, np.uint32(0), index)
         uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
-        w = np.floor(uniform * np.sqrt(6.0 / g.C) * 2.0**f.frac + 0.5)
-        weights.append(np.clip(w, f.min + recipe.guard, f.max - recipe.guard).astype(np.int32))
-    return weights
+        w = np.floor(uniform * np.sqrt(6.0 / g.C) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
+        made[m.name] = np.clip(w, f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
+    return list(made.values())
 
 
 # Engines ----------------------------------------------------------------------------------------------------
@@ -158,7 +163,7 @@ class Chip:
     Attributes
     ----------
     weights : list of int32 arrays (*batch, R, C)
-        Weight integers; zero after reset, assign to load (`initial_weights` makes some).
+        Weight integers of each matrix in memory, the layers' first; zero after reset, assign to load (`initial_weights` makes some).
     seeds : array of int, of shape `batch`
         Seeds of the generators.
     cycles : int
@@ -201,7 +206,7 @@ class Chip:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        return [self._engine.get(w)[..., : g.C] for g, w in zip(geometries(self.recipe), self._state["weights"],
+        return [self._engine.get(w)[..., : g.C] for g, w in zip(in_memory(self.recipe), self._state["weights"],
                                                                 strict=True)]
 
     @weights.setter
@@ -210,10 +215,11 @@ class Chip:
 
     def _load(self, weights, guard: int):
         f, loaded = self.recipe.formats.weight, []
-        if len(weights) != self.recipe.layers:
-            raise ValueError(f"weights: {len(weights)} arrays; expected one per layer, {self.recipe.layers}")
-        for g, w in zip(geometries(self.recipe), weights, strict=True):
-            name, w = f"weights[{g.layer}]", np.asarray(w)
+        held = in_memory(self.recipe)
+        if len(weights) != len(held):
+            raise ValueError(f"weights: {len(weights)} arrays; expected {', '.join(g.matrix.name for g in held)}, {len(held)} in all")
+        for n, (g, w) in enumerate(zip(held, weights, strict=True)):
+            name, w = f"weights[{n}]", np.asarray(w)
             if w.shape not in ((g.R, g.C), (*self.batch, g.R, g.C)):
                 raise ValueError(f"{name}: shape {w.shape}; expected {(*self.batch, g.R, g.C)}, rows are outputs")
             w = f.check(w, name)
@@ -280,7 +286,7 @@ class Chip:
                 raise ValueError(f"state: {name} has shape {new[name].shape}; this batch of chips has {self.batch}")
         if new["key"][0].shape != self.batch:
             raise ValueError(f"state: seeds have shape {new['key'][0].shape}; this batch of chips has {self.batch}")
-        self._load([state[f"weights{k}"] for k in range(self.recipe.layers)], guard=0)
+        self._load([state[f"weights{k}"] for k in range(len(in_memory(self.recipe)))], guard=0)
         self._state, self.seeds = self._state | self._engine.put(new), np.asarray(state["seeds"]).astype(object)
         self._cycles = int(state["cycles"])
 
@@ -385,6 +391,8 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
         ``events_delta``, ``events_weight`` (index 0, value how many range events happen in the cycle), and last
         ``loss`` (index 0): the register when the program ends.
     """
+    if told := hardware.missing(recipe):
+        raise ValueError(told)
     chip = Chip(recipe)
     chip.restore(state)                       # all checks are there
     sample = chip._samples(np.asarray(x)[None])[0]

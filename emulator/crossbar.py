@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import LEAD, Geometry, Op, Operand, Recipe
+from ..recipe import LEAD, Geometry, Op, Operand, Recipe, hardware
 from . import fixed, rng
 from .arrays import choose, integer_type, namespace, product
 from .clock import walk
@@ -36,8 +36,8 @@ def _seen(geometry: Geometry, weights, peak):
     return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
 
 
-def forward(geometry: Geometry, weights, x, peak=None):
-    """``W x`` exactly, W as it is seen.
+def forward(geometry: Geometry, weights, x, peak=None, place: str = "state"):
+    """Return ``W x`` exactly, W as it is seen.
 
     Parameters
     ----------
@@ -45,24 +45,26 @@ def forward(geometry: Geometry, weights, x, peak=None):
     x : int32 array (..., n, F * L), n samples
     peak : int64 scalar, optional
         No weight is further from zero.
+    place : str
+        Format of x, ``state`` or ``delta``.
 
     Returns
     -------
     integer array (..., n, R)
     """
     width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
-    return product(x, weights, width.state, width.weight, peak, by_columns=True)
+    return product(x, weights, getattr(width, place), width.weight, peak, by_columns=True)
 
 
-def transposed(geometry: Geometry, weights, e, peak=None):
-    """``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
+def transposed(geometry: Geometry, weights, e, peak=None, place: str = "delta"):
+    """Return ``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
     width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
-    return product(e, weights, width.delta, width.weight, peak)[..., : geometry.C]
+    return product(e, weights, getattr(width, place), width.weight, peak)[..., : geometry.C]
 
 
 def needs_pairs(recipe: Recipe) -> bool:
     """Whether updates or probes use random bits."""
-    return recipe.rounding.weight == "stochastic" or recipe.rule == "spsa"
+    return recipe.rounding.weight == "stochastic" or recipe.signed
 
 
 def pairs(geometry: Geometry, key, step, like):
@@ -110,7 +112,33 @@ def stuck(geometry: Geometry, key, like):
     return (words < limit).reshape(*words.shape[:-4], g.R, g.F * g.L)
 
 
-def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=None):
+FEEDBACK = 0xA0
+"""Streams of the signs of feedback that no memory holds."""
+
+
+def feedback(geometry: Geometry, key, weights):
+    """Return the signs, times the recipe's feedback, that stand for a matrix that is not in memory (contract section 3).
+
+    Parameters
+    ----------
+    geometry : Geometry
+    key : pair of uint32 arrays (...)
+    weights : int32 array (..., R, F * L)
+        Of ``signs``: those that they are taken from; of the ``generator``: any, of the namespace to use.
+
+    Returns
+    -------
+    int32 array (..., R, F * L)
+    """
+    g, xp, level = geometry, namespace(weights), geometry.recipe.feedback_level
+    if g.matrix.source == "signs":
+        return pad(g, xp.where(weights[..., : g.C] < 0, -level, level).astype(np.int32))
+    index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    pairs = rng.pair(tuple(k[..., None, None, None] for k in key), FEEDBACK | g.layer, np.uint32(0), index)
+    return (signs(g, pairs) * level).astype(np.int32)
+
+
+def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=None, decay: int = 0):
     """Update or probe: every weight plus the rounded product of its operand and its factor.
 
     Parameters
@@ -127,6 +155,8 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=N
         No weight of any chip is further from zero.
     stuck : bool array (..., R, F * L), optional
         Cells that stay as they are.
+    decay : int
+        Weights also lose ``2**-decay`` of themselves; 0: nothing.
 
     Returns
     -------
@@ -146,7 +176,7 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=N
     def lanes(weights, e, b, pairs):
         random = rng.rounding_word(bits(g, pairs)) if recipe.rounding.weight == "stochastic" else 0
         product = e.astype(kind)[..., None, None, None] * words(b.astype(kind))
-        return update(recipe, words(weights), product, random, probe)
+        return update(recipe, words(weights), product, random, probe, decay)
 
     def kept(result):
         return result if stuck is None else xp.where(stuck, weights, result)
@@ -166,14 +196,14 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=N
     # The largest change bounds the new weights. While that bound is inside the limits nothing needs counting, which
     # costs as much as the update itself; when it is not, count, and measure the bound anew.
     largest = xp.max(xp.abs(e)).astype(np.int64) * xp.max(xp.abs(b)).astype(np.int64)
-    reach = peak + largest_change(recipe, largest)
+    reach = peak + largest_change(recipe, largest) + ((peak >> decay) + 1 if decay else 0)
     return choose(reach <= f.max - recipe.guard, quiet, counted, reach, weights, e, b, pairs)
 
 
-def probe_operand(geometry: Geometry, operand: Operand) -> int:
-    """The scalar operand E of a probe."""
+def probe_operand(geometry: Geometry, negative: bool) -> int:
+    """Return the scalar operand E of a probe; a negative one takes back a positive one too."""
     recipe = geometry.recipe
-    return (recipe.probe if operand == Operand.PLUS else -2 * recipe.probe) << recipe.update_shift
+    return (-2 * recipe.probe if negative else recipe.probe) << recipe.update_shift
 
 
 def operand_type(geometry: Geometry):
@@ -269,6 +299,17 @@ class Clocked:
         if self.op in (Op.UPDATE, Op.PROBE) and 0 <= i < g.N:
             self.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
 
+    def _below(self, i: int) -> list[int]:
+        """Return what a transposed read sees of word i: the weights, or signs in their place."""
+        g = self.geometry
+        source, level = hardware.down(g.recipe, g.layer).matrix.source, g.recipe.feedback_level
+        if source == "memory":
+            return [seen(g.recipe, w) for w in self.weights[i]]
+        if source == "signs":
+            return [-level if w < 0 else level for w in self.weights[i]]
+        pairs = [rng.pair_exact(g.recipe.key, FEEDBACK | g.layer, 0, i * g.G + group) for group in range(g.G)]
+        return [level * rng.view_exact(*pairs[lane // 16], lane % 16)[1] for lane in range(g.L)]
+
     def _is_stuck(self, i: int, lane: int) -> bool:
         g = self.geometry
         if not g.recipe.stuck_limit:
@@ -287,7 +328,7 @@ class Clocked:
                 return
             if t == 0:
                 self.accumulators = [0] * g.L
-            row = [seen(g.recipe, w) for w in self.weights[t * g.F + fold]]
+            row = self._below(t * g.F + fold)
             self.accumulators = [z + w * self.error[t] for z, w in zip(self.accumulators, row, strict=True)]
             if t == g.R - 1:
                 for lane, z in enumerate(self.accumulators):
@@ -306,7 +347,7 @@ class Clocked:
                 self.sums[self.now + 5 + g.lv] = (t, sum(self.accumulators))
             return
         if self.op == Op.PROBE:
-            e = probe_operand(g, Operand(self.operand))
+            e = probe_operand(g, self.operand == Operand.MINUS)
         else:
             e = (self.error[t] if self.operand == Operand.DELTA else slope) << rate
         lanes, out_of_range = [], 0

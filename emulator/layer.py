@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import ELEMENT_BITS, Geometry, Op, Operand, Recipe
+from ..recipe import ELEMENT_BITS, Geometry, Op, Operand, Recipe, hardware
 from . import crossbar, fixed, neuron, noise, nudge, rng
 from .clock import walk
 
@@ -42,18 +42,27 @@ def words(geometry: Geometry, key, step, pc: int, count: int, like):
     return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
 
 
-def convert(geometry: Geometry, op: Op, sums, random, added=None):
-    """The output converter: exact sums, and the noise of their read, to accumulator format, (int32 array, out_of_range)."""
-    recipe = geometry.recipe
+def convert(recipe: Recipe, place: str, sums, random, added=None):
+    """Convert exact sums over a store of format `place`, and the noise of their read: (int32 array, accumulator format; out_of_range)."""
     sums = sums if added is None else sums + added
-    value, out_of_range = fixed.requantize(sums, _shift(recipe, op), recipe.formats.accumulator.width,
+    value, out_of_range = fixed.requantize(sums, _shift(recipe, place), recipe.formats.accumulator.width,
                                            recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return value.astype(np.int32), out_of_range
 
 
-def _shift(recipe: Recipe, op: Op) -> int:
+def add(recipe: Recipe, a, b):
+    """Add two numbers of accumulator format: (int32 array, out_of_range), by the accumulator's overflow."""
+    value, out_of_range = fixed.requantize(a + b, 0, recipe.formats.accumulator.width, "floor", recipe.overflow.accumulator)
+    return value.astype(np.int32), out_of_range
+
+
+def _shift(recipe: Recipe, place: str) -> int:
     f = recipe.formats
-    return f.weight.frac + (f.delta.frac if op == Op.TRANSPOSED else f.state.frac) - f.accumulator.frac
+    return f.weight.frac + getattr(f, place).frac - f.accumulator.frac
+
+
+PLACE = {Op.FORWARD: "state", Op.TRANSPOSED: "delta"}
+"""Format of what an operation of the hardware reads."""
 
 
 # Trace ------------------------------------------------------------------------------------------------------
@@ -97,6 +106,7 @@ class Clocked:
         self.dyad = neuron.Clocked(recipe, k)
         self.nudge = nudge.Clocked(recipe)
         self.drive = [0] * self.geometry.R
+        self.revises = not self.is_last and hardware.down(recipe, k + 1).revises
         self.loss = 0
         self.now = 0
         self.started = (0, 0, 0)                   # op, operand, pc
@@ -128,8 +138,11 @@ class Clocked:
             port, index, writes_error = self.leaving[self.now]
             (mean, mean_out), (difference, difference_out) = self.dyad.fitted
             made = {"valid": 1, "index": index, "value": mean}
-            state, revised = (made, revised) if port == "state" else (state, made)
-            state_out += mean_out
+            if port == "state":
+                state = made
+            elif self.revises:
+                revised = made
+            state_out += mean_out and (port == "state" or self.revises)
             if writes_error:
                 error = {"valid": 1, "index": index, "value": difference}
                 delta_out += difference_out
@@ -191,8 +204,9 @@ class Clocked:
             x, y = rng.pair_exact(recipe.key, VECTORS | self.k, step, pc << ELEMENT_BITS | index)
             random = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
         if recipe.devices.read_noise:
-            total += noise.noise_exact(recipe, op, *rng.pair_exact(recipe.key, noise.STREAM | self.k, self.run, pc << ELEMENT_BITS | index))
-        value, out = fixed.requantize_exact(total, _shift(recipe, op), recipe.formats.accumulator.width,
+            pair = rng.pair_exact(recipe.key, noise.STREAM | self.k, self.run, pc << ELEMENT_BITS | index)
+            total += noise.noise_exact(recipe, PLACE[op], *pair)
+        value, out = fixed.requantize_exact(total, _shift(recipe, PLACE[op]), recipe.formats.accumulator.width,
                                             recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
         self.converted[self.now + 2] = op, operand, index, value, out, random
 

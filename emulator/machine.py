@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Geometry, Op, Operand, Recipe, geometries
+from ..recipe import SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
 from . import crossbar, layer, noise, nudge, rng
 from .arrays import namespace
 from .neuron import dyad
@@ -20,14 +20,14 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     Returns
     -------
     dict
-        ``weights`` (tuple of int32 (*batch, R, F * L)), ``peak`` (tuple of int64: no weight of the layer is further
+        ``weights`` (tuple of int32 (*batch, R, F * L), of each matrix in memory), ``peak`` (tuple of int64: none of its weights is further
         from zero), ``key`` (pair of uint32 (*batch)), ``step`` and ``run`` (uint32: training programs and all programs),
         ``rate`` (int32 (*batch)), ``loss``
         (int64 (*batch)) and the four counters (uint32 (*batch)).
     """
     return {
-        "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in geometries(recipe)),
-        "peak": tuple(np.zeros((), dtype=np.int64) for _ in range(recipe.layers)),
+        "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in in_memory(recipe)),
+        "peak": tuple(np.zeros((), dtype=np.int64) for _ in in_memory(recipe)),
         "key": tuple(np.broadcast_to(k, batch).copy() for k in rng.keys(seeds)),
         "step": np.zeros((), dtype=np.uint32),
         "run": np.zeros((), dtype=np.uint32),
@@ -64,11 +64,9 @@ def run(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None
     machine = (machine or Machine)(recipe, state, x, label, drawn)
     with np.errstate(over="ignore"):                # counters wrap
         for pc, i in program:
-            g = machine.geometry[i.layer]
-            {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed,
-             Op.UPDATE: machine.rewrite, Op.PROBE: machine.rewrite}[i.op](g, pc, i.op, i.operand)
+            machine.play(pc, i.step)
         after = machine.state["run"] + np.uint32(x.shape[-2])
-    return machine.state | {"weights": tuple(machine.weights), "peak": tuple(machine.peak), "run": after}, machine.outputs
+    return machine.state | {"weights": tuple(machine.weights.values()), "peak": tuple(machine.peak.values()), "run": after}, machine.outputs
 
 
 class Drawn(NamedTuple):
@@ -76,13 +74,13 @@ class Drawn(NamedTuple):
 
     Attributes
     ----------
-    pairs : tuple
-        Words for the weights, by layer.
+    pairs : dict
+        Words for the weights, by matrix.
     noise : dict
         Of every read, by its position in the program memory.
     """
 
-    pairs: tuple | None
+    pairs: dict | None
     noise: dict | None
 
 
@@ -91,125 +89,177 @@ def draw(recipe: Recipe, program, state: dict) -> Drawn:
     return Drawn(_pairs(recipe, state), _noise(recipe, program, state) if recipe.devices.read_noise else None)
 
 
-def _pairs(recipe: Recipe, state: dict):
+def _pairs(recipe: Recipe, state: dict) -> dict | None:
+    """Return the words for each matrix in memory; matrices of one shape and engine have the same."""
     if not crossbar.needs_pairs(recipe):
         return None
-    return tuple(crossbar.pairs(g, state["key"], state["step"], state["rate"]) for g in geometries(recipe))
+    made = {}
+    for g in in_memory(recipe):
+        alike = g.layer, g.R, g.C
+        if alike not in made:
+            made[alike] = crossbar.pairs(g, state["key"], state["step"], state["rate"])
+    return {g.matrix.name: made[g.layer, g.R, g.C] for g in in_memory(recipe)}
 
 
-def _noise(recipe: Recipe, program, state: dict):
-    made, g = {}, geometries(recipe)
+def _noise(recipe: Recipe, program, state: dict) -> dict:
+    made, geometry = {}, matrix_geometries(recipe)
     for pc, i in program:
-        if i.op in (Op.FORWARD, Op.TRANSPOSED):
-            units = g[i.layer].R if i.op == Op.FORWARD else g[i.layer].C
-            made[pc] = noise.noise(g[i.layer], i.op, state["key"], state["run"][None], pc, units, state["rate"])
+        if i.step.reads:
+            g = geometry[i.step.matrix]
+            units = g.R if i.op == Op.FORWARD else g.C
+            made[pc] = noise.noise(g, place(recipe, i.step), state["key"], state["run"][None], pc, units, state["rate"])
     return made
 
 
+def place(recipe: Recipe, step: Operation) -> str:
+    """Return the format of what a read reads, ``state`` or ``delta``."""
+    return "state" if (step.column if step.op == Op.FORWARD else step.row) in recipe.states else "delta"
+
+
 class Machine:
-    """The memories of the chips while a program runs."""
+    """Matrices, stores and drives of the chips while a program runs.
+
+    Attributes
+    ----------
+    weights, peak : dict
+        Of each matrix in memory, by its name: int32 (*batch, R, F * L), and a bound of its weights' size.
+    stores : dict
+        Integers of each store, (*batch, n, elements), by its name.
+    drive : dict
+        Drive memory of each unit, accumulator format.
+    outputs : int32 array (*batch, n, outputs), or None
+        The means of the last operation with a result.
+    """
 
     def __init__(self, recipe: Recipe, state: dict, x, label, drawn=None):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
-        self.geometry = geometries(recipe)
-        self.weights, self.peak = list(state["weights"]), list(state["peak"])
-        self.input = {0: crossbar.pad(self.geometry[0], x)}
-        self.drive, self.error, self.drawn = {}, {}, drawn
+        self.geometry = matrix_geometries(recipe)
+        names = [g.matrix.name for g in in_memory(recipe)]
+        self.weights = dict(zip(names, state["weights"], strict=True))
+        self.peak = dict(zip(names, state["peak"], strict=True))
+        self.stores, self.drive, self.drawn = {"input0": x}, {}, drawn
         self.pairs = drawn and drawn.pairs
         self.outputs = None
+
+    def play(self, pc: int, step: Operation) -> None:
+        """Play one operation as a whole; `pc` is its position in the program memory."""
+        (self.read if step.reads else self.rewrite)(pc, step)
 
     def count(self, counter: str, flags):
         """Add the range events of (*batch, n, units) to a counter."""
         self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
 
-    def noise(self, g: Geometry, op: Op, pc: int, sums):
+    def noise(self, g: Geometry, step: Operation, pc: int, sums):
         """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
         if not self.recipe.devices.read_noise:
             return None
         if self.drawn:
             return self.drawn.noise[pc]
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
-        return noise.noise(g, op, self.state["key"], run, pc, sums.shape[-1], sums)
+        return noise.noise(g, place(self.recipe, step), self.state["key"], run, pc, sums.shape[-1], sums)
 
-    def product(self, g: Geometry, pc: int, op: Op, vectors):
-        """Sums of a read of the layer's weights."""
-        read = crossbar.forward if op == Op.FORWARD else crossbar.transposed
-        return read(g, self.weights[g.layer], vectors, self.peak[g.layer])
+    def matrix(self, g: Geometry):
+        """Weights of a matrix and their bound; what no memory holds is made again."""
+        m = g.matrix
+        if m.source == "memory":
+            return self.weights[m.name], self.peak[m.name]
+        made = crossbar.feedback(g, self.state["key"], self.weights[m.of] if m.of else self.xp.zeros((g.R, g.F * g.L), dtype=np.int32))
+        return made, None
 
-    def forward(self, g: Geometry, pc: int, op: Op, operand: Operand):
-        recipe, k = self.recipe, g.layer
-        random = layer.words(g, self.state["key"], self.state["step"], pc, g.R, self.input[k])
-        sums = self.product(g, pc, op, self.input[k])
-        a, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
+    def product(self, g: Geometry, pc: int, step: Operation, vectors):
+        """Sums of a read of (*batch, n, elements)."""
+        weights, peak = self.matrix(g)
+        if step.op == Op.FORWARD:
+            return crossbar.forward(g, weights, crossbar.pad(g, vectors), peak, place(self.recipe, step))
+        return crossbar.transposed(g, weights, vectors, peak, place(self.recipe, step))
+
+    def read(self, pc: int, step: Operation) -> None:
+        """Play a forward or a transposed read, and what its elements do in their unit."""
+        recipe, g, k = self.recipe, self.geometry[step.matrix], step.unit
+        vectors = self.stores[step.column or step.row]
+        random = layer.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.C, vectors)
+        sums = self.product(g, pc, step, vectors)
+        y, out = layer.convert(recipe, place(recipe, step), sums, random[0], self.noise(g, step, pc, sums))
         self.count("accumulator", out)
-        b = self.xp.zeros_like(a)
-        if g.is_last:
-            b = self._nudge(a, b, operand, random[3])
-        mean, mean_out, difference, difference_out = dyad(recipe, k, a, b, random[1], random[2])
-        self.count("state", mean_out)
-        if not g.is_last:
+        a, b = self._enter(step, y)
+        if step.keep_drive:
             self.drive[k] = a
-            self.input[k + 1] = crossbar.pad(self.geometry[k + 1], mean)
-            return
-        if operand == Operand.NUDGE:
-            self.error[k] = difference
+        a, b = self._force(step, a, b, random[3])
+        mean, mean_out, difference, difference_out = dyad(recipe, k, a, b, random[1], random[2], step.error)
+        if step.mean or step.result:
+            self.count("state", mean_out)
+        if step.mean:
+            self.stores[step.mean] = mean
+        if step.difference:
+            self.stores[step.difference] = difference
             self.count("delta", difference_out)
-        if operand != Operand.SUBTRACT:
+        if step.result:
             self.outputs = mean
 
-    def _nudge(self, a, b, operand: Operand, random):
-        """Feedback of the last layer; the loss register follows the operand."""
-        if operand == Operand.FREE:
+    def _enter(self, step: Operation, y):
+        """Drive and feedback of the elements of a read."""
+        if step.enter == "drive":
+            return y, self.xp.zeros_like(y)
+        kept = self.drive[step.unit]
+        if step.enter == "feedback":
+            return kept, y
+        a, out = layer.add(self.recipe, kept, y if step.enter == "more" else -y)
+        self.count("accumulator", out)
+        return a, self.xp.zeros_like(a)
+
+    def _force(self, step: Operation, a, b, random):
+        """Drive and feedback after the label's force; the loss register follows."""
+        if step.loss == "zero":
             self.state["loss"] = self.state["loss"] * 0
-            return b
+        if not step.force and step.loss not in ("set", "subtract"):
+            return a, b
         target = self.label[..., None] == self.xp.arange(a.shape[-1])
-        error, nudged, out = nudge.nudge(self.recipe, a, target, random)
-        squares = nudge.loss(error)[..., 0]
-        self.state["loss"] = self.state["loss"] - squares if operand == Operand.SUBTRACT else squares
-        if operand != Operand.NUDGE:
-            return b
+        error, pushed, out = nudge.nudge(self.recipe, a, target, random, step.negative)
+        if step.loss in ("set", "subtract"):
+            squares = nudge.loss(error)[..., 0]
+            self.state["loss"] = self.state["loss"] - squares if step.loss == "subtract" else squares
+        if step.force == "clamp":
+            return nudge.targets(self.recipe, a, target), b
+        if not step.force:
+            return a, b
         self.count("accumulator", out)
-        return nudged
-
-    def transposed(self, g: Geometry, pc: int, op: Op, operand: Operand):
-        recipe, k, below = self.recipe, g.layer, g.layer - 1
-        random = layer.words(g, self.state["key"], self.state["step"], pc, g.C, self.error[k])
-        sums = self.product(g, pc, op, self.error[k])
-        b, out = layer.convert(g, op, sums, random[0], self.noise(g, op, pc, sums))
+        if step.force == "drive":
+            a, out = layer.add(self.recipe, a, pushed)
+        else:
+            b, out = layer.add(self.recipe, b, pushed)
         self.count("accumulator", out)
-        mean, mean_out, difference, difference_out = dyad(recipe, below, self.drive[below], b, random[1], random[2])
-        self.count("state", mean_out)
-        self.count("delta", difference_out)
-        self.input[k] = crossbar.pad(g, mean)
-        self.error[below] = difference
+        return a, b
 
-    def rewrite(self, g: Geometry, pc: int, op: Op, operand: Operand):
-        k, kind = g.layer, crossbar.operand_type(g)
+    def rewrite(self, pc: int, step: Operation) -> None:
+        """Play an update or a probe."""
+        recipe, g = self.recipe, self.geometry[step.matrix]
+        kind = crossbar.operand_type(g)
         # the same random words in all operations of a step
         if self.pairs is None:
-            self.pairs = _pairs(self.recipe, self.state)
-        pairs = self.pairs and self.pairs[k]
-        if operand == Operand.DELTA:
-            e, b = self.error[k][..., 0, :], self.input[k]
+            self.pairs = _pairs(recipe, self.state)
+        pairs = self.pairs and self.pairs[step.matrix]
+        signed = step.op == Op.PROBE or step.column == SIGNS
+        b = crossbar.signs(g, pairs) if signed else crossbar.pad(g, self.stores[step.column])
+        if step.op == Op.PROBE:
+            e = self.xp.full((1,), crossbar.probe_operand(g, step.negative), dtype=kind)
         else:
-            b = crossbar.signs(g, pairs)
-        if operand == Operand.SLOPE:
-            slope, out = nudge.slope(self.recipe, self.state["loss"])
-            self.state["delta"] = self.state["delta"] + out.astype(np.uint32)
-            e = slope[..., None]
-        if op == Op.PROBE:
-            e = self.xp.full((1,), crossbar.probe_operand(g, operand), dtype=kind)
-        else:
-            e = e.astype(kind) << self.state["rate"][..., None].astype(kind)
-        events = self.change(g, op, e, b, pairs)
-        self.state["weight"] = self.state["weight"] + events
+            if step.row == SLOPE:
+                slope, out = nudge.slope(recipe, self.state["loss"])
+                self.state["delta"] = self.state["delta"] + out.astype(np.uint32)
+                e = slope[..., None].astype(kind)
+            else:
+                e = self.stores[step.row][..., 0, :].astype(kind)
+                e = e << self.xp.asarray(recipe.align).astype(kind) if recipe.row_of_states(step) else e
+            e = (-e if step.negative else e) << (self.state["rate"][..., None] + step.gain).astype(kind)
+        self.state["weight"] = self.state["weight"] + self.change(g, step, e, b, pairs)
 
-    def change(self, g: Geometry, op: Op, e, b, pairs):
-        """Weights after an update or a probe; how many were out of range."""
-        k = g.layer
-        self.weights[k], events, self.peak[k] = crossbar.rewrite(
-            g, self.weights[k], e, b, pairs, op == Op.PROBE, self.peak[k], crossbar.stuck(g, self.state["key"], self.weights[k]))
+    def change(self, g: Geometry, step: Operation, e, b, pairs):
+        """Rewrite a matrix; return how many of its weights were out of range."""
+        name = step.matrix
+        self.weights[name], events, self.peak[name] = crossbar.rewrite(
+            g, self.weights[name], e, b, pairs, step.op == Op.PROBE, self.peak[name],
+            crossbar.stuck(g, self.state["key"], self.weights[name]), step.decay)
         return events
 
 

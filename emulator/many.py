@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Bits, Devices, Formats, Recipe, Training, geometries
+from ..recipe import Bits, Devices, Formats, Recipe, Training, in_memory
 from . import sequencer
 from .arrays import CHIPS, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
@@ -16,7 +16,7 @@ from .crossbar import pad
 from .machine import COUNTERS, reset
 
 DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
-           "stuck_limit")
+           "stuck_limit", "align", "feedback_level")
 """Properties of a recipe that are numbers of its arithmetic."""
 SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
 """Of these the device effect that they belong to: code that only chips with the effect need."""
@@ -29,7 +29,8 @@ FURTHEST = 1 << 27
 def structure(recipe: Recipe) -> Recipe:
     """What chips must have in common to run as one batch: the recipe without its numbers.
 
-    That leaves sizes, lanes, rule, seed of the sample order, how each place rounds and overflows, and the law of pulses.
+    That leaves sizes, lanes, rule with its sweeps and decay, seed of the sample order, how each place rounds and overflows, and the law of
+    pulses.
 
     Raises
     ------
@@ -40,8 +41,8 @@ def structure(recipe: Recipe) -> Recipe:
         raise ValueError(f"{recipe.name}: arrays.on: many chips at once play the chip's own reads only; use `crossdyad train`")
     return recipe.model_copy(update={
         "name": "many", "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0, "rate_floor": 1.0,
-        "epsilon": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(), "devices": Devices(law=recipe.devices.law),
-        "training": Training(),
+        "epsilon": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(),
+        "devices": Devices(law=recipe.devices.law), "training": Training(),
     })
 
 
@@ -207,11 +208,11 @@ class Many:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        return [np.asarray(w)[..., : g.C] for g, w in zip(geometries(self.structure), self._state["weights"], strict=True)]
+        return [np.asarray(w)[..., : g.C] for g, w in zip(in_memory(self.structure), self._state["weights"], strict=True)]
 
     @weights.setter
     def weights(self, weights):
-        loaded = tuple(pad(g, np.asarray(w, np.int32)) for g, w in zip(geometries(self.structure), weights, strict=True))
+        loaded = tuple(pad(g, np.asarray(w, np.int32)) for g, w in zip(in_memory(self.structure), weights, strict=True))
         self._state = self._state | {"weights": loaded, "peak": tuple(np.abs(w).max((-2, -1)).astype(np.int64) for w in loaded)}
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..recipe import Recipe
+from ..recipe import Recipe, hardware
 from . import fixed
 from .arrays import namespace, within
 from .clock import walk
 
 
-def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0):
+def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error: str = "dyad"):
     """Mean and difference of a dyad; the paper's Eq. 10 and 13 with errata E9 and E12, form DP^T.
 
     Parameters
@@ -19,6 +19,9 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0):
         Drive and feedback, accumulator format.
     random_state, random_delta : integer arrays
         16-bit rounding words.
+    error : str
+        What stands for the difference: the ``dyad``'s; ``gate``: b where a lies between the activation's limits, which is the slope
+        times b; ``feedback``: b.
 
     Returns
     -------
@@ -34,7 +37,9 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0):
     f, r, o = recipe.formats, recipe.rounding, recipe.overflow
     mean = fixed.requantize(twice * plus + (2 - twice) * minus, state_shift, f.state.width,
                             r.state, o.state, random_state)
-    difference = fixed.requantize(plus - minus, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
+    apart = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
+             "gate": lambda: xp.where((2 * a > low) & (2 * a < high), 2 * b, 0)}[error]()
+    difference = fixed.requantize(apart, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
     return *mean, *difference
 
 
@@ -78,6 +83,8 @@ class Clocked:
     def __init__(self, recipe: Recipe, layer: int):
         self.recipe = recipe
         self.low, self.high = recipe.bounds(layer)
+        self.error = hardware.error(recipe, layer)
+        self.entered = self.limited = (0, 0)       # a and b, one and two cycles ago
         self.sums = self.clipped = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
@@ -90,7 +97,11 @@ class Clocked:
         self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
                         fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
         plus, minus = self.clipped
-        self.mixed = twice * plus + (2 - twice) * minus, plus - minus
+        apart, (kept, fed) = plus - minus, self.limited
+        if self.error != "dyad":
+            apart = 2 * fed if self.error == "feedback" or self.low < kept < self.high else 0
+        self.mixed = twice * plus + (2 - twice) * minus, apart
+        self.limited, self.entered = self.entered, (a, b)
         self.clipped = tuple(min(max(p, 2 * self.low), 2 * self.high) for p in self.sums)
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
         return {"mean": mean, "mean_out_of_range": mean_out,

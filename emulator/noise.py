@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import ELEMENT_BITS, Geometry, Op, Recipe
+from ..recipe import ELEMENT_BITS, Geometry, Recipe
 from . import rng
 from .arrays import namespace
 from .clock import walk
@@ -13,18 +13,14 @@ STREAM = 0x90
 CENTRE = 8 * 255 // 2
 
 
-def gain(recipe: Recipe, op: Op) -> int:
-    """A of contract section 11."""
-    return recipe.noise_gain("delta" if op == Op.TRANSPOSED else "state")
-
-
-def noise(geometry: Geometry, op: Op, key, run, pc: int, count: int, like):
+def noise(geometry: Geometry, place: str, key, run, pc: int, count: int, like):
     """The noise of the elements that an operation reads, in LSBs of the sum.
 
     Parameters
     ----------
     geometry : Geometry
-    op : Op
+    place : str
+        Format of what is read, ``state`` or ``delta``.
     key : pair of uint32 arrays (*batch)
     run : uint32 array (n,)
         Program number of each sample.
@@ -42,16 +38,16 @@ def noise(geometry: Geometry, op: Op, key, run, pc: int, count: int, like):
     index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
     x, y = rng.pair(tuple(k[..., None, None] for k in key), STREAM | geometry.layer, run[:, None], index)
     deviate = sum((w >> np.uint32(8 * i)) & np.uint32(255) for w in (x, y) for i in range(4)).astype(np.int64) - CENTRE
-    return (deviate * gain(geometry.recipe, op) + 128) >> 8
+    return (deviate * geometry.recipe.noise_gain(place) + 128) >> 8
 
 
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def noise_exact(recipe: Recipe, op: Op, x: int, y: int) -> int:
+def noise_exact(recipe: Recipe, place: str, x: int, y: int) -> int:
     """The noise of a pair of the generator, on Python integers."""
     deviate = sum(w >> 8 * i & 255 for w in (x, y) for i in range(4)) - CENTRE
-    return deviate * gain(recipe, op) + 128 >> 8
+    return deviate * recipe.noise_gain(place) + 128 >> 8
 
 
 def trace(recipe: Recipe, stimulus: dict) -> dict:
@@ -71,7 +67,7 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     made = [0] * 3
 
     def clock(x: int, y: int, transposed: int) -> dict:
-        made.append(noise_exact(recipe, Op.TRANSPOSED if transposed else Op.FORWARD, x, y))
+        made.append(noise_exact(recipe, "delta" if transposed else "state", x, y))
         return {"noise": made.pop(0)}
 
     return walk(clock, stimulus, ("x", "y", "transposed"))

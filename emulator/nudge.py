@@ -10,7 +10,12 @@ from .arrays import namespace, within
 from .clock import walk
 
 
-def nudge(recipe: Recipe, a, target, random=0):
+def targets(recipe: Recipe, a, target):
+    """Return the outputs' targets in accumulator format, of the type of the drive `a`; `target` as in `nudge`."""
+    return namespace(a, target).where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
+
+
+def nudge(recipe: Recipe, a, target, random=0, negative: bool = False):
     """Error of the outputs, and the feedback that nudges them.
 
     Parameters
@@ -22,6 +27,8 @@ def nudge(recipe: Recipe, a, target, random=0):
         This unit is the label's class.
     random : integer array
         16-bit rounding words.
+    negative : bool
+        With -beta in place of beta.
 
     Returns
     -------
@@ -31,9 +38,8 @@ def nudge(recipe: Recipe, a, target, random=0):
     """
     xp = namespace(a, target)
     low, high = (within(v, 1 << 28) for v in recipe.bounds(recipe.layers - 1))
-    y = xp.where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
-    error = y - xp.minimum(xp.maximum(a, low), high)
-    b = fixed.requantize(error, recipe.nudge_shift, recipe.formats.accumulator.width,
+    error = targets(recipe, a, target) - xp.minimum(xp.maximum(a, low), high)
+    b = fixed.requantize(-error if negative else error, recipe.nudge_shift, recipe.formats.accumulator.width,
                          recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return error, *b
 

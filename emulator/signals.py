@@ -1,4 +1,4 @@
-"""What the updates of a training program read: error and input memories, or the loss register, for many samples with the weights held."""
+"""What the updates of a training program read, for many samples with the weights held."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Op, Recipe, geometries
+from ..recipe import SLOPE, Op, Operation, Recipe
 from . import sequencer
 from .chip import Chip
 from .machine import Machine
 
 
-class Signals(NamedTuple):
-    """Of one layer, for n samples: the update of its weights is ``error outer input``.
+class Write(NamedTuple):
+    """One update of a program, for n samples: ``(-) row outer column`` onto its matrix.
 
     Attributes
     ----------
-    error : int32 array (n, R), delta format
-        The dyads' differences.
-    input : int32 array (n, C), state format
-        The means below.
-    drive : int32 array (n, R), accumulator format, or None
-        The drive memory; the last layer has none.
+    step : Operation
+        Which update: its matrix, sign, gain and stores.
+    row : int32 array (*batch, n, R)
+        Differences in delta format, or states in state format; of a ``slope`` the loss register, int64 (*batch, n).
+    column : int32 array (*batch, n, C), or None
+        States; None: the generator's signs.
     """
 
-    error: np.ndarray
-    input: np.ndarray
-    drive: np.ndarray | None
+    step: Operation
+    row: np.ndarray
+    column: np.ndarray | None
 
 
-def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Signals]:
-    """Run the dual-propagation program up to its updates, with the weights held.
+def writes(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Write]:
+    """Play the training program with the weights held, but for probes, and keep what each of its updates reads.
 
     Parameters
     ----------
     recipe : Recipe
-        Of rule ``dual-propagation``.
+        Of a rule that learns.
     weights : list of int32 arrays (R, C), or (*batch, R, C)
+        Of each matrix in memory.
     x : array (n, inputs)
         Real values (floating) or state integers.
     y : integer array (n,)
@@ -48,57 +49,47 @@ def signals(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Sig
 
     Returns
     -------
-    list of Signals
-        One per layer of weights.
+    list of Write
+        In the order of the program. Where weights are probed, sample i is the chip's step i, so that each has a direction of its own.
 
     Raises
     ------
     ValueError
-        If the recipe's rule makes no such signals.
+        If the recipe's rule does not learn.
     """
-    if recipe.rule != "dual-propagation":
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} has no error signals; use 'dual-propagation'")
+    return played(recipe, weights, x, y, machine, seeds)[1]
+
+
+def played(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> tuple[Machine, list[Write]]:
+    """Return the machine that `writes` has played and the writes; where weights are probed, its stores are those of the last sample."""
+    if not recipe.learns:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")
     state, x, y = _loaded(recipe, weights, x, y, seeds)
-    g = geometries(recipe)
-    machine = (machine or Machine)(recipe, state, x, y, None)
-    for pc, i in sequencer.instructions(recipe, True):
-        if i.op is not Op.UPDATE:
-            {Op.FORWARD: machine.forward, Op.TRANSPOSED: machine.transposed}[i.op](g[i.layer], pc, i.op, i.operand)
-    return [Signals(machine.error[k.layer], machine.input[k.layer][..., : k.C], machine.drive.get(k.layer)) for k in g]
-
-
-def losses(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> np.ndarray:
-    """Run the SPSA program up to its updates, with the weights held: what the probes of each sample leave in the loss register.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Of rule ``spsa``.
-    weights, x, y, machine, seeds
-        As `signals`'. Sample i is the chip's step i, so that every one is probed along a direction of its own.
-
-    Returns
-    -------
-    int64 array (*batch, n)
-        Loss with the weights raised along the direction less the loss with them lowered, in squared accumulator LSBs.
-
-    Raises
-    ------
-    ValueError
-        If the recipe's rule makes no probes.
-    """
-    if recipe.rule != "spsa":
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
-    state, x, y = _loaded(recipe, weights, x, y, seeds)
-    g, found = geometries(recipe), []
+    program = sequencer.instructions(recipe, True)
+    if not recipe.signed:
+        player = (machine or Machine)(recipe, state, x, y, None)
+        return player, _play(player, program)
+    samples = []
     for n in range(x.shape[-2]):
         now = state | dict.fromkeys(("step", "run"), np.uint32(n))
         player = (machine or Machine)(recipe, now, x[..., n:n + 1, :], y[..., n:n + 1], None)
-        for pc, i in sequencer.instructions(recipe, True):
-            if i.op is not Op.UPDATE:
-                {Op.FORWARD: player.forward, Op.PROBE: player.rewrite}[i.op](g[i.layer], pc, i.op, i.operand)
-        found.append(player.state["loss"])
-    return np.stack(found, axis=-1)
+        samples.append(_play(player, program))
+    return player, [Write(each[0].step, np.concatenate([w.row for w in each], axis=-1 if each[0].step.row == SLOPE else -2),
+                          None if each[0].column is None else np.concatenate([w.column for w in each], axis=-2))
+                    for each in zip(*samples, strict=True)]
+
+
+def _play(player: Machine, program) -> list[Write]:
+    found = []
+    for pc, i in program:
+        step = i.step
+        if step.op != Op.UPDATE:
+            player.play(pc, step)
+        elif step.row == SLOPE:
+            found.append(Write(step, player.state["loss"][..., None], None))
+        else:
+            found.append(Write(step, player.stores[step.row], player.stores[step.column]))
+    return found
 
 
 def _loaded(recipe: Recipe, weights, x, y, seeds):

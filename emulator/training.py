@@ -13,7 +13,7 @@ from ..recipe import Recipe, require_recipe
 from . import rng
 from .chip import Chip, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
-from .signals import signals
+from .signals import played
 
 ORDER = 0xFF
 """Stream of the sample order; the chip itself does not use it (contract section 2)."""
@@ -173,7 +173,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
 
 def costs(recipe: Recipe, result, labels) -> np.ndarray:
     """Cost of each sample: the loss register, or from the outputs where the register holds a difference of two."""
-    if recipe.rule == "dual-propagation":
+    shown = [step.loss for step in recipe.steps if step.loss != "keep"]
+    if shown and shown[-1] == "set":
         return result.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
     on = np.asarray(labels)[:, None] == np.arange(recipe.sizes[-1])
     error = np.where(on, recipe.target_on, recipe.target_off) - recipe.formats.state.decode(result.outputs)
@@ -189,12 +190,14 @@ def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
     seen = {f"weights {k}": (f.weight, w) for k, w in enumerate(chip.weights)}
     seen["outputs"] = (f.state, chip.infer(x))
     seen["inputs"] = (f.state, x if np.asarray(x).dtype.kind in "iu" else f.state.encode(x, "x"))
-    if recipe.rule == "dual-propagation":
+    if recipe.learns and not recipe.signed:
         one = [w[(0,) * (w.ndim - 2)] for w in chip.weights]
-        for k, layer in enumerate(signals(recipe, one, x[:SEEN], y[:SEEN])):
-            seen[f"errors {k}"] = (f.delta, layer.error)
-            if layer.drive is not None:
-                seen[f"drives {k}"] = (f.accumulator, layer.drive)
+        machine, _ = played(recipe, one, x[:SEEN], y[:SEEN])
+        for name, v in machine.stores.items():
+            if name not in recipe.states:
+                seen[name.replace("error", "errors ")] = (f.delta, v)
+        for k, v in machine.drive.items():
+            seen[f"drives {k}"] = (f.accumulator, v)
     return {place: {"low": q.low, "high": q.high, "smallest": float(q.decode(np.min(v))), "largest": float(q.decode(np.max(v)))}
             for place, (q, v) in seen.items()}
 

@@ -13,7 +13,7 @@ def product_type(geometry: Geometry):
     return integer_type(geometry.recipe.bits.product)
 
 
-def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
+def update(recipe: Recipe, weight, product, random=0, probe: bool = False, decay: int = 0):
     """A weight after an update or a probe.
 
     Parameters
@@ -26,6 +26,8 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
         16-bit rounding words.
     probe : bool
         A probe may use the guard, an update may not.
+    decay : int
+        The weight also loses ``2**-decay`` of itself, rounded together with the product; 0: nothing.
 
     Returns
     -------
@@ -35,7 +37,12 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False):
     f, shift = recipe.formats.weight, recipe.product_shift
     wraps = recipe.overflow.weight == "wrap"
     guard = 0 if probe or wraps else recipe.guard
-    xp, bounded, known = namespace(product), product, isinstance(shift, int)
+    xp = namespace(product)
+    if decay:
+        finer = max(decay, shift) if isinstance(shift, int) else xp.maximum(decay, shift)
+        product = (product << (finer - shift)) - (weight.astype(product.dtype) << (finer - decay))
+        shift = finer
+    bounded, known = product, isinstance(shift, int)
     if not known or shift < 0:          # so far out of range either way that its exact value does not matter
         far = 1 << (f.width + 1)
         bounded = xp.minimum(xp.maximum(product, -far), far)

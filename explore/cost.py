@@ -82,7 +82,7 @@ def blocks(recipe: Recipe) -> int:
 def multipliers(recipe: Recipe) -> int:
     """Multiplier blocks: one per lane (and one for its pulses' size), one that squares errors, one per layer that scales noise; more
     where an operand is wider than a block's."""
-    f, learns = recipe.formats, recipe.rule != "inference"
+    f, learns = recipe.formats, recipe.learns
     gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
     lanes = sum(g.L * _slices(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
     pulses = sum(recipe.lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
@@ -155,7 +155,7 @@ def _adder(bits: int) -> int:
 def _rounds(g: Geometry) -> bool:
     """Whether a layer has a generator for its own elements, or for those of the layer below, which get its words."""
     r, f = g.recipe, g.recipe.formats
-    learns, fraction, halves = r.rule != "inference", f.accumulator.frac, r.alpha == 0.5
+    learns, fraction, halves = r.learns, f.accumulator.frac, r.alpha == 0.5
     lost = {"accumulator": [f.weight.frac + f.state.frac - fraction], "state": [fraction + 2 * halves - f.state.frac], "delta": []}
     if learns and (g.layer or g.is_last):
         lost["delta"].append(fraction + halves - f.delta.frac)
@@ -170,7 +170,7 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
     """Flip-flops and LUTs by part, as one reads them from `hdl`: about what each takes, before the fit corrects it."""
     r, f, d = recipe, recipe.formats, recipe.devices
     ww, ws, wd, wa = f.weight.width, f.state.width, f.delta.width, f.accumulator.width
-    learns, probes, width = r.rule != "inference", r.rule == "spsa", max(r.lanes) * f.weight.width
+    learns, probes, width = r.learns, r.signed, max(r.lanes) * f.weight.width
     ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
     for g in geometries(r):
         tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
@@ -238,7 +238,7 @@ MIDDLE = 5000
 def paths(recipe: Recipe) -> dict[str, float]:
     """The longest path of each kind that a chip has, in ns, as one reads them from `hdl`: about, before the fit corrects it."""
     r, f = recipe, recipe.formats
-    learns, layers = r.rule != "inference", geometries(r)
+    learns, layers = r.learns, geometries(r)
     found = {"control": CLOCK_TO_OUT + 5 * LEVEL + SETUP}             # sequencer, walk, dyad: comparisons, and registers that they hold
     if blocks(r):
         found["memory"] = RECALL + SETUP

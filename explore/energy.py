@@ -132,7 +132,7 @@ def digital(recipe: Recipe) -> Energy:
 
 
 def _instructions(recipe: Recipe):
-    return programs(recipe)[recipe.rule != "inference"].instructions
+    return programs(recipe)[recipe.learns].instructions
 
 
 # Converters --------------------------------------------------------------------------------------------------

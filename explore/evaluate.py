@@ -49,7 +49,7 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     spent = {(j.recipe, j.board): _spent(j, settings) for j in jobs}
     found = []
     for job, value in zip(jobs, learned, strict=True):
-        cycles = programs(job.recipe)[job.recipe.rule != "inference"].length
+        cycles = programs(job.recipe)[job.recipe.learns].length
         found.append(value | spent[job.recipe, job.board] | {"cycles": cycles})
     share = (time.perf_counter() - start) / len(jobs)
     return [value | {"seconds": share} for value in found]
@@ -73,8 +73,8 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     recipes = [job.recipe for job in jobs]
     dataset = data.load(data.name_for(recipes[0].sizes[0]), settings.folder)
     filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
-    many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].rule != "inference"
-    judged = recipes[0].rule in quality.JUDGES and settings.samples > 0
+    many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].learns
+    judged = recipes[0].learns and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
     accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
     qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
@@ -114,11 +114,11 @@ def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
 def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     """The same of chips of one recipe with arrays, which differ in their seeds: as `emulator.train` has them, an epoch at a time."""
     recipe, seeds = batch.jobs[0].recipe, [job.seed for job in batch.jobs]
-    if not settings.epochs or recipe.rule == "inference":
+    if not settings.epochs or not recipe.learns:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
     dataset = data.load(data.name_for(recipe.sizes[0]), settings.folder)
-    judged = recipe.rule in quality.JUDGES and settings.samples > 0
+    judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
     with tempfile.TemporaryDirectory() as folder:
         for epoch in range(settings.epochs + 1):

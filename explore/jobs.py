@@ -53,7 +53,8 @@ def key(job: Job, settings: Settings) -> str:
     told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
             energy.identity(settings.energy)]
     if job.recipe.rule not in RULES:                            # one's own: what it does now, as its name says nothing of that
-        told.append([list(map(int, step)) for step in rule(job.recipe.rule)(job.recipe)])
+        found = rule(job.recipe.rule)
+        told += [list(map(str, part(job.recipe))) for part in (found.matrices, found.train, found.infer)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -51,7 +51,7 @@ def rates(recipe: Recipe, board: str, fmax: float) -> Rates:
     from ..hdl.boards import BOARDS
     from ..hdl.synth import BAUD
 
-    clock, learns = BOARDS[board].clock, recipe.rule != "inference"
+    clock, learns = BOARDS[board].clock, recipe.learns
     cycles = programs(recipe)[learns].length + 1
     element = 1 + -(-recipe.formats.state.width // 8)
     label = 1 + -(-max(1, clog2(recipe.sizes[-1])) // 8)

@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Geometry, Op, Operand, Recipe, geometries, most_results
+from ..recipe import Geometry, Op, Operand, Recipe, geometries, hardware, most_results
 from .crossbar import index_bits
 from .delay import delayed
 from .fixed import Requantize
@@ -122,6 +122,7 @@ class Chip(wiring.Component):
     Parameters
     ----------
     recipe : Recipe
+        Whose programs are made of operations that the hardware has; ValueError otherwise.
 
     Members
     -------
@@ -134,6 +135,8 @@ class Chip(wiring.Component):
     """
 
     def __init__(self, recipe: Recipe):
+        if told := hardware.missing(recipe):
+            raise ValueError(told)
         self._recipe = recipe
         f = recipe.formats
         self.layers = [Layer(recipe, k) for k in range(recipe.layers)]
@@ -217,7 +220,7 @@ class Chip(wiring.Component):
 
         # SPSA's slope
         slope_event = Const(0)
-        if r.rule == "spsa":
+        if r.signed:
             m.submodules.slope = slope = Requantize(
                 len(self.loss) + 1, r.slope_shift, r.formats.delta.width, "nearest", "saturate")
             m.d.comb += slope.value.eq(-self.loss)
@@ -259,7 +262,7 @@ class Chip(wiring.Component):
         code = command.code
         m.d.comb += [
             train.eq(code == TRAIN), sequencer.launch.eq(launch),
-            sequencer.train.eq(train if r.rule != "inference" else 0),
+            sequencer.train.eq(train if r.learns else 0),
         ]
         with m.If(launch):
             m.d.sync += [bank.eq(~bank), sample_full.eq(0), training.eq(train)]

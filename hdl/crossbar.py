@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LEAD, Geometry, Op, Operand, clog2
+from ..recipe import LEAD, Geometry, Op, Operand, clog2, hardware
 from .delay import delayed, history
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
 from .update import Update
@@ -125,7 +125,7 @@ class Crossbar(wiring.Component):
             m.d.sync += [op.eq(self.op), operand.eq(self.operand)]
         transposed, rewriting, probing = op == Op.TRANSPOSED, op[1], op == Op.PROBE
         forward = op == Op.FORWARD
-        signs_used = r.rule == "spsa"
+        signs_used = r.signed
         signs = (probing | (operand == Operand.SLOPE)) if signs_used else Const(0)
 
         # The walk over the words, LEAD cycles ahead of the slots
@@ -210,6 +210,16 @@ class Crossbar(wiring.Component):
                 m.submodules[f"stuck{group}"] = generator = Generator(r.key, 0x40 | g.layer)
                 m.d.comb += generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS])
                 stuck += [rounding_word(generator.x, generator.y, i) < r.stuck_limit for i in range(min(VIEWS, g.L))]
+        # what transposed reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
+        below, level = hardware.down(r, g.layer).matrix, r.feedback_level
+        minus = []
+        if below.source == "signs":
+            minus = [w[-1] for w in old]
+        elif below.source == "generator":
+            for group in range(g.G):
+                m.submodules[f"feedback{group}"] = generator = Generator(r.key, 0xA0 | g.layer)
+                m.d.comb += generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS])
+                minus += [negative(generator.x, generator.y, i) for i in range(min(VIEWS, g.L))]
         pairs_next = [(delayed(m, x, 1), delayed(m, y, 1)) for x, y in pairs]
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
@@ -229,8 +239,11 @@ class Crossbar(wiring.Component):
             if signs_used:
                 sign = Mux(negative(*pairs[i // VIEWS], i % VIEWS), Const(-1, signed(2)), Const(1, signed(2)))
                 b = Mux(signs, Mux(last_fold_at[2], 0, sign) if i >= tail else sign, b)
+            weight = seen[i]
+            if minus:
+                weight = Mux(transposed, Mux(minus[i], Const(-level, signed(f.weight.width)), Const(level, signed(f.weight.width))), weight)
             m.d.comb += [
-                multiplier.a.eq(Mux(rewriting, scalar, seen[i])),
+                multiplier.a.eq(Mux(rewriting, scalar, weight)),
                 multiplier.b.eq(Mux(transposed, e, b)),
             ]
             products.append(multiplier.product)

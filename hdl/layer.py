@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import ELEMENT_BITS, POSITION_BITS, RANDOM_BITS, Geometry, Op, Operand, Recipe
+from ..recipe import ELEMENT_BITS, POSITION_BITS, RANDOM_BITS, Geometry, Op, Operand, Recipe, hardware
 from .crossbar import Crossbar, Multiplier, index_bits
 from .delay import delayed, history
 from .fixed import Requantize
@@ -225,6 +225,7 @@ class Layer(wiring.Component):
             write.en.eq(self.drive_write), write.addr.eq(self.drive_index), write.data.eq(self.drive_value),
             read.addr.eq(self.received_index),
         ]
+        revises = hardware.down(g.recipe, g.layer + 1).revises
         # v: received; v + 2: at the dyad with its drive; its random words there three cycles later
         received_valid = history(m, self.received_valid, 7)
         received_index = history(m, self.received_index, 7)
@@ -237,7 +238,7 @@ class Layer(wiring.Component):
             dyad.random_state.eq(random_state),
             dyad.random_delta.eq(delayed(m, self.received_random[RANDOM_BITS:], 5)),
             self.state_valid.eq(delayed(m, drive_valid, dyad.LATENCY)), self.state_index.eq(index[7]),
-            self.revised_valid.eq(received_valid[7]), self.revised_index.eq(received_index[7]),
+            self.revised_valid.eq(received_valid[7] if revises else 0), self.revised_index.eq(received_index[7]),
             self.revised_value.eq(dyad.mean),
             self.error_write.eq(received_valid[7]), self.error_index.eq(received_index[7]),
         ]

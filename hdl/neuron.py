@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe
+from ..recipe import RANDOM_BITS, Recipe, hardware
+from .delay import delayed
 from .fixed import Requantize, clip, span
 
 
@@ -22,7 +23,7 @@ class Dyad(wiring.Component):
     ----------
     recipe : Recipe
     layer : int
-        Decides the activation.
+        Decides the activation, and what the difference port gives.
 
     Members
     -------
@@ -65,11 +66,18 @@ class Dyad(wiring.Component):
         u_plus, u_minus = Signal(span(low, high)), Signal(span(low, high))
         m.d.sync += [u_plus.eq(clip(plus, low, high)), u_minus.eq(clip(minus, low, high))]
         # cycle 3: read-out
-        read_out = signed(len(u_plus) + 1)
-        mean, difference = Signal(read_out), Signal(read_out)
+        kind = hardware.error(r, self._layer)
+        apart = u_plus - u_minus
+        if kind != "dyad":
+            apart = delayed(m, self.b, 2).shift_left(1)
+        if kind == "gate":
+            inside, a = Signal(), delayed(m, self.a, 1)
+            m.d.sync += inside.eq((a > low // 2) & (a < high // 2))
+            apart = Mux(inside, apart, 0)
+        mean, difference = Signal(signed(len(u_plus) + 1)), Signal(signed(len(apart) + 1))
         m.d.sync += [
             mean.eq(_times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha)),
-            difference.eq(u_plus - u_minus),
+            difference.eq(apart),
         ]
         # cycles 4 and 5: requantize
         for name, value, shift, format, rounding, overflow, random in (

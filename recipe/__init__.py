@@ -1,10 +1,11 @@
 """The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
 
+from . import hardware
 from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
-from .geometry import LEAD, Geometry, clog2, geometries
+from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
 from .mistakes import mistakes, near
-from .operations import ELEMENT_BITS, POSITION_BITS, Op, Operand
+from .operations import ELEMENT_BITS, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operand, Operation
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
 from .recipe import (
     LAYOUT,
@@ -21,11 +22,12 @@ from .recipe import (
     presets,
     require_recipe,
 )
+from .rules import RULES, Rule, rule
 
 __all__ = [
-    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "Arrays", "Bits", "Devices", "Formats",
-    "Geometry", "Instruction", "Op", "Operand", "Overflow", "Program", "QFormat", "Recipe", "RecipeError", "Rounding", "Training", "allow",
-    "clog2",
-    "compile_program", "emissions", "geometries", "imported", "load", "log2_exact", "mistakes", "most_results", "near", "parse",
-    "presets", "program_memory", "programs", "require_recipe",
+    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
+    "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operand", "Operation", "Overflow", "Program", "QFormat", "Recipe",
+    "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries", "hardware", "imported",
+    "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse", "presets", "program_memory",
+    "programs", "require_recipe", "rule",
 ]

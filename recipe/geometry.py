@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .operations import Op
+from .operations import Matrix, Op
 from .recipe import Recipe
 
 LEAD = 6
@@ -19,7 +19,15 @@ def clog2(n: int) -> int:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of one layer: R rows, C columns, L lanes, and what follows from them.
+    """Sizes of one matrix on its engine: R rows, C columns, L lanes, and what follows from them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    layer : int
+        Number of the engine; its own weights are layer `layer`'s.
+    matrix : Matrix, optional
+        By default the weights of the layer.
 
     Attributes
     ----------
@@ -35,14 +43,15 @@ class Geometry:
 
     recipe: Recipe
     layer: int
+    matrix: Matrix | None = None
 
     @cached_property
     def R(self) -> int:
-        return self.recipe.sizes[self.layer + 1]
+        return self.recipe.sizes[self.matrix.above if self.matrix else self.layer + 1]
 
     @cached_property
     def C(self) -> int:
-        return self.recipe.sizes[self.layer]
+        return self.recipe.sizes[self.matrix.below if self.matrix else self.layer]
 
     @cached_property
     def L(self) -> int:
@@ -103,5 +112,15 @@ class Geometry:
 
 
 def geometries(recipe: Recipe) -> tuple[Geometry, ...]:
-    """One Geometry per layer."""
+    """Return one Geometry per layer: of its weights."""
     return tuple(Geometry(recipe, k) for k in range(recipe.layers))
+
+
+def matrix_geometries(recipe: Recipe) -> dict[str, Geometry]:
+    """Return the Geometry of every matrix of the recipe's rule, by its name."""
+    return {m.name: Geometry(recipe, m.engine, m) for m in recipe.matrices}
+
+
+def in_memory(recipe: Recipe) -> tuple[Geometry, ...]:
+    """Return the Geometry of every matrix in memory, in the order in which they are loaded and read."""
+    return tuple(g for g in matrix_geometries(recipe).values() if g.matrix.source == "memory")

@@ -46,7 +46,8 @@ def imported(name: str, known: dict[str, Any]) -> Any:
         raise ValueError(f"{name!r} cannot be had: {error}; it must be importable: install its package, or set PYTHONPATH to its "
                          "folder") from None
     # what an allowed module has only imported itself, such as os.system, is not of it
-    _check(name, getattr(found, "__module__", None) or module)
+    own = hasattr(found, "__qualname__") and getattr(found, "__module__", None)       # of a function or a class
+    _check(name, own or module)
     return found
 
 

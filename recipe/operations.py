@@ -1,6 +1,9 @@
-"""The operations of a row engine and their variants, as they are encoded in the program memory."""
+"""Operations as data: which matrix, which operand, how the stream enters a unit, and what is kept where (contract section 3)."""
+
+from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal, NamedTuple
 
 ELEMENT_BITS = 12
 """Of a random index: the number of an element, so that a layer has at most ``2**12`` units (contract section 2)."""
@@ -10,30 +13,140 @@ POSITION_BITS = 12
 
 
 class Op(IntEnum):
-    """Operations of a row engine (contract section 3)."""
+    """What an engine does with the words of a matrix."""
 
     FORWARD = 0
+    """Read rows: ``M x``, one element a row."""
     TRANSPOSED = 1
+    """Read columns: ``M^T e``, one element a column."""
     UPDATE = 2
+    """Rewrite every word by an outer product."""
     PROBE = 3
+    """Rewrite every word by signs of the generator."""
 
 
 class Operand(IntEnum):
-    """Variants of an operation."""
+    """How the hardware encodes the variants of an operation that it has (contract section 3)."""
 
     FREE = 0
-    """Forward: inference. Also the only variant of transposed."""
     NUDGE = 1
-    """Forward of the last layer: nudged by beta."""
     ADD = 2
-    """Forward of the last layer: the loss is recorded."""
     SUBTRACT = 3
-    """Forward of the last layer: the loss is subtracted from the recorded one."""
     DELTA = 4
-    """Update: outer product of the error and input memories."""
     SLOPE = 5
-    """Update: the loss difference times the generator's signs."""
     PLUS = 6
-    """Probe: plus epsilon times the signs."""
     MINUS = 7
-    """Probe: minus twice epsilon times the signs."""
+
+
+class Matrix(NamedTuple):
+    """Weights, feedback or a head: a map from population `below` to `above`; population 0 is the sample, k the neurons of unit k - 1.
+
+    Attributes
+    ----------
+    name : str
+    below, above : int
+        Populations of its columns and its rows.
+    engine : int
+        The row of lanes whose memory holds it, or that makes it.
+    source : str
+        ``memory``; ``signs`` of the matrix `of`, or signs of the ``generator``, both times the recipe's `feedback`: nothing is stored.
+    of : str
+        For ``signs``.
+    start : str
+        How a stored matrix is loaded before training: ``random``, ``zero``, or the name of the matrix that it equals.
+    """
+
+    name: str
+    below: int
+    above: int
+    engine: int
+    source: Literal["memory", "signs", "generator"] = "memory"
+    of: str = ""
+    start: str = "random"
+
+
+class Operation(NamedTuple):
+    """One operation of a learning rule.
+
+    Attributes
+    ----------
+    op : Op
+    matrix : str
+    column, row : str
+        Stores that the columns and the rows of the matrix meet: forward reads `column`, transposed `row`, an update both. An update
+        may have the row ``slope`` (the loss register's difference) and the column ``signs`` (of the generator).
+    unit : int
+        Of a read: the unit that the elements enter.
+    enter : str
+        ``drive``: as its drive; ``more``, ``less``: added to or taken from the drive that it keeps; ``feedback``: beside that drive.
+    force : str
+        What the label does in the last unit: nothing; ``feedback``: beta times the error is added to the feedback; ``drive``: to the
+        drive; ``clamp``: the target takes the place of the drive.
+    negative : bool
+        Of a read: the force has -beta. Of an update or a probe: it is subtracted.
+    error : str
+        What the difference port gives: the ``dyad``'s difference; ``gate``: the feedback where the activation has a slope;
+        ``feedback``: the feedback itself.
+    keep_drive : bool
+        The drive memory takes the drive as it is before a force.
+    mean, difference : str
+        Stores that take the ports' elements; empty: none.
+    result : bool
+        The means enter the result queue.
+    loss : str
+        What the last unit's loss register does: ``keep``; ``zero``; ``set`` to the sum of squared errors; ``subtract`` it.
+    gain : int
+        Of an update: a factor of ``2**gain``.
+    decay : int
+        Of an update: every weight also loses ``2**-decay`` of itself. 0: none.
+    """
+
+    op: Op
+    matrix: str
+    column: str = ""
+    row: str = ""
+    unit: int = -1
+    enter: Literal["drive", "more", "less", "feedback"] = "drive"
+    force: Literal["", "feedback", "drive", "clamp"] = ""
+    negative: bool = False
+    error: Literal["dyad", "gate", "feedback"] = "dyad"
+    keep_drive: bool = False
+    mean: str = ""
+    difference: str = ""
+    result: bool = False
+    loss: Literal["keep", "zero", "set", "subtract"] = "keep"
+    gain: int = 0
+    decay: int = 0
+
+    @property
+    def reads(self) -> bool:
+        """Whether elements leave the engine."""
+        return self.op in (Op.FORWARD, Op.TRANSPOSED)
+
+    @property
+    def operand(self) -> Operand:
+        """The hardware's code of the variant; two operations of one engine and code are one where the hardware has them."""
+        if self.op is Op.FORWARD:
+            if self.force:
+                return Operand.NUDGE
+            return {"set": Operand.ADD, "subtract": Operand.SUBTRACT}.get(self.loss, Operand.FREE)
+        if self.op is Op.UPDATE:
+            return Operand.SLOPE if self.row == SLOPE else Operand.DELTA
+        if self.op is Op.PROBE:
+            return Operand.MINUS if self.negative else Operand.PLUS
+        return Operand.FREE
+
+    def __str__(self) -> str:
+        where = {Op.FORWARD: f"{self.matrix} {self.column}", Op.TRANSPOSED: f"{self.matrix}^T {self.row}"}
+        if not self.reads:
+            told = f"{self.matrix} {'-' if self.negative else '+'}= {self.row or 'epsilon'} {self.column or 'signs'}"
+            return f"{self.op.name.lower()} {told}" + (f", decay {self.decay}" if self.decay else "")
+        kept = ["drive"] * self.keep_drive + [s for s in (self.mean, self.difference) if s] + ["result"] * self.result
+        force = f", {'-' if self.negative else ''}{self.force}" if self.force else ""
+        return f"{self.op.name.lower()} {where[self.op]} -> unit {self.unit} {self.enter}{force}: {', '.join(kept) or 'nothing'}"
+
+
+SLOPE = "slope"
+"""The row of an update that is the loss register's difference."""
+SIGNS = "signs"
+"""The column of an update that is the generator's signs."""

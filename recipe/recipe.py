@@ -15,7 +15,7 @@ from . import rules, seeds, toml
 from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
-from .operations import ELEMENT_BITS
+from .operations import ELEMENT_BITS, SIGNS, Matrix, Op, Operation
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
@@ -244,6 +244,14 @@ class Recipe(_Part):
         Powers of two. The chip's rate register reaches ``rate_floor * 2**r``, r = 0 .. 7; it starts at `learning_rate`.
     epsilon : float
         SPSA's probe, a power of two, a whole number of weight LSBs.
+    initial : float
+        Size of the first weights, a power of two: 1 gives them the variance ``2 / C``.
+    feedback : float
+        What a sign of fixed feedback counts, a power of two.
+    decay : float
+        Share of itself that a weight loses with every update, where the rule lets it forget: a power of two up to 2**-8, or 0.
+    sweeps : (int, int)
+        Of a rule that settles: sweeps of the free phase, and of each phase after it.
     target_on, target_off : float
         Output targets of the label's class and of the others.
     seed : int
@@ -261,6 +269,10 @@ class Recipe(_Part):
     learning_rate: Real = 2.0**-5
     rate_floor: Real = 2.0**-9
     epsilon: Real = 2.0**-6
+    initial: Real = 1.0
+    feedback: Real = 0.25
+    decay: Real = 0.0
+    sweeps: tuple[Annotated[Whole, Field(ge=0, le=256)], Annotated[Whole, Field(ge=1, le=256)]] = (4, 2)
     target_on: Real = 1.0
     target_off: Real = 0.0
     seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
@@ -285,7 +297,7 @@ class Recipe(_Part):
         rules.rule(name)
         return name
 
-    @field_validator("beta", "learning_rate", "rate_floor", "epsilon")
+    @field_validator("beta", "learning_rate", "rate_floor", "epsilon", "initial", "feedback")
     @classmethod
     def _powers_of_two(cls, value):
         try:
@@ -294,6 +306,13 @@ class Recipe(_Part):
             exponent = None
         if exponent is None or not -24 <= exponent <= 8:
             raise ValueError(f"{value:g}; allowed are powers of two from 2**-24 to 2**8")
+        return value
+
+    @field_validator("decay")
+    @classmethod
+    def _a_decay(cls, value):
+        if value and (math.frexp(value)[0] != 0.5 or not 2.0**-24 <= value <= 2.0**-8):
+            raise ValueError(f"{value:g}; allowed are 0 and the powers of two from 2**-24 to 2**-8")
         return value
 
     @model_validator(mode="after")
@@ -325,19 +344,36 @@ class Recipe(_Part):
         for place in ("hard_sigmoid", "hard_tanh"):
             if place in (self.activation, self.output) and f.accumulator.high < 1:
                 yield f"formats.accumulator: {f.accumulator} does not reach 1, which {place} needs; allowed is width > frac + 1"
-        if self.rule == "spsa":
-            probe = self.epsilon * 2.0**f.weight.frac
-            if probe < 1 or probe * 4 > f.weight.max:
-                yield (f"epsilon: {self.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
-                       f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
         levels = self.devices.levels
         if levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width):
             yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
                    f"the levels of {f.weight}")
-        yield from rules.mistakes_of(self)
-        yield from self._law_mistakes()
         yield from self._cell_mistakes()
         yield from self._array_mistakes()
+        wrong = list(rules.mistakes_of(self))
+        yield from wrong
+        if not wrong:
+            yield from self._rule_mistakes()
+
+    def _rule_mistakes(self):
+        """Yield where formats do not suit the rule, which is right in itself."""
+        f = self.formats
+        if self.signed:
+            probe = self.epsilon * 2.0**f.weight.frac
+            if probe < 1 or probe * 4 > f.weight.max:
+                yield (f"epsilon: {self.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
+                       f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+        if any(m.source != "memory" for m in self.matrices) and not 1 <= self.feedback_level <= f.weight.max:
+            yield (f"feedback: {self.feedback:g} is no level of {f.weight}; "
+                   f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
+        if self.align < 0 and any(self.row_of_states(step) for step in self.steps):
+            yield (f"formats.delta: {f.delta} with rule {self.rule}, which learns from states of {f.state}; "
+                   "allowed are as many fraction bits as the state has, or more")
+        others = [m.name for m in self.matrices if m.name != f"W{m.engine}"]
+        if self.arrays.on and others:
+            yield (f"arrays.on: rule {self.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
+                   "allowed is false")
+        yield from self._law_mistakes()
         finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
         if self.devices.read_noise and not 1 <= self.noise_gain("state") < 1 << 24:
             yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
@@ -359,8 +395,10 @@ class Recipe(_Part):
             yield f"devices.pulse: {d.pulse:g} with rate_floor {self.rate_floor:g} is too coarse; allowed is a larger rate_floor"
         if math.frexp(d.slope)[0] != 0.5:
             yield f"devices.slope: {d.slope:g}; allowed are powers of two up to 0.5"
-        if self.rule == "spsa":
-            yield f"devices.law: {d.law} with rule spsa, whose probes must be taken back exactly; allowed is ideal"
+        if self.signed:
+            yield f"devices.law: {d.law} with rule {self.rule}, whose probes must be taken back exactly; allowed is ideal"
+        if any(step.decay for step in self.steps):
+            yield f"devices.law: {d.law} with rule {self.rule}, whose weights decay; allowed is ideal"
 
     def _cell_mistakes(self):
         d = self.devices
@@ -437,6 +475,50 @@ class Recipe(_Part):
         return len(self.sizes) - 1
 
     @property
+    def steps(self) -> tuple[Operation, ...]:
+        """Operations of the training program, in the order of the rule."""
+        return rules.steps(self)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Matrices of the rule: the weights of the layers, and what it has beside them."""
+        return rules.matrices(self)
+
+    @property
+    def states(self) -> frozenset[str]:
+        """Stores that hold states; the others hold differences."""
+        return rules.states(self)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the training program changes weights."""
+        return any(step.op is Op.UPDATE for step in self.steps)
+
+    @property
+    def signed(self) -> bool:
+        """Whether weights are probed or learn along the generator's signs."""
+        return any(step.op is Op.PROBE or step.column == SIGNS for step in self.steps)
+
+    @property
+    def align(self) -> int:
+        """Bits by which a state in the row of an update is shifted left, to the fraction bits of differences."""
+        return self.formats.delta.frac - self.formats.state.frac
+
+    def row_of_states(self, step: Operation) -> bool:
+        """Return whether the row of an update holds states, not differences."""
+        return step.op is Op.UPDATE and step.row in self.states
+
+    @property
+    def decay_bits(self) -> int:
+        """``-log2(decay)``; 0 where nothing decays."""
+        return -log2_exact(self.decay) if self.decay else 0
+
+    @property
+    def feedback_level(self) -> int:
+        """What a sign of feedback counts, in weight LSBs."""
+        return round(self.feedback * 2.0**self.formats.weight.frac)
+
+    @property
     def rate(self) -> int:
         """Rate register after reset: ``log2(learning_rate / rate_floor)``."""
         return log2_exact(self.learning_rate) - log2_exact(self.rate_floor)
@@ -460,23 +542,29 @@ class Recipe(_Part):
     def bits(self) -> Bits:
         """The widths that decide which integer type holds what."""
         f = self.formats
-        operand = f.delta.width + 7
-        if self.rule == "spsa":
+        # a row of states is aligned to the fraction bits of differences
+        operand = max([f.delta.width] + [f.state.width + self.align for step in self.steps if self.row_of_states(step)])
+        operand += 7 + max(step.gain for step in self.steps)
+        if self.signed:
             operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
         # a left shift wants room: products are limited to ww + 2 bits before it
-        product = 64 if self.product_shift < 0 else max(operand + f.state.width, f.weight.width + 1) + 1
+        decays = [step.decay for step in self.steps if step.decay]
+        shift = max([self.update_shift, *decays])
+        widths = [operand + f.state.width + shift - self.update_shift, f.weight.width + 1]
+        widths += [f.weight.width + shift - d + 1 for d in decays]
+        product = 64 if self.product_shift < 0 else max(widths) + 1
         return Bits(f.state.width, f.weight.width, f.delta.width, operand, product)
 
     @property
     def guard(self) -> int:
         """Weight LSBs kept free at each end of the range, so that a probe never saturates (contract section 6)."""
-        return self.probe if self.rule == "spsa" else 0
+        return self.probe if self.signed else 0
 
     @property
     def update_shift(self) -> int:
         """Fraction bits of an update's product below the weight LSB, S of contract section 6."""
         f = self.formats
-        if self.rule == "spsa":
+        if self.signed:
             return UPDATE_SHIFT_SPSA
         return f.delta.frac + f.state.frac - f.weight.frac + log2_exact(self.beta) - log2_exact(self.rate_floor)
 

@@ -329,7 +329,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         cover(play(f"directed {n}", extremes(recipe, scene)), scene.weights)
     tell("done", stages, stages)
 
-    learns = programs(recipe)[0] is not programs(recipe)[1]
+    learns = recipe.learns
     report.moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, weights, strict=True))
     if learns and not report.moved:
         report.notes.append(f"no weight changes in {samples} training samples of {name}: {training.standing_still(recipe)}")
@@ -339,7 +339,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     missing = [goal for goal, times in report.coverage.items() if not times and (learns or goal != directed.CHANGE)]
     report.unreached = [goal for goal in missing if goal in limits and goal != CLIPPED]
     report.uncovered = [goal for goal in missing if goal not in limits]
-    if recipe.rule == "dual-propagation":
+    if learns and not recipe.signed:
         report.gradient = {stage: gradient.compare(recipe, w, x, y) for stage, w in (("before", first), ("after", weights))}
     report.seconds = round(time.perf_counter() - began, 2)
     if folder is not None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..emulator.devices import Device, alone, device_of, wires_of
 from ..recipe import LAYOUT, QFormat, Recipe
 from . import gradient
-from .quality import JUDGES, SEEDS, quality, varies
+from .quality import SEEDS, judge, quality, varies
 
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
@@ -64,7 +64,7 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
         device.check(recipe.devices.age)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
     bare = _changed(recipe, arrays=_layout(recipe) if recipe.devices.named else {}, devices=recipe.devices.model_dump(exclude=RESISTANCES))
-    places = JUDGES[recipe.rule].places
+    places = judge(recipe).places
     quiet = without(bare, effects)
     ideal = refined(quiet, places)
     found = {"rule": Variant(ideal)}
@@ -140,8 +140,6 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     ValueError
         For a rule that does not learn.
     """
-    if recipe.rule not in JUDGES:
-        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no gradient to judge; allowed are {', '.join(JUDGES)}")
     rows, chips = [], variants(recipe, device)
     exact = gradient.exact(chips["rule"].recipe, weights, x, y)
     tell = progress or (lambda *_: None)

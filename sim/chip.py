@@ -187,7 +187,7 @@ class Prediction:
 
     def _program(self, cycle: int, code: int):
         x, y = np.array(self.sample, np.int32), self.label if code == TRAIN else None
-        train = code == TRAIN and self.recipe.rule != "inference"
+        train = code == TRAIN and self.recipe.learns
         self.step_before = int(self.chip.step)
         self.sample, self.spare_full = [], False
         self.label = None if code == TRAIN else self.label

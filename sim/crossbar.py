@@ -52,7 +52,7 @@ def variants(recipe: Recipe) -> list[tuple[Op, Operand]]:
     """What an engine of this recipe can be asked to do."""
     basic = [(Op.FORWARD, Operand.FREE), (Op.TRANSPOSED, Operand.FREE), (Op.UPDATE, Operand.DELTA)]
     spsa = [(Op.PROBE, Operand.PLUS), (Op.PROBE, Operand.MINUS), (Op.UPDATE, Operand.SLOPE)]
-    return basic + (spsa if recipe.rule == "spsa" else [])
+    return basic + (spsa if recipe.signed else [])
 
 
 def scenario(recipe: Recipe, layer: int, rounds: int = 2, operations=None) -> Scenario:

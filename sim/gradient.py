@@ -8,11 +8,12 @@ import numpy as np
 
 from .. import models
 from ..emulator import crossbar, rng
-from ..emulator.signals import losses, signals
-from ..recipe import Recipe, geometries
+from ..emulator.signals import Write, writes
+from ..recipe import Recipe, geometries, rule
+from . import real
 
-COMPARISONS = ("dual_propagation", "exact", "exact_dual_propagation")
-"""Chip against dual propagation in float64; chip against the exact gradient; float64 dual propagation against exact."""
+COMPARISONS = ("rule", "exact", "rule_exact")
+"""Chip against its rule in real numbers; chip against the exact gradient; the rule in real numbers against exact."""
 
 
 @functools.cache
@@ -31,11 +32,35 @@ def targets(recipe: Recipe, y) -> np.ndarray:
     return values[(np.asarray(y)[:, None] == np.arange(recipe.sizes[-1])).astype(int)]
 
 
+def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Return what the updates of each layer's weights read as real numbers, rows and columns of each update.
+
+    The gradient estimate of a rule is the sum of their outer products: a row has the update's sign and gain, ``-1 / beta`` and the rule's
+    share.
+    """
+    if recipe.signed:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} gives slopes along signs, not gradients; spsa_estimates takes it")
+    f, share = recipe.formats, rule(recipe.rule).share
+    found = [([], []) for _ in range(recipe.layers)]
+    for w in made:
+        for k in range(recipe.layers):
+            if w.step.matrix == f"W{k}":
+                form = f.state if w.step.row in recipe.states else f.delta
+                scale = (1 if w.step.negative else -1) * 2.0**w.step.gain * share / recipe.beta
+                found[k][0].append(form.decode(w.row) * scale)
+                found[k][1].append(f.state.decode(w.column))
+    for k, (rows, columns) in enumerate(found):
+        if not rows:                    # a layer that does not learn has the gradient 0
+            like = next(w for w in made if w.column is not None)
+            rows.append(np.zeros((*like.row.shape[:-1], recipe.sizes[k + 1])))
+            columns.append(np.zeros((*like.column.shape[:-1], recipe.sizes[k])))
+    return found
+
+
 def chip(recipe: Recipe, weights, x, y, machine=None) -> list[np.ndarray]:
-    """The chip's gradient of each sample: ``-difference outer mean / beta``, one array (n, R, C) per layer; `machine` as `signals`'."""
-    f = recipe.formats
-    return [-f.delta.decode(s.error)[:, :, None] * f.state.decode(s.input)[:, None, :] / recipe.beta
-            for s in signals(recipe, weights, x, y, machine)]
+    """Return the chip's gradient estimate of each sample, one array (n, R, C) per layer; `machine` as in `signals.writes`."""
+    return [sum(e[:, :, None] * v[:, None, :] for e, v in zip(*layer, strict=True))
+            for layer in terms(recipe, writes(recipe, weights, x, y, machine))]
 
 
 @functools.cache
@@ -53,16 +78,11 @@ def _compiled(sizes: tuple[int, ...], estimator, **options):
 
 def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.ndarray]:
     f = recipe.formats
-    w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights)
+    w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights[: recipe.layers])
     x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else x)
     limits = np.array([recipe.bounds(0), recipe.bounds(recipe.layers - 1)]) * 2.0**-f.accumulator.frac
     with models.float64():
         return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
-
-
-def dual_propagation(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
-    """Dual propagation in float64 with the chip's weights, alpha and beta, one array (n, R, C) per layer."""
-    return _reference(recipe, models.dual_propagation, weights, x, y, alpha=recipe.alpha, beta=recipe.beta)
 
 
 def exact(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
@@ -95,12 +115,13 @@ def _mean(cosines: np.ndarray) -> float | None:
 
 
 def compare(recipe: Recipe, weights, x, y) -> dict:
-    """Chip, dual propagation and exact gradient of the same samples and weights.
+    """Compare the chip, its rule in real numbers and the exact gradient for the same samples and weights.
 
     Parameters
     ----------
     recipe : Recipe
     weights : list of int32 arrays (R, C)
+        Of each matrix in memory.
     x, y : samples and class numbers, (n, inputs) and (n,)
 
     Returns
@@ -110,7 +131,7 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
         ``error``; and ``quantization``, the share of the squared error to the exact gradient that the integers add to
         the rule's own. None stands for what does not exist: a cosine where both gradients are zero, an error relative to zero.
     """
-    made, rule, true = (f(recipe, weights, x, y) for f in (chip, dual_propagation, exact))
+    made, rule, true = (f(recipe, weights, x, y) for f in (chip, real.gradient, exact))
     pairs = dict(zip(COMPARISONS, ((made, rule), (made, true), (rule, true)), strict=True))
 
     def mean(g):
@@ -118,16 +139,16 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
 
     table = {name: {"cosine": _mean(cosine(a, b)), "mean": _mean(cosine(mean(a), mean(b))),
                     "error": relative_error(a, b)} for name, (a, b) in pairs.items()}
-    whole, own = table["exact"]["error"], table["exact_dual_propagation"]["error"]
+    whole, own = table["exact"]["error"], table["rule_exact"]["error"]
     return table | {"quantization": max(0.0, 1 - (own / whole) ** 2) if whole else 0.0}
 
 
 def line(stage: str, table: dict) -> str:
     """A table of `compare` as a line of text."""
-    made, true = table["dual_propagation"], table["exact"]
+    made, true = table["rule"], table["exact"]
     if true["cosine"] is None or made["cosine"] is None:
         return f"gradient {stage} training: zero, of the chip and in float64"
-    return (f"gradient {stage} training: cosine {made['cosine']:.4f} to dual propagation in float64 (error {_said(made['error'])}), "
+    return (f"gradient {stage} training: cosine {made['cosine']:.4f} to the rule in float64 (error {_said(made['error'])}), "
             f"{true['cosine']:.4f} to the exact gradient (error {_said(true['error'])}, {100 * table['quantization']:.0f} % of its square "
             "from the integers)")
 
@@ -159,6 +180,7 @@ def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0
     ----------
     recipe : Recipe
     weights : list of int32 arrays (R, C)
+        Of each matrix in memory.
     x, y : samples and class numbers
 
     Returns
@@ -173,7 +195,7 @@ def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0
     true, rows = exact(finest, weights, x, y), []
     for alpha in alphas:
         for beta in betas:
-            ideal = dual_propagation(variant(finest, alpha, beta), weights, x, y)
+            ideal = real.gradient(variant(finest, alpha, beta), weights, x, y)
             rows.append({"frac": None, "alpha": alpha, "beta": beta, "cosine": float(cosine(ideal, true).mean())})
             for frac in fractions:
                 made = chip(variant(with_fraction_bits(recipe, frac), alpha, beta), weights, x, y)
@@ -214,8 +236,10 @@ def spsa_estimates(recipe: Recipe, weights, x, y, count: int) -> np.ndarray:
     ndarray (count, P)
         P is the number of weights, layer by layer.
     """
+    if not recipe.signed:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
     seeds = np.arange(count, dtype=np.uint64)
-    made = slopes(recipe, losses(recipe, weights, np.asarray(x)[None], np.array([y]), seeds=seeds))
+    made = slopes(recipe, writes(recipe, weights, np.asarray(x)[None], np.array([y]), seeds=seeds)[0].row)
     return made * np.concatenate([s.reshape(count, -1) for s in directions(recipe, seeds)], axis=1)
 
 

@@ -18,7 +18,7 @@ RECEIVED = ("received_valid", "received_index", "received_value", "received_rand
 def steps(recipe: Recipe, k: int) -> list:
     """Operations of one round, in an order in which each finds its operands."""
     last = k == recipe.layers - 1
-    if recipe.rule == "spsa":
+    if recipe.signed:
         plan = [(Op.PROBE, Operand.PLUS), (Op.FORWARD, Operand.ADD), (Op.PROBE, Operand.MINUS),
                 (Op.FORWARD, Operand.SUBTRACT), (Op.PROBE, Operand.PLUS), (Op.UPDATE, Operand.SLOPE)]
         return [(op, o if last or op != Op.FORWARD else Operand.FREE) for op, o in plan]

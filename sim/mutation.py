@@ -131,11 +131,10 @@ SHARED = (
           "math.floor(value * 2.0**self.formats.accumulator.frac)", "targets_are"),
     Fault("targets swapped", "recipe", "self.target_on if on else self.target_off", "self.target_off if on else self.target_on",
           "errors_of"),
-    Fault("operand without room for the rate", "recipe", "operand = f.delta.width + 7", "operand = f.delta.width + 6", "widths_hold"),
+    Fault("operand without room for the rate", "recipe", "operand += 7 + max", "operand += 6 + max", "widths_hold"),
     Fault("operand without room for a probe", "recipe", "(2 * self.probe << self.update_shift).bit_length() + 1",
           "(self.probe << self.update_shift).bit_length()", "widths_hold"),
-    Fault("products without headroom", "recipe", "max(operand + f.state.width, f.weight.width + 1) + 1",
-          "max(operand + f.state.width, f.weight.width + 1) - 1", "widths_hold"),
+    Fault("products without headroom", "recipe", "else max(widths) + 1", "else max(widths) - 1", "widths_hold"),
     Fault("input converters of 13 bits", "recipe", "self.arrays.input_bits or 12", "self.arrays.input_bits or 13", "arrays_see"),
     Fault("cells of as many bits as weights", "recipe", "max(2, min(12, log2_exact", "max(2, min(16, log2_exact", "arrays_see"),
     Fault("what is loaded is built", "recipe",
@@ -154,23 +153,27 @@ SHARED = (
     Fault("write after read left out", "program", "for v in makes for before in (made, used) if v in before",
           "for v in makes for before in (made,) if v in before", "programs_are"),
     Fault("read after write left out", "program", "for v in needs if v in made]", "for v in needs if v in ()]", "programs_are"),
-    Fault("dyads not waited for", "program", "earliest.append(dyad[unit] - enters)", "pass", "programs_are"),
-    Fault("engines not waited for", "program", "earliest = [FIRST, engine[layer]]", "earliest = [FIRST]", "programs_are"),
+    Fault("dyads not waited for", "program", "earliest.append(unit[step.unit] - enters)", "pass", "programs_are"),
+    Fault("engines not waited for", "program", "earliest = [FIRST, engine[g.layer]]", "earliest = [FIRST]", "programs_are"),
     Fault("a cycle later than need be", "program", "start = max(earliest)", "start = max(earliest) + 1", "operations_start"),
     Fault("program ends early", "program", "tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)",
           "tuple(sorted(instructions, key=lambda i: i.cycle)), end)", "programs_are"),
-    Fault("feedback does not read drives", "rules", 'return {f"error{k}", f"drive{k - 1}"}', 'return {f"error{k}"}', "programs_are"),
-    Fault("updates do not read means", "rules", 'return {f"input{k}", f"error{k}"} if', 'return {f"error{k}"} if', "programs_are"),
-    Fault("feedback does not revise", "rules", '{f"input{k}", f"error{k - 1}"}', '{f"error{k - 1}"}', "programs_are"),
-    Fault("nudges make no errors", "rules", '({f"error{k}"} if step.operand == Operand.NUDGE else set())', "set()", "programs_are"),
-    Fault("probes leave the weights raised", "rules",
-          "((Operand.PLUS, Operand.ADD), (Operand.MINUS, Operand.SUBTRACT), (Operand.PLUS, None))",
-          "((Operand.PLUS, Operand.ADD), (Operand.MINUS, Operand.SUBTRACT), (Operand.MINUS, None))", "spsa_moves"),
+    Fault("feedback does not read drives", "timing", "needs.add(drive(step.unit))", "pass", "programs_are"),
+    Fault("updates do not read means", "timing", "for name in (step.column, step.row) if", "for name in (step.row,) if", "programs_are"),
+    Fault("feedback does not revise", "timing", "for name in (step.mean, step.difference) if", "for name in (step.difference,) if",
+          "programs_are"),
+    Fault("nudges make no errors", "timing", "for name in (step.mean, step.difference) if", "for name in (step.mean,) if",
+          "programs_are"),
+    Fault("probes leave the weights raised", "rules.trials", '(True, "subtract"), (False, ""))', '(True, "subtract"), (True, ""))',
+          "spsa_moves"),
     Fault("forward sums a cycle early", "timing", "return LEAD + 5 + g.lv", "return LEAD + 4 + g.lv", "programs_are"),
     Fault("inputs read for one row only", "timing", "first + (g.R - 1) * g.F + fold", "first + fold", "programs_are"),
     Fault("errors read in the first fold only", "timing", "first + (g.F - 1) * g.P + row", "first + row", "programs_are"),
-    Fault("means there early", "timing", "return z + (11 if g.is_last else 7)", "return z + (10 if g.is_last else 6)", "programs_are"),
-    Fault("revised means there early", "timing", "        return z + 9\n", "        return z + 8\n", "programs_are"),
+    Fault("means there early", "timing", "return z + at_dyad(g, step) + 5", "return z + at_dyad(g, step) + 4", "programs_are"),
+    Fault("revised means there early", "timing", "return 2 if step.unit == g.layer else 4", "return 2 if step.unit == g.layer else 3",
+          "programs_are"),
+    Fault("the nudge takes no time", "timing", "4 * (step.unit == g.recipe.layers - 1)", "3 * (step.unit == g.recipe.layers - 1)",
+          "programs_are"),
 )
 """Faults in the recipe, which both twins share."""
 
@@ -250,14 +253,21 @@ def shared(fault: Fault):
                 function.__code__ = code
     if not changed:
         raise ValueError(f"fault {fault.name!r}: it is in no function of {fault.module}.py")
-    programs = importlib.import_module(f"{RECIPE}.program").programs
-    programs.cache_clear()
+    _forget()
     try:
         yield
     finally:
         for function, code in changed.items():
             function.__code__ = code
-        programs.cache_clear()
+        _forget()
+
+
+def _forget() -> None:
+    """Clear what the recipe's functions remember."""
+    for name in ("program", "rules", "hardware"):
+        for function in vars(importlib.import_module(f"{RECIPE}.{name}")).values():
+            if hasattr(function, "cache_clear"):
+                function.cache_clear()
 
 
 def _same(a, b) -> bool:

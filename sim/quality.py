@@ -1,8 +1,8 @@
 """How good a chip's gradient is: its estimates, of many chips at once, against the exact ones.
 
-Dual propagation is judged by its estimate of every sample's gradient. SPSA has one number per sample, the slope along a direction that
-the chip draws: it is judged by how that slope agrees with the exact one, so that what the guess of a direction costs (row 29) is not
-counted among the chip's errors.
+A rule that sends errors or contrasts states is judged by its estimate of every sample's gradient: what the updates of the layers' weights
+sum to. A rule that probes has one number per sample, the slope along a direction that the chip draws: it is judged by
+how that slope agrees with the exact one, so that what the guess of a direction costs (row 29) is not counted among the chip's errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..emulator.devices import ArrayChip, Device, asymmetry, programmed
-from ..emulator.signals import losses, signals
+from ..emulator.signals import writes
 from ..recipe import Recipe
 from ..recipe.seeds import several
 from . import gradient
@@ -27,19 +27,19 @@ ROUNDING = 1e-12
 def varies(recipe: Recipe, device: Device | None = None) -> bool:
     """Whether figures differ from chip to chip: by noise, cells, random rounding, or the directions of probes."""
     rounding, spread = recipe.rounding, recipe.arrays.gain_spread or recipe.arrays.offset_spread
-    return bool(recipe.rule == "spsa" or device or recipe.devices.read_noise or spread
+    return bool(recipe.signed or device or recipe.devices.read_noise or spread
                 or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
 
 
 class Vectors(NamedTuple):
-    """What the updates of a layer read in dual propagation: integers of error (chips, n, R) and input (chips, n, C)."""
+    """A layer's gradient estimates: ``sum over terms of row outer column``, real numbers (chips, n, terms, R) and (chips, n, terms, C)."""
 
-    error: np.ndarray
-    input: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
 
 
 class Probes(NamedTuple):
-    """What SPSA's updates read: the loss register's differences (chips, n), and the seeds (chips,) that the directions follow from."""
+    """What updates along signs read: the loss register's differences (chips, n), and the seeds (chips,) that the directions follow from."""
 
     loss: np.ndarray
     seed: np.ndarray
@@ -64,7 +64,7 @@ def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None)
     list of Vectors, one per layer; or of one Probes
         Every array has the chips' axis first.
     """
-    seeds, read = np.array(seeds, dtype=object), JUDGES[recipe.rule].read
+    seeds, read = np.array(seeds, dtype=object), judge(recipe).read
     age = (recipe.devices.age or None) if device and device.ages else None
     weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
     chips = [(recipe.model_copy(update={"seed": int(s)}), [w[i] for w in weights]) for i, s in enumerate(seeds)]
@@ -86,12 +86,13 @@ def some(made: list, chips) -> list:
 
 
 def _vectors(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Vectors]:
-    layers = signals(recipe, weights, x, y, machine, None if machine else seeds)
-    return [Vectors(*(np.broadcast_to(v, (len(seeds), *v.shape[-2:])) for v in (s.error, s.input))) for s in layers]
+    made = gradient.terms(recipe, writes(recipe, weights, x, y, machine, None if machine else seeds))
+    return [Vectors(*(np.broadcast_to(np.stack(v, axis=-2), (len(seeds), *v[0].shape[-2:-1], len(v), v[0].shape[-1])) for v in layer))
+            for layer in made]
 
 
 def _probes(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Probes]:
-    loss = losses(recipe, weights, x, y, machine, None if machine else seeds)
+    loss = writes(recipe, weights, x, y, machine, None if machine else seeds)[0].row
     return [Probes(np.broadcast_to(loss, (len(seeds), len(x))), seeds)]
 
 
@@ -109,34 +110,31 @@ def figures(recipe: Recipe, made: list, exact) -> dict[str, float]:
     Returns
     -------
     dict
-        Of dual propagation ``cosine``: mean over samples and seeds; ``bias``: size of the estimates' mean error over that of the gradient,
+        Of a gradient ``cosine``: mean over samples and seeds; ``bias``: size of the estimates' mean error over that of the gradient,
         without the share that a mean over so few chips has by chance; ``deviation``: root of the estimates' variance over the size of the
-        gradient; ``sign``: share of weights whose estimate has the right sign, where either is not zero. Of SPSA, where all slopes of
-        samples and chips are one vector: ``cosine`` to the exact slopes; ``bias``: by which share of the exact ones they are too large or
-        too small together; ``deviation``: size of what else they are off by, over that of the exact ones; ``sign`` as above.
+        gradient; ``sign``: share of weights whose estimate has the right sign, where either is not zero. Of slopes along signs, where all
+        of samples and chips are one vector: ``cosine`` to the exact slopes; ``bias``: by which share of the exact ones they are too large
+        or too small together; ``deviation``: size of what else they are off by, over that of the exact ones; ``sign`` as above.
     """
-    return JUDGES[recipe.rule].figures(recipe, made, exact)
+    return judge(recipe).figures(recipe, made, exact)
 
 
 def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
-    """An estimate is an outer product, error by input: its products with the exact gradient, with itself and with other chips' are made of
-    the two vectors, and never of all its numbers."""
-    scale = -1 / recipe.beta * 2.0 ** -(recipe.formats.delta.frac + recipe.formats.state.frac)
-    chips = len(made[0].error)
+    """An estimate is a sum of outer products: its products with the exact gradient, with itself and with other chips' are made of the
+    vectors, and never of all its numbers."""
+    chips = len(made[0].row)
     along, squares, mean_square, right, there = 0.0, 0.0, 0.0, 0.0, 0.0
     whole = sum(np.sum(np.square(g), axis=(1, 2)) for g in exact)
     for layer, g in zip(made, exact, strict=True):
-        e, v = (np.moveaxis(a, 0, -1).astype(np.float64) for a in (layer.error, layer.input))           # (n, R, d), (n, C, d)
-        along = along + scale * np.sum(e * (g @ v), axis=1)                                             # (n, d)
-        products = scale**2 * (np.swapaxes(e, 1, 2) @ e) * (np.swapaxes(v, 1, 2) @ v)                   # (n, d, d)
+        e, v = (np.moveaxis(a, 0, -1) for a in layer)                                   # (n, terms, R, d), (n, terms, C, d)
+        along = along + np.sum(e * (g[:, None] @ v), axis=(1, 2))                       # (n, d)
+        products = sum((np.swapaxes(e[:, i], 1, 2) @ e[:, j]) * (np.swapaxes(v[:, i], 1, 2) @ v[:, j])
+                       for i in range(e.shape[1]) for j in range(e.shape[1]))           # (n, d, d)
         squares = squares + np.diagonal(products, axis1=1, axis2=2)
         mean_square = mean_square + products.mean((1, 2))
-        # signs are -1, 0 and 1: sums of their products are counts
-        e, v, g = (np.sign(a).astype(np.float32) for a in (-e, v, g))
-        both = np.sum(abs(e) * (abs(g) @ abs(v)), dtype=np.float64)
-        right += (both + np.sum(e * (g @ v), dtype=np.float64)) / 2
-        there += np.sum(abs(e).sum(1) * abs(v).sum(1), dtype=np.float64) + chips * np.sum(abs(g), dtype=np.float64) - both
-    sizes = np.sqrt(squares * whole[:, None])
+        alike, any_sign = _signs(e, v, g)
+        right, there = right + alike, there + any_sign
+    sizes = np.sqrt(np.maximum(squares, 0) * whole[:, None])
     cosines = np.divide(along, sizes, out=np.zeros_like(sizes), where=sizes > 0)
     scatter = np.sum(squares, axis=1) - chips * mean_square
     # of chips that are alike, a difference of rounding is left
@@ -146,6 +144,22 @@ def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
     norm = np.sqrt(np.sum(whole)) or np.nan                # where there is no gradient, there is no relative error
     return {"cosine": float(cosines.mean()), "bias": float(np.sqrt(max(0.0, bias)) / norm),
             "deviation": float(np.sqrt(variance) / norm), "sign": float(right / there) if there else np.nan}
+
+
+def _signs(e, v, g) -> tuple[float, float]:
+    """Count the weights whose estimate has the exact gradient's sign, and those where either is not zero; shapes as in `_of_vectors`."""
+    if e.shape[1] > 1:
+        right = there = 0
+        for d in range(e.shape[-1]):
+            made, exact = np.sign(np.swapaxes(e[..., d], 1, 2) @ v[..., d]), np.sign(g)
+            right, there = right + np.sum((made == exact) & (made != 0)), there + np.sum((made != 0) | (exact != 0))
+        return float(right), float(there)
+    # signs are -1, 0 and 1: sums of their products are counts
+    e, v, g = (np.sign(a).astype(np.float32) for a in (e[:, 0], v[:, 0], g))
+    both = np.sum(abs(e) * (abs(g) @ abs(v)), dtype=np.float64)
+    right = (both + np.sum(e * (g @ v), dtype=np.float64)) / 2
+    size = np.sum(abs(e).sum(1) * abs(v).sum(1), dtype=np.float64) + e.shape[-1] * np.sum(abs(g), dtype=np.float64)
+    return float(right), float(size - both)
 
 
 def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
@@ -178,8 +192,20 @@ class Judge(NamedTuple):
     figures: Callable
 
 
-JUDGES = {"dual-propagation": Judge(("state", "delta", "accumulator"), _vectors, _of_vectors),
-         "spsa": Judge(("state", "accumulator"), _probes, _of_probes)}
+def judge(recipe: Recipe) -> Judge:
+    """Return how the gradient of a recipe's rule is judged.
+
+    Raises
+    ------
+    ValueError
+        For a rule that does not learn.
+    """
+    if not recipe.learns:
+        raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that there is no gradient to judge")
+    if recipe.signed:
+        return Judge(("state", "accumulator"), _probes, _of_probes)
+    places = ("state", "delta", "accumulator") if any(step.difference for step in recipe.steps) else ("state", "accumulator")
+    return Judge(places, _vectors, _of_vectors)
 
 
 def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:

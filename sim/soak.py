@@ -38,7 +38,7 @@ class Soak:
 
 def soak(recipe: Recipe, vectors: int, engine: str = "jax", optimize: int = 3) -> Soak:
     """Train a chip, or infer with one that does not learn, on random samples until it has read at least so many vectors."""
-    train = recipe.rule != "inference"
+    train = recipe.learns
     reads = sum(i.op in READS for i in programs(recipe)[train].instructions)
     block = -(-vectors // (reads * BLOCKS))
     draw, state = seeded(f"soak {recipe.name}"), recipe.formats.state

@@ -15,7 +15,8 @@ import player
 from crossdyad import emulator
 from crossdyad.emulator import chip as traced
 from crossdyad.emulator import crossbar
-from crossdyad.recipe import Geometry, Instruction, Op, Operand, Recipe, compile_program, rules
+from crossdyad.recipe import Geometry, Instruction, Op, Operation, Recipe, compile_program, programs, rules
+from crossdyad.recipe.rules import parts
 
 LAWS = {}
 
@@ -352,7 +353,7 @@ def sizes_are_the_contracts():
         assert g.sum_width == max(f.weight.width + f.state.width + clog2(C), f.weight.width + f.delta.width + clog2(R))
         assert g.loss_width == 2 * (f.accumulator.width + 1) + clog2(R) + 1
         for op in Op:
-            assert g.busy(op) == busy(recipe, Instruction(0, k, op, Operand.FREE))
+            assert g.busy(op) == busy(recipe, Instruction(0, k, Operation(op, f"W{k}")))
 
 
 @law
@@ -376,21 +377,22 @@ def drawn_rule(seed):
     """Steps of a rule that nobody would write: reads, feedback and updates in any order in which each finds its operands."""
     def steps(recipe):
         draw, last = random.Random(seed), recipe.layers - 1
-        yield from rules.forward(recipe, Operand.NUDGE)
+        nudged = [*parts.hidden(recipe), parts.nudged(recipe)]
+        yield from nudged
         reach = last                                # lowest layer with an error
         for _ in range(draw.randint(3, 9)):
             kind, k = draw.choice(("again", "back", "back", "update", "update", "free", "up")), draw.randint(reach, last)
             if kind == "again":
-                yield from rules.forward(recipe, Operand.NUDGE)
+                yield from nudged
             elif kind == "free":
-                yield rules.Step(last, Op.FORWARD, Operand.FREE)
+                yield parts.read(last, recipe)
             elif kind == "up":
                 j = draw.randint(0, last)
-                yield rules.Step(j, Op.FORWARD, draw.choice((Operand.FREE, Operand.NUDGE)) if j == last else Operand.FREE)
+                yield draw.choice((parts.read(j, recipe), nudged[-1])) if j == last else parts.read(j, recipe)
             elif kind == "update":
-                yield rules.update(k)
+                yield parts.update(k)
             elif k > 0:
-                yield rules.transposed(k)
+                yield parts.back(k)
                 reach = min(reach, k - 1)
     return steps
 
@@ -398,17 +400,15 @@ def drawn_rule(seed):
 def hazardous(*back):
     """Steps of a rule with feedback that comes so late or so soon that chance hardly finds it."""
     def steps(recipe):
-        yield from rules.forward(recipe, Operand.NUDGE)
-        yield from (rules.transposed(k) if k else rules.Step(0, Op.FORWARD, Operand.FREE) for k in back)
+        yield from parts.hidden(recipe)
+        yield parts.nudged(recipe)
+        yield from (parts.back(k) if k else parts.read(0, recipe) for k in back)
     return steps
 
 
 def faults_of(recipe, steps):
-    rules.RULES["drawn"] = steps
-    try:
-        return player.faults(recipe, compile_program(recipe, "drawn"))
-    finally:
-        del rules.RULES["drawn"]
+    operations = list(steps(recipe))
+    return player.faults(recipe, compile_program(recipe, "drawn", operations), operations)
 
 
 @law
@@ -421,8 +421,9 @@ def programs_are_played_as_their_rules_are_written():
         sizes = [draw.choice((1, 2, 4, 12, 13)) for _ in range(draw.choice((2, 3, 4, 4)))]
         lanes = [draw.choice([n for n in (1, 2, 4, 8, 16) if n < 2 * c]) for c in sizes[:-1]]
         recipe = chip_of(sizes, lanes, rule="spsa" if seed % 4 == 0 else "dual-propagation", epsilon=2.0**-4)
-        for name in ("inference", recipe.rule):
-            assert player.faults(recipe, compile_program(recipe, name)) == []
+        for train in (False, True):
+            steps = recipe.steps if train else rules.rule(recipe.rule).infer(recipe)
+            assert player.faults(recipe, programs(recipe)[train], steps) == []
         assert faults_of(recipe, drawn_rule(seed)) == [], (seed, recipe)
 
 
@@ -431,7 +432,7 @@ def operations_start_as_early_as_they_can():
     """The first in cycle 2, and any other one a cycle earlier is a fault or comes too close to another."""
     for sizes, lanes in (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4))):
         recipe = chip_of(sizes, lanes)
-        program = compile_program(recipe, recipe.rule)
+        program = programs(recipe)[True]
         cycles = [i.cycle for i in program.instructions]
         assert cycles[0] == 2 and min(b - a for a, b in itertools.pairwise(cycles)) >= 2
         for n, instruction in enumerate(program.instructions[1:], 1):
@@ -440,7 +441,7 @@ def operations_start_as_early_as_they_can():
             before = [i for i in program.instructions[:n] if i.layer == instruction.layer]
             engine = bool(before) and instruction.cycle - before[-1].cycle == busy(recipe, before[-1])
             close = cycles[n] - cycles[n - 1] == 2
-            assert engine or close or player.faults(recipe, replace(program, instructions=tuple(earlier))), (sizes, n)
+            assert engine or close or player.faults(recipe, replace(program, instructions=tuple(earlier)), recipe.steps), (sizes, n)
 
 
 def busy(recipe, instruction):

@@ -1,68 +1,73 @@
-"""A brute-force player of compiled programs, written from contract sections 3, 5, 7 and 8 alone, a loop per slot and no arrays.
+"""A brute-force player of compiled programs, written from contract sections 3 and 8 alone, a loop per slot and no arrays.
 
 It goes through a program cycle by cycle, keeps for each element which operation wrote it, and finds what no comparison of emulator and
 hardware can, since both play one table: an element of a wrong operation, a memory addressed for a read in the cycle of a write, two
-elements at one dyad.
+elements at one dyad, two slots of one engine.
 """
 
 from collections import defaultdict
 
-from crossdyad.recipe import Op, Operand, rules
+from crossdyad.recipe import SIGNS, SLOPE, Op
 
 
 def accesses(recipe, step, start):
-    """Yield (cycle, "read" or "write", vector, element) of one operation; of "slot", "sum" and "dyad", the layer and no element."""
-    k, op, operand = step
-    R, C, L = recipe.sizes[k + 1], recipe.sizes[k], recipe.lanes[k]
-    F, lv, last = -(-C // L), L.bit_length() - 1, k == recipe.layers - 1
-    P, slot = max(R, L), start + 7
-    for i in range(F * P if op == Op.TRANSPOSED else R * F):
-        yield slot + i, "slot", k, 0
-    if op == Op.TRANSPOSED:
+    """Yield (cycle, "read" or "write" or "slope", store, element) of one operation; of "slot", "sum" and "dyad", whose."""
+    m = next(m for m in recipe.matrices if m.name == step.matrix)
+    R, C, L, engine = recipe.sizes[m.above], recipe.sizes[m.below], recipe.lanes[m.engine], m.engine
+    F, lv, P, slot = -(-C // L), (L - 1).bit_length(), max(R, L), start + 7
+    held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
+    for i in range(F * P if step.op == Op.TRANSPOSED else R * F):
+        yield slot + i, "slot", f"engine {engine}", 0
+    if step.op == Op.TRANSPOSED:
         for f in range(F):
             for t in range(R):
-                yield slot + f * P + t, "read", f"error{k}", t
-                yield slot + f * P + t, "read", f"weights{k}", t * F + f
-            for lane in range(min(L, C - f * L)):
-                z, j = slot + f * P + R - 1 + 6 + lane, f * L + lane
-                yield z, "sum", k, 0
-                yield z + 2, "read", f"drive{k - 1}", j            # feedback, received in v = z + 2
-                yield z + 4, "dyad", k - 1, 0
-                yield z + 9, "write", f"input{k}", j
-                yield z + 9, "write", f"error{k - 1}", j
+                yield slot + f * P + t, "read", step.row, t
+                if held:
+                    yield slot + f * P + t, "read", f"words of {held}", t * F + f
+            sums += [(f * L + lane, slot + f * P + R - 1 + 6 + lane) for lane in range(min(L, C - f * L))]
+    else:
+        for t in range(R):
+            for f in range(F):
+                c = slot + t * F + f
+                if held:
+                    yield c, "read", f"words of {held}", t * F + f
+                if step.column and step.column != SIGNS:
+                    for lane in range(min(L, C - f * L)):
+                        yield c, "read", step.column, f * L + lane
+                if step.op == Op.UPDATE:
+                    if step.row == SLOPE:
+                        yield c + 2, "slope", "loss", 0
+                    else:
+                        yield c, "read", step.row, t
+                if step.op in (Op.UPDATE, Op.PROBE):
+                    yield c + 7, "write", f"words of {held}", t * F + f
+            sums.append((t, slot + t * F + F - 1 + 5 + lv))
+    if step.op not in (Op.FORWARD, Op.TRANSPOSED):
         return
-    for t in range(R):
-        for f in range(F):
-            c = slot + t * F + f
-            yield c, "read", f"weights{k}", t * F + f
-            if op == Op.FORWARD or operand == Operand.DELTA:
-                for lane in range(min(L, C - f * L)):
-                    yield c, "read", f"input{k}", f * L + lane
-            if operand == Operand.DELTA:
-                yield c, "read", f"error{k}", t
-            if operand == Operand.SLOPE:
-                yield c + 2, "slope", "loss", 0
-            if op in (Op.UPDATE, Op.PROBE):
-                yield c + 7, "write", f"weights{k}", t * F + f
-        if op == Op.FORWARD:
-            z = slot + t * F + F - 1 + 5 + lv
-            yield z, "sum", k, 0
-            yield (z + 6 if last else z + 2), "dyad", k, 0
-            if not last:
-                yield z + 2, "write", f"drive{k}", t
-            yield (z + 11 if last else z + 7), "write", f"input{k + 1}", t
-            if operand == Operand.NUDGE:
-                yield z + 11, "write", f"error{k}", t
-            if last:
-                yield z + 6, "write", "loss", 0                    # seen from z + 7 on
+    own, last = step.unit == engine, step.unit == recipe.layers - 1
+    adds = step.enter in ("more", "less")
+    for e, z in sums:
+        arrives = z + (2 if own else 4)
+        yield z, "sum", f"engine {engine}", 0
+        if step.enter != "drive":
+            yield arrives - 2, "read", f"drive {step.unit}", e
+        if step.keep_drive:
+            yield arrives + adds, "write", f"drive {step.unit}", e
+        dyad = arrives + adds + (4 if last else 0) + (step.force == "drive")
+        yield dyad, "dyad", f"unit {step.unit}", 0
+        for store in (step.mean, step.difference):
+            if store:
+                yield dyad + 5, "write", store, e
+        if step.loss != "keep":
+            yield arrives + 4, "write", "loss", 0                      # seen a cycle later
 
 
-def faults(recipe, program, steps=None):
-    """What goes wrong when a program is played; `steps` are the rule's, in its order."""
-    steps = list(steps or map(rules.Step._make, rules.rule(program.name)(recipe)))
+def faults(recipe, program, steps):
+    """Return what goes wrong when a program is played; `steps` are the rule's, in its order."""
+    steps = list(steps)
     waiting, starts, found = list(program.instructions), {}, []
     for n, step in enumerate(steps):              # the k-th of equal steps is the k-th of equal instructions
-        match = next((i for i in waiting if (i.layer, i.op, i.operand) == tuple(step)), None)
+        match = next((i for i in waiting if i.step == step), None)
         if match is None:
             return [f"no instruction for {step}"]
         waiting.remove(match)

@@ -34,7 +34,7 @@ def test_each_effect_shows_where_it_should():
 
 def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
-        r = budget.refined(recipe(read_noise=sigma), quality.JUDGES["dual-propagation"].places)
+        r = budget.refined(recipe(read_noise=sigma), quality.judge(recipe()).places)
         w = emulator.initial_weights(r)
         exact = gradient.exact(r, w, X, Y)
         return quality.quality(r, w, X, Y, exact, seeds=16)["deviation"]
@@ -72,8 +72,8 @@ def test_a_chip_is_measured_alike_alone_and_among_others():
     together = quality.measured(r, [np.stack(w) for w in zip(*many, strict=True)], X, Y, (1, 2, 3))
     for i, w in enumerate(many):
         for a, b in zip(together, quality.measured(r, w, X, Y, (i + 1,)), strict=True):
-            np.testing.assert_array_equal(a.error[i], b.error[0])
-            np.testing.assert_array_equal(a.input[i], b.input[0])
+            np.testing.assert_array_equal(a.row[i], b.row[0])
+            np.testing.assert_array_equal(a.column[i], b.column[0])
 
 
 def test_the_command_writes_table_and_plot(tmp_path):
@@ -85,7 +85,7 @@ def test_the_command_writes_table_and_plot(tmp_path):
 
 def test_a_chip_that_does_not_learn_is_refused():
     r = Recipe.model_validate(load("digits").model_dump() | {"rule": "inference"})
-    with pytest.raises(ValueError, match="'inference' makes no gradient to judge; allowed are dual-propagation, spsa"):
+    with pytest.raises(ValueError, match="'inference' does not learn, so that there is no gradient to judge"):
         budget.budget(r, emulator.initial_weights(r), X, Y)
 
 

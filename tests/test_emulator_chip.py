@@ -196,7 +196,7 @@ def test_probes_restore_every_weight():
             pairs = crossbar.pairs(g, key, step, w)
             signs, now = crossbar.signs(g, pairs), crossbar.pad(g, w)
             for operand in (Operand.PLUS, Operand.MINUS, Operand.PLUS):
-                e = np.array([crossbar.probe_operand(g, operand)])
+                e = np.array([crossbar.probe_operand(g, operand == Operand.MINUS)])
                 now, events, _ = crossbar.rewrite(g, now, e, signs, pairs, True, np.int64(f.max))
                 assert events == 0
                 if operand == Operand.PLUS and not np.array_equal(now, crossbar.pad(g, w)):

@@ -7,7 +7,8 @@ import pytest
 
 from crossdyad import data, emulator, hdl, recipe
 from crossdyad.explore.jobs import Job, Settings, key
-from crossdyad.recipe import Op, Operand, Recipe, RecipeError, load, parse, programs, rules
+from crossdyad.recipe import Matrix, Recipe, RecipeError, load, parse, programs, rules
+from crossdyad.recipe.rules import parts
 from crossdyad.sim import chip as bench
 from crossdyad.sim import simulators, streams
 
@@ -16,72 +17,108 @@ HERE = "test_rules"
 
 def last_layer(r):
     """Only the last layer learns."""
-    yield from rules.forward(r, Operand.NUDGE)
-    yield rules.update(r.layers - 1)
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
+    yield parts.update(r.layers - 1)
 
 
 def late_first_layer(r):
-    """Dual propagation, written as tuples, its updates from the top down."""
-    yield from rules.forward(r, Operand.NUDGE)
+    """Dual propagation, its updates from the top down."""
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
     for k in range(r.layers - 1, 0, -1):
-        yield tuple(rules.transposed(k))
-        yield tuple(rules.update(k))
-    yield rules.update(0)
+        yield parts.back(k)
+        yield parts.update(k)
+    yield parts.update(0)
 
 
-def slope(r):
-    yield from rules.forward(r, Operand.ADD)
-    yield rules.Step(0, Op.UPDATE, Operand.SLOPE)
+def unknown_force(r):
+    yield from parts.hidden(r)
+    yield parts.nudged(r, force="sideways")
 
 
 def too_early(r):
-    yield rules.update(r.layers - 1)
-    yield from rules.forward(r, Operand.NUDGE)
+    yield parts.update(r.layers - 1)
+    yield from parts.inference(r)
 
 
 def below_the_first(r):
-    yield from rules.forward(r, Operand.NUDGE)
-    yield rules.transposed(0)
+    yield from parts.inference(r)
+    yield parts.back(1, unit=-1)
 
 
 def no_outputs(r):
-    yield rules.Step(0, Op.FORWARD, Operand.FREE)
+    yield parts.read(0, r)
 
 
 def no_steps(r):
     return 3
 
 
+def no_operation(r):
+    yield 0, 1, 2
+
+
+def wrong_length(r):
+    yield from parts.inference(r)
+    yield parts.update(0, column="input1")
+
+
+def two_formats(r):
+    yield from parts.hidden(r)
+    yield parts.nudged(r, mean="error1")
+
+
+def no_drive(r):
+    yield parts.read(0, r, keep_drive=False)
+    yield parts.nudged(r)
+    yield parts.back(1)
+
+
+def fixed_head(r):
+    yield from parts.inference(r)
+    yield parts.nudged(r)
+    yield parts.update(1, "B1")
+
+
 def three_reads(r):
     """The outputs before, with and after a nudge that has been learned from."""
-    yield from rules.forward(r, Operand.FREE)
-    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.NUDGE)
-    yield rules.update(r.layers - 1)
-    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.FREE)
+    yield from parts.inference(r)
+    yield parts.nudged(r)
+    yield parts.update(r.layers - 1)
+    yield parts.read(r.layers - 1, r)
 
 
 def long_rule(r):
     """More than 256 operations, and a read at the end whose random words are counted from there on."""
-    yield from rules.forward(r, Operand.NUDGE)
-    yield from [rules.update(r.layers - 1)] * 260
-    yield rules.Step(r.layers - 1, Op.FORWARD, Operand.NUDGE)
-    yield rules.update(r.layers - 1)
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
+    yield from [parts.update(r.layers - 1)] * 260
+    yield parts.nudged(r)
+    yield parts.update(r.layers - 1)
 
 
 def endless(r):
-    yield from rules.forward(r, Operand.NUDGE)
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
     while True:
-        yield rules.update(0)
+        yield parts.update(0)
 
 
 def longest(r):
-    yield from rules.forward(r, Operand.NUDGE)
-    yield from [rules.update(r.layers - 1)] * (4096 - 2 * r.layers)
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
+    yield from [parts.update(r.layers - 1)] * (4096 - 2 * r.layers)
 
 
 def too_long(r):
     yield from longest(r)
-    yield rules.update(0)
+    yield parts.update(0)
+
+
+FIXED_HEAD = rules.Rule(fixed_head, matrices=rules.backward.random_feedback)
+STRANGE_SIGNS = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, "signs", "W7")])
+NO_WEIGHTS = rules.Rule(last_layer, matrices=lambda r: [Matrix("W0", 0, 1, 0)])
 
 
 def small(rule, **changes):
@@ -89,13 +126,20 @@ def small(rule, **changes):
 
 
 @pytest.mark.parametrize(("rule", "told"), [
-    ("slope", "forward \\(add\\) of layer 1 is no operation for a rule of one's own; allowed are forward \\(free\\), forward \\(nudge\\)"),
-    ("too_early", "update \\(delta\\) of layer 1 needs error1, input1, which no operation before it makes; there are input0"),
-    ("below_the_first", "transposed \\(free\\) of layer 0 does not exist; allowed are layers 0 to 1, from 1 for transposed"),
-    ("no_steps", "no_steps is no function of a recipe that yields steps, of layer, op and operand: 'int' object is not iterable"),
-    ("no_outputs", "no forward read of layer 1, so that a sample has no outputs"),
-    ("endless", "endless: more than 4094 operations; allowed are 4096 in the program memory, 2 of them for inference"),
-    ("too_long", "too_long: more than 4094 operations; allowed are 4096"),
+    ("unknown_force", "force = 'sideways'; allowed are '', 'feedback', 'drive', 'clamp'"),
+    ("too_early", "update W1 \\+= error1 input1 needs input1, which no operation before it makes; there are input0"),
+    ("below_the_first", "there is no unit -1; allowed are 0 to 1"),
+    ("no_steps", "no_steps is no function of a recipe that yields operations: 'int' object is not iterable"),
+    ("no_operation", "\\(0, 1, 2\\) is no Operation; rules.parts has functions that make some"),
+    ("no_outputs", "no operation has a result, so that a sample has no outputs"),
+    ("wrong_length", "input1 has 4 elements, the column of W0 takes 5"),
+    ("two_formats", "error1 holds a state elsewhere and a delta here; give it two names"),
+    ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
+    ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),
+    ("STRANGE_SIGNS", "matrix B1 follows 'W7', which must be a matrix before it, of its shape and in memory"),
+    ("endless", "endless: more than 4096 operations of inference and training; allowed are 4096"),
+    ("too_long", "too_long: more than 4096 operations of inference and training; allowed are 4096"),
+    ("NO_WEIGHTS", "W1 of layer 1 is missing"),
 ])
 def test_what_the_chip_cannot_do_is_refused(rule, told):
     with pytest.raises(ValueError, match=told):
@@ -103,7 +147,7 @@ def test_what_the_chip_cannot_do_is_refused(rule, told):
 
 
 @pytest.mark.parametrize(("name", "told"), [
-    ("dual-propagatoin", "did you mean 'dual-propagation'\\? allowed are inference, dual-propagation, spsa, or your own"),
+    ("dual-propagatoin", "did you mean 'dual-propagation'\\? allowed are inference, dual-propagation, mean-substitution"),
     ("nowhere.at:all", "cannot be had: No module named 'nowhere'; it must be importable"),
     (f"{HERE}:nothing", "has no attribute 'nothing'"),
 ])

@@ -127,26 +127,26 @@ class ArrayMachine(Machine):
         super().__init__(*arguments)
         self.chosen, self.operations = chosen, len(program_memory(self.recipe)[0])
 
-    def product(self, g, pc, op, vectors):
+    def product(self, g, pc, step, vectors):
         """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
         with np.errstate(over="ignore"):
             numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(self.operations) + np.uint32(pc)
-        return self.chosen.layers[g.layer].read(op, self.weights[g.layer], vectors, numbers)
+        return self.chosen.layers[g.layer].read(step.op, self.weights[step.matrix], vectors, numbers)
 
-    def change(self, g, op, e, b, pairs):
+    def change(self, g, step, e, b, pairs):
         """As `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
-        if op == Op.PROBE or not self.chosen.cells:
-            return super().change(g, op, e, b, pairs)
-        k, f, recipe = g.layer, self.recipe.formats.weight, self.recipe
-        w, step = self.weights[k], self.state["step"]
+        if step.op == Op.PROBE or not self.chosen.cells:
+            return super().change(g, step, e, b, pairs)
+        k, name, f, recipe = g.layer, step.matrix, self.recipe.formats.weight, self.recipe
+        w, number = self.weights[name], self.state["step"]
         wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.arrays.pulse)
-        counts = np.floor(wanted + draws.uniform(draws.key(self.chosen.layers[k].seed), COUNTS, int(step), (g.R, g.C)))
-        made = send(self.chosen.cells[k], w[:, : g.C] * f.step, np.clip(counts, -LONGEST_TRAIN, LONGEST_TRAIN), sample=int(step))
+        counts = np.floor(wanted + draws.uniform(draws.key(self.chosen.layers[k].seed), COUNTS, int(number), (g.R, g.C)))
+        made = send(self.chosen.cells[k], w[:, : g.C] * f.step, np.clip(counts, -LONGEST_TRAIN, LONGEST_TRAIN), sample=int(number))
         made = np.clip(np.rint(made / f.step), f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
         held = crossbar.stuck(g, self.state["key"], w)
         made = crossbar.pad(g, made)
-        self.weights[k] = made if held is None else np.where(held, w, made)
-        self.peak[k] = np.max(np.abs(self.weights[k])).astype(np.int64)
+        self.weights[name] = made if held is None else np.where(held, w, made)
+        self.peak[name] = np.max(np.abs(self.weights[name])).astype(np.int64)
         return np.uint32(0)
 
 
@@ -157,9 +157,9 @@ class _Recorder(Machine):
         super().__init__(*arguments)
         self.vectors: dict = {}
 
-    def product(self, g, pc, op, vectors):
-        self.vectors.setdefault((g.layer, op), []).append(vectors)
-        return super().product(g, pc, op, vectors)
+    def product(self, g, pc, step, vectors):
+        self.vectors.setdefault((g.layer, step.op), []).append(vectors)
+        return super().product(g, pc, step, vectors)
 
 
 class _Engine:
@@ -260,14 +260,13 @@ class ArrayChip(Chip):
         if not self.recipe.arrays.output_bits:
             return
         x = self._samples(x)
-        y, trains = self._labels(y, x.shape[-2]), self.recipe.rule != "inference"
+        y, trains = self._labels(y, x.shape[-2]), self.recipe.learns
 
         def one(chip, state, i):
             machine = _Recorder(self.recipe, state, x[i], y[i] if trains else None)
-            for pc, step in sequencer.instructions(self.recipe, trains):
-                if step.op in (Op.FORWARD, Op.TRANSPOSED):
-                    read = machine.forward if step.op == Op.FORWARD else machine.transposed
-                    read(machine.geometry[step.layer], pc, step.op, step.operand)
+            for pc, i in sequencer.instructions(self.recipe, trains):
+                if i.step.reads:
+                    machine.play(pc, i.step)
             for (k, op), vectors in machine.vectors.items():
                 self._engine.chosen[chip].layers[k].calibrate(op, state["weights"][k], np.concatenate(vectors))
             return state, np.zeros(0)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...recipe import Arrays, Devices, Recipe, geometries
+from ...recipe import Arrays, Devices, Recipe, in_memory
 from .. import crossbar, rng
 from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
@@ -176,11 +176,11 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
     batch = np.shape(weights[0])[:-2]
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
     wires, guard, layout, made = wires_of(recipe), recipe.guard, layout_of(recipe), []
-    for g, w in zip(geometries(recipe), weights, strict=True):
+    for n, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=True)):
         w = np.asarray(w)
         real = np.empty(w.shape)
         for chip in np.ndindex(batch):
-            real[chip] = stored(w[chip] * f.step, device, int(seeds[chip]), g.layer, write, time, d.compensate, wires, span, **layout)
+            real[chip] = stored(w[chip] * f.step, device, int(seeds[chip]), n, write, time, d.compensate, wires, span, **layout)
         rounded = np.floor(real / f.step + 0.5)
         now = np.clip(rounded, f.min + guard, f.max - guard)
         if (share := np.mean(now != rounded)) > CLIPPED_SHARE:

@@ -1,0 +1,97 @@
+"""Learning rules: functions of a recipe that yield operations in the order in which they are meant; the compiler places them in time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..imported import imported
+from ..operations import Matrix, Operation
+from . import backward, local, parts, phases, trials
+from .check import mistakes_of
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+__all__ = ["RULES", "Rule", "matrices", "mistakes_of", "parts", "rule", "states", "steps"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A learning rule.
+
+    Attributes
+    ----------
+    train : callable
+        A function of a recipe that yields the `Operation` of one training sample.
+    infer : callable
+        The same of inference.
+    matrices : callable
+        A function of a recipe that yields each `Matrix`; those that are in memory are loaded and read back in this order.
+    row : int, optional
+        Of the cookbook: the method that this realises.
+    oracle : str
+        What the gradient estimate of the rule tends to: ``exact``, or how it is meant otherwise; ``none``.
+    share : float
+        Gradient estimate over what the updates of one sample sum to: 1/2 where two of them span twice beta.
+    """
+
+    train: Callable[[Recipe], Iterator[Operation]]
+    infer: Callable[[Recipe], Iterator[Operation]] = parts.inference
+    matrices: Callable[[Recipe], Iterator[Matrix]] = parts.weights
+    row: int | None = None
+    oracle: str = "none"
+    share: float = 1.0
+
+
+RULES: dict[str, Rule] = {
+    "inference": Rule(parts.inference),
+    "dual-propagation": Rule(backward.dual_propagation, row=57, oracle="exact"),
+    "mean-substitution": Rule(backward.mean_substitution, row=87, oracle="exact"),
+    "backprop": Rule(backward.backprop, row=20, oracle="exact"),
+    "feedback-alignment": Rule(backward.aligned, matrices=backward.random_feedback, row=23, oracle="aligned"),
+    "stored-feedback": Rule(backward.aligned, matrices=backward.stored_feedback, row=23, oracle="aligned"),
+    "direct-feedback": Rule(backward.direct, matrices=backward.direct_feedback, row=24, oracle="aligned"),
+    "sign-concordant": Rule(backward.concordant, matrices=backward.signs_of_weights, row=27, oracle="aligned"),
+    "kolen-pollack": Rule(backward.kolen_pollack, matrices=backward.stored_feedback, row=26, oracle="aligned"),
+    "spsa": Rule(trials.spsa, row=29, oracle="exact"),
+    "equilibrium": Rule(phases.equilibrium, phases.settled, row=51, oracle="exact"),
+    "centered-equilibrium": Rule(phases.centered, phases.settled, row=52, oracle="exact", share=0.5),
+    "contrastive": Rule(phases.contrastive, phases.settled, row=58, oracle="none"),
+    "coupled": Rule(phases.coupled, phases.settled, row=59, oracle="none"),
+    "continual-equilibrium": Rule(phases.continual, phases.settled, row=64, oracle="exact"),
+    "local-heads": Rule(local.heads, matrices=local.headed, row=35, oracle="local"),
+}
+"""Name of a rule to what it is."""
+
+
+def rule(name: str) -> Rule:
+    """Return the rule of `RULES`, else import ``package.module:name``: a `Rule`, or the function of its training program.
+
+    Raises
+    ------
+    ValueError
+        For a name that is neither.
+    """
+    found = imported(name, RULES)
+    return found if isinstance(found, Rule) else Rule(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def steps(recipe: Recipe) -> tuple[Operation, ...]:
+    """Return the operations of the recipe's training program, in the order of its rule."""
+    return tuple(rule(recipe.rule).train(recipe))
+
+
+@functools.lru_cache(maxsize=1024)
+def states(recipe: Recipe) -> frozenset[str]:
+    """Return the stores that hold states: the sample, and what takes means."""
+    return frozenset({"input0"} | {step.mean for step in steps(recipe)})
+
+
+@functools.lru_cache(maxsize=1024)
+def matrices(recipe: Recipe) -> tuple[Matrix, ...]:
+    """Return the matrices of the recipe's rule."""
+    return tuple(rule(recipe.rule).matrices(recipe))

@@ -1,0 +1,114 @@
+"""Rules that send an error down: dual propagation, exact backpropagation, and what replaces the transpose in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..operations import Matrix, Operation
+from . import parts
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+
+def _down(recipe: Recipe, letter: str = "W", **changes) -> Iterator[Operation]:
+    """Yield the reads that bring the error down, and after each what it makes possible; W0 first, as it is longest and critical."""
+    last = recipe.layers - 1
+    for k in range(last, 0, -1):
+        yield parts.back(k, f"{letter}{k}", **changes)
+        if k == 1:
+            yield parts.update(0)
+        yield parts.update(k)
+    if last == 0:
+        yield parts.update(0)
+
+
+def dual_propagation(recipe: Recipe) -> Iterator[Operation]:
+    """Up with a nudge, and down again, in which means and differences are made anew."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    yield from _down(recipe)
+
+
+def mean_substitution(recipe: Recipe) -> Iterator[Operation]:
+    """Dual propagation whose means, made anew on the way down, go up again before anything is learned."""
+    last = recipe.layers - 1
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    for _ in range(max(1, recipe.sweeps[1] - 1)):
+        for k in range(last, 0, -1):
+            yield parts.back(k)
+        for k in range(1, last):
+            yield parts.read(k, recipe)
+        yield parts.nudged(recipe)
+    yield from _down(recipe)
+
+
+def backprop(recipe: Recipe) -> Iterator[Operation]:
+    """Exact gradients: feedback passes where the activation has a slope, and means stay as they are."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, error="gate")
+    yield from _down(recipe, error="gate", mean="")
+
+
+def aligned(recipe: Recipe) -> Iterator[Operation]:
+    """Exact backpropagation but for the matrices of the way down, which are fixed and random."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, error="gate")
+    yield from _down(recipe, "B", error="gate", mean="")
+
+
+def random_feedback(recipe: Recipe) -> Iterator[Matrix]:
+    """Yield the weights, and feedback signs that the generator makes again for every read."""
+    yield from parts.weights(recipe)
+    yield from parts.feedback(recipe, source="generator")
+
+
+def stored_feedback(recipe: Recipe) -> Iterator[Matrix]:
+    """Yield the weights, and random feedback that is stored."""
+    yield from parts.weights(recipe)
+    yield from parts.feedback(recipe)
+
+
+def concordant(recipe: Recipe) -> Iterator[Operation]:
+    """Dual propagation but for the way down, which sees only the signs of the weights."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    yield from _down(recipe, "B")
+
+
+def signs_of_weights(recipe: Recipe) -> Iterator[Matrix]:
+    """Yield the weights, and the signs of those of every layer but the first."""
+    yield from parts.weights(recipe)
+    for k in range(1, recipe.layers):
+        yield Matrix(f"B{k}", k, k + 1, k, "signs", f"W{k}")
+
+
+def kolen_pollack(recipe: Recipe) -> Iterator[Operation]:
+    """Feedback that gets the same updates as the weights, and forgets with them, so that the two become one."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, error="gate")
+    for k in range(recipe.layers - 1, 0, -1):
+        yield parts.back(k, f"B{k}", error="gate", mean="")
+    for k in range(recipe.layers):
+        yield parts.update(k, decay=recipe.decay_bits)
+        if k:
+            yield parts.update(k, f"B{k}", decay=recipe.decay_bits)
+
+
+def direct(recipe: Recipe) -> Iterator[Operation]:
+    """The output's error to every hidden unit at once, through a fixed random matrix each."""
+    last = recipe.layers - 1
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, error="gate")
+    for k in range(last):
+        yield parts.back(k + 1, f"D{k}", row=f"error{last}", error="gate", mean="")
+    yield from parts.updates(recipe)
+
+
+def direct_feedback(recipe: Recipe) -> Iterator[Matrix]:
+    """Yield the weights, and a matrix of random signs from the outputs to each hidden unit, made on the last engine."""
+    yield from parts.weights(recipe)
+    for k in range(recipe.layers - 1):
+        yield Matrix(f"D{k}", k + 1, recipe.layers, recipe.layers - 1, "generator")

@@ -1,0 +1,84 @@
+"""A recipe's training program played in real numbers: what its rule computes where nothing rounds and only activations limit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..emulator import crossbar, rng
+from ..recipe import Op, Recipe, in_memory, matrix_geometries, rule
+
+
+def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
+    """Return the rule's gradient estimate of each sample in float64, with the weights held.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of a rule that learns, but not along signs of the generator.
+    weights : list of int32 arrays (R, C)
+        Of each matrix in memory, weight format.
+    x : array (n, inputs)
+        Real values, rounded to state format first, or state integers.
+    y : integer array (n,)
+
+    Returns
+    -------
+    list of float64 arrays (n, R, C)
+        One per layer of weights.
+    """
+    f, share = recipe.formats, rule(recipe.rule).share
+    x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else np.asarray(x))
+    player = _Player(recipe, weights, x, np.asarray(y))
+    found = [np.zeros((len(x), recipe.sizes[k + 1], recipe.sizes[k])) for k in range(recipe.layers)]
+    for step in recipe.steps:
+        if step.reads:
+            player.read(step)
+        elif step.matrix[0] == "W" and step.matrix[1:].isdigit():
+            row, column = player.stores[step.row], player.stores[step.column]
+            scale = (1 if step.negative else -1) * 2.0**step.gain * share / recipe.beta
+            found[int(step.matrix[1:])] += scale * row[:, :, None] * column[:, None, :]
+    return found
+
+
+class _Player:
+    """Matrices, stores and drives as real numbers, (n, elements)."""
+
+    def __init__(self, recipe: Recipe, weights, x, y):
+        self.recipe, self.stores, self.drive = recipe, {"input0": x}, {}
+        unit = 2.0**-recipe.formats.accumulator.frac
+        self.limits = [tuple(limit * unit for limit in recipe.bounds(k)) for k in range(recipe.layers)]
+        self.targets = np.where(y[:, None] == np.arange(recipe.sizes[-1]), recipe.target(True), recipe.target(False)) * unit
+        self.matrices = _matrices(recipe, weights)
+
+    def read(self, step):
+        m, k = self.matrices[step.matrix], step.unit
+        y = self.stores[step.column] @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m
+        kept, zero = self.drive.get(k), np.zeros_like(y)
+        a, b = {"drive": lambda: (y, zero), "feedback": lambda: (kept, y),
+                "more": lambda: (kept + y, zero), "less": lambda: (kept - y, zero)}[step.enter]()
+        if step.keep_drive:
+            self.drive[k] = a
+        if step.force:
+            push = (-1 if step.negative else 1) * self.recipe.beta * (self.targets - np.clip(a, *self.limits[k]))
+            a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
+        alpha, (low, high) = self.recipe.alpha, self.limits[k]
+        plus, minus = np.clip(a + (1 - alpha) * b, low, high), np.clip(a - alpha * b, low, high)
+        if step.mean:
+            self.stores[step.mean] = alpha * plus + (1 - alpha) * minus
+        if step.difference:
+            inside = (a > low) & (a < high)
+            self.stores[step.difference] = {"dyad": plus - minus, "gate": inside * b, "feedback": b}[step.error]
+
+
+def _matrices(recipe: Recipe, weights) -> dict[str, np.ndarray]:
+    """Return every matrix as reads see it, (R, C)."""
+    geometry, f = matrix_geometries(recipe), recipe.formats.weight
+    held = {g.matrix.name: np.asarray(w) for g, w in zip(in_memory(recipe), weights, strict=True)}
+    found = {}
+    for name, g in geometry.items():
+        if g.matrix.source == "memory":
+            found[name] = f.decode(crossbar.seen(recipe, held[name]))
+        else:
+            like = crossbar.pad(g, held[g.matrix.of] if g.matrix.of else np.zeros((g.R, g.C), np.int32))
+            found[name] = f.decode(crossbar.feedback(g, rng.keys(recipe.seed), like)[..., : g.C])
+    return found

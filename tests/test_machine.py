@@ -1,0 +1,246 @@
+"""Rules as data: what their integers compute is what their equations say, and each keeps a law of its own."""
+
+import numpy as np
+import pytest
+
+from crossdyad import emulator
+from crossdyad.emulator import crossbar, rng
+from crossdyad.emulator.signals import writes
+from crossdyad.recipe import RULES, Recipe, in_memory, matrix_geometries, programs
+from crossdyad.sim import gradient, real
+
+FINE = {"state": {"width": 20, "frac": 16}, "weight": {"width": 20, "frac": 16}, "accumulator": {"width": 22, "frac": 18},
+        "delta": {"width": 22, "frac": 18}}
+SETTLES = ("equilibrium", "centered-equilibrium", "contrastive", "coupled", "continual-equilibrium")
+GRADED = [name for name in RULES if name not in ("inference", "spsa")]
+
+
+def chip_of(rule, **changes):
+    given = {"name": "small", "sizes": (7, 6, 5, 3), "lanes": (4, 2, 2), "rule": rule, "beta": 0.5, "alpha": 0, "initial": 0.5,
+             "feedback": 0.5, "decay": 2.0**-8, "learning_rate": 2.0**-4, "rate_floor": 2.0**-9, "sweeps": (6, 3)}
+    if rule in SETTLES:
+        given |= {"activation": "hard_sigmoid", "output": "hard_sigmoid"}
+    return Recipe.model_validate(given | changes)
+
+
+def samples(recipe, n=6, seed=0):
+    draw = np.random.default_rng(seed)
+    return draw.uniform(-1, 1, (n, recipe.sizes[0])), draw.integers(0, recipe.sizes[-1], n)
+
+
+def flat(made):
+    return np.concatenate([np.ravel(g) for g in made])
+
+
+@pytest.mark.parametrize("rule", GRADED)
+def test_fine_integers_compute_what_real_numbers_do(rule):
+    """Two interpreters of one table: integers of many fraction bits, and float64."""
+    recipe = chip_of(rule, formats=FINE)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    made, wanted = flat(gradient.chip(recipe, weights, x, y)), flat(real.gradient(recipe, weights, x, y))
+    assert np.linalg.norm(wanted) > 0.01
+    # an error of a unit at a kink of its activation may fall on either side: one element of a sample, not more
+    off = np.abs(made - wanted) > 2e-3 * np.abs(wanted).max()
+    assert off.mean() < 0.01
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 1])
+def test_dual_propagation_in_real_numbers_is_row_57(alpha):
+    from crossdyad import models
+
+    recipe = chip_of("dual-propagation", alpha=alpha, beta=0.125)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    wanted = gradient._reference(recipe, models.dual_propagation, weights, x, y, alpha=alpha, beta=recipe.beta)
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-12)
+
+
+def test_backprop_by_gates_is_the_exact_gradient():
+    recipe = chip_of("backprop")
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(gradient.exact(recipe, weights, x, y)), atol=1e-12)
+
+
+def relu_net(recipe, weights, x, y):
+    """Drives, states and the error at the output of a net with relu hidden units and a linear output, from plain equations."""
+    f, states, drives = recipe.formats, [recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))], []
+    for k in range(recipe.layers):
+        drives.append(states[-1] @ f.weight.decode(weights[k]).T)
+        states.append(np.clip(drives[-1], 0 if k < recipe.layers - 1 else f.state.low, f.state.high))
+    return drives, states, np.eye(recipe.sizes[-1])[y] - states[-1]
+
+
+@pytest.mark.parametrize("rule", ["feedback-alignment", "stored-feedback", "kolen-pollack", "direct-feedback"])
+def test_feedback_goes_down_through_its_own_matrices(rule):
+    """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``."""
+    recipe = chip_of(rule)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    matrices = real._matrices(recipe, weights)
+    drives, states, error = relu_net(recipe, weights, x, y)
+    errors = {recipe.layers - 1: error}
+    for k in range(recipe.layers - 2, -1, -1):
+        fed = error @ matrices[f"D{k}"] if rule == "direct-feedback" else errors[k + 1] @ matrices[f"B{k + 1}"]
+        errors[k] = fed * (drives[k] > 0)
+    wanted = [-errors[k][:, :, None] * states[k][:, None, :] for k in range(recipe.layers)]
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-12)
+
+
+def test_signs_of_weights_are_the_feedback_of_row_27():
+    recipe = chip_of("sign-concordant", beta=2.0**-12)            # so that differences are slopes times feedback
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    drives, states, error = relu_net(recipe, weights, x, y)
+    errors = [None, None, error]
+    for k in (1, 0):
+        errors[k] = errors[k + 1] @ (np.where(weights[k + 1] < 0, -1, 1) * recipe.feedback) * (drives[k] > 0)
+    wanted = [-e[:, :, None] * s[:, None, :] for e, s in zip(errors, states, strict=False)]
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-9)
+
+
+def test_fixed_feedback_moves_no_weight_bits_and_stands_still():
+    recipe = chip_of("feedback-alignment")
+    assert [g.matrix.name for g in in_memory(recipe)] == ["W0", "W1", "W2"]
+    g = matrix_geometries(recipe)["B1"]
+    like = np.zeros((g.R, g.F * g.L), np.int32)
+    mine, others = (crossbar.feedback(g, rng.keys(seed), like) for seed in (1, 2))
+    assert set(np.unique(mine[:, : g.C])) == {-recipe.feedback_level, recipe.feedback_level} and (mine != others).any()
+    chip = emulator.Chip(recipe)
+    chip.weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    chip.train(x, y)
+    np.testing.assert_array_equal(crossbar.feedback(g, chip._state["key"], like), crossbar.feedback(g, rng.keys(recipe.seed), like))
+
+
+def test_direct_feedback_of_one_hidden_layer_is_feedback_alignment():
+    found = []
+    for rule in ("direct-feedback", "feedback-alignment"):
+        chip = emulator.Chip(chip_of(rule, sizes=(7, 6, 3), lanes=(4, 2)))
+        chip.weights, (x, y) = emulator.initial_weights(chip.recipe), samples(chip.recipe, 12)
+        chip.train(x, y)
+        found.append(flat(chip.weights))
+    np.testing.assert_array_equal(*found)
+
+
+def test_kolen_pollack_forgets_the_difference_at_its_decay():
+    """Row 26: ``W - B`` shrinks by ``1 - d`` an update; both take one product and one rounding word: a step is off by less than 1 LSB."""
+    recipe = chip_of("kolen-pollack", decay=2.0**-8)
+    chip = emulator.Chip(recipe)
+    chip.weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 400)
+    chip.train(x[:1], y[:1])
+    apart = [chip.weights[2] - chip.weights[4]]
+    for n in range(1, 400):
+        chip.train(x[n:n + 1], y[n:n + 1])
+        apart.append(chip.weights[2] - chip.weights[4])
+    apart = np.array(apart, np.float64)
+    assert np.abs(apart[1:] - (1 - recipe.decay) * apart[:-1]).max() < 1
+    kept = (1 - recipe.decay) ** 399
+    # what stochastic rounding adds is noise: at most 1/2 LSB rms an update, forgotten at the same rate
+    assert np.abs(apart[-1] - kept * apart[0]).max() < 5 * 0.5 / np.sqrt(2 * recipe.decay)
+    assert np.abs(apart[0]).max() * kept < np.abs(apart[0]).max() / 4
+
+
+def test_weights_without_updates_decay_at_the_rate():
+    """An update by nothing leaves ``(1 - d)`` of a weight, on average over its rounding."""
+    recipe = chip_of("kolen-pollack", decay=2.0**-8)
+    chip = emulator.Chip(recipe)
+    chip.weights = [np.full_like(w, 4096) for w in emulator.initial_weights(recipe)]
+    chip.train(np.zeros((100, 7)), np.zeros(100, int))
+    left = chip.weights[0].mean() / 4096
+    assert left == pytest.approx((1 - recipe.decay) ** 100, rel=1e-3)
+
+
+@pytest.mark.parametrize(("rule", "order"), [("equilibrium", 1), ("centered-equilibrium", 2)])
+def test_the_bias_of_equilibrium_propagation_has_its_order_in_beta(rule, order):
+    """Rows 51 and 52: halving beta halves the one-sided error and quarters the centered one."""
+    def of(beta, name=rule):
+        recipe = chip_of(name, beta=beta, sweeps=(60, 60), activation="identity", output="identity", initial=0.25)
+        x, y = samples(recipe, 3)
+        return flat(real.gradient(recipe, emulator.initial_weights(recipe), x, y))
+
+    limit = of(2.0**-9, "centered-equilibrium")
+    errors = [np.linalg.norm(of(beta) - limit) for beta in (2.0**-3, 2.0**-4, 2.0**-5)]
+    ratios = [a / b for a, b in zip(errors, errors[1:], strict=False)]
+    assert all(abs(r - 2**order) < 0.3 * order for r in ratios), ratios
+
+
+def test_equilibrium_propagation_tends_to_the_gradient_at_the_settled_state():
+    """Its limit is the loss's slope at the fixed point of ``s = W s_below + W^T s_above``, found here by differences."""
+    recipe = chip_of("centered-equilibrium", sizes=(4, 5, 3), lanes=(2, 2), beta=2.0**-8, sweeps=(200, 200), activation="identity",
+                     output="identity", initial=0.25, formats=FINE)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 2)
+    w0, w1 = (recipe.formats.weight.decode(w) for w in weights)
+    x = recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))
+    target = np.eye(3)[y]
+
+    def loss(a, b):
+        hidden = np.linalg.solve(np.eye(5) - b.T @ b, a @ x.T)          # s1 = a x + b^T s2, s2 = b s1
+        return 0.5 * ((target.T - b @ hidden) ** 2).sum(0)
+
+    step, wanted = 1e-6, [np.zeros((2, 5, 4)), np.zeros((2, 3, 5))]
+    for n, w in enumerate((w0, w1)):
+        for i in np.ndindex(w.shape):
+            up, down = ([v.copy() for v in (w0, w1)] for _ in range(2))
+            up[n][i] += step
+            down[n][i] -= step
+            wanted[n][(slice(None), *i)] = (loss(*up) - loss(*down)) / (2 * step)
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=2e-4)
+
+
+def test_clamped_outputs_are_the_targets():
+    recipe = chip_of("contrastive")
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    last = [w for w in writes(recipe, weights, x, y) if w.step.matrix == "W2"]
+    on = recipe.formats.state.decode(last[1].row)
+    assert [w.step.negative for w in last] == [True, False]
+    np.testing.assert_array_equal(on, np.eye(3)[y])
+
+
+def test_continual_propagation_of_one_sweep_is_the_one_sided():
+    found = []
+    for rule in ("continual-equilibrium", "equilibrium"):
+        chip = emulator.Chip(chip_of(rule, sweeps=(4, 1)))
+        chip.weights, (x, y) = emulator.initial_weights(chip.recipe), samples(chip.recipe, 10)
+        chip.train(x, y)
+        found.append(flat(chip.weights))
+    np.testing.assert_array_equal(*found)
+
+
+def test_heads_shield_layers_from_what_is_above():
+    recipe = chip_of("local-heads")
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    changed = [w.copy() for w in weights]
+    changed[1], changed[2] = -changed[1], -changed[2]
+    before, after = (gradient.chip(recipe, w, x, y) for w in (weights, changed))
+    np.testing.assert_array_equal(before[0], after[0])
+    assert (before[1] != after[1]).any() and np.abs(before[0]).max() > 0
+
+
+def test_a_second_sweep_of_means_changes_nothing_at_alpha_0():
+    found = []
+    for rule in ("dual-propagation", "mean-substitution"):
+        chip = emulator.Chip(chip_of(rule, alpha=0))
+        chip.weights, (x, y) = emulator.initial_weights(chip.recipe), samples(chip.recipe, 10)
+        chip.train(x, y)
+        found.append(flat(chip.weights))
+    np.testing.assert_array_equal(*found)
+    half = [flat(real.gradient(r := chip_of(rule, alpha=0.5, beta=1.0), emulator.initial_weights(r), *samples(r)))
+            for rule in ("dual-propagation", "mean-substitution")]
+    assert (half[0] != half[1]).any()
+
+
+@pytest.mark.parametrize("rule", ["direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads"])
+def test_both_engines_and_a_batch_have_the_same_bits(rule):
+    at_random = dict.fromkeys(("state", "accumulator", "delta"), "stochastic")
+    recipe = chip_of(rule, sizes=(7, 5, 4, 3), sweeps=(2, 1), rounding=at_random, devices={"read_noise": 0.05})
+    x, y = samples(recipe, 5)
+    alone, many = emulator.Chip(recipe), emulator.Chip(recipe, "jax", (2,), [recipe.seed, 7])
+    for chip in (alone, many):
+        chip.weights = emulator.initial_weights(recipe)
+    mine, theirs = alone.train(x, y), many.train(x, y)
+    np.testing.assert_array_equal(mine.outputs, theirs.outputs[0])
+    np.testing.assert_array_equal(flat(alone.weights), flat(w[0] for w in many.weights))
+    assert (flat(alone.weights) != flat(w[1] for w in many.weights)).any() and alone.cycles == many.cycles
+    for name, events in alone.saturations.items():
+        assert events == many.saturations[name][0]
+
+
+def test_programs_stay_short():
+    assert {name: len(programs(chip_of(name))[1].instructions) for name in ("dual-propagation", "equilibrium")} == {
+        "dual-propagation": 8, "equilibrium": 3 + 6 * 5 + 1 + 3 * 5 + 6}
