@@ -91,23 +91,29 @@ def held_back():
     Yields
     ------
     callable
-        Whether it came. Elsewhere than in the main thread, and where it does something else than usual, it is left as it is.
+        Lets what was held back have its way: the handler that was there is called. In another thread than the main one there is nothing
+        to hold.
     """
-    came: list[int] = []
+    came: list = []
+    here = threading.current_thread() is threading.main_thread()
+    usual = signal.getsignal(signal.SIGINT) if here else None
 
     def note(number, frame):
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
+        came.append((number, frame))
+        if len(came) > 1:
+            usual(number, frame)
 
-    usual = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if usual:
+    def deliver():
+        if came:
+            usual(*came.pop(0))
+
+    if callable(usual):                 # not ignored, as under nohup
         signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: bool(came)
+        yield deliver
     finally:
-        if usual:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if callable(usual):
+            signal.signal(signal.SIGINT, usual)
 
 
 def ready() -> bool:

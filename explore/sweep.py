@@ -238,7 +238,7 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
         of, done = sum(len(b.jobs) for b, _ in waiting), 0
         report(f"{len(waiting)} batches", done, of)
         news = time.monotonic()
-        with held_back() as interrupted:
+        with held_back() as deliver:
             while waiting or running:
                 gone = False
                 try:
@@ -270,8 +270,7 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
                                         **({"status": "ok", "value": values[i]} if values else found)) for i, job in enumerate(batch.jobs)])
                         done += len(batch.jobs)
                         report(f"{len(waiting) + len(running)} batches left", done, of)
-                if interrupted():
-                    raise KeyboardInterrupt
+                deliver()
                 if gone:               # one worker that dies takes the others' work with it
                     if started.cancelled() or not started.done() or started.exception():
                         raise RuntimeError(NO_START)

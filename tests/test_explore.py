@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -546,6 +547,50 @@ def test_ctrl_c_while_workers_start_is_no_concern_of_theirs(tmp_path):
     (tmp_path / "s.py").write_text(code)
     done = subprocess.run([sys.executable, str(tmp_path / "s.py")], start_new_session=True, capture_output=True, text=True, timeout=120)
     assert done.stdout == "[True, True]\n" and done.stderr == ""
+
+
+def test_ctrl_c_comes_between_two_steps_a_second_one_at_once_and_to_whom_it_is_for():
+    before, seen = signal.getsignal(signal.SIGINT), []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        with pool.held_back() as deliver:
+            deliver()
+            signal.raise_signal(signal.SIGINT)
+            assert seen == []
+            deliver()
+            deliver()
+            assert seen == [signal.SIGINT]
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            assert len(seen) == 2
+        signal.raise_signal(signal.SIGINT)
+        assert len(seen) == 3
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with pool.held_back() as deliver:
+            signal.raise_signal(signal.SIGINT)
+            deliver()
+        assert len(seen) == 3 and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_batch_that_is_finished_while_ctrl_c_comes_is_kept(spec, tmp_path, monkeypatch):
+    real, asked = sweep.evaluate, []
+
+    def then_interrupted(batch, settings):
+        values = real(batch, settings)
+        if not asked:                                               # a second one would come at once
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        asked.append(batch)
+        return values
+
+    monkeypatch.setattr(sweep, "WIDEST", 4)
+    monkeypatch.setattr(sweep, "HEED", 60)
+    monkeypatch.setattr(sweep, "evaluate", then_interrupted)
+    spec.write_text(SPEC.replace("epochs = 3", 'epochs = 3\nmetrics = ["lut"]'))
+    with pytest.raises(KeyboardInterrupt):
+        swept(spec, tmp_path / "a.db", 1, lambda: ThreadPoolExecutor(1))
+    assert finished(tmp_path / "a.db") in (4, 8)
 
 
 def test_a_script_without_a_guard_sweeps(spec, tmp_path):
