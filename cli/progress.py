@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-SOON, RARELY = 5.0, 300.0
+SOON, RARELY = 5.0, 60.0
 """Seconds between two plain lines: at least so many, and at most, when a step takes long."""
 
 

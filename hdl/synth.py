@@ -139,9 +139,9 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
     note = progress or (lambda step, done, total: None)
     work = folder / f".synth-{_key(text, board, ())[:16]}"
     work.mkdir(exist_ok=True)
-    note("synthesis", 0, total)
     try:
         if not (work / "top.json").exists():
+            note("synthesis", 0, total)
             with _whole(work) as draft:
                 (draft / "top.il").write_text(text)
                 netlist(draft)

@@ -23,7 +23,7 @@ os._exit(status if status >= 0 else 128 - status)
 
 
 class Stopped(RuntimeError):
-    """A tool that was to start after `together` had been left."""
+    """A tool that had not ended, or not begun, when `together` was left."""
 
 
 def run(command, cwd: Path | None = None, env: dict[str, str] | None = None, stdout=subprocess.PIPE,
@@ -52,6 +52,8 @@ def run(command, cwd: Path | None = None, env: dict[str, str] | None = None, std
                 if None in held:
                     raise Stopped(f"{command[0]} was not started")
             output, _ = process.communicate()
+            if held is not None and None in held:
+                raise Stopped(f"{command[0]} was ended")
         finally:
             line.close()
     return subprocess.CompletedProcess(command, process.returncode, output or "", "")
