@@ -14,6 +14,7 @@ from jax import numpy as jnp
 from crossdyad import models
 from crossdyad.models import circuits, flow, nudges, objectives, solvers, training, updates
 from crossdyad.models.cookbook import ROWS
+from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
 
 SIZES = (4, 5, 4, 3)
@@ -148,6 +149,20 @@ def test_training_starts_where_it_is_told():
     o = [by_hand.forward(run.parameters, x)[0][-1] for x in data[2]]
     assert np.isclose(run.epochs[0]["loss"], np.mean([by_hand.cross_entropy(v, np.eye(3)[c]) for v, c in zip(o, data[3], strict=True)]))
     assert run.epochs[0]["accuracy"] == np.mean([v.argmax() == c for v, c in zip(o, data[3], strict=True)])
+
+
+DEEP = (3, 4, 3, 3, 2, 2)
+
+
+def test_a_sweep_of_a_deep_net_reaches_every_layer():
+    rng = np.random.default_rng(23)
+    w = [rng.normal(size=(m, n)) for m, n in zip(DEEP[1:], DEEP[:-1], strict=True)]
+    x, s = rng.normal(size=3), tuple(rng.normal(size=n) for n in DEEP[1:])
+    resistors = [abs(v) for v in [np.concatenate([w[0], w[0] ** 2], 1), *w[1:]]]
+    force = (*(np.zeros(n) for n in DEEP[1:-1]), np.array([0.3, -0.2]))
+    for circuit, weights, net in ((models.Hopfield(DEEP), w, energies.Net(np.tanh, w, x)),
+                                  (Resistive(DEEP, 3.0), resistors, energies.Resistors(resistors, x, 3.0))):
+        same(circuit.relax(tuple(weights), s, x, force), net.sweep(s, force[-1]))
 
 
 def test_objectives():
