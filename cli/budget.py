@@ -26,6 +26,7 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     from .. import emulator
     from ..recipe import load
     from ..sim.budget import budget as measured
+    from ..sim.budget import largest
     from . import plots
 
     recipe = load(recipe)
@@ -33,13 +34,19 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
     with bar("error budget") as report:
         rows = measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report)
+    cause, cost = largest(rows)
     output.mkdir(parents=True, exist_ok=True)
     plot = output / f"{recipe.name}-budget.svg"
     plots.waterfall(rows, plot)
     if as_json:
-        typer.echo(dump({"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "plot": str(plot)}))
+        typer.echo(dump({"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "largest": cause, "plot": str(plot)}))
         return
     typer.echo(f"{'effect':<22}{'cosine':>9}{'bias':>9}{'deviation':>11}{'sign':>8}")
     for r in rows:
         typer.echo(f"{r['effect']:<22}{r['cosine']:9.4f}{r['bias']:9.4f}{r['deviation']:11.4f}{r['sign']:8.3f}")
+    if cause == "rule":
+        remedy = "try alpha = 0.5 or a smaller beta" if recipe.rule == "dual-propagation" else "try a smaller epsilon"
+        typer.echo(f"  the rule itself is the largest cause: it costs {cost:.4f} of the cosine before any effect of the hardware; {remedy}")
+    else:
+        typer.echo(f"  the largest cause is {cause}: {cost:.4f} of the cosine")
     typer.echo(f"  {plot}")

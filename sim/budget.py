@@ -148,3 +148,16 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
         rows.append({"effect": effect} | quality(chip.recipe, weights, x, y, exact, seeds if varies(*chip) else 1, chip.device))
     tell("done", len(chips), len(chips))
     return rows
+
+
+def largest(rows: list[dict]) -> tuple[str, float]:
+    """The effect that costs most cosine by itself, and how much: the rule against the exact gradient, any other against the rule.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As `budget` returns them.
+    """
+    rule = next(r["cosine"] for r in rows if r["effect"] == "rule")
+    costs = {r["effect"]: rule - r["cosine"] for r in rows if r["effect"] != "all together"} | {"rule": 1 - rule}
+    return max(costs.items(), key=lambda item: item[1])

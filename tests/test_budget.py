@@ -131,3 +131,12 @@ def test_effects_show_in_slopes():
     # a difference of two losses over twice a small step: noise is magnified, and cells of few levels hide the step
     assert rows["read noise"]["deviation"] > 10 * rows["rule"]["deviation"]
     assert rows["64 levels"]["cosine"] < 0.99
+
+
+@pytest.mark.parametrize(("alpha", "beta", "noise", "cause"), [(0, 4.0, 0.0, "rule"), (0.5, 2.0**-3, 0.5, "read noise")])
+def test_the_largest_cause_is_said_also_where_it_is_the_rule_itself(alpha, beta, noise, cause):
+    r = Recipe.model_validate(load("digits").model_dump() | {"alpha": alpha, "beta": beta, "devices": {"read_noise": noise}})
+    rows = budget.budget(r, emulator.initial_weights(r), X, Y, seeds=2)
+    assert budget.largest(rows)[0] == cause
+    cosine = {row["effect"]: row["cosine"] for row in rows}
+    assert budget.largest(rows)[1] == pytest.approx(1 - cosine["rule"] if cause == "rule" else cosine["rule"] - cosine[cause])
