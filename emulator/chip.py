@@ -47,6 +47,7 @@ def initial_weights(recipe: Recipe, seeds=None) -> list[np.ndarray]:
         Of each matrix in memory, the layers' weights first; limited to what the format and the guard allow. A matrix that starts as another
         one has its numbers, one that starts at zero has none.
     """
+    require_recipe(recipe)
     key = rng.keys(recipe.seed if seeds is None else seeds)
     f, made = recipe.formats.weight, {}
     for n, g in enumerate(in_memory(recipe)):
@@ -194,6 +195,8 @@ class Chip:
             raise ValueError(f"engine: {engine!r}; allowed are {', '.join(ENGINES)}")
         self.recipe, self.engine = recipe, engine
         self.batch = (batch,) if isinstance(batch, int) else tuple(batch)
+        if any(n < 1 for n in self.batch):
+            raise ValueError(f"batch: {batch}; allowed is one chip or more on every axis")
         seeds = np.asarray(recipe.seed if seeds is None else seeds, dtype=object)
         if seeds.shape not in ((), self.batch):
             raise ValueError(f"seeds: shape {seeds.shape}; expected one per chip, {self.batch}")

@@ -102,6 +102,8 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     import optax  # slow to import: only who trains a reference waits for it
 
     x, labels, x_test, y_test = _checked(data, batch)
+    if epochs < 1:
+        raise ValueError(f"epochs: {epochs}; allowed is 1 or more")
     begin, order, draws = jax.random.split(jax.random.key(seed), 3)
     parameters = circuit.random_parameters(begin) if parameters is None else parameters
     classes = circuit.output(circuit.start(parameters, x[0])).shape[0]

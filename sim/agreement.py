@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import data, emulator, hdl
 from ..emulator import training
-from ..recipe import Recipe, geometries, programs
+from ..recipe import Recipe, geometries, programs, require_recipe
 from . import chip, directed, gradient, simulators, streams
 from .fixed import seeded
 
@@ -279,6 +279,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     DataError
         As `samples_for`.
     """
+    require_recipe(recipe)
     if samples < 1:
         raise ValueError(f"samples: {samples}; at least 1 is needed")
     if simulator not in ("verilator", "icarus", "amaranth"):

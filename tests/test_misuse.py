@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
-from crossdyad import data, emulator, hdl
+from crossdyad import data, emulator, hdl, sim
+from crossdyad.models.cookbook.standard import learn
 from crossdyad.recipe import load
+from crossdyad.sim import gradient
 
 XOR = load("xor")
 X, Y, *TEST = data.load("xor")
 
 
 @pytest.mark.parametrize("use", [
-    emulator.Chip, hdl.build, hdl.synthesize, lambda r: hdl.generate(r, "."), lambda r: emulator.train(r, X, Y, *TEST),
+    emulator.Chip, emulator.initial_weights, lambda r: sim.cosim(r, "amaranth"), lambda r: gradient.compare(r, [], X, Y),
+    hdl.build, hdl.synthesize, lambda r: hdl.generate(r, "."), lambda r: emulator.train(r, X, Y, *TEST),
 ])
 def test_a_name_is_no_recipe(use):
     with pytest.raises(ValueError, match=r"recipe: 'xor' is no Recipe; write crossdyad.recipe.load\('xor'\)"):
@@ -32,6 +35,20 @@ def test_sets_of_nothing_are_refused():
         emulator.train(XOR, X[:0], Y[:0], *TEST)
     with pytest.raises(ValueError, match="x_test: empty"):
         emulator.train(XOR, X, Y, X[:0], Y[:0])
+
+
+def test_a_comparison_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="x: empty"):
+        gradient.compare(XOR, emulator.initial_weights(XOR), X[:0], Y[:0])
+    with pytest.raises(ValueError, match="batch: 0; allowed is one chip or more"):
+        emulator.Chip(XOR, batch=0)
+
+
+def test_a_reference_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="epochs: 0; allowed is 1 or more"):
+        learn(20, (3, 4, 2), (X, Y, *TEST), 0, batch=2)
+    with pytest.raises(ValueError, match=r"sizes: \(3, 0, 2\); allowed is one unit"):
+        learn(52, (3, 0, 2), (X, Y, *TEST), 1, batch=2)
 
 
 def test_shapes_that_are_taken_are_each_said_once():

