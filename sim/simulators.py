@@ -170,7 +170,7 @@ def builds() -> Path:
 
 def _cache() -> Path:
     folder = (cache.ensure() / "crossdyad").resolve()
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if not PLAIN.fullmatch(str(folder)):
         raise SimulatorMissing(f"{folder}: make takes no path with a space or a sign like it; set XDG_CACHE_HOME to a folder without")
     return folder
