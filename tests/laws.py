@@ -187,6 +187,20 @@ def a_weight_moves_by_rate_times_error_times_state():
         near(played.after[0], np.clip(played.before[0] + change, *limits), lsb(recipe, "weight") / 2)
 
 
+@law
+def coarse_products_reach_the_ends():
+    """Products whose LSB is thousands of weight LSBs: what is out of range saturates, whatever the emulator's integer types are."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        recipe = chip_of((4, 3), (4,), beta=0.25, learning_rate=1.0, rate_floor=1.0, target_on=400.0, target_off=-400.0,
+                         formats=FORMATS | {"state": (10, 2), "delta": (12, 2), "weight": (18, 16)})
+        played = Played(recipe, drawn_weights(rng, recipe, 0.3), drawn_sample(rng, recipe, 100.0), seed % 3)
+        change = np.outer(played.vector(0, "error", "delta"), played.x) / 0.25
+        f = recipe.formats.weight
+        assert recipe.update_shift == 2 + 2 - 16 - 2 and np.abs(change).max() > 100
+        near(played.after[0], np.clip(played.before[0] + change, f.low, f.high), 0)
+
+
 def spsa(number, **changes):
     draw = random.Random(number)
     return chip_of((6, 3), (4,), rule="spsa", epsilon=2.0 ** draw.randint(-5, -3), target_on=0.9, target_off=-0.2, **changes)
@@ -239,6 +253,9 @@ def probes_find_room_that_updates_leave():
 @law
 def read_noise_has_its_deviation_in_drives():
     for seed, sigma in enumerate((0.05, 0.3)):
+        exact = chip_of((1, 1), (1,), devices={"read_noise": sigma})
+        for place, frac in (("state", 8), ("delta", 9)):
+            assert exact.noise_gain(place) == round(256 * sigma * 2 ** (10 + frac) / math.sqrt(43690))
         recipe = chip_of((1, 64, 2), (1, 64), devices={"read_noise": sigma}, seed=seed)
         zeros = [np.zeros((64, 1), int), np.zeros((2, 64), int)]
         drives, back = [], []
@@ -296,6 +313,7 @@ def the_stated_share_of_cells_is_stuck():
         recipe = chip_of((40, 64), (32,), rule="spsa", epsilon=2.0**-4, learning_rate=1.0, rate_floor=2.0**-3, devices={"stuck": share})
         played = Played(recipe, [np.zeros((64, 40), int)], np.full(40, 100), 0)
         still, n = (played.after[0] == 0).mean(), 40 * 64
+        assert recipe.stuck_limit == round(65536 * share)
         assert abs(still - share) <= 4 * math.sqrt(share * (1 - share) / n), (still, share)
 
 
