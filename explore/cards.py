@@ -1,0 +1,119 @@
+"""What a learning rule asks of hardware: the paper's six problems, counted on a compiled program."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..recipe import RULES, SIGNS, Op, Recipe, hardware, matrix_geometries, programs, rule, timing
+
+
+class Card(NamedTuple):
+    """Counts of one training program; all of one sample.
+
+    Attributes
+    ----------
+    rule : str
+    row : int or None
+        Of the cookbook.
+    oracle : str
+        What its gradient estimate tends to.
+    in_hardware : bool
+        Whether the hardware has its operations; otherwise the emulator alone plays them.
+    operations, cycles : int
+    weight_bits, feedback_bits : int
+        In memory: of the layers' weights; of other matrices.
+    transport : int
+        Bits of weights that are read in rows and in columns, or whose signs are, counted where they are read the second way.
+    state_bits : int
+        Of all stores and drive memories: what is held between operations, the sample included.
+    derivatives : int
+        Activations whose slope is evaluated (elements that pass a gate).
+    forward_lock : int
+        Cycles from the first read of the first layer's weights to the end of their update, until which the next sample waits.
+    backward_lock : int
+        Cycles from the last hidden mean on the way up to the start of the first layer's update: the delay from state to error.
+    idle : float
+        Share of all engines' cycles in which they have no slot: what keeping step costs.
+    writes : int
+        Weight bits written.
+    random_bits : int
+        Of the generator that updates, probes and feedback use: 16 a rounded weight, 1 a sign.
+    """
+
+    rule: str
+    row: int | None
+    oracle: str
+    in_hardware: bool
+    operations: int
+    cycles: int
+    weight_bits: int
+    feedback_bits: int
+    transport: int
+    state_bits: int
+    derivatives: int
+    forward_lock: int
+    backward_lock: int
+    idle: float
+    writes: int
+    random_bits: int
+
+
+def card(recipe: Recipe) -> Card:
+    """Return the counts of the recipe's training program."""
+    program, geometry, f = programs(recipe)[True], matrix_geometries(recipe), recipe.formats
+    forward = {i.step.matrix for i in program.instructions if i.op is Op.FORWARD}
+    stores: dict[str, int] = {"input0": recipe.sizes[0] * f.state.width}
+    transport = derivatives = writes = random_bits = slots = 0
+    for i in program.instructions:
+        g, step = geometry[i.step.matrix], i.step
+        m, cells = g.matrix, g.R * g.C
+        slots += g.F * g.P if step.op is Op.TRANSPOSED else g.N
+        if step.reads:
+            elements = recipe.sizes[step.unit + 1]
+            if step.difference:
+                derivatives += elements * (step.error == "gate")
+                stores[step.difference] = elements * f.delta.width
+            if step.mean:
+                stores[step.mean] = elements * f.state.width
+            if step.keep_drive:
+                stores[timing.drive(step.unit)] = elements * f.accumulator.width
+            if step.op is Op.TRANSPOSED and m.source == "memory" and m.name in forward:
+                transport += cells * f.weight.width
+            transport += cells * (m.source == "signs")
+            random_bits += cells * (m.source == "generator")
+        else:
+            writes += cells * f.weight.width
+            # a probe is a whole number of weight LSBs: nothing of it is rounded
+            random_bits += cells * (step.op is Op.PROBE or step.column == SIGNS)
+            random_bits += cells * 16 * (step.op is Op.UPDATE and recipe.rounding.weight == "stochastic")
+    found = rule(recipe.rule)
+    bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
+    own = sum(bits[f"W{k}"] for k in range(recipe.layers))
+    locks = _locks(recipe, program, geometry)
+    return Card(recipe.rule, found.row, found.oracle, not hardware.missing(recipe), len(program.instructions), program.length, own,
+                sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
+                1 - slots / (program.length * recipe.layers), writes, random_bits)
+
+
+def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:
+    """Forward and backward lock; 0 for a program without updates of the first layer."""
+    reads = [i for i in program.instructions if i.step.matrix == "W0" and i.op is Op.FORWARD]
+    updates = [i for i in program.instructions if i.step.matrix == "W0" and i.op is Op.UPDATE]
+    if not updates:
+        return 0, 0
+    ended = updates[-1].cycle + timing.end(geometry["W0"], updates[-1].step)
+    up = reads[0].cycle + timing.end(geometry["W0"], reads[0].step)
+    return ended - reads[0].cycle, max(0, updates[0].cycle - up)
+
+
+def cards(recipe: Recipe) -> list[Card]:
+    """Return the card of every rule of the house that learns, on this recipe; rules that its formats do not suit are left out."""
+    found = []
+    for name in RULES:
+        try:
+            chip = Recipe.model_validate(recipe.model_dump() | {"rule": name})
+        except ValueError:
+            continue
+        if chip.learns:
+            found.append(card(chip))
+    return found
