@@ -51,7 +51,7 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
                 found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
         except KeyboardInterrupt:
             typer.echo(f"crossdyad: interrupted; {len(kept.status())} rows are in {path}: the same command goes on from them", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt
         failed = sum(row["status"] == "failed" for row in results(kept)[1])
     result = {"points": len(found), "failed": failed, "store": str(path)}
     typer.echo(json.dumps(result) if as_json else f"{result['points']} points" + (f", {failed} rows failed" if failed else "")

@@ -79,7 +79,7 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
             there = sweeps.plan(points, told.seed_list, settings, kept).there
             typer.echo(f"crossdyad: interrupted; {there} of {len(made.rows)} rows are in {path}: the same command computes the rest",
                        err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt
         counts |= {"store": str(path), "seconds": round(time.perf_counter() - start, 2)}
         if estimate:
             rest = sweeps.plan(points, told.seed_list, settings, kept, retry)

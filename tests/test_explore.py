@@ -515,7 +515,7 @@ def test_an_interrupted_sweep_ends_keeps_what_was_finished_and_says_how_to_go_on
     whom(run.pid, signal.SIGINT)
     _, told = run.communicate(timeout=60)
     assert run.returncode == 130 and finished(store) == 1
-    assert f"1 of 2 rows are in {store}: the same command computes the rest" in told
+    assert f"1 of 2 rows are in {store}: the same command computes the rest" in told and told.count("crossdyad: interrupted") == 1
     assert not any(word in told for word in ("Traceback", "Warning", "WARNING")) and len(told.splitlines()) < 10
     assert len(workers) == 3 and ended(workers)
 
