@@ -109,7 +109,9 @@ def scenario(recipe: Recipe, layer: int, rounds: int = 2, operations=None) -> Sc
 def scenarios() -> list[Scenario]:
     """Every layer of every recipe of the variety, more than 16 lanes, and a cell at the limit of being stuck."""
     many = small("many-lanes", sizes=(40, 3, 2), lanes=(32, 1), rule="spsa", epsilon=2.0**-6)
-    return [scenario(stuck_at_the_limit(), 0)] + [scenario(r, k) for r in recipes() for k in range(r.layers)] + [scenario(many, 0)]
+    fed = small("many-lanes-fed", sizes=(3, 40, 5), lanes=(1, 32), rule="feedback-alignment")
+    variety = [scenario(r, k) for r in recipes() for k in range(r.layers)]
+    return [scenario(fed, 1), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0)]
 
 
 def stuck_at_the_limit() -> Recipe:

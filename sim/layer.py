@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..emulator import layer as emulated
-from ..recipe import POSITION_BITS, Geometry, Op, Operand, Recipe
+from ..recipe import POSITION_BITS, Geometry, Op, Operand, Recipe, hardware
 from .crossbar import LEVELS, load_words, read_words, write_vector
 from .fixed import integers, seeded
 from .scenario import Scenario
@@ -74,7 +74,9 @@ def scenario(recipe: Recipe, k: int, rounds: int = 4) -> Scenario:
         goals = {f"operation {what}": len(cycles) for what, cycles in line.marks.items()}
         goals["state made"] = expected["state_valid"].sum()
         if not last:
-            goals |= {"revised": expected["revised_valid"].sum(), "error written": expected["error_write"].sum()}
+            if hardware.down(recipe, k + 1).revises:
+                goals["revised"] = expected["revised_valid"].sum()
+            goals |= {"error written": expected["error_write"].sum()}
         return goals
 
     qualifier = {"weight_address": "weight_write", "weight_word": "weight_write", "word_out": line.mask("word")}

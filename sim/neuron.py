@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import neuron as emulated
-from ..recipe import Recipe
+from ..recipe import Recipe, hardware
 from .fixed import integers, seeded
 from .scenario import Scenario, delayed
 from .variety import recipes
@@ -31,7 +31,7 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
             return emulated.trace(recipe, layer, given)
         late = {n: np.append(given[n][RANDOM_AT:], [0] * RANDOM_AT) for n in ("random_state", "random_delta")}
         a, b = (given[n].astype(np.int32) for n in "ab")
-        ports = emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"])
+        ports = emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"], hardware.error(recipe, layer))
         names = ("mean", "mean_out_of_range", "difference", "difference_out_of_range")
         return {n: delayed(np.asarray(v).astype(np.int64), LATENCY) for n, v in zip(names, ports, strict=True)}
 

@@ -52,6 +52,10 @@ def recipes() -> list[Recipe]:
               **modes("nearest", "wrap"), **narrow()),
         small("soft-bounds", alpha=0.5, lanes=(1, 4), devices={"law": "soft-bounds", "pulse": 2.0**-2, "read_noise": 0.05},
               **modes("stochastic", "saturate"), **narrow()),
+        small("gates", rule="backprop", output="hard_tanh", **modes("nearest", "saturate"), **narrow()),
+        small("random-feedback", rule="feedback-alignment", feedback=0.5, lanes=(4, 4), **modes("stochastic", "saturate"), **narrow()),
+        small("sign-feedback", rule="sign-concordant", alpha=0.5, sizes=(4, 3, 5, 2), lanes=(4, 2, 2), **modes("nearest", "wrap"),
+              **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
     ]
@@ -69,10 +73,11 @@ def drawn(seed: int) -> Recipe:
     while True:
         sizes = [draw.randint(2, 9) for _ in range(layers + 1)]
         widths = {place: draw.randint(4, 12) for place in places}
-        rule = draw.choice(("dual-propagation", "dual-propagation", "dual-propagation", "spsa", "inference"))
+        rule = draw.choice(("dual-propagation", "dual-propagation", "mean-substitution", "backprop", "feedback-alignment",
+                            "sign-concordant", "spsa", "inference"))
         floor, weight = draw.randint(-9, -4), {"width": widths["weight"], "frac": widths["weight"] - draw.randint(2, 3)}
         devices = {"read_noise": draw.choice((0, 0.05, 0.3)), "levels": draw.choice((0, 2, 4, 16)), "stuck": draw.choice((0, 0.1, 0.5))}
-        law = draw.choice(("ideal", "constant", "linear", "soft-bounds")) if rule == "dual-propagation" else "ideal"
+        law = draw.choice(("ideal", "constant", "linear", "soft-bounds")) if rule != "spsa" else "ideal"
         if law != "ideal":
             devices |= {"law": law, "pulse": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
         try:
