@@ -83,10 +83,10 @@ class Clipped(models.Hopfield):
         s = super().relax(parameters, s, x, force)
         return self.with_output(s, parameters[-1] @ s[-2] - force[-1])
 
-    def residual(self, parameters, s, x):
+    def forced(self, parameters, s, x, force):
         """As `models.Hopfield`, without a bound of the output."""
         slope = gradient(lambda s: self.energy(parameters, s, x), s)
-        return self.with_output(super().residual(parameters, s, x), self.output(slope))
+        return self.with_output(super().forced(parameters, s, x, force), self.output(slope) + self.output(force))
 
 
 def sigmoid(a):

@@ -10,6 +10,8 @@ A circuit is any object with these members; states and parameters are pytrees, o
                                      Block by block the output comes last: a clamp is set after the sweep
 ``output(s)``, ``with_output(s, o)`` the states that the objective sees, and `s` with others in their place
 ``energy(parameters, s, x)``         with the capability ``energy``: a scalar whose derivative by `s` is the residual
+``forced(parameters, s, x, force)``  of circuits with bounded states, what vanishes under a force: not C + force but
+                                     ``s - project(s - dE/ds - force)``, whose value without a force is the residual
 ==================================== ============================================================================
 
 Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
@@ -18,13 +20,14 @@ below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in
 (``C = s - fire(drive(parameters, s, x))``: two members more, `drive` affine in the states and `fire` elementwise), ``blocks`` (circuits
 in a row, in its member `blocks`).
 
-A circuit of one's own is one function: `from_energy` or `from_residual` make the rest by differentiation.
+A circuit of one's own is one function or two: `from_energy`, `from_neurons` and `from_residual` make the rest by differentiation, and
+`check_circuit` says whether members and words agree, as every estimator asks once per circuit of one's own.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import jax
@@ -71,6 +74,17 @@ def last_layer(s):
 def with_last_layer(s, o):
     """A tuple of layers with another output."""
     return (*s[:-1], o)
+
+
+def forced(circuit, parameters, s, x, force):
+    """What vanishes at a circuit's solution under a force, like `s`: its own ``forced``, ``C + force`` where it has none."""
+    own = getattr(circuit, "forced", None)
+    return own(parameters, s, x, force) if own else add(circuit.residual(parameters, s, x), force)
+
+
+def zeros(s):
+    """No force: zeros like the states."""
+    return jax.tree.map(jnp.zeros_like, s)
 
 
 class LayeredStates:
@@ -191,7 +205,11 @@ class Hopfield(LayeredStates):
 
     def residual(self, parameters, s, x):
         """``grad_s E``; of clipped units, whose minimum may lie at a bound, ``s - clip(s - grad_s E)``."""
-        slope = gradient(lambda s: self.energy(parameters, s, x), s)
+        return self.forced(parameters, s, x, zeros(s))
+
+    def forced(self, parameters, s, x, force):
+        """``grad_s E + force``; of clipped units ``s - clip(s - grad_s E - force)``."""
+        slope = add(gradient(lambda s: self.energy(parameters, s, x), s), tuple(force))
         if "analytic" in self.capabilities:
             return slope
         return tuple(v - self.activation(v - g) for v, g in zip(s, slope, strict=True))
@@ -271,19 +289,22 @@ class Equilibrium(LayeredStates):
 
 @dataclass(frozen=True)
 class Own:
-    """A circuit of one's own; made by `from_energy` or `from_residual`."""
+    """A circuit of one's own; made by `from_energy`, `from_neurons` or `from_residual`."""
 
     start: Callable
     residual: Callable
     relax: Callable
     capabilities: frozenset
     energy: Callable | None = None
+    forced: Callable | None = None
+    drive: Callable | None = None
+    fire: Callable | None = None
     output: Callable = last_layer
     with_output: Callable = with_last_layer
 
 
-def from_energy(energy: Callable, start: Callable, relax: Callable | None = None, *, rate: float = 0.1, output=None,
-                with_output=None, capabilities=()) -> Own:
+def from_energy(energy: Callable, start: Callable, relax: Callable | None = None, *, rate: float = 0.1, project: Callable | None = None,
+                output: Callable | None = None, with_output: Callable | None = None, capabilities: Iterable[str] = ()) -> Own:
     """A circuit from its energy alone.
 
     Parameters
@@ -294,24 +315,72 @@ def from_energy(energy: Callable, start: Callable, relax: Callable | None = None
         ``start(parameters, x)``, the states to start from.
     relax : callable, optional
         As a circuit's; gradient descent with step `rate` otherwise.
+    project : callable, optional
+        States to the nearest allowed ones, where they have bounds (a diode, a clip): solutions then are minima within these bounds.
     output, with_output : callable, optional
         Where the output is; the last of a tuple of states otherwise.
     capabilities : iterable of str
         What it has beyond ``energy``: ``analytic``, ``block-exact``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown capability, an output without its counterpart, or ``analytic`` states with bounds.
     """
-    def residual(parameters, s, x):
+    if project and "analytic" in capabilities:
+        raise ValueError("capabilities: analytic, but states with bounds (project) have no complex continuation; leave out one of both")
+
+    def slope(parameters, s, x):
         return gradient(lambda s: energy(parameters, s, x), s)
 
+    def bounded(parameters, s, x, force):
+        return add(s, project(add(s, add(slope(parameters, s, x), force), -1.0)), -1.0)
+
+    def residual(parameters, s, x):
+        return bounded(parameters, s, x, zeros(s)) if project else slope(parameters, s, x)
+
     def descend(parameters, s, x, force):
-        return add(s, add(residual(parameters, s, x), force), -rate)
+        s = add(s, add(slope(parameters, s, x), force), -rate)
+        return project(s) if project else s
 
     return from_residual(residual, start, relax or descend, output=output, with_output=with_output,
-                         capabilities={"energy", *capabilities}, energy=energy)
+                         capabilities={"energy", *capabilities}, energy=energy, forced=bounded if project else None)
 
 
-def from_residual(residual: Callable, start: Callable, relax: Callable, *, output=None, with_output=None,
-                  capabilities=(), energy=None) -> Own:
-    """A circuit from its residual and a relaxation that keeps its states in their domain; see `from_energy`."""
+def from_neurons(drive: Callable, fire: Callable, start: Callable, *, output: Callable | None = None,
+                 with_output: Callable | None = None, capabilities: Iterable[str] = ()) -> Own:
+    """A circuit of neurons, ``C = s - fire(drive(parameters, s, x))``: dyads, microcircuits, control and feedback operators take it.
+
+    Parameters
+    ----------
+    drive : callable
+        ``drive(parameters, s, x)``, like the states and affine in them.
+    fire : callable
+        ``fire(drive)``, elementwise.
+    start, output, with_output
+        As of `from_energy`.
+    capabilities : iterable of str
+        What it has beyond ``neurons``: ``analytic``.
+    """
+    def relax(parameters, s, x, force):
+        return add(fire(drive(parameters, s, x)), force, -1.0)
+
+    def residual(parameters, s, x):
+        return add(s, fire(drive(parameters, s, x)), -1.0)
+
+    return from_residual(residual, start, relax, output=output, with_output=with_output,
+                         capabilities={"neurons", *capabilities}, drive=drive, fire=fire)
+
+
+def from_residual(residual: Callable, start: Callable, relax: Callable, *, output: Callable | None = None,
+                  with_output: Callable | None = None, capabilities: Iterable[str] = (), **members: Callable | None) -> Own:
+    """A circuit from its residual and a relaxation that keeps its states in their domain; see `from_energy`.
+
+    Parameters
+    ----------
+    **members : callable
+        ``energy``, ``forced``, or ``drive`` and ``fire``: what its capabilities ask for; see `circuits`.
+    """
     unknown = set(capabilities) - CAPABILITIES
     if unknown:
         raise ValueError(f"capabilities: {', '.join(sorted(unknown))} unknown; allowed are {', '.join(sorted(CAPABILITIES))}")
@@ -319,4 +388,5 @@ def from_residual(residual: Callable, start: Callable, relax: Callable, *, outpu
         raise ValueError("output, with_output: one is given without the other; give both or neither")
     where = {} if output is None else {"output": output, "with_output": with_output}
     start, residual, relax = map(in_float64, (start, residual, relax))
-    return Own(start, residual, relax, frozenset(capabilities), energy and in_float64(energy), **where)
+    members = {name: member and in_float64(member) for name, member in members.items()}
+    return Own(start, residual, relax, frozenset(capabilities), **members, **where)

@@ -17,6 +17,8 @@ from jax import numpy as jnp
 from .circuits import (
     LayeredStates,
     Own,
+    add,
+    forced,
     from_energy,
     from_residual,
     gradient,
@@ -24,6 +26,7 @@ from .circuits import (
     square_primitive,
     tanh_primitive,
     uniform_weights,
+    zeros,
 )
 from .estimators.estimator import Unsuitable
 from .precision import in_float64
@@ -80,7 +83,12 @@ class Resistive(LayeredStates):
 
     def residual(self, parameters, s, x):
         """``v - diode(v - current)``: zero where no current flows, or where a diode conducts and carries it."""
-        return tuple(v - self._limited(k, v - i) for k, (v, i) in enumerate(zip(s, self.currents(parameters, s, x), strict=True)))
+        return self.forced(parameters, s, x, zeros(s))
+
+    def forced(self, parameters, s, x, force):
+        """The same where every node is fed a current, minus the force."""
+        currents = add(self.currents(parameters, s, x), tuple(force))
+        return tuple(v - self._limited(k, v - i) for k, (v, i) in enumerate(zip(s, currents, strict=True)))
 
     def relax(self, parameters, s, x, force):
         """Layers in turn, the output last so that a clamp is heard; every node to its minimum."""
@@ -229,11 +237,17 @@ def behind(features, circuit) -> Own:
     def energy(parameters, s, x):
         return circuit.energy(parameters[1], s, features(parameters[0], x))
 
+    def residual(parameters, s, x):
+        return circuit.residual(parameters[1], s, features(parameters[0], x))
+
+    def pulled(parameters, s, x, force):
+        return forced(circuit, parameters[1], s, features(parameters[0], x), force)
+
     def relax(parameters, s, x, force):
         return circuit.relax(parameters[1], s, features(parameters[0], x), force)
 
     def start(parameters, x):
         return circuit.start(parameters[1], features(parameters[0], x))
 
-    return from_energy(energy, start, relax, output=circuit.output, with_output=circuit.with_output,
-                       capabilities=circuit.capabilities - {"energy", "neurons"})
+    return from_residual(residual, start, relax, output=circuit.output, with_output=circuit.with_output,
+                         capabilities=circuit.capabilities - {"neurons"}, energy=energy, forced=pulled)

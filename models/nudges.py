@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 from jax import numpy as jnp
 
-from .circuits import add, from_residual, gradient
+from .circuits import add, forced, from_residual, gradient
 from .precision import in_float64
 from .solvers import Problem
 
@@ -77,7 +77,7 @@ def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
 
         def residual(parameters, states, x):
             s, u = states
-            return add(circuit.residual(parameters, s, x), push(s, u)), decay(s, u)
+            return forced(circuit, parameters, s, x, push(s, u)), decay(s, u)
 
         def start(parameters, x):
             s = circuit.start(parameters, x)

@@ -12,7 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .circuits import add
+from .circuits import add, forced
 from .precision import in_float64
 
 
@@ -39,9 +39,10 @@ class Problem(NamedTuple):
 
     def residual(self, s):
         """What is to vanish, like `s`."""
-        c = self.circuit.residual(self.parameters, s, self.x)
-        if self.force is not None:
-            c = add(c, self.force(s))
+        if self.force is None:
+            c = self.circuit.residual(self.parameters, s, self.x)
+        else:
+            c = forced(self.circuit, self.parameters, s, self.x, self.force(s))
         return c if self.clamp is None else self.circuit.with_output(c, self.circuit.output(s) - self.clamp)
 
     def sweep(self, s):

@@ -10,7 +10,7 @@ import lineax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .circuits import add, from_energy
+from .circuits import add, forced, from_residual, zeros
 from .estimators.contrast import coincidences
 from .estimators.estimator import needing
 from .estimators.implicit import exact_gradient
@@ -103,18 +103,21 @@ def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solve
     before = solver(weak(problem, None, objective, y, -beta)).states
     control = add(parameters, coincidences(problem, before), epsilon)
 
-    def energy(control, states, x):
+    def pulled(control, states, x, force):
         s, p = states
-        springs = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), p, control)
-        return circuit.energy(p, s, x) + sum(jax.tree.leaves(springs)) / (2 * epsilon)
+        springs = add(jax.tree.map(lambda a, b: (a - b) / epsilon, p, control), coincidences(Problem(circuit, p, x), s))
+        return forced(circuit, p, s, x, force[0]), add(springs, force[1])
+
+    def residual(control, states, x):
+        return pulled(control, states, x, zeros(states))
 
     def relax(control, states, x, force):
         s, p = states
         s = circuit.relax(p, s, x, force[0])
         return s, add(control, add(coincidences(Problem(circuit, p, x), s), force[1]), -epsilon)
 
-    joint = from_energy(energy, lambda control, x: (before, parameters), relax, output=lambda states: circuit.output(states[0]),
-                        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
+    joint = from_residual(residual, lambda control, x: (before, parameters), relax, output=lambda states: circuit.output(states[0]),
+                          with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]), forced=pulled)
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
 
 

@@ -107,7 +107,7 @@ def test_a_transformation_begun_in_32_bits_is_refused_with_the_remedy():
 
 def functions():
     """All public functions of the reference that take parameters, rows' checks and what only makes functions aside."""
-    makers = {"path", "forward_map", "parameters_like", "train"}        # the last widens its parts
+    makers = {"path", "forward_map", "carried_back", "concordant_parameters", "parameters_like", "train"}        # the last widens its parts
     for found in pkgutil.walk_packages(models.__path__, "crossdyad.models."):
         if ".cookbook" in found.name or found.name.endswith(".schedules"):
             continue

@@ -12,6 +12,9 @@ from ...data import load
 from ..circuits import Feedforward, add, identity
 from ..estimators.estimator import Estimator
 from ..estimators.feedback import (
+    broadcast,
+    carried_back,
+    concordant_parameters,
     direct,
     feedback_gradient,
     feedback_multipliers,
@@ -38,19 +41,31 @@ def concordant(parameters):
 
 
 def _estimate(operator):
+    """Of layers of a chain by `operator`; of other neurons by parameters of the feedback's own, or from the output."""
     def estimate(circuit, objective, parameters, x, y, matrices):
-        return feedback_gradient(circuit, objective, parameters, x, y, operator(matrices))
+        if "chain" in circuit.capabilities:
+            return feedback_gradient(circuit, objective, parameters, x, y, operator(matrices))
+        if operator is direct:
+            return feedback_gradient(circuit, objective, parameters, x, y, broadcast(circuit, matrices))
+        back = carried_back(circuit, matrices, circuit.start(parameters, x), x)      # the drive is affine: any states do
+        return feedback_gradient(circuit, objective, parameters, x, y, back)
 
     return jax.jit(estimate, static_argnums=(0, 1))
 
 
-_needs = frozenset({"chain", "neurons"})
+def _concordant_estimate(circuit, objective, parameters, x, y):
+    if "chain" in circuit.capabilities:
+        return feedback_gradient(circuit, objective, parameters, x, y, concordant(parameters))
+    back = carried_back(circuit, concordant_parameters(parameters), circuit.start(parameters, x), x)
+    return feedback_gradient(circuit, objective, parameters, x, y, back)
+
+
+_needs = frozenset({"neurons"})
 ALIGNED = Estimator(23, "feedback alignment", _estimate(layered), _needs)
 DIRECT = Estimator(24, "direct feedback alignment", _estimate(direct), _needs)
 MIRRORED = Estimator(25, "feedback of a weight mirror", _estimate(layered), _needs)
 KOLEN_POLLACK = Estimator(26, "feedback learned as the weights", _estimate(layered), _needs)
-CONCORDANT = Estimator(27, "sign-concordant feedback", lambda circuit, objective, parameters, x, y:
-                       feedback_gradient(circuit, objective, parameters, x, y, concordant(parameters)), _needs)
+CONCORDANT = Estimator(27, "sign-concordant feedback", _concordant_estimate, _needs)
 PERTURBED = Estimator(28, "feedback learned by perturbation", _estimate(layered), _needs)
 
 

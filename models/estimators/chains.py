@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from ..circuits import Feedforward, identity
+from ..circuits import Feedforward, forced, identity
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .estimator import Estimator, Unsuitable
@@ -57,6 +57,11 @@ class Chain:
     def residual(self, parameters, s, x):
         """Every block's own, given the output of the one below."""
         return tuple(b.residual(p, v, u) for b, p, v, u in zip(self.blocks, parameters, s, self.inputs(s, x), strict=True))
+
+    def forced(self, parameters, s, x, force):
+        """Every block's own under its part of the force."""
+        blocks = zip(self.blocks, parameters, s, self.inputs(s, x), force, strict=True)
+        return tuple(forced(b, p, v, u, f) for b, p, v, u, f in blocks)
 
     def relax(self, parameters, s, x, force):
         """One sweep of every block, from the input up."""
@@ -113,6 +118,9 @@ class OpenCircuit:
 
     def residual(self, parameters, s, x):
         return self.closed.residual(parameters[0], s, parameters[1])
+
+    def forced(self, parameters, s, x, force):
+        return forced(self.closed, parameters[0], s, parameters[1], force)
 
     def relax(self, parameters, s, x, force):
         return self.closed.relax(parameters[0], s, parameters[1], force)

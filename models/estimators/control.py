@@ -12,7 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import Own, add, from_residual, gradient
+from ..circuits import Own, add, forced, from_residual, gradient
 from ..objectives import squared_error
 from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
@@ -79,7 +79,7 @@ def controlled(circuit, objective, y, feedback, leak=0.0, rate=0.1) -> Own:
 
     def residual(parameters, states, x):
         s, u = states
-        return add(circuit.residual(parameters, s, x), spread(feedback, u), -1.0), decline(s, u)
+        return forced(circuit, parameters, s, x, jax.tree.map(jnp.negative, spread(feedback, u))), decline(s, u)
 
     def start(parameters, x):
         s = circuit.start(parameters, x)
@@ -99,7 +99,7 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
         return gradient(lambda o: objective(o, y), circuit.output(s)) + leak * u
 
     def excess(parameters, s, u, psi, x):
-        _, transposed = jax.vjp(lambda v: circuit.residual(parameters, v, x), s)
+        _, transposed = jax.vjp(lambda v: forced(circuit, parameters, v, x, jax.tree.map(jnp.negative, psi)), s)
         return add(transposed(psi)[0], circuit.with_output(jax.tree.map(jnp.zeros_like, s), u), -1.0)
 
     def relax(parameters, states, x, force):
@@ -110,7 +110,7 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
 
     def residual(parameters, states, x):
         s, u, psi = states
-        return add(circuit.residual(parameters, s, x), psi, -1.0), decline(s, u), excess(parameters, s, u, psi, x)
+        return forced(circuit, parameters, s, x, jax.tree.map(jnp.negative, psi)), decline(s, u), excess(parameters, s, u, psi, x)
 
     def start(parameters, x):
         s = circuit.start(parameters, x)

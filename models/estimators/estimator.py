@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from .. import soundness
 from ..precision import in_float64
 from ..solvers import REST, Problem, newton, size
 from .implicit import exact_gradient
@@ -38,7 +39,7 @@ REMEDIES = {
 
 EXTRAS = {
     "key": "a random key, such as `jax.random.key(0)`",
-    "matrices": "the feedback, a matrix per hidden layer (`estimators.feedback`)",
+    "matrices": "the feedback, a matrix per hidden layer, or of neurons that are no chain like the parameters (`estimators.feedback`)",
     "direction": "a guess, like the parameters",
     "predictors": "of the error signals (`estimators.synthetic.predictors`)",
 }
@@ -174,7 +175,7 @@ class Estimator:
         return jax.grad(mean)(parameters)
 
     def check(self, circuit, parameters, x, y):
-        """Refuse a circuit that lacks a capability, numbers that are not finite, and shapes that do not match."""
+        """Refuse a circuit that lacks a capability or is not sound, numbers that are not finite, and shapes that do not match."""
         refuse(self.row, self.name, self.requires, circuit)
         for name, value in (("parameters", parameters), ("x", x), ("y", y)):
             for leaf in jax.tree.leaves(value):
@@ -198,6 +199,7 @@ class Estimator:
                                  f"its states have {wanted}, and so must this")
         if jnp.shape(y) != output.shape:
             raise ValueError(f"row {self.row} ({self.name}): y has shape {jnp.shape(y)}; the circuit's output has {output.shape}")
+        soundness.once(f"row {self.row} ({self.name})", circuit, parameters, x)
 
 
 def _parts(circuit, parameters, x):

@@ -32,6 +32,29 @@ def direct(matrices) -> Callable:
     return feedback
 
 
+def carried_back(circuit, parameters, states, x) -> Callable:
+    """Neurons hear each other by the transposed drive of other parameters, shaped like the circuit's (rows 23, 25 to 28)."""
+    _, transposed = jax.vjp(lambda s: circuit.drive(parameters, s, x), states)
+
+    def feedback(error, driven):
+        return transposed(driven)[0]
+
+    return feedback
+
+
+def broadcast(circuit, matrices) -> Callable:
+    """Every state hears the output by `matrices`, like the states with a column per output, zero for the outputs (row 24)."""
+    def feedback(error, driven):
+        return jax.tree.map(lambda d: d @ circuit.output(error), matrices)
+
+    return feedback
+
+
+def concordant_parameters(parameters):
+    """Parameters of `carried_back` that follow the signs of the circuit's: `signs` of any matrices."""
+    return jax.tree.map(lambda w: jnp.where(w < 0, -1.0, 1.0) / jnp.sqrt(w.shape[-1]), parameters)
+
+
 @in_float64
 def transposes(parameters) -> tuple:
     """The matrices of `layered` that make it backprop: ``W_(k+1)^T``."""
