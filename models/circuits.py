@@ -76,6 +76,7 @@ def with_last_layer(s, o):
     return (*s[:-1], o)
 
 
+@in_float64
 def forced(circuit, parameters, s, x, force):
     """What vanishes at a circuit's solution under a force, like `s`: its own ``forced``, ``C + force`` where it has none."""
     own = getattr(circuit, "forced", None)
