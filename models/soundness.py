@@ -227,6 +227,7 @@ SOUND: set = set()
 """Circuits that passed, so that each is checked once."""
 
 
+@in_float64
 def once(name: str, circuit, parameters, x) -> None:
     """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
     ours = type(circuit).__module__.startswith(__package__ + ".") and not isinstance(circuit, Own)      # tests hold these
