@@ -46,21 +46,21 @@ def in_float64(what):
             raise TypeError(f"crossdyad.models: {what.__qualname__} computes in float64, but is under a transformation (jax.jit, grad, "
                             "vmap or scan) that was begun in 32 bits; begin it inside `with crossdyad.models.float64():`")
         with float64():
-            return what(*widened(args), **widened(keywords))
+            made = what(*widened(args), **widened(keywords))
+        return _stepped(made) if inspect.isgeneratorfunction(what) else made
 
-    @functools.wraps(what)
-    def stepped(*args, **keywords):
+    return scoped
+
+
+def _stepped(steps: Iterator) -> Iterator:
+    """The same steps, each made in `float64` and handed over outside of it: who asked computes as it likes."""
+    while True:
         with float64():
-            steps = what(*widened(args), **widened(keywords))
-        while True:
-            with float64():
-                try:
-                    step = next(steps)
-                except StopIteration:
-                    return
-            yield step          # outside: who asked computes as it likes
-
-    return stepped if inspect.isgeneratorfunction(what) else scoped
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
 
 
 def widened(tree):
