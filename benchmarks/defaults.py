@@ -1,6 +1,6 @@
 """What a recipe's defaults are chosen by: the rule's own error, the chip's, and accuracy, over alpha, beta and learning rate.
 
-    python benchmarks/defaults.py [--epochs 5] [--seeds 5] [--hidden 32]
+    python benchmarks/defaults.py [--epochs 5] [--seeds 5] [--hidden 32] [--noisy]
 
 Digits; everything is judged on the last 300 training samples, which training does not see. The test set is not touched.
 """
@@ -16,6 +16,8 @@ from crossdyad.recipe import Recipe
 from crossdyad.sim import gradient
 
 HELD, JUDGED = 300, 60
+NOISY = {"read_noise": 0.05, "levels": 64, "stuck": 0.02, "law": "soft-bounds", "pulse": 2.0**-9}
+"""The README's noisy chip."""
 
 
 def main():
@@ -26,7 +28,9 @@ def main():
     parser.add_argument("--alpha", type=float, nargs="*", default=[0.0, 0.5, 1.0])
     parser.add_argument("--beta", type=float, nargs="*", default=[4.0, 1.0, 0.5, 0.25])
     parser.add_argument("--rate", type=float, nargs="*", default=[2.0**-6, 2.0**-5, 2.0**-4, 2.0**-3])
+    parser.add_argument("--noisy", action="store_true", help="on the README's noisy cells")
     given = parser.parse_args()
+    devices = NOISY if given.noisy else {}
     whole, seeds = data.load("digits"), range(1, given.seeds + 1)
     x, y, held, classes = whole.x_train[:-HELD], whole.y_train[:-HELD], whole.x_train[-HELD:], whole.y_train[-HELD:]
     sizes = (64, *given.hidden, 10)
@@ -36,9 +40,10 @@ def main():
         for beta in given.beta:
             cosines = []
             for seed in seeds:
-                r = Recipe(name="first", sizes=sizes, lanes=(8,) * (len(sizes) - 1), alpha=alpha, beta=beta, seed=seed)
+                r = Recipe(name="first", sizes=sizes, lanes=(8,) * (len(sizes) - 1), alpha=alpha, beta=beta, seed=seed,
+                           devices=devices)
                 made = gradient.compare(r, emulator.initial_weights(r), held[:JUDGED], classes[:JUDGED])
-                cosines.append((made["exact_dual_propagation"]["cosine"], made["exact"]["cosine"]))
+                cosines.append((made["rule_exact"]["cosine"], made["exact"]["cosine"]))
             rule, chip = np.mean(cosines, axis=0)
             for rate in given.rate:
                 told = r.model_dump() | {"seed": 1, "learning_rate": rate}

@@ -70,6 +70,6 @@ def had_by_all() -> tuple[str, ...]:
     """Return the rules of the house that the hardware has."""
     from .rules import RULES
 
-    like = Recipe(name="like", sizes=(4, 4, 4, 4), lanes=(2, 2, 2))
+    like = Recipe(name="like", sizes=(4, 4, 4, 4), lanes=(2, 2, 2), alpha=0)
     found = (like.model_copy(update={"rule": name}) for name in RULES)
     return tuple(r.rule for r in found if all(step in operations(r) for step in (*rule(r.rule).infer(r), *r.steps)))

@@ -264,8 +264,8 @@ class Recipe(_Part):
     activation: Activation = "relu"
     output: Activation = "identity"
     rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
-    alpha: Annotated[Literal[0, 0.5, 1], Number] = 0
-    beta: Real = 4.0
+    alpha: Annotated[Literal[0, 0.5, 1], Number] = 0.5
+    beta: Real = 1.0
     learning_rate: Real = 2.0**-5
     rate_floor: Real = 2.0**-9
     epsilon: Real = 2.0**-6

@@ -19,6 +19,9 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         found = rule(recipe.rule)
         matrices, room = tuple(found.matrices(recipe)), 1 << POSITION_BITS
         programs = {name: tuple(itertools.islice(getattr(found, name)(recipe), room + 1)) for name in ("infer", "train")}
+    except ValueError as error:
+        yield f"rule: {recipe.rule}: {error}"
+        return
     except Exception as error:              # of somebody's function, whatever it does
         yield f"rule: {recipe.rule} is no function of a recipe that yields operations: {error}"
         return

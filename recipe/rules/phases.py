@@ -81,6 +81,8 @@ def contrastive(recipe: Recipe) -> Iterator[Operation]:
 
 def coupled(recipe: Recipe) -> Iterator[Operation]:
     """Coupled learning: as contrastive, but the outputs are held beta of the way from their free drive to the target."""
+    if recipe.alpha:
+        raise ValueError(f"recalls the free drive beside a read that must not count, with alpha {recipe.alpha:g}; allowed is alpha = 0")
     yield from settled(recipe, "set")
     yield from _phase(recipe, "plus", "free", recipe.sweeps[1], enter="feedback", force="drive")
     yield from _learn(recipe, "free", True)
