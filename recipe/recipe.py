@@ -345,11 +345,13 @@ class Recipe(_Part):
             if place in (self.activation, self.output) and f.accumulator.high < 1:
                 yield f"formats.accumulator: {f.accumulator} does not reach 1, which {place} needs; allowed is width > frac + 1"
         levels = self.devices.levels
-        if levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width):
+        unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width)
+        if unlike:
             yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
                    f"the levels of {f.weight}")
         yield from self._cell_mistakes()
-        yield from self._array_mistakes()
+        if not unlike:
+            yield from self._array_mistakes()
         wrong = list(rules.mistakes_of(self))
         yield from wrong
         if not wrong:

@@ -38,7 +38,7 @@ def test_engines_gaps_and_length(recipe):
         assert program.length <= 1 + max(i.cycle + g[i.layer].ready(i.op) for i in program.instructions)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(recipes())
 def test_every_read_finds_the_element_of_its_own_operation(recipe):
     for rule in RULES:
