@@ -1,6 +1,9 @@
 """Rules of one's own: a generator of operations, by the name of where it is; played by emulator and hardware alike."""
 
+import re
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from crossdyad.explore.jobs import Job, Settings, key
 from crossdyad.recipe import Matrix, Recipe, RecipeError, load, parse, programs, rules
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import chip as bench
-from crossdyad.sim import simulators, streams
+from crossdyad.sim import gradient, simulators, streams
 
 HERE = "test_rules"
 
@@ -238,3 +241,23 @@ def test_rows_of_a_rule_that_was_changed_are_not_taken_for_new(monkeypatch):
     assert key(job, settings) == before
     monkeypatch.setattr(sys.modules[HERE], "last_layer", late_first_layer)
     assert key(job, settings) != before
+
+
+def test_the_rule_of_the_page_learns_and_is_judged(monkeypatch):
+    """docs/rules.md: its code runs as it stands, on the emulator, in real numbers, and says what the hardware lacks."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "rules.md").read_text()
+    module = types.ModuleType("my_rule")
+    exec(re.search(r"```python\n(.*?)```", page, re.S)[1], module.__dict__)
+    monkeypatch.setitem(sys.modules, "my_rule", module)
+    recipe.allow("my_rule")
+    house = load("digits").model_dump()
+    formats = house["formats"] | {"state": {"width": 8, "frac": 7}}          # states that end at 1 keep learned feedback from running away
+    r = Recipe.model_validate(house | {"sizes": (64, 24, 16, 10), "lanes": (16, 8, 8), "initial": 0.5, "learning_rate": 2.0**-5,
+                                       "formats": formats, "rule": "my_rule:ALIGNED"})
+    digits = data.load("digits")
+    history = emulator.train(r, digits.x_train[:600], digits.y_train[:600], digits.x_test, digits.y_test, epochs=3, engine="jax")
+    assert history.epochs[-1]["accuracy"] > 0.7 and np.abs(history.weights[3]).max() > 0      # its matrices began at zero
+    table = gradient.compare(r, history.weights, digits.x_train[:20], digits.y_train[:20])
+    assert table["rule"]["cosine"] > 0.98 and table["exact"]["cosine"] > 0.2
+    with pytest.raises(ValueError, match="my_rule:ALIGNED: .*the hardware has none such yet"):
+        hdl.build(r)
