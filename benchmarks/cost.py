@@ -51,12 +51,12 @@ NAMED = ("digits", "digits8", "xor", "xor-spsa")
 EXAMPLES = (
     {"name": "mine", "sizes": (64, 24, 10), "lanes": (8, 4), "alpha": 0.5, "beta": 1.0, "learning_rate": 0.0625, "rate_floor": 0.00390625,
      "formats": {"weight": {"width": 8, "frac": 6}, "delta": {"width": 11, "frac": 8}}},
-    {"name": "noisy", "sizes": (64, 32, 10), "lanes": (16, 8),
+    {"name": "noisy", "sizes": (64, 32, 10), "lanes": (16, 8), "alpha": 0, "beta": 4.0,
      "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02, "law": "soft-bounds", "pulse": 0.001953125}},
-    {"name": "least", "sizes": (3, 6, 2), "lanes": (1, 1),
+    {"name": "least", "sizes": (3, 6, 2), "lanes": (1, 1), "alpha": 0, "beta": 4.0,
      "formats": {"weight": {"width": 4, "frac": 2}, "state": {"width": 4, "frac": 1}, "accumulator": {"width": 12, "frac": 6},
                  "delta": {"width": 6, "frac": 2}}},
-    {"name": "most", "sizes": (100, 48, 32, 10), "lanes": (16, 4, 4), "rounding": {"weight": "nearest"},
+    {"name": "most", "sizes": (100, 48, 32, 10), "lanes": (16, 4, 4), "alpha": 0, "beta": 4.0, "rounding": {"weight": "nearest"},
      "formats": {"weight": {"width": 18, "frac": 15}, "state": {"width": 12, "frac": 9}, "accumulator": {"width": 18, "frac": 12},
                  "delta": {"width": 11, "frac": 8}}},
 )

@@ -11,7 +11,7 @@ from crossdyad import cli
 from crossdyad.recipe import Recipe, load
 from crossdyad.sim import agreement, directed, mutation, simulators, variety
 
-TINY = Recipe(name="tiny", sizes=[3, 2], lanes=[2])
+TINY = Recipe(name="tiny", sizes=[3, 2], lanes=[2], alpha=0, beta=4.0)
 
 
 @pytest.fixture(autouse=True)

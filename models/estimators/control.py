@@ -12,7 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import Own, add, forced, from_residual, gradient
+from ..circuits import Own, add, from_residual, gradient
 from ..objectives import squared_error
 from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
@@ -79,7 +79,7 @@ def controlled(circuit, objective, y, feedback, leak=0.0, rate=0.1) -> Own:
 
     def residual(parameters, states, x):
         s, u = states
-        return forced(circuit, parameters, s, x, jax.tree.map(jnp.negative, spread(feedback, u))), decline(s, u)
+        return add(circuit.residual(parameters, s, x), spread(feedback, u), -1.0), decline(s, u)
 
     def start(parameters, x):
         s = circuit.start(parameters, x)
@@ -99,7 +99,7 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
         return gradient(lambda o: objective(o, y), circuit.output(s)) + leak * u
 
     def excess(parameters, s, u, psi, x):
-        _, transposed = jax.vjp(lambda v: forced(circuit, parameters, v, x, jax.tree.map(jnp.negative, psi)), s)
+        _, transposed = jax.vjp(lambda v: circuit.residual(parameters, v, x), s)
         return add(transposed(psi)[0], circuit.with_output(jax.tree.map(jnp.zeros_like, s), u), -1.0)
 
     def relax(parameters, states, x, force):
@@ -110,7 +110,7 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
 
     def residual(parameters, states, x):
         s, u, psi = states
-        return forced(circuit, parameters, s, x, jax.tree.map(jnp.negative, psi)), decline(s, u), excess(parameters, s, u, psi, x)
+        return add(circuit.residual(parameters, s, x), psi, -1.0), decline(s, u), excess(parameters, s, u, psi, x)
 
     def start(parameters, x):
         s = circuit.start(parameters, x)
@@ -244,9 +244,12 @@ def learn_responses(circuit, parameters, x, states, noise):
     The noise is ``+-noise`` in each state in turn, the control held: the mean over white noise, with an error of order 2.
     """
     control, shape = ravel_pytree(circuit.residual(parameters, states, x))
+    # the control is what the residual is off by, so here a force is added to it, also where states have bounds
+    beside = from_residual(circuit.residual, circuit.start, circuit.relax, output=circuit.output,
+                           with_output=circuit.with_output)
 
     def output(xi):
-        problem = Problem(circuit, parameters, x, force=lambda s: shape(-control - xi))
+        problem = Problem(beside, parameters, x, force=lambda s: shape(-control - xi))
         return circuit.output(newton(limit=0, steps=3)(problem, states).states)
 
     units = jnp.eye(control.size) * noise
