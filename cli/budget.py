@@ -45,7 +45,8 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     for r in rows:
         typer.echo(f"{r['effect']:<22}{r['cosine']:9.4f}{r['bias']:9.4f}{r['deviation']:11.4f}{r['sign']:8.3f}")
     if cause == "rule":
-        remedy = "try alpha = 0.5 or a smaller beta" if recipe.rule == "dual-propagation" else "try a smaller epsilon"
+        dyads = any(step.difference and step.error == "dyad" for step in recipe.steps)
+        remedy = "try a smaller epsilon" if recipe.signed else "try alpha = 0.5 or a smaller beta" if dyads else "try another rule"
         typer.echo(f"  the rule itself is the largest cause: it costs {cost:.4f} of the cosine before any effect of the hardware; {remedy}")
     else:
         typer.echo(f"  the largest cause is {cause}: {cost:.4f} of the cosine")

@@ -133,7 +133,7 @@ def summary(recipe, history, seeds: int = 1) -> dict:
         "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),
         "accuracy_spread": float(np.std(last["accuracy"])), "loss": float(np.mean(last["loss"])),
         "cycles": history.cycles, "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
-        "moved": moved, "notes": [] if moved or recipe.rule == "inference" else [
+        "moved": moved, "notes": [] if moved or not recipe.learns else [
             f"no weight has changed: {emulator.training.standing_still(recipe)}"],
         "history": [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs],
     }

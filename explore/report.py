@@ -69,7 +69,7 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     drawn = [figures.curves(chosen, m) for m in ("accuracy", "cosine") if all(m in s.by_epoch for _, s in chosen)]
     report("error budgets", 2, 4)
     waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec, folder)))}
-                  for title, s in dict(chosen[:2]).items() if s.recipe["rule"] == "dual-propagation" and "accuracy" in measured]
+                  for title, s in dict(chosen[:2]).items() if "accuracy" in measured and _estimates(s.recipe)]
     report("page", 3, 4)
     failed = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
     failed += [{"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
@@ -224,6 +224,12 @@ def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:
     liked += [("accuracy", a, b) for a, b in itertools.combinations(numeric, 2)]
     have = [h for h in dict.fromkeys(liked) if any(h[0] in s.values for s in found)]
     return sorted(have, key=lambda h: (liked.index(h) >= 4, liked.index(h)))[:MOST]
+
+
+def _estimates(table: dict) -> bool:
+    """Return whether a recipe's rule estimates a gradient for every sample, whose errors a budget splits."""
+    recipe = Recipe.model_validate(table)
+    return recipe.learns and not recipe.signed
 
 
 def _budget(s: Summary, spec: Spec, folder) -> list[dict]:

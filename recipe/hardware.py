@@ -57,6 +57,10 @@ def operations(recipe: Recipe) -> frozenset[Operation]:
 
 def missing(recipe: Recipe) -> str:
     """Return what the recipe's programs ask for that the hardware does not have, as one line; empty where it has all."""
+    more = [m.name for m in recipe.matrices if m.source == "memory" and m.name != f"W{m.engine}"]
+    if more:
+        return (f"{recipe.name}: rule {recipe.rule}: matrices in memory beside the weights ({', '.join(more)}): the emulator holds them, "
+                "the hardware has none such yet")
     had = operations(recipe)
     wanted = [step for step in (*rule(recipe.rule).infer(recipe), *recipe.steps) if step not in had]
     if not wanted:

@@ -124,6 +124,15 @@ STRANGE_SIGNS = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Ma
 NO_WEIGHTS = rules.Rule(last_layer, matrices=lambda r: [Matrix("W0", 0, 1, 0)])
 
 
+def signs_of_another(r):
+    yield from parts.weights(r)
+    yield Matrix("Z1", 1, 2, 1)
+    yield Matrix("B1", 1, 2, 1, "signs", "Z1")
+
+
+OTHER_SIGNS = rules.Rule(rules.backward.concordant, matrices=signs_of_another)
+
+
 def small(rule, **changes):
     return Recipe(**{"name": "small", "sizes": (5, 4, 3), "lanes": (4, 2), "alpha": 0.5, "beta": 1.0, "rule": f"{HERE}:{rule}"} | changes)
 
@@ -241,6 +250,13 @@ def test_rows_of_a_rule_that_was_changed_are_not_taken_for_new(monkeypatch):
     assert key(job, settings) == before
     monkeypatch.setattr(sys.modules[HERE], "last_layer", late_first_layer)
     assert key(job, settings) != before
+
+
+def test_signs_of_a_matrix_that_the_hardware_does_not_hold_are_refused_there():
+    r = small("OTHER_SIGNS")
+    assert len(emulator.initial_weights(r)) == 3
+    with pytest.raises(ValueError, match=r"matrices in memory beside the weights \(Z1\): .* the hardware has none such yet"):
+        hdl.build(r)
 
 
 def test_the_rule_of_the_page_learns_and_is_judged(monkeypatch):

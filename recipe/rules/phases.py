@@ -54,12 +54,17 @@ def _learn(recipe: Recipe, phase: str, negative: bool) -> Iterator[Operation]:
         yield Operation(Op.UPDATE, f"W{k}", _states(phase, k), f"{phase}{k + 1}", negative=negative)
 
 
-def equilibrium(recipe: Recipe) -> Iterator[Operation]:
-    """Equilibrium propagation, one-sided: free, then nudged by +beta."""
+def _contrast(recipe: Recipe, **push) -> Iterator[Operation]:
+    """Yield a free phase, one with `push` on the last unit, and the updates by what it changed."""
     yield from settled(recipe, "set")
-    yield from _phase(recipe, "plus", "free", recipe.sweeps[1], force="drive")
+    yield from _phase(recipe, "plus", "free", recipe.sweeps[1], **push)
     yield from _learn(recipe, "free", True)
     yield from _learn(recipe, "plus", False)
+
+
+def equilibrium(recipe: Recipe) -> Iterator[Operation]:
+    """Equilibrium propagation, one-sided: free, then nudged by +beta."""
+    yield from _contrast(recipe, force="drive")
 
 
 def centered(recipe: Recipe) -> Iterator[Operation]:
@@ -73,20 +78,14 @@ def centered(recipe: Recipe) -> Iterator[Operation]:
 
 def contrastive(recipe: Recipe) -> Iterator[Operation]:
     """Contrastive Hebbian learning: free, then with the outputs clamped to the target."""
-    yield from settled(recipe, "set")
-    yield from _phase(recipe, "plus", "free", recipe.sweeps[1], force="clamp")
-    yield from _learn(recipe, "free", True)
-    yield from _learn(recipe, "plus", False)
+    yield from _contrast(recipe, force="clamp")
 
 
 def coupled(recipe: Recipe) -> Iterator[Operation]:
     """Coupled learning: as contrastive, but the outputs are held beta of the way from their free drive to the target."""
     if recipe.alpha:
         raise ValueError(f"recalls the free drive beside a read that must not count, with alpha {recipe.alpha:g}; allowed is alpha = 0")
-    yield from settled(recipe, "set")
-    yield from _phase(recipe, "plus", "free", recipe.sweeps[1], enter="feedback", force="drive")
-    yield from _learn(recipe, "free", True)
-    yield from _learn(recipe, "plus", False)
+    yield from _contrast(recipe, enter="feedback", force="drive")
 
 
 def continual(recipe: Recipe) -> Iterator[Operation]:
