@@ -16,14 +16,15 @@ def pick(context: typer.Context, store: Results,
          output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
          best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
          sure: Annotated[bool, typer.Option(
-             "--sure", help="limits hold for whole 95 % intervals and the cost model's worst errors")] = False,
+             "--sure", help="limits hold for all that means may be, and the cost model's worst errors")] = False,
          as_json: AsJson = False):
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
     Limits are --min-METRIC and --max-METRIC for any metric: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff,
     multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for means over the seeds of the points of
     the specification that was run last. The recipe is as it was measured, with a name of its own; the file says at its top what was
-    measured, with intervals and the errors of the cost model, and how many other points cannot be told from it.
+    measured, with intervals and the errors of the cost model, how sure its place on the front is, and how many other points cannot be
+    told from it.
 
     Example: crossdyad pick precision.db --min-accuracy 0.93 --max-lut 6000 -o best.toml
     """
@@ -46,6 +47,7 @@ def pick(context: typer.Context, store: Results,
         typer.echo(json.dumps({
             "settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
             "reach": {m: reach(chosen, m)[1:] for m in chosen.values},
+            "on_front": found.surely, "objectives": found.objectives,
             "not_told_apart": len(found.rivals), "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
     else:
         typer.echo(str(output) if output else text, nl=bool(output))

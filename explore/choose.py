@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ..recipe import Recipe, near
 from . import cost, files, rate, words
-from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER
-from .statistics import LEVEL, SAME, Summary, comparable, difference, reach, signed, summaries, unseen
+from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER, objectives_of
+from .statistics import FEWEST, LEVEL, SAME, Summary, comparable, difference, front, middle, reach, signed, summaries, unseen
 from .store import Store
 from .sweep import results
 
@@ -32,12 +32,18 @@ class Picked(NamedTuple):
         Other points within the limits that these seeds cannot tell from it, in the metric that it is best in.
     cheapest : Summary or None
         Of the rivals the one with the fewest LUTs, if that is fewer than the chosen one has.
+    objectives : tuple of str
+        Of the front.
+    surely : float or None
+        Share of draws in which the point is on the front of all points (`statistics.Front`); None if it lacks an objective.
     """
 
     recipe: Recipe
     chosen: Summary
     rivals: list[Summary]
     cheapest: Summary | None
+    objectives: tuple[str, ...]
+    surely: float | None
 
 
 def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy", sure: bool = False) -> Picked:
@@ -52,7 +58,7 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     best : str
         Metric; of points that are equal in it, the first with the fewest LUTs.
     sure : bool
-        Limits hold for the whole interval, and for the cost model's worst error, not for the mean alone.
+        Limits hold for all that the mean over all seeds may be (`statistics.bounds`), and for the cost model's worst error.
 
     Raises
     ------
@@ -91,7 +97,10 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     chosen = max(within, key=lambda s: (float(signed(best, s.values[best].mean())), -luts(s)))
     rivals = [s for s in within if s is not chosen and not _told_apart(difference(chosen, s, best))]
     cheapest = min(rivals, key=luts, default=chosen)
-    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None)
+    objectives = objectives_of(spec)
+    made = front(found, objectives)
+    surely = next((float(share) for point, share in zip(made.points, made.surely, strict=True) if point is chosen), None)
+    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None, objectives, surely)
 
 
 def _told_apart(paired: tuple[float, float, float]) -> bool:
@@ -126,15 +135,16 @@ def told(picked: Picked, best: str) -> str:
     seeds, epochs = len(chosen.seeds), chosen.measured.get("epochs")
     after = "" if epochs is None else f", after {epochs} epoch{'s' * (epochs != 1)} of training"
     lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
-             f"{100 * LEVEL:.0f} % interval of the mean over all."]
+             f"{100 * LEVEL:.0f} % interval of the median over all seeds; what the mean over all seeds surely is."]
     for metric, values in chosen.values.items():
         mean, low, high = reach(chosen, metric)
         line = f"# {metric}: {number(mean)}"
         if metric in SAME and low < high:
             line += f" by the cost model; {number(low)} to {number(high)} by its worst errors on real builds"
-        elif metric not in SAME and seeds > 1:
-            line += f"; {number(values.min())} to {number(values.max())}"
-            line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else "; no interval of so few seeds"
+        elif metric not in SAME:
+            line += f"; {number(values.min())} to {number(values.max())}" * (seeds > 1)
+            line += _median(values)
+            line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else "; nothing is sure of a mean without bounds"
         lines.append(line + "  (smaller is better)" * (metric in SMALLER_IS_BETTER))
     if set(chosen.values) & set(BOUNDS):
         lines.append(f"# So few seeds leave it open that up to {100 * unseen(seeds):.0f} % of all fail, unseen.")
@@ -144,6 +154,9 @@ def told(picked: Picked, best: str) -> str:
     beyond = cost.outside(picked.recipe, chosen.board)
     if beyond and chosen.measured.get("cost") == "model" and set(chosen.values) & set(COST):
         lines.append(f"# The cost model was not calibrated for this, its errors may be larger: {beyond}")
+    if picked.surely is not None:
+        lines.append(f"# It is on the front of {', '.join(picked.objectives)} in {100 * picked.surely:.0f} % of draws of the seeds and of "
+                     "the cost model's errors.")
     if picked.rivals:
         lines.append(f"# In {best} {seeds} seeds cannot tell it from {len(picked.rivals)} other points within the limits.")
     if picked.cheapest:
@@ -151,6 +164,14 @@ def told(picked: Picked, best: str) -> str:
         smaller = "" if _surely_smaller(picked.cheapest, chosen) else " (by less than the cost model may be off)"
         lines.append(f"# The smallest of them{smaller}, {picked.cheapest.values['lut'].mean():.0f} LUTs: {where}")
     return "\n".join(lines)
+
+
+def _median(values) -> str:
+    """A median over seeds with its interval, in words."""
+    median, low, high = (float(v) for v in middle(values))
+    if not math.isfinite(low):
+        return f"; no interval of fewer than {FEWEST} seeds"
+    return f"; median {words.number(median)}, {words.number(low)} to {words.number(high)}"
 
 
 def _surely_smaller(a: Summary, b: Summary) -> bool:

@@ -15,8 +15,22 @@ from ..sim import budget as budgets
 from . import cost, figures, words
 from .choose import standing
 from .rate import rates
-from .spec import COST, LEARNING, METRICS, SMALLER_IS_BETTER, Spec, known_metrics
-from .statistics import FEWEST, LEVEL, Summary, comparable, difference, front, knee, reach, smallest_difference, summaries, unseen
+from .spec import COST, METRICS, SMALLER_IS_BETTER, Spec, known_metrics, objectives_of
+from .statistics import (
+    FEWEST,
+    LEVEL,
+    SAME,
+    Summary,
+    comparable,
+    difference,
+    front,
+    knee,
+    middle,
+    reach,
+    smallest_difference,
+    summaries,
+    unseen,
+)
 from .store import Store, StoreError
 from .sweep import results
 
@@ -47,7 +61,7 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     report = progress or (lambda step, done, of: None)
     name, text, *_ = store.spec()
     spec, rows = results(store)
-    objectives = tuple(objectives or (spec.search.objectives if spec.search and len(spec.search.objectives) > 1 else _objectives(spec)))
+    objectives = tuple(objectives or objectives_of(spec))
     known_metrics(objectives)
     if len(objectives) < 2:
         raise ValueError(f"objectives: {', '.join(objectives) or 'none'} alone makes no front; give two metrics, --objectives accuracy,lut")
@@ -104,12 +118,6 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     return html
 
 
-def _objectives(spec: Spec) -> tuple[str, ...]:
-    """Of a sweep: the first metric of how well it learns and the first of what it costs that were measured."""
-    learned, spent = ([m for m in order if m in spec.metrics] for order in (LEARNING, (*COST, "cycles")))
-    return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.metrics]))[:2]
-
-
 def _cost(spec: Spec, rows: list[dict]) -> str:
     if spec.cost == "synth":
         return "synthesised, placed and routed"
@@ -139,7 +147,7 @@ def _safe(svg: str):
 def _untold(seeds: int) -> str:
     if seeds >= FEWEST:
         return ""
-    return f"{seeds} seeds per point: too few for intervals. No difference below is established; use five or more."
+    return f"{seeds} seeds per point: no interval of so few holds. No difference below is established; use {FEWEST} or more."
 
 
 def _words(settings: dict) -> str:
@@ -165,13 +173,21 @@ def _amount(metric: str, v: float) -> str:
 
 def _sentence(made, i: int, names, axes, objectives) -> dict:
     s = made.points[i]
-    first = reach(s, objectives[0])
     point = ", ".join(f"{words.field(a)} {words.value(s.settings[a])}" for a in axes)
-    return {"name": names[i], "point": point, "value": _amount(objectives[0], first[0]), "interval": _span(objectives[0], *first),
-            "other": " and ".join(_amount(m, s.values[m].mean()) for m in objectives[1:])}
+    return {"name": names[i], "point": point, "value": _amount(objectives[0], s.values[objectives[0]].mean()),
+            "interval": _sure(s, objectives[0]), "other": " and ".join(_amount(m, s.values[m].mean()) for m in objectives[1:])}
 
 
-def _span(metric: str, mean: float, low: float, high: float) -> str:
+def _sure(s: Summary, metric: str) -> str:
+    """How sure a figure is, in words: the middle of all seeds, or what builds may have by the cost model; nothing if nothing is known."""
+    if metric in SAME:
+        return _span(metric, *reach(s, metric)[1:])
+    median, *ends = middle(s.values[metric])
+    told = _span(metric, *ends)
+    return told and f"median {words.number(words.scaled(metric, median))}, {told}"
+
+
+def _span(metric: str, low: float, high: float) -> str:
     """An interval in words; nothing if there is none, or all seeds agree."""
     if not np.isfinite(low) or low >= high:
         return ""
@@ -179,12 +195,8 @@ def _span(metric: str, mean: float, low: float, high: float) -> str:
 
 
 def _cells(s: Summary, metrics) -> list[tuple[str, str]]:
-    """Mean and interval of each metric."""
-    found = []
-    for m in metrics:
-        told = reach(s, m) if m in s.values else None
-        found.append(("", "") if told is None else (words.number(words.scaled(m, told[0])), _span(m, *told)))
-    return found
+    """Mean of each metric, and how sure it is."""
+    return [(words.number(words.scaled(m, s.values[m].mean())), _sure(s, m)) if m in s.values else ("", "") for m in metrics]
 
 
 def _everything(found: list[Summary], axes, measured) -> list[dict]:
@@ -194,9 +206,9 @@ def _everything(found: list[Summary], axes, measured) -> list[dict]:
 def _row(made, at, n: int, axes, objectives, name: str) -> dict:
     s, step, apart = made.points[at[n]], ("", ""), True
     if n:
-        mean, low, high = difference(s, made.points[at[n - 1]], objectives[0])
-        apart = low > 0 or high < 0 or (low, high) == (mean, mean)
-        step = f"{words.scaled(objectives[0], mean):+.3g}", _span(objectives[0], mean, low, high)
+        gain, low, high = difference(s, made.points[at[n - 1]], objectives[0])
+        apart = low > 0 or high < 0 or (low, high) == (gain, gain)
+        step = f"{words.scaled(objectives[0], gain):+.3g}", _span(objectives[0], low, high)
     return {"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, objectives),
             "surely": f"{100 * made.surely[at[n]]:.0f} %", "step": step, "apart": apart, "title": _title(s, axes),
             "toml": standing(s, name).to_toml()}

@@ -128,6 +128,15 @@ def known_metrics(names) -> list[str]:
     return list(names)
 
 
+def objectives_of(spec: Spec) -> tuple[str, ...]:
+    """Metrics that make the front: those of the search, if it has two or more; else the first of how well chips learn and the first of what
+    they cost that were measured."""
+    if spec.search and len(spec.search.objectives) > 1:
+        return tuple(spec.search.objectives)
+    learned, spent = ([m for m in order if m in spec.metrics] for order in (LEARNING, (*COST, "cycles")))
+    return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.metrics]))[:2]
+
+
 class Spec(_Part):
     """A sweep or a search.
 

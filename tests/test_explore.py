@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from crossdyad import emulator
 from crossdyad.cli import app
 from crossdyad.data import load as load_data
-from crossdyad.explore import choose, files, pool, rate, report, search, sweep
+from crossdyad.explore import choose, files, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, batches, evaluate, key
 from crossdyad.explore.store import Store, StoreError
@@ -686,6 +686,12 @@ def test_a_picked_recipe_is_within_its_limits_and_best_there(store, tmp_path):
         for row in kept.rows():
             means.setdefault(json.dumps(row["recipe"]), []).append(row["value"]["accuracy"])
     assert told["metrics"]["accuracy"] == pytest.approx(max(sum(v) / len(v) for v in means.values()))
+    with Store(store) as kept:
+        found = choose.pick(kept, {"lut": (None, 1e9), "accuracy": (0.2, None)})
+        made = statistics.front(statistics.summaries(sweep.results(kept)[1]), ("accuracy", "lut"))
+        share = next(s for p, s in zip(made.points, made.surely, strict=True) if p.settings == found.chosen.settings)
+    assert 0 < share == told["on_front"]
+    assert f"on the front of accuracy, lut in {100 * share:.0f} % of draws" in choose.told(found, "accuracy")
     refused = run.invoke(app, ["pick", str(store), "--min-accuracy", "1.1"])
     assert refused.exit_code == 2 and "accuracy reaches" in refused.stderr
     assert "did you mean 'lut'" in run.invoke(app, ["pick", str(store), "--max-luts", "1"]).stderr
