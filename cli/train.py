@@ -16,7 +16,7 @@ from .progress import bar
 def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
           output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
-          seeds: Annotated[int, typer.Option(min=1, help="train this many chips at once, each with its own seed")] = 1,
+          seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
           engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
@@ -105,12 +105,13 @@ def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str 
     import numpy as np
 
     from .. import emulator
+    from ..recipe.seeds import several
 
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / f"{recipe.name}.checkpoint.npz"
-    several = None if seeds == 1 else [recipe.seed + i for i in range(seeds)]
+    chips = None if seeds == 1 else several(recipe.seed, seeds)
     with bar("training") as report:
-        history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=several, progress=report,
+        history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report,
                                  checkpoint=checkpoint)
     weights = output / f"{recipe.name}-weights.npz"
     draft = weights.with_name(f".{weights.name}")
@@ -125,13 +126,14 @@ def summary(recipe, history, seeds: int = 1) -> dict:
     import numpy as np
 
     from .. import emulator
+    from ..recipe.seeds import several
 
     last = history.epochs[-1]
-    first = emulator.initial_weights(recipe, None if seeds == 1 else [recipe.seed + i for i in range(seeds)])
+    first = emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
     moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, history.weights, strict=True))
     return {
         "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),
-        "accuracy_spread": float(np.std(last["accuracy"])), "loss": float(np.mean(last["loss"])),
+        "accuracy_spread": float(np.std(last["accuracy"], ddof=1)) if seeds > 1 else 0.0, "loss": float(np.mean(last["loss"])),
         "cycles": history.cycles, "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
         "moved": moved, "notes": [] if moved or not recipe.learns else [
             f"no weight has changed: {emulator.training.standing_still(recipe)}"],

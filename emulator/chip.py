@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -301,8 +300,8 @@ class Chip:
         Parameters
         ----------
         x : array (*batch, n, inputs) or (n, inputs)
-            Real values (floating) or state integers (int32, or another signed kind). All chips take the same samples if there is no
-            batch axis.
+            Real values (floating), or state integers (a NumPy array of int32, as `QFormat.encode` makes it). All chips take the same
+            samples if there is no batch axis.
 
         Returns
         -------
@@ -343,15 +342,10 @@ class Chip:
         return TrainResult(self._engine.get(outputs), self._engine.get(losses))
 
     def _samples(self, x) -> np.ndarray:
-        f, x, inputs = self.recipe.formats.state, np.asarray(x), self.recipe.sizes[0]
-        if x.ndim < 2 or x.shape[-1] != inputs or x.shape[:-2] not in ((), self.batch):
-            raise ValueError(f"x: shape {x.shape}; expected {self._shapes('samples', inputs)}")
-        if x.dtype.kind == "u":             # what image files hold, and no format of the chip does
-            raise ValueError(f"x: {x.dtype}; expected real numbers (such as x / 255), or signed integers of {f}")
-        if x.dtype.kind == "i" and x.dtype != np.int32 and x.size and x.min() >= 0 and x.max() == 1:
-            warnings.warn(f"x: integers are taken as those of {f}, in which 1 means {f.step:g}; for zeros and ones write x.astype(float)",
-                          stacklevel=3)
-        x = f.encode(x, "x") if x.dtype.kind == "f" else f.check(x, "x")
+        shape, inputs = np.shape(x), self.recipe.sizes[0]
+        if len(shape) < 2 or shape[-1] != inputs or shape[:-2] not in ((), self.batch):
+            raise ValueError(f"x: shape {shape}; expected {self._shapes('samples', inputs)}")
+        x = self.recipe.formats.state.samples(x)
         return np.broadcast_to(x, (*self.batch, *x.shape[-2:]))
 
     def _shapes(self, *last) -> str:
@@ -398,7 +392,7 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
         raise ValueError(told)
     chip = Chip(recipe)
     chip.restore(state)                       # all checks are there
-    sample = chip._samples(np.asarray(x)[None])[0]
+    sample = chip._samples(recipe.formats.state.samples(x)[None])[0]
     label = 0 if y is None else int(chip._labels(np.array([y]), 1)[0])
     key = int(np.asarray(state["seeds"]))
     recipe = recipe.model_copy(update={"seed": key})

@@ -29,8 +29,7 @@ FURTHEST = 1 << 27
 def structure(recipe: Recipe) -> Recipe:
     """What chips must have in common to run as one batch: the recipe without its numbers.
 
-    That leaves sizes, lanes, rule with its sweeps and decay, seed of the sample order, how each place rounds and overflows, and the law of
-    pulses.
+    That leaves sizes, lanes, rule with its sweeps and decay, how each place rounds and overflows, and the law of pulses.
 
     Raises
     ------
@@ -40,8 +39,8 @@ def structure(recipe: Recipe) -> Recipe:
     if recipe.arrays.on:
         raise ValueError(f"{recipe.name}: arrays.on: many chips at once play the chip's own reads only; use `crossdyad train`")
     return recipe.model_copy(update={
-        "name": "many", "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0, "rate_floor": 1.0,
-        "epsilon": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(),
+        "name": "many", "seed": 0, "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
+        "rate_floor": 1.0, "epsilon": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(),
         "devices": Devices(law=recipe.devices.law), "training": Training(),
     })
 
@@ -71,8 +70,8 @@ def common(recipes) -> Common:
     """
     found = {structure(r) for r in recipes}
     if len(found) != 1:
-        raise ValueError(f"recipes: {len(found)} structures; allowed is one: sizes, lanes, rule, seed, rounding, overflow and law of "
-                         "pulses in common")
+        raise ValueError(f"recipes: {len(found)} structures; allowed is one: sizes, lanes, rule, rounding, overflow and law of pulses "
+                         "in common")
     alike = found.pop()
     largest = {name: max(getattr(r.devices, name) for r in recipes) for name in ("read_noise", "levels", "stuck")}
     switched = {name: type(v)(bool(v)) for name, v in largest.items()}
@@ -155,15 +154,16 @@ def _compiled(structure: Recipe, bits: Bits, trains: bool):
     program, axes = sequencer.instructions(structure, trains), dict.fromkeys(("weights", "peak", "key", "rate", "loss", *COUNTERS), 0)
     axes |= dict.fromkeys(SHARED)
 
-    def one(numbers, state, x, label):
+    def one(numbers, state, x, label, order):
         recipe = Together(structure, bits, numbers)
-        if x.dtype == np.float64:          # as QFormat.encode does, with the range checked beforehand
-            scaled = x * numbers["state_one"]
-            below = jnp.floor(scaled)
-            x = jnp.minimum(below + (scaled - below >= 0.5), recipe.formats.state.max).astype(np.int32)
+        if order is not None:
+            x, label = x[order], label[order]
+        scaled = x * numbers["state_one"]           # as QFormat.encode does, with the range checked beforehand
+        below = jnp.floor(scaled)
+        x = jnp.minimum(below + (scaled - below >= 0.5), recipe.formats.state.max).astype(np.int32)
         return (train_all if trains else infer_all)(recipe, program, state, x, label)
 
-    mapped = jax.vmap(one, in_axes=(0, axes, None, None), out_axes=(axes, 0, 0) if trains else (axes, 0), axis_name=CHIPS)
+    mapped = jax.vmap(one, in_axes=(0, axes, None, None, 0), out_axes=(axes, 0, 0) if trains else (axes, 0), axis_name=CHIPS)
     return jax.jit(mapped, donate_argnums=1)
 
 
@@ -231,14 +231,28 @@ class Many:
         """Outputs of all chips for the same samples: (samples, inputs) real values to int32 (n, samples, outputs) in state integers."""
         return self._run(False, x, np.zeros(len(x), np.int32))[0]
 
-    def train(self, x, y) -> TrainResult:
-        """Run the training program of all chips on each sample in turn: (samples, inputs) real values and class numbers (samples,)."""
-        return TrainResult(*self._run(True, x, y))
+    def train(self, x, y, order=None) -> TrainResult:
+        """Run the training program of all chips on each sample in turn.
 
-    def _run(self, trains: bool, x, y):
-        x = np.asarray(x, dtype=np.float64)
+        Parameters
+        ----------
+        x : array (samples, inputs)
+            Real values.
+        y : integer array (samples,)
+            Class numbers.
+        order : integer array (n, samples), optional
+            The order of each chip's samples; as they are by default.
+        """
+        return TrainResult(*self._run(True, x, y, order))
+
+    def _run(self, trains: bool, x, y, order=None):
+        x = np.asarray(x)
+        if x.dtype.kind != "f":
+            raise ValueError(f"x: {x.dtype}; chips of many formats take real numbers, which are floating (x.astype(float))")
+        x = x.astype(np.float64)
         for f in {r.formats.state for r in self.recipes}:
             f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")          # the checks alone
         with integers():
-            self._state, *made = _compiled(self.structure, self.bits, trains)(self.numbers, self._state, x, np.asarray(y, np.int32))
+            self._state, *made = _compiled(self.structure, self.bits, trains)(
+                self.numbers, self._state, x, np.asarray(y, np.int32), None if order is None else np.asarray(order, np.int32))
         return [np.asarray(m) for m in made]

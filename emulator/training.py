@@ -60,9 +60,21 @@ def standing_still(recipe: Recipe) -> str:
             "deltas, or stochastic rounding")
 
 
-def order(recipe: Recipe, epoch: int, samples: int) -> np.ndarray:
-    """The seeded order of an epoch's samples: the same on every machine and NumPy."""
-    key = tuple(np.uint32(k) for k in recipe.key)
+def order(recipe: Recipe, epoch: int, samples: int, seeds=None) -> np.ndarray:
+    """Return the seeded order of an epoch's samples: the same on every machine and NumPy.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    epoch, samples : int
+    seeds : array_like of int, optional
+        One per chip, each of which has an order of its own; the recipe's seed by default.
+
+    Returns
+    -------
+    integer array (*shape of seeds, samples)
+    """
+    key = tuple(k[..., None] for k in rng.keys(recipe.seed if seeds is None else seeds))
     x, y = rng.pair(key, ORDER, np.uint32(epoch), np.arange(samples, dtype=np.uint32))
     return np.lexsort((y, x))
 
@@ -76,7 +88,7 @@ def accuracy(chip: Chip, x, y):
 def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
           progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
           device: Device | None = None) -> History:
-    """Train a recipe's chip, or one chip per seed, sample by sample.
+    """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
 
     Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
     (`devices.programmed`): an epoch goes on from what the cells hold when they have been written, the test is of what they hold when
@@ -86,7 +98,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     ----------
     recipe : Recipe
     x_train, x_test : array (n, inputs)
-        Real values or state integers, as `Chip.train` takes them.
+        Real values or state integers, as `Chip.train` takes them. Each chip has an order of its own (`order`).
     y_train, y_test : integer array (n,)
     epochs : int, optional
         The recipe's by default.
@@ -130,21 +142,21 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
             chip.turned = asymmetry(recipe, chip.weights, write, time, seeds, device)
         return programmed(recipe, chip.weights, write, time, seeds, device)
 
-    x_train, y_train = np.asarray(x_train), np.asarray(y_train)
+    y_train = np.asarray(y_train)
     # a device of the user's has no name to go by: it is known by what it makes of the first weights
     history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ())), seeds)
     if checkpoint and Path(checkpoint).exists():
         _resume(Path(checkpoint), label, chip, history)
     report = progress or (lambda step, done, of: None)
-    n = len(x_train)
+    n, x_train, x_test = len(x_train), recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
     for epoch in range(len(history.epochs), epochs):
         chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
-        mixed, losses, right = order(recipe, epoch, n), [], []
+        mixed, losses, right = order(recipe, epoch, n, seeds), [], []
         if device:
             chip.weights = cells(epoch)
         if arrays:
             chip.calibrate(x_train[:SHOWN], y_train[:SHOWN])
-        for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)))):
+        for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)), axis=-1)):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
             result = chip.train(x_train[part], y_train[part])
@@ -176,7 +188,7 @@ def costs(recipe: Recipe, result, labels) -> np.ndarray:
     shown = [step.loss for step in recipe.steps if step.loss != "keep"]
     if shown and shown[-1] == "set":
         return result.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
-    on = np.asarray(labels)[:, None] == np.arange(recipe.sizes[-1])
+    on = np.asarray(labels)[..., None] == np.arange(recipe.sizes[-1])
     error = np.where(on, recipe.target_on, recipe.target_off) - recipe.formats.state.decode(result.outputs)
     return (error**2).sum(-1) / 2
 
@@ -189,7 +201,7 @@ def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
     f = recipe.formats
     seen = {f"weights {k}": (f.weight, w) for k, w in enumerate(chip.weights)}
     seen["outputs"] = (f.state, chip.infer(x))
-    seen["inputs"] = (f.state, x if np.asarray(x).dtype.kind in "iu" else f.state.encode(x, "x"))
+    seen["inputs"] = (f.state, f.state.samples(x))
     if recipe.learns and not recipe.signed:
         one = [w[(0,) * (w.ndim - 2)] for w in chip.weights]
         machine, _ = played(recipe, one, x[:SEEN], y[:SEEN])
@@ -211,7 +223,7 @@ def _label(recipe: Recipe, given, seeds) -> str:
     arrays = [np.ascontiguousarray(g) for g in given]
     data = hashlib.sha256(b"".join(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays)).hexdigest()
     chip = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
-    return f"{chip.model_dump_json()} seeds {None if seeds is None else list(map(int, seeds))} data {data}"
+    return f"{chip.model_dump_json()} seeds and orders {None if seeds is None else list(map(int, seeds))} data {data}"
 
 
 def _keep(path: Path, label: str, chip: Chip, history: History) -> None:

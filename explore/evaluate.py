@@ -80,11 +80,11 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
     for epoch in range(settings.epochs if learns else 0):
         many.rate = [max(0, r.rate - epoch // r.training.halve_every) for r in many.recipes]
-        at = order(recipes[0], epoch, len(dataset.x_train))
+        at = order(recipes[0], epoch, len(dataset.x_train), many.seeds)
         if cells:
             many.weights = _written(many, epoch)
-        result = many.train(dataset.x_train[at], dataset.y_train[at])
-        losses = [costs(r, TrainResult(result.outputs[i], result.loss[i]), dataset.y_train[at]).mean() for i, r in enumerate(recipes)]
+        result = many.train(dataset.x_train, dataset.y_train, at)
+        losses = [costs(r, TrainResult(result.outputs[i], result.loss[i]), dataset.y_train[at[i]]).mean() for i, r in enumerate(recipes)]
         learned = many.weights
         if cells:
             many.weights = _written(many, epoch + 1, aged=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..recipe import Recipe
+from ..recipe.seeds import GENERATION, derived
 from .pool import Lasting
 from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply
 from .store import Store
@@ -17,7 +18,7 @@ TRIES = 3
 
 
 def sampler(search: Search, generation: int):
-    """Optuna's sampler of a generation, with a seed of its own: a sampler that is resumed would repeat itself."""
+    """Return Optuna's sampler of a generation, with a seed of its own, of 32 bits: a sampler that is resumed would repeat itself."""
     import warnings
 
     import optuna
@@ -26,7 +27,7 @@ def sampler(search: Search, generation: int):
     options = {"constant_liar": True, "multivariate": True} if search.sampler == "tpe" else {"population_size": search.population}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return made[search.sampler](seed=search.seed + generation, **options)
+        return made[search.sampler](seed=derived(search.seed, GENERATION, generation) & 0xFFFFFFFF, **options)
 
 
 def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int, folder=None,

@@ -101,6 +101,34 @@ class QFormat(BaseModel):
             )
         return np.minimum(half_up(scaled), self.max).astype(np.int32)
 
+    def samples(self, values, what: str = "x") -> np.ndarray:
+        """Samples of a user as integers of this format, by a rule that cannot be misread.
+
+        Parameters
+        ----------
+        values : array_like of float, or NumPy array of int32
+            Real numbers, which are encoded; or integers of this format, in the type that `encode` makes.
+        what : str
+            The name of the quantity, for the error message.
+
+        Returns
+        -------
+        ndarray of int32, same shape
+
+        Raises
+        ------
+        ValueError
+            If values are whole numbers of another kind, such as a list ``[1, 0]``, whose 1 may mean one or one LSB; if they do not fit.
+        """
+        array = np.asarray(values)
+        if array.dtype.kind == "f":
+            return self.encode(array, what)
+        if array.dtype.kind in "iu" and not (array.dtype == np.int32 and isinstance(values, np.ndarray)):
+            given = array.dtype if isinstance(values, np.ndarray) else f"whole numbers of a {type(values).__name__}"
+            raise ValueError(f"{what}: {given}; real numbers are floating (x.astype(float), of images x / 255); integers of {self}, "
+                             f"in which 1 means {self.step:g}, are a NumPy array of int32, as QFormat.encode makes it")
+        return self.check(array, what)
+
     def decode(self, integers) -> np.ndarray:
         """Integers of this format to real numbers (float64, exact)."""
         return np.ldexp(np.asarray(integers, dtype=np.float64), -self.frac)

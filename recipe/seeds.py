@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from operator import index
 
-LAYER, CHIP = 1, 2
-"""Purposes of `derived`: analog arrays of layer `number`; chip `number` of several that one seed stands for."""
+LAYER, CHIP, GENERATION = 1, 2, 3
+"""Purposes of `derived`: analog arrays of layer `number`; chip `number` of several that one seed stands for; generation `number` of a
+search."""
 
 _MASK = (1 << 64) - 1
 

@@ -79,7 +79,7 @@ def _compiled(sizes: tuple[int, ...], estimator, **options):
 def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.ndarray]:
     f = recipe.formats
     w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights[: recipe.layers])
-    x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else x)
+    x = f.state.decode(f.state.samples(x))
     limits = np.array([recipe.bounds(0), recipe.bounds(recipe.layers - 1)]) * 2.0**-f.accumulator.frac
     with models.float64():
         return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
@@ -242,7 +242,7 @@ def spsa_estimates(recipe: Recipe, weights, x, y, count: int) -> np.ndarray:
     if not recipe.signed:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} makes no probes; use 'spsa'")
     seeds = np.arange(count, dtype=np.uint64)
-    made = slopes(recipe, writes(recipe, weights, np.asarray(x)[None], np.array([y]), seeds=seeds)[0].row)
+    made = slopes(recipe, writes(recipe, weights, recipe.formats.state.samples(x)[None], np.array([y]), seeds=seeds)[0].row)
     return made * np.concatenate([s.reshape(count, -1) for s in directions(recipe, seeds)], axis=1)
 
 
@@ -256,7 +256,7 @@ def spsa_law(recipe: Recipe, weights, x, y, count: int = 4096) -> dict:
         ``along``: the same of the mean's component along the exact gradient; ``variance`` and ``law``: the relative squared
         error of a single estimate, and ``P - 1``; ``variance_z``: their difference in standard errors.
     """
-    true = _flat(exact(recipe, weights, np.asarray(x)[None], np.array([y])))[0]
+    true = _flat(exact(recipe, weights, recipe.formats.state.samples(x)[None], np.array([y])))[0]
     made = spsa_estimates(recipe, weights, x, y, count)
     root, norm = np.sqrt(count), np.sum(true**2)
     z = (made.mean(0) - true) / (made.std(0) / root)

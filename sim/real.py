@@ -27,7 +27,7 @@ def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
         One per layer of weights.
     """
     f, share = recipe.formats, rule(recipe.rule).share
-    x = f.state.decode(f.state.encode(x, "x") if np.asarray(x).dtype.kind == "f" else np.asarray(x))
+    x = f.state.decode(f.state.samples(x))
     player = _Player(recipe, weights, x, np.asarray(y))
     found = [np.zeros((len(x), recipe.sizes[k + 1], recipe.sizes[k])) for k in range(recipe.layers)]
     for step in recipe.steps:

@@ -277,7 +277,7 @@ def test_learning_lowers_the_cost():
     (lambda c: c.infer(np.zeros(5)), r"x: shape \(5,\)"),
     (lambda c: c.infer(np.full((1, 5), np.nan)), "NaN"),
     (lambda c: c.infer(np.full((1, 5), 99.0)), "99 does not fit"),
-    (lambda c: c.infer(np.full((1, 5), 4000)), "4000 does not fit"),
+    (lambda c: c.infer(np.full((1, 5), 4000, np.int32)), "4000 does not fit"),
     (lambda c: c.train(np.zeros((2, 5)), np.array([0])), "y: int64 of shape"),
     (lambda c: c.train(np.zeros((1, 5)), np.array([3])), "label 3; allowed is 0 to 2"),
     (lambda c: c.train(np.zeros((1, 5)), np.array([-1])), "label -1"),

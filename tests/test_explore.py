@@ -624,6 +624,17 @@ def test_workers_that_cannot_start_are_no_fault_of_the_chips(spec, tmp_path):
 # Search, and what is made of the rows -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_neighbouring_searches_share_no_generation(name, monkeypatch):
+    optuna, told = pytest.importorskip("optuna"), []
+    for sampler in ("NSGAIISampler", "TPESampler"):
+        monkeypatch.setattr(optuna.samplers, sampler, lambda seed, **options: told.append(seed))
+    for seed in range(4):
+        for generation in range(4):
+            search.sampler(specs.Search(objectives=["accuracy"], sampler=name, seed=seed), generation)
+    assert len(set(told)) == 16 and all(0 <= seed < 1 << 32 for seed in told)
+
+
 def test_a_search_asks_for_the_same_points_again_and_finds_them_in_the_store(spec, tmp_path):
     pytest.importorskip("optuna")
     path = tmp_path / "search.toml"

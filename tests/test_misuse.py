@@ -1,15 +1,19 @@
 """What is given to the Python interface and is no use there: one error that names it and what is allowed."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from crossdyad import data, emulator, hdl, sim
+from crossdyad.emulator.devices import ArrayChip
+from crossdyad.emulator.many import Many
 from crossdyad.models.cookbook.standard import learn
-from crossdyad.recipe import load
-from crossdyad.sim import gradient
+from crossdyad.recipe import Recipe, load
+from crossdyad.sim import budget, gradient, real
 
 XOR = load("xor")
 X, Y, *TEST = data.load("xor")
+WEIGHTS = emulator.initial_weights(XOR)
 
 
 @pytest.mark.parametrize("use", [
@@ -64,7 +68,42 @@ def test_zeros_and_ones_as_integers_are_told_from_reals():
     chip = emulator.Chip(XOR)
     with pytest.raises(ValueError, match="got bool; for zeros and ones write"):
         chip.infer(X.astype(bool))
-    with pytest.raises(ValueError, match="uint8; expected real numbers"):
-        chip.infer(X.astype(np.uint8))
-    with pytest.warns(UserWarning, match=r"in which 1 means 0.03125; for zeros and ones write x.astype\(float\)"):
+    with pytest.raises(ValueError, match=r"x: whole numbers of a list; real numbers are floating \(x.astype\(float\), .*1 means 0.03125"):
         chip.infer([[0, 1, 1]])
+
+
+AMBIGUOUS = {"list": [[0, 1, 1]], "of int32": [list(np.array([0, 1, 1], np.int32))], "int64": np.array([[0, 1, -1]]),
+             "int16": np.array([[0, 1, 1]], np.int16), "uint8": np.array([[0, 255, 1]], np.uint8), "jax": jnp.array([[0, 1, 1]], jnp.int32)}
+ARRAYS = Recipe.model_validate(XOR.model_dump() | {"arrays": {"on": True, "output_bits": 8}})
+MANY = Many([XOR], [1])
+TAKES = {
+    "infer": lambda x: emulator.Chip(XOR).infer(x),
+    "train": lambda x: emulator.Chip(XOR).train(x, Y[:1]),
+    "calibrate": lambda x: ArrayChip(ARRAYS).calibrate(x, Y[:1]),
+    "trace": lambda x: emulator.chip.trace(XOR, emulator.Chip(XOR).state(), x[0], 1),
+    "training": lambda x: emulator.train(XOR, x, Y[:1], X, Y, epochs=1),
+    "testing": lambda x: emulator.train(XOR, X, Y, x, Y[:1], epochs=1, engine="numpy"),
+    "signals": lambda x: emulator.signals.writes(XOR, WEIGHTS, x, Y[:1]),
+    "exact": lambda x: gradient.exact(XOR, WEIGHTS, x, Y[:1]),
+    "compare": lambda x: gradient.compare(XOR, WEIGHTS, x, Y[:1]),
+    "real": lambda x: real.gradient(XOR, WEIGHTS, x, Y[:1]),
+    "budget": lambda x: budget.budget(XOR, WEIGHTS, x, Y[:1]),
+    "many train": lambda x: MANY.train(x, Y[:1]),
+    "many infer": lambda x: MANY.infer(x),
+}
+"""Whatever takes samples."""
+
+
+@pytest.mark.parametrize("given", AMBIGUOUS)
+@pytest.mark.parametrize("takes", TAKES)
+def test_whole_numbers_that_may_be_reals_or_lsbs_are_refused(takes, given):
+    with pytest.raises(ValueError, match=r"^x(_train|_test)?: .*real numbers.*floating"):
+        TAKES[takes](AMBIGUOUS[given])
+
+
+def test_samples_are_reals_or_what_encode_makes_and_many_chips_take_reals_only():
+    state = XOR.formats.state
+    assert emulator.Chip(XOR).infer([[0.0, 1.0, 1.0]]).tolist() == emulator.Chip(XOR).infer(state.encode([[0, 1, 1]])).tolist()
+    assert state.samples([[0.5, 1]]).tolist() == [[state.encode(0.5), state.encode(1)]]
+    with pytest.raises(ValueError, match="x: int32; chips of many formats take real numbers"):
+        MANY.infer(state.encode(X))

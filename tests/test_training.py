@@ -17,6 +17,18 @@ def test_order_is_a_permutation_that_differs_by_epoch():
     assert (np.sort(first) == np.arange(500)).all() and (first != second).mean() > 0.9
 
 
+def test_each_chip_of_a_run_is_the_chip_of_a_recipe_with_its_seed():
+    recipe = load("digits")
+    orders = order(recipe, 1, 500, [5, 9])
+    assert np.array_equal(orders[1], order(recipe.model_copy(update={"seed": 9}), 1, 500)) and (orders[0] != orders[1]).mean() > 0.9
+    both = emulator.train(recipe, *PART, epochs=2, seeds=[5, 9])
+    for i, seed in enumerate((5, 9)):
+        alone = emulator.train(recipe.model_copy(update={"seed": seed}), *PART, epochs=2)
+        assert all(np.array_equal(a[i], b) for a, b in zip(both.weights, alone.weights, strict=True))
+        for made, one in zip(both.epochs, alone.epochs, strict=True):
+            assert all(made[name][i] == one[name] for name in ("loss", "train_accuracy", "accuracy"))
+
+
 def test_a_few_epochs_learn():
     history = emulator.train(load("digits"), *PART, epochs=4)
     first, last = history.epochs[0], history.epochs[-1]
