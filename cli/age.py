@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dump, refuse_data
+from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
 
 
 @explained
@@ -21,7 +21,7 @@ def age(recipe: RecipeName,
         wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
         span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
         seed: Annotated[int | None, typer.Option(min=0, help="of the cells; the recipe's by default")] = None,
-        output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None):
+        output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None):
     """Say what trained weights become on a device: integers to load, with which chip and FPGA compute as that device does.
 
     Written with its noise, spread and stuck cells, then older: drift, 1/f noise and what compensation repairs; read through wires.
@@ -37,8 +37,7 @@ def age(recipe: RecipeName,
     from ..recipe import Recipe, load
     from ..recipe.seeds import several
 
-    recipe = load(recipe)
-    refuse_data([recipe], data)
+    recipe = with_data(load(recipe), data)
     given = {"preset": preset, "compensate": compensate, "wires": wires}
     told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}     # `time` is the age
     if preset:
@@ -70,9 +69,8 @@ def age(recipe: RecipeName,
                           for a, b, r in zip(learned, aged, ranges, strict=True)],
         "at_the_limit": [int(np.count_nonzero((w == f.min) | (w == f.max))) for w in aged],
     }
-    name = sets.name_for(recipe.sizes[0])
-    if name != "mnist" or data is not None:
-        dataset = sets.load(name, data)
+    if recipe.data.file or sets.name_for(recipe.sizes[0]) != "mnist":
+        dataset = sets.of(recipe)
         for when, w in (("before", learned), ("after", aged)):
             chip.weights = w
             result[f"accuracy_{when}"] = emulator.training.accuracy(chip, dataset.x_test, dataset.y_test).tolist()

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dataset_for, dump
+from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
 from .progress import bar
 
 
 @explained
-def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
+def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
            samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
            epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0):
     """Say which effect costs how much of the gradient: formats, read noise, levels, cells, wires, converters, alone and together.
@@ -23,14 +23,15 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
 
     Example: crossdyad budget digits --epochs 5
     """
+    from .. import data as sets
     from .. import emulator
     from ..recipe import load
     from ..sim.budget import budget as measured
     from ..sim.budget import largest
     from . import plots
 
-    recipe = load(recipe)
-    dataset = dataset_for(recipe, data)
+    recipe = with_data(load(recipe), data)
+    dataset = sets.of(recipe)
     weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
     with bar("error budget") as report:
         rows = measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report)

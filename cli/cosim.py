@@ -8,18 +8,19 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataFolder, Folder, RecipeName, dump
+from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
 from .progress import bar
 
 
 @explained
-def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
+def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
           simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
           samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20):
     """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
 
-    Samples are of the data set with as many inputs as the chip; where there is none, they are drawn at random. Exit status 1 if a
-    single bit or cycle differs, or something was never exercised. After an interruption the same command goes on from what is finished.
+    Samples are of the recipe's data, or of the set with a name that has as many inputs; where there is none, they are drawn at random.
+    Exit status 1 if a single bit or cycle differs, or something was never exercised. After an interruption the same command goes on from
+    what is finished.
 
     Example: crossdyad cosim digits --simulator icarus --samples 5
     """
@@ -27,7 +28,7 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     from ..recipe import load
 
     with bar("co-simulation", even=False) as report:
-        result = sim.cosim(load(recipe), simulator, samples, output, report, data_folder=data)
+        result = sim.cosim(with_data(load(recipe), data), simulator, samples, output, report)
     typer.echo(dump(result.to_dict()) if as_json else text(result))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)

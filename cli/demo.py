@@ -33,7 +33,7 @@ def demo(output: Folder = Path("build/demo"),
     from . import train as training
 
     recipe = load(recipe)
-    dataset = data.load(data.name_for(recipe.sizes[0]))
+    dataset = data.of(recipe)
     said = typer.style
 
     typer.echo(said("1/5 learning on the emulated chip", bold=True))

@@ -12,7 +12,8 @@ from .errors import usable
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a preset's name or a TOML file")]
 Folder = Annotated[Path, typer.Option("--output", "-o", callback=usable, help="folder for the files; made if it does not exist")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON, for scripts")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="folder with the MNIST files in IDX format (only for 784 inputs)")]
+DataSource = Annotated[Path | None, typer.Option(
+    "--data", help="instead of the recipe's: CSV, Parquet, .npz, or a folder of IDX files or of images per class")]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="a TOML file with a recipe, axes and seeds")]
 StoreFile = Annotated[Path | None, typer.Option("--store", help="SQLite file of the results; NAME.db by default")]
 Results = Annotated[Path, typer.Argument(metavar="STORE", help="the .db file of a sweep or a search")]
@@ -64,31 +65,13 @@ def refuse(given: dict[str, object], why: str) -> None:
         raise ValueError(f"{', '.join(named)}: {why}")
 
 
-def refuse_data(recipes, folder) -> None:
-    """Refuse a folder of data to chips none of which reads one."""
-    from .. import data
-
-    if not any(r.sizes[0] == data.INPUTS["mnist"] for r in recipes):
-        refuse({"--data": folder}, f"only chips with {data.INPUTS['mnist']} inputs (mnist) read files; the other data sets ship with the "
-                                   "package: leave it out")
+def with_data(recipe, source: Path | None):
+    """Return a recipe that learns from a file or a folder, read as the recipe says, or as it is without one."""
+    return recipe if source is None else recipe.model_copy(update={"data": recipe.data.model_copy(update={"file": str(source)})})
 
 
-def dataset_for(recipe, folder):
-    """Load the data set that has as many inputs as a chip.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, it is not here, or a folder is given to a chip that does not read one.
-    """
-    from .. import data
-
-    refuse_data([recipe], folder)
-    return data.load(data.name_for(recipe.sizes[0]), folder)
-
-
-def check_data(recipes, folder) -> None:
-    """Refuse at once what every worker would: data sets that are not here.
+def check_data(recipes) -> None:
+    """Refuse at once what every worker would: data that are not here, or not for these chips.
 
     Raises
     ------
@@ -96,6 +79,5 @@ def check_data(recipes, folder) -> None:
     """
     from .. import data
 
-    refuse_data(recipes, folder)
-    for name in {data.name_for(r.sizes[0]) for r in recipes}:
-        data.load(name, folder)
+    for recipe in {(r.data, r.sizes[0], r.sizes[-1]): r for r in recipes}.values():
+        data.of(recipe)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Results
+from .options import AsJson, Results
 from .progress import bar
 
 
@@ -16,7 +16,7 @@ from .progress import bar
 def report(store: Results,
            output: Annotated[Path | None, typer.Option("--output", "-o", help="the page; beside the store by default")] = None,
            objectives: Annotated[str | None, typer.Option(help="metrics of the front, with commas: accuracy,lut")] = None,
-           data: DataFolder = None, as_json: AsJson = False):
+           as_json: AsJson = False):
     """Write one self-contained HTML page of a store: front, heat maps, error budgets, recipes to copy.
 
     Example: crossdyad report precision.db --objectives accuracy,energy
@@ -29,6 +29,6 @@ def report(store: Results,
 
     with Store(store, reading=True) as kept, bar("report") as told:
         path = files.check(output or store.with_suffix(".html"), store)
-        html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, data, told)
+        html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, told)
     files.write(path, html)
     typer.echo(json.dumps({"page": str(path), "bytes": len(html.encode())}) if as_json else str(path))

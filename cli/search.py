@@ -7,13 +7,13 @@ from pathlib import Path
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
+from .options import AsJson, DataSource, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
 from .sweep import INTERRUPTED
 
 
 @explained
-def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataFolder = None,
+def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
            retry: Retry = False, as_json: AsJson = False):
     r"""Let Optuna look for the front instead of trying every combination: NSGA-II, NSGA-III or TPE, in generations.
 
@@ -37,18 +37,18 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
     from ..explore import spec as specs
     from ..explore.store import Store
     from ..explore.sweep import measured, results, settings_of
-    from .options import check_data, executor_of, workers_of
+    from .options import check_data, executor_of, with_data, workers_of
 
     told, base = specs.read(spec)
-    if not scheduler:
-        check_data([base], data)
+    base = with_data(base, data)
+    check_data([base])
     path = store or Path(f"{told.name}.db")
     with Store(path) as kept:
-        kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), measured(settings_of(told, data)))
+        kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), measured(settings_of(told)))
         count = workers_of(workers)
         try:
             with bar("search") as report:
-                found = searches.search(told, base, kept, executor_of(scheduler, count), count, data, report, retry)
+                found = searches.search(told, base, kept, executor_of(scheduler, count), count, report, retry)
         except KeyboardInterrupt:
             typer.echo(f"crossdyad: interrupted; {len(kept.status())} rows are in {path}: the same command goes on from them", err=True)
             raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataFolder, Retry, Scheduler, SpecFile, StoreFile, Workers
+from .options import AsJson, DataSource, Retry, Scheduler, SpecFile, StoreFile, Workers
 from .progress import bar
 
 INTERRUPTED = 130
@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 @explained
-def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataFolder = None,
+def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
           retry: Retry = False, dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False,
           estimate: Annotated[bool, typer.Option(help="compute one batch per worker, keep it, and say how long the rest takes")] = False,
           as_json: AsJson = False):
@@ -55,10 +55,11 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
     from ..explore import spec as specs
     from ..explore import sweep as sweeps
     from ..explore.store import Store
-    from .options import check_data, executor_of, workers_of
+    from .options import check_data, executor_of, with_data, workers_of
 
     told, base = specs.read(spec)
-    settings, points = sweeps.settings_of(told, data), specs.points(told, base)
+    base = with_data(base, data)
+    settings, points = sweeps.settings_of(told), specs.points(told, base)
     path, count = store or Path(f"{told.name}.db"), workers_of(workers)
     if dry and not path.exists():
         return _planned(told, len(points), sweeps.plan(points, told.seed_list, settings, None, retry), None, as_json)
@@ -68,8 +69,7 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
         if dry:
             return _planned(told, len(points), made, left, as_json)
         _say_plan(told, len(points), made, left)
-        if not scheduler:
-            check_data([job.recipe for _, job in made.missing.values()], data)
+        check_data([job.recipe for _, job in made.missing.values()])
         kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), sweeps.measured(settings))
         start = time.perf_counter()
         try:

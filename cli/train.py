@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataFolder, Folder, dataset_for, dump, refuse
+from .options import AsJson, DataSource, Folder, dump, refuse, with_data
 from .progress import bar
 
 
 @explained
 def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
-          output: Folder = Path("build"), as_json: AsJson = False, data: DataFolder = None,
+          output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
           engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
@@ -25,7 +25,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
-    With --reference ROW a float64 net of 64 hidden units learns digits (or MNIST, with --data DIR) by that row's rule; several rows make a
+    With --reference ROW a float64 net of 64 hidden units learns digits (or data of your own) by that row's rule; several rows make a
     table.
 
     Example: crossdyad train digits -o build
@@ -34,6 +34,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     """
     import math
 
+    from .. import data as sets
     from ..recipe import load
     from . import plots
 
@@ -45,18 +46,21 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
         refuse({"--engine": engine}, "only for a RECIPE, whose chip is emulated; leave it out with --reference")
         return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
     refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
-    recipe = load(recipe)
-    history, files = run(recipe, dataset_for(recipe, data), output, epochs, seeds, engine or "jax")
+    recipe = with_data(load(recipe), data)
+    dataset = sets.of(recipe)
+    history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax")
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]
-    result = summary(recipe, history, seeds) | {"files": [str(f) for f in files]}
+    result = summary(recipe, history, seeds, dataset) | {"files": [str(f) for f in files]}
     if as_json:
         typer.echo(dump(result))
         return
     spread = f" +- {100 * result['accuracy_spread']:.2f} over {seeds} seeds" if seeds > 1 else ""
     typer.echo(f"{recipe.name}: {100 * result['accuracy']:.2f} %{spread} on the test set after {result['epochs']} epochs, "
                f"{result['cycles']} chip cycles")
+    if "r2" in result:
+        typer.echo(f"  as numbers: R2 {result['r2']:.4f}, root mean square error {result['rmse']:.4g}")
     for name, count in result["saturations"].items():
         typer.echo(f"  {name} out of range: {count}")
     for note in result["notes"]:
@@ -72,8 +76,8 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
     from ..models.cookbook import ROWS
     from ..models.cookbook.standard import learn, standard
 
-    name = "mnist" if folder else "digits"
-    dataset = sets.load(name, folder)
+    name = folder.stem if folder else "digits"
+    dataset = sets.load(folder or name)
     sizes = (dataset.x_train.shape[1], *hidden, int(dataset.y_train.max()) + 1)
     for row in rows:        # what cannot be trained is said before hours of others
         standard(row, sizes)
@@ -116,12 +120,38 @@ def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str 
     weights = output / f"{recipe.name}-weights.npz"
     draft = weights.with_name(f".{weights.name}")
     with open(draft, "wb") as file:
-        np.savez(file, **{f"weights{k}": w for k, w in enumerate(history.weights)})
+        np.savez(file, **{f"weights{k}": w for k, w in enumerate(history.weights)}, **scaling(dataset))
     draft.replace(weights)
     return history, [weights, checkpoint]
 
 
-def summary(recipe, history, seeds: int = 1) -> dict:
+def scaling(dataset) -> dict:
+    """What a chip's user must know of one's own data, as arrays: ``data_offset``, ``data_factor``, ``data_columns``, ``data_classes``."""
+    import numpy as np
+
+    if dataset.about is None:
+        return {}
+    a = dataset.about
+    return {"data_offset": a.offset, "data_factor": a.factor, "data_columns": np.array(a.columns, str), "data_classes": np.array(a.classes)}
+
+
+def _numbers(recipe, history, dataset) -> dict:
+    """How well outputs stand for numbers: the mean of the bins by their outputs, where positive."""
+    import numpy as np
+
+    from .. import emulator
+
+    chip = emulator.Chip(recipe.as_built, "jax", history.weights[0].shape[:-2])
+    chip.weights = history.weights
+    shares = np.maximum(recipe.formats.state.decode(chip.infer(dataset.x_test)), 0)[..., :len(dataset.about.levels)]
+    total, wanted = shares.sum(-1), dataset.about.targets[1]
+    middle = np.mean(dataset.about.targets[0])
+    answers = np.where(total > 0, shares @ dataset.about.levels / np.where(total > 0, total, 1), middle)
+    error = np.mean((answers - wanted) ** 2)
+    return {"r2": float(1 - error / max(np.var(wanted), 1e-300)), "rmse": float(np.sqrt(error))}
+
+
+def summary(recipe, history, seeds: int = 1, dataset=None) -> dict:
     """A training run of so many chips as plain data; notes say what should be known of it."""
     import numpy as np
 
@@ -131,11 +161,12 @@ def summary(recipe, history, seeds: int = 1) -> dict:
     last = history.epochs[-1]
     first = emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
     moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, history.weights, strict=True))
-    return {
+    about = getattr(dataset, "about", None)
+    return (_numbers(recipe, history, dataset) if about is not None and about.levels is not None else {}) | {
         "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),
         "accuracy_spread": float(np.std(last["accuracy"], ddof=1)) if seeds > 1 else 0.0, "loss": float(np.mean(last["loss"])),
         "cycles": history.cycles, "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
-        "moved": moved, "notes": [] if moved or not recipe.learns else [
-            f"no weight has changed: {emulator.training.standing_still(recipe)}"],
+        "moved": moved, "notes": [*(about.notes if about is not None else ()), *([] if moved or not recipe.learns else [
+            f"no weight has changed: {emulator.training.standing_still(recipe)}"])],
         "history": [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs],
     }

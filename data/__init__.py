@@ -1,6 +1,7 @@
-"""Data sets, as real numbers in [0, 1] and class numbers."""
+"""Data sets, as real numbers and class numbers: those with a name, and one's own."""
 
 from .idx import DataError
-from .sets import FOLDER, INPUTS, Dataset, load, name_for
+from .prepared import About
+from .sets import FOLDER, INPUTS, Dataset, fingerprint, load, name_for, of
 
-__all__ = ["FOLDER", "INPUTS", "DataError", "Dataset", "load", "name_for"]
+__all__ = ["FOLDER", "INPUTS", "About", "DataError", "Dataset", "fingerprint", "load", "name_for", "of"]

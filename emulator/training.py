@@ -13,6 +13,7 @@ from ..recipe import Recipe, require_recipe
 from . import rng
 from .chip import Chip, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
+from .metric import score
 from .signals import played
 
 ORDER = 0xFF
@@ -35,7 +36,7 @@ class History:
     ----------
     epochs : list of dict
         Per epoch: ``epoch`` (from 1), ``rate`` (register), ``loss`` (mean cost), ``train_accuracy`` (of the outputs while training)
-        and ``accuracy`` (test set, after the epoch), the last three with one number per chip where several were trained.
+        and ``accuracy`` (test set, after the epoch; `Training.metric`), the last three with one number per chip where several were trained.
     weights : list of int32 arrays
         At the end.
     ranges : dict
@@ -80,9 +81,8 @@ def order(recipe: Recipe, epoch: int, samples: int, seeds=None) -> np.ndarray:
 
 
 def accuracy(chip: Chip, x, y):
-    """Share of samples whose greatest output is their class; one number per chip."""
-    right = np.argmax(chip.infer(x), axis=-1) == y
-    return right.mean(axis=-1)
+    """The recipe's metric, by default the share of samples whose greatest output is their class; one number per chip."""
+    return score(chip.recipe, chip.infer(x), np.asarray(y))
 
 
 def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
@@ -151,7 +151,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     n, x_train, x_test = len(x_train), recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
     for epoch in range(len(history.epochs), epochs):
         chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
-        mixed, losses, right = order(recipe, epoch, n, seeds), [], []
+        mixed, losses, given = order(recipe, epoch, n, seeds), [], []
         if device:
             chip.weights = cells(epoch)
         if arrays:
@@ -161,12 +161,12 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
             result = chip.train(x_train[part], y_train[part])
             losses.append(costs(recipe, result, y_train[part]))
-            right.append(np.argmax(result.outputs, axis=-1) == y_train[part])
+            given.append(result.outputs)
         if device:
             learned, chip.weights = chip.weights, cells(epoch + 1, recipe.devices.age or None)
         history.epochs.append({
             "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1),
-            "train_accuracy": np.concatenate(right, -1).mean(-1), "accuracy": accuracy(chip, x_test, y_test),
+            "train_accuracy": score(recipe, np.concatenate(given, -2), y_train[mixed]), "accuracy": accuracy(chip, x_test, y_test),
         })
         if device:
             chip.weights = learned
@@ -223,7 +223,8 @@ def _label(recipe: Recipe, given, seeds) -> str:
     arrays = [np.ascontiguousarray(g) for g in given]
     data = hashlib.sha256(b"".join(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays)).hexdigest()
     chip = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
-    return f"{chip.model_dump_json()} seeds and orders {None if seeds is None else list(map(int, seeds))} data {data}"
+    told = chip.model_dump_json(exclude={"data": True, "training": {"metric"} if recipe.training.metric == "accuracy" else set()})
+    return f"{told} seeds and orders {None if seeds is None else list(map(int, seeds))} data {data}"
 
 
 def _keep(path: Path, label: str, chip: Chip, history: History) -> None:

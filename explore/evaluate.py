@@ -12,6 +12,7 @@ from .. import data
 from ..emulator.chip import TrainResult, initial_weights
 from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.many import Many
+from ..emulator.metric import score
 from ..emulator.training import costs, order, train
 from ..recipe import programs
 from ..recipe.seeds import several
@@ -71,7 +72,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     """Train the chips and judge them."""
     jobs = batch.jobs
     recipes = [job.recipe for job in jobs]
-    dataset = data.load(data.name_for(recipes[0].sizes[0]), settings.folder)
+    dataset = data.of(recipes[0])
     filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].learns
     judged = recipes[0].learns and settings.samples > 0
@@ -117,7 +118,7 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     if not settings.epochs or not recipe.learns:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
-    dataset = data.load(data.name_for(recipe.sizes[0]), settings.folder)
+    dataset = data.of(recipe)
     judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +140,8 @@ def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
 
 
 def _accuracy(many: Many, dataset) -> np.ndarray:
-    return (np.argmax(many.infer(dataset.x_test), axis=-1) == dataset.y_test).mean(axis=-1)
+    outputs = many.infer(dataset.x_test)
+    return np.array([score(r, o, dataset.y_test) for r, o in zip(many.recipes, outputs, strict=True)])
 
 
 def _judged(jobs, weights, x, y) -> list[dict]:

@@ -7,6 +7,7 @@ import json
 import math
 from typing import NamedTuple
 
+from .. import data
 from ..emulator.many import Common, common, structure
 from ..recipe import Recipe
 from ..recipe.rules import RULES, rule
@@ -26,8 +27,6 @@ class Settings(NamedTuple):
     samples : int
     cost : str
         As in `Spec`, or ``none``.
-    folder : str or None
-        Of data sets that do not ship with the package.
     energy : str
         As in `Spec`.
     """
@@ -35,7 +34,6 @@ class Settings(NamedTuple):
     epochs: int | None
     samples: int
     cost: str
-    folder: str | None = None
     energy: str = "digital"
 
 
@@ -49,9 +47,13 @@ class Job(NamedTuple):
 
 def key(job: Job, settings: Settings) -> str:
     """What identifies a result: everything that it depends on, and nothing else."""
-    table = job.recipe.model_dump(mode="json", exclude={"name": True, "training": {"epochs"}})
+    plain = job.recipe.training.metric == "accuracy"
+    unsaid = {"name": True, "data": True, "training": {"epochs", "metric"} if plain else {"epochs"}}
+    table = job.recipe.model_dump(mode="json", exclude=unsaid)
     told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
             energy.identity(settings.energy)]
+    if own := data.fingerprint(job.recipe):
+        told.append(own)
     if job.recipe.rule not in RULES:                            # one's own: what it does now, as its name says nothing of that
         found = rule(job.recipe.rule)
         told += [list(map(str, part(job.recipe))) for part in (found.matrices, found.train, found.infer)]

@@ -38,7 +38,7 @@ MOST = 4
 """Figures of a kind, and points in a figure of curves, at most."""
 
 
-def page(store: Store, objectives=None, folder=None, progress=None) -> str:
+def page(store: Store, objectives=None, progress=None) -> str:
     """The report as HTML, with everything that it shows inside.
 
     Parameters
@@ -46,8 +46,6 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     store : Store
     objectives : sequence of str, optional
         Two or more metrics; those of the search, or accuracy and LUTs.
-    folder : path, optional
-        Of data sets that do not ship with the package.
     progress : callable, optional
         Called as ``progress(step, done, of)``.
 
@@ -82,7 +80,7 @@ def page(store: Store, objectives=None, folder=None, progress=None) -> str:
     chosen = [(names[int(i)], made.points[i]) for i in dict.fromkeys((marked, best, *at[:: max(1, len(at) // MOST)]))][:MOST]
     drawn = [figures.curves(chosen, m) for m in ("accuracy", "cosine") if all(m in s.by_epoch for _, s in chosen)]
     report("error budgets", 2, 4)
-    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec, folder)))}
+    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec)))}
                   for title, s in dict(chosen[:2]).items() if "accuracy" in measured and _estimates(s.recipe)]
     report("page", 3, 4)
     failed = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
@@ -244,9 +242,9 @@ def _estimates(table: dict) -> bool:
     return recipe.learns and not recipe.signed
 
 
-def _budget(s: Summary, spec: Spec, folder) -> list[dict]:
+def _budget(s: Summary, spec: Spec) -> list[dict]:
     recipe = Recipe.model_validate(s.recipe | {"seed": s.seeds[0]})
-    dataset = data.load(data.name_for(recipe.sizes[0]), folder)
+    dataset = data.of(recipe)
     weights = emulator.train(recipe, *dataset, epochs=spec.epochs).weights if spec.epochs else emulator.initial_weights(recipe)
     x, y = dataset.x_test[: max(8, spec.samples)], dataset.y_test[: max(8, spec.samples)]
     return budgets.budget(recipe, weights, x, y)

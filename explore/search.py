@@ -30,7 +30,7 @@ def sampler(search: Search, generation: int):
         return made[search.sampler](seed=derived(search.seed, GENERATION, generation) & 0xFFFFFFFF, **options)
 
 
-def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int, folder=None,
+def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
            progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> list[Point]:
     """Evaluate the generations of a specification's search.
 
@@ -46,8 +46,6 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
     store : Store
     executor, workers
         As in `sweep.run`.
-    folder : path, optional
-        Of data sets.
     progress : callable, optional
         Called as ``progress(step, done, of)``.
     retry : bool
@@ -71,7 +69,7 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
         raise ValueError("search: needs Optuna; install with `pip install 'crossdyad[search]'`") from None
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told, settings, values = spec.search, settings_of(spec, folder), spec.values()
+    told, settings, values = spec.search, settings_of(spec), spec.values()
     goals = ["minimize" if m in SMALLER_IS_BETTER else "maximize" for m in told.objectives]
     study = optuna.create_study(directions=goals)
     # a choice is an index: values can be tables, which Optuna does not take

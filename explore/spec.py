@@ -45,7 +45,7 @@ COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_secon
 ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
 """What is no axis because the specification says it in another place."""
 CLASSES = {"digits": 10, "mnist": 10, "xor": 2}
-"""Of the data sets."""
+"""Of the data sets with a name."""
 RANGE = {"from", "to", "step", "factor"}
 MOST = 100_000
 """Combinations of a sweep."""
@@ -339,12 +339,14 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
         at[last] = value
     try:
         recipe = Recipe.model_validate(table)
-        name = data.name_for(recipe.sizes[0])
+        name = recipe.data.file or data.name_for(recipe.sizes[0])
+        if name not in CLASSES and Path(name).exists():     # a store is read without its data too
+            data.of(recipe)
     except ValidationError as error:
         return Point(settings, None, "; ".join(mistakes(error, "recipe", Recipe)), board)
-    except ValueError as error:            # no data set has so many inputs
+    except ValueError as error:            # data that are not for such a chip
         return Point(settings, None, f"recipe: {error}", board)
-    if recipe.sizes[-1] < CLASSES[name]:
+    if recipe.sizes[-1] < CLASSES.get(name, 0):
         return Point(settings, None, f"recipe: sizes: {recipe.sizes[-1]} outputs; {name} has {CLASSES[name]} classes", board)
     return Point(settings, recipe, "", board)
 

@@ -57,11 +57,11 @@ class Plan(NamedTuple):
     missing: dict[str, tuple[dict, Job]]
 
 
-def settings_of(spec: Spec, folder=None) -> Settings:
+def settings_of(spec: Spec) -> Settings:
     """How a specification's points are measured: what no metric needs is left out."""
     wanted = set(spec.metrics)
     return Settings(spec.epochs if wanted & set(LEARNING) else None, spec.samples if wanted & set(GRADIENT) else 0,
-                    spec.cost if wanted & set(COST) else "none", str(folder) if folder else None, spec.energy)
+                    spec.cost if wanted & set(COST) else "none", spec.energy)
 
 
 def results(store: Store) -> tuple[Spec, list[dict]]:

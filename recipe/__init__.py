@@ -23,9 +23,10 @@ from .recipe import (
     require_recipe,
 )
 from .rules import RULES, Rule, rule
+from .source import Data
 
 __all__ = [
-    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
+    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits", "Data",
     "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operand", "Operation", "Overflow", "Program", "QFormat", "Recipe",
     "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries", "hardware", "imported",
     "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse", "presets", "program_memory",

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from . import rules, seeds, toml
 from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
+from .imported import imported
 from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS, SIGNS, Matrix, Op, Operation
+from .source import Data
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
@@ -203,10 +205,24 @@ LAYOUT = ("lines", "mapping", "cell_bits")
 
 
 class Training(_Part):
-    """How `crossdyad train` runs this recipe; the chip itself knows only its rate register."""
+    """How `crossdyad train` runs this recipe; the chip itself knows only its rate register.
+
+    Attributes
+    ----------
+    metric : str
+        What stands where an accuracy would: ``accuracy``, or a function ``package.module:function`` of outputs (n, outputs) and class
+        numbers (n,) that returns a number, greater is better.
+    """
 
     epochs: Annotated[Whole, Field(ge=1)] = 20
     halve_every: Annotated[Whole, Field(ge=1, description="halve the learning rate after this many epochs")] = 8
+    metric: str = "accuracy"
+
+    @field_validator("metric")
+    @classmethod
+    def _a_metric(cls, name):
+        imported(name, {"accuracy": None})
+        return name
 
 
 class Bits(NamedTuple):
@@ -256,6 +272,8 @@ class Recipe(_Part):
         Output targets of the label's class and of the others.
     seed : int
         Key of the counter-based generator, 0 to 2**64 - 1.
+    data : Data or str
+        What the chip learns: a file, a folder, or a name; by default the set with a name that has as many inputs.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
@@ -282,6 +300,7 @@ class Recipe(_Part):
     devices: Devices = Devices()
     arrays: Arrays = Arrays()
     training: Training = Training()
+    data: Data = Data()
 
     @field_validator("lanes")
     @classmethod
@@ -460,7 +479,7 @@ class Recipe(_Part):
     def as_built(self) -> Recipe:
         """Without what changes no hardware: recipes that differ in their cells only are built as one."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
-        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays()})
+        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data()})
 
     def input_width(self, place: str) -> int:
         """Bits of the arrays' input converters for states or deltas."""
@@ -663,7 +682,8 @@ def load(source: str | Path) -> Recipe:
     if source in presets():
         return parse((resources.files(__package__) / "presets" / f"{source}.toml").read_text(encoding="utf-8"), source)
     try:
-        return parse(toml.text_of(Path(source)), source)
+        found = parse(toml.text_of(Path(source)), source)
+        return found.model_copy(update={"data": found.data.beside(Path(source).parent)})
     except FileNotFoundError:
         raise RecipeError(f"{source}: no such file or preset; {near(source, presets())}presets are {', '.join(presets())}") from None
     except OSError as error:

@@ -128,38 +128,34 @@ class Report:
         return lines + [f"note: {note}" for note in self.notes]
 
 
-def samples_for(recipe: Recipe, count: int, folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray, str]:
-    """Take training samples for a chip: of the data set that has as many inputs, over and over, or drawn where there is none here.
+def samples_for(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Take training samples for a chip: of its data, over and over, or drawn where there are none here.
 
     Parameters
     ----------
     recipe : Recipe
     count : int
-    folder : path, optional
-        Where the files of ``mnist`` are, as for `data.load`.
 
     Returns
     -------
     x : int32 array (count, inputs), state integers
     y : int array (count,)
-        Labels modulo the number of outputs, where there are too few.
+        Labels modulo the number of outputs, where a set with a name has too few.
     name : str
-        The data set's, or ``drawn``: uniform in [0, 1].
+        The data's, or ``drawn``: uniform in [0, 1].
 
     Raises
     ------
     DataError
-        If a folder is given that has no such files, or to a chip that does not read them.
+        If the recipe's own data cannot be used.
     """
     inputs = recipe.sizes[0]
-    name = next((n for n, size in data.INPUTS.items() if size == inputs), None)
-    if folder is not None and name != "mnist":
-        raise data.DataError(f"--data: {folder}: only chips with {data.INPUTS['mnist']} inputs (mnist) read files; {recipe.name} "
-                             f"has {inputs}: leave it out")
-    if name == "mnist" and folder is None and not os.environ.get(data.FOLDER):
+    name = recipe.data.file or next((n for n, size in data.INPUTS.items() if size == inputs), None)
+    if name == "mnist" and not os.environ.get(data.FOLDER):
         name = None
+    form = recipe.formats.state
     if name:
-        whole = data.load(name, folder)
+        whole = data.of(recipe)
         rows = np.arange(count) % len(whole.x_train)
         x, y = whole.x_train[rows], whole.y_train[rows]
         if whole.y_train.max() >= recipe.sizes[-1]:
@@ -167,8 +163,9 @@ def samples_for(recipe: Recipe, count: int, folder: str | Path | None = None) ->
     else:
         draw = seeded(f"samples {recipe.name}")
         x, y = draw.random((count, inputs)), draw.integers(10, size=count)
-    form = recipe.formats.state
-    return form.encode(np.minimum(x, form.high)), y % recipe.sizes[-1], name or "drawn"
+    if not recipe.data.file:
+        x = np.minimum(x, form.high)
+    return form.encode(x, "x"), y % recipe.sizes[-1], name or "drawn"
 
 
 def learning(recipe: Recipe, weights, x, y) -> chip.Session:
@@ -241,7 +238,7 @@ def chunk(recipe: Recipe) -> int:
 
 
 def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress=None, stalls: str = "random", optimize: int = 0, data_folder: str | Path | None = None) -> Report:
+          progress=None, stalls: str = "random", optimize: int = 0) -> Report:
     """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
 
     The run has parts, each from reset and with its weights loaded: ``data 1``, ``data 2``, ... train on one after the other `chunk` of
@@ -263,8 +260,6 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         Pauses on every stream: ``never``, ``random`` or ``cycling``.
     optimize : int
         Of Verilator's build: 0 builds fast, 3 runs fast.
-    data_folder : path, optional
-        Where the files of ``mnist`` are, for a chip of as many inputs.
 
     Returns
     -------
@@ -285,7 +280,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     if simulator not in ("verilator", "icarus", "amaranth"):
         raise ValueError(f"simulator: {simulator!r}; allowed are verilator, icarus, amaranth")
     simulators.require(simulator)
-    x, y, name = samples_for(recipe, samples, data_folder)
+    x, y, name = samples_for(recipe, samples)
     began, tell = time.perf_counter(), progress or (lambda *_: None)
     size, scenes = chunk(recipe), directed.scenes(recipe)
     stages = 1 + -(-samples // size) + len(scenes)
@@ -336,7 +331,9 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         report.notes.append(f"no weight changes in {samples} training samples of {name}: {training.standing_still(recipe)}")
     if name == "drawn":
         report.notes.append("samples are drawn at random; " + (f"--data DIR or {data.FOLDER} gives MNIST's" if
-                            recipe.sizes[0] == data.INPUTS["mnist"] else f"no data set has {recipe.sizes[0]} inputs"))
+                            recipe.sizes[0] == data.INPUTS["mnist"] else
+                            f"no data set with a name has {recipe.sizes[0]} inputs; --data FILE, or data = \"FILE\" in the recipe, gives "
+                            "yours"))
     missing = [goal for goal, times in report.coverage.items() if not times and (learns or goal != directed.CHANGE)]
     report.unreached = [goal for goal in missing if goal in limits and goal != CLIPPED]
     report.uncovered = [goal for goal in missing if goal not in limits]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdyad import cli
-from crossdyad.recipe import Recipe, load
+from crossdyad.recipe import Data, Recipe, load
 from crossdyad.sim import agreement, directed, mutation, simulators, variety
 
 TINY = Recipe(name="tiny", sizes=[3, 2], lanes=[2], alpha=0, beta=4.0)
@@ -181,22 +181,18 @@ def test_mnist_is_read_from_its_folder(tmp_path):
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(np.array([0x803, 4, 28, 28], ">i4").tobytes() + images.tobytes())
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(np.array([0x801, 4], ">i4").tobytes() + labels.tobytes())
     recipe = load("mnist")
-    x, y, name = agreement.samples_for(recipe, 6, tmp_path)
-    assert name == "mnist" and y.tolist() == [3, 1, 4, 1, 3, 1]
+    recipe = recipe.model_copy(update={"data": Data(file=str(tmp_path))})
+    x, y, name = agreement.samples_for(recipe, 6)
+    assert name == str(tmp_path) and y.tolist() == [3, 1, 4, 1, 3, 1]
     assert x[:4, 5 * 28 + 5].tolist() == [recipe.formats.state.encode(np.array(v / 255)).item() for v in (10, 20, 30, 255)]
 
 
 @pytest.mark.parametrize("arguments, named", [
-    (("cosim", "digits", "--data", "here"), "--data"), (("train", "digits", "--data", "here"), "--data"),
-    (("budget", "xor", "--data", "here"), "--data"), (("age", "digits", "--preset", "pcm", "--run", ".", "--data", "here"), "--data"),
-    (("sweep", "spec.toml", "--data", "here"), "--data"), (("search", "spec.toml", "--data", "here"), "--data"),
     (("train", "digits", "--hidden", "5"), "--hidden"), (("train", "digits", "--rate", "0.1"), "--rate"),
     (("train", "--reference", "52", "--engine", "numpy"), "--engine"), (("cookbook", "52", "--figures", "here"), "ROW"),
     (("cookbook", "--check", "--figures", "here"), "--check"), (("cookbook", "--seed", "3"), "--seed"),
 ], ids=lambda v: " ".join(v) if isinstance(v, tuple) else None)
 def test_an_option_that_would_have_no_effect_is_refused(arguments, named, tmp_path):
-    (tmp_path / "spec.toml").write_text('name = "s"\nrecipe = "digits"\nseeds = 1\n[axes]\nbeta = [1.0]\n'
-                                        '[search]\nobjectives = ["accuracy"]\n')
     done = call(*arguments)
     assert done.exit_code == 2 and named in done.stderr and ("leave it out" in done.stderr or "only with" in done.stderr), done.output
-    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".db") == ["spec.toml"], "and nothing is written"
+    assert not list(tmp_path.iterdir()), "and nothing is written"
