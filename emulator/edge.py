@@ -10,7 +10,7 @@ from . import sequencer
 from .clock import walk
 
 INFER, TRAIN, LOAD, READ, RATE = range(5)
-"""Codes of the command stream; 5 to 7 are taken and nothing happens."""
+"""Codes of the command stream; of 5 to 7 only the times are modelled, not the registers that 5 and 6 set."""
 
 INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid", "i_weight_valid",
           "o_result_ready", "o_weight_ready")

@@ -15,7 +15,7 @@ from .fixed import Requantize
 from .layer import Layer
 from .sequencer import Sequencer
 
-INFER, TRAIN, LOAD, READ, RATE = range(5)
+INFER, TRAIN, LOAD, READ, RATE, STEP, RUN = range(7)
 """Command codes."""
 
 
@@ -212,8 +212,8 @@ class Chip(wiring.Component):
                 layer.operand.eq(sequencer.operand), layer.pc.eq(sequencer.pc),
                 layer.rate.eq(self.rate), layer.step.eq(self.step), layer.bank.eq(bank),
             ]
+        run = Signal(32)
         if r.devices.read_noise:
-            run = Signal(32)
             m.d.sync += run.eq(run + sequencer.finish)
             m.d.comb += [layer.run.eq(run) for layer in layers]
         m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
@@ -287,6 +287,10 @@ class Chip(wiring.Component):
                             m.next = "FETCH"
                         with m.Case(RATE):
                             m.d.sync += [command_full.eq(0), self.rate.eq(command.operand)]
+                        with m.Case(STEP):
+                            m.d.sync += [command_full.eq(0), self.step.eq(Cat(self.step[8:], command.operand))]
+                        with m.Case(*([RUN] if r.devices.read_noise else [])):
+                            m.d.sync += [command_full.eq(0), run.eq(Cat(run[8:], command.operand))]
                         with m.Default():
                             m.d.sync += command_full.eq(0)
             with m.State("RUN"):

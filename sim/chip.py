@@ -17,7 +17,7 @@ from ..recipe import Recipe, emissions, geometries, most_results, programs
 from . import streams
 from .streams import LEVELS, STREAMS, Record
 
-INFER, TRAIN, LOAD, READ, RATE = range(5)
+INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
 COUNTERS = ("accumulator", "state", "delta", "weight")
 REGISTERS = ("drive", "input", "error", "feedback", "weight")
 
@@ -53,9 +53,9 @@ class Session:
         """Set the rate register."""
         self.given["i_command"].append(command(RATE, rate))
 
-    def ignored(self, code: int):
-        """Send a code without a meaning, 5 to 7."""
-        self.given["i_command"].append(command(code, 0xAA))
+    def shift(self, code: int, operand: int):
+        """Shift a byte into the step (`STEP`) or run (`RUN`) register, or into none (`NOTHING`)."""
+        self.given["i_command"].append(command(code, operand))
 
     def infer(self, x):
         """Infer one sample of state integers."""
@@ -181,6 +181,9 @@ class Prediction:
                                zip(self.geometry, self.chip.weights, strict=True) for row in layer for j, w in enumerate(row))
         elif code == RATE:
             self.chip.rate = operand & 7
+        elif code in (STEP, RUN):
+            state, name = self.chip.state(), "step" if code == STEP else "run"
+            self.chip.restore(state | {name: np.uint32(int(state[name]) >> 8 | operand << 24)})
         self.command = None
         self.launches.append((cycle, code))
         return code
@@ -310,6 +313,6 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
 
     codes = [code for _, code in prediction.launches]
     coverage = {name: codes.count(code) for code, name in
-                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))}
+                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"), (STEP, "step"), (RUN, "run"))}
     coverage |= {f"transfer on {s}": sum((w >> 2 * i & 3) == 3 for w in record.handshakes) for i, s in enumerate(STREAMS)}
     return Verdict(len(record.handshakes), bits, mismatches, differing, late, coverage, prediction)

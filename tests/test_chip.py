@@ -22,7 +22,8 @@ def session(r, seed=1):
         s.train(x, rng.integers(r.sizes[-1]))
         s.rate(7 - i)
         s.infer(x)
-        s.ignored(5 + i)
+        for operand in (0xAA, 3, 0, i):          # not all of a register's bytes each time
+            s.shift(5 + i, operand)
     s.read()
     return s
 
