@@ -146,7 +146,7 @@ def step(run, key: tuple[str, str], recipe: Recipe, board: str = BOARD) -> None:
 def packed(recipe: Recipe, board, work: Path) -> dict:
     """Synthesise, and count what is used."""
     work.mkdir(parents=True, exist_ok=True)
-    top = synth.Top(Host(recipe, divisor=round(board.clock / synth.BAUD)))
+    top = synth.Top(Host(recipe, board.clock, synth.BAUD))
     (work / "top.il").write_text(rtlil.convert(top, name="top", platform=board, emit_src=False))
     (work / "top.lpf").write_text(board.constraints())
     synth.netlist(work)

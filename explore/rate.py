@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import Recipe, clog2, emissions, programs
+from ..recipe import Recipe, programs
+from ..recipe.link import OVERHEAD, STATUS, Link, Tag
 
 BITS = 10
 """Of a byte on the line: start, 8 data, stop."""
-COMMAND = 3
-"""Bytes of the command that goes with every sample: tag, code, operand (contract section 10)."""
+STUFFING = 2
+"""Bytes that a frame of up to 254 takes on the line beside its own: a block's length, and the zero at the end (contract section 10)."""
 
 
 class Rates(NamedTuple):
@@ -20,7 +21,7 @@ class Rates(NamedTuple):
     chip : float
         Of the chip alone at the board's clock: a step's cycles, and the one in which the next is launched. 0 if Fmax is below that clock.
     line : float
-        That the serial line carries at most: samples with command and label there, results back, whichever takes longer.
+        That the serial line carries at most: samples and labels there, results back, whichever takes longer.
     """
 
     chip: float
@@ -53,11 +54,14 @@ def rates(recipe: Recipe, board: str, fmax: float) -> Rates:
 
     clock, learns = BOARDS[board].clock, recipe.learns
     cycles = programs(recipe)[learns].length + 1
-    element = 1 + -(-recipe.formats.state.width // 8)
-    label = 1 + -(-max(1, clog2(recipe.sizes[-1])) // 8)
-    there = COMMAND + recipe.sizes[0] * element + label * learns
-    back = recipe.sizes[-1] * len(emissions(recipe, learns)) * element
-    return Rates(clock / cycles if 1e6 * fmax >= clock else 0.0, clock / round(clock / BAUD) / BITS / max(there, back))
+    link, tag = Link(recipe), Tag.TRAIN if learns else Tag.INFER
+
+    def line(payload: int) -> int:
+        frame = OVERHEAD + payload
+        return frame + STUFFING + (frame - 1) // 254
+
+    slowest = max(line(link.requests[tag]), line(link.replies[tag] + STATUS))
+    return Rates(clock / cycles if 1e6 * fmax >= clock else 0.0, BAUD / BITS / slowest)
 
 
 LIMITS = {"line": "the line limits", "chip": "the chip limits", "clock": "its Fmax is below that clock, so it does not run there"}

@@ -31,13 +31,13 @@ from .boards import BOARDS, Board, Top
 
 SEEDS = (1, 2, 3)
 
-BAUD = 1_000_000
+BAUD = 3_000_000
 """Of the host's serial line."""
 
 TARGET_MHZ = 200
 """Asked of place and route: above what is reachable, so that it never stops early."""
 
-COLLISION_FREE = ("weights", "inputs", "errors", "drives")
+COLLISION_FREE = ("weights", "inputs", "errors", "drives", "frames")
 """Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
 synthesis need not build the bypass that the language's default promises."""
 
@@ -100,7 +100,7 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     require_recipe(recipe)
     target = _board(board)
     check_fits(_least(recipe), target, recipe)
-    top = Top(Host(recipe, divisor=round(target.clock / BAUD)))
+    top = Top(Host(recipe, target.clock, BAUD))
     return implement(top, recipe.name, target, folder, seeds, progress, recipe=recipe)
 
 

@@ -265,15 +265,17 @@ def test_a_chip_that_fails_does_not_take_others_with_it(spec, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(("recipe", "there", "back"), [
-    (load("digits"), 3 + 64 * 2 + 2, 10 * 2), (load("xor"), 3 + 3 * 2 + 2, 2 * 2), (load("mnist"), 3 + 784 * 2 + 2, 10 * 2),
-    (Recipe(name="wide", sizes=[2, 2, 8], lanes=[1, 1]), 3 + 2 * 2 + 2, 8 * 2),
-    (Recipe(name="fixed", sizes=[2, 2, 2], lanes=[1, 1], rule="inference"), 3 + 2 * 2, 2 * 2),
+    (load("digits"), 8 + 1 + 64, 8 + 10 + 5 + 7), (load("xor"), 8 + 1 + 3, 8 + 2 + 5 + 7), (load("mnist"), 8 + 1 + 784 + 3, 8 + 10 + 6 + 7),
+    (Recipe(name="wide", sizes=[2, 2, 8], lanes=[1, 1]), 8 + 1 + 2, 8 + 8 + 5 + 7),
+    (Recipe(name="fixed", sizes=[2, 2, 2], lanes=[1, 1], rule="inference"), 8 + 2, 8 + 2 + 5 + 7),
 ], ids=lambda v: getattr(v, "name", None))
 def test_the_board_learns_from_as_many_samples_as_its_clock_and_its_line_allow(recipe, there, back):
-    """Frames counted by hand from contract section 10, at 10**6 bits per second, of which a byte takes ten; the next step is launched in
-    the cycle after the last one of a program (section 9)."""
+    """Frames counted by hand from contract section 10, at 3 * 10**6 bits per second, of which a byte takes ten.
+
+    The next step is launched in the cycle after the last one of a program (section 9).
+    """
     found, slow = rate.rates(recipe, "ulx3s", 120), rate.rates(recipe, "ulx3s", 24)
-    assert found.line == pytest.approx(1e5 / max(there, back)) == pytest.approx(found.both)
+    assert found.line == pytest.approx(3e5 / max(there, back)) == pytest.approx(found.both)
     assert found.chip == pytest.approx(25e6 / (programs(recipe)[1].length + 1)) and found.limit == "line"
     assert (slow.chip, slow.both, slow.limit) == (0, 0, "clock") and "does not run there" in rate.told(slow, "ulx3s")
 

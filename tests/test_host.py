@@ -1,31 +1,28 @@
-"""The serial host, end to end: frames in, the chip's results out, against the emulated chip (contract section 10)."""
+"""The chip behind a serial line, end to end: the RTL's bytes against the twin's, frame by frame (contract section 10)."""
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
 from crossdyad import emulator
-from crossdyad.hdl.host import COMMAND, LABEL, REPORT, REPORT_BACK, RESULT, RESULT_LAST, SAMPLE, WEIGHT, WEIGHT_BACK, Host, bytes_of
-from crossdyad.recipe import Recipe, programs
+from crossdyad.emulator import link as twin
+from crossdyad.hdl.host import Host
+from crossdyad.hdl.link_line import bit
+from crossdyad.recipe import Recipe
+from crossdyad.recipe.link import VERSION, Error, Link, Tag, fingerprint
 
 DIVISOR = 4
-INFER, TRAIN, LOAD, READ, RATE = range(5)
 RECIPE = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
-
-
-def signed(data: bytes) -> int:
-    return int.from_bytes(data, "little", signed=True)
-
-
-def frame(tag: int, value: int, width: int) -> bytes:
-    return bytes([tag]) + int(value).to_bytes(bytes_of(width), "little", signed=value < 0)
+LINK = Link(RECIPE)
 
 
 class Line:
-    """A serial line to a host in Amaranth's simulator; `script(line)` says what happens on it."""
+    """A serial line to a host in Amaranth's simulator, and the twin beside it; `script(line)` says what happens on it."""
 
-    def __init__(self, recipe, script):
-        self.host = Host(recipe, DIVISOR)
+    def __init__(self, script, recipe=RECIPE):
+        self.host, self.twin = Host(recipe, DIVISOR * 1e6, 1e6), twin.Board(recipe, DIVISOR * 1e6, 1e6)
         self.received = bytearray()
         simulator = Simulator(self.host)
         simulator.add_clock(40e-9)
@@ -51,99 +48,118 @@ class Line:
 
     async def send(self, data: bytes, stop: int = 1):
         for byte in data:
-            for bit in (0, *((byte >> i) & 1 for i in range(8)), stop):
-                self.ctx.set(self.host.rx, bit)
+            for level in (0, *((byte >> i) & 1 for i in range(8)), stop):
+                self.ctx.set(self.host.rx, level)
                 await self.ctx.tick().repeat(DIVISOR)
             self.ctx.set(self.host.rx, 1)
             if not stop:
                 await self.ctx.tick().repeat(2 * DIVISOR)
 
-    async def take(self, count: int) -> bytes:
-        for _ in range(40000):
-            if len(self.received) >= count:
-                data, self.received[:] = bytes(self.received[:count]), self.received[count:]
+    async def take(self, frames: int) -> bytes:
+        for _ in range(2000):
+            if self.received.count(0) >= frames:
+                data = bytes(self.received)
+                self.received.clear()
                 return data
-            await self.ctx.tick()
-        raise AssertionError(f"{count} bytes expected, {len(self.received)} came")
+            await self.ctx.tick().repeat(20)
+        raise AssertionError(f"{frames} frames expected, {bytes(self.received)} came")
 
-    async def load(self, weights):
-        width = RECIPE.formats.weight.width
-        await self.send(bytes([COMMAND, LOAD, 0]) + b"".join(frame(WEIGHT, int(v), width) for w in weights for v in np.ravel(w)))
+    async def same(self, data: bytes) -> list[bytes]:
+        """Send to both; the answers, which must be equal."""
+        expected = self.twin.receive(data)
+        await self.send(data)
+        got = await self.take(expected.count(0)) if expected else b""
+        if not expected:
+            await self.ctx.tick().repeat(400)
+            assert not self.received
+        assert got == expected, ([twin.opened(b) for b in got.split(b"\0")[:-1]], [twin.opened(b) for b in expected.split(b"\0")[:-1]])
+        return [twin.opened(b) for b in got.split(b"\0")[:-1]]
 
-    async def read(self, weights):
-        """The weights on the chip, in the shapes of `weights`."""
-        size = bytes_of(RECIPE.formats.weight.width)
-        await self.send(bytes([COMMAND, READ, 0]))
-        values = []
-        for _ in range(sum(w.size for w in weights)):
-            data = await self.take(1 + size)
-            assert data[0] == WEIGHT_BACK
-            values.append(signed(data[1:]))
-        parts = np.split(np.array(values), np.cumsum([w.size for w in weights])[:-1])
-        return [p.reshape(w.shape) for p, w in zip(parts, weights, strict=True)]
-
-    async def sample(self, x):
-        await self.send(b"".join(frame(SAMPLE, int(v), RECIPE.formats.state.width) for v in x))
-
-    async def outputs(self, count):
-        size, values = bytes_of(RECIPE.formats.state.width), []
-        for i in range(count):
-            data = await self.take(1 + size)
-            assert data[0] == (RESULT_LAST if i == count - 1 else RESULT)
-            values.append(signed(data[1:]))
-        return values
+    async def open(self, session=7):
+        return await self.same(twin.frame(0, Tag.OPEN, bytes([VERSION]) + fingerprint(RECIPE) + bytes([session])))
 
 
-def test_load_infer_train_and_read_back_equal_the_emulated_chip():
-    chip = emulator.Chip(RECIPE)
+def train(number, x, label):
+    return twin.frame(number, Tag.TRAIN, bytes([label]) + twin.packed(x, 8))
+
+
+def loads(weights, first):
+    """Frames that load weights."""
+    flat, width = np.concatenate([w.ravel() for w in weights]), RECIPE.formats.weight.width
+    yield twin.frame(first, Tag.LOAD)
+    for i in range(0, len(flat), LINK.chunk):
+        part = flat[i:i + LINK.chunk]
+        yield twin.frame(first + 1 + i // LINK.chunk, Tag.WEIGHTS, twin.packed(np.pad(part, (0, LINK.chunk - len(part))), width))
+
+
+def test_load_infer_train_and_read_back_equal_the_twin():
     random = np.random.default_rng(5)
-    weights = [random.integers(-(1 << 13), 1 << 13, w.shape).astype(np.int32) for w in chip.weights]
-    samples = random.integers(-32, 33, (3, 3)).astype(np.int32)
-    chip.weights = weights
+    weights = [random.integers(-(1 << 13), 1 << 13, w.shape).astype(np.int32) for w in emulator.Chip(RECIPE).weights]
 
     async def script(line):
-        await line.load(weights)
-        assert all(np.array_equal(a, b) for a, b in zip(await line.read(weights), weights, strict=True))
+        await line.same(twin.frame(9, Tag.IDENTIFY))
+        await line.open()
+        n = 0
+        for data in loads(weights, 0):
+            await line.same(data)
+            n += 1
+        before = [w.copy() for w in line.twin.chip.weights]
+        for kind in (Tag.INFER, Tag.TRAIN, Tag.TRAIN, Tag.STEP, Tag.RATE, Tag.TRAIN, Tag.REPORT, Tag.STATUS, Tag.READ, Tag.NOTHING):
+            x = random.integers(-32, 33, 3)
+            payload = {Tag.INFER: twin.packed(x, 8), Tag.TRAIN: bytes([n % 2]) + twin.packed(x, 8),
+                       Tag.STEP: (0x12345678).to_bytes(4, "little"),
+                       Tag.RATE: b"\3"}.get(kind, b"")
+            (body,) = await line.same(twin.frame(n, kind, payload))
+            assert body[:2] == bytes([n, kind | 0x80])
+            n += kind < 0x40
+        assert any((a != b).any() for a, b in zip(before, line.twin.chip.weights, strict=True)), "nothing was learned"
+        assert line.twin.chip.step == 0x12345679
 
-        await line.send(bytes([COMMAND, INFER, 0]))
-        await line.sample(samples[0])
-        assert await line.outputs(2) == chip.infer(samples[:1])[0].tolist()
-
-        before = [w.copy() for w in chip.weights]
-        for x, label in zip(samples[1:], (1, 0), strict=True):
-            await line.send(bytes([COMMAND, TRAIN, 0, LABEL, label]))
-            await line.sample(x)
-            assert await line.outputs(2) == chip.train(x[None], np.array([label])).outputs[0].tolist()
-            await line.ctx.tick().repeat(programs(RECIPE)[1].length)
-        assert any((a != b).any() for a, b in zip(before, chip.weights, strict=True)), "nothing was learned"
-        assert all(np.array_equal(a, b) for a, b in zip(await line.read(weights), chip.weights, strict=True))
-
-        await line.send(bytes([COMMAND, RATE, 3, REPORT]))
-        # the command leaves its register in a few cycles, long before the report's byte has come in
-        loss_bytes = bytes_of(len(line.host.chip.loss))
-        data = await line.take(1 + 6 + 4 + 1 + 16 + loss_bytes)
-        assert data[0] == REPORT_BACK
-        assert int.from_bytes(data[1:7], "little") == chip.cycles
-        assert int.from_bytes(data[7:11], "little") == chip.step == 2
-        assert data[11] == 3
-        counters = [int.from_bytes(data[12 + 4 * i:16 + 4 * i], "little") for i in range(4)]
-        assert counters == [int(np.sum(chip.saturations[k])) for k in ("accumulator", "state", "delta", "weight")]
-
-    Line(RECIPE, script)
+    Line(script)
 
 
-def test_unknown_tags_and_broken_bytes_are_ignored():
+def test_every_abuse_has_a_reply_that_names_it_and_the_next_good_command_works():
+    x = np.array([5, -7, 9])
+
     async def script(line):
-        await line.send(bytes([0x77, 0xFF]))
-        await line.send(bytes([REPORT]), stop=0)      # a framing error: no byte, so no report
-        await line.ctx.tick().repeat(100)
-        assert not line.received
-        await line.send(bytes([REPORT]))
-        assert (await line.take(1))[0] == REPORT_BACK
+        def refused(bodies, error):
+            assert [b[1:3] for b in bodies] == [bytes([0xFF, error])]
 
-    Line(RECIPE, script)
+        refused(await line.same(train(0, x, 1)), Error.CLOSED)
+        refused(await line.same(twin.frame(0, Tag.OPEN, bytes([VERSION + 1]) + fingerprint(RECIPE) + b"\1")), Error.VERSION)
+        refused(await line.same(twin.frame(0, Tag.OPEN, bytes([VERSION]) + bytes(8) + b"\1")), Error.RECIPE)
+        await line.open()
+        good, n = train(0, x, 1), 0
+        refused(await line.same(good[:4] + bytes([good[4] ^ 1]) + good[5:]), Error.FRAME)
+        refused(await line.same(good[:-3] + b"\0"), Error.FRAME)
+        refused(await line.same(b"\x01\0"), Error.FRAME)
+        refused(await line.same(bytes([200]) * 300 + b"\0"), Error.TOO_LONG)
+        refused(await line.same(twin.frame(0, 0x33)), Error.TAG)
+        refused(await line.same(twin.frame(0, Tag.TRAIN, b"\1")), Error.LENGTH)
+        refused(await line.same(train(4, x, 1)), Error.SEQUENCE)
+        assert (await line.same(b"\0\0" + good))[0][1] == Tag.TRAIN | 0x80
+        assert (await line.same(good))[0][1] == Tag.TRAIN | 0x80, "the same reply once more"
+        assert line.twin.chip.step == 1
+        refused(await line.same(train(1, x, 2)), Error.LABEL)
+        refused(await line.same(twin.frame(2, Tag.WEIGHTS, bytes(LINK.requests[Tag.WEIGHTS]))), Error.NOT_LOADING)
+        await line.same(twin.frame(3, Tag.LOAD))
+        for n, tag in enumerate((Tag.LOAD, Tag.READ, Tag.RATE, Tag.STEP, Tag.INFER), 4):
+            refused(await line.same(twin.frame(n, tag, bytes(LINK.requests[tag]))), Error.LOADING)
+        await line.same(twin.frame(9, Tag.REPORT))
+        await line.same(twin.frame(10, Tag.ABORT))
+        await line.same(train(11, x, 0))
+        await line.same(twin.frame(12, Tag.READ))
+        await line.same(twin.frame(0, Tag.RESET))
+        refused(await line.same(train(13, x, 0)), Error.CLOSED)
+        await line.open()
+        await line.same(train(0, x, 0))
+        await line.send(b"\x05", stop=0)      # a framing error: no byte
+        await line.same(train(1, x, 0))
+
+    Line(script)
 
 
 def test_a_line_faster_than_the_clock_is_refused():
-    with pytest.raises(ValueError, match="divisor: 3 .* 4 or more"):
-        Host(RECIPE, 3)
+    assert bit(25e6, 3e6) == Fraction(25, 3)
+    with pytest.raises(ValueError, match="baud: .* 3 clock cycles per bit .*4 or more"):
+        bit(25e6, 25e6 / 3)

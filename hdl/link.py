@@ -1,0 +1,266 @@
+"""The link: frames in, buffered and checked; replies and status out, whatever the chip does (contract section 10)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import Recipe
+from ..recipe.link import CONTROL_ROOM, ERROR, OVERHEAD, REPLY, STATUS, Error, Link, Tag
+from .link_frames import Deframer, Framer
+from .link_line import Receiver, Transmitter, bit
+
+IDENTITY_COMPARED = 9
+"""Bytes of the identity, version and recipe, that whoever opens a session must know."""
+
+
+class LinkPort(wiring.Signature):
+    """What the player of frames sees of the link.
+
+    Members
+    -------
+    waiting : In(1)
+        A frame is there that has not been fed.
+    fed, done : Out(1)
+        The oldest frame not fed has been; the oldest one without a reply has it in its slot now.
+    read, write : Out(1)
+        Of the byte `read_at` of the frame to be fed, which comes as `byte` with `got`; of `data` to `write_at` of the oldest frame
+        without a reply.
+    pick : In
+        Number of the register byte that the link asks for, if `picking`; `picked` answers in the same cycle.
+    status : In(24)
+        The link's part of the status.
+    """
+
+    def __init__(self, link: Link):
+        place = range(link.slot)
+        super().__init__({
+            "waiting": In(1), "fed": Out(1), "done": Out(1),
+            "read": Out(1), "read_at": Out(place), "got": In(1), "byte": In(8),
+            "write": Out(1), "write_at": Out(place), "data": Out(8), "wrote": In(1),
+            "picking": In(1), "pick": In(range(link.report + STATUS + 1)), "picked": Out(8), "status": In(24),
+            "quiet": Out(1), "flags": Out(4),
+        })
+
+
+class Wire(wiring.Component):
+    """Everything between the serial line and the player of frames.
+
+    Members
+    -------
+    rx : In(1)
+    tx : Out(1)
+    player : In(LinkPort)
+    reset : Out(1)
+        The player and the chip are to be reset.
+    """
+
+    def __init__(self, recipe: Recipe, clock: float, baud: float):
+        self._link, self._bit = Link(recipe), bit(clock, baud)
+        self._identity = self._link.identity(clock, baud)
+        super().__init__({
+            "rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        link, player = self._link, self.player
+        m.submodules.receiver = receiver = Receiver(self._bit)
+        m.submodules.transmitter = transmitter = Transmitter(self._bit)
+        m.submodules.deframer = deframer = Deframer()
+        m.submodules.framer = framer = Framer(link.slot)
+        m.submodules.frames = frames = Memory(shape=8, depth=link.slots * link.slot, init=[])
+        writer, reader = frames.write_port(), frames.read_port()
+        wiring.connect(m, framer.o, transmitter.i)
+        m.d.comb += [
+            receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), receiver.o.ready.eq(1),
+            deframer.take.eq(receiver.o.valid), deframer.byte.eq(receiver.o.payload),
+        ]
+
+        def slot(number):
+            return number[:(link.slots - 1).bit_length()]
+
+        # numbers of frames: the next to come, to be fed, to get a reply, to be sent
+        next_, feed, done, send = (Signal(8, name=name) for name in ("next", "feed", "done", "send"))
+        session = Signal(8)
+        open_frames, credits = Signal(4), Signal(4)
+        m.d.comb += [
+            open_frames.eq(next_ - done), credits.eq(link.slots - 1 - open_frames),
+            player.waiting.eq(feed != next_), player.status.eq(Cat(session, next_, credits, player.flags)),
+        ]
+        with m.If(player.fed):
+            m.d.sync += feed.eq(feed + 1)
+        with m.If(player.done):
+            m.d.sync += done.eq(done + 1)
+
+        # a frame comes in: into the slot of the next number, whichever it has
+        place, long = Signal(range(link.slot)), Signal()
+        number, tag = Signal(8), Signal(8)
+        limit = link.slot - CONTROL_ROOM
+        with m.If(deframer.write):
+            with m.If(place == limit):
+                m.d.sync += long.eq(1)
+            with m.Else():
+                m.d.sync += place.eq(place + 1)
+            with m.If(place == 0):
+                m.d.sync += number.eq(deframer.decoded)
+            with m.If(place == 1):
+                m.d.sync += tag.eq(deframer.decoded)
+        with m.If(deframer.end):
+            m.d.sync += [place.eq(0), long.eq(0)]
+        known, needs = Signal(), Signal(range(link.slot))
+        with m.Switch(tag):
+            for request, length in link.requests.items():
+                with m.Case(request):
+                    m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
+
+        # and is judged at its end
+        error, answer = Signal(8), Signal()
+        age = Signal(8)
+        m.d.comb += age.eq(next_ - number)
+        control = tag[6]
+        with m.If(deframer.end):
+            with m.If(long):
+                m.d.comb += [answer.eq(1), error.eq(Error.TOO_LONG)]
+            with m.Elif(~deframer.good | (place < OVERHEAD)):
+                m.d.comb += [answer.eq(1), error.eq(Error.FRAME)]
+            with m.Elif(~known):
+                m.d.comb += [answer.eq(1), error.eq(Error.TAG)]
+            with m.Elif(place != needs):
+                m.d.comb += [answer.eq(1), error.eq(Error.LENGTH)]
+            with m.Elif(control):
+                m.d.comb += answer.eq(1)
+            with m.Elif(session == 0):
+                m.d.comb += [answer.eq(1), error.eq(Error.CLOSED)]
+            with m.Elif(age == 0):
+                with m.If(credits == 0):
+                    m.d.comb += [answer.eq(1), error.eq(Error.FULL)]
+                with m.Else():
+                    m.d.sync += next_.eq(next_ + 1)
+            with m.Elif(age >= link.slots):
+                m.d.comb += [answer.eq(1), error.eq(Error.SEQUENCE)]
+            with m.Elif((age > open_frames) & (age > (next_ - send)[:8])):
+                m.d.sync += send.eq(number)             # its reply again, and all after it
+
+        # answers at once, made in the last bytes of slot 0
+        at, length = Signal(range(CONTROL_ROOM)), Signal(range(CONTROL_ROOM))
+        head, body, echo = Signal(8), Signal(8), Signal(8)
+        kind = Signal(8)
+        index = Signal(range(len(self._identity)))
+        rom = Array(Const(b, 8) for b in self._identity)[index]
+        pick = Signal.like(player.pick)
+        asks, asked, writes, wrote = Signal(), Signal(), Signal(), Signal()
+        data = Signal(8)
+        ready = Signal()
+        m.d.comb += [player.pick.eq(pick)]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [at.eq(0), index.eq(0), pick.eq(link.report)]
+                with m.If(answer):
+                    m.d.sync += [echo.eq(number), body.eq(error), kind.eq(tag), head.eq(Mux(error != 0, ERROR, REPLY | tag))]
+                    with m.If((error == Error.FRAME) | (error == Error.TOO_LONG)):
+                        m.d.sync += echo.eq(0)
+                    m.next = "HEAD"
+                    with m.If(error == 0):
+                        with m.If(tag == Tag.OPEN):
+                            m.next = "COMPARE"
+                        with m.If(tag == Tag.RESET):
+                            m.d.comb += self.reset.eq(1)
+            with m.State("COMPARE"):      # the frame is there as long as no byte of another has come, which is many cycles
+                m.d.comb += asks.eq(~asked)
+                with m.If(asked):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == IDENTITY_COMPARED):
+                        with m.If((open_frames != 0) | ~player.quiet):
+                            m.d.sync += [head.eq(ERROR), body.eq(Error.BUSY)]
+                        with m.Else():
+                            m.d.sync += [session.eq(reader.data), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
+                        m.next = "HEAD"
+                    with m.Elif(reader.data != rom):
+                        m.d.sync += [head.eq(ERROR), body.eq(Mux(index == 0, Error.VERSION, Error.RECIPE))]
+                        m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.comb += [writes.eq(1), data.eq(Mux(at == 0, echo, head))]
+                with m.If(wrote):
+                    m.d.sync += [at.eq(at + 1), index.eq(0)]
+                    with m.If(at == 1):
+                        m.next = "STATUS"
+                        with m.If(head == ERROR):
+                            m.next = "ERROR"
+                        with m.Elif(kind == Tag.IDENTIFY):
+                            m.next = "IDENTITY"
+            with m.State("ERROR"):
+                m.d.comb += [writes.eq(1), data.eq(body)]
+                with m.If(wrote):
+                    m.d.sync += at.eq(at + 1)
+                    m.next = "STATUS"
+            with m.State("IDENTITY"):
+                m.d.comb += [writes.eq(1), data.eq(rom)]
+                with m.If(wrote):
+                    m.d.sync += [at.eq(at + 1), index.eq(index + 1)]
+                    with m.If(index == len(self._identity) - 1):
+                        m.next = "STATUS"
+            with m.State("STATUS"):
+                m.d.comb += [writes.eq(1), player.picking.eq(1), data.eq(player.picked)]
+                with m.If(wrote):
+                    m.d.sync += [at.eq(at + 1), pick.eq(pick + 1)]
+                    with m.If(pick == link.report + STATUS - 1):
+                        m.d.sync += [length.eq(at + 1), ready.eq(1)]
+                        m.next = "SEND"
+            with m.State("SEND"):
+                with m.If(~ready & ~framer.busy):
+                    m.next = "IDLE"
+        with m.If(self.reset):
+            m.d.sync += [session.eq(0), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
+
+        # frames go out: answers first, then replies in their order
+        sending, answering, look = Signal(8), Signal(), Signal()
+        reply_length = Signal(range(link.slot))
+        m.d.comb += reply_length.eq(2 + STATUS)
+        with m.Switch(reader.data):
+            for request, payload in link.replies.items():
+                if payload:
+                    with m.Case(request | REPLY):
+                        m.d.comb += reply_length.eq(2 + STATUS + payload)
+            with m.Case(ERROR):
+                m.d.comb += reply_length.eq(2 + STATUS + 1)
+        looked = Signal()
+        with m.If(~framer.busy & ~look):
+            with m.If(ready):
+                m.d.comb += [framer.start.eq(1), framer.length.eq(length)]
+                m.d.sync += [answering.eq(1), ready.eq(0)]
+            with m.Elif(send != done):
+                m.d.sync += [answering.eq(0), sending.eq(send), send.eq(send + 1), look.eq(1)]
+        with m.If(looked & look):
+            m.d.comb += [framer.start.eq(1), framer.length.eq(reply_length)]
+            m.d.sync += look.eq(0)
+
+        # the memory's two ports, by turns
+        def address(number, offset):
+            return Cat(offset[:(link.slot - 1).bit_length()], slot(number))
+
+        answer_place = Cat(at, Const(-1, (link.slot - 1).bit_length() - len(at)), Const(0, (link.slots - 1).bit_length()))
+        frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
+        with m.If(deframer.write & (place != limit)):
+            m.d.comb += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]
+        with m.Elif(writes):
+            m.d.comb += [writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data), wrote.eq(1)]
+        with m.Elif(player.write):
+            m.d.comb += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data), player.wrote.eq(1)]
+        with m.Elif(framer.write):
+            m.d.comb += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc), framer.wrote.eq(1)]
+        granted = Signal(4)
+        with m.If(asks):
+            m.d.comb += [granted.eq(1), reader.addr.eq(address(next_, index + 2))]
+        with m.Elif(player.read):
+            m.d.comb += [granted.eq(2), reader.addr.eq(address(feed, player.read_at))]
+        with m.Elif(framer.read):
+            m.d.comb += [granted.eq(4), reader.addr.eq(frame_place)]
+        with m.Elif(look & ~looked):
+            m.d.comb += [granted.eq(8), reader.addr.eq(address(sending, Const(1, len(place))))]
+        m.d.sync += Cat(asked, player.got, framer.got, looked).eq(granted)
+        m.d.comb += [player.byte.eq(reader.data), framer.byte.eq(reader.data)]
+        return m
+

@@ -1,0 +1,290 @@
+"""The player of frames: what the link has buffered goes to the chip, what the chip gives goes into replies (contract section 10)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from ..recipe import Recipe
+from ..recipe.link import ERROR, REPLY, STATUS, Error, Link, Tag
+from .chip import Chip
+from .link import LinkPort
+
+SETTLED = 4
+"""Cycles without a result after a program that say that all have come."""
+
+
+class Player(wiring.Component):
+    """A chip that plays frames in their order and writes a reply to each.
+
+    Members
+    -------
+    link : Out(LinkPort)
+    busy : Out(1)
+        The chip runs a program.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self._recipe, self._link = recipe, Link(recipe)
+        self.chip = Chip(recipe)
+        super().__init__({"link": Out(LinkPort(self._link)), "busy": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        r, link, port = self._recipe, self._link, self.link
+        m.submodules.chip = chip = self.chip
+        state, weight = r.formats.state.width, r.formats.weight.width
+        tag, left = Signal(8), Signal(range(link.weights + 1))         # weights still to be loaded or read
+        loading, reading = Signal(), Signal()
+        ask, idle, kind = Signal(), Signal(), Signal(8)                # of the writer of replies: begin, it waits, what it writes
+        fault = Signal(8)
+        command, label = Signal(8), Signal.like(chip.i_label.payload)
+        at, items = Signal.like(port.read_at), Signal(range(max(r.sizes[0], link.chunk) + 1))
+        bits, byte_left = Signal(8), Signal(4)
+        value, have = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
+        m.d.comb += [
+            self.busy.eq(chip.busy), port.read_at.eq(at), port.flags.eq(Cat(chip.busy, loading, reading)),
+            chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(command), chip.i_label.p.eq(label),
+            chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
+        ]
+        weights = Signal()             # what is fed are weights, not a sample
+        m.d.comb += weights.eq(tag[3])
+        taken = Mux(weights, chip.i_weight.ready, chip.i_sample.ready)
+
+        def finish():
+            m.d.comb += [ask.eq(1), port.fed.eq(1)]
+            m.next = "IDLE"
+
+        def refuse(error):
+            m.d.sync += fault.eq(error)
+            m.next = "REFUSE"
+
+        m.d.comb += kind.eq(tag)
+        with m.FSM() as feeding:
+            with m.State("IDLE"):
+                m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0)]
+                with m.If(port.waiting & ~port.fed):
+                    m.next = "TAG"
+            with m.State("TAG"):
+                m.d.comb += port.read.eq(~port.got)
+                with m.If(port.got):
+                    m.d.sync += [tag.eq(port.byte), at.eq(2)]
+                    m.next = "CHOOSE"
+            with m.State("CHOOSE"):
+                m.d.sync += items.eq(Mux(weights, link.chunk, r.sizes[0]))
+                with m.If(reading & ~idle):       # the last weights may be on their way
+                    pass
+                with m.Elif(loading & ~tag.matches(Tag.WEIGHTS, Tag.ABORT, Tag.REPORT, Tag.NOTHING)):
+                    refuse(Error.LOADING)
+                with m.Elif(reading & ~tag.matches(Tag.READ, Tag.ABORT, Tag.REPORT, Tag.NOTHING)):
+                    refuse(Error.READING)
+                with m.Else():
+                    with m.Switch(tag):
+                        with m.Case(Tag.TRAIN):
+                            m.next = "LABEL"
+                        with m.Case(Tag.INFER):
+                            m.next = "BYTE"
+                        with m.Case(Tag.WEIGHTS):
+                            m.next = "BYTE"
+                            with m.If(~loading):
+                                refuse(Error.NOT_LOADING)
+                        with m.Case(Tag.RATE, Tag.STEP, Tag.RUN):
+                            m.next = "OPERAND"
+                        with m.Case(Tag.LOAD):
+                            m.next = "COMMAND"
+                        with m.Case(Tag.READ):
+                            m.next = "COMMAND"
+                            with m.If(reading):
+                                m.next = "REPLY"
+                        with m.Case(Tag.ABORT):
+                            m.next = "DRAIN"
+                        with m.Default():
+                            m.next = "REPLY"
+            with m.State("LABEL"):
+                m.d.comb += port.read.eq(~port.got)
+                with m.If(port.got):
+                    given = Signal(8 * link.label)
+                    m.d.comb += given.eq(Cat(bits, port.byte) if link.label == 2 else port.byte)
+                    m.d.sync += [at.eq(at + 1), bits.eq(port.byte), label.eq(given)]
+                    with m.If(at == 1 + link.label):
+                        m.next = "BYTE"
+                        with m.If(given >= r.sizes[-1]):
+                            refuse(Error.LABEL)
+            with m.State("BYTE"):
+                m.d.comb += port.read.eq(~port.got)
+                with m.If(port.got):
+                    m.d.sync += [at.eq(at + 1), bits.eq(port.byte), byte_left.eq(8)]
+                    m.next = "BIT"
+            with m.State("BIT"):
+                m.d.sync += [
+                    bits.eq(bits >> 1), byte_left.eq(byte_left - 1), have.eq(have + 1),
+                    value.eq(Mux(weights, Cat(value[1:weight], bits[0]), Cat(value[1:state], bits[0]))),
+                ]
+                with m.If(have == Mux(weights, weight - 1, state - 1)):
+                    m.next = "VALUE"
+                with m.Elif(byte_left == 1):
+                    m.next = "BYTE"
+            with m.State("VALUE"):
+                m.d.comb += [chip.i_weight.valid.eq(weights), chip.i_sample.valid.eq(~weights)]
+                with m.If(taken):
+                    m.d.sync += [have.eq(0), items.eq(items - 1)]
+                    m.next = "BIT"
+                    with m.If(byte_left == 0):
+                        m.next = "BYTE"
+                    with m.If(weights):
+                        m.d.sync += left.eq(left - 1)
+                    with m.If((items == 1) | (weights & (left == 1))):
+                        m.next = "COMMAND"
+                        with m.If(weights):
+                            m.d.sync += loading.eq(left != 1)
+                            m.next = "REPLY"
+                        with m.Elif(tag[0]):
+                            m.next = "GIVE"
+            with m.State("GIVE"):
+                m.d.comb += chip.i_label.valid.eq(1)
+                with m.If(chip.i_label.ready):
+                    m.next = "COMMAND"
+            with m.State("OPERAND"):
+                m.d.comb += port.read.eq(~port.got)
+                with m.If(port.got):
+                    m.d.sync += [at.eq(at + 1), command.eq(port.byte)]
+                    m.next = "COMMAND"
+            with m.State("COMMAND"):
+                m.d.comb += chip.i_command.valid.eq(idle)
+                with m.If(idle & chip.i_command.ready):
+                    with m.Switch(tag):
+                        with m.Case(Tag.STEP, Tag.RUN):
+                            m.next = "OPERAND"
+                            with m.If(at == 2 + 4):
+                                m.next = "REPLY"
+                        with m.Case(Tag.LOAD):
+                            m.d.sync += [loading.eq(1), left.eq(link.weights)]
+                            m.next = "REPLY"
+                        with m.Case(Tag.READ):
+                            m.d.sync += [reading.eq(1), left.eq(link.weights)]
+                            m.next = "REPLY"
+                        with m.Case(Tag.RATE):
+                            m.next = "REPLY"
+                        with m.Default():
+                            finish()
+            with m.State("DRAIN"):         # a load ends with zeros; what is read is dropped
+                m.d.sync += value.eq(0)
+                with m.If(~loading & ~reading):
+                    m.next = "REPLY"
+                with m.Elif(idle & (value == 0)):
+                    m.d.comb += chip.i_weight.valid.eq(loading)
+                    with m.If((loading & chip.i_weight.ready) | (reading & chip.o_weight.valid)):
+                        m.d.sync += left.eq(left - 1)
+                        with m.If(left == 1):
+                            m.d.sync += [loading.eq(0), reading.eq(0)]
+            with m.State("REFUSE"):
+                m.d.comb += kind.eq(ERROR)
+                with m.If(idle):
+                    finish()
+            with m.State("REPLY"):
+                with m.If(idle):
+                    finish()
+
+        # replies
+        writing, place = Signal(8), Signal.like(port.write_at)
+        out, out_left = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
+        packed, packed_count, chunk_left = Signal(8), Signal(3), Signal(range(link.chunk + 1))
+        ended, ran, quiet = Signal(), Signal(), Signal(range(SETTLED + 1))
+        index = Signal.like(port.pick)
+        weight_step = Signal()
+        registers = Cat(chip.cycles, chip.saturations_accumulator, chip.saturations_state, chip.saturations_delta, chip.saturations_weight,
+                        chip.rate, Const(0, 8 - len(chip.rate)), chip.loss, chip.loss[-1].replicate(-len(chip.loss) % 8),
+                        port.status, chip.step)
+        assert len(registers) == 8 * (link.report + STATUS)
+        m.d.comb += port.picked.eq(Array(registers[i:i + 8] for i in range(0, len(registers), 8))[Mux(port.picking, port.pick, index)])
+        m.d.comb += [port.write_at.eq(place), port.data.eq(packed), chip.o_weight.ready.eq(weight_step)]
+        with m.If(feeding.ongoing("DRAIN")):
+            m.d.comb += chip.o_weight.ready.eq(reading & idle & (value == 0))
+        with m.If(weight_step & chip.o_weight.valid):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 1):
+                m.d.sync += reading.eq(0)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += idle.eq(1)
+                m.d.sync += [
+                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
+                    index.eq(link.report), writing.eq(kind),
+                ]
+                with m.If(ask):
+                    m.next = "REGISTERS"
+                    with m.Switch(kind):
+                        with m.Case(Tag.INFER, Tag.TRAIN):
+                            m.next = "RESULT"
+                        with m.Case(Tag.READ):
+                            m.next = "WEIGHT"
+                        with m.Case(Tag.REPORT):
+                            m.d.sync += index.eq(0)
+                        with m.Case(ERROR):
+                            m.next = "ERROR"
+            with m.State("RESULT"):
+                with m.If(chip.busy):
+                    m.d.sync += ran.eq(1)
+                m.d.comb += chip.o_result.ready.eq(1)
+                with m.If(chip.o_result.valid):
+                    m.d.sync += [out.eq(chip.o_result.p.value), out_left.eq(state), ended.eq(chip.o_result.p.last), quiet.eq(0)]
+                    with m.If(ended):         # a program's last read is the one that is told
+                        m.d.sync += [place.eq(2), packed_count.eq(0)]
+                    m.next = "PACK"
+                with m.Elif(ran & ~chip.busy):
+                    with m.If(quiet != SETTLED):
+                        m.d.sync += quiet.eq(quiet + 1)
+                    with m.Else():
+                        m.d.sync += index.eq(link.report - link.loss)
+                        m.next = "REGISTERS"
+                        with m.If(packed_count != 0):
+                            m.d.sync += [out.eq(0), out_left.eq(8 - packed_count)]
+                            m.next = "PACK"
+            with m.State("WEIGHT"):
+                m.d.comb += weight_step.eq(reading)
+                with m.If(~reading | chip.o_weight.valid):
+                    m.d.sync += [out.eq(Mux(reading, chip.o_weight.p, 0)), out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
+                    m.next = "PACK"
+            with m.State("PACK"):
+                m.d.sync += [
+                    packed.eq(Cat(packed[1:], out[0])), out.eq(out >> 1), out_left.eq(out_left - 1), packed_count.eq(packed_count + 1),
+                ]
+                with m.If(packed_count == 7):
+                    m.next = "WRITE"
+                with m.Elif(out_left == 1):
+                    m.next = "RESULT"
+                    with m.If(writing == Tag.READ):
+                        m.next = "WEIGHT"
+            with m.State("WRITE"):
+                m.d.comb += port.write.eq(1)
+                with m.If(chip.busy):
+                    m.d.sync += ran.eq(1)
+                with m.If(port.wrote):
+                    m.d.sync += place.eq(place + 1)
+                    m.next = "PACK"
+                    with m.If(out_left == 0):
+                        m.next = "RESULT"
+                        with m.If(writing == Tag.READ):
+                            m.next = "WEIGHT"
+                            with m.If(chunk_left == 0):
+                                m.next = "REGISTERS"
+            with m.State("ERROR"):
+                m.d.comb += [port.write.eq(1), port.data.eq(fault)]
+                with m.If(port.wrote):
+                    m.d.sync += place.eq(place + 1)
+                    m.next = "REGISTERS"
+            with m.State("REGISTERS"):
+                m.d.comb += [port.write.eq(~port.picking), port.data.eq(port.picked)]
+                with m.If(port.wrote):
+                    m.d.sync += [place.eq(place + 1), index.eq(index + 1)]
+                    with m.If(index == link.report + STATUS - 1):
+                        m.d.sync += place.eq(1)
+                        m.next = "TAG"
+            with m.State("TAG"):
+                m.d.comb += [port.write.eq(1), port.data.eq(writing | REPLY)]
+                with m.If(port.wrote):
+                    m.d.comb += port.done.eq(1)
+                    m.next = "IDLE"
+        m.d.comb += port.quiet.eq(idle & feeding.ongoing("IDLE"))
+        return m
