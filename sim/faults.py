@@ -1,10 +1,10 @@
-"""One-line faults in the reference, drawn by position from the syntax tree, and who notices them.
+"""One-line faults, drawn by position from the syntax tree, and who notices them: in the reference, and in what both twins share.
 
-``python -m crossdyad.sim.faults [FILE.json] [--seed 0] [--count 200] [--only WORD]`` puts one fault after the other into a module of
-`models`, shows it to what executes that function, the quick witnesses first, until one notices, and prints which. Each result is kept in
-FILE.json (default ``.build/faults.json``) as soon as it is there: a run that was stopped goes on.
+``python -m crossdyad.sim.faults [FILE.json] [--field models] [--seed 0] [--count 200] [--only WORD]`` puts one fault after the other into a
+module of the field (`FIELDS`), shows it to what executes that function, the quick witnesses first, until one notices, and prints which.
+Each result is kept in FILE.json (default ``.build/faults-FIELD.json``) as soon as it is there: a run that was stopped goes on.
 
-Witnesses are the checks of the cookbook's rows and the tests of `TESTS`, which stand beside the package. What each executes is recorded
+Witnesses are tests, which stand beside the package, and for `models` the checks of the cookbook's rows. What each executes is recorded
 first. A new version of the sources wants a new file.
 """
 
@@ -33,10 +33,38 @@ from .agreement import write
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = __package__.rpartition(".")[0]
-MODULES = sorted(p for folder in ("models", "models/estimators") for p in (ROOT / folder).glob("*.py") if p.name != "__init__.py")
-"""Where faults are drawn: what computes, not what checks."""
-TESTS = ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_models_estimators.py", "test_models_feedforward.py",
-         "test_models_training.py", "test_models_precision.py", "test_schedules.py", "test_cookbook.py")
+
+def _sources(*patterns: str) -> tuple[Path, ...]:
+    """Return the modules of these patterns, packages' own files left out."""
+    return tuple(p for pattern in patterns for p in sorted(ROOT.glob(pattern)) if p.name != "__init__.py")
+
+
+class Field(NamedTuple):
+    """Where faults are drawn, and who should notice.
+
+    Attributes
+    ----------
+    modules : tuple of Path
+        What computes, not what checks.
+    tests : tuple of str
+        Files of witnesses.
+    rows : bool
+        Whether the checks of the cookbook's rows are witnesses, too.
+    """
+
+    modules: tuple[Path, ...]
+    tests: tuple[str, ...]
+    rows: bool = False
+
+
+FIELDS = {
+    "models": Field(_sources("models/*.py", "models/estimators/*.py"),
+                    ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_models_estimators.py", "test_models_feedforward.py",
+                     "test_models_training.py", "test_models_precision.py", "test_schedules.py", "test_cookbook.py"), rows=True),
+    "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "hardware", "timing", "program", "rules/*"))),
+                    ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py")),
+}
+"""By name. `recipe`: what both twins share, so that no comparison of the two can tell."""
 LIMIT = 600
 """Seconds for one witness; one that takes longer has noticed."""
 ENOUGH = 150
@@ -152,10 +180,10 @@ def _computing(tree: ast.Module) -> Iterator[ast.AST]:
         yield from within(node)
 
 
-def possible() -> list[Fault]:
-    """All faults, module by module."""
+def possible(field: str = "models") -> list[Fault]:
+    """Return all faults of a field, module by module."""
     found = []
-    for path in MODULES:
+    for path in FIELDS[field].modules:
         module = path.relative_to(ROOT).as_posix()
         for node in _computing(ast.parse(path.read_text())):
             if isinstance(node, ast.expr):
@@ -167,10 +195,10 @@ def possible() -> list[Fault]:
     return list(dict.fromkeys(found))
 
 
-def drawn(count: int, seed: int) -> list[Fault]:
-    """So many faults, of each kind in turn, for most that are possible are swapped arguments."""
+def drawn(count: int, seed: int, field: str = "models") -> list[Fault]:
+    """Return so many faults of a field, of each kind in turn, for most that are possible are swapped arguments."""
     draw, kinds = random.Random(seed), {}
-    for f in possible():
+    for f in possible(field):
         kinds.setdefault(f.kind, []).append(f)
     for faults in kinds.values():
         draw.shuffle(faults)
@@ -204,11 +232,12 @@ def noticed(fault: Fault, witnesses: list[str]) -> str | None:
 
 
 class _Changed(MetaPathFinder):
-    """Loads modules of `MODULES` from trees that a function changes: path under the package and tree to tree."""
+    """Loads modules of `FIELDS` from trees that a function changes: path under the package and tree to tree."""
 
     def __init__(self, change: Callable[[str, ast.Module], ast.Module]):
         self.change = change
-        self.paths = {f"{PACKAGE}." + _module(p).removesuffix(".py").replace("/", "."): p for p in MODULES}
+        modules = [p for field in FIELDS.values() for p in field.modules]
+        self.paths = {f"{PACKAGE}." + _module(p).removesuffix(".py").replace("/", "."): p for p in modules}
 
     def find_spec(self, name, path, target=None) -> ModuleSpec | None:
         return spec_from_loader(name, self, origin=str(self.paths[name])) if name in self.paths else None
@@ -224,11 +253,11 @@ class _Changed(MetaPathFinder):
 
 
 def _change(change: Callable) -> None:
-    """From now on in this process the reference is loaded anew, changed."""
-    reference = f"{PACKAGE}.models"
-    for name in [n for n in sys.modules if n == reference or n.startswith(reference + ".")]:
+    """From now on in this process the package is loaded anew, changed."""
+    package = vars(sys.modules[PACKAGE])
+    for name in [n for n in sys.modules if n.startswith(PACKAGE + ".") and n != __name__]:
+        package.pop(name.rpartition(".")[2], None)
         del sys.modules[name]
-    vars(sys.modules[PACKAGE]).pop("models", None)
     sys.meta_path.insert(0, _Changed(change))
 
 
@@ -286,17 +315,17 @@ def function_of(fault: Fault) -> str:
 # Witnesses ------------------------------------------------------------------------------------------------------
 
 
-def _collected() -> list[str]:
-    """``row N`` for every check of the cookbook, and the tests of `TESTS`."""
+def _collected(field: Field) -> list[str]:
+    """Return the tests of a field, and ``row N`` for every check of the cookbook, where they are witnesses."""
     import pytest
 
     class Items(list):
         def pytest_collection_finish(self, session):
             self += [f"tests/{i.path.name}::" + i.nodeid.split("::", 1)[1] for i in session.items]
 
-    items, files = Items(), [str(ROOT / "tests" / t) for t in TESTS if (ROOT / "tests" / t).exists()]
+    items, files = Items(), [str(ROOT / "tests" / t) for t in field.tests if (ROOT / "tests" / t).exists()]
     pytest.main(["-q", "--collect-only", "--rootdir", str(ROOT), "-p", "no:cacheprovider", *files], plugins=[items])
-    rows = importlib.import_module(f"{PACKAGE}.models.cookbook").ROWS
+    rows = importlib.import_module(f"{PACKAGE}.models.cookbook").ROWS if field.rows else ()
     again = ("a_row_fulfils_its_law", "the_first_rows", "every_standard_row_learns", "a_seeded_fault")     # rows, or minutes each
     return [i for i in items if not any(word in i for word in again)] + [f"row {n}" for n in sorted(rows)]
 
@@ -315,15 +344,25 @@ def _record(send, given) -> None:
     """Send what each witness executes: its name, functions, seconds, and whether it passed; None in the end."""
     import jax
 
+    field, known = given
     _change(_recording)
-    for witness in _collected():
-        if witness not in given:
+    for witness in _collected(field):
+        if witness not in known:
             SEEN.clear()
             jax.clear_caches()
+            _forget()
             began = time.perf_counter()
             passed = _passes(witness)
             send((witness, sorted(SEEN), round(time.perf_counter() - began, 2), passed))
     send(None)
+
+
+def _forget() -> None:
+    """Clear what the package's functions remember, so that all that a witness needs runs again."""
+    for name in [n for n in sys.modules if n.startswith(PACKAGE)]:
+        for value in list(vars(sys.modules[name]).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
 
 
 def _try(send, given) -> None:
@@ -389,9 +428,9 @@ class Store:
     def keep(self):
         write(self.path, {"witnesses": self.witnesses, "faults": self.faults})
 
-    def record(self):
-        """What is not yet known about the witnesses."""
-        for found in _apart(_record, set(self.witnesses)):
+    def record(self, field: Field):
+        """Record what is not yet known about the witnesses of a field."""
+        for found in _apart(_record, (field, set(self.witnesses))):
             if found is None:
                 return
             witness, functions, seconds, passed = found
@@ -430,14 +469,15 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = ()
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", nargs="?", type=Path, default=Path(".build/faults.json"))
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--field", choices=FIELDS, default="models")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--only", default="", help="only faults that have this word in their name")
     given = parser.parse_args()
-    store = Store(given.file)
-    store.record()
-    tried = [f for f in drawn(given.count, given.seed) if given.only in f.name]
+    store = Store(given.file or Path(f".build/faults-{given.field}.json"))
+    store.record(FIELDS[given.field])
+    tried = [f for f in drawn(given.count, given.seed, given.field) if given.only in f.name]
     for f in tried:
         if f.name not in store.faults and not reasons(f):
             began = time.perf_counter()
@@ -447,7 +487,7 @@ def main() -> int:
             print(f"{'noticed' if by else 'MISSED ':8s} {f.name}   {by or ''}", flush=True)
     equivalent = [f for f in tried if reasons(f)]
     missed = [f for f in tried if not reasons(f) and not store.faults[f.name]["noticed by"]]
-    print(f"{len(tried)} of {len(possible())} possible faults tried, {len(equivalent)} equivalent, "
+    print(f"{len(tried)} of {len(possible(given.field))} possible faults tried, {len(equivalent)} equivalent, "
           f"{len(tried) - len(equivalent) - len(missed)} of the rest noticed, {len(missed)} missed")
     for f in equivalent:
         print(f"  equivalent: {f.name}: {reasons(f)}")

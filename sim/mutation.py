@@ -162,6 +162,8 @@ SHARED = (
     Fault("engine free too late", "geometry", "self.R + self.L + 5", "self.R + self.L + 6", "sizes_are"),
     Fault("write after read left out", "program", "for v in makes for before in (made, used) if v in before",
           "for v in makes for before in (made,) if v in before", "programs_are"),
+    Fault("write after write left out", "program", "for v in makes for before in (made, used) if v in before",
+          "for v in makes for before in (used,) if v in before", "stores_and_heads"),
     Fault("read after write left out", "program", "for v in needs if v in made]", "for v in needs if v in ()]", "programs_are"),
     Fault("dyads not waited for", "program", "earliest.append(unit[step.unit] - enters)", "pass", "programs_are"),
     Fault("engines not waited for", "program", "earliest = [FIRST, engine[g.layer]]", "earliest = [FIRST]", "programs_are"),

@@ -129,7 +129,7 @@ def limits_are_those_of_states():
         recipe = chip_of((1, 2), (1,), formats=FORMATS | {"state": (8, frac)}, rule="inference", output=output)
         chip = emulator.Chip(recipe)
         chip.weights = [np.array([[8000], [-8000]])]
-        assert chip.infer(np.array([[127]])).tolist() == [[127, -128]]
+        assert chip.infer(np.array([[127]], np.int32)).tolist() == [[127, -128]]
         assert not any(int(n) for n in chip.saturations.values())
 
 
@@ -276,7 +276,7 @@ def cells_have_their_levels():
                          devices={"levels": levels})
         chip = emulator.Chip(recipe)
         chip.weights = [np.arange(-32, 32).reshape(64, 1)]
-        seen = np.unique(chip.infer(np.array([[64]]))[0] * lsb(recipe, "state"))
+        seen = np.unique(chip.infer(np.array([[64]], np.int32))[0] * lsb(recipe, "state"))
         assert len(seen) == levels and len(set(np.diff(seen))) == 1
         near(np.diff(seen)[0], 4 / levels, 0)
         assert levels == 64 or abs(seen.sum()) < 1e-12
@@ -424,6 +424,51 @@ def hazardous(*back):
     return steps
 
 
+def in_two_units(recipe):
+    """Steps whose means of two units go to one store, those of the quick unit after those of the slow one."""
+    yield from parts.hidden(recipe)
+    yield parts.read(0, recipe, mean="a")
+    yield parts.nudged(recipe, mean="a")
+    yield parts.update(1, column="a")
+
+
+def drawn_machine(seed):
+    """Steps over all matrices of the recipe's rule and stores of few names: whatever the machine can do, in any order."""
+    def steps(recipe):
+        draw, last, sizes = random.Random(seed), recipe.layers - 1, recipe.sizes
+        states, differences, kept, made = {"input0": sizes[0]}, {}, set(), 0
+
+        def fitting(stores, size):
+            return [name for name, there in stores.items() if there == size]
+
+        while made < 12:
+            m, op = draw.choice(recipe.matrices), draw.choice((Op.FORWARD, Op.FORWARD, Op.TRANSPOSED, Op.TRANSPOSED, Op.UPDATE))
+            columns, rows = fitting(states, sizes[m.below]), fitting(states | differences, sizes[m.above])
+            if op is not Op.TRANSPOSED and not columns or op is not Op.FORWARD and not rows or op is Op.UPDATE and m.source != "memory":
+                continue
+            ports = {"column": draw.choice(columns)} if op is not Op.TRANSPOSED else {}
+            ports |= {"row": draw.choice(rows)} if op is not Op.FORWARD else {}
+            made += 1
+            if op is Op.UPDATE:
+                yield Operation(op, m.name, **ports)
+                continue
+            units = [k for k in range(recipe.layers) if sizes[k + 1] == sizes[m.above if op is Op.FORWARD else m.below]]
+            if not units:
+                continue
+            unit = draw.choice(units)
+            enter = draw.choice(("drive", "more", "less", "feedback")) if unit in kept else "drive"
+            free = [name for name in (f"{letter}{sizes[unit + 1]}" for letter in "abcde") if name not in ports.values()]
+            mean, difference = (draw.choice([name for name in free if name[0] in letters] + [""]) for letters in ("abc", "de"))
+            keep = draw.random() < 0.6
+            yield Operation(op, m.name, **ports, unit=unit, enter=enter, keep_drive=keep, mean=mean, difference=difference,
+                            force=draw.choice(("", "drive", "feedback")) if unit == last else "",
+                            loss=draw.choice(("keep", "set", "subtract")) if unit == last else "keep")
+            states |= {mean: sizes[unit + 1]} if mean else {}
+            differences |= {difference: sizes[unit + 1]} if difference else {}
+            kept |= {unit} if keep else set()
+    return steps
+
+
 def faults_of(recipe, steps):
     operations = list(steps(recipe))
     return player.faults(recipe, compile_program(recipe, "drawn", operations), operations)
@@ -446,10 +491,27 @@ def programs_are_played_as_their_rules_are_written():
 
 
 @law
+def stores_and_heads_are_played_as_they_are_written():
+    """Matrices of every source, stores of any name, drives that are added to: the whole of contract section 12."""
+    assert faults_of(chip_of((13, 4, 4), (1, 4)), in_two_units) == []
+    for seed in range(150):
+        draw = random.Random(seed)
+        few = draw.sample((1, 2, 4, 9, 13), 2)
+        sizes = [draw.choice(few) for _ in range(draw.choice((3, 4, 5)))]
+        lanes = [draw.choice([n for n in (1, 2, 4, 8, 16) if n < 2 * c]) for c in sizes[:-1]]
+        rule = draw.choice(("sign-concordant", "feedback-alignment", "stored-feedback", "direct-feedback", "local-heads", "spsa"))
+        recipe = chip_of(sizes, lanes, rule=rule, epsilon=2.0**-4)
+        assert faults_of(recipe, drawn_machine(seed)) == [], (seed, recipe)
+
+
+@law
 def operations_start_as_early_as_they_can():
     """The first in cycle 2, and any other one a cycle earlier is a fault or comes too close to another."""
-    for sizes, lanes in (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4))):
-        recipe = chip_of(sizes, lanes)
+    shapes = (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4)))
+    for (sizes, lanes), rule in itertools.product(shapes, rules.RULES):
+        if rule == "inference":
+            continue
+        recipe = chip_of(sizes, lanes, rule=rule, alpha=0, sweeps=(2, 2), epsilon=2.0**-4, decay=2.0**-8)
         program = programs(recipe)[True]
         cycles = [i.cycle for i in program.instructions]
         assert cycles[0] == 2 and min(b - a for a, b in itertools.pairwise(cycles)) >= 2
@@ -459,12 +521,12 @@ def operations_start_as_early_as_they_can():
             before = [i for i in program.instructions[:n] if i.layer == instruction.layer]
             engine = bool(before) and instruction.cycle - before[-1].cycle == busy(recipe, before[-1])
             close = cycles[n] - cycles[n - 1] == 2
-            assert engine or close or player.faults(recipe, replace(program, instructions=tuple(earlier)), recipe.steps), (sizes, n)
+            assert engine or close or player.faults(recipe, replace(program, instructions=tuple(earlier)), recipe.steps), (rule, sizes, n)
 
 
 def busy(recipe, instruction):
     """Contract section 8: cycles from a start to the engine's next one."""
-    k = instruction.layer
-    R, C, L = recipe.sizes[k + 1], recipe.sizes[k], recipe.lanes[k]
+    m = next(m for m in recipe.matrices if m.name == instruction.step.matrix)
+    R, C, L = recipe.sizes[m.above], recipe.sizes[m.below], recipe.lanes[m.engine]
     F = -(-C // L)
     return {Op.FORWARD: 6 + R * F + 5 + clog2(L), Op.TRANSPOSED: 6 + (F - 1) * max(R, L) + R + L + 5}.get(instruction.op, 6 + R * F + 7)

@@ -16,6 +16,8 @@ def accesses(recipe, step, start):
     R, C, L, engine = recipe.sizes[m.above], recipe.sizes[m.below], recipe.lanes[m.engine], m.engine
     F, lv, P, slot = -(-C // L), (L - 1).bit_length(), max(R, L), start + 7
     held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
+    if step.row == SLOPE:
+        yield start, "slope", "loss", 0                                     # a level that stands still while the operation runs
     for i in range(F * P if step.op == Op.TRANSPOSED else R * F):
         yield slot + i, "slot", f"engine {engine}", 0
     if step.op == Op.TRANSPOSED:
@@ -55,11 +57,12 @@ def accesses(recipe, step, start):
             yield arrives + adds, "write", f"drive {step.unit}", e
         dyad = arrives + adds + (4 if last else 0) + (step.force == "drive")
         yield dyad, "dyad", f"unit {step.unit}", 0
+        yield dyad + 5, "made", f"unit {step.unit}", e                  # whether it is kept or not
         for store in (step.mean, step.difference):
             if store:
                 yield dyad + 5, "write", store, e
         if step.loss != "keep":
-            yield arrives + 4, "write", "loss", 0                      # seen a cycle later
+            yield arrives + 4, "error", "loss", e                      # into the sum; seen a cycle later
 
 
 def faults(recipe, program, steps):
@@ -81,16 +84,18 @@ def faults(recipe, program, steps):
         here = list(accesses(recipe, step, starts[n]))
         for _, kind, vector, e in here:
             if kind in ("read", "slope"):
-                expected[n, vector, e] = writer.get((vector, e))
+                expected[n, vector, e] = writer.get((vector, e if kind == "read" else "whole"))
         for cycle, kind, vector, e in here:
             timeline[cycle].append((kind, vector, e, n))
         for _, kind, vector, e in here:
             if kind == "write":
                 writer[vector, e] = n
+            if kind == "error":                   # the loss is whole with its last element
+                writer[vector, "whole"] = n, e
     holds, loss_then = {}, {}
     for cycle in sorted(timeline):
         now = timeline[cycle]
-        writes = [(v, e) for kind, v, e, _ in now if kind == "write" and v != "loss"]
+        writes = [(v, e) for kind, v, e, _ in now if kind == "write"]
         if len(set(writes)) < len(writes):
             found.append(f"cycle {cycle}: one element is written twice")
         for place in ("slot", "sum", "dyad"):
@@ -111,8 +116,8 @@ def faults(recipe, program, steps):
         for kind, v, e, n in now:
             if kind == "write":
                 holds[v, e] = n
-                if v == "loss":
-                    loss_then[cycle] = n
+            if kind == "error":
+                loss_then[cycle] = n, e
     last = max(timeline)
     if program.length != last + 1:
         found.append(f"length {program.length}, but the last write is in cycle {last}")

@@ -10,7 +10,7 @@ import pytest
 
 from crossdyad import data, emulator, hdl, recipe
 from crossdyad.explore.jobs import Job, Settings, key
-from crossdyad.recipe import Matrix, Recipe, RecipeError, load, parse, programs, rules
+from crossdyad.recipe import Matrix, Op, Operation, Recipe, RecipeError, load, parse, programs, rules
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import chip as bench
 from crossdyad.sim import gradient, simulators, streams
@@ -72,6 +72,16 @@ def two_formats(r):
     yield parts.nudged(r, mean="error1")
 
 
+def two_lengths(r):
+    yield from parts.inference(r)
+    yield parts.read(1, r, mean="input1")
+
+
+def in_place(r):
+    yield from parts.inference(r)
+    yield Operation(Op.FORWARD, "S1", "input1", unit=0, mean="input1")
+
+
 def no_drive(r):
     yield parts.read(0, r, keep_drive=False)
     yield parts.nudged(r)
@@ -119,6 +129,7 @@ def too_long(r):
     yield parts.update(0)
 
 
+IN_PLACE = rules.Rule(in_place, matrices=lambda r: [*parts.weights(r), Matrix("S1", 1, 1, 1)])
 FIXED_HEAD = rules.Rule(fixed_head, matrices=rules.backward.random_feedback)
 STRANGE_SIGNS = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, "signs", "W7")])
 NO_WEIGHTS = rules.Rule(last_layer, matrices=lambda r: [Matrix("W0", 0, 1, 0)])
@@ -146,6 +157,8 @@ def small(rule, **changes):
     ("no_outputs", "no operation has a result, so that a sample has no outputs"),
     ("wrong_length", "input1 has 4 elements, the column of W0 takes 5"),
     ("two_formats", "error1 holds a state elsewhere and a delta here; give it two names"),
+    ("two_lengths", "input1 has 4 elements elsewhere and 3 here; give it two names"),
+    ("IN_PLACE", "reads input1 and writes it, whose first elements come before the last are read; write another store"),
     ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
     ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),
     ("STRANGE_SIGNS", "matrix B1 follows 'W7', which must be a matrix before it, of its shape and in memory"),
