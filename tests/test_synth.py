@@ -2,12 +2,18 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
+import time
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from crossdyad import hdl
 from crossdyad.hdl import synth
-from crossdyad.hdl.boards import BOARDS
+from crossdyad.hdl.boards import BOARDS, Top
 from crossdyad.hdl.fixed import Requantize
 from crossdyad.recipe import Recipe, load
 
@@ -80,6 +86,74 @@ def test_a_small_chip_becomes_a_bitstream_once(tmp_path, monkeypatch):
     with pytest.raises(synth.SynthesisError, match="yosys asked for"):
         hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,))
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".synth-")], "scratch left behind"
+
+
+class Wire(wiring.Component):
+    """What the serial line sends, it gets back."""
+
+    rx: In(1)
+    tx: Out(1)
+    busy: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.tx.eq(self.rx)
+        m.d.comb += self.busy.eq(~self.tx)
+        return m
+
+
+IDENTITIES = {"ulx3s": 0x41111043, "ulx3s-12f": 0x21111043, "ulx3s-85f": 0x41113043}
+"""What each device answers to its identity command, from Lattice's ECP5 sysCONFIG guide (FPGA-TN-02039, table of device IDs)."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_bitstream_is_for_the_device_of_its_board(board, tmp_path):
+    """It begins with a check of the device's identity, 0xE2 and three zeros before it: any other device refuses to be configured."""
+    if synth.missing_tool():
+        pytest.skip(synth.missing_tool())
+    synth.implement(Top(Wire()), "wire", BOARDS[board], tmp_path, seeds=(1,))
+    made = (tmp_path / "wire.bit").read_bytes()
+    assert [name for name, code in IDENTITIES.items() if b"\xe2\0\0\0" + code.to_bytes(4, "big") in made] == [board]
+
+
+BUILD = """
+import os, sys
+os.cpu_count = lambda: 1                # one seed after the other
+from crossdyad import hdl
+from crossdyad.recipe import Recipe
+hdl.synthesize(Recipe(name="small", sizes=[2, 2], lanes=[2], rule="inference"), "ulx3s", sys.argv[1], seeds=(1, 2, 3))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on_from_its_finished_seeds(tmp_path, monkeypatch):
+    """Killed while the real tool routes the second seed, a build keeps synthesis and the first, and ends as an undisturbed one."""
+    if synth.missing_tool():
+        pytest.skip(synth.missing_tool())
+    with subprocess.Popen([sys.executable, "-c", BUILD, str(tmp_path)]) as building:
+        end = time.monotonic() + 500
+        while not (first := list(tmp_path.glob(".synth-*/seed1.json"))):
+            assert time.monotonic() < end and building.poll() is None
+            time.sleep(0.05)
+        building.kill()
+    netlist = first[0].with_name("top.json")
+    kept = [(path.read_bytes(), path.stat().st_mtime_ns) for path in (first[0], netlist)]
+    assert not list(tmp_path.glob(".synth-*/seed2.json")) and not (tmp_path / "small.synth.json").exists()
+    ran, run = [], synth._run
+
+    def told(tool, arguments, work, *more):
+        ran.append(tool + (arguments[arguments.index("--seed") + 1] if tool == "nextpnr" else ""))
+        if tool == "ecppack":
+            assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in (first[0], netlist)] == kept
+        run(tool, arguments, work, *more)
+
+    monkeypatch.setattr(synth, "_run", told)
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
+    assert sorted(ran) == ["ecppack", "nextpnr2", "nextpnr3"]
+    fresh = hdl.synthesize(SMALL, "ulx3s", tmp_path / "fresh", seeds=(1, 2, 3))
+    assert report == fresh and (tmp_path / "small.bit").read_bytes() == (tmp_path / "fresh" / "small.bit").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*report["files"], "small.synth.json", "fresh"])
 
 
 class Played:
