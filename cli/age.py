@@ -19,6 +19,8 @@ def age(recipe: RecipeName,
         time: Annotated[float | None, typer.Option(help="seconds since writing, by the device's law; just written by default")] = None,
         compensate: Annotated[str | None, typer.Option(help="of drift: array, output or none; the recipe's by default")] = None,
         wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
+        driver: Annotated[float | None, typer.Option(help="ohm in front of every driven line; the recipe's by default")] = None,
+        sense: Annotated[float | None, typer.Option(help="ohm behind every sensed line; the recipe's by default")] = None,
         span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
         seed: Annotated[int | None, typer.Option(min=0, help="of the cells; the recipe's by default")] = None,
         output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None):
@@ -29,6 +31,8 @@ def age(recipe: RecipeName,
 
     Example: crossdyad train digits && crossdyad age digits --run build --preset pcm --time 86400
     """
+    import os
+
     import numpy as np
 
     from .. import data as sets
@@ -38,7 +42,7 @@ def age(recipe: RecipeName,
     from ..recipe.seeds import several
 
     recipe = with_data(load(recipe), data)
-    given = {"preset": preset, "compensate": compensate, "wires": wires}
+    given = {"preset": preset, "compensate": compensate, "wires": wires, "driver": driver, "sense": sense}
     told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}     # `time` is the age
     if preset:
         told["measured"] = ()
@@ -64,12 +68,12 @@ def age(recipe: RecipeName,
     f, ranges = recipe.formats.weight, [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
     result = {
         "recipe": recipe.name, "device": device.name, "paper": device.paper, "time": time, "compensate": recipe.devices.compensate,
-        "wires": recipe.devices.wires, "seeds": seeds.ravel().tolist(),
+        "wires": recipe.devices.wires, "driver": recipe.devices.driver, "sense": recipe.devices.sense, "seeds": seeds.ravel().tolist(),
         "weight_errors": [float(np.sqrt(np.mean(((b - a) / np.maximum(r, 1)) ** 2)))
                           for a, b, r in zip(learned, aged, ranges, strict=True)],
         "at_the_limit": [int(np.count_nonzero((w == f.min) | (w == f.max))) for w in aged],
     }
-    if recipe.data.file or sets.name_for(recipe.sizes[0]) != "mnist":
+    if recipe.data.file or sets.name_for(recipe.sizes[0]) != "mnist" or os.environ.get(sets.FOLDER):
         dataset = sets.of(recipe)
         for when, w in (("before", learned), ("after", aged)):
             chip.weights = w

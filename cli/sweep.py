@@ -57,6 +57,8 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
     from ..explore.store import Store
     from .options import check_data, executor_of, with_data, workers_of
 
+    if dry and estimate:
+        raise ValueError("--dry-run, --estimate: give one of them; the first computes nothing, the second a batch per worker")
     told, base = specs.read(spec)
     base = with_data(base, data)
     settings, points = sweeps.settings_of(told), specs.points(told, base)

@@ -6,6 +6,7 @@ number format refined and every other device effect off.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -118,6 +119,18 @@ def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str
     return found
 
 
+def measured(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> Iterator[dict]:
+    """Yield the rows of `budget`, with its parameters, each as it is measured."""
+    chips, done = variants(recipe, device), 0
+    exact = gradient.exact(chips["rule"].recipe, weights, x, y)
+    tell = progress or (lambda *_: None)
+    for effect, chip in chips.items():
+        tell(effect, done, len(chips))
+        yield {"effect": effect} | quality(chip.recipe, weights, x, y, exact, seeds if varies(*chip) else 1, chip.device)
+        done += 1
+    tell("done", done, len(chips))
+
+
 def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> list[dict]:
     """The table: one row per effect alone, and all together.
 
@@ -140,14 +153,7 @@ def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, dev
     ValueError
         For a rule that does not learn.
     """
-    rows, chips = [], variants(recipe, device)
-    exact = gradient.exact(chips["rule"].recipe, weights, x, y)
-    tell = progress or (lambda *_: None)
-    for effect, chip in chips.items():
-        tell(effect, len(rows), len(chips))
-        rows.append({"effect": effect} | quality(chip.recipe, weights, x, y, exact, seeds if varies(*chip) else 1, chip.device))
-    tell("done", len(chips), len(chips))
-    return rows
+    return list(measured(recipe, weights, x, y, seeds, progress, device))
 
 
 def largest(rows: list[dict]) -> tuple[str, float]:

@@ -140,3 +140,22 @@ def test_the_largest_cause_is_said_also_where_it_is_the_rule_itself(alpha, beta,
     assert budget.largest(rows)[0] == cause
     cosine = {row["effect"]: row["cosine"] for row in rows}
     assert budget.largest(rows)[1] == pytest.approx(1 - cosine["rule"] if cause == "rule" else cosine["rule"] - cosine[cause])
+
+
+def test_each_effect_is_told_as_it_is_measured():
+    """A run that is stopped, or that fails at its end, has told what it knew."""
+    r, told = load("xor"), []
+    rows = budget.measured(r, emulator.initial_weights(r), XOR.x_train, XOR.y_train, progress=lambda *step: told.append(step))
+    first = next(rows)
+    assert first["effect"] == "rule" and [step[:2] for step in told] == [("rule", 0)]
+    assert [first, *rows] == budget.budget(r, emulator.initial_weights(r), XOR.x_train, XOR.y_train)
+
+
+def test_the_command_prints_each_effect_as_it_is_measured(monkeypatch, tmp_path):
+    def measured(*_, **__):
+        yield {"effect": "rule", "cosine": 0.5, "bias": 0.25, "deviation": 0.0, "sign": 0.75}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(budget, "measured", measured)
+    done = CliRunner().invoke(app, ["budget", "xor", "-o", str(tmp_path)])
+    assert done.exit_code != 0 and "rule                     0.5000   0.2500     0.0000   0.750" in done.output

@@ -316,6 +316,37 @@ def run(*arguments):
     return CliRunner().invoke(app, ["age", "digits", *map(str, arguments)])
 
 
+def test_resistances_of_the_command_are_those_of_a_recipe(trained, tmp_path):
+    results = [json.loads(run("--run", trained, "--preset", "pcm", *more, "-o", tmp_path, "--json").stdout)
+               for more in ((), ("--driver", 3000, "--sense", 3000))]
+    assert [(r["driver"], r["sense"]) for r in results] == [(0, 0), (3000, 3000)]
+    r = recipe("digits", preset="pcm", driver=3000.0, sense=3000.0, wires=0.0)
+    with np.load(trained / "digits-weights.npz") as file:
+        wanted = devices.programmed(r, [file[f"weights{k}"] for k in range(2)])
+    with np.load(results[-1]["files"][0]) as file:
+        assert all(np.array_equal(file[f"weights{k}"], w) for k, w in enumerate(wanted))
+    assert results[0]["weight_errors"][0] < results[1]["weight_errors"][0]
+
+
+def test_the_command_tests_on_the_folder_that_the_environment_names(tmp_path, monkeypatch):
+    """Of a chip with as many inputs as MNIST has pixels; without the folder there is no accuracy."""
+    draw = np.random.default_rng(0)
+    for part, n in (("train", 6), ("t10k", 4)):
+        images, labels = draw.integers(0, 256, (n, 28, 28), np.uint8), draw.integers(0, 10, n, np.uint8)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(np.array([0x803, n, 28, 28], ">u4").tobytes() + images.tobytes())
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(np.array([0x801, n], ">u4").tobytes() + labels.tobytes())
+    mnist = Recipe(name="wide", sizes=(784, 4, 10), lanes=(16, 4))
+    (tmp_path / "wide.toml").write_text(mnist.to_toml())
+    np.savez(tmp_path / "wide-weights.npz", **{f"weights{k}": w for k, w in enumerate(emulator.initial_weights(mnist))})
+    told = []
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv("CROSSDYAD_DATA", folder)
+        done = CliRunner().invoke(app, ["age", str(tmp_path / "wide.toml"), "--run", str(tmp_path), "--preset", "pcm", "--json", "-o",
+                                        str(tmp_path)])
+        told.append(json.loads(done.stdout))
+    assert "accuracy_after" not in told[0] and 0 <= told[1]["accuracy_after"] <= 1
+
+
 def test_the_command_writes_weights_that_a_chip_takes(trained, tmp_path):
     done = run("--run", trained, "--preset", "pcm", "--time", DAY, "-o", tmp_path, "--json")
     result = json.loads(done.stdout)

@@ -626,6 +626,12 @@ def test_workers_that_cannot_start_are_no_fault_of_the_chips(spec, tmp_path):
 # Search, and what is made of the rows -----------------------------------------------------------------------
 
 
+def test_what_computes_nothing_and_what_computes_a_batch_are_not_asked_for_together(tmp_path):
+    (tmp_path / "s.toml").write_text(SPEC)
+    done = CliRunner().invoke(app, ["sweep", str(tmp_path / "s.toml"), "--dry-run", "--estimate"])
+    assert done.exit_code == 2 and "--dry-run, --estimate: give one of them" in done.output and not list(tmp_path.glob("*.db"))
+
+
 @pytest.mark.parametrize("name", ["nsga2", "tpe"])
 def test_neighbouring_searches_share_no_generation(name, monkeypatch):
     optuna, told = pytest.importorskip("optuna"), []

@@ -230,7 +230,7 @@ def test_every_read_of_the_last_layer_gives_its_outputs(noise, stalls):
     chip, rng = emulator.Chip(r), np.random.default_rng(0)
     chip.weights = emulator.initial_weights(r)
     for n in range(samples):
-        x = rng.integers(0, 32, 5)
+        x = rng.integers(0, 32, 5).astype(np.int32)
         if not noise:
             np.testing.assert_array_equal(reads[n, 0].astype(np.int8), chip.infer(x[None])[0])
         chip.train(x[None], np.array([n % 3]))
