@@ -20,9 +20,10 @@ def pick(context: typer.Context, store: Results,
          as_json: AsJson = False):
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
-    Limits are --min-METRIC and --max-METRIC for any metric: accuracy, loss, cosine, bias, deviation, sign, saturations, cycles, lut, ff,
-    multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for means over the seeds of the points of
-    the specification that was run last. The recipe is as it was measured, with a name of its own; the file says at its top what was
+    Limits are --min-METRIC and --max-METRIC for any metric: accuracy, yield, loss, cosine, bias, deviation, sign, saturations, cycles,
+    lut, ff, multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for what points of the
+    specification that was run last are ranked by: means over the seeds, or what its conditions say. The recipe is as it was measured,
+    with a name of its own; the file says at its top what was
     measured, with intervals and the errors of the cost model, how sure its place on the front is, and how many other points cannot be
     told from it.
 

@@ -44,7 +44,7 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
     check_data([base])
     path = store or Path(f"{told.name}.db")
     with Store(path) as kept:
-        kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), measured(settings_of(told)))
+        kept.remember(told.name, spec.read_text(encoding="utf-8"), base.to_toml(), measured(settings_of(told, base)))
         count = workers_of(workers)
         try:
             with bar("search") as report:

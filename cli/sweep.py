@@ -37,10 +37,14 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
         beta = { from = 0.25, to = 4, factor = 2 }
         rounding.weight = ["nearest", "stochastic"]
         board = ["ulx3s", "ulx3s-85f"]
+        \[conditions]                      # what designs must stand and do not choose; they are ranked over it
+        rank = "worst"                    # or "mean", or a quantile: 0.05
+        devices.age = [86400.0, 2592000.0]
+        draws = 1000                      # devices of every trained chip
 
     An axis is any field of a recipe (crossdyad schema), bits.PLACE, or board. Further keys: samples (that gradients are judged by), cost
-    ("model" or "synth"), energy ("digital", "converters" or your own), board. Metrics: accuracy, loss, cosine, bias, deviation, sign,
-    saturations, cycles, lut, ff, multipliers, memory, fill, fmax, samples_per_second, chip_rate, line_rate, energy.
+    ("model" or "synth"), energy ("digital", "converters" or your own), board. Metrics: accuracy, yield, loss, cosine, bias, deviation,
+    sign, saturations, cycles, lut, ff, multipliers, memory, fill, fmax, samples_per_second, chip_rate, line_rate, energy.
 
     Points that are no recipe are marked, and the rest runs. Exit status: 0 all rows are there; 1 a row failed; 2 the SPEC or STORE cannot
     be used, or the scheduler went away; 130 interrupted.
@@ -61,7 +65,7 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
         raise ValueError("--dry-run, --estimate: give one of them; the first computes nothing, the second a batch per worker")
     told, base = specs.read(spec)
     base = with_data(base, data)
-    settings, points = sweeps.settings_of(told), specs.points(told, base)
+    settings, points = sweeps.settings_of(told, base), specs.points(told, base)
     path, count = store or Path(f"{told.name}.db"), workers_of(workers)
     if dry and not path.exists():
         return _planned(told, len(points), sweeps.plan(points, told.seed_list, settings, None, retry), None, as_json)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Recipe, near
-from . import cost, files, rate, words
+from . import conditions, cost, files, rate, words
 from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER, objectives_of
 from .statistics import FEWEST, LEVEL, SAME, Summary, comparable, difference, front, middle, reach, signed, summaries, unseen
 from .store import Store
@@ -36,6 +36,8 @@ class Picked(NamedTuple):
         Of the front.
     surely : float or None
         Share of draws in which the point is on the front of all points (`statistics.Front`); None if it lacks an objective.
+    conditions : str
+        How points were ranked; empty without conditions.
     """
 
     recipe: Recipe
@@ -44,6 +46,7 @@ class Picked(NamedTuple):
     cheapest: Summary | None
     objectives: tuple[str, ...]
     surely: float | None
+    conditions: str = ""
 
 
 def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy", sure: bool = False) -> Picked:
@@ -69,7 +72,7 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
         if name not in METRICS:
             raise ValueError(f"{name}: no such metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}")
     spec, rows = results(store)
-    found = comparable([s for s in summaries(rows) if all(m in s.values for m in (*limits, best))])
+    found = comparable([s for s in summaries(rows, spec.conditions) if all(m in s.values for m in (*limits, best))])
     if not found:
         raise ValueError(f"{store.path}: no point has {', '.join((*limits, best))}; run the sweep with these metrics first")
 
@@ -94,13 +97,14 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     def luts(s):
         return float(s.values["lut"].mean()) if "lut" in s.values else 0.0
 
-    chosen = max(within, key=lambda s: (float(signed(best, s.values[best].mean())), -luts(s)))
+    chosen = max(within, key=lambda s: (float(signed(best, s.figure(best))), -luts(s)))
     rivals = [s for s in within if s is not chosen and not _told_apart(difference(chosen, s, best))]
     cheapest = min(rivals, key=luts, default=chosen)
     objectives = objectives_of(spec)
     made = front(found, objectives)
     surely = next((float(share) for point, share in zip(made.points, made.surely, strict=True) if point is chosen), None)
-    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None, objectives, surely)
+    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None, objectives, surely,
+                  conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "")
 
 
 def _told_apart(paired: tuple[float, float, float]) -> bool:
@@ -136,6 +140,8 @@ def told(picked: Picked, best: str) -> str:
     after = "" if epochs is None else f", after {epochs} epoch{'s' * (epochs != 1)} of training"
     lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
              f"{100 * LEVEL:.0f} % interval of the median over all seeds; what the mean over all seeds surely is."]
+    if picked.conditions:
+        lines.append(f"# {picked.conditions}.")
     for metric, values in chosen.values.items():
         mean, low, high = reach(chosen, metric)
         line = f"# {metric}: {number(mean)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import warnings
@@ -11,6 +12,7 @@ import numpy as np
 from .. import data
 from ..emulator.chip import TrainResult, initial_weights
 from ..emulator.devices import DeviceWarning, device_of, programmed
+from ..emulator.drawn import drawn
 from ..emulator.many import Many
 from ..emulator.metric import score
 from ..emulator.training import costs, order, train
@@ -20,7 +22,7 @@ from ..sim import gradient, quality
 from . import cost
 from .jobs import Batch, Job, Settings
 from .rate import rates
-from .spec import COST, GRADIENT, LEARNING
+from .spec import COST, GRADIENT, LEARNING, apply
 
 DRAWS = 4
 """Chips that a noisy gradient is measured with: as many reads of each sample."""
@@ -39,7 +41,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     list of dict
         Per job: the metrics of `spec.METRICS`, None where one has no meaning or was not measured; ``accuracy_by_epoch`` (from epoch 1,
         or before training if there is none), ``cosine_by_epoch`` and so on for all of `spec.GRADIENT` (from epoch 0, before training);
-        and ``seconds``, the job's share of the time.
+        ``accuracy_cases``, where there are conditions that a chip meets after training, a list of one list per device, of each part
+        of the test set; and ``seconds``, the job's share of the time.
     """
     start, jobs = time.perf_counter(), batch.jobs
     with warnings.catch_warnings():
@@ -62,8 +65,9 @@ def _spent(job: Job, settings: Settings) -> dict:
         return dict.fromkeys(COST)
     from ..hdl.boards import BOARDS
 
-    value = (cost.estimate if settings.cost == "model" else cost.build)(job.recipe, job.board, settings.energy)
-    holds, speed = BOARDS[job.board].holds, rates(job.recipe, job.board, value["fmax"])
+    recipe = apply(job.recipe, json.loads(settings.under.nominal), job.board).recipe or job.recipe
+    value = (cost.estimate if settings.cost == "model" else cost.build)(recipe, job.board, settings.energy)
+    holds, speed = BOARDS[job.board].holds, rates(recipe, job.board, value["fmax"])
     return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items()),
                     "samples_per_second": speed.both, "chip_rate": speed.chip, "line_rate": speed.line}
 
@@ -77,6 +81,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].learns
     judged = recipes[0].learns and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
+    trained = None
     accuracies, qualities, losses, cells = [], [], np.full(len(jobs), np.nan), any(device_of(r.devices) for r in recipes)
     qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
     for epoch in range(settings.epochs if learns else 0):
@@ -86,20 +91,32 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
             many.weights = _written(many, epoch)
         result = many.train(dataset.x_train, dataset.y_train, at)
         losses = [costs(r, TrainResult(result.outputs[i], result.loss[i]), dataset.y_train[at[i]]).mean() for i, r in enumerate(recipes)]
-        learned = many.weights
+        learned = trained = many.weights
         if cells:
             many.weights = _written(many, epoch + 1, aged=True)
-        accuracies.append(_accuracy(many, dataset))
+        outputs = many.infer(dataset.x_test)
+        accuracies.append(_scores(many, outputs, dataset.y_test))
         if cells:
             many.weights = learned
         qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
     if not accuracies:            # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
+        trained = many.weights
         if cells:
             many.weights = _written(many, 0, aged=True)
-        accuracies.append(_accuracy(many, dataset))
+        outputs = many.infer(dataset.x_test)
+        accuracies.append(_scores(many, outputs, dataset.y_test))
     steps = max(1, settings.epochs * len(dataset.x_train))
     events = sum(v.astype(np.int64) for v in many.saturations.values())
-    return [_value(i, accuracies, losses[i], events[i] / steps, qualities if judged else None) for i in range(len(jobs))]
+    found = [_value(i, accuracies, losses[i], events[i] / steps, qualities if judged else None) for i in range(len(jobs))]
+    under = settings.under
+    if not under.draws and under.subsets == 1:
+        return found
+    parts = np.array_split(np.arange(len(dataset.y_test)), under.subsets)
+    for i, value in enumerate(found):
+        made = drawn(recipes[i], [w[i] for w in trained], dataset.x_test, under.draws, batch.shared) if under.draws else outputs[i][None]
+        cases = [[float(score(recipes[i], o[part], dataset.y_test[part])) for part in parts] for o in made]
+        value |= {"accuracy": float(np.mean(cases)), "accuracy_cases": cases}
+    return found
 
 
 def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
@@ -118,6 +135,8 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     if not settings.epochs or not recipe.learns:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
+    if settings.under.draws or settings.under.subsets > 1:
+        raise ValueError("conditions: chips with arrays are tested as they were trained; allowed are no draws and one subset: give seeds")
     dataset = data.of(recipe)
     judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
@@ -139,9 +158,9 @@ def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
     return [np.stack(w) for w in zip(*each, strict=True)]
 
 
-def _accuracy(many: Many, dataset) -> np.ndarray:
-    outputs = many.infer(dataset.x_test)
-    return np.array([score(r, o, dataset.y_test) for r, o in zip(many.recipes, outputs, strict=True)])
+def _scores(many: Many, outputs, labels) -> np.ndarray:
+    """How good each chip's outputs are."""
+    return np.array([score(r, o, labels) for r, o in zip(many.recipes, outputs, strict=True)])
 
 
 def _judged(jobs, weights, x, y) -> list[dict]:

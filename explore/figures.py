@@ -80,7 +80,7 @@ def heat(found: list[Summary], metric: str, across: str, up: str) -> str:
     cells: dict = {}
     for s in found:
         if metric in s.values:
-            place, mean = (s.settings[up], s.settings[across]), float(words.scaled(metric, s.values[metric].mean()))
+            place, mean = (s.settings[up], s.settings[across]), float(words.scaled(metric, s.figure(metric)))
             cells[place] = best(cells[place], mean) if place in cells else mean
     table = np.array([[cells.get((r, c), np.nan) for c in columns] for r in rows])
     figure, ax = _figure(1.9 + 0.62 * len(columns), 1.6 + 0.45 * len(rows))

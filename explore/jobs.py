@@ -17,6 +17,24 @@ VERSION = 7
 """Raised by hand when a figure of the same recipe, seed and settings would come out otherwise: then old rows are not taken for new."""
 
 
+class Under(NamedTuple):
+    """What chips are measured under, beside what their recipes say.
+
+    Attributes
+    ----------
+    draws : tuple of int
+        Seeds of other devices that trained weights are tested on; none: the chip's own.
+    subsets : int
+        Parts of the test set.
+    nominal : str
+        JSON of {field: value}: what the design itself has of the fields that conditions set. Its cost is told of that.
+    """
+
+    draws: tuple[int, ...] = ()
+    subsets: int = 1
+    nominal: str = "{}"
+
+
 class Settings(NamedTuple):
     """What is measured, and how.
 
@@ -29,12 +47,14 @@ class Settings(NamedTuple):
         As in `Spec`, or ``none``.
     energy : str
         As in `Spec`.
+    under : Under
     """
 
     epochs: int | None
     samples: int
     cost: str
     energy: str = "digital"
+    under: Under = Under()
 
 
 class Job(NamedTuple):
@@ -54,6 +74,8 @@ def key(job: Job, settings: Settings) -> str:
             energy.identity(settings.energy)]
     if own := data.fingerprint(job.recipe):
         told.append(own)
+    if settings.under != Under():
+        told.append(list(settings.under))
     if job.recipe.rule not in RULES:                            # one's own: what it does now, as its name says nothing of that
         found = rule(job.recipe.rule)
         told += [list(map(str, part(job.recipe))) for part in (found.matrices, found.train, found.infer)]

@@ -12,7 +12,7 @@ import numpy as np
 from .. import data, emulator
 from ..recipe import Recipe
 from ..sim import budget as budgets
-from . import cost, figures, words
+from . import conditions, cost, figures, words
 from .choose import standing
 from .rate import rates
 from .spec import COST, METRICS, SMALLER_IS_BETTER, Spec, known_metrics, objectives_of
@@ -64,7 +64,7 @@ def page(store: Store, objectives=None, progress=None) -> str:
     if len(objectives) < 2:
         raise ValueError(f"objectives: {', '.join(objectives) or 'none'} alone makes no front; give two metrics, --objectives accuracy,lut")
     report("statistics", 0, 4)
-    every = summaries(rows)
+    every = summaries(rows, spec.conditions)
     found = comparable([s for s in every if all(m in s.values for m in objectives)])
     made = front(found, objectives)
     if not made.points:
@@ -96,6 +96,7 @@ def page(store: Store, objectives=None, progress=None) -> str:
         counts={"points": len(found), "seeds": len(seeds), "partial": len(every) - len(found),
                 **{status: sum(r["status"] == status for r in rows) for status in ("ok", "failed", "invalid")}},
         objectives=[words.NAMES[m] for m in objectives], short=[words.short(m) for m in objectives],
+        conditions=conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "",
         unseen=round(100 * unseen(len(seeds))), level=round(100 * LEVEL), trained="accuracy" in measured,
         axes=[(a, words.field(a)) for a in axes],
         tried=[(words.field(a), ", ".join(words.value(v) for v in values)) for a, values in spec.values().items()],
@@ -172,8 +173,8 @@ def _amount(metric: str, v: float) -> str:
 def _sentence(made, i: int, names, axes, objectives) -> dict:
     s = made.points[i]
     point = ", ".join(f"{words.field(a)} {words.value(s.settings[a])}" for a in axes)
-    return {"name": names[i], "point": point, "value": _amount(objectives[0], s.values[objectives[0]].mean()),
-            "interval": _sure(s, objectives[0]), "other": " and ".join(_amount(m, s.values[m].mean()) for m in objectives[1:])}
+    return {"name": names[i], "point": point, "value": _amount(objectives[0], s.figure(objectives[0])),
+            "interval": _sure(s, objectives[0]), "other": " and ".join(_amount(m, s.figure(m)) for m in objectives[1:])}
 
 
 def _sure(s: Summary, metric: str) -> str:
@@ -194,7 +195,7 @@ def _span(metric: str, low: float, high: float) -> str:
 
 def _cells(s: Summary, metrics) -> list[tuple[str, str]]:
     """Mean of each metric, and how sure it is."""
-    return [(words.number(words.scaled(m, s.values[m].mean())), _sure(s, m)) if m in s.values else ("", "") for m in metrics]
+    return [(words.number(words.scaled(m, s.figure(m))), _sure(s, m)) if m in s.values else ("", "") for m in metrics]
 
 
 def _everything(found: list[Summary], axes, measured) -> list[dict]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ..recipe import Recipe
 from ..recipe.seeds import GENERATION, derived
 from .pool import Lasting
-from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply
+from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply, under
+from .statistics import summaries
 from .store import Store
 from .sweep import plan, run, settings_of
 
@@ -69,7 +68,7 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
         raise ValueError("search: needs Optuna; install with `pip install 'crossdyad[search]'`") from None
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told, settings, values = spec.search, settings_of(spec), spec.values()
+    told, settings, values = spec.search, settings_of(spec, base), spec.values()
     goals = ["minimize" if m in SMALLER_IS_BETTER else "maximize" for m in told.objectives]
     study = optuna.create_study(directions=goals)
     # a choice is an index: values can be tables, which Optuna does not take
@@ -82,14 +81,14 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
             study.sampler = sampler(told, generation)
             trials, points = _asked(study, choices, told.population, proposed,
                                     lambda trial: apply(base, {f: values[f][trial.params[f]] for f in values}, spec.board))
-            todo = plan(points, spec.seed_list, settings, store, retry)
+            todo = plan([point for p in points for point in under(spec, base, p.settings)], spec.seed_list, settings, store, retry)
             done, of = generation * told.population, told.generations * told.population
             report(f"generation {generation + 1}, {len(todo.missing)} rows", done, of)
             run(todo, settings, store, crew, workers)
-            means = _means(store, todo, told.objectives)
+            figures = _figures(store, todo, spec)
             for trial, point in zip(trials, points, strict=True):
                 proposed.setdefault(repr(point.settings), point)
-                scores = means.get(repr(point.settings))
+                scores = figures.get(repr(point.settings))
                 study.tell(trial, scores, state=None if scores else optuna.trial.TrialState.FAIL)
     finally:
         crew.close()
@@ -108,10 +107,15 @@ def _asked(study, choices: dict, population: int, known: dict, point_of: Callabl
     return trials, points
 
 
-def _means(store: Store, todo, objectives) -> dict[str, list[float]]:
-    """Settings to the objectives' means over seeds, of points all of whose seeds were evaluated."""
-    values, found = {row["key"]: row["value"] for row in store.rows() if row["status"] == "ok"}, {}
+def _figures(store: Store, todo, spec: Spec) -> dict[str, list[float]]:
+    """Settings to what points are ranked by in the objectives, of those all of whose seeds and conditions were evaluated."""
+    rows, wanted, found = {row["key"]: row for row in store.rows()}, spec.search.objectives, {}
     for point, _, identity in todo.rows:
-        found.setdefault(repr(point.settings), []).append(values.get(identity))
-    return {name: [float(np.mean([v[m] for v in seeds])) for m in objectives] for name, seeds in found.items()
-            if all(v is not None and all(v.get(m) is not None for m in objectives) for v in seeds)}
+        if identity in rows:
+            found.setdefault(repr(spec.design(point.settings)), {})[identity] = rows[identity] | {"recipe": None, "point": point.settings}
+    made = {}
+    for name, same in found.items():
+        for s in summaries(same.values(), spec.conditions):
+            if len(s.seeds) == len(spec.seed_list) and all(m in s.values for m in wanted):
+                made[name] = [s.figure(m) for m in wanted]
+    return made

@@ -13,9 +13,11 @@ from .. import data
 from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near, toml
 from ..recipe.kinds import Real, Whole
 from . import energy
+from .conditions import CORNER, Conditions, is_condition
 
 METRICS = {
     "accuracy": "share of the test samples that the trained chip gets right",
+    "yield": "share of the chips, over seeds and devices, whose accuracy under the conditions reaches conditions.yield_at",
     "loss": "mean cost over the last epoch",
     "cosine": "mean cosine of the chip's gradient of a sample to the exact one, after training",
     "bias": "size of the estimates' mean error over the size of the gradient, after training",
@@ -34,11 +36,11 @@ METRICS = {
 """What a point is judged by."""
 SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "fill",
                                "energy"})
-BOUNDS = {"accuracy": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
+BOUNDS = {"accuracy": (0.0, 1.0), "yield": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Metrics with a least and a greatest value; the others are at least 0."""
 GRADIENT = ("cosine", "bias", "deviation", "sign")
 """Metrics that want the gradient measured, along training."""
-LEARNING = ("accuracy", "loss", "saturations", *GRADIENT)
+LEARNING = ("accuracy", "yield", "loss", "saturations", *GRADIENT)
 """Metrics that want the chip trained."""
 COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy")
 """Metrics that want the chip's cost on a board."""
@@ -133,8 +135,8 @@ def objectives_of(spec: Spec) -> tuple[str, ...]:
     they cost that were measured."""
     if spec.search and len(spec.search.objectives) > 1:
         return tuple(spec.search.objectives)
-    learned, spent = ([m for m in order if m in spec.metrics] for order in (LEARNING, (*COST, "cycles")))
-    return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.metrics]))[:2]
+    learned, spent = ([m for m in order if m in spec.measured] for order in (("yield", *LEARNING), (*COST, "cycles")))
+    return tuple(dict.fromkeys([*learned[:1], *spent[:1], *spec.measured]))[:2]
 
 
 class Spec(_Part):
@@ -159,6 +161,8 @@ class Spec(_Part):
         Test samples that gradients are judged by; 0: not at all.
     cost : str
         ``model`` (calibrated on real builds) or ``synth`` (synthesised, placed and routed: minutes per recipe).
+    conditions : Conditions
+        What every design meets, and how it is ranked over that.
     energy : str
         A model of `crossdyad.explore.energy`: ``digital``, ``converters``, or one's own as ``package.module:function``.
     board : str
@@ -175,7 +179,36 @@ class Spec(_Part):
     cost: Literal["model", "synth"] = "model"
     energy: str = "digital"
     board: str = "ulx3s"
+    conditions: Conditions = Conditions()
     search: Search | None = None
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _values_of_conditions(cls, table):
+        if not isinstance(table, dict):
+            return table                            # refused as no table
+        known, made, wrong = Conditions.model_fields.keys() - {"fields", "corners"}, {}, []
+        for field, values in _flat({name: v for name, v in table.items() if name not in ("fields", "corners")}):
+            if field not in known:
+                try:
+                    is_condition(field)
+                    made[field] = _axis(field, values)
+                except ValueError as error:
+                    wrong += str(error).splitlines()
+        corners = table.get("corners", {})
+        if not isinstance(corners, dict) or not all(isinstance(corner, dict) for corner in corners.values()):
+            wrong.append("corners: no table of tables; write corners.NAME = { devices.read_noise = 0.1 }")
+            corners = {}
+        corners = {name: dict(_flat(corner)) for name, corner in corners.items()}
+        for name, corner in corners.items():
+            for field in corner:
+                try:
+                    is_condition(field)
+                except ValueError as error:
+                    wrong.append(f"corners.{name}: {error}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return {name: v for name, v in table.items() if name in known} | {"fields": made, "corners": corners}
 
     @field_validator("axes", mode="before")
     @classmethod
@@ -226,10 +259,27 @@ class Spec(_Part):
 
     @model_validator(mode="after")
     def _objectives_are_measured(self):
-        missing = [m for m in self.search.objectives if m not in self.metrics] if self.search else []
+        missing = [m for m in self.search.objectives if m not in self.measured] if self.search else []
         if missing:
-            raise ValueError(f"search.objectives: {', '.join(missing)} are not among the metrics; add them there")
+            raise ValueError(f"search.objectives: {', '.join(missing)} are not among the metrics; add them there"
+                             + ", and say conditions.yield_at" * ("yield" in missing))
         return self
+
+    @model_validator(mode="after")
+    def _conditions_are_no_choices(self):
+        c, both = self.conditions, sorted(set(self.conditions.touched) & set(self.axes))
+        if both:
+            raise ValueError(f"conditions: {', '.join(both)} are axes, too; a design chooses them or has to stand them")
+        if c.yield_at is not None and len(self.seed_list) * max(1, len(c.draw_list)) < 2:
+            raise ValueError("conditions.yield_at: a yield of one chip; give conditions.draws, or more seeds")
+        if c.yield_at is not None and "accuracy" not in self.metrics:
+            raise ValueError("conditions.yield_at: accuracy is not among the metrics; add it there")
+        return self
+
+    @property
+    def measured(self) -> list[str]:
+        """The metrics that there will be: a yield only where it is said of what."""
+        return [m for m in self.metrics if m != "yield" or self.conditions.yield_at is not None]
 
     @property
     def seed_list(self) -> list[int]:
@@ -238,6 +288,10 @@ class Spec(_Part):
     def values(self) -> dict[str, list]:
         """Field to its values."""
         return {field: v.values() if isinstance(v, Range) else v for field, v in self.axes.items()}
+
+    def design(self, settings: dict) -> dict:
+        """A point's settings without its conditions."""
+        return {field: v for field, v in settings.items() if field in self.axes}
 
 
 def _flat(table: dict, path: str = ""):
@@ -322,7 +376,10 @@ def fields() -> list[str]:
 def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
     """The recipe with these fields changed."""
     table, board = base.model_dump(), settings.get("board", board)
-    for field, value in settings.items():
+    changed = {field: v for field, v in settings.items() if field != CORNER}
+    for corner in settings.get(CORNER, {}).values():
+        changed |= corner
+    for field, value in changed.items():
         *path, last = field.split(".")
         if field == "board":
             continue
@@ -359,12 +416,36 @@ def points(spec: Spec, base: Recipe) -> list[Point]:
     SpecError
         If there are more than `MOST`.
     """
-    values = spec.values()
+    values = spec.values() | spec.conditions.values()
     count = math.prod(map(len, values.values()))
     if count > MOST:
         raise SpecError(f"{spec.name}: axes: {count} combinations; allowed are at most {MOST}: give fewer values, or add a [search] "
                         "and use `crossdyad search`")
-    return [apply(base, dict(zip(values, combination, strict=True)), spec.board) for combination in itertools.product(*values.values())]
+    settings = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+    found = [apply(base, each, spec.board) for each in settings]
+    _some_stand(spec, base, found)
+    return found
+
+
+def under(spec: Spec, base: Recipe, settings: dict) -> list[Point]:
+    """A design under every condition."""
+    return [apply(base, settings | case, spec.board) for case in spec.conditions.cases()]
+
+
+def _some_stand(spec: Spec, base: Recipe, found: list[Point]) -> None:
+    """SpecError if no design has a model of what a condition asks for, or if all devices of every design are alike."""
+    for field in spec.conditions.touched if not any(p.recipe for p in found) else ():
+        nominal = {name: v for name, v in found[0].settings.items() if name in spec.axes}
+        if apply(base, nominal, spec.board).recipe:
+            raise SpecError(f"{spec.name}: conditions: {field}: no design has a model for it: {found[0].error}")
+    if spec.conditions.draw_list and not any(differs(p.recipe) for p in found if p.recipe):
+        raise SpecError(f"{spec.name}: conditions.draws: all devices of every design are alike; give the recipe a device, read noise or "
+                        "stuck cells")
+
+
+def differs(recipe: Recipe) -> bool:
+    """Return whether two devices of a recipe differ in anything."""
+    return bool(recipe.devices.named or recipe.devices.read_noise or recipe.devices.stuck)
 
 
 def read(path: str | Path) -> tuple[Spec, Recipe]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import cost
+from .conditions import Conditions, ranked
 from .spec import BOUNDS, COST, GRADIENT, METRICS, SMALLER_IS_BETTER
 
 RESAMPLES = 2000
@@ -32,7 +33,8 @@ class Summary(NamedTuple):
     settings : dict
     recipe : dict
     values : dict
-        Metric to its values, one per seed in the order of `seeds`; metrics without a value are left out.
+        Metric to its values, one per seed in the order of `seeds`; metrics without a value are left out. Under conditions a seed's
+        value is that of all that its chips met, ranked.
     seeds : list of int
     by_epoch : dict
         ``accuracy``, array (seeds, epochs), and the metrics of the gradient, (seeds, epochs + 1), where measured.
@@ -40,6 +42,10 @@ class Summary(NamedTuple):
     board : str
     measured : dict
         How: epochs, samples, cost and energy, as in `sweep.measured`.
+    cases : dict
+        Metric to an array (seeds, cases) of all that its chips met; only under conditions.
+    rank : str or float
+        How cases are ranked (`conditions.Conditions`).
     """
 
     settings: dict
@@ -50,23 +56,49 @@ class Summary(NamedTuple):
     versions: dict
     board: str = ""
     measured: dict = {}
+    cases: dict[str, np.ndarray] = {}
+    rank: str | float = "mean"
+
+    def figure(self, metric: str) -> float:
+        """What the point is ranked by: of all cases of all seeds the mean, the worst or a quantile."""
+        if metric not in self.cases or self.rank == "mean":
+            return float(self.values[metric].mean())
+        return float(ranked(self.cases[metric].ravel(), self.rank, metric not in SMALLER_IS_BETTER))
 
 
-def summaries(rows) -> list[Summary]:
-    """The points of a store's rows that were evaluated, in the order of their settings."""
-    found: dict[str, list] = {}
+def summaries(rows, conditions: Conditions = Conditions()) -> list[Summary]:  # noqa: B008
+    """The points of a store's rows that were evaluated, in the order of their settings.
+
+    Under conditions a point is a design, the rows of one seed are its cases, and seeds that lack some case are left out.
+    """
+    found: dict[str, dict[int, list]] = {}
     for row in rows:
         if row["status"] == "ok":
-            found.setdefault(json.dumps([row["recipe"], row["board"]], sort_keys=True), []).append(row)
-    made = []
-    for same in found.values():
-        same.sort(key=lambda row: row["seed"])
-        values = {m: np.array([row["value"].get(m) for row in same], dtype=float) for m in METRICS}
+            found.setdefault(json.dumps([row["recipe"], row["board"]], sort_keys=True), {}).setdefault(row["seed"], []).append(row)
+    made, own, needed = [], set(conditions.values()), len(conditions.cases())
+    for by_seed in found.values():
+        seeds = sorted(seed for seed, same in by_seed.items() if len(same) == needed)
+        if not seeds:
+            continue
+        table = [by_seed[seed] for seed in seeds]                                 # seeds, cases
+        values = {m: np.array([[row["value"].get(m) for row in same] for same in table], dtype=float) for m in METRICS}
         values = {m: v for m, v in values.items() if np.isfinite(v).all()}
-        curves = {m: np.array([row["value"][f"{m}_by_epoch"] for row in same], dtype=float) for m in ("accuracy", *GRADIENT)
-                  if same[0]["value"].get(f"{m}_by_epoch")}
-        made.append(Summary(same[0]["point"], same[0]["recipe"], values, [row["seed"] for row in same], curves, same[0]["versions"],
-                            same[0]["board"], same[0].get("settings") or {}))
+        met = {m: v for m, v in values.items() if m not in SAME}
+        chips = None
+        if "accuracy" in met:                                                     # seeds, chips, what each meets
+            chips = np.concatenate([np.array([row["value"].get("accuracy_cases") or [[row["value"]["accuracy"]]] for row in same])
+                                    for same in np.swapaxes(np.array(table, dtype=object), 0, 1)], axis=-1)
+            met["accuracy"] = chips.reshape(len(seeds), -1)
+        values = {m: v[:, 0] for m, v in values.items()}
+        values |= {m: ranked(v, conditions.rank, m not in SMALLER_IS_BETTER) for m, v in met.items()}
+        if chips is not None and conditions.yield_at is not None:
+            values["yield"] = (ranked(chips, conditions.rank) >= conditions.yield_at).mean(-1)
+        curves = {m: np.array([[row["value"][f"{m}_by_epoch"] for row in same] for same in table], dtype=float).mean(1)
+                  for m in ("accuracy", *GRADIENT) if table[0][0]["value"].get(f"{m}_by_epoch")}
+        first = table[0][0]
+        settings = {field: v for field, v in first["point"].items() if field not in own}
+        made.append(Summary(settings, first["recipe"], values, seeds, curves, first["versions"], first["board"],
+                            first.get("settings") or {}, met if chips is not None and chips[0].size > 1 else {}, conditions.rank))
     return made
 
 
@@ -189,6 +221,8 @@ def reach(s: Summary, metric: str) -> tuple[float, float, float]:
     """A point's figure with all that is known to be unsure of it: mean, low and high over the seeds (`bounds`); of the cost model, the
     figure and the least and the most that a build may have, by the worst errors on builds that no fit has seen."""
     mean, low, high = (float(v) for v in bounds(metric, s.values[metric]))
+    if metric in s.cases and s.rank != "mean":
+        mean, low, high = s.figure(metric), -np.inf, np.inf
     off = ratios(s, metric)
     return mean, low * min(1, off.min()), high * max(1, off.max())
 
@@ -196,7 +230,7 @@ def reach(s: Summary, metric: str) -> tuple[float, float, float]:
 def span(s: Summary, metric: str) -> tuple[float, float, float]:
     """A point's mean, its least and its greatest seed; of the cost model, the least and the most that a build may have."""
     values, off = s.values[metric], ratios(s, metric)
-    return float(values.mean()), float(values.min() * min(1, off.min())), float(values.max() * max(1, off.max()))
+    return s.figure(metric), float(values.min() * min(1, off.min())), float(values.max() * max(1, off.max()))
 
 
 def signed(metric: str, values):
@@ -235,9 +269,9 @@ class Front(NamedTuple):
     points : list of Summary
         Those that have all objectives, and the seeds that most have.
     scores : array (points, objectives)
-        Means.
+        Figures that points are ranked by: means over the seeds, or of all that they met (`Summary.figure`).
     on : bool array (points)
-        On the front of the means.
+        On the front of these.
     surely : array (points)
         Share of draws in which the point is on the front. Drawn are the seeds, the same for all points and as wide as differences are,
         and of each recipe whose cost is modelled a held-out build, by whose errors its figures are off: as if errors of two recipes had
@@ -257,19 +291,36 @@ def front(found: list[Summary], objectives) -> Front:
         return Front([], np.zeros((0, len(objectives))), np.zeros(0, bool), np.zeros(0))
     usable = comparable(usable)
     most = usable[0].seeds
-    values = np.stack([[signed(m, s.values[m]) for m in objectives] for s in usable])           # points, objectives, seeds
-    count, wider = np.zeros(len(usable)), widening(len(most)) if len(most) > 1 else 1.0
+    count = np.zeros(len(usable))
     off = np.stack([[ratios(s, m) for m in objectives] for s in usable])                        # points, objectives, builds
     numbers: dict[str, int] = {}
     recipe = [numbers.setdefault(json.dumps(s.recipe, sort_keys=True), len(numbers)) for s in usable]       # off alike on every board
     drawn = np.random.default_rng(1).integers(0, off.shape[-1], (RESAMPLES, len(numbers)))[:, recipe]
-    for part, builds in zip(np.array_split(shares(len(most)), RESAMPLES // 100), np.array_split(drawn, RESAMPLES // 100), strict=True):
-        counts = 1 / len(most) + wider * (part - 1 / len(most))
-        means = np.einsum("pos,rs->rpo", values, counts)
-        count += sum(non_dominated(m * off[np.arange(len(usable)), :, b]) for m, b in zip(means, builds, strict=True))
-    scores = values.mean(-1)
-    unsigned = scores * np.array([-1.0 if m in SMALLER_IS_BETTER else 1.0 for m in objectives])
-    return Front(usable, unsigned, non_dominated(scores), count / RESAMPLES)
+    figures = np.stack([_redrawn(usable, m, len(most)) for m in objectives], axis=-1)             # draws, points, objectives
+    for made, builds in zip(figures, drawn, strict=True):
+        count += non_dominated(made * off[np.arange(len(usable)), :, builds])
+    scores = np.array([[s.figure(m) for m in objectives] for s in usable])
+    on = non_dominated(np.stack([signed(m, v) for m, v in zip(objectives, scores.T, strict=True)], axis=-1))
+    return Front(usable, scores, on, count / RESAMPLES)
+
+
+QUANTILES = 200
+"""Resamples of the seeds whose quantiles are taken: each sorts all cases of all points."""
+
+
+def _redrawn(points: list[Summary], metric: str, n: int) -> np.ndarray:
+    """Figures of a metric, larger ones better, with the seeds drawn again: (RESAMPLES, points)."""
+    rank, sign = points[0].rank, -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    if metric not in points[0].cases or rank == "mean":
+        wider = widening(n) if n > 1 else 1.0
+        return (1 / n + wider * (shares(n) - 1 / n)) @ np.stack([sign * s.values[metric] for s in points], axis=1)
+    if rank == "worst":
+        each = np.stack([sign * s.values[metric] for s in points])                                # points, seeds
+        return np.stack([each[:, part > 0].min(1) for part in shares(n)])
+    cases = np.stack([sign * s.cases[metric] for s in points])                                    # points, seeds, cases
+    at = np.random.default_rng(0).integers(0, n, (QUANTILES, n))
+    found = np.stack([np.quantile(cases[:, seeds].reshape(len(points), -1), rank, axis=-1) for seeds in at])
+    return np.tile(found, (RESAMPLES // QUANTILES, 1))
 
 
 def knee(scores, objectives) -> int:
@@ -307,9 +358,9 @@ def smallest_difference(found: list[Summary], metric: str) -> float | None:
     """
     from scipy.stats import beta, norm
 
-    ranked = sorted((s for s in found if metric in s.values), key=lambda s: float(signed(metric, s.values[metric].mean())))
-    ranked = ranked[len(ranked) // 2 - 1:] if len(ranked) > 2 else ranked
-    pairs = [a.values[metric] - b.values[metric] for a, b in zip(ranked, ranked[1:], strict=False) if a.seeds == b.seeds]
+    ordered = sorted((s for s in found if metric in s.values), key=lambda s: float(signed(metric, s.figure(metric))))
+    ordered = ordered[len(ordered) // 2 - 1:] if len(ordered) > 2 else ordered
+    pairs = [a.values[metric] - b.values[metric] for a, b in zip(ordered, ordered[1:], strict=False) if a.seeds == b.seeds]
     if not pairs or len(pairs[0]) < FEWEST:
         return None
     n, spread = len(pairs[0]), float(np.median([np.std(p, ddof=1) for p in pairs]))

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from ..recipe import Recipe, parse, toml
 from . import cost
-from .jobs import VERSION, Batch, Job, Settings, batches, evaluate, key
+from .conditions import CORNER
+from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
 from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
 from .store import Store, StoreError
@@ -57,11 +58,14 @@ class Plan(NamedTuple):
     missing: dict[str, tuple[dict, Job]]
 
 
-def settings_of(spec: Spec) -> Settings:
-    """How a specification's points are measured: what no metric needs is left out."""
-    wanted = set(spec.metrics)
+def settings_of(spec: Spec, base: Recipe | None = None) -> Settings:
+    """How a specification's points are measured: what no metric needs is left out. Conditions that set fields need the base recipe."""
+    wanted, c = set(spec.metrics), spec.conditions
+    table = base.model_dump(mode="json") if base else {}
+    nominal = {field: table[field.split(".")[0]][field.split(".")[1]] for field in c.touched}
     return Settings(spec.epochs if wanted & set(LEARNING) else None, spec.samples if wanted & set(GRADIENT) else 0,
-                    spec.cost if wanted & set(COST) else "none", spec.energy)
+                    spec.cost if wanted & set(COST) else "none", spec.energy,
+                    Under(tuple(c.draw_list), c.subsets, json.dumps(nominal, sort_keys=True)))
 
 
 def results(store: Store) -> tuple[Spec, list[dict]]:
@@ -79,7 +83,8 @@ def results(store: Store) -> tuple[Spec, list[dict]]:
     except ValueError as error:
         raise StoreError(f"{store.path}: {name} was run by another version of crossdyad, whose recipes this one cannot read "
                          f"({str(error).splitlines()[0]}); run it again with this version, or use that one") from None
-    values, seeds, found, known = spec.values(), set(spec.seed_list), {}, {}
+    values, seeds, found, known = spec.values() | spec.conditions.values(), set(spec.seed_list), {}, {}
+    designs: dict[str, Recipe | None] = {}
     for row in sorted(store.rows(), key=lambda row: row["finished"]):
         if row["status"] == "invalid":
             point = _settings(row["point"], values)
@@ -90,6 +95,12 @@ def results(store: Store) -> tuple[Spec, list[dict]]:
                 known[identity] = _place(row, spec, base, values)
             point, recipe = known[identity]
             place = point and (row["seed"], json.dumps(point))
+            if point and spec.conditions.touched:
+                own = spec.design(point)
+                name = json.dumps(own)
+                if name not in designs:
+                    designs[name] = apply(base, own, spec.board).recipe
+                recipe = designs[name].model_dump(mode="json") if designs[name] else recipe
             row = row | {"recipe": recipe}
         else:
             continue
@@ -106,7 +117,8 @@ def _settings(point: dict, values: dict) -> dict | None:
 
 def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | None, dict | None]:
     """Where a row's recipe is on the axes, and the recipe with the fields of today; None if it is not there."""
-    for point in (row["point"], {field: _at(row, field) for field in values}):
+    at = {field: _at(row, field) for field in values}
+    for point in (row["point"], *({**at, CORNER: corner} for corner in values[CORNER])) if CORNER in values else (row["point"], at):
         settings = _settings(point, values)
         made = settings and apply(base, settings, spec.board)
         if made and made.recipe and made.board == row["board"] and _same_chip(made.recipe, row["recipe"]):
@@ -136,8 +148,11 @@ def _chip(recipe: Recipe) -> Recipe:
 
 def measured(settings: Settings) -> dict:
     """How rows are measured, as it is kept beside them."""
-    return {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "energy": settings.energy,
+    told = {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "energy": settings.energy,
             "evaluator": f"{VERSION}.{cost.VERSION}"}
+    if settings.under != Under():
+        told["under"] = hashlib.sha256(json.dumps(list(settings.under)).encode()).hexdigest()
+    return told
 
 
 def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store | None, retry: bool = False) -> Plan:

@@ -7,13 +7,14 @@ import json
 from .spec import METRICS, SMALLER_IS_BETTER
 
 NAMES = {
-    "accuracy": "test accuracy, %", "loss": "mean cost", "cosine": "cosine to the exact gradient", "bias": "bias of the gradient",
+    "accuracy": "test accuracy, %", "yield": "yield, %", "loss": "mean cost",
+    "cosine": "cosine to the exact gradient", "bias": "bias of the gradient",
     "deviation": "noise of the gradient", "sign": "right signs of the gradient, %", "saturations": "range events per step",
     "cycles": "clock cycles per step", "lut": "LUTs", "ff": "flip-flops", "multipliers": "multipliers", "memory": "memory blocks",
     "fill": "board taken, %", "fmax": "Fmax, MHz", "samples_per_second": "samples per second",
     "chip_rate": "samples per second of the chip", "line_rate": "samples per second of the line", "energy": "energy per step, nJ",
 }
-PERCENT = frozenset({"accuracy", "sign", "fill"})
+PERCENT = frozenset({"accuracy", "yield", "sign", "fill"})
 """Shares that are shown in percent."""
 FIELDS = {
     "beta": "nudging strength beta", "alpha": "dyad's mean alpha", "rule": "learning rule", "sizes": "units per layer",

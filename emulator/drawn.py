@@ -1,0 +1,56 @@
+"""Weights that were trained once, on many devices: each written to cells of its own, and what such a chip makes of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import Recipe
+from .devices import Device, device_of, programmed
+from .many import Common, Many
+
+TOGETHER = 100
+"""Devices of one compiled program."""
+
+
+def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, device: Device | None = None) -> np.ndarray:
+    """Return the outputs of chips that the same weights are written to, once, and that are as old as the recipe says.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Without `arrays`, whose reads are played chip by chip.
+    weights : list of int32 arrays (R, C)
+        As they were trained, before they are written to cells.
+    x : array (n, inputs)
+        Real values.
+    seeds : sequence of int
+        Of the devices: their cells, their read noise, which of them are stuck.
+    shared : Common, optional
+        Of a larger set of recipes, to share its compiled program.
+    device : Device, optional
+        Instead of the recipe's: a device of your own.
+
+    Returns
+    -------
+    int32 array (seeds, n, outputs)
+        State integers.
+
+    Raises
+    ------
+    ValueError
+        If there are no seeds, or the recipe's reads are those of arrays.
+    """
+    seeds = [int(s) for s in seeds]
+    if not seeds:
+        raise ValueError("seeds: none; give one per device")
+    made, cells = [], device or device_of(recipe.devices)
+    for i in range(0, len(seeds), TOGETHER):
+        some = seeds[i:i + TOGETHER]
+        filled = some + some[-1:] * (min(TOGETHER, len(seeds)) - len(some))           # what is added is computed, and dropped
+        chips = Many([recipe] * len(filled), filled, shared)
+        each = [np.broadcast_to(w, (len(some), *w.shape)) for w in map(np.asarray, weights)]
+        if cells:
+            each = programmed(recipe, each, 0, recipe.devices.age or None, some, device)
+        chips.weights = [np.concatenate([w, np.repeat(w[-1:], len(filled) - len(some), axis=0)]) for w in each]
+        made.append(chips.infer(x)[: len(some)])
+    return np.concatenate(made)

@@ -1,0 +1,119 @@
+"""Conditions: what a design must stand and does not choose. Designs are ranked over them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..recipe import near
+from ..recipe.kinds import Real, Whole
+
+FIELDS = tuple(f"devices.{name}" for name in ("read_noise", "age", "programming", "spread", "noise_spread", "stuck", "stuck_low",
+                                              "stuck_high", "wires", "driver", "sense")) + tuple(
+    f"arrays.{name}" for name in ("gain_spread", "offset_spread", "pulse_noise", "pulse_spread", "bound_spread"))
+"""Fields of a recipe that can be conditions: what happens to a chip."""
+OTHERS = 1_000_001
+"""The first of the seeds of devices that trained weights are written to: none that chips are trained with by default."""
+CORNER = "corner"
+"""In a point's settings: which corner, as {name: {field: value}}."""
+
+
+class Conditions(BaseModel):
+    """What every design meets: all combinations of fields' values, corners, parts of the test set and other devices.
+
+    Attributes
+    ----------
+    rank : str or float
+        How a design is ranked over all that it meets, seeds included: ``mean``, ``worst``, or a share: 0.05 is the quantile that 5 % of the
+        cases are worse than.
+    yield_at : float, optional
+        The accuracy that a good chip reaches; makes the metric ``yield``.
+    draws : int or list of int
+        Other devices that every trained chip's weights are written to, just once, and tested on: how many, or which seeds. 0: the device
+        that the chip was trained on.
+    subsets : int
+        Equal parts of the test set, each a case of its own.
+    corners : dict
+        Name to {field: value}.
+    fields : dict
+        Field of `FIELDS` to its values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: Literal["mean", "worst"] | Annotated[Real, Field(gt=0, lt=1)] = "mean"
+    yield_at: Annotated[Real, Field(gt=0, le=1)] | None = None
+    draws: Any = 0
+    subsets: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    corners: dict[str, dict[str, Any]] = {}
+    fields: dict[str, Any] = {}
+
+    @field_validator("draws")
+    @classmethod
+    def _devices(cls, draws):
+        listed = draws if isinstance(draws, list) else list(range(draws)) if type(draws) is int and 0 <= draws <= 100_000 else None
+        if listed is None or not all(type(s) is int and 0 <= s < 1 << 63 for s in listed) or len(set(listed)) < len(listed):
+            raise ValueError(f"{draws!r}; allowed is how many, 0 to 100000, or a list of different whole numbers from 0")
+        return draws
+
+    @model_validator(mode="after")
+    def _corners_are_apart(self):
+        for name, corner in self.corners.items():
+            both = sorted(set(corner) & set(self.fields))
+            if not corner or both:
+                raise ValueError(f"corners.{name}: {', '.join(both) or 'no fields'}; allowed are fields that are no condition of their own")
+        return self
+
+    @property
+    def draw_list(self) -> list[int]:
+        return list(range(OTHERS, OTHERS + self.draws)) if isinstance(self.draws, int) else list(self.draws)
+
+    @property
+    def touched(self) -> list[str]:
+        """Fields of a recipe that some condition sets."""
+        return sorted({*self.fields, *(field for corner in self.corners.values() for field in corner)})
+
+    def values(self) -> dict[str, list]:
+        """Setting to its values: fields, and the corner."""
+        found = {field: v.values() if hasattr(v, "values") and not isinstance(v, dict) else v for field, v in self.fields.items()}
+        return found | ({CORNER: [{name: corner} for name, corner in self.corners.items()]} if self.corners else {})
+
+    def cases(self) -> list[dict]:
+        """Settings of every combination; one that is empty where there are none."""
+        values = self.values()
+        return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+
+
+def is_condition(field: str) -> None:
+    """ValueError if a field of a recipe can be no condition."""
+    if field in FIELDS:
+        return
+    if "temperature" in field:
+        raise ValueError(f"{field}: no device here has a model of temperature; allowed are {', '.join(FIELDS)}")
+    raise ValueError(f"{field}: no condition; {near(field, FIELDS)}allowed are {', '.join(FIELDS)}: what a design chooses is an axis")
+
+
+def ranked(values, rank, worse_is_less: bool = True) -> np.ndarray:
+    """A figure of the last axis of (..., cases): the mean, the worst, or the quantile (by `numpy.quantile`) towards the worse end."""
+    values = np.asarray(values, dtype=float)
+    if rank == "mean":
+        return values.mean(-1)
+    if rank == "worst":
+        return values.min(-1) if worse_is_less else values.max(-1)
+    return np.quantile(values, rank if worse_is_less else 1 - rank, axis=-1)
+
+
+def told(conditions: Conditions) -> str:
+    """How designs are ranked, in words."""
+    by = {"mean": "the mean", "worst": "the worst"}.get(conditions.rank) or f"the {conditions.rank:g} quantile"
+    count = math.prod(map(len, conditions.values().values()))
+    over = [f"{count} conditions"] * (count > 1) + [f"{len(conditions.draw_list)} devices"] * bool(conditions.draw_list)
+    over += [f"{conditions.subsets} parts of the test set"] * (conditions.subsets > 1)
+    made = f"Accuracies are {by} over {', '.join([*over, 'all seeds'])}"
+    if conditions.yield_at is not None:
+        made += f"; the yield is the share of chips whose accuracy, {by} over what each meets, reaches {conditions.yield_at:g}"
+    return made
