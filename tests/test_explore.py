@@ -23,7 +23,7 @@ from crossdyad.cli import app
 from crossdyad.data import load as load_data
 from crossdyad.explore import choose, files, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
-from crossdyad.explore.jobs import Job, Settings, batches, evaluate, key
+from crossdyad.explore.jobs import Job, Settings, Under, batches, evaluate, key
 from crossdyad.explore.store import Store, StoreError
 from crossdyad.recipe import Recipe, load, programs
 
@@ -202,11 +202,12 @@ def test_a_key_changes_with_everything_that_a_row_depends_on():
     job, settings = Job(load("xor"), 1), Settings(3, 4, "model")
     others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
               (job, settings._replace(cost="none")), (job._replace(board="ulx3s-85f"), settings),
+              (job, settings._replace(under=Under((1,)))), (job, settings._replace(under=Under(subsets=2))),
               (job._replace(recipe=specs.apply(load("xor"), {"beta": 0.25}).recipe), settings)]
     keys = {key(*other) for other in others}
-    assert len(keys | {key(job, settings)}) == 7
+    assert len(keys | {key(job, settings)}) == 9
     renamed = job._replace(recipe=job.recipe.model_copy(update={"name": "other"}))
-    assert key(renamed, settings) == key(job, settings) == key(job, settings._replace(folder="/elsewhere"))
+    assert key(renamed, settings) == key(job, settings)
 
 
 def test_rows_do_not_depend_on_workers_batches_or_executor(spec, tmp_path, monkeypatch):
