@@ -395,10 +395,11 @@ class Recipe(_Part):
             yield (f"arrays.on: rule {self.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
                    "allowed is false")
         yield from self._law_mistakes()
-        finest = 2.0 ** -(f.weight.frac + max(f.state.frac, f.delta.frac))
-        if self.devices.read_noise and not 1 <= self.noise_gain("state") < 1 << 24:
-            yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or about {finest:g} (the LSB of a sum) "
-                   f"to {finest * 2**20:g}")
+        if self.devices.read_noise and not all(1 <= self.noise_gain(place) < 1 << 24 for place in self.read):
+            grids = [2.0 ** -(f.weight.frac + getattr(f, place).frac) for place in self.read]
+            least, most = (grid * NOISE_DEVIATION / 256 for grid in (max(grids), min(grids)))
+            yield (f"devices.read_noise: {self.devices.read_noise:g}; allowed is 0 or {least:g} to {most * 2**24:g}, which the sums over "
+                   f"{' and '.join(f'{place}s of {getattr(f, place)}' for place in self.read)} can hold")
         if not -32 <= self.update_shift <= 40:
             yield (f"rate_floor: together with formats and beta it shifts products by {self.update_shift} bits; "
                    "allowed is -32 to 40")
@@ -524,6 +525,12 @@ class Recipe(_Part):
     def align(self) -> int:
         """Bits by which a state in the row of an update is shifted left, to the fraction bits of differences."""
         return self.formats.delta.frac - self.formats.state.frac
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Formats of what the rule's programs read from arrays: states, and differences where any come down."""
+        down = any(step.op is Op.TRANSPOSED and step.row not in self.states for step in self.steps)
+        return ("state", "delta") if down else ("state",)
 
     def row_of_states(self, step: Operation) -> bool:
         """Return whether the row of an update holds states, not differences."""

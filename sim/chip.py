@@ -6,7 +6,8 @@ on the emulator's chip; their inner writes come from its trace.
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -306,10 +307,17 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
             *place, value = write
             return *place, value & ((1 << widths.get(write[2], words[write[1]])) - 1)
 
-        expected = sorted(unsigned(w) for w in prediction.writes if w[0] < end)
-        for a, b in zip(expected, sorted(map(unsigned, record.writes)), strict=False):
-            compare(a[0], f"layer {a[1]} {a[2]}[{a[3]}]", a, b, widths.get(a[2], words[a[1]]), a[0] != b[0])
-        compare(end, "number of inner writes", len(expected), len(record.writes), 1)
+        expected = Counter(unsigned(w) for w in prediction.writes if w[0] < end)
+        shown = Counter(map(unsigned, record.writes))
+        bits += sum(widths.get(w[2], words[w[1]]) * n for w, n in (expected & shown).items())
+        amiss: dict[tuple, tuple[list, list]] = {}        # by place, so that one write that is amiss shifts no others
+        for side, left in enumerate((expected - shown, shown - expected)):
+            for write in sorted(left.elements()):
+                amiss.setdefault(write[1:4], ([], []))[side].append(write)
+        for (layer, register, index), pair in sorted(amiss.items()):
+            for a, b in itertools.zip_longest(*pair):
+                compare((a or b)[0], f"layer {layer} {register}[{index}]", a, b, widths.get(register, words[layer]),
+                        a is None or b is None or a[0] != b[0])
 
     codes = [code for _, code in prediction.launches]
     coverage = {name: codes.count(code) for code, name in

@@ -47,6 +47,22 @@ def test_chip_is_the_emulator(r):
     assert registers <= {w[2] for w in record.writes}
 
 
+def test_an_inner_write_that_is_amiss_is_one_difference():
+    """Not more, as it would be if writes were paired by their time alone, and what is told is the place that it happened at."""
+    r = variety.small("amiss", sizes=(3, 2), lanes=(2,), **variety.narrow())
+    record, verdict = run(r, {})
+    passes(verdict)
+    at = max(i for i, w in enumerate(record.writes[: len(record.writes) // 2]) if w[2] == "weight")
+    cycle, layer, register, index, value = record.writes[at]
+    before, after = record.writes[:at], record.writes[at + 1:]
+    later = (cycle + 1, layer, register, index, value)
+    for writes, late in (([*before, *after], 1), ([*before, later, *after], 1), ([*before, (*record.writes[at][:4], value ^ 1), *after], 0),
+                         ([*record.writes, later], 1)):
+        found = chip.judge(r, replace(record, writes=writes), True)
+        assert (found.differing, found.late) == (1, late)
+        assert found.mismatches[0][1] == f"layer {layer} {register}[{index}]"
+
+
 @pytest.mark.parametrize("seed", [15, 3, 13, pytest.param(range(100, 160), marks=pytest.mark.slow)])
 def test_any_chip_is_the_emulator(seed):
     """Formats, modes, rules and device effects in combinations that nobody chose."""

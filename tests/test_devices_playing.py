@@ -231,3 +231,15 @@ def test_pulses_change_weights_by_what_the_chip_wanted_on_average(rule):
         assert np.abs(found - wanted).max() <= 2.0**-6 and np.abs(wanted).max() > 0
     else:
         assert np.abs(found - wanted).max() < 5 * 2.0**-7 / np.sqrt(100) and np.abs(wanted).max() > 2.0**-6
+
+
+def test_a_state_is_restored_with_the_cells_of_its_seeds():
+    """Pulses to cells that are not alike: what was learned goes on as in the chip that the state is of."""
+    r = recipe(law="soft-bounds", pulse=2.0**-6, pulse_spread=0.3)
+    first, other = ArrayChip(r, (2,), [1, 2]), ArrayChip(r, (2,), [5, 6])
+    first.weights = emulator.initial_weights(r, [1, 2])
+    first.train(XOR.x_train, XOR.y_train)
+    other.restore(first.state())
+    for chip in (first, other):
+        chip.train(XOR.x_train, XOR.y_train)
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, other.weights, strict=True))

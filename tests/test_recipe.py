@@ -14,6 +14,7 @@ from strategies import recipes
 from crossdyad.explore import energy, spec
 from crossdyad.recipe import QFormat, Recipe, RecipeError, allow, load, parse, presets
 from crossdyad.recipe.imported import ALLOWED
+from crossdyad.recipe.recipe import NOISE_DEVIATION
 
 
 @settings(deadline=None)
@@ -167,6 +168,25 @@ def test_truths_texts_and_numbers_are_not_taken_for_each_other(assignment):
 def test_noise_beyond_all_formats_is_refused_in_words(value):
     with pytest.raises(RecipeError, match="devices.read_noise: .*allowed"):
         parse(f"devices.read_noise = {value}\n{PLAIN}")
+
+
+@pytest.mark.parametrize(("frac", "noise"), [
+    (0, 2.0**-16),        # less than what a sum over differences has: they would have none
+    (20, 2.0),            # beyond the 24 bits of a gain
+])
+def test_noise_that_a_sum_over_differences_cannot_hold_is_refused(frac, noise):
+    told = {"name": "x", "sizes": (4, 3, 2), "lanes": (1, 1), "formats": {"delta": {"width": 16, "frac": frac}},
+            "devices": {"read_noise": noise}}
+    with pytest.raises(ValueError, match="devices.read_noise: .*allowed is 0 or .* to .*, which the sums over states of .* and deltas of"):
+        Recipe.model_validate(told)
+    kept = Recipe.model_validate(told | {"rule": "inference"})          # reads no differences
+    for gain, fits in ((0, False), (1, True), ((1 << 24) - 1, True), (1 << 24, False)):
+        devices = {"read_noise": (gain or 0.4) * NOISE_DEVIATION / 256 / 2.0 ** (kept.formats.weight.frac + kept.formats.state.frac)}
+        if fits:
+            assert Recipe.model_validate(told | {"rule": "inference", "devices": devices}).noise_gain("state") == gain
+        else:
+            with pytest.raises(ValueError, match="devices.read_noise"):
+                Recipe.model_validate(told | {"rule": "inference", "devices": devices})
 
 
 @pytest.mark.parametrize(("text", "lines"), [

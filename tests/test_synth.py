@@ -148,8 +148,9 @@ def test_a_killed_build_goes_on_from_its_finished_seeds(tmp_path, monkeypatch):
             assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in (first[0], netlist)] == kept
         run(tool, arguments, work, *more)
 
-    monkeypatch.setattr(synth, "_run", told)
-    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
+    with monkeypatch.context() as patched:
+        patched.setattr(synth, "_run", told)
+        report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
     assert sorted(ran) == ["ecppack", "nextpnr2", "nextpnr3"]
     fresh = hdl.synthesize(SMALL, "ulx3s", tmp_path / "fresh", seeds=(1, 2, 3))
     assert report == fresh and (tmp_path / "small.bit").read_bytes() == (tmp_path / "fresh" / "small.bit").read_bytes()

@@ -236,8 +236,16 @@ class ArrayChip(Chip):
 
     def __init__(self, recipe: Recipe, batch: tuple[int, ...] = (), seeds=None, device: Device | None = None):
         super().__init__(recipe, "numpy", batch, seeds)
-        self._engine = _Engine(recipe, np.ravel(self.seeds), device or Device())
-        self._turned = None
+        self._device, self._turned = device or Device(), None
+        self._engine = _Engine(recipe, np.ravel(self.seeds), self._device)
+
+    def restore(self, state) -> None:
+        """Go on from a `state()`, with the cells of its seeds; output ranges are no part of it: calibrate anew if the seeds are others."""
+        before = np.ravel(self.seeds).tolist()
+        super().restore(state)
+        if np.ravel(self.seeds).tolist() != before:
+            self._engine = _Engine(self.recipe, np.ravel(self.seeds), self._device)
+            self.turned = self._turned
 
     @property
     def turned(self):
