@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import age, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, rules, schema, search, sweep, synth, train
+from . import age, board, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, rules, schema, search, sweep, synth, train
 from .errors import pipe_closed
 
 interrupt.loud()
@@ -43,7 +43,8 @@ def _environment(context: typer.Context, version: Annotated[bool, typer.Option(
         context.color = False
 
 
-for command in (demo, generate, train, cosim, synth, budget, age, sweep, search, report, pick, export, cookbook, rules, doctor, schema):
+for command in (demo, generate, train, cosim, synth, board,
+                budget, age, sweep, search, report, pick, export, cookbook, rules, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric
     free = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "pick" else None

@@ -18,6 +18,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
           engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
+          on: Annotated[str | None, typer.Option(metavar="PORT", help="train the chip on the board there")] = None,
+          compare: Annotated[bool, typer.Option("--compare", help="with --on: the emulator as well; they must be equal")] = False,
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
           rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
@@ -29,6 +31,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     table.
 
     Example: crossdyad train digits -o build
+
+    Example: crossdyad train digits --on /dev/ttyUSB0 --compare
 
     Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
     """
@@ -48,7 +52,12 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
     recipe = with_data(load(recipe), data)
     dataset = sets.of(recipe)
-    history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax")
+    refuse({"--compare": compare and not on or None}, "only with --on")
+    if on:
+        refuse({"--engine": engine, "--seeds": seeds if seeds > 1 else None}, "the board's chip is one, and no engine plays it")
+        history, files = _board(recipe, dataset, output, epochs, on, compare)
+    else:
+        history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax")
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]
@@ -104,7 +113,25 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
     typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r["files"]))
 
 
-def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax"):
+def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool):
+    """Train the chip at a port as `run` trains an emulated one; then, if asked, that one as well."""
+    import numpy as np
+
+    from .. import board, emulator
+
+    with board.Chip(recipe, port) as chip:
+        history, files = run(recipe, dataset, output, epochs, chip=chip)
+    if compare:
+        with bar("the emulator, to compare") as report:
+            expected = emulator.train(recipe, *dataset, epochs=epochs, progress=report)
+        differ = sum(int(np.count_nonzero(a != b)) for a, b in zip(history.weights, expected.weights, strict=True))
+        if differ or history.cycles != expected.cycles:
+            raise RuntimeError(f"{port}: {differ} weights and {history.cycles - expected.cycles} cycles differ from the emulator's")
+        typer.echo(f"{port}: every weight and the cycles equal the emulator's", err=True)
+    return history, files
+
+
+def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax", chip=None):
     """Train with a progress bar and a checkpoint; returns the history and the files written."""
     import numpy as np
 
@@ -116,7 +143,7 @@ def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str 
     chips = None if seeds == 1 else several(recipe.seed, seeds)
     with bar("training") as report:
         history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report,
-                                 checkpoint=checkpoint)
+                                 checkpoint=checkpoint, chip=chip)
     weights = output / f"{recipe.name}-weights.npz"
     draft = weights.with_name(f".{weights.name}")
     with open(draft, "wb") as file:

@@ -87,7 +87,7 @@ def accuracy(chip: Chip, x, y):
 
 def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
           progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
-          device: Device | None = None) -> History:
+          device: Device | None = None, chip: Chip | None = None) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
 
     Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
@@ -112,6 +112,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         Written after each epoch; if it is there, the run goes on from it, to the same bits as one that was not interrupted.
     device : Device, optional
         Instead of the recipe's: a device of your own.
+    chip : Chip, optional
+        Train this one, of the same recipe, instead of one that is made: anything with its methods, such as a `board.Chip`.
 
     Returns
     -------
@@ -134,7 +136,13 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     if device and recipe.devices.age:
         device.check(recipe.devices.age)
     arrays = recipe.arrays.on
-    chip = ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
+    if chip is not None:
+        if arrays or device or seeds is not None:
+            raise ValueError("chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, "
+                             "so leave them out")
+        chip.restore(Chip(recipe.as_built).state())
+    else:
+        chip = ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
     chip.weights = initial_weights(recipe, seeds)
 
     def cells(write: int, time: float | None = None):

@@ -238,10 +238,12 @@ class Wire(wiring.Component):
             m.d.sync += look.eq(0)
 
         # the memory's two ports, by turns
-        def address(number, offset):
-            return Cat(offset[:(link.slot - 1).bit_length()], slot(number))
+        offset_bits = (link.slot - 1).bit_length()
 
-        answer_place = Cat(at, Const(-1, (link.slot - 1).bit_length() - len(at)), Const(0, (link.slots - 1).bit_length()))
+        def address(number, offset):
+            return Cat((offset | Const(0, offset_bits))[:offset_bits], slot(number))
+
+        answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
         frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
         with m.If(deframer.write & (place != limit)):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]

@@ -15,8 +15,9 @@ ARROWS = {
     "emulator": {"recipe"},
     "hdl": {"recipe"},
     "sim": {"hdl", "emulator", "models", "recipe", "data"},
+    "board": {"emulator", "recipe"},
     "explore": {"hdl", "emulator", "recipe", "data", "sim"},
-    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore"},
+    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore", "board"},
 }
 FILES = [(wing, path) for wing in ARROWS for path in sorted((ROOT / wing).rglob("*.py"))]
 

@@ -1,0 +1,197 @@
+"""A chip on a board, with the methods of the emulator's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import emulator
+from ..emulator import TrainResult
+from ..emulator.link import packed, unpacked
+from ..recipe import Recipe, geometries, hardware, programs, require_recipe
+from ..recipe.link import Tag
+from .port import FASTEST, connect
+from .session import Session
+
+COUNTERS = ("accumulator", "state", "delta", "weight")
+
+
+class Chip:
+    """The chip of a recipe on a board: trained, asked, loaded and read as `emulator.Chip` is, to the same bits.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    url : str
+        Of the board's port (see `connect`).
+    baud : float
+        Bits per second of its line.
+
+    Attributes
+    ----------
+    weights, cycles, step, run, rate, saturations, loss
+        As of `emulator.Chip`. What the board's registers do not hold (what was counted before a `restore`) is added here.
+    session : Session
+        `session.found` is the status that the board had before.
+
+    Raises
+    ------
+    BoardError
+        If there is no such port, no board at it, or another chip on it; from every method, if the board dies, which keeps what it has
+        applied.
+
+    Examples
+    --------
+    >>> from crossdyad import board, emulator, recipe
+    >>> xor = recipe.load("xor")
+    >>> with board.Chip(xor, "emulator://") as chip:
+    ...     chip.weights = emulator.initial_weights(xor)
+    ...     chip.infer([[1.0, 0.0, 1.0]]).shape
+    (1, 2)
+    """
+
+    batch = ()
+
+    def __init__(self, recipe: Recipe, url: str, baud: float = FASTEST):
+        require_recipe(recipe)
+        if told := hardware.missing(recipe):
+            raise ValueError(told)
+        self.recipe = recipe.as_built
+        self._rules = emulator.Chip(self.recipe)          # says what is allowed
+        self.port = connect(self.recipe, url, baud)
+        try:
+            self.session = Session(self.recipe, self.port)
+        except BaseException:
+            self.port.close()
+            raise
+        self._link = self.session.link
+        self._before = {"cycles": 0} | dict.fromkeys(COUNTERS, 0)
+        self._loss: int | None = None           # of a restored state, until a program sets the register
+        # programs run since reset, of which the board counts those that trained, and all cycles
+        infer, train = (program.length for program in programs(self.recipe))
+        step = self.step
+        self._run = step + max(0, self._report()["cycles"] - step * train) // infer
+
+    def __enter__(self) -> Chip:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the port back; the board keeps what it has learned."""
+        self.port.close()
+
+    # Registers and memories -----------------------------------------------------------------------------------
+
+    def _report(self) -> dict:
+        body = self.session.ask(Tag.REPORT)
+
+        def number(a, b, signed=False):
+            return int.from_bytes(body[a:b], "little", signed=signed)
+
+        return {"cycles": number(0, 6), **{name: number(6 + 4 * i, 10 + 4 * i) for i, name in enumerate(COUNTERS)},
+                "rate": body[22], "loss": number(23, len(body), signed=True)}
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        link, width = self._link, self.recipe.formats.weight.width
+        frames = -(-link.weights // link.chunk)
+        read = np.concatenate([unpacked(body, width, link.chunk) for body in self.session.play([(Tag.READ, b"")] * frames)])
+        weights = []
+        for g in geometries(self.recipe):
+            weights.append(read[:g.R * g.C].reshape(g.R, g.C))
+            read = read[g.R * g.C:]
+        return weights
+
+    @weights.setter
+    def weights(self, weights):
+        self._rules.weights = weights           # an error if they are none of this chip
+        self._load(self._rules.weights)
+
+    def _load(self, weights):
+        link, width = self._link, self.recipe.formats.weight.width
+        flat = np.concatenate([np.asarray(w).ravel() for w in weights])
+        flat = np.pad(flat, (0, -len(flat) % link.chunk))
+        chunks = [(Tag.WEIGHTS, packed(part, width)) for part in flat.reshape(-1, link.chunk)]
+        for _ in self.session.play([(Tag.LOAD, b""), *chunks]):
+            pass
+
+    @property
+    def cycles(self) -> int:
+        return (self._before["cycles"] + self._report()["cycles"]) % (1 << 48)
+
+    @property
+    def step(self) -> int:
+        self.session.ask(Tag.NOTHING)
+        return self.session.status.step
+
+    @property
+    def run(self) -> int:
+        return self._run
+
+    @property
+    def rate(self) -> int:
+        return self._report()["rate"]
+
+    @rate.setter
+    def rate(self, rate):
+        self._rules.rate = rate
+        self.session.ask(Tag.RATE, bytes([self._rules.rate]))
+
+    @property
+    def saturations(self) -> dict[str, np.ndarray]:
+        report = self._report()
+        return {name: np.array((self._before[name] + report[name]) % (1 << 32), np.uint32) for name in COUNTERS}
+
+    @property
+    def loss(self) -> np.ndarray:
+        return np.array(self._report()["loss"] if self._loss is None else self._loss, np.int64)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything the chip holds, as `emulator.Chip.state` does: either takes what the other gives."""
+        report = self._report()
+        kept = self._rules.state() | {f"weights{k}": w for k, w in enumerate(self.weights)}
+        numbers = {"step": self.step, "run": self._run, "rate": report["rate"], "loss": self.loss,
+                   "cycles": (self._before["cycles"] + report["cycles"]) % (1 << 48)}
+        numbers |= {f"saturations_{name}": (self._before[name] + report[name]) % (1 << 32) for name in COUNTERS}
+        return kept | {name: np.asarray(value).astype(kept[name].dtype) for name, value in numbers.items()}
+
+    def restore(self, state) -> None:
+        """Go on from a `state()`, of this chip or an emulated one; ValueError if it is not one of a chip like this."""
+        if int(np.asarray(state.get("seeds", self.recipe.seed))) != self.recipe.seed:
+            raise ValueError(f"state: of a chip with seed {int(np.asarray(state['seeds']))}; this one was built with {self.recipe.seed}")
+        self._rules.restore(state)
+        rules, report = self._rules, self._report()
+        self._load(rules.weights)
+        registers = [(Tag.STEP, rules.step), (Tag.RUN, rules.run)]
+        for _ in self.session.play([*((tag, value.to_bytes(4, "little")) for tag, value in registers), (Tag.RATE, bytes([rules.rate]))]):
+            pass
+        self._run, self._loss = rules.run, int(rules.loss)
+        self._before = {"cycles": rules.cycles - report["cycles"]}
+        self._before |= {name: int(rules.saturations[name]) - report[name] for name in COUNTERS}
+
+    # Commands -------------------------------------------------------------------------------------------------
+
+    def _programs(self, requests, trains: bool) -> tuple[np.ndarray, np.ndarray]:
+        outputs, losses, link = [], [], self._link
+        for body in self.session.play(requests):
+            outputs.append(unpacked(body[:link.outputs], self.recipe.formats.state.width, self.recipe.sizes[-1]))
+            losses.append(int.from_bytes(body[link.outputs:], "little", signed=True))
+            self._run = (self._run + 1) % (1 << 32)
+            if trains:
+                self._loss = None
+        empty = np.zeros((0, self.recipe.sizes[-1]), np.int32)
+        return np.stack(outputs) if outputs else empty, np.array(losses, np.int64)
+
+    def infer(self, x) -> np.ndarray:
+        """Return the outputs for samples, int32 (n, outputs), as `emulator.Chip.infer` does."""
+        width = self.recipe.formats.state.width
+        return self._programs(((Tag.INFER, packed(row, width)) for row in self._rules._samples(x)), False)[0]
+
+    def train(self, x, y) -> TrainResult:
+        """Run the training program on each sample in turn, as `emulator.Chip.train` does."""
+        x, width = self._rules._samples(x), self.recipe.formats.state.width
+        y = self._rules._labels(y, len(x))
+        return TrainResult(*self._programs(
+            ((Tag.TRAIN, int(label).to_bytes(self._link.label, "little") + packed(row, width)) for row, label in zip(x, y, strict=True)),
+            True))
