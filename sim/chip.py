@@ -321,6 +321,6 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
 
     codes = [code for _, code in prediction.launches]
     coverage = {name: codes.count(code) for code, name in
-                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"), (STEP, "step"), (RUN, "run"))}
+                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))}
     coverage |= {f"transfer on {s}": sum((w >> 2 * i & 3) == 3 for w in record.handshakes) for i, s in enumerate(STREAMS)}
     return Verdict(len(record.handshakes), bits, mismatches, differing, late, coverage, prediction)

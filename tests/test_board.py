@@ -184,6 +184,10 @@ def frame(number, tag, payload=b""):
     return b"".join(bytes([len(part) + 1]) + part for part in body.split(b"\\0")) + b"\\0"
 def ask(number, tag, payload=b""):
     os.write(port, frame(number, tag, payload))
+    while (out := come())[:2] != bytes([number, tag | 0x80]):        # what was on its way to another program
+        pass
+    return out[:-4]
+def come():
     got = b""
     while not got.endswith(b"\\0"):
         got += os.read(port, 1)
@@ -191,8 +195,7 @@ def ask(number, tag, payload=b""):
     while at < len(got) - 1:
         out += b"\\0" * (at > 0) + got[at + 1:at + got[at]]
         at += got[at]
-    assert zlib.crc32(out[:-4]).to_bytes(4, "little") == out[-4:]
-    return out[:-4]
+    return out if zlib.crc32(out[:-4]).to_bytes(4, "little") == out[-4:] else come()
 port = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
 tty.setraw(port)
 identity = ask(9, 0x40)[2:]

@@ -43,6 +43,7 @@ def passes(verdict):
 def test_chip_is_the_emulator(r):
     record, verdict = run(r, dict.fromkeys(streams.STREAMS, "random"))
     passes(verdict)
+    assert {code for _, code in verdict.prediction.launches} == set(range(8))
     registers = {"weight"} | ({"drive", "input", "error", "feedback"} if r.rule == "dual-propagation" and r.layers > 1 else set())
     assert registers <= {w[2] for w in record.writes}
 
