@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ..recipe import Recipe
-from .devices import Device, device_of, programmed
+from .devices import ArrayChip, Device, device_of, programmed
 from .many import Common, Many
 
 TOGETHER = 100
 """Devices of one compiled program."""
 
 
-def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, device: Device | None = None) -> np.ndarray:
+def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, device: Device | None = None,
+          shown=None) -> np.ndarray:
     """Return the outputs of chips that the same weights are written to, once, and that are as old as the recipe says.
 
     Parameters
     ----------
     recipe : Recipe
-        Without `arrays`, whose reads are played chip by chip.
+        Chips with `arrays` are played one by one.
     weights : list of int32 arrays (R, C)
         As they were trained, before they are written to cells.
     x : array (n, inputs)
@@ -29,6 +30,8 @@ def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, devic
         Of a larger set of recipes, to share its compiled program.
     device : Device, optional
         Instead of the recipe's: a device of your own.
+    shown : (array, integer array), optional
+        Samples and class numbers that output converters of arrays are calibrated on.
 
     Returns
     -------
@@ -38,12 +41,14 @@ def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, devic
     Raises
     ------
     ValueError
-        If there are no seeds, or the recipe's reads are those of arrays.
+        If there are no seeds, or nothing is shown to output converters.
     """
     seeds = [int(s) for s in seeds]
     if not seeds:
         raise ValueError("seeds: none; give one per device")
     made, cells = [], device or device_of(recipe.devices)
+    if recipe.arrays.on:
+        return np.concatenate([_on_arrays(recipe, weights, x, seed, cells, shown) for seed in seeds])
     for i in range(0, len(seeds), TOGETHER):
         some = seeds[i:i + TOGETHER]
         filled = some + some[-1:] * (min(TOGETHER, len(seeds)) - len(some))           # what is added is computed, and dropped
@@ -54,3 +59,15 @@ def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, devic
         chips.weights = [np.concatenate([w, np.repeat(w[-1:], len(filled) - len(some), axis=0)]) for w in each]
         made.append(chips.infer(x)[: len(some)])
     return np.concatenate(made)
+
+
+def _on_arrays(recipe: Recipe, weights, x, seed: int, device: Device | None, shown) -> np.ndarray:
+    """Outputs of one chip with arrays."""
+    chip = ArrayChip(recipe, (1,), [seed], device)
+    each = [np.asarray(w)[None] for w in weights]
+    chip.weights = programmed(recipe, each, 0, recipe.devices.age or None, [seed], device) if device else each
+    if recipe.arrays.output_bits:
+        if shown is None:
+            raise ValueError("shown: none; give samples and class numbers that the output converters' ranges are set by")
+        chip.calibrate(*shown)
+    return chip.infer(x)

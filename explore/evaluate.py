@@ -15,12 +15,12 @@ from ..emulator.devices import DeviceWarning, device_of, programmed
 from ..emulator.drawn import drawn
 from ..emulator.many import Many
 from ..emulator.metric import score
-from ..emulator.training import costs, order, train
-from ..recipe import programs
+from ..emulator.training import SHOWN, costs, order, train
+from ..recipe import Recipe, programs
 from ..recipe.seeds import several
 from ..sim import gradient, quality
 from . import cost
-from .jobs import Batch, Job, Settings
+from .jobs import Batch, Job, Settings, Under
 from .rate import rates
 from .spec import COST, GRADIENT, LEARNING, apply
 
@@ -111,12 +111,17 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     under = settings.under
     if not under.draws and under.subsets == 1:
         return found
-    parts = np.array_split(np.arange(len(dataset.y_test)), under.subsets)
     for i, value in enumerate(found):
         made = drawn(recipes[i], [w[i] for w in trained], dataset.x_test, under.draws, batch.shared) if under.draws else outputs[i][None]
-        cases = [[float(score(recipes[i], o[part], dataset.y_test[part])) for part in parts] for o in made]
-        value |= {"accuracy": float(np.mean(cases)), "accuracy_cases": cases}
+        value |= _cases(recipes[i], made, dataset.y_test, under)
     return found
+
+
+def _cases(recipe: Recipe, outputs, labels, under: Under) -> dict:
+    """Accuracies of chips' outputs (chips, n, outputs) in each part of the test set, and their mean."""
+    parts = np.array_split(np.arange(len(labels)), under.subsets)
+    cases = [[float(score(recipe, o[part], labels[part])) for part in parts] for o in outputs]
+    return {"accuracy": float(np.mean(cases)), "accuracy_cases": cases}
 
 
 def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
@@ -135,8 +140,8 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     if not settings.epochs or not recipe.learns:
         raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
                          f"not {settings.epochs} and {recipe.rule!r}")
-    if settings.under.draws or settings.under.subsets > 1:
-        raise ValueError("conditions: chips with arrays are tested as they were trained; allowed are no draws and one subset: give seeds")
+    if settings.under.subsets > 1 and not settings.under.draws:
+        raise ValueError("conditions.subsets: of chips with arrays those of other devices are known only; give draws, or 1 subset")
     dataset = data.of(recipe)
     judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
@@ -145,9 +150,16 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
             history = epoch and train(recipe, *dataset, epochs=epoch, seeds=seeds, checkpoint=f"{folder}/chips.npz")
             weights = history.weights if epoch else initial_weights(recipe, seeds)
             qualities.append(_judged(batch.jobs, weights, x, y) if judged else None)
+        with np.load(f"{folder}/chips.npz") as kept:                      # before they were written for the last test
+            trained = [kept[f"weights{k}"] for k in range(len(weights))]
     events = np.sum([history.saturations[name] for name in history.saturations], axis=0) / (settings.epochs * len(dataset.x_train))
-    return [_value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
-            for i in range(len(seeds))]
+    found = [_value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
+             for i in range(len(seeds))]
+    for i, value in enumerate(found if settings.under.draws else []):
+        made = drawn(recipe, [w[i] for w in trained], dataset.x_test, settings.under.draws,
+                     shown=(dataset.x_train[:SHOWN], dataset.y_train[:SHOWN]))
+        value |= _cases(recipe, made, dataset.y_test, settings.under)
+    return found
 
 
 def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:

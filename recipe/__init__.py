@@ -1,6 +1,7 @@
 """The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
 
 from . import hardware
+from .cells import Cell
 from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
@@ -26,9 +27,9 @@ from .rules import RULES, Rule, rule
 from .source import Data
 
 __all__ = [
-    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits", "Data",
-    "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operand", "Operation", "Overflow", "Program", "QFormat", "Recipe",
-    "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries", "hardware", "imported",
-    "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse", "presets", "program_memory",
-    "programs", "require_recipe", "rule",
+    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
+    "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operand", "Operation", "Overflow", "Program",
+    "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries",
+    "hardware", "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
+    "presets", "program_memory", "programs", "require_recipe", "rule",
 ]

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from . import rules, seeds, toml
+from .cells import Cell, with_table
 from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .imported import imported
 from .kinds import Number, Real, Switch, Whole
@@ -99,6 +100,8 @@ class Devices(_Part):
     measured : list of [conductance, deviation]
         A measured device instead: standard deviation of a written conductance at conductances in ascending order, from the least to the
         largest that the device has; all in microsiemens.
+    cell : Cell
+        A measured device of one's own instead: by numbers, or by ``table = "FILE.csv"`` beside the recipe, whose columns are taken in.
     age : float
         Seconds between the last write and a test. 0: none, so neither drift nor 1/f noise.
     compensate : str
@@ -128,6 +131,7 @@ class Devices(_Part):
 
     preset: DevicePreset = ""
     measured: tuple[tuple[Annotated[Real, Field(ge=0)], Annotated[Real, Field(ge=0)]], ...] = ()
+    cell: Cell = Cell()
     age: Annotated[Real, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
     wires: Annotated[Real, Field(ge=0)] = 0.0
@@ -142,11 +146,12 @@ class Devices(_Part):
     @property
     def named(self) -> bool:
         """Whether there is a device, so that weights are not plain memory."""
-        return bool(self.preset or self.measured or self.programming or self.spread or self.stuck_low or self.stuck_high)
+        return bool(self.preset or self.measured or self.cell.conductance or self.programming or self.spread or self.stuck_low
+                    or self.stuck_high)
 
 
-LOADED = ("preset", "measured", "age", "compensate", "wires", "driver", "sense", "programming", "spread", "noise_spread", "stuck_low",
-          "stuck_high")
+LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "driver", "sense", "programming", "spread", "noise_spread",
+          "stuck_low", "stuck_high")
 """Of the devices what changes only the integers that a chip is loaded with."""
 
 
@@ -176,9 +181,10 @@ class Arrays(_Part):
     sensing : str
         Where the transposed read of resistive wires drives and senses: at the ``same`` terminals, or the ``opposite`` ones.
     law : str
-        How cells answer to pulses: ``constant``, ``linear``, ``soft-bounds``, ``exponential``, ``power``; empty: updates as the chip's.
+        How cells answer to pulses: ``constant``, ``linear``, ``soft-bounds``, ``exponential``, ``power``, or ``measured``: by the cell's
+        own curves (`devices.cell`), whose range of conductances is that of the weights; empty: updates as the chip's.
     pulse : float
-        Change of a weight by one pulse in the middle of its range.
+        Change of a weight by one pulse in the middle of its range. With the measured law 0: it is the cell's.
     pulse_noise, pulse_spread, bound_spread : float
         Standard deviations of a pulse from pulse to pulse, of pulses from cell to cell, and of the bounds of weights; relative to each.
     """
@@ -193,7 +199,7 @@ class Arrays(_Part):
     cell_bits: Annotated[Whole, Field(ge=0, le=12)] = 0
     input_slice: Annotated[Whole, Field(ge=0, le=11)] = 0
     sensing: Literal["same", "opposite"] = "same"
-    law: Literal["", "constant", "linear", "soft-bounds", "exponential", "power"] = ""
+    law: Literal["", "constant", "linear", "soft-bounds", "exponential", "power", "measured"] = ""
     pulse: Annotated[Real, Field(ge=0)] = 0.0
     pulse_noise: Annotated[Real, Field(ge=0)] = 0.0
     pulse_spread: Annotated[Real, Field(ge=0)] = 0.0
@@ -424,8 +430,12 @@ class Recipe(_Part):
 
     def _cell_mistakes(self):
         d = self.devices
-        if d.preset and d.measured:
-            yield f"devices.measured: given together with preset {d.preset!r}; allowed is one of the two"
+        for mistake in d.cell.mistakes:
+            yield f"devices.cell.{mistake}"
+        given = [name for name in ("preset", "measured", "cell") if (d.cell.conductance if name == "cell" else getattr(d, name))]
+        if len(given) > 1:
+            told = f"preset {d.preset!r}" if d.preset else given[0]
+            yield f"devices.{given[1]}: given together with {told}; allowed is one of the two"
         conductances = [g for g, _ in d.measured]
         if d.measured and (len(conductances) < 2 or any(a >= b for a, b in itertools.pairwise(conductances))):
             yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
@@ -434,12 +444,12 @@ class Recipe(_Part):
         for name in ("age", "compensate", "wires", "driver", "sense", "noise_spread"):
             if not d.named and getattr(d, name) != Devices.model_fields[name].default:
                 yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
-        least = AGING.get(d.preset)
+        least = AGING.get(d.preset) or d.cell.drift_start or None
         if d.named and d.age and least is None:
             yield (f"devices.age: {d.age:g} s, but {d.preset or 'a device of numbers alone'} has no law of ageing; allowed is 0, or one of "
-                   f"the presets that have one, {', '.join(AGING)}")
+                   f"the presets that have one, {', '.join(AGING)}; or a cell with drift")
         elif d.age and least is not None and d.age < least:
-            yield (f"devices.age: {d.age:g} s, but the law of {d.preset} begins {least:g} s after writing; "
+            yield (f"devices.age: {d.age:g} s, but the law of {d.preset or 'its cell'} begins {least:g} s after writing; "
                    f"allowed are 0, and {least:g} or more")
         if d.driver != d.sense and not self.arrays.on and self.rule not in ("inference", "spsa"):
             yield (f"devices.driver: {d.driver:g} with sense {d.sense:g}, so that transposed reads are not the transpose, as they are "
@@ -467,7 +477,15 @@ class Recipe(_Part):
             yield "arrays.sensing: 'opposite' without devices.wires; without resistance both reads are alike"
         if a.law and d.law != "ideal":
             yield f"arrays.law: {a.law!r} together with devices.law {d.law!r}; allowed is one of the two"
-        if bool(a.law) != bool(a.pulse) or a.pulse > f.weight.high or (a.pulse and a.pulse < f.weight.step):
+        if a.law == "measured":
+            if not d.cell.up:
+                yield "arrays.law: 'measured' without pulses that were measured; give devices.cell.up and down"
+            elif a.pulse:
+                yield f"arrays.pulse: {a.pulse:g} with law 'measured'; allowed is 0, as the cell's own curves say it"
+            elif self.pulse < f.weight.step:
+                yield (f"devices.cell.up: a pulse in the middle is {self.pulse:.3g} of a weight, less than the weights' step of "
+                       f"{f.weight.step:g}; give the weights more fraction bits")
+        elif bool(a.law) != bool(a.pulse) or a.pulse > f.weight.high or (a.pulse and a.pulse < f.weight.step):
             yield (f"arrays.pulse: {a.pulse:g} with law {a.law!r}; "
                    f"allowed is {f.weight.step:g} to {f.weight.high:g} where there is a law, else 0")
         for name in ("pulse_noise", "pulse_spread", "bound_spread"):
@@ -485,6 +503,12 @@ class Recipe(_Part):
     def input_width(self, place: str) -> int:
         """Bits of the arrays' input converters for states or deltas."""
         return min(self.arrays.input_bits or 12, getattr(self.formats, place).width)
+
+    @property
+    def pulse(self) -> float:
+        """Change of a weight by one pulse of the arrays' law in the middle of its range; 0 without pulses."""
+        f = self.formats.weight
+        return self.devices.cell.pulse * (f.high - f.low) if self.arrays.law == "measured" else self.arrays.pulse
 
     @property
     def cell_width(self) -> int:
@@ -689,7 +713,7 @@ def load(source: str | Path) -> Recipe:
     if source in presets():
         return parse((resources.files(__package__) / "presets" / f"{source}.toml").read_text(encoding="utf-8"), source)
     try:
-        found = parse(toml.text_of(Path(source)), source)
+        found = parse(toml.text_of(Path(source)), source, Path(source).parent)
         return found.model_copy(update={"data": found.data.beside(Path(source).parent)})
     except FileNotFoundError:
         raise RecipeError(f"{source}: no such file or preset; {near(source, presets())}presets are {', '.join(presets())}") from None
@@ -697,10 +721,10 @@ def load(source: str | Path) -> Recipe:
         raise RecipeError(str(error)) from None
 
 
-def parse(text: str, label: str = "recipe") -> Recipe:
-    """A recipe from TOML text; `label` names it in errors."""
+def parse(text: str, label: str = "recipe", folder: Path = Path()) -> Recipe:  # noqa: B008
+    """A recipe from TOML text; `label` names it in errors, tables that it names lie in `folder`."""
     try:
-        table = toml.table_of(text, label)
+        table = with_table(toml.table_of(text, label), label, folder)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     try:

@@ -12,7 +12,7 @@ from .iv import Cubic, Measured
 from .noise import CellNoise, Constant, Flicker, PerProduct
 from .spread import Spread, Stuck
 
-EFFECTS = ("spread", "programming", "drift", "flicker", "stuck", "read", "iv")
+EFFECTS = ("states", "spread", "programming", "drift", "flicker", "stuck", "read", "iv")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Device:
     stuck : Stuck
     iv : Cubic or Measured
         Without it cells follow Ohm's law.
+    states : tuple of float
+        The only conductances that are written, ascending, microsiemens: a target is the nearest of them, the lower of two as near.
     name, paper : str
         What it is called, and where the numbers come from.
     """
@@ -47,17 +49,22 @@ class Device:
     spread: Spread | None = None
     stuck: Stuck | None = None
     iv: Cubic | Measured | None = None
+    states: tuple[float, ...] | None = None
     name: str = ""
     paper: str = ""
 
     def __post_init__(self):
         if not 0 <= self.g_min < self.g_max < np.inf:
             raise ValueError(f"device: g_min = {self.g_min}, g_max = {self.g_max}; conductances need 0 <= g_min < g_max (microsiemens)")
+        if self.states is not None and (len(self.states) < 2 or np.any(np.diff(self.states) <= 0)
+                                        or not self.g_min <= self.states[0] <= self.states[-1] <= self.g_max):
+            raise ValueError(f"device: states = {self.states}; allowed are two or more, ascending, from {self.g_min:g} to "
+                             f"{self.g_max:g} uS")
 
     @property
     def changes_cells(self) -> bool:
         """Whether cells differ from their nominal conductances."""
-        return any((self.spread, self.programming, self.drift, self.flicker, self.stuck))
+        return any((self.states, self.spread, self.programming, self.drift, self.flicker, self.stuck))
 
     @property
     def ages(self) -> bool:
@@ -80,7 +87,11 @@ class Device:
         if share.size and (share.min() < 0 or share.max() > 1):
             raise ValueError(f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} "
                              "uS; scale the weights to 0 to 1")
-        return self.g_min + (self.g_max - self.g_min) * share
+        g = self.g_min + (self.g_max - self.g_min) * share
+        if self.states is None:
+            return g
+        states = np.asarray(self.states, np.float64)
+        return states[np.searchsorted((states[1:] + states[:-1]) / 2, g)]
 
     def program(self, share, seed: int, plane: int, time: float | None = None, write: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Cells as they are written, and as they are `time` seconds later.

@@ -142,6 +142,38 @@ class PowerStep:
         return tangent(change, -gamma * per_span * change / room)
 
 
+@dataclass(frozen=True)
+class MeasuredStep:
+    """Pulses as they were measured, linear between the points: ``step up(s)`` and ``step down(s)``, s from 0 at the lower bound to 1.
+
+    Parameters
+    ----------
+    share : tuple of float
+        s of the points, ascending from 0 to 1.
+    up, down : tuple of float
+        Sizes of pulses at these, relative to the mean of both in the middle.
+    """
+
+    share: tuple[float, ...]
+    up: tuple[float, ...]
+    down: tuple[float, ...]
+
+    def __post_init__(self):
+        if not len(self.share) == len(self.up) == len(self.down) >= 2 or np.any(np.diff(self.share) <= 0):
+            raise ValueError("measured pulses: give one size up and one down for each of two shares or more, in ascending order")
+
+    def numbers(self, step, end, span, draw):
+        return step, end if np.max(end) < 0 else end - span, 1 / span
+
+    def tangent(self, w, step, low, per_span):
+        s = np.clip((w - low) * per_span, self.share[0], self.share[-1])
+        part = np.clip(np.searchsorted(self.share, s, side="right") - 1, 0, len(self.share) - 2)
+        up = step > 0
+        size = np.where(up, np.interp(s, self.share, self.up), np.interp(s, self.share, self.down))
+        rise = [np.diff(side) / np.diff(self.share) for side in (self.up, self.down)]
+        return tangent(step * size, step * per_span * np.where(up, rise[0][part], rise[1][part]))
+
+
 def _of_side(law, end, draw):
     """`up` or `down`, whichever the end is; of each cell, if cells differ."""
     mean = law.up if np.max(end) > 0 else law.down

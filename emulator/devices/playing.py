@@ -22,7 +22,7 @@ from . import draws
 from .array import Array, Circuit
 from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import Device
-from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
+from .laws import ConstantStep, ExponentialStep, LinearStep, MeasuredStep, PowerStep, SoftBounds
 from .programming import mapping_of
 from .writing import Cells, PulsedDevice, send
 
@@ -139,7 +139,7 @@ class ArrayMachine(Machine):
             return super().change(g, step, e, b, pairs)
         k, name, f, recipe = g.layer, step.matrix, self.recipe.formats.weight, self.recipe
         w, number = self.weights[name], self.state["step"]
-        wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.arrays.pulse)
+        wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.pulse)
         counts = np.floor(wanted + draws.uniform(draws.key(self.chosen.layers[k].seed), COUNTS, int(number), (g.R, g.C)))
         made = send(self.chosen.cells[k], w[:, : g.C] * f.step, np.clip(counts, -LONGEST_TRAIN, LONGEST_TRAIN), sample=int(number))
         made = np.clip(np.rint(made / f.step), f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
@@ -216,9 +216,18 @@ def _each(state: dict, function):
     return whole, *map(joined, results)
 
 
+def _law(recipe: Recipe):
+    if recipe.arrays.law != "measured":
+        return LAWS[recipe.arrays.law]
+    cell = recipe.devices.cell
+    g = np.array(cell.conductance)
+    unit = cell.pulse * (g[-1] - g[0])
+    return MeasuredStep(*(tuple(np.divide(v, by)) for v, by in ((g - g[0], g[-1] - g[0]), (cell.up, unit), (cell.down, unit))))
+
+
 def _cells(recipe: Recipe, g, seed: int) -> Cells:
     a, f = recipe.arrays, recipe.formats.weight
-    device = PulsedDevice(LAWS[a.law], a.pulse, f.low, f.high, a.pulse_spread, bound_spread=a.bound_spread, noise=a.pulse_noise)
+    device = PulsedDevice(_law(recipe), recipe.pulse, f.low, f.high, a.pulse_spread, bound_spread=a.bound_spread, noise=a.pulse_noise)
     return device.cells((g.R, g.C), derived(seed, LAYER, g.layer), np.float64)
 
 

@@ -9,16 +9,18 @@ nonlinear curves have only their linear term here.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import replace
 
 import numpy as np
 
-from ...recipe import Arrays, Devices, Recipe, in_memory
+from ...recipe import Arrays, Cell, Devices, Recipe, in_memory
 from .. import crossbar, rng
 from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
-from .drift import compensation
+from .drift import PowerLaw, compensation
+from .iv import Measured
 from .mapping import Mapping
 from .noise import Constant, Generic, Table
 from .presets import preset
@@ -28,8 +30,8 @@ from .wires import Wires
 
 LINES = Arrays.model_fields["lines"].default
 COMPENSATIONS = ("none", "array", "output")
-EFFECTS = {"programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells", "drift": "drift",
-           "flicker": "1/f noise"}
+EFFECTS = {"states": "levels of cells", "programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells",
+           "drift": "drift", "flicker": "1/f noise"}
 """What a device does to stored weights, by its field."""
 
 
@@ -42,6 +44,8 @@ def device_of(devices: Devices) -> Device | None:
     elif devices.measured:
         conductance, deviation = zip(*devices.measured, strict=True)
         device = Device(g_max=conductance[-1], g_min=conductance[0], programming=Table(conductance, deviation), name="measured")
+    elif devices.cell.conductance:
+        device = measured(devices.cell)
     else:
         device = Device(name="generic")
     given = {}
@@ -52,6 +56,21 @@ def device_of(devices: Devices) -> Device | None:
     if devices.stuck_low or devices.stuck_high:
         given["stuck"] = Stuck(devices.stuck_low, devices.stuck_high)
     return replace(device, **given) if given else device
+
+
+def measured(cell: Cell) -> Device:
+    """A device as it was measured, linear between the conductances."""
+    g, most = cell.conductance, cell.conductance[-1]
+
+    def table(deviation):
+        return Table(g, deviation) if any(deviation) else None
+
+    def by_share(column):
+        return functools.partial(np.interp, xp=np.divide(g, most), fp=column or (0.0,) * len(g))
+
+    drift = PowerLaw(by_share(cell.drift), by_share(cell.drift_spread), cell.drift_start) if cell.drift else None
+    iv = Measured(cell.volts, cell.bent, cell.largest_voltage) if cell.volts else None
+    return Device(most, g[0], table(cell.programming), table(cell.read), drift, iv=iv, states=cell.states or None, name="measured")
 
 
 def mapping_of(recipe: Recipe) -> Mapping:
