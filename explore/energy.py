@@ -11,6 +11,8 @@
     The same circuit with its weights in analog arrays: one conversion of an output to the accumulator's bits for every sum that is read,
     by `hwcomponents-adc` (the extra ``energy``). That model answers with about the best that published converters of so many effective
     bits reach, and refuses fewer than four bits. Nothing is counted for the cells, their drivers and writes, or the digital rest.
+``arrays``
+    The reads of a recipe's arrays (`arrays.on`), by what was published of ISAAC (`analog`): cells, drivers and converters.
 ``package.module:function``
     One's own: a function of a recipe that returns an `Energy`.
 
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import Op, Recipe, geometries, imported, programs
+from . import analog
 
 MODEL = "Horowitz, ISSCC 2014, 45 nm, operations and memories only"
 """Name of the model ``digital``."""
@@ -66,7 +69,7 @@ def of(recipe: Recipe, model: str = "digital") -> Energy:
     ----------
     recipe : Recipe
     model : str
-        ``digital``, ``converters``, or ``package.module:function``.
+        ``digital``, ``converters``, ``arrays``, or ``package.module:function``.
 
     Raises
     ------
@@ -172,5 +175,11 @@ def _version() -> str:
                            "(Python 3.12 or newer)") from None
 
 
-MODELS = {"digital": digital, "converters": converters}
+def arrays(recipe: Recipe) -> Energy:
+    """Reads of arrays."""
+    found = analog.estimate(recipe)
+    return Energy(found.nanojoules, found.model)
+
+
+MODELS = {"digital": digital, "converters": converters, "arrays": arrays}
 """Name to a function of a recipe that returns an `Energy`."""

@@ -19,7 +19,7 @@ from ..emulator.training import SHOWN, costs, order, train
 from ..recipe import Recipe, programs
 from ..recipe.seeds import several
 from ..sim import gradient, quality
-from . import cost
+from . import analog, cost
 from .jobs import Batch, Job, Settings, Under
 from .rate import rates
 from .spec import COST, GRADIENT, LEARNING, apply
@@ -68,6 +68,8 @@ def _spent(job: Job, settings: Settings) -> dict:
     recipe = apply(job.recipe, json.loads(settings.under.nominal), job.board).recipe or job.recipe
     value = (cost.estimate if settings.cost == "model" else cost.build)(recipe, job.board, settings.energy)
     holds, speed = BOARDS[job.board].holds, rates(recipe, job.board, value["fmax"])
+    arrays = analog.estimate(recipe) if recipe.arrays.on and recipe.arrays.output_bits else None
+    value |= {"array_area": arrays and arrays.area, "array_latency": arrays and arrays.microseconds}
     return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items()),
                     "samples_per_second": speed.both, "chip_rate": speed.chip, "line_rate": speed.line}
 

@@ -32,17 +32,20 @@ METRICS = {
     "chip_rate": "training steps per second of the chip alone, at the board's clock",
     "line_rate": "training samples per second that the board's serial line carries",
     "energy": "energy of a training step, nJ, by the model named in the report",
+    "array_area": "area of the arrays with their drivers and converters, square millimetres, by the model of explore.analog",
+    "array_latency": "time of a training step's reads of arrays, microseconds, by the same model",
 }
 """What a point is judged by."""
 SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "fill",
-                               "energy"})
+                               "energy", "array_area", "array_latency"})
 BOUNDS = {"accuracy": (0.0, 1.0), "yield": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Metrics with a least and a greatest value; the others are at least 0."""
 GRADIENT = ("cosine", "bias", "deviation", "sign")
 """Metrics that want the gradient measured, along training."""
 LEARNING = ("accuracy", "yield", "loss", "saturations", *GRADIENT)
 """Metrics that want the chip trained."""
-COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy")
+COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy",
+        "array_area", "array_latency")
 """Metrics that want the chip's cost on a board."""
 ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
 """What is no axis because the specification says it in another place."""

@@ -13,6 +13,7 @@ NAMES = {
     "cycles": "clock cycles per step", "lut": "LUTs", "ff": "flip-flops", "multipliers": "multipliers", "memory": "memory blocks",
     "fill": "board taken, %", "fmax": "Fmax, MHz", "samples_per_second": "samples per second",
     "chip_rate": "samples per second of the chip", "line_rate": "samples per second of the line", "energy": "energy per step, nJ",
+    "array_area": "area of arrays, mm²", "array_latency": "time of array reads per step, µs",
 }
 PERCENT = frozenset({"accuracy", "yield", "sign", "fill"})
 """Shares that are shown in percent."""

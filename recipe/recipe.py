@@ -170,6 +170,8 @@ class Arrays(_Part):
         Of the output converters, whose ranges are calibrated on the first training samples at the start of every epoch. 0: exact sums.
     gain_spread, offset_spread : float
         Standard deviations of the converters' LSBs, relative, and of their offsets, in LSBs; one converter an output.
+    sharing : int
+        Outputs that one output converter serves, one after the other: a matter of cost alone (`explore.analog`).
     lines : int
         Inputs and outputs of one array, at most; a larger layer is spread over several, whose codes are added.
     mapping : str
@@ -194,6 +196,7 @@ class Arrays(_Part):
     output_bits: Annotated[Whole, Field(ge=0, le=16)] = 0
     gain_spread: Annotated[Real, Field(ge=0)] = 0.0
     offset_spread: Annotated[Real, Field(ge=0)] = 0.0
+    sharing: Annotated[Whole, Field(ge=1, le=4096)] = 1
     lines: Annotated[Whole, Field(ge=1)] = 256
     mapping: Literal["differential", "offset"] = "differential"
     cell_bits: Annotated[Whole, Field(ge=0, le=12)] = 0
