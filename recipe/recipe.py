@@ -106,8 +106,10 @@ class Devices(_Part):
         Seconds between the last write and a test. 0: none, so neither drift nor 1/f noise.
     compensate : str
         Digital factor against the mean drift: ``none``, ``array`` (one of each layer) or ``output`` (one of each output).
-    wires : float
-        Resistance of every segment of the arrays' wires, ohm.
+    wires : float, or [float, float]
+        Resistance of every segment of the arrays' wires, ohm; or of the inputs' lines and of the outputs' lines.
+    leakage : float
+        Conductance of every cell's selector beside the cell, microsiemens. It cancels in sums, and loads resistive wires.
     driver, sense : float
         Resistance of the circuits that drive the arrays' lines and that sense their currents, ohm.
     programming : float
@@ -134,7 +136,8 @@ class Devices(_Part):
     cell: Cell = Cell()
     age: Annotated[Real, Field(ge=0)] = 0.0
     compensate: Compensation = "array"
-    wires: Annotated[Real, Field(ge=0)] = 0.0
+    wires: Annotated[Real, Field(ge=0)] | tuple[Annotated[Real, Field(ge=0)], Annotated[Real, Field(ge=0)]] = 0.0
+    leakage: Annotated[Real, Field(ge=0)] = 0.0
     driver: Annotated[Real, Field(ge=0)] = 0.0
     sense: Annotated[Real, Field(ge=0)] = 0.0
     programming: Annotated[Real, Field(ge=0, le=1)] = 0.0
@@ -144,13 +147,18 @@ class Devices(_Part):
     stuck_high: Annotated[Real, Field(ge=0, le=1)] = 0.0
 
     @property
+    def segments(self) -> tuple[float, float]:
+        """Resistance of a segment of the inputs' lines and of the outputs' lines, ohm."""
+        return self.wires if isinstance(self.wires, tuple) else (self.wires, self.wires)
+
+    @property
     def named(self) -> bool:
         """Whether there is a device, so that weights are not plain memory."""
         return bool(self.preset or self.measured or self.cell.conductance or self.programming or self.spread or self.stuck_low
                     or self.stuck_high)
 
 
-LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "driver", "sense", "programming", "spread", "noise_spread",
+LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "leakage", "driver", "sense", "programming", "spread", "noise_spread",
           "stuck_low", "stuck_high")
 """Of the devices what changes only the integers that a chip is loaded with."""
 
@@ -442,9 +450,11 @@ class Recipe(_Part):
         conductances = [g for g, _ in d.measured]
         if d.measured and (len(conductances) < 2 or any(a >= b for a, b in itertools.pairwise(conductances))):
             yield f"devices.measured: conductances {conductances}; allowed are two or more, in ascending order (microsiemens)"
+        if d.leakage and not (any(d.segments) or d.driver or d.sense):
+            yield f"devices.leakage: {d.leakage:g} without wires, where it cancels; give devices.wires, driver or sense"
         if d.stuck_low + d.stuck_high > 1:
             yield f"devices.stuck_low: {d.stuck_low:g}, and stuck_high {d.stuck_high:g}; allowed are shares whose sum is at most 1"
-        for name in ("age", "compensate", "wires", "driver", "sense", "noise_spread"):
+        for name in ("age", "compensate", "wires", "leakage", "driver", "sense", "noise_spread"):
             if not d.named and getattr(d, name) != Devices.model_fields[name].default:
                 yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
         least = AGING.get(d.preset) or d.cell.drift_start or None
@@ -476,7 +486,7 @@ class Recipe(_Part):
                 yield f"arrays.{name}: {getattr(a, name):g} without output converters; give arrays.output_bits"
         if a.input_slice >= min(self.input_width("state"), self.input_width("delta")):
             yield f"arrays.input_slice: {a.input_slice}; allowed is less than the bits of the input converters"
-        if a.sensing == "opposite" and not d.wires:
+        if a.sensing == "opposite" and not any(d.segments):
             yield "arrays.sensing: 'opposite' without devices.wires; without resistance both reads are alike"
         if a.law and d.law != "ideal":
             yield f"arrays.law: {a.law!r} together with devices.law {d.law!r}; allowed is one of the two"

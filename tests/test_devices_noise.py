@@ -251,6 +251,6 @@ def test_bad_devices_are_named_with_their_remedy(make, message):
 def test_all_presets_name_a_paper_and_units_make_sense():
     assert len(PRESETS) >= 6
     for d in PRESETS.values():
-        assert d.paper and isinstance(d.programming, CellNoise)
+        assert d.paper and d.doi.startswith("10.") and d.fit and isinstance(d.programming, CellNoise)
         sigma = d.programming.sigma(np.linspace(d.g_min, d.g_max, 20), d.g_max)
         assert (sigma < 0.15 * d.g_max).all() and (sigma >= 0).all()

@@ -9,7 +9,19 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from crossdyad.emulator.devices import Array, Circuit, Device, Mapping, OutputConverter, Wires, effective_conductance
+from crossdyad.emulator.devices import (
+    Array,
+    Circuit,
+    Device,
+    Mapping,
+    OutputConverter,
+    Wires,
+    device_of,
+    effective_conductance,
+    stored,
+    wires_of,
+)
+from crossdyad.recipe import Devices, RecipeError, parse
 
 
 def nodal(g, word, bit, drive, sense, at_driver=0.0, at_sense=0.0):
@@ -174,3 +186,20 @@ def test_converters_read_through_wires():
     sums = x @ np.rint(array.effective.T * 2**array.fraction_bits)
     unit = array.forward.level_lsb[0] * 2.0**array.fraction_bits
     assert (array.read(x) == np.clip((2 * sums + unit) // (2 * unit), -128, 127)).all()
+
+
+def test_lines_of_a_recipe_may_differ_and_selectors_leak():
+    """Loaded weights are those of nodal analysis with both resistances, and with every selector beside its cell."""
+    w = np.array([[0.5, -1.0, 0.25], [-0.75, 0.0, 1.0]])
+    plus, minus = (25 * np.maximum(sign * w, 0) for sign in (1, -1))
+    for given, word, bit, leak in (({"wires": [200.0, 5000.0]}, 200, 5000, 0), ({"wires": [200.0, 5000.0], "leakage": 3.0}, 200, 5000, 3)):
+        recipe = parse("name = 'a'\nsizes = [3, 2]\nlanes = [2]").model_copy(
+            update={"devices": Devices.model_validate({"programming": 1e-12} | given)})
+        made = stored(w, device_of(recipe.devices), 1, 0, wires=wires_of(recipe), span=1.0)
+        exact = [nodal(g.T + leak, word, bit, ("word", 0), ("bit", -1)).T for g in (plus, minus)]
+        assert np.allclose(made, (exact[0] - exact[1]) / 25, atol=1e-8)
+    with pytest.raises(RecipeError, match="devices.leakage: 3 without wires, where it cancels"):
+        parse("name = 'a'\nsizes = [3, 2]\nlanes = [2]\n[devices]\nspread = 0.1\nleakage = 3")
+    with pytest.raises(ValueError, match="leakage = -1"):
+        Wires(1, 1, leakage=-1)
+    assert parse(recipe.to_toml()) == recipe

@@ -36,8 +36,10 @@ class Device:
         Without it cells follow Ohm's law.
     states : tuple of float
         The only conductances that are written, ascending, microsiemens: a target is the nearest of them, the lower of two as near.
-    name, paper : str
+    name, paper, doi : str
         What it is called, and where the numbers come from.
+    fit : str
+        What of it is a loose fit, or was not measured.
     """
 
     g_max: float = 25.0
@@ -52,6 +54,8 @@ class Device:
     states: tuple[float, ...] | None = None
     name: str = ""
     paper: str = ""
+    doi: str = ""
+    fit: str = ""
 
     def __post_init__(self):
         if not 0 <= self.g_min < self.g_max < np.inf:

@@ -81,7 +81,7 @@ def mapping_of(recipe: Recipe) -> Mapping:
 def wires_of(recipe: Recipe) -> Wires | None:
     """The resistances around the recipe's cells; None where there are none."""
     d = recipe.devices
-    return Wires(d.wires, d.wires, recipe.arrays.sensing, d.driver, d.sense) if d.wires or d.driver or d.sense else None
+    return Wires(*d.segments, recipe.arrays.sensing, d.driver, d.sense, d.leakage) if any(d.segments) or d.driver or d.sense else None
 
 
 def layout_of(recipe: Recipe) -> dict:

@@ -34,6 +34,8 @@ class Wires:
         is then exactly the transpose (reciprocity), if drivers and sense circuits are alike. ``opposite``: at the other ends of all lines.
     driver, sense : float
         Of the circuit that drives a line, and of the one that senses a line's current, whichever lines these are.
+    leakage : float
+        Conductance of a selector beside every cell, microsiemens.
     """
 
     word: float
@@ -41,11 +43,14 @@ class Wires:
     sensing: str = "same"
     driver: float = 0.0
     sense: float = 0.0
+    leakage: float = 0.0
 
     def __post_init__(self):
         for name in ("word", "bit", "driver", "sense"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"wires: {name} = {getattr(self, name)}; resistances are finite and not negative (ohm)")
+        if not 0 <= self.leakage < np.inf:
+            raise ValueError(f"wires: leakage = {self.leakage}; a conductance is finite and not negative (microsiemens)")
         if self.sensing not in ("same", "opposite"):
             raise ValueError(f"wires: sensing = {self.sensing!r}; allowed are 'same', 'opposite'")
 
@@ -83,7 +88,8 @@ def effective_conductance(g, word: float, bit: float, driver: float = 0.0, sense
 
 
 def read(g, wires: Wires, transposed: bool = False) -> np.ndarray:
-    """Effective conductance (inputs, outputs) of a forward or a transposed read, microsiemens."""
+    """Effective conductance (inputs, outputs) of a forward or a transposed read, microsiemens, its selectors included."""
+    g = np.asarray(g) + wires.leakage
     if not transposed:
         return effective_conductance(g, wires.word, wires.bit, wires.driver, wires.sense)
     # by reciprocity: the network whose word lines end in what senses, and whose bit lines in what drives
