@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -28,8 +28,8 @@ class LinkPort(wiring.Signature):
     read, write : Out(1)
         Of the byte `read_at` of the frame to be fed, which comes as `byte` with `got`; of `data` to `write_at` of the oldest frame
         without a reply.
-    pick : In
-        Number of the register byte that the link asks for, if `picking`; `picked` answers in the same cycle.
+    claim, step : In(1)
+        The link wants the status, byte after byte: the one it is at is `register` while it is `granted`; it goes on to the next.
     status : In(24)
         The link's part of the status.
     """
@@ -40,7 +40,7 @@ class LinkPort(wiring.Signature):
             "waiting": In(1), "fed": Out(1), "done": Out(1),
             "read": Out(1), "read_at": Out(place), "got": In(1), "byte": In(8),
             "write": Out(1), "write_at": Out(place), "data": Out(8), "wrote": In(1),
-            "picking": In(1), "pick": In(range(link.report + STATUS + 1)), "picked": Out(8), "status": In(24),
+            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8), "status": In(24),
             "quiet": Out(1), "flags": Out(4),
         })
 
@@ -83,12 +83,13 @@ class Wire(wiring.Component):
             return number[:(link.slots - 1).bit_length()]
 
         # numbers of frames: the next to come, to be fed, to get a reply, to be sent
-        next_, feed, done, send = (Signal(8, name=name) for name in ("next", "feed", "done", "send"))
-        session = Signal(8)
-        open_frames, credits = Signal(4), Signal(4)
+        bits = link.slots.bit_length()                     # that tell a slot and all slots apart
+        next_, session = Signal(8, name="next"), Signal(8)
+        feed, done, send = (Signal(bits, name=name) for name in ("feed", "done", "send"))
+        open_frames, credits = Signal(bits), Signal(4)
         m.d.comb += [
             open_frames.eq(next_ - done), credits.eq(link.slots - 1 - open_frames),
-            player.waiting.eq(feed != next_), player.status.eq(Cat(session, next_, credits, player.flags)),
+            player.waiting.eq(feed != next_[:bits]), player.status.eq(Cat(session, next_, credits, player.flags)),
         ]
         with m.If(player.fed):
             m.d.sync += feed.eq(feed + 1)
@@ -117,7 +118,7 @@ class Wire(wiring.Component):
                     m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
 
         # and is judged at its end
-        error, answer = Signal(8), Signal()
+        error, answer = Signal(range(16)), Signal()
         age = Signal(8)
         m.d.comb += age.eq(next_ - number)
         control = tag[6]
@@ -139,74 +140,73 @@ class Wire(wiring.Component):
                     m.d.comb += [answer.eq(1), error.eq(Error.FULL)]
                 with m.Else():
                     m.d.sync += next_.eq(next_ + 1)
-            with m.Elif(age >= link.slots):
+            with m.Elif(age[bits - 1:] != 0):
                 m.d.comb += [answer.eq(1), error.eq(Error.SEQUENCE)]
-            with m.Elif((age > open_frames) & (age > (next_ - send)[:8])):
+            with m.Elif((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])):
                 m.d.sync += send.eq(number)             # its reply again, and all after it
 
         # answers at once, made in the last bytes of slot 0
         at, length = Signal(range(CONTROL_ROOM)), Signal(range(CONTROL_ROOM))
-        head, body, echo = Signal(8), Signal(8), Signal(8)
-        kind = Signal(8)
-        index = Signal(range(len(self._identity)))
-        rom = Array(Const(b, 8) for b in self._identity)[index]
-        pick = Signal.like(player.pick)
+        refusal = Signal(range(16))                # number and tag stay as they are until the next frame's first bytes
+        rom = Const(int.from_bytes(bytes(2) + self._identity, "little"), 8 * (2 + len(self._identity))).word_select(at, 8)
+        left = Signal(range(STATUS + 1))
         asks, asked, writes, wrote = Signal(), Signal(), Signal(), Signal()
         data = Signal(8)
         ready = Signal()
-        m.d.comb += [player.pick.eq(pick)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [at.eq(0), index.eq(0), pick.eq(link.report)]
+                m.d.sync += [at.eq(0), left.eq(STATUS - 1)]
                 with m.If(answer):
-                    m.d.sync += [echo.eq(number), body.eq(error), kind.eq(tag), head.eq(Mux(error != 0, ERROR, REPLY | tag))]
-                    with m.If((error == Error.FRAME) | (error == Error.TOO_LONG)):
-                        m.d.sync += echo.eq(0)
+                    m.d.sync += refusal.eq(error)
                     m.next = "HEAD"
                     with m.If(error == 0):
                         with m.If(tag == Tag.OPEN):
+                            m.d.sync += at.eq(2)
                             m.next = "COMPARE"
                         with m.If(tag == Tag.RESET):
                             m.d.comb += self.reset.eq(1)
             with m.State("COMPARE"):      # the frame is there as long as no byte of another has come, which is many cycles
                 m.d.comb += asks.eq(~asked)
                 with m.If(asked):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index == IDENTITY_COMPARED):
+                    m.d.sync += at.eq(at + 1)
+                    with m.If(at == 2 + IDENTITY_COMPARED):
+                        m.d.sync += at.eq(0)
                         with m.If((open_frames != 0) | ~player.quiet):
-                            m.d.sync += [head.eq(ERROR), body.eq(Error.BUSY)]
+                            m.d.sync += refusal.eq(Error.BUSY)
                         with m.Else():
                             m.d.sync += [session.eq(reader.data), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
                         m.next = "HEAD"
                     with m.Elif(reader.data != rom):
-                        m.d.sync += [head.eq(ERROR), body.eq(Mux(index == 0, Error.VERSION, Error.RECIPE))]
+                        m.d.sync += [at.eq(0), refusal.eq(Mux(at == 2, Error.VERSION, Error.RECIPE))]
                         m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += [writes.eq(1), data.eq(Mux(at == 0, echo, head))]
+                m.d.comb += [writes.eq(1), data.eq(Mux(refusal == 0, REPLY | tag, ERROR))]
+                with m.If(at == 0):
+                    m.d.comb += data.eq(Mux((refusal == Error.FRAME) | (refusal == Error.TOO_LONG), 0, number))
                 with m.If(wrote):
-                    m.d.sync += [at.eq(at + 1), index.eq(0)]
+                    m.d.sync += at.eq(at + 1)
                     with m.If(at == 1):
                         m.next = "STATUS"
-                        with m.If(head == ERROR):
+                        with m.If(refusal != 0):
                             m.next = "ERROR"
-                        with m.Elif(kind == Tag.IDENTIFY):
+                        with m.Elif(tag == Tag.IDENTIFY):
                             m.next = "IDENTITY"
             with m.State("ERROR"):
-                m.d.comb += [writes.eq(1), data.eq(body)]
+                m.d.comb += [writes.eq(1), data.eq(refusal)]
                 with m.If(wrote):
                     m.d.sync += at.eq(at + 1)
                     m.next = "STATUS"
             with m.State("IDENTITY"):
                 m.d.comb += [writes.eq(1), data.eq(rom)]
                 with m.If(wrote):
-                    m.d.sync += [at.eq(at + 1), index.eq(index + 1)]
-                    with m.If(index == len(self._identity) - 1):
+                    m.d.sync += at.eq(at + 1)
+                    with m.If(at == 1 + len(self._identity)):
                         m.next = "STATUS"
             with m.State("STATUS"):
-                m.d.comb += [writes.eq(1), player.picking.eq(1), data.eq(player.picked)]
+                m.d.comb += [player.claim.eq(1), writes.eq(player.granted), data.eq(player.register), player.step.eq(wrote)]
                 with m.If(wrote):
-                    m.d.sync += [at.eq(at + 1), pick.eq(pick + 1)]
-                    with m.If(pick == link.report + STATUS - 1):
+                    m.d.sync += [at.eq(at + 1), left.eq(left - 1)]
+                    with m.If(left == 0):
                         m.d.sync += [length.eq(at + 1), ready.eq(1)]
                         m.next = "SEND"
             with m.State("SEND"):
@@ -255,7 +255,7 @@ class Wire(wiring.Component):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc), framer.wrote.eq(1)]
         granted = Signal(4)
         with m.If(asks):
-            m.d.comb += [granted.eq(1), reader.addr.eq(address(next_, index + 2))]
+            m.d.comb += [granted.eq(1), reader.addr.eq(address(next_, at))]
         with m.Elif(player.read):
             m.d.comb += [granted.eq(2), reader.addr.eq(address(feed, player.read_at))]
         with m.Elif(framer.read):

@@ -21,25 +21,29 @@ class Crc(wiring.Component):
     take : In(1)
         A byte comes; nine cycles at least lie between two.
     byte : In(8)
+    shift : In(1)
+        Instead of a byte: move the register down by eight bits.
     busy : Out(1)
     value : Out(32)
         The register, before the last inversion.
     """
 
     def __init__(self):
-        super().__init__({"restart": In(1), "take": In(1), "byte": In(8), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF)})
+        super().__init__({
+            "restart": In(1), "take": In(1), "byte": In(8), "shift": In(1), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF),
+        })
 
     def elaborate(self, platform):
         m = Module()
-        bits, left = Signal(8), Signal(4)
+        bits, left, plain = Signal(8), Signal(4), Signal()
         m.d.comb += self.busy.eq(left != 0)
         with m.If(left != 0):
             m.d.sync += [
                 left.eq(left - 1), bits.eq(bits >> 1),
-                self.value.eq((self.value >> 1) ^ Mux(self.value[0] ^ bits[0], POLYNOMIAL, 0)),
+                self.value.eq((self.value >> 1) ^ Mux((self.value[0] ^ bits[0]) & ~plain, POLYNOMIAL, 0)),
             ]
-        with m.If(self.take):
-            m.d.sync += [bits.eq(self.byte), left.eq(8)]
+        with m.If(self.take | self.shift):
+            m.d.sync += [bits.eq(self.byte), left.eq(8), plain.eq(self.shift)]
         with m.If(self.restart):
             m.d.sync += [self.value.eq(0xFFFFFFFF), left.eq(0)]
         return m
@@ -123,10 +127,10 @@ class Framer(wiring.Component):
         m = Module()
         m.submodules.crc = crc = Crc()
         at, begin, end = self.position, Signal.like(self.position), Signal.like(self.position)
-        count, tail, code, data = Signal(8, init=1), Signal(2), Signal(8), Signal(8)
-        last = Signal()
-        whole = 255
-        m.d.comb += [crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value.word_select(tail, 8))]
+        count, tail, data = Signal(8, init=1), Signal(2), Signal(8)
+        last, full = Signal(), Signal()        # of blocks: the frame's last, one of 254 bytes
+        beyond = at + ~full if self._longest > 254 else at + 1
+        m.d.comb += [self.o.payload.eq(data), crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value[:8])]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.busy.eq(0), crc.restart.eq(1)]
@@ -142,30 +146,31 @@ class Framer(wiring.Component):
                     with m.If(self.got):
                         m.d.sync += at.eq(at + 1)
             with m.State("APPEND"):
-                m.d.comb += self.write.eq(1)
+                m.d.comb += [self.write.eq(~crc.busy), crc.shift.eq(self.wrote)]
                 with m.If(self.wrote):
                     m.d.sync += [at.eq(at + 1), tail.eq(tail + 1)]
                     with m.If(tail == 3):
                         m.d.sync += [end.eq(at + 1), begin.eq(0), at.eq(0), count.eq(1)]
                         m.next = "SCAN"
             with m.State("SCAN"):         # to the zero that ends the block, the end, or 254 bytes
-                m.d.comb += self.read.eq((at != end) & ~self.got & (count != whole))
-                with m.If((at == end) | (count == whole) | (self.got & (self.byte == 0))):
-                    m.d.sync += [at.eq(begin), last.eq((at == end) & (count != whole))]
+                brimming = (count == 255) if self._longest > 254 else 0
+                m.d.comb += self.read.eq((at != end) & ~self.got & ~brimming)
+                with m.If((at == end) | brimming | (self.got & (self.byte == 0))):
+                    m.d.sync += [at.eq(begin), last.eq((at == end) & ~brimming), full.eq(brimming), data.eq(count)]
                     m.next = "CODE"
                 with m.Elif(self.got):
                     m.d.sync += [at.eq(at + 1), count.eq(count + 1)]
             with m.State("CODE"):
-                m.d.comb += [self.o.payload.eq(count), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += code.eq(count)
                     m.next = "FETCH"
             with m.State("FETCH"):
                 with m.If(count == 1):
                     # the zero itself is not sent
-                    m.d.sync += [begin.eq(at + (code != whole)), at.eq(at + (code != whole))]
+                    m.d.sync += [begin.eq(beyond), at.eq(beyond)]
                     m.next = "SCAN"
                     with m.If(last):
+                        m.d.sync += data.eq(0)
                         m.next = "END"
                 with m.Else():
                     m.d.comb += self.read.eq(~self.got)
@@ -173,12 +178,12 @@ class Framer(wiring.Component):
                         m.d.sync += data.eq(self.byte)
                         m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [self.o.payload.eq(data), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.sync += [at.eq(at + 1), count.eq(count - 1)]
                     m.next = "FETCH"
             with m.State("END"):
-                m.d.comb += [self.o.payload.eq(0), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "IDLE"
         return m

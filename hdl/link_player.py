@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+import functools
+import operator
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -35,17 +38,17 @@ class Player(wiring.Component):
         r, link, port = self._recipe, self._link, self.link
         m.submodules.chip = chip = self.chip
         state, weight = r.formats.state.width, r.formats.weight.width
-        tag, left = Signal(8), Signal(range(link.weights + 1))         # weights still to be loaded or read
+        tag, left = Signal(4), Signal(range(link.weights + 1))         # weights still to be loaded or read
         loading, reading = Signal(), Signal()
-        ask, idle, kind = Signal(), Signal(), Signal(8)                # of the writer of replies: begin, it waits, what it writes
+        ask, idle, refused = Signal(), Signal(), Signal()              # of the writer of replies: begin, it waits, a refusal is written
         fault = Signal(8)
-        command, label = Signal(8), Signal.like(chip.i_label.payload)
+        label = Signal.like(chip.i_label.payload)
         at, items = Signal.like(port.read_at), Signal(range(max(r.sizes[0], link.chunk) + 1))
         bits, byte_left = Signal(8), Signal(4)
         value, have = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
         m.d.comb += [
             self.busy.eq(chip.busy), port.read_at.eq(at), port.flags.eq(Cat(chip.busy, loading, reading)),
-            chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(command), chip.i_label.p.eq(label),
+            chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(bits), chip.i_label.p.eq(label),
             chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
         ]
         weights = Signal()             # what is fed are weights, not a sample
@@ -60,7 +63,6 @@ class Player(wiring.Component):
             m.d.sync += fault.eq(error)
             m.next = "REFUSE"
 
-        m.d.comb += kind.eq(tag)
         with m.FSM() as feeding:
             with m.State("IDLE"):
                 m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0)]
@@ -148,7 +150,7 @@ class Player(wiring.Component):
             with m.State("OPERAND"):
                 m.d.comb += port.read.eq(~port.got)
                 with m.If(port.got):
-                    m.d.sync += [at.eq(at + 1), command.eq(port.byte)]
+                    m.d.sync += [at.eq(at + 1), bits.eq(port.byte)]
                     m.next = "COMMAND"
             with m.State("COMMAND"):
                 m.d.comb += chip.i_command.valid.eq(idle)
@@ -179,7 +181,7 @@ class Player(wiring.Component):
                         with m.If(left == 1):
                             m.d.sync += [loading.eq(0), reading.eq(0)]
             with m.State("REFUSE"):
-                m.d.comb += kind.eq(ERROR)
+                m.d.comb += refused.eq(1)
                 with m.If(idle):
                     finish()
             with m.State("REPLY"):
@@ -187,17 +189,24 @@ class Player(wiring.Component):
                     finish()
 
         # replies
-        writing, place = Signal(8), Signal.like(port.write_at)
+        writing, place, failed = Signal(4), Signal.like(port.write_at), Signal()
         out, out_left = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
         packed, packed_count, chunk_left = Signal(8), Signal(3), Signal(range(link.chunk + 1))
         ended, ran, quiet = Signal(), Signal(), Signal(range(SETTLED + 1))
-        index = Signal.like(port.pick)
+        own = Signal()               # the registers are read for a reply, not for the link
         weight_step = Signal()
         registers = Cat(chip.cycles, chip.saturations_accumulator, chip.saturations_state, chip.saturations_delta, chip.saturations_weight,
                         chip.rate, Const(0, 8 - len(chip.rate)), chip.loss, chip.loss[-1].replicate(-len(chip.loss) % 8),
                         port.status, chip.step)
-        assert len(registers) == 8 * (link.report + STATUS)
-        m.d.comb += port.picked.eq(Array(registers[i:i + 8] for i in range(0, len(registers), 8))[Mux(port.picking, port.pick, index)])
+        # one of them is shown: the mark moves from byte to byte, and needs no decoder
+        mark, begin, advance = Signal(link.report + STATUS), Signal(link.report + STATUS), Signal()
+        shown = [registers.word_select(i, 8) & mark[i].replicate(8) for i in range(len(mark))]
+        m.d.comb += [port.register.eq(functools.reduce(operator.or_, shown)), advance.eq(Mux(own, port.wrote, port.step))]
+        m.d.sync += port.granted.eq(port.claim & ~own)
+        with m.If(port.claim & ~own & ~port.granted):
+            m.d.comb += begin[link.report].eq(1)
+        with m.If(advance | begin.any()):
+            m.d.sync += mark.eq((mark << 1) | begin)
         m.d.comb += [port.write_at.eq(place), port.data.eq(packed), chip.o_weight.ready.eq(weight_step)]
         with m.If(feeding.ongoing("DRAIN")):
             m.d.comb += chip.o_weight.ready.eq(reading & idle & (value == 0))
@@ -210,18 +219,16 @@ class Player(wiring.Component):
                 m.d.comb += idle.eq(1)
                 m.d.sync += [
                     place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
-                    index.eq(link.report), writing.eq(kind),
+                    writing.eq(tag), failed.eq(refused),
                 ]
                 with m.If(ask):
                     m.next = "REGISTERS"
-                    with m.Switch(kind):
+                    with m.Switch(Cat(tag, refused)):
                         with m.Case(Tag.INFER, Tag.TRAIN):
                             m.next = "RESULT"
                         with m.Case(Tag.READ):
                             m.next = "WEIGHT"
-                        with m.Case(Tag.REPORT):
-                            m.d.sync += index.eq(0)
-                        with m.Case(ERROR):
+                        with m.Case("1----"):
                             m.next = "ERROR"
             with m.State("RESULT"):
                 with m.If(chip.busy):
@@ -236,15 +243,16 @@ class Player(wiring.Component):
                     with m.If(quiet != SETTLED):
                         m.d.sync += quiet.eq(quiet + 1)
                     with m.Else():
-                        m.d.sync += index.eq(link.report - link.loss)
                         m.next = "REGISTERS"
                         with m.If(packed_count != 0):
-                            m.d.sync += [out.eq(0), out_left.eq(8 - packed_count)]
+                            m.d.sync += out_left.eq(8 - packed_count)         # `out` is zero by now
                             m.next = "PACK"
             with m.State("WEIGHT"):
                 m.d.comb += weight_step.eq(reading)
                 with m.If(~reading | chip.o_weight.valid):
-                    m.d.sync += [out.eq(Mux(reading, chip.o_weight.p, 0)), out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
+                    m.d.sync += [out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
+                    with m.If(reading):
+                        m.d.sync += out.eq(chip.o_weight.p)
                     m.next = "PACK"
             with m.State("PACK"):
                 m.d.sync += [
@@ -275,14 +283,23 @@ class Player(wiring.Component):
                     m.d.sync += place.eq(place + 1)
                     m.next = "REGISTERS"
             with m.State("REGISTERS"):
-                m.d.comb += [port.write.eq(~port.picking), port.data.eq(port.picked)]
-                with m.If(port.wrote):
-                    m.d.sync += [place.eq(place + 1), index.eq(index + 1)]
-                    with m.If(index == link.report + STATUS - 1):
-                        m.d.sync += place.eq(1)
+                m.d.comb += [port.write.eq(own), port.data.eq(port.register)]
+                with m.If(~own & ~port.claim & ~port.granted):
+                    m.d.sync += own.eq(1)
+                    with m.Switch(Cat(writing, failed)):
+                        with m.Case(Tag.INFER, Tag.TRAIN):
+                            m.d.comb += begin[link.report - link.loss].eq(1)
+                        with m.Case(Tag.REPORT):
+                            m.d.comb += begin[0].eq(1)
+                        with m.Default():
+                            m.d.comb += begin[link.report].eq(1)
+                with m.If(own & port.wrote):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(mark[-1]):
+                        m.d.sync += [place.eq(1), own.eq(0)]
                         m.next = "TAG"
             with m.State("TAG"):
-                m.d.comb += [port.write.eq(1), port.data.eq(writing | REPLY)]
+                m.d.comb += [port.write.eq(1), port.data.eq(Mux(failed, ERROR, writing | REPLY))]
                 with m.If(port.wrote):
                     m.d.comb += port.done.eq(1)
                     m.next = "IDLE"
