@@ -32,10 +32,13 @@ class Crc(wiring.Component):
         super().__init__({
             "restart": In(1), "take": In(1), "byte": In(8), "shift": In(1), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF),
         })
+        self.bits = Signal(8, name="bits")
+        self.left = Signal(4, name="left")
+        self.plain = Signal(name="plain")
 
     def elaborate(self, platform):
         m = Module()
-        bits, left, plain = Signal(8), Signal(4), Signal()
+        bits, left, plain = self.bits, self.left, self.plain
         m.d.comb += self.busy.eq(left != 0)
         with m.If(left != 0):
             m.d.sync += [
@@ -72,11 +75,15 @@ class Deframer(wiring.Component):
         super().__init__({
             "take": In(1), "byte": In(8), "write": Out(1), "decoded": Out(8), "end": Out(1), "good": Out(1),
         })
+        self.crc = Crc()
+        self.left = Signal(8, name="left")               # bytes of the block
+        self.empty = Signal(init=1, name="empty")        # nothing of a frame has come
+        self.whole = Signal(name="whole")                # the block has 254 bytes, after which no zero is meant
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = Crc()
-        left, empty, whole = Signal(8), Signal(init=1), Signal()        # bytes left of the block; a block of 254 ends without a zero
+        m.submodules.crc = crc = self.crc
+        left, empty, whole = self.left, self.empty, self.whole
         m.d.comb += [
             self.decoded.eq(Mux(left == 0, 0, self.byte)),
             crc.take.eq(self.write), crc.byte.eq(self.decoded), crc.restart.eq(self.end),
