@@ -60,7 +60,8 @@ def table(lines: list[str], given, sizes) -> str:
         "# The rows on digits", "",
         f"Accuracy on the test set of the 8x8 digits, per cent, after {given.epochs} epochs in batches of 32: mean and standard deviation "
         f"over {given.seeds} seeds, and the best epoch of any. One net for all, {'-'.join(map(str, sizes))} as far as a row allows, "
-        "Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Written by", "",
+        "Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Weights, orders "
+        "and directions are drawn by JAX's generator, not by the chip's. Written by", "",
         f"    python benchmarks/rows.py {several} --report docs/rows.md", "",
         "| row | rule | accuracy | best | remark |", "|---|---|---|---|---|", *lines, "", *pending,
         "Rows that are not trained this way, and why:", "",

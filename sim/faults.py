@@ -63,8 +63,9 @@ FIELDS = {
                      "test_models_training.py", "test_models_precision.py", "test_schedules.py", "test_cookbook.py"), rows=True),
     "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "hardware", "timing", "program", "rules/*"))),
                     ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py")),
+    "explore": Field(_sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))), ("test_explore.py", "test_cost.py")),
 }
-"""By name. `recipe`: what both twins share, so that no comparison of the two can tell."""
+"""By name. `recipe`: what both twins share, so that no comparison of the two can tell. `explore`: what a user is told to build."""
 LIMIT = 600
 """Seconds for one witness; one that takes longer has noticed."""
 ENOUGH = 150
