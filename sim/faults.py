@@ -331,14 +331,29 @@ def _collected(field: Field) -> list[str]:
     return [i for i in items if not any(word in i for word in again)] + [f"row {n}" for n in sorted(rows)]
 
 
-def _passes(witness: str) -> bool:
-    """Whether a witness finds nothing wrong, here and now."""
-    if witness.startswith("row "):
-        checks = importlib.import_module(f"{PACKAGE}.models.cookbook.checks")
-        return checks.measure(int(witness.removeprefix("row "))).passed
+def _row(witness: str) -> bool:
+    return witness.startswith("row ")
+
+
+def _passes(row: str) -> bool:
+    """Return whether the check of a row finds nothing wrong, here and now."""
+    checks = importlib.import_module(f"{PACKAGE}.models.cookbook.checks")
+    return checks.measure(int(row.removeprefix("row "))).passed
+
+
+def _fails(tests: list[str], begins: Callable[[str], None]) -> str | None:
+    """Return the first of some tests that fails, here and now, or None; `begins` is told each as it begins."""
     import pytest
 
-    return pytest.main(["-q", "-x", "--rootdir", str(ROOT), "-p", "no:cacheprovider", str(ROOT / witness)]) == 0
+    class Watch:
+        at = tests[0]           # one that cannot be collected
+
+        def pytest_runtest_logstart(self, nodeid, location):
+            self.at = nodeid
+            begins(nodeid)
+
+    watch, options = Watch(), ["-q", "-x", "--rootdir", str(ROOT), "-p", "no:cacheprovider"]
+    return watch.at if pytest.main([*options, *(str(ROOT / t) for t in tests)], plugins=[watch]) else None
 
 
 def _record(send, given) -> None:
@@ -353,7 +368,7 @@ def _record(send, given) -> None:
             jax.clear_caches()
             _forget()
             began = time.perf_counter()
-            passed = _passes(witness)
+            passed = _passes(witness) if _row(witness) else not _fails([witness], lambda _: None)
             send((witness, sorted(SEEN), round(time.perf_counter() - began, 2), passed))
     send(None)
 
@@ -370,14 +385,19 @@ def _try(send, given) -> None:
     """Send each witness that a fault is shown to, and in the end who noticed, or None."""
     fault, witnesses = given
     _change(_faulty(fault))
-    for witness in witnesses:
-        send((witness,))
-        try:
-            passed = _passes(witness)
-        except Exception:       # a fault may break a module
-            passed = False
-        if not passed:
-            return send(witness)
+    for rows, some in itertools.groupby(witnesses, _row):
+        if not rows:
+            if by := _fails(list(some), lambda test: send((test,))):
+                return send(by)
+            continue
+        for row in some:
+            send((row,))
+            try:
+                passed = _passes(row)
+            except Exception:       # a fault may break a module
+                passed = False
+            if not passed:
+                return send(row)
     send(None)
 
 

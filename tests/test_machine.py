@@ -54,25 +54,30 @@ def test_dual_propagation_in_real_numbers_is_row_57(alpha):
     np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-12)
 
 
-def test_backprop_by_gates_is_the_exact_gradient():
-    recipe = chip_of("backprop")
+@pytest.mark.parametrize("output", ["identity", "hard_sigmoid"])
+def test_backprop_by_gates_is_the_exact_gradient(output):
+    recipe = chip_of("backprop", output=output, initial=1.0)
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(gradient.exact(recipe, weights, x, y)), atol=1e-12)
 
 
 def relu_net(recipe, weights, x, y):
-    """Drives, states and the error at the output of a net with relu hidden units and a linear output, from plain equations."""
+    """Drives, states and the gated error at the output of a net with relu hidden units, from plain equations."""
     f, states, drives = recipe.formats, [recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))], []
     for k in range(recipe.layers):
         drives.append(states[-1] @ f.weight.decode(weights[k]).T)
-        states.append(np.clip(drives[-1], 0 if k < recipe.layers - 1 else f.state.low, f.state.high))
-    return drives, states, np.eye(recipe.sizes[-1])[y] - states[-1]
+        low, high = f.state.low, f.state.high
+        if k < recipe.layers - 1 or recipe.output == "hard_sigmoid":
+            low, high = 0, high if k < recipe.layers - 1 else 1
+        states.append(np.clip(drives[-1], low, high))
+    return drives, states, (np.eye(recipe.sizes[-1])[y] - states[-1]) * ((low < drives[-1]) & (drives[-1] < high))
 
 
+@pytest.mark.parametrize("output", ["identity", "hard_sigmoid"])
 @pytest.mark.parametrize("rule", ["feedback-alignment", "stored-feedback", "kolen-pollack", "direct-feedback"])
-def test_feedback_goes_down_through_its_own_matrices(rule):
-    """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``."""
-    recipe = chip_of(rule)
+def test_feedback_goes_down_through_its_own_matrices(rule, output):
+    """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``; the output's has its slope, too."""
+    recipe = chip_of(rule, output=output, initial=1.0)
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     matrices = real._matrices(recipe, weights)
     drives, states, error = relu_net(recipe, weights, x, y)
