@@ -13,7 +13,26 @@ from typing import Annotated
 
 import typer
 
-from . import age, board, budget, cookbook, cosim, demo, doctor, export, generate, pick, report, rules, schema, search, sweep, synth, train
+from . import (
+    age,
+    board,
+    budget,
+    cookbook,
+    cosim,
+    demo,
+    doctor,
+    export,
+    generate,
+    new,
+    pick,
+    report,
+    rules,
+    schema,
+    search,
+    sweep,
+    synth,
+    train,
+)
 from .errors import pipe_closed
 
 interrupt.loud()
@@ -43,7 +62,7 @@ def _environment(context: typer.Context, version: Annotated[bool, typer.Option(
         context.color = False
 
 
-for command in (demo, generate, train, cosim, synth, board,
+for command in (demo, new, generate, train, cosim, synth, board,
                 budget, age, sweep, search, report, pick, export, cookbook, rules, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric

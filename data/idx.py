@@ -6,6 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,17 @@ PACKED = b"\x1f\x8b"
 
 
 class DataError(ValueError):
-    """Data that cannot be used: names the file and the remedy."""
+    """Data that cannot be used: names the file and the remedy.
+
+    Attributes
+    ----------
+    remedies : dict
+        Keys of a recipe's data, with the values that would help.
+    """
+
+    def __init__(self, message: str, **remedies: Any):
+        super().__init__(message)
+        self.remedies = remedies
 
 
 def find(folder: Path, name: str) -> Path:

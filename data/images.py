@@ -61,7 +61,7 @@ def read_images(folder: Path, resize: tuple[int, int] | None = None) -> Raw | No
         wrong += [f"{p}: {w} x {h} pixels where most have {common[0]} x {common[1]}" for p, (w, h) in others[:TOLD]]
         wrong.append(f"{folder}: {len(others)} images of other sizes; write resize = [{common[0]}, {common[1]}] to bring all to one")
     if wrong:
-        raise DataError("\n".join(wrong))
+        raise DataError("\n".join(wrong), **({"resize": list(sizes.most_common(1)[0][0])} if sizes else {}))
     grey = all(image.mode == "L" for image, _ in read)
     rows = []
     for image, _ in read:

@@ -36,6 +36,10 @@ class About(NamedTuple):
         Where targets are numbers: the value that each class number, a bin, stands for.
     targets : (array, array) or None
         The numbers themselves, to train and to test.
+    scale : str
+        How it was scaled.
+    drawn : bool
+        Whether samples to test on were drawn from the whole.
     notes : tuple of str
     """
 
@@ -46,6 +50,8 @@ class About(NamedTuple):
     factor: np.ndarray
     levels: np.ndarray | None = None
     targets: tuple[np.ndarray, np.ndarray] | None = None
+    scale: str = "none"
+    drawn: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -61,8 +67,8 @@ def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", 
     labels : str
         ``classes``, ``numbers`` (real targets, in `bins` bins of equal width over the training part), or ``auto``.
     scale : str
-        ``standard`` (mean 0 and deviation 1, cut at 3.97), ``range`` (least to largest is -1 to 1), ``unit`` (0 to 1), ``none``, or
-        ``auto``: what has a full scale is divided by it, the rest is standardised.
+        ``standard`` (mean 0 and deviation 1, cut at 3.97), ``range`` (least to largest is -1 to 1), ``unit`` (0 to 1), ``none`` (what
+        has a full scale, as bytes have, is divided by it), or ``auto``: ``none`` where there is a full scale, else ``standard``.
     one : bool
         Add an input that is always one.
     test : float
@@ -103,11 +109,12 @@ def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", 
         train, tested = _parts(raw, raw.labels, test, seed, classes)
         index = {c: i for i, c in enumerate(classes)}
         y, y_test = (np.array([index[_word(v)] for v in part.labels], np.int64) for part in (train, tested))
+    scale = scale if scale != "auto" else "none" if raw.full else "standard"
     x, x_test, offset, factor = _scaled(train.x, tested.x, raw.full, scale)
     if one:
         x, x_test = (np.hstack([v, np.ones((len(v), 1))]) for v in (x, x_test))
         offset, factor = np.append(offset, 0.0), np.append(factor, 1.0)
-    about = About(name, raw.columns, classes, offset, factor, levels, targets, tuple(notes))
+    about = About(name, raw.columns, classes, offset, factor, levels, targets, scale, raw.test is None, tuple(notes))
     return (x, y, x_test, y_test), about
 
 
@@ -157,7 +164,7 @@ def _without_singles(raw: Raw, name: str, single: str, notes: list[str]) -> Raw:
     where = ", ".join(f"{c!r} ({raw.places[words.index(c)]})" for c in alone[:8]) + (", ..." if alone[8:] else "")
     if single == "refuse":
         raise DataError(f"{name}: {'classes' if alone[1:] else 'class'} {where} with one sample, which cannot be both learned and tested; "
-                        "add samples, or write single = \"drop\" (leave it out) or \"train\" (learn it, never test it)")
+                        "add samples, or write single = \"drop\" (leave it out) or \"train\" (learn it, never test it)", single="drop")
     notes.append(f"left out, with one sample: {where}")
     kept = [i for i, w in enumerate(words) if count[w] > 1]
     return _some(raw, kept)
@@ -210,9 +217,9 @@ def _scaled(x: np.ndarray, x_test: np.ndarray, full: float, scale: str) -> tuple
         mean = np.nan_to_num([np.mean(c[~np.isnan(c)]) if (~np.isnan(c)).any() else 0.0 for c in x.T])
         x, x_test = (np.where(np.isnan(v), mean, v) for v in (x, x_test))
     inputs = x.shape[1]
-    if scale == "none" or (scale == "auto" and full):
+    if scale == "none":
         return x / (full or 1.0), x_test / (full or 1.0), np.zeros(inputs), np.full(inputs, 1 / (full or 1.0))
-    if scale in ("auto", "standard"):
+    if scale == "standard":
         offset, spread, low, high = x.mean(0), x.std(0), -SPAN, SPAN
     else:
         low, high = (0.0 if scale == "unit" else -1.0), 1.0

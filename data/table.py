@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,17 +121,19 @@ def _chosen(path: Path, names: list[str], rows: list[list[str]], places: list[st
         remedy = f"write leave_out = [{names[i]!r}]" if len(at) == len(rows) else "correct it"
         wrong.append(f"{path}: {places[at[0]]}, column {names[i]!r}: {rows[at[0]][i]!r} is no number"
                      + (f", and so in {len(at) - 1} more lines" if at[1:] else "") + f"; {remedy}")
+    remedies: dict[str, Any] = {"leave_out": [names[i] for i, at in text.items() if len(at) == len(rows)]} if text else {}
     unlabelled = [(at, i) for at, i in holes if i == label]
     kept = np.ones(len(rows), bool)
     if missing == "drop":
         kept[[at for at, _ in holes]] = False
     elif holes and (missing == "refuse" or unlabelled):
         told = holes if missing == "refuse" else unlabelled
+        remedies["missing"] = "drop" if unlabelled else "mean"
         wrong += _some([f"{path}: {places[at]}, column {names[i]!r}: no value" for at, i in told])
         wrong.append(f"{path}: {len(told)} values are missing; write missing = \"drop\" to leave out such lines"
                      + ("" if unlabelled else ", or \"mean\" to fill in the column's mean over the training part"))
     if wrong:
-        raise DataError("\n".join(_some(wrong, 2 * TOLD)))
+        raise DataError("\n".join(_some(wrong, 2 * TOLD)), **remedies)
     if not kept.any():
         raise DataError(f"{path}: every line lacks a value; write leave_out = [...] for the columns that lack most")
     notes = (f"{int((~kept).sum())} lines with missing values are left out",) if not kept.all() else ()

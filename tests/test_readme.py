@@ -81,6 +81,7 @@ def check_command(line: str, names: set[str]) -> None:
             if arguments[0] == "pick":
                 pick._limits(context.args)
             output = context.params.get("output")
+            names |= {f"{arguments[1]}.toml"} if arguments[0] == "new" else set()
             names |= {str(output)} if output else set()
             for argument in arguments[1:]:
                 if argument.endswith(".toml"):
