@@ -483,7 +483,16 @@ def reasons(fault: Fault) -> str | None:
     return None
 
 
-EQUIVALENT: tuple[tuple[str, str, str, str], ...] = ()
+EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
+    ("recipe/program.py", "np.maximum(used.get(v, 0), start + read[v][1])", "np.maximum(start + read[v][1], used.get(v, 0))",
+     "a maximum does not depend on the order of its arguments"),
+    ("recipe/geometry.py", "max(f.weight.width + f.state.width + clog2(self.C), f.weight.width + f.delta.width + clog2(self.R))",
+     "max(f.weight.width + f.delta.width + clog2(self.R), f.weight.width + f.state.width + clog2(self.C))",
+     "a maximum does not depend on the order of its arguments"),
+    ("recipe/timing.py", "first + (g.R - 1) * g.F + fold", "first + (g.R - 1) * g.F",
+     "elements are written one a cycle at most, in order: where the first may be overwritten, a later fold's is by then read"),
+    ("recipe/rules/phases.py", "made.get(k + 2, start)", "made.get(k + 2)", "no population is above the last unit, which reads none"),
+)
 """Faults that are none: module, what stands there, what would, and why the results are the same."""
 
 

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from crossdyad.data import load as load_data
 from crossdyad.explore import choose, files, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, Under, batches, evaluate, key
+from crossdyad.explore.statistics import Summary
 from crossdyad.explore.store import Store, StoreError
 from crossdyad.recipe import Recipe, load, programs
 
@@ -747,6 +749,44 @@ def test_a_pick_tells_the_error_of_the_cost_model_and_a_sure_one_reckons_with_it
         assert choose.pick(kept, {"lut": (None, 1.06 * lut)}, sure=True)
         with pytest.raises(ValueError, match="5 leave it open that up to 52 % of all fail, and .* at least 0.9 can be sure from 36"):
             choose.pick(kept, {"accuracy": (0.9, None)}, sure=True)
+
+
+def test_a_chip_runs_at_the_very_clock_of_its_board():
+    assert rate.rates(load("digits"), "ulx3s", 25.0).chip > 0 == rate.rates(load("digits"), "ulx3s", 24.99).chip
+
+
+def test_a_place_that_was_looked_at_is_as_it_was(tmp_path):
+    (tmp_path / "a.db").touch()
+    files.check(tmp_path / "page.html", tmp_path / "a.db")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.db"]
+
+
+def made_up(name, accuracy, lut):
+    """A point of five seeds."""
+    values = {"accuracy": np.array(accuracy), "lut": np.full(5, float(lut))}
+    return Summary({"beta": name}, load("digits").model_dump(), values, [1, 2, 3, 4, 5], {}, {}, "ulx3s", {"epochs": 3, "cost": "model"})
+
+
+def test_of_equal_points_the_smallest_is_picked_and_cheaper_rivals_are_told(monkeypatch, store):
+    """Points that the seeds cannot tell apart are rivals, the smallest of which is named; those that they can are none."""
+    near, far = [0.91, 0.93, 0.92, 0.94, 0.90], [0.51, 0.53, 0.52, 0.54, 0.50]
+    points = [made_up("large", [0.92] * 5, 9000), made_up("best", [0.92] * 5, 8000), made_up("rival", near, 7990),
+              made_up("small", near, 5000), made_up("far", far, 4000)]
+    points[2].values["accuracy"] -= 0.001
+    points[3].values["accuracy"] -= 0.001
+    monkeypatch.setattr(choose, "summaries", lambda *_: points)
+    with Store(store, reading=True) as kept:
+        picked = choose.pick(kept, {})
+        assert picked.chosen.settings == {"beta": "best"} and picked.cheapest.settings == {"beta": "small"}
+        assert {s.settings["beta"] for s in picked.rivals} == {"large", "rival", "small"}
+        told = choose.told(picked, "accuracy")
+        assert "The smallest of them, 5000 LUTs" in told
+        lines = {line.split(":")[0]: line for line in told.splitlines()}
+        assert lines["# lut"].endswith("(smaller is better)") and "smaller" not in lines["# accuracy"]
+        points.pop(3)
+        assert "The smallest of them (by less than the cost model may be off), 7990 LUTs" in choose.told(choose.pick(kept, {}), "accuracy")
+        with pytest.raises(ValueError, match="accuracy reaches 0.92, not at least 0.99"):
+            choose.pick(kept, {"accuracy": (0.99, None)})
 
 
 def test_export_has_every_row(store, tmp_path):

@@ -7,6 +7,7 @@ from crossdyad import emulator
 from crossdyad.emulator import crossbar, rng
 from crossdyad.emulator.signals import writes
 from crossdyad.recipe import RULES, Recipe, in_memory, matrix_geometries, programs
+from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient, real
 
 FINE = {"state": {"width": 20, "frac": 16}, "weight": {"width": 20, "frac": 16}, "accumulator": {"width": 22, "frac": 18},
@@ -56,7 +57,7 @@ def test_dual_propagation_in_real_numbers_is_row_57(alpha):
 
 @pytest.mark.parametrize("output", ["identity", "hard_sigmoid"])
 def test_backprop_by_gates_is_the_exact_gradient(output):
-    recipe = chip_of("backprop", output=output, initial=1.0)
+    recipe = chip_of("backprop", output=output, initial=1.0, alpha=0.5)
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(gradient.exact(recipe, weights, x, y)), atol=1e-12)
 
@@ -77,7 +78,7 @@ def relu_net(recipe, weights, x, y):
 @pytest.mark.parametrize("rule", ["feedback-alignment", "stored-feedback", "kolen-pollack", "direct-feedback"])
 def test_feedback_goes_down_through_its_own_matrices(rule, output):
     """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``; the output's has its slope, too."""
-    recipe = chip_of(rule, output=output, initial=1.0)
+    recipe = chip_of(rule, output=output, initial=1.0, alpha=0.5)       # means stay as they are, whatever alpha
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     matrices = real._matrices(recipe, weights)
     drives, states, error = relu_net(recipe, weights, x, y)
@@ -249,3 +250,66 @@ def test_both_engines_and_a_batch_have_the_same_bits(rule):
 def test_programs_stay_short():
     assert {name: len(programs(chip_of(name))[1].instructions) for name in ("dual-propagation", "equilibrium")} == {
         "dual-propagation": 8, "equilibrium": 3 + 6 * 5 + 1 + 3 * 5 + 6}
+
+
+def test_means_substituted_go_up_again_before_anything_is_learned():
+    """Up, down with new means and differences, up again from the new means, and down once more: equations of dyads, a loop each."""
+    recipe = chip_of("mean-substitution", sizes=(7, 6, 5, 4, 3), lanes=(4, 2, 2, 2), alpha=0.5, beta=1.0, sweeps=(6, 3))
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    w, (top, high) = [recipe.formats.weight.decode(v) for v in weights], (recipe.formats.state.low, recipe.formats.state.high)
+    s, a, d = [recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))] + [None] * 4, [None] * 4, [None] * 4
+
+    def unit(k, b):
+        plus, minus = (np.clip(a[k] + part * b, top if k == 3 else 0, high) for part in (0.5, -0.5))
+        s[k + 1], d[k] = (plus + minus) / 2, plus - minus
+
+    def up(first):
+        for k in range(first, 4):
+            a[k] = s[k] @ w[k].T
+            unit(k, np.eye(3)[y] - np.clip(a[k], top, high) if k == 3 else np.zeros_like(a[k]))
+
+    def down():
+        for k in (3, 2, 1):
+            unit(k - 1, d[k] @ w[k])
+
+    up(0)
+    for _ in range(2):
+        down()
+        up(1)
+    wanted = [None] * 4
+    for k in (3, 2, 1):
+        unit(k - 1, d[k] @ w[k])
+        wanted[k] = -d[k][:, :, None] * s[k][:, None, :]
+    wanted[0] = -d[0][:, :, None] * s[0][:, None, :]
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-12)
+
+
+def test_a_sweep_settles_odd_units_first():
+    """Counted from 0, from below upwards; in inference and in the nudged phase alike."""
+    recipe = chip_of("equilibrium", sizes=(4, 4, 4, 4, 4, 3), lanes=(2,) * 5, sweeps=(1, 1))
+    infer = [step.unit for step in programs_of(recipe, "infer") if step.mean]
+    assert infer == [0, 1, 2, 3, 4, 1, 3, 0, 2, 4, 4]
+    train = [step.unit for step in recipe.steps if step.mean]
+    assert train == [*infer, 1, 3, 0, 2, 4]
+
+
+def programs_of(recipe, name):
+    return list(getattr(RULES[recipe.rule], name)(recipe))
+
+
+@pytest.mark.parametrize("rule", GRADED)
+def test_the_loss_register_has_the_error_of_the_outputs(rule):
+    recipe = chip_of(rule, formats=FINE)
+    chip = emulator.Chip(recipe)
+    chip.weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 4)
+    made = chip.train(x, y)
+    error = np.eye(3)[y] - recipe.formats.state.decode(made.outputs)
+    cost = made.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
+    np.testing.assert_allclose(cost, (error**2).sum(-1) / 2, atol=1e-3)
+    assert (cost > 0.01).all()
+
+
+def test_parts_of_all_layers_take_changes():
+    recipe = chip_of("backprop")
+    assert [step.mean for step in parts.hidden(recipe, mean="a")] == ["a", "a"]
+    assert [(step.matrix, step.decay) for step in parts.updates(recipe, decay=8)] == [("W0", 8), ("W1", 8), ("W2", 8)]

@@ -132,6 +132,7 @@ def too_long(r):
 IN_PLACE = rules.Rule(in_place, matrices=lambda r: [*parts.weights(r), Matrix("S1", 1, 1, 1)])
 FIXED_HEAD = rules.Rule(fixed_head, matrices=rules.backward.random_feedback)
 STRANGE_SIGNS = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, "signs", "W7")])
+STRANGE_START = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, start="W0")])
 NO_WEIGHTS = rules.Rule(last_layer, matrices=lambda r: [Matrix("W0", 0, 1, 0)])
 
 
@@ -162,6 +163,7 @@ def small(rule, **changes):
     ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
     ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),
     ("STRANGE_SIGNS", "matrix B1 follows 'W7', which must be a matrix before it, of its shape and in memory"),
+    ("STRANGE_START", "matrix B1 follows 'W0', which must be a matrix before it, of its shape and in memory"),
     ("endless", "endless: more than 4096 operations of inference and training; allowed are 4096"),
     ("too_long", "too_long: more than 4096 operations of inference and training; allowed are 4096"),
     ("NO_WEIGHTS", "W1 of layer 1 is missing"),
