@@ -33,13 +33,13 @@ def rules(
     from rich.console import Console
     from rich.table import Table
 
-    columns = {"rule": "rule", "row": "row", "in_hardware": "RTL", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
+    columns = {"rule": "rule", "row": "row", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
                "transport": "transport", "state_bits": "states", "derivatives": "slopes", "forward_lock": "fwd lock",
                "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
     table = Table(title=f"{recipe}: one training sample; bits, cycles, counts")
     for name in columns.values():
         table.add_column(name, justify="left" if name == "rule" else "right")
     for c in found:
-        said = c._asdict() | {"in_hardware": "yes" if c.in_hardware else "-", "idle": f"{100 * c.idle:.0f} %", "row": c.row or ""}
+        said = c._asdict() | {"idle": f"{100 * c.idle:.0f} %", "row": c.row or ""}
         table.add_row(*(str(said[name]) for name in columns))
     Console(width=160).print(table)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Op, Operand, Recipe, geometries, hardware, in_memory, require_recipe
-from . import crossbar, layer, nudge, rng, sequencer
+from ..recipe import SLOPE, Recipe, in_memory, require_recipe, table
+from . import crossbar, engine, nudge, rng, sequencer, unit
 from .arrays import integers
 from .machine import COUNTERS, draw, reset, run, train
 
@@ -381,76 +381,117 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
 
     Returns
     -------
-    list of (program cycle, layer, register, index, value)
-        In order of time. Registers: ``drive``, ``error``, ``input`` (of the layer whose memory is written), ``feedback``
-        (of the layer that makes it), ``result`` (what enters the result queue), ``weight`` (index is the word's
-        address, value the word, unsigned, lane 0 lowest), and ``events_accumulator``, ``events_state``,
-        ``events_delta``, ``events_weight`` (index 0, value how many range events happen in the cycle), and last
-        ``loss`` (index 0): the register when the program ends.
+    list of (program cycle, block, register, index, value)
+        In order of time. Blocks are ``engine0``, .. and ``unit0``, ... Registers of a unit: ``drive``, ``mean`` and ``difference`` (what
+        its elements leave with), ``result`` (what enters the result queue). Of an engine: ``weight`` (index is the word's address, value
+        the word, unsigned, lane 0 lowest). And ``events_accumulator``, ``events_state``, ``events_delta``, ``events_weight`` (index 0,
+        value how many range events happen in the cycle), and last ``loss`` (index 0): the register when the program ends.
     """
-    if told := hardware.missing(recipe):
-        raise ValueError(told)
     chip = Chip(recipe)
     chip.restore(state)                       # all checks are there
     sample = chip._samples(recipe.formats.state.samples(x)[None])[0]
     label = 0 if y is None else int(chip._labels(np.array([y]), 1)[0])
-    key = int(np.asarray(state["seeds"]))
-    recipe = recipe.model_copy(update={"seed": key})
-    layers = [layer.Clocked(recipe, k) for k in range(recipe.layers)]
-    for g, block, w in zip(geometries(recipe), layers, chip.weights, strict=True):
-        rows = crossbar.pad(g, w).tolist()
-        block.crossbar.weights = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
-    layers[0].crossbar.input[0][: len(sample)] = sample.tolist()
-    layers[-1].loss = int(chip.loss)
+    recipe = recipe.model_copy(update={"seed": int(np.asarray(state["seeds"]))})
+    engines = [engine.Clocked(recipe, e) for e in range(len(recipe.engine_lanes))]
+    units = [unit.Clocked(recipe, k) for k in range(recipe.layers)]
+    _load_blocks(recipe, engines, chip.weights, sample.tolist())
+    units[-1].loss = int(chip.loss)
 
     play = sequencer.Clocked(recipe)
     play.clock(launch=1, train=int(y is not None))
-    slopes, queued, events = [(0, False)] * 2, False, []
-    last = recipe.layers - 1
+    levels = {"rate": chip.rate, "step": chip.step, "bank": 0} | ({"run": chip.run} if recipe.devices.read_noise else {})
+    shared, events = _Wires(recipe, units), []
+    slopes = [(0, False)] * 2
     for now in range(play.length):
         order = play.clock(launch=0, train=0)
-        shown = [block.present() for block in layers]
-        if order["start"] and order["op"] == Op.FORWARD and order["start"] >> last:
-            queued = order["operand"] != Operand.SUBTRACT
-        for k, block in enumerate(layers):
-            level = {"rate": chip.rate, "slope": slopes[0][0], "step": chip.step, "bank": 0}
-            instruction = {name: order[name] for name in ("op", "operand", "pc")}
-            wires = {"start": order["start"] >> k & 1, "word_address": 0, "word_write": 0, "word_in": 0}
-            into = _into_input(shown[k - 1]) if k else (0, 0, 0)
-            if recipe.devices.read_noise:
-                wires["run"] = chip.run
-            wires |= dict(zip(("input_write", "input_index", "input_value"), into, strict=True))
-            if k == last:
-                wires["label"] = label
-            else:
-                above = shown[k + 1]
-                wires |= {f"received_{n}": above[f"feedback_{n}"] for n in ("valid", "index", "value", "random")}
-            ports = shown[k] | block.clock(**instruction, **level, **wires)
-            if wires["start"] and order["op"] == Op.UPDATE and order["operand"] == Operand.SLOPE:
-                ports["events_delta"] += slopes[0][1]
-            if wires["input_write"]:
-                events.append((now, k, "input", *into[1:]))
-            events += _events(now, k, ports, queued and k == last)
-        slopes = [slopes[1], nudge.slope_exact(recipe, shown[-1]["loss"])]
-    return [*events, (play.length - 1, last, "loss", 0, layers[-1].loss)]
+        before = units[-1].loss
+        # what leaves units now is written now; what engines give reaches units now, or two cycles later
+        shared.leaving(units)
+        for e, block in enumerate(engines):
+            starts = order["start"] >> e & 1
+            ports = block.clock(start=starts, number=order["number"], pc=order["pc"], slope=slopes[0][0], word_address=0, word_write=0,
+                                word_in=0, **levels, **shared.stores[e])
+            if starts and block.operations[order["number"]].row == SLOPE:
+                ports["events_delta"] = int(slopes[0][1])
+            shared.summed(e, ports)
+            events += _events(now, f"engine{e}", ports, {"weight": ("weight_write", "weight_address", "weight_word")})
+        for k, block in enumerate(units):
+            ports = block.clock(**shared.entering(k), **({"label": label} if block.is_last else {}))
+            ports["queued"] = ports["mean_valid"] and block.entries[ports["out_number"]].result
+            events += _events(now, f"unit{k}", ports, {
+                "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),
+                "difference": ("difference_valid", "out_index", "difference"), "result": ("queued", "out_index", "mean")})
+        shared.tick()
+        slopes = [slopes[1], nudge.slope_exact(recipe, before)]
+    return [*events, (play.length - 1, f"unit{len(units) - 1}", "loss", 0, units[-1].loss)]
 
 
-def _into_input(below: dict) -> tuple[int, int, int]:
-    """The write port of an input memory: `state` or `revised` of the layer below."""
-    port = "revised" if below["revised_valid"] else "state"
-    return tuple(below[f"{port}_{n}"] for n in ("valid", "index", "value"))
+def _load_blocks(recipe: Recipe, engines: list, weights, sample: list[int]):
+    """Put the weights and the sample where the engines have them."""
+    for g, w in zip(in_memory(recipe), weights, strict=True):
+        block, rows = engines[g.engine].crossbar, crossbar.pad(g, w).tolist()
+        first = block.table.base[g.matrix.name]
+        block.weights[first:first + g.N] = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
+    for block in (e.crossbar for e in engines):
+        for memory, store in zip(block.table.memories, block.stores, strict=True):
+            if memory.population == 0:
+                store[0][: len(sample)] = sample
 
 
-def _events(now: int, k: int, ports: dict, queued: bool):
-    for name in ("drive", "error"):
-        if ports.get(f"{name}_write"):
-            yield now, k, name, ports[f"{name}_index"], ports[f"{name}_value"]
-    if ports.get("feedback_valid"):
-        yield now, k, "feedback", ports["feedback_index"], ports["feedback_value"]
-    if queued and ports["state_valid"]:
-        yield now, k, "result", ports["state_index"], ports["state_value"]
-    if ports["weight_write"]:
-        yield now, k, "weight", ports["weight_address"], ports["weight_word"]
-    for name in COUNTERS:
-        if ports[f"events_{name}"]:
-            yield now, k, f"events_{name}", 0, ports[f"events_{name}"]
+class _Wires:
+    """What goes from engines to units and from units to stores in a cycle."""
+
+    def __init__(self, recipe: Recipe, units: list):
+        self.recipe, self.engines, self.units = recipe, table.engines(recipe), units
+        self.stores = [{} for _ in self.engines]
+        self.elements = [{} for _ in units]                        # in this cycle: valid, number, index
+        self.values = [[(0, 0)] * len(u.sources) for u in units]   # in this cycle: value and random words of each source
+
+    def leaving(self, units: list):
+        """Lead what leaves the units in this cycle to the stores."""
+        shown = [u.peek() for u in units]
+        for wires, found in zip(self.stores, self.engines, strict=True):
+            wires.clear()
+            for i, memory in enumerate(found.memories):
+                wires |= {f"store{i}__{name}": 0 for name in ("valid", "slot", "index", "value")}
+                ports = shown[memory.population - 1] if memory.population else None
+                if ports:
+                    number, index, mean, difference = ports
+                    e = table.entries(self.recipe, memory.population - 1)[number]
+                    name, value = (e.mean, mean) if memory.format == "state" else (e.difference, difference)
+                    if name in memory.stores:
+                        slot = memory.stores.index(name)
+                        wires |= dict(zip((f"store{i}__{n}" for n in ("valid", "slot", "index", "value")), (1, slot, index, value), strict=True))
+
+    def summed(self, e: int, ports: dict):
+        """Lead a sum of engine e, and values that were sums before, to the units."""
+        for k, u in enumerate(self.units):
+            self.values[k] = [(ports[f"value_{place}"], ports["random"]) if engine == e else old
+                              for (engine, place), old in zip(u.sources, self.values[k], strict=True)]
+        if ports["sum_valid"]:
+            step = self.engines[e].operations[ports["sum_number"]]
+            number = table.entries(self.recipe, step.unit).index(table.entry(self.recipe, step))
+            self.elements[step.unit] = {"valid": 1, "number": number, "index": ports["sum_index"]}
+
+    def entering(self, k: int) -> dict:
+        """Input ports of unit k but for the label."""
+        u = self.units[k]
+        n = u.arriving[u.now][0] if u.now in u.arriving else None
+        words = 0 if n is None else self.values[k][u.sources.index((u.entries[n].engine, u.entries[n].place))][1]
+        return {"valid": 0, "number": 0, "index": 0} | self.elements[k] | {"random": words} | {
+            f"value{i}": value for i, (value, _) in enumerate(self.values[k])}
+
+    def tick(self):
+        """Move to the next cycle."""
+        self.elements = [{} for _ in self.units]
+
+
+def _events(now: int, block: str, ports: dict, registers: dict):
+    for name, (valid, index, value) in registers.items():
+        if ports[valid]:
+            yield now, block, name, ports[index], ports[value]
+    if ports.get("weight_out_of_range"):
+        yield now, block, "events_weight", 0, ports["weight_out_of_range"]
+    for name in ("accumulator", "state", "delta"):
+        if ports.get(f"events_{name}"):
+            yield now, block, f"events_{name}", 0, ports[f"events_{name}"]

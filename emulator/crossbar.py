@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ..recipe import LEAD, Geometry, Op, Operand, Recipe, hardware
+from ..recipe import LEAD, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
 from . import fixed, rng
 from .arrays import choose, integer_type, namespace, product
 from .clock import walk
@@ -213,16 +215,23 @@ def operand_type(geometry: Geometry):
 
 # Trace ------------------------------------------------------------------------------------------------------
 
-INPUTS = ("start", "op", "operand", "rate", "slope", "step", "bank", "input_write", "input_index", "input_value",
-          "error_write", "error_index", "error_value", "word_address", "word_write", "word_in")
+LEVELS = ("rate", "slope", "step", "bank")
+AHEAD = 11
+"""Cycles from the ports that say what is coming to the sum."""
 
 
-def trace(geometry: Geometry, banks: int, stimulus: dict) -> dict:
+def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
+    """Return the input ports of `Crossbar`."""
+    stores = (f"store{i}__{name}" for i in range(len(table.engines(recipe)[engine].memories)) for name in ("valid", "slot", "index", "value"))
+    return ("start", "number", "pc", *LEVELS, *stores, "word_address", "word_write", "word_in")
+
+
+def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
     """Every port of `Crossbar` at every clock.
 
     Parameters
     ----------
-    geometry, banks
+    recipe, engine
         As the component's.
     stimulus : dict
         Input ports of contract section 3, one entry per clock, from reset. Words are unsigned integers, lane 0 lowest.
@@ -230,10 +239,9 @@ def trace(geometry: Geometry, banks: int, stimulus: dict) -> dict:
     Returns
     -------
     dict
-        ``sum_valid``, ``sum_index``, ``sum``, ``word_out``, ``weight_write``, ``weight_address``, ``weight_word``,
-        ``weight_out_of_range``.
+        Output ports of section 3.
     """
-    return walk(Clocked(geometry, banks).clock, stimulus, INPUTS)
+    return walk(Clocked(recipe, engine).clock, stimulus, inputs(recipe, engine))
 
 
 def pack(values, width: int) -> int:
@@ -246,118 +254,167 @@ def unpack(word: int, width: int, lanes: int) -> list[int]:
     return [fixed.fit_exact(word >> (lane * width), width, "wrap")[0] for lane in range(lanes)]
 
 
+class UnderWay(NamedTuple):
+    """An operation whose slots are still to come, or coming.
+
+    Attributes
+    ----------
+    cycle : int
+        Of its start.
+    number : int
+    geometry : Geometry
+    step : Operation
+    pairs : dict
+        The generator's pairs by slot, one for each lane group.
+    """
+
+    cycle: int
+    number: int
+    geometry: Geometry
+    step: Operation
+    pairs: dict
+
+
 class Clocked:
     """The memories of `Crossbar` and what is under way in its pipelines, walked slot by slot."""
 
-    def __init__(self, geometry: Geometry, banks: int = 1):
-        g = self.geometry = geometry
-        self.weights = [[0] * g.L for _ in range(g.N)]
-        self.input = [[0] * (g.F * g.L) for _ in range(banks)]
-        self.error = [0] * g.R
-        self.accumulators = [0] * g.L
+    def __init__(self, recipe: Recipe, engine: int):
+        self.recipe, self.table = recipe, table.engines(recipe)[engine]
+        self.geometry = matrix_geometries(recipe)
+        self.weights = [[0] * self.table.lanes for _ in range(self.table.words)]
+        self.stores = [[[0] * recipe.sizes[x.population] for _ in range(x.slots)] for x in self.table.memories]
+        self.accumulators = [0] * self.table.lanes
         self.now = 0
-        self.started, self.op, self.operand = None, 0, 0
-        self.sums: dict[int, tuple[int, int]] = {}                       # cycle: index, sum
+        self.under_way: list[UnderWay] = []
+        self.coming: dict[int, tuple[int, int, int]] = {}                # cycle: number, index, pc
+        self.sums: dict[int, tuple[int, int, int]] = {}                  # cycle: number, index, sum
         self.writes: dict[int, tuple[int, list[int], int]] = {}          # cycle: address, lanes, out of range
         self.words = [0, 0]                                              # the host port's two read registers
-        self.pairs: dict[int, list[tuple[int, int]]] = {}                # slot: one pair per lane group
 
-    def clock(self, start, op, operand, rate, slope, step, bank, input_write, input_index, input_value,
-              error_write, error_index, error_value, word_address, word_write, word_in) -> dict:
-        g, width = self.geometry, self.geometry.recipe.formats.weight.width
-        index, total = self.sums.pop(self.now, (None, 0))
+    def clock(self, start, number, pc, rate, slope, step, bank, word_address, word_write, word_in, **streams) -> dict:
+        width, lanes_of = self.recipe.formats.weight.width, self.table.lanes
+        coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
         if word_write:
-            address, lanes = word_address, unpack(word_in, width, g.L)
+            address, lanes = word_address, unpack(word_in, width, lanes_of)
         written = address is not None
         ports = {
-            "sum_valid": int(index is not None), "sum_index": index or 0, "sum": total,
+            **dict(zip(("coming_valid", "coming_number", "coming_index", "coming_pc"), (1, *coming) if coming else (0, 0, 0, 0), strict=True)),
+            **dict(zip(("sum_valid", "sum_number", "sum_index", "sum"), (1, *summed) if summed else (0, 0, 0, 0), strict=True)),
             "word_out": self.words[1],
             "weight_write": int(written), "weight_address": address if written else 0,
             "weight_word": pack(lanes, width) if written else 0, "weight_out_of_range": out_of_range,
         }
         # all reads of this cycle, then all writes
         if start:
-            self.started, self.op, self.operand = self.now, op, operand
-            self.pairs.clear()
-        if self.started is not None:
-            self._generate(self.now - self.started - 1, step)
-            self._slot(self.now - self.started - LEAD - 1, rate, slope, bank)
-        read = self.weights[word_address] if word_address < g.N else [0] * g.L
+            self._start(number, pc)
+        for operation in self.under_way:
+            self._generate(operation, self.now - operation.cycle - 1, step)
+            self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, bank)
+        self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]
+        read = self.weights[word_address] if word_address < len(self.weights) else [0] * lanes_of
         self.words = [pack(read, width), self.words[0]]
         if written:
             self.weights[address] = lanes
-        if input_write:
-            self.input[bank ^ 1 if len(self.input) == 2 else 0][input_index] = input_value
-        if error_write:
-            self.error[error_index] = error_value
+        for i, store in enumerate(self.stores):
+            if streams[f"store{i}__valid"]:
+                store[streams[f"store{i}__slot"]][streams[f"store{i}__index"]] = streams[f"store{i}__value"]
         self.now += 1
         return ports
 
-    def _generate(self, i: int, step: int):
-        g = self.geometry
-        if self.op in (Op.UPDATE, Op.PROBE) and 0 <= i < g.N:
-            self.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
+    def _start(self, number: int, pc: int):
+        step = self.table.operations[number]
+        g = self.geometry[step.matrix]
+        self.under_way.append(UnderWay(self.now, number, g, step, {}))
+        if step.op == Op.FORWARD:
+            cycles = [LEAD + 5 + g.lv + g.F * (t + 1) for t in range(g.R)]
+        elif step.op == Op.TRANSPOSED:
+            cycles = [LEAD + 6 + g.P * (j // g.L) + g.R + j % g.L for j in range(g.C)]
+        else:
+            return
+        for index, z in enumerate(cycles):
+            self.coming[self.now + z - AHEAD] = number, index, pc
 
-    def _below(self, i: int) -> list[int]:
-        """Return what a transposed read sees of word i: the weights, or signs in their place."""
-        g = self.geometry
-        source, level = hardware.down(g.recipe, g.layer).matrix.source, g.recipe.feedback_level
+    def _generate(self, o: UnderWay, i: int, step: int):
+        g = o.geometry
+        if not o.step.reads and 0 <= i < g.N:
+            o.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
+
+    def _word(self, g: Geometry, i: int) -> int:
+        """Return the address of word i of a matrix, or of the one whose signs it has."""
+        return self.table.base[g.matrix.of or g.matrix.name] + i
+
+    def _read(self, g: Geometry, i: int) -> list[int]:
+        """Return what a read sees of word i of a matrix: what is stored, or signs in its place."""
+        source, level = g.matrix.source, g.recipe.feedback_level
         if source == "memory":
-            return [seen(g.recipe, w) for w in self.weights[i]]
+            return [seen(g.recipe, w) for w in self.weights[self._word(g, i)]]
         if source == "signs":
-            return [-level if w < 0 else level for w in self.weights[i]]
+            return [-level if w < 0 else level for w in self.weights[self._word(g, i)]]
         pairs = [rng.pair_exact(g.recipe.key, FEEDBACK | g.layer, 0, i * g.G + group) for group in range(g.G)]
         return [level * rng.view_exact(*pairs[lane // 16], lane % 16)[1] for lane in range(g.L)]
 
-    def _is_stuck(self, i: int, lane: int) -> bool:
-        g = self.geometry
+    def _is_stuck(self, g: Geometry, i: int, lane: int) -> bool:
         if not g.recipe.stuck_limit:
             return False
         pair = rng.pair_exact(g.recipe.key, STUCK | g.layer, 0, i * g.G + lane // 16)
         return rng.view_exact(*pair, lane % 16)[0] < g.recipe.stuck_limit
 
-    def _slot(self, i: int, rate: int, slope: int, bank: int):
-        g = self.geometry
-        if i < 0:
+    def _store(self, port: str, name: str, bank: int) -> list[int]:
+        """Return the elements of a store, as an operation reads it through a port."""
+        for memory, store in zip(self.table.memories, self.stores, strict=True):
+            if memory.port == port and name in memory.stores:
+                return store[memory.stores.index(name) if memory.population else bank]
+        raise KeyError(name)
+
+    def _slot(self, o: UnderWay, i: int, rate: int, slope: int, bank: int):
+        g, step = o.geometry, o.step
+        if not 0 <= i < g.slots(step.op):
             return
-        x = self.input[bank if len(self.input) == 2 else 0]
-        if self.op == Op.TRANSPOSED:
+        if step.op == Op.TRANSPOSED:
             fold, t = divmod(i, g.P)
-            if fold >= g.F or t >= g.R:
+            if t >= g.R:
                 return
             if t == 0:
                 self.accumulators = [0] * g.L
-            row = self._below(t * g.F + fold)
-            self.accumulators = [z + w * self.error[t] for z, w in zip(self.accumulators, row, strict=True)]
+            e = self._store("row", step.row, bank)[t]
+            self.accumulators = [z + w * e for z, w in zip(self.accumulators, self._read(g, t * g.F + fold), strict=True)]
             if t == g.R - 1:
                 for lane, z in enumerate(self.accumulators):
                     if fold * g.L + lane < g.C:
-                        self.sums[self.now + 6 + lane] = (fold * g.L + lane, z)
-            return
-        if i >= g.N:
+                        self.sums[self.now + 6 + lane] = (o.number, fold * g.L + lane, z)
             return
         t, fold = divmod(i, g.F)
-        row, columns = self.weights[i], range(fold * g.L, (fold + 1) * g.L)
-        if self.op == Op.FORWARD:
+        columns = range(fold * g.L, min((fold + 1) * g.L, g.C))
+        if step.op == Op.FORWARD:
             if fold == 0:
                 self.accumulators = [0] * g.L
-            self.accumulators = [z + seen(g.recipe, w) * x[j] for z, w, j in zip(self.accumulators, row, columns, strict=True)]
+            x, row = self._store("column", step.column, bank), self._read(g, i)
+            for lane, j in enumerate(columns):
+                self.accumulators[lane] += row[lane] * x[j]
             if fold == g.F - 1:
-                self.sums[self.now + 5 + g.lv] = (t, sum(self.accumulators))
+                self.sums[self.now + 5 + g.lv] = (o.number, t, sum(self.accumulators))
             return
-        if self.op == Op.PROBE:
-            e = probe_operand(g, self.operand == Operand.MINUS)
-        else:
-            e = (self.error[t] if self.operand == Operand.DELTA else slope) << rate
         lanes, out_of_range = [], 0
-        pairs = self.pairs.pop(i)
-        for lane, (w, j) in enumerate(zip(row, columns, strict=True)):
-            random, sign = rng.view_exact(*pairs[lane // 16], lane % 16)
-            b = x[j] if self.op == Op.UPDATE and self.operand == Operand.DELTA else sign
-            value, out = update_exact(g.recipe, w, e * b if j < g.C else 0, random, self.op == Op.PROBE)
-            if self._is_stuck(i, lane):
+        e = self._operand(o, t, rate, slope, bank)
+        for lane, w in enumerate(self.weights[self._word(g, i)]):
+            random, sign = rng.view_exact(*o.pairs[i][lane // 16], lane % 16)
+            b = 0
+            if lane < len(columns):
+                b = sign if step.op == Op.PROBE or step.column == SIGNS else self._store("column", step.column, bank)[columns[lane]]
+            value, out = update_exact(g.recipe, w, e * b, random, step.op == Op.PROBE, step.decay)
+            if self._is_stuck(g, i, lane):
                 value, out = w, False
             lanes.append(value)
             out_of_range += out
-        self.writes[self.now + 7] = (i, lanes, out_of_range)
+        del o.pairs[i]
+        self.writes[self.now + 7] = (self._word(g, i), lanes, out_of_range)
+
+    def _operand(self, o: UnderWay, t: int, rate: int, slope: int, bank: int) -> int:
+        """Return the scalar E of a slot in row t."""
+        step, recipe = o.step, self.recipe
+        if step.op == Op.PROBE:
+            return probe_operand(o.geometry, step.negative)
+        e = slope if step.row == SLOPE else self._store("row", step.row, bank)[t]
+        e = e << recipe.align if recipe.row_of_states(step) else e
+        return (-e if step.negative else e) << rate + step.gain

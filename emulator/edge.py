@@ -5,7 +5,7 @@ Only times, no values: what the streams carry is in `chip`, when they carry it i
 
 from __future__ import annotations
 
-from ..recipe import LEAD, Recipe, emissions, geometries, most_results
+from ..recipe import Recipe, emissions, in_memory, matrix_geometries, most_results, timing
 from . import sequencer
 from .clock import walk
 
@@ -18,9 +18,8 @@ INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid"
 
 def result_cycles(recipe: Recipe, train: bool) -> list[int]:
     """Program cycles in which the elements of a program enter the result queue, in order."""
-    g = geometries(recipe)[-1]
-    last_slots = (i.cycle + LEAD + 1 + t * g.F + g.F - 1 for i in emissions(recipe, train) for t in range(g.R))
-    return [slot + 5 + g.lv + 11 for slot in last_slots]
+    geometry = matrix_geometries(recipe)
+    return [i.cycle + int(c) for i in emissions(recipe, train) for c in timing.writes(geometry[i.step.matrix], i.step, "result")]
 
 
 def trace(recipe: Recipe, stimulus: dict) -> dict:
@@ -48,7 +47,7 @@ class Clocked:
     """The control registers of `Chip`."""
 
     def __init__(self, recipe: Recipe):
-        self.recipe, self.geometry = recipe, geometries(recipe)
+        self.recipe, self.geometry = recipe, in_memory(recipe)
         self.outputs, self.samples = recipe.sizes[-1], recipe.sizes[0]
         self.room = most_results(recipe)      # elements that the longer program gives
         self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..recipe import SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
-from . import crossbar, layer, noise, nudge, rng
+from . import crossbar, engine, noise, nudge, rng, unit
 from .arrays import namespace
 from .neuron import dyad
 
@@ -107,13 +107,8 @@ def _noise(recipe: Recipe, program, state: dict) -> dict:
         if i.step.reads:
             g = geometry[i.step.matrix]
             units = g.R if i.op == Op.FORWARD else g.C
-            made[pc] = noise.noise(g, place(recipe, i.step), state["key"], state["run"][None], pc, units, state["rate"])
+            made[pc] = noise.noise(g, recipe.place(i.step), state["key"], state["run"][None], pc, units, state["rate"])
     return made
-
-
-def place(recipe: Recipe, step: Operation) -> str:
-    """Return the format of what a read reads, ``state`` or ``delta``."""
-    return "state" if (step.column if step.op == Op.FORWARD else step.row) in recipe.states else "delta"
 
 
 class Machine:
@@ -157,7 +152,7 @@ class Machine:
         if self.drawn:
             return self.drawn.noise[pc]
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
-        return noise.noise(g, place(self.recipe, step), self.state["key"], run, pc, sums.shape[-1], sums)
+        return noise.noise(g, self.recipe.place(step), self.state["key"], run, pc, sums.shape[-1], sums)
 
     def matrix(self, g: Geometry):
         """Weights of a matrix and their bound; what no memory holds is made again."""
@@ -171,16 +166,16 @@ class Machine:
         """Sums of a read of (*batch, n, elements)."""
         weights, peak = self.matrix(g)
         if step.op == Op.FORWARD:
-            return crossbar.forward(g, weights, crossbar.pad(g, vectors), peak, place(self.recipe, step))
-        return crossbar.transposed(g, weights, vectors, peak, place(self.recipe, step))
+            return crossbar.forward(g, weights, crossbar.pad(g, vectors), peak, self.recipe.place(step))
+        return crossbar.transposed(g, weights, vectors, peak, self.recipe.place(step))
 
     def read(self, pc: int, step: Operation) -> None:
         """Play a forward or a transposed read, and what its elements do in their unit."""
         recipe, g, k = self.recipe, self.geometry[step.matrix], step.unit
         vectors = self.stores[step.column or step.row]
-        random = layer.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.C, vectors)
+        random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.C, vectors)
         sums = self.product(g, pc, step, vectors)
-        y, out = layer.convert(recipe, place(recipe, step), sums, random[0], self.noise(g, step, pc, sums))
+        y, out = engine.convert(recipe, recipe.place(step), sums, random[0], self.noise(g, step, pc, sums))
         self.count("accumulator", out)
         a, b = self._enter(step, y)
         if step.keep_drive:
@@ -204,7 +199,7 @@ class Machine:
         kept = self.drive[step.unit]
         if step.enter == "feedback":
             return kept, y
-        a, out = layer.add(self.recipe, kept, y if step.enter == "more" else -y)
+        a, out = unit.add(self.recipe, kept, y if step.enter == "more" else -y)
         self.count("accumulator", out)
         return a, self.xp.zeros_like(a)
 
@@ -225,9 +220,9 @@ class Machine:
             return a, b
         self.count("accumulator", out)
         if step.force == "drive":
-            a, out = layer.add(self.recipe, a, pushed)
+            a, out = unit.add(self.recipe, a, pushed)
         else:
-            b, out = layer.add(self.recipe, b, pushed)
+            b, out = unit.add(self.recipe, b, pushed)
         self.count("accumulator", out)
         return a, b
 

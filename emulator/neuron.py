@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..recipe import Recipe, hardware
+from ..recipe import Recipe
 from . import fixed
 from .arrays import namespace, within
 from .clock import walk
@@ -59,36 +59,40 @@ def _limits(recipe: Recipe, layer: int) -> tuple[int, int]:
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def trace(recipe: Recipe, layer: int, stimulus: dict) -> dict:
+def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict) -> dict:
     """Every port of `Dyad` at every clock (contract section 4: latency 5, random words three cycles after a and b).
 
     Parameters
     ----------
-    recipe, layer
+    recipe, unit, errors
         As the component's.
     stimulus : dict
-        ``a``, ``b``, ``random_state``, ``random_delta``: one entry per clock, from reset.
+        ``a``, ``b``, ``error``, ``random_state``, ``random_delta``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``mean``, ``mean_out_of_range``, ``difference``, ``difference_out_of_range``.
     """
-    return walk(Clocked(recipe, layer).clock, stimulus, ("a", "b", "random_state", "random_delta"))
+    block = Clocked(recipe, unit)
+
+    def clock(error: int, **ports) -> dict:
+        return block.clock(**ports, error=errors[error])
+
+    return walk(clock, stimulus, ("a", "b", "error", "random_state", "random_delta"))
 
 
 class Clocked:
     """The registers of `Dyad`."""
 
-    def __init__(self, recipe: Recipe, layer: int):
+    def __init__(self, recipe: Recipe, unit: int):
         self.recipe = recipe
-        self.low, self.high = recipe.bounds(layer)
-        self.error = hardware.error(recipe, layer)
-        self.entered = self.limited = (0, 0)       # a and b, one and two cycles ago
+        self.low, self.high = recipe.bounds(unit)
+        self.entered = self.limited = (0, 0, "dyad")       # a, b and the kind of error, one and two cycles ago
         self.sums = self.clipped = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
-    def clock(self, a: int, b: int, random_state: int, random_delta: int) -> dict:
+    def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad") -> dict:
         recipe, f = self.recipe, self.recipe.formats
         (mean, mean_out), (difference, difference_out) = self.fitted
         self.fitted = (fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
@@ -97,11 +101,11 @@ class Clocked:
         self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
                         fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
         plus, minus = self.clipped
-        apart, (kept, fed) = plus - minus, self.limited
-        if self.error != "dyad":
-            apart = 2 * fed if self.error == "feedback" or self.low < kept < self.high else 0
+        apart, (kept, fed, kind) = plus - minus, self.limited
+        if kind != "dyad":
+            apart = 2 * fed if kind == "feedback" or self.low < kept < self.high else 0
         self.mixed = twice * plus + (2 - twice) * minus, apart
-        self.limited, self.entered = self.entered, (a, b)
+        self.limited, self.entered = self.entered, (a, b, error)
         self.clipped = tuple(min(max(p, 2 * self.low), 2 * self.high) for p in self.sums)
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
         return {"mean": mean, "mean_out_of_range": mean_out,

@@ -57,7 +57,7 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     ----------
     recipe : Recipe
     stimulus : dict
-        ``x``, ``y``, ``transposed``: one entry per clock, from reset.
+        ``x``, ``y``, ``delta``: one entry per clock, from reset.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     """
     made = [0] * 3
 
-    def clock(x: int, y: int, transposed: int) -> dict:
-        made.append(noise_exact(recipe, "delta" if transposed else "state", x, y))
+    def clock(x: int, y: int, delta: int) -> dict:
+        made.append(noise_exact(recipe, "delta" if delta else "state", x, y))
         return {"noise": made.pop(0)}
 
-    return walk(clock, stimulus, ("x", "y", "transposed"))
+    return walk(clock, stimulus, ("x", "y", "delta"))

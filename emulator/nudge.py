@@ -70,14 +70,14 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     ----------
     recipe : Recipe
     stimulus : dict
-        ``a``, ``target``, ``random``: one entry per clock, from reset.
+        ``a``, ``target``, ``negative``, ``random``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``error``, ``b``, ``b_out_of_range``.
     """
-    return walk(Clocked(recipe).clock, stimulus, ("a", "target", "random"))
+    return walk(Clocked(recipe).clock, stimulus, ("a", "target", "negative", "random"))
 
 
 class Clocked:
@@ -87,13 +87,14 @@ class Clocked:
         self.recipe = recipe
         self.low, self.high = recipe.bounds(recipe.layers - 1)
         self.shift = recipe.nudge_shift
-        self.clipped, self.error, self.rounded, self.fitted = (0, 0), 0, 0, (0, False)
+        self.clipped, self.error, self.rounded, self.fitted = (0, 0, 0), 0, 0, (0, False)
+        self.negative = 0
 
-    def clock(self, a: int, target: int, random: int) -> dict:
+    def clock(self, a: int, target: int, random: int, negative: int = 0) -> dict:
         recipe = self.recipe
         ports = {"error": self.error, "b": self.fitted[0], "b_out_of_range": self.fitted[1]}
         self.fitted = fixed.fit_exact(self.rounded, recipe.formats.accumulator.width, recipe.overflow.accumulator)
-        self.rounded = fixed.round_exact(self.error, self.shift, recipe.rounding.accumulator, random)
-        self.error = self.clipped[1] - self.clipped[0]
-        self.clipped = min(max(a, self.low), self.high), recipe.target(bool(target))
+        self.rounded = fixed.round_exact(-self.error if self.negative else self.error, self.shift, recipe.rounding.accumulator, random)
+        self.error, self.negative = self.clipped[1] - self.clipped[0], self.clipped[2]
+        self.clipped = min(max(a, self.low), self.high), recipe.target(bool(target)), negative
         return ports

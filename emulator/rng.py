@@ -32,7 +32,7 @@ def pair(key, stream: int, step, index):
     ----------
     key : pair of uint32 (arrays)
         From `keys`; arrays broadcast with `index`, for many chips at once.
-    stream : int
+    stream : int, or array of integers
         8 bits.
     step, index : uint32 (arrays)
         `index` has 24 bits.
@@ -52,7 +52,7 @@ def pair(key, stream: int, step, index):
 
     with np.errstate(over="ignore"):      # modulo 2**32 is meant; NumPy warns for scalars only
         key = tuple(map(word, key))
-        x, y = xp.broadcast_arrays((np.uint32(stream << 24) | word(index)) ^ key[0], word(step) ^ key[1])
+        x, y = xp.broadcast_arrays(((word(stream) << np.uint32(24)) | word(index)) ^ key[0], word(step) ^ key[1])
         for constant in constants(key):
             x = (rotate(x, 24) + y) ^ constant
             y = rotate(y, 3) ^ x
@@ -111,14 +111,14 @@ def trace(key, stream: int, stimulus: dict) -> dict:
     key, stream
         As the component's.
     stimulus : dict
-        ``index``, ``step``: one entry per clock, from reset.
+        ``layer``, ``index``, ``step``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``x``, ``y``: one entry per clock; meaningful from cycle 8 on.
     """
-    return walk(Clocked(key, stream).clock, stimulus, ("index", "step"))
+    return walk(Clocked(key, stream).clock, stimulus, ("layer", "index", "step"))
 
 
 class Clocked:
@@ -128,8 +128,8 @@ class Clocked:
         self.key, self.stream = key, stream
         self.stages = [(0, 0)] * ROUNDS
 
-    def clock(self, index: int, step: int) -> dict:
+    def clock(self, layer: int, index: int, step: int) -> dict:
         x, y = self.stages[-1]
-        entering = [first_exact(self.key, self.stream, step, index), *self.stages[:-1]]
+        entering = [first_exact(self.key, self.stream | layer, step, index), *self.stages[:-1]]
         self.stages = [round_exact(self.key, i + 1, *s) for i, s in enumerate(entering)]
         return {"x": x, "y": y}

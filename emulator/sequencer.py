@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..recipe import Instruction, Recipe, program_memory, programs
+from ..recipe import Instruction, Recipe, program_memory, programs, table
 from .clock import walk
 
 
@@ -34,8 +34,8 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     Returns
     -------
     dict
-        ``busy``, ``finish``, ``start`` (bit k: layer k), ``op``, ``operand``, ``pc``; the last three mean something
-        only while a bit of `start` is set.
+        ``busy``, ``finish``, ``start`` (bit e: engine e), ``number``, ``pc``; the last two mean something only while a bit of `start`
+        is set.
     """
     return walk(Clocked(recipe).clock, stimulus, ("launch", "train"))
 
@@ -46,19 +46,21 @@ class Clocked:
     def __init__(self, recipe: Recipe):
         self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, length(recipe, train))
                          for train in (False, True)]
+        self.engines = table.engines(recipe)
         self.table, self.length = self.programs[0]
         self.cycle = None                    # program cycle, None when idle
 
     def clock(self, launch: int, train: int) -> dict:
         busy, finish = self.cycle is not None, False
-        start = op = operand = pc = 0
+        start = number = pc = 0
         if busy:
             finish = self.cycle == self.length - 1
             if self.cycle in self.table:
                 pc, instruction = self.table[self.cycle]
-                start, op, operand = 1 << instruction.layer, int(instruction.op), int(instruction.operand)
+                start = 1 << instruction.engine
+                number = self.engines[instruction.engine].operations.index(instruction.step)
             self.cycle = None if finish else self.cycle + 1
         elif launch:
             self.table, self.length = self.programs[bool(train)]
             self.cycle = 0
-        return {"busy": int(busy), "finish": int(finish), "start": start, "op": op, "operand": operand, "pc": pc}
+        return {"busy": int(busy), "finish": int(finish), "start": start, "number": number, "pc": pc}

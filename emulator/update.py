@@ -83,9 +83,19 @@ def largest_change(recipe: Recipe, product):
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def round_exact(recipe: Recipe, product: int, random: int) -> int:
+def update_exact(recipe: Recipe, weight: int, product: int, random: int, probe: bool, decay: int = 0) -> tuple[int, bool]:
+    """`update` on Python integers."""
+    return fixed.fit_exact(weight + change_exact(recipe, weight, round_exact(recipe, weight, product, random, decay)),
+                           recipe.formats.weight.width, recipe.overflow.weight, 0 if probe else recipe.guard)
+
+
+def round_exact(recipe: Recipe, weight: int, product: int, random: int, decay: int = 0) -> int:
     """The rounded number of an update: a change in LSBs, or a count of pulses."""
-    q = fixed.round_exact(product, recipe.product_shift, recipe.rounding.weight, random)
+    shift = recipe.product_shift
+    if decay:
+        finer = max(decay, shift)
+        product, shift = (product << finer - shift) - (weight << finer - decay), finer
+    q = fixed.round_exact(product, shift, recipe.rounding.weight, random)
     return q if recipe.devices.law == "ideal" else min(max(q, -LONGEST_TRAIN), LONGEST_TRAIN)
 
 
@@ -98,44 +108,25 @@ def change_exact(recipe: Recipe, weight: int, n: int) -> int:
     return n * (end - seen if n > 0 else end + seen) + (1 << m - 1) >> m
 
 
-def update_exact(recipe: Recipe, weight: int, product: int, random: int, probe: bool) -> tuple[int, bool]:
-    """`update` on Python integers."""
-    q = round_exact(recipe, product, random)
-    guard = 0 if probe else recipe.guard
-    return fixed.fit_exact(weight + change_exact(recipe, weight, q), recipe.formats.weight.width, recipe.overflow.weight, guard)
-
-
-def trace(geometry: Geometry, stimulus: dict) -> dict:
+def trace(recipe: Recipe, decays: tuple[int, ...], stimulus: dict) -> dict:
     """Every port of `Update` at every clock (contract section 6: latency 3).
 
     Parameters
     ----------
-    geometry : Geometry
+    recipe, decays
+        As the component's.
     stimulus : dict
-        ``weight``, ``product``, ``random``, ``probe``: one entry per clock, from reset.
+        ``weight``, ``product``, ``random``, ``decay``, ``probe``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``result``, ``out_of_range``.
     """
-    return walk(Clocked(geometry.recipe).clock, stimulus, ("weight", "product", "random", "probe"))
+    made = [(0, False)] * 3
 
+    def clock(weight: int, product: int, random: int, decay: int, probe: int) -> dict:
+        made.append(update_exact(recipe, weight, product, random, bool(probe), 0 if probe else decays[decay]))
+        return dict(zip(("result", "out_of_range"), made.pop(0), strict=True))
 
-class Clocked:
-    """The registers of `Update`."""
-
-    def __init__(self, recipe: Recipe):
-        self.recipe = recipe
-        self.rounded, self.summed, self.fitted = (0, 0, 0), (0, 0), (0, False)
-
-    def clock(self, weight: int, product: int, random: int, probe: int) -> dict:
-        recipe = self.recipe
-        ports = {"result": self.fitted[0], "out_of_range": self.fitted[1]}
-        v, probing = self.summed
-        self.fitted = fixed.fit_exact(v, recipe.formats.weight.width, recipe.overflow.weight,
-                                      0 if probing else recipe.guard)
-        w, q, probing = self.rounded
-        self.summed = w + change_exact(recipe, w, q), probing
-        self.rounded = (weight, round_exact(recipe, product, random), probe)
-        return ports
+    return walk(clock, stimulus, ("weight", "product", "random", "decay", "probe"))

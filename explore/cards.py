@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import RULES, SIGNS, Op, Recipe, hardware, matrix_geometries, programs, rule, timing
+from ..recipe import RULES, SIGNS, Op, Recipe, matrix_geometries, programs, rule, timing
 
 
 class Card(NamedTuple):
@@ -17,8 +17,6 @@ class Card(NamedTuple):
         Of the cookbook.
     oracle : str
         What its gradient estimate tends to.
-    in_hardware : bool
-        Whether the hardware has its operations; otherwise the emulator alone plays them.
     operations, cycles : int
     weight_bits, feedback_bits : int
         In memory: of the layers' weights; of other matrices.
@@ -43,7 +41,6 @@ class Card(NamedTuple):
     rule: str
     row: int | None
     oracle: str
-    in_hardware: bool
     operations: int
     cycles: int
     weight_bits: int
@@ -67,7 +64,7 @@ def card(recipe: Recipe) -> Card:
     for i in program.instructions:
         g, step = geometry[i.step.matrix], i.step
         m, cells = g.matrix, g.R * g.C
-        slots += g.F * g.P if step.op is Op.TRANSPOSED else g.N
+        slots += g.R * g.F
         if step.reads:
             elements = recipe.sizes[step.unit + 1]
             if step.difference:
@@ -90,9 +87,9 @@ def card(recipe: Recipe) -> Card:
     bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
-    return Card(recipe.rule, found.row, found.oracle, not hardware.missing(recipe), len(program.instructions), program.length, own,
+    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, own,
                 sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
-                1 - slots / (program.length * recipe.layers), writes, random_bits)
+                1 - slots / (program.length * len(recipe.engine_lanes)), writes, random_bits)
 
 
 def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:

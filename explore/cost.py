@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry, Recipe, Rounding, clog2, geometries
+from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry, Recipe, Rounding, clog2, geometries, table
 from . import energy
 
 VERSION = 3
@@ -65,13 +65,16 @@ class Words(NamedTuple):
 
 
 def memories(recipe: Recipe) -> list[Words]:
-    """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
+    """Every memory whose size depends on the recipe (contract sections 3 and 7): weights and stores of engines, drives of units."""
     f, found = recipe.formats, []
-    for g in geometries(recipe):
-        banks = 2 if g.layer == 0 else 1
-        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.F), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
-        found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
-    return found
+    for engine in table.engines(recipe):
+        found.append(Words(engine.words, 1, engine.lanes * f.weight.width))
+        for m in engine.memories:
+            count, width = recipe.sizes[m.population], getattr(f, m.format).width
+            lanes = engine.lanes if m.port == "column" else 1
+            found.append(Words(m.slots << clog2(-(-count // lanes)), lanes, width))
+    drives = [k for k in range(recipe.layers) if any(e.keep_drive for e in table.entries(recipe, k))]
+    return found + [Words(recipe.sizes[k + 1], 1, f.accumulator.width) for k in drives]
 
 
 def blocks(recipe: Recipe) -> int:
@@ -80,13 +83,13 @@ def blocks(recipe: Recipe) -> int:
 
 
 def multipliers(recipe: Recipe) -> int:
-    """Multiplier blocks: one per lane (and one for its pulses' size), one that squares errors, one per layer that scales noise; more
+    """Multiplier blocks: one per lane (and one for its pulses' size), one that squares errors, one per engine that scales noise; more
     where an operand is wider than a block's."""
     f, learns = recipe.formats, recipe.learns
     gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
-    lanes = sum(g.L * _slices(max(f.weight.width, g.operand_width)) for g in geometries(recipe))
-    pulses = sum(recipe.lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
-    return lanes + pulses + _slices(_error(recipe)) ** 2 + recipe.layers * _slices(gain.bit_length() + 1) * bool(gain)
+    lanes = sum(recipe.engine_lanes) * _slices(max(f.weight.width, recipe.bits.operand) if learns else f.weight.width)
+    pulses = sum(recipe.engine_lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
+    return lanes + pulses + _slices(_error(recipe)) ** 2 + len(recipe.engine_lanes) * _slices(gain.bit_length() + 1) * bool(gain)
 
 
 def _error(recipe: Recipe) -> int:
@@ -147,6 +150,12 @@ def rounded(width: int, shift: int, rounding: Rounding) -> int:
     return max(1, width - shift) + (rounding != "floor")
 
 
+def _sum(g: Geometry) -> int:
+    """Bits of a layer's exact sums."""
+    f = g.recipe.formats
+    return max(f.weight.width + f.state.width + clog2(g.C), f.weight.width + f.delta.width + clog2(g.R))
+
+
 def _adder(bits: int) -> int:
     """LUTs of an adder: two bits each, and the ends of its chain."""
     return 2 * -(-bits // 2) + CHAIN if bits else 0
@@ -170,12 +179,16 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
     """Flip-flops and LUTs by part, as one reads them from `hdl`: about what each takes, before the fit corrects it."""
     r, f, d = recipe, recipe.formats, recipe.devices
     ww, ws, wd, wa = f.weight.width, f.state.width, f.delta.width, f.accumulator.width
-    learns, probes, width = r.learns, r.signed, max(r.lanes) * f.weight.width
+    learns, probes, width = r.learns, r.signed, max(r.engine_lanes) * f.weight.width
     ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
+    shared: set[int] = set()
     for g in geometries(r):
+        if g.engine in shared:
+            continue
+        shared.add(g.engine)
         tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
         ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
-        lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(g.sum_width) if g.F > 1 else 0)
+        lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(_sum(g)) if g.F > 1 else 0)
         if learns:
             w = lane(g)
             ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
@@ -199,20 +212,20 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
         generators += _rounds(g)
         if d.read_noise:
             generators += 1
-            ff["noise"] += 90 + g.sum_width
-            lut["noise"] += 150 + 2 * g.sum_width
+            ff["noise"] += 90 + _sum(g)
+            lut["noise"] += 150 + 2 * _sum(g)
         ff["generators"] += GENERATOR["ff"] * generators
         lut["generators"] += GENERATOR["lut"] * generators
         low, high = r.bounds(g.layer)
         span = max(low.bit_length(), high.bit_length()) + 1
-        forward = rounded(g.sum_width, f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)
+        forward = rounded(_sum(g), f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)
         backward = 0
         if g.layer and learns:
-            backward = rounded(g.sum_width, f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
+            backward = rounded(_sum(g), f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
         dyad = 2 * (wa + 2) + 4 * span + 2 * (ws + wd) if learns else (wa + 2) + 2 * span + 2 * ws
         last = g.loss_width + 4 * wa if g.is_last else 2 * wa
-        ff["layers"] += g.sum_width + forward + wa + backward + wa * bool(backward) + dyad + last
-        lut["layers"] += 2 * g.sum_width + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
+        ff["layers"] += _sum(g) + forward + wa + backward + wa * bool(backward) + dyad + last
+        lut["layers"] += 2 * _sum(g) + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
         address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
         ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
         lut["control"] += 4 * address + 6 * steps + 60
@@ -292,7 +305,7 @@ def measures(recipe: Recipe) -> dict[str, float]:
     f, layers = recipe.formats, geometries(recipe)
     return {
         "layers": recipe.layers, "units of a layer": max(recipe.sizes), "weights of a layer": max(g.R * g.C for g in layers),
-        "lanes": sum(recipe.lanes), "lanes of a layer": max(recipe.lanes), "bits of a multiplier's operand": layers[0].operand_width,
+        "lanes": sum(recipe.engine_lanes), "lanes of a layer": max(recipe.engine_lanes), "bits of a multiplier's operand": layers[0].operand_width,
     } | {f"bits of a {place}": getattr(f, place).width for place in ("weight", "state", "accumulator", "delta")}
 
 

@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ..recipe import Op, Recipe, geometries, imported, programs
+from ..recipe import Op, Recipe, imported, matrix_geometries, programs
 from . import analog
 
 MODEL = "Horowitz, ISSCC 2014, 45 nm, operations and memories only"
@@ -121,15 +121,15 @@ def access(bits: int) -> float:
 
 def digital(recipe: Recipe) -> Energy:
     """Every operation on every cell: a multiplication, an addition, the weight's memory."""
-    f, layers = recipe.formats, geometries(recipe)
+    f, geometry = recipe.formats, matrix_geometries(recipe)
     total = 0.0
     for i in _instructions(recipe):
-        g = layers[i.layer]
+        g = geometry[i.step.matrix]
         if i.op in (Op.UPDATE, Op.PROBE):
             each = multiply(g.operand_width, f.state.width) + add(f.weight.width) + 2 * access(f.weight.width)
         else:
-            width = f.delta.width if i.op is Op.TRANSPOSED else f.state.width
-            each = multiply(f.weight.width, width) + add(g.sum_width) + access(f.weight.width)
+            width = getattr(f, recipe.place(i.step)).width
+            each = multiply(f.weight.width, width) + add(g.sums(i.step)) + access(f.weight.width)
         total += g.R * g.C * each
     return Energy(total * 1e-3, MODEL)
 
@@ -143,8 +143,8 @@ def _instructions(recipe: Recipe):
 
 def converters(recipe: Recipe) -> Energy:
     """A conversion for every sum that is read: a row's forward, a column's transposed."""
-    layers, bits = geometries(recipe), recipe.formats.accumulator.width
-    reads = sum(layers[i.layer].C if i.op is Op.TRANSPOSED else layers[i.layer].R
+    geometry, bits = matrix_geometries(recipe), recipe.formats.accumulator.width
+    reads = sum(geometry[i.step.matrix].C if i.op is Op.TRANSPOSED else geometry[i.step.matrix].R
                 for i in _instructions(recipe) if i.op in (Op.FORWARD, Op.TRANSPOSED))
     name = f"hwcomponents-adc {_version()}, {TECHNOLOGY * 1e9:g} nm, {RATE * 1e-6:g} MS/s, {bits} effective bits, converters only"
     if bits < LEAST_BITS:

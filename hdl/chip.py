@@ -1,4 +1,4 @@
-"""The chip: layers, sequencer, and streams at the edge (contract section 9)."""
+"""The chip: engines, units, sequencer, and streams at the edge (contract section 9)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Geometry, Op, Operand, Recipe, geometries, hardware, most_results
-from .crossbar import index_bits
+from ..recipe import SLOPE, Geometry, Recipe, in_memory, most_results, table
+from .choose import choose, index_bits
 from .delay import delayed
+from .engine import Engine
 from .fixed import Requantize
-from .layer import Layer
 from .sequencer import Sequencer
+from .unit import Unit
 
 INFER, TRAIN, LOAD, READ, RATE, STEP, RUN = range(7)
 """Command codes."""
@@ -65,7 +66,7 @@ class Queue(wiring.Component):
 
 
 class Walk(wiring.Component):
-    """Steps through all weights of the chip: layer by layer, row by row, column by column.
+    """Steps through all weights of the chip: matrix by matrix, row by row, column by column.
 
     Members
     -------
@@ -73,45 +74,45 @@ class Walk(wiring.Component):
         Back to the first weight.
     step : In(1)
         To the next weight.
-    layer, address, lane : Out
-        Of the current weight.
+    matrix, address, lane : Out
+        Of the current weight; the address within its matrix.
     word_end, chip_end : Out(1)
         The current weight is the last column of its word, the last weight of the chip.
     """
 
-    def __init__(self, layers: tuple[Geometry, ...]):
-        self._layers = layers
+    def __init__(self, matrices: tuple[Geometry, ...]):
+        self._matrices = matrices
         super().__init__({
-            "restart": In(1), "step": In(1), "layer": Out(index_bits(len(layers))),
-            "address": Out(index_bits(max(g.N for g in layers))),
-            "lane": Out(index_bits(max(g.L for g in layers))),
+            "restart": In(1), "step": In(1), "matrix": Out(index_bits(len(matrices))),
+            "address": Out(index_bits(max(g.N for g in matrices))),
+            "lane": Out(index_bits(max(g.L for g in matrices))),
             "word_end": Out(1), "chip_end": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
 
-        def of_layer(numbers):
-            return Array(Const(n, index_bits(max(numbers) + 1)) for n in numbers)[self.layer]
+        def of_matrix(numbers):
+            return choose(self.matrix, numbers)
 
-        fold = Signal(index_bits(max(g.F for g in self._layers)))
-        last_fold = fold == of_layer([g.F - 1 for g in self._layers])
-        last_word = self.address == of_layer([g.N - 1 for g in self._layers])
-        last_lane = Mux(last_fold, of_layer([g.C - (g.F - 1) * g.L - 1 for g in self._layers]),
-                        of_layer([g.L - 1 for g in self._layers]))
+        fold = Signal(index_bits(max(g.F for g in self._matrices)))
+        last_fold = fold == of_matrix([g.F - 1 for g in self._matrices])
+        last_word = self.address == of_matrix([g.N - 1 for g in self._matrices])
+        last_lane = Mux(last_fold, of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]),
+                        of_matrix([g.L - 1 for g in self._matrices]))
         m.d.comb += [
             self.word_end.eq(self.lane == last_lane),
-            self.chip_end.eq(self.word_end & last_word & (self.layer == len(self._layers) - 1)),
+            self.chip_end.eq(self.word_end & last_word & (self.matrix == len(self._matrices) - 1)),
         ]
         with m.If(self.restart):
-            m.d.sync += [self.layer.eq(0), self.address.eq(0), self.lane.eq(0), fold.eq(0)]
+            m.d.sync += [self.matrix.eq(0), self.address.eq(0), self.lane.eq(0), fold.eq(0)]
         with m.Elif(self.step):
             m.d.sync += self.lane.eq(self.lane + 1)
             with m.If(self.word_end):
                 m.d.sync += [
                     self.lane.eq(0), fold.eq(Mux(last_fold, 0, fold + 1)),
                     self.address.eq(Mux(last_word, 0, self.address + 1)),
-                    self.layer.eq(self.layer + last_word),
+                    self.matrix.eq(self.matrix + last_word),
                 ]
         return m
 
@@ -122,7 +123,6 @@ class Chip(wiring.Component):
     Parameters
     ----------
     recipe : Recipe
-        Whose programs are made of operations that the hardware has; ValueError otherwise.
 
     Members
     -------
@@ -130,16 +130,16 @@ class Chip(wiring.Component):
 
     Attributes
     ----------
-    layers : list of Layer
+    engines : list of Engine
+    units : list of Unit
     sequencer : Sequencer
     """
 
     def __init__(self, recipe: Recipe):
-        if told := hardware.missing(recipe):
-            raise ValueError(told)
         self._recipe = recipe
         f = recipe.formats
-        self.layers = [Layer(recipe, k) for k in range(recipe.layers)]
+        self.engines = [Engine(recipe, e) for e in range(len(recipe.engine_lanes))]
+        self.units = [Unit(recipe, k) for k in range(recipe.layers)]
         self.sequencer = Sequencer(recipe)
         state, weight = signed(f.state.width), signed(f.weight.width)
         super().__init__({
@@ -150,17 +150,19 @@ class Chip(wiring.Component):
             "o_weight": Out(stream.Signature(weight)),
             "o_result": Out(stream.Signature(StructLayout({"value": state, "last": 1}))),
             "busy": Out(1), "cycles": Out(48), "step": Out(32), "rate": Out(3, init=recipe.rate),
-            "loss": Out(self.layers[-1].loss.shape()),
+            "loss": Out(self.units[-1].loss.shape()),
             "saturations_accumulator": Out(32), "saturations_state": Out(32),
             "saturations_delta": Out(32), "saturations_weight": Out(32),
         })
 
     def elaborate(self, platform):
         m = Module()
-        r, layers, last = self._recipe, self.layers, self.layers[-1]
+        r, engines, last = self._recipe, self.engines, self.units[-1]
         m.submodules.sequencer = sequencer = self.sequencer
-        for k, layer in enumerate(layers):
-            m.submodules[f"layer{k}"] = layer
+        for e, engine in enumerate(engines):
+            m.submodules[f"engine{e}"] = engine
+        for k, unit in enumerate(self.units):
+            m.submodules[f"unit{k}"] = unit
 
         # Command, label and sample registers
         command, command_full = Signal.like(self.i_command.payload), Signal()
@@ -180,42 +182,35 @@ class Chip(wiring.Component):
             m.d.sync += sample_index.eq(sample_index + 1)
             with m.If(sample_index == r.sizes[0] - 1):
                 m.d.sync += [sample_index.eq(0), sample_full.eq(1)]
-        m.d.comb += [
-            layers[0].input_write.eq(sample_taken), layers[0].input_index.eq(sample_index),
-            layers[0].input_value.eq(self.i_sample.payload),
-        ]
 
         # Results
         m.submodules.results = results = Queue(self.o_result.payload.shape(), 2 * most_results(r))
         wiring.connect(m, results.o, wiring.flipped(self.o_result))
-        recorded = Signal()
-        with m.If(sequencer.start[-1] & (sequencer.op == Op.FORWARD)):
-            m.d.sync += recorded.eq(sequencer.operand != Operand.SUBTRACT)
+        of_result = choose(last.out_number, [e.result for e in table.entries(r, r.layers - 1)], 1)
         m.d.comb += [
-            results.write.eq(last.state_valid & recorded), results.value.value.eq(last.state_value),
-            results.value.last.eq(last.state_index == r.sizes[-1] - 1),
+            results.write.eq(last.mean_valid & of_result), results.value.value.eq(last.mean),
+            results.value.last.eq(last.out_index == r.sizes[-1] - 1),
         ]
 
-        # Between the layers
-        for below, above in zip(layers, layers[1:], strict=False):
+        # Engines, units and stores
+        for e, engine in enumerate(engines):
             m.d.comb += [
-                above.input_write.eq(below.state_valid | below.revised_valid),
-                above.input_index.eq(Mux(below.revised_valid, below.revised_index, below.state_index)),
-                above.input_value.eq(below.state_value),      # one dyad makes both
-                below.received_valid.eq(above.feedback_valid), below.received_index.eq(above.feedback_index),
-                below.received_value.eq(above.feedback_value),
-                below.received_random.eq(above.feedback_random),
+                engine.start.eq(sequencer.start[e]), engine.number.eq(sequencer.number), engine.pc.eq(sequencer.pc),
+                engine.rate.eq(self.rate), engine.step.eq(self.step), engine.bank.eq(bank),
             ]
-        for k, layer in enumerate(layers):
-            m.d.comb += [
-                layer.start.eq(sequencer.start[k]), layer.op.eq(sequencer.op),
-                layer.operand.eq(sequencer.operand), layer.pc.eq(sequencer.pc),
-                layer.rate.eq(self.rate), layer.step.eq(self.step), layer.bank.eq(bank),
-            ]
+            for i, memory in enumerate(table.engines(r)[e].memories):
+                store = getattr(engine, f"store{i}")
+                if memory.population == 0:
+                    m.d.comb += [store.valid.eq(sample_taken), store.slot.eq(~bank), store.index.eq(sample_index),
+                                 store.value.eq(self.i_sample.payload)]
+                else:
+                    self._fill(m, store, memory)
+        for k in range(r.layers):
+            self._feed(m, k)
         run = Signal(32)
         if r.devices.read_noise:
             m.d.sync += run.eq(run + sequencer.finish)
-            m.d.comb += [layer.run.eq(run) for layer in layers]
+            m.d.comb += [engine.run.eq(run) for engine in engines]
         m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
 
         # SPSA's slope
@@ -224,21 +219,26 @@ class Chip(wiring.Component):
             m.submodules.slope = slope = Requantize(
                 len(self.loss) + 1, r.slope_shift, r.formats.delta.width, "nearest", "saturate")
             m.d.comb += slope.value.eq(-self.loss)
-            m.d.comb += [layer.slope.eq(slope.result) for layer in layers]
-            slope_used = (sequencer.op == Op.UPDATE) & (sequencer.operand == Operand.SLOPE)
-            slope_event = sequencer.start.any() & slope_used & slope.out_of_range
+            m.d.comb += [engine.slope.eq(slope.result) for engine in engines]
+            used = [sequencer.start[e] & choose(sequencer.number, [s.row == SLOPE for s in found.operations], 1)
+                    for e, found in enumerate(table.engines(r))]
+            slope_event = sum(used[1:], used[0]).any() & slope.out_of_range
 
         # The host's way to the weights
-        m.submodules.walk = walk = Walk(geometries(r))
+        matrices = in_memory(r)
+        m.submodules.walk = walk = Walk(matrices)
         weight_width = r.formats.weight.width
-        lanes = [Signal(weight_width, name=f"lane{i}") for i in range(max(r.lanes))]
-        write, write_layer, write_address = Signal(), Signal.like(walk.layer), Signal.like(walk.address)
-        m.d.sync += [write.eq(0), write_layer.eq(walk.layer), write_address.eq(walk.address)]
-        for k, layer in enumerate(layers):
+        lanes = [Signal(weight_width, name=f"lane{i}") for i in range(max(r.engine_lanes))]
+        # where the walk is: the engine of its matrix, and the address there
+        base = [table.engines(r)[g.engine].base[g.matrix.name] for g in matrices]
+        address = walk.address + choose(walk.matrix, base)
+        on = choose(walk.matrix, [g.engine for g in matrices])
+        write, write_on, write_address = Signal(), Signal.like(on), Signal(len(address))
+        m.d.sync += [write.eq(0), write_on.eq(on), write_address.eq(address)]
+        for e, engine in enumerate(engines):
             m.d.comb += [
-                layer.word_address.eq(Mux(write, write_address, walk.address)),
-                layer.word_write.eq(write & (write_layer == k)),
-                layer.word_in.eq(Cat(lanes)),
+                engine.word_address.eq(Mux(write, write_address, address)),
+                engine.word_write.eq(write & (write_on == e)), engine.word_in.eq(Cat(lanes)),
             ]
         # loading: each lane follows the stream while it is the current one and then holds; the first one clears the rest
         for i, lane in enumerate(lanes):
@@ -248,7 +248,7 @@ class Chip(wiring.Component):
                 m.d.sync += lane.eq(0)
         # reading: the walk is one weight ahead of the one that is offered
         word = Signal(len(lanes) * weight_width)
-        m.d.comb += word.eq(Array(layer.word_out for layer in layers)[walk.layer])
+        m.d.comb += word.eq(Array(engine.word_out for engine in engines)[on])
         fetch = Signal(2)            # cycles until the fetched word is there
         ahead, word_end, chip_end = Signal(), Signal(), Signal()
         with m.If(ahead):
@@ -327,10 +327,45 @@ class Chip(wiring.Component):
         # Range events. The port shows all up to the last cycle, whose own are still on their way to the counter:
         # so counting the lanes of a word and adding 32 bits are two short paths.
         for place in ("accumulator", "state", "delta", "weight"):
-            now = [getattr(layer, f"events_{place}") for layer in layers]
+            makers = {"accumulator": [*engines, *self.units], "weight": engines}.get(place, self.units)
+            now = [x.weight_out_of_range if place == "weight" else getattr(x, f"events_{place}") for x in makers]
             events = [delayed(m, x, 1) for x in (now + [slope_event] if place == "delta" else now)]
             counted = Signal(32, name=f"counted_{place}")
             total = counted + sum(events)
             m.d.sync += counted.eq(total)
             m.d.comb += getattr(self, f"saturations_{place}").eq(total)
         return m
+
+    def _fill(self, m, store, memory: table.Memory):
+        """Write a copy of stores from the unit whose elements these are."""
+        unit, entries = self.units[memory.population - 1], table.entries(self._recipe, memory.population - 1)
+        states = memory.format == "state"
+        names = [e.mean if states else e.difference for e in entries]
+        m.d.comb += [
+            store.valid.eq((unit.mean_valid if states else unit.difference_valid) & choose(unit.out_number, [name in memory.stores for name in names], 1)),
+            store.slot.eq(choose(unit.out_number, [memory.stores.index(name) if name in memory.stores else None for name in names],
+                                 len(store.slot))),
+            store.index.eq(unit.out_index), store.value.eq(unit.mean if states else unit.difference),
+        ]
+
+    def _feed(self, m, k: int):
+        """Lead the elements of unit k to it, from every engine that makes some; no two make one at a time."""
+        r, unit = self._recipe, self.units[k]
+        entries = table.entries(r, k)
+        random = []
+        for e in dict.fromkeys(engine for engine, _ in unit.sources):
+            engine, operations = self.engines[e], table.engines(r)[e].operations
+            mine = [s.reads and s.unit == k for s in operations]
+            valid = engine.sum_valid & choose(engine.sum_number, mine, 1)
+            number = choose(engine.sum_number, [entries.index(table.entry(r, s)) if here else None
+                                                for s, here in zip(operations, mine, strict=True)], len(unit.number))
+            with m.If(valid):
+                m.d.comb += [unit.valid.eq(1), unit.number.eq(number), unit.index.eq(engine.sum_index)]
+            random.append((delayed(m, valid, 2), engine.random))
+        for i, (e, place) in enumerate(unit.sources):
+            m.d.comb += getattr(unit, f"value{i}").eq(getattr(self.engines[e], f"value_{place}"))
+        if len(random) == 1:
+            m.d.comb += unit.random.eq(random[0][1])
+        for here, words in random[1:] and random:
+            with m.If(here):
+                m.d.comb += unit.random.eq(words)

@@ -1,4 +1,4 @@
-"""The row engine: one weight memory, one row of multipliers, three operations (contract section 3)."""
+"""The row engine: one weight memory, one row of multipliers, four operations (contract section 3)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LEAD, Geometry, Op, Operand, clog2, hardware
+from ..recipe import LEAD, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
+from .choose import index_bits, choose
 from .delay import delayed, history
+from .elements import vector, word_and_lane
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
 from .update import Update
 
 DSP_WIDTH = 18
 """Operand bits of an ECP5 DSP block."""
 
-
-def index_bits(n: int) -> int:
-    """Bits of a port that numbers `n` things; at least one."""
-    return max(1, clog2(n))
+AHEAD = 11
+"""Cycles from the `coming` ports to the sum: what generator and noise take together."""
 
 
 def _count(bits):
@@ -70,11 +70,12 @@ class Multiplier(wiring.Component):
 
 
 class Crossbar(wiring.Component):
-    """Weights, inputs and errors of one layer, and the engine that sweeps them, one word of lanes per cycle.
+    """The matrices and stores of one engine, and the lanes that sweep them, one word per cycle.
 
     ::
 
-        cycle  c      addresses of a slot at the memories
+        cycle  c - 6  the walk names the slot
+               c      its addresses at the memories
                c + 1  memory outputs
                c + 2  registered outputs; signs of the generator
                c + 3  operands of the multipliers
@@ -85,166 +86,160 @@ class Crossbar(wiring.Component):
 
     Parameters
     ----------
-    geometry : Geometry
-    banks : int
-        2: the input memory is doubled, reads use bank `bank`, writes the other.
+    recipe : Recipe
+    engine : int
+        What it can do is in ``table.engines(recipe)[engine]``.
 
     Members
     -------
     As listed and defined in contract section 3.
     """
 
-    def __init__(self, geometry: Geometry, banks: int = 1):
-        if banks not in (1, 2):
-            raise ValueError(f"Crossbar: {banks} banks; allowed are 1 and 2")
-        self._geometry, self._banks = g, _ = geometry, banks
-        f = g.recipe.formats
-        word, address = g.L * f.weight.width, index_bits(g.N)
+    def __init__(self, recipe: Recipe, engine: int):
+        self._recipe = r = recipe
+        self._table = t = table.engines(recipe)[engine]
+        geometry, f = matrix_geometries(recipe), recipe.formats
+        self._geometry = [geometry[step.matrix] for step in t.operations]
+        reads = [(g, step) for g, step in zip(self._geometry, t.operations, strict=True) if step.reads]
+        self._elements = max((g.R if step.op is Op.FORWARD else g.C for g, step in reads), default=1)
+        sum_width = max((g.sums(step) for g, step in reads), default=1)
+        word, address = t.lanes * f.weight.width, index_bits(t.words)
+        number, index = index_bits(len(t.operations)), index_bits(self._elements)
         super().__init__({
-            "start": In(1), "op": In(2), "operand": In(3),
+            "start": In(1), "number": In(number), "pc": In(POSITION_BITS),
             "rate": In(3), "slope": In(signed(f.delta.width)), "step": In(32), "bank": In(1),
-            "input_write": In(1), "input_index": In(index_bits(g.C)),
-            "input_value": In(signed(f.state.width)),
-            "error_write": In(1), "error_index": In(index_bits(g.R)),
-            "error_value": In(signed(f.delta.width)),
-            "sum_valid": Out(1), "sum_index": Out(index_bits(max(g.R, g.C))), "sum": Out(signed(g.sum_width)),
+            **{f"store{i}": In(vector(r.sizes[x.population], signed(getattr(f, x.format).width), x.slots))
+               for i, x in enumerate(t.memories)},
+            "coming_valid": Out(1), "coming_number": Out(number), "coming_index": Out(index), "coming_pc": Out(POSITION_BITS),
+            "sum_valid": Out(1), "sum_number": Out(number), "sum_index": Out(index), "sum": Out(signed(sum_width)),
             "word_address": In(address), "word_write": In(1), "word_in": In(word), "word_out": Out(word),
             "weight_write": Out(1), "weight_address": Out(address), "weight_word": Out(word),
-            "weight_out_of_range": Out(index_bits(g.L + 1)),
+            "weight_out_of_range": Out(index_bits(t.lanes + 1)),
         })
+
+    def _of(self, number, value, shape=None, only=None):
+        """Choose by number ``value(geometry, operation)``; `only` says which operations it matters to."""
+        pairs = zip(self._geometry, self._table.operations, strict=True)
+        return choose(number, [None if only and not only(s) else value(g, s) for g, s in pairs], shape)
 
     def elaborate(self, platform):
         m = Module()
-        g = self._geometry
-        r, f = g.recipe, g.recipe.formats
-        tail = g.C - (g.F - 1) * g.L        # lanes in use in the last fold
+        L, lv = self._table.lanes, clog2(self._table.lanes)
+        r, f, operations = self._recipe, self._recipe.formats, self._table.operations
+        kinds = {step.op for step in operations}
+        rewrites = [step for step in operations if not step.reads]
 
-        # Mode of the running operation
-        op, operand = Signal(2), Signal(3)
-        with m.If(self.start):
-            m.d.sync += [op.eq(self.op), operand.eq(self.operand)]
-        transposed, rewriting, probing = op == Op.TRANSPOSED, op[1], op == Op.PROBE
-        forward = op == Op.FORWARD
-        signs_used = r.signed
-        signs = (probing | (operand == Operand.SLOPE)) if signs_used else Const(0)
+        def is_op(number, *ops):
+            return self._of(number, lambda g, s: s.op in ops, 1)
 
         # The walk over the words, LEAD cycles ahead of the slots
-        running, address = Signal(), Signal(index_bits(g.N))
-        row, fold = Signal(index_bits(g.P)), Signal(index_bits(g.F))
-        last_row, last_fold = row == g.R - 1, fold == g.F - 1
+        running, number, pc = Signal(), Signal.like(self.number), Signal.like(self.pc)
+        address = Signal(index_bits(max((g.N for g in self._geometry), default=1)))        # within the matrix
+        row = Signal(index_bits(max((g.P for g in self._geometry), default=1)))
+        fold = Signal(index_bits(max((g.F for g in self._geometry), default=1)))
+        transposed = is_op(number, Op.TRANSPOSED)
+        by_rows = Op.TRANSPOSED in kinds
+        first_row, last_row = row == 0, row == self._of(number, lambda g, s: g.R - 1, len(row))
+        first_fold, last_fold = fold == 0, fold == self._of(number, lambda g, s: g.F - 1, len(fold))
         with m.If(self.start):
-            m.d.sync += [running.eq(1), address.eq(0), row.eq(0), fold.eq(0)]
-        with m.Elif(transposed):
-            m.d.sync += [row.eq(row + 1), address.eq(address + g.F)]
-            with m.If(row == g.P - 1):
+            m.d.sync += [running.eq(1), number.eq(self.number), pc.eq(self.pc), address.eq(0), row.eq(0), fold.eq(0)]
+        with m.Elif(transposed if by_rows else Const(0)):
+            m.d.sync += [row.eq(row + 1), address.eq(address + self._of(number, lambda g, s: g.F, only=lambda s: s.op is Op.TRANSPOSED))]
+            with m.If(row == self._of(number, lambda g, s: g.P - 1, len(row), lambda s: s.op is Op.TRANSPOSED)):
                 m.d.sync += [row.eq(0), fold.eq(fold + 1), address.eq(fold + 1)]
-                m.d.sync += running.eq(running & ~last_fold)
+            with m.If(last_row & last_fold):
+                m.d.sync += running.eq(0)
         with m.Else():
             m.d.sync += [fold.eq(fold + 1), address.eq(address + 1)]
             with m.If(last_fold):
                 m.d.sync += [fold.eq(0), row.eq(row + 1), running.eq(running & ~last_row)]
-        active = running if g.P == g.R else running & (row < g.R)
+        pauses = any(g.P > g.R and s.op is Op.TRANSPOSED for g, s in zip(self._geometry, operations, strict=True))
+        active = running & (row <= self._of(number, lambda g, s: g.R - 1, len(row))) if pauses else running
 
-        # Properties of a slot, [n] cycles after its issue
-        end = 7 + g.lv
-        # the kind of a slot travels with it: the next operation may start while the last slots drain
-        forward_at = history(m, active & forward, LEAD + end)[LEAD:]
-        transposed_at = history(m, active & transposed, LEAD + 4)[LEAD:]
-        rewriting_at = history(m, active & rewriting, LEAD + 7)[LEAD:]
-        active_slot = delayed(m, active, LEAD)
-        address_at = history(m, address, LEAD + 7)[LEAD:]
-        first_row_at = history(m, row == 0, LEAD + 4)[LEAD:]
-        last_row_at = history(m, last_row, LEAD + 4)[LEAD:]
-        first_fold_at = history(m, fold == 0, LEAD + end)[LEAD:]
-        last_fold_at = history(m, last_fold, LEAD + end)[LEAD:]
+        # Properties of a slot, [n] cycles after its issue. They travel with it: the next operation may start while slots drain.
+        number_at = history(m, number, LEAD + 7)[LEAD:]
+        active_at = history(m, active, LEAD + 7)[LEAD:]
+        first_row_at, last_row_at = (history(m, x, LEAD + 5)[LEAD:] for x in (first_row, last_row))
+        first_fold_at, last_fold_at = (history(m, x, LEAD + 5 + lv)[LEAD:] for x in (first_fold, last_fold))
+        forward_slots = active & is_op(number, Op.FORWARD)
+        base = self._of(number, lambda g, s: self._table.base.get(g.matrix.of or g.matrix.name, 0), len(self.word_address))
+        address_at = history(m, delayed(m, address + base, 1)[:len(self.word_address)], LEAD + 6)[LEAD - 1:]
 
         # c: memories
-        m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, g.N), init=[])
-        m.submodules.inputs = inputs = Memory(
-            shape=ArrayLayout(signed(f.state.width), g.L), depth=max(2, self._banks << clog2(g.F)), init=[])
-        m.submodules.errors = errors = Memory(shape=signed(f.delta.width), depth=max(2, g.R), init=[])
-        row_at_slot, fold_at_slot = delayed(m, row, LEAD), delayed(m, fold, LEAD)[:clog2(g.F)]
-        weights_read, inputs_read, errors_read = (x.read_port() for x in (weights, inputs, errors))
-        banked = self._banks == 2
-        m.d.comb += [
-            weights_read.addr.eq(Mux(active_slot, address_at[0], self.word_address)),
-            inputs_read.addr.eq(Cat(fold_at_slot, self.bank) if banked else fold_at_slot),
-            errors_read.addr.eq(row_at_slot),
-        ]
+        m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, self._table.words), init=[])
+        weights_read = weights.read_port()
+        m.d.comb += weights_read.addr.eq(Mux(active_at[0], address_at[0], self.word_address))
+        row_at_slot, fold_at_slot = delayed(m, row, LEAD), delayed(m, fold, LEAD)
+        columns, rows = self._stores(m, number_at[0], row_at_slot, fold_at_slot)
+
         # c + 2: registers behind the memories
         stored = delayed(m, weights_read.data, 1)
-        # lanes beyond the last column are never written: whatever the memory holds there, they are 0
-        there = [Mux(last_fold_at[1], 0, inputs_read.data[lane]) if lane >= tail else inputs_read.data[lane] for lane in range(g.L)]
-        x = [delayed(m, value, 1) for value in there]
-        e = delayed(m, errors_read.data, 1)
         m.d.comb += self.word_out.eq(stored)
-        old = [stored.word_select(lane, f.weight.width).as_signed() for lane in range(g.L)]
+        old = [stored.word_select(lane, f.weight.width).as_signed() for lane in range(L)]
         hidden = r.hidden_bits
         seen = [Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed() for w in old] if hidden else old
 
-        # Writes of elements
-        inputs_write, errors_write = inputs.write_port(granularity=1), errors.write_port()
-        lane, column_fold = self.input_index[:g.lv], self.input_index[g.lv:g.lv + clog2(g.F)]
-        m.d.comb += [
-            inputs_write.addr.eq(Cat(column_fold, ~self.bank) if banked else column_fold),
-            [inputs_write.data[i].eq(self.input_value) for i in range(g.L)],
-            inputs_write.en.eq(Mux(self.input_write, Const(1, g.L) << lane, 0)),
-            errors_write.addr.eq(self.error_index), errors_write.data.eq(self.error_value),
-            errors_write.en.eq(self.error_write),
-        ]
+        def beyond(lane, number):
+            """Whether a lane is beyond the last column in the last fold."""
+            return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
-        # The generator: fed LEAD cycles before the slot, its pair arrives in c + 2
-        pairs = []
-        if signs_used or r.rounding.weight == "stochastic":
-            for group in range(g.G):
-                m.submodules[f"generator{group}"] = generator = Generator(r.key, g.layer)
+        column = self._store_of(number_at[1], "column", columns)
+        # lanes beyond the last column are never written: whatever the memory holds there, they are 0
+        x = [delayed(m, Mux(last_fold_at[1] & beyond(lane, number_at[1]), 0, column[lane]), 1) for lane in range(L)] if column is not None else \
+            [Const(0, signed(f.state.width))] * L
+        element = self._store_of(number_at[1], "row", rows)
+        element = Const(0, signed(1)) if element is None else element
+
+        # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.
+        groups = -(-L // VIEWS)
+
+        def pairs_of(name, stream, step=None):
+            made = []
+            for group in range(groups):
+                m.submodules[f"{name}{group}"] = generator = Generator(r.key, stream)
                 m.d.comb += [
-                    generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS]),
-                    generator.step.eq(self.step),
+                    generator.layer.eq(self._of(number, lambda g, s: g.layer, 4)),
+                    generator.index.eq(Cat(Const(group, clog2(groups)), address)[:INDEX_BITS]),
                 ]
-                pairs.append((generator.x, generator.y))
-        # the same for the cells that are stuck, whatever the step
+                if step is not None:
+                    m.d.comb += generator.step.eq(step)
+                made.append((generator.x, generator.y))
+            return made
+
+        signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
+        stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
+        pairs = pairs_of("generator", 0, self.step) if signs_used or stochastic else []
         stuck = []
-        if r.stuck_limit:
-            for group in range(g.G):
-                m.submodules[f"stuck{group}"] = generator = Generator(r.key, 0x40 | g.layer)
-                m.d.comb += generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS])
-                stuck += [rounding_word(generator.x, generator.y, i) < r.stuck_limit for i in range(min(VIEWS, g.L))]
-        # what transposed reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
-        below, level = hardware.down(r, g.layer).matrix, r.feedback_level
-        minus = []
-        if below.source == "signs":
-            minus = [w[-1] for w in old]
-        elif below.source == "generator":
-            for group in range(g.G):
-                m.submodules[f"feedback{group}"] = generator = Generator(r.key, 0xA0 | g.layer)
-                m.d.comb += generator.index.eq(Cat(Const(group, clog2(g.G)), address)[:INDEX_BITS])
-                minus += [negative(generator.x, generator.y, i) for i in range(min(VIEWS, g.L))]
-        pairs_next = [(delayed(m, x, 1), delayed(m, y, 1)) for x, y in pairs]
+        if r.stuck_limit and rewrites:
+            stuck_pairs = pairs_of("stuck", 0x40)
+            stuck = [rounding_word(*stuck_pairs[i // VIEWS], i % VIEWS) < r.stuck_limit for i in range(L)]
+        # what reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
+        level, sources = r.feedback_level, {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
+        drawn = pairs_of("feedback", 0xA0) if "generator" in sources else []
+        pairs_next = [(delayed(m, a, 1), delayed(m, b, 1)) for a, b in pairs]
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
-        scalar = Signal(signed(g.operand_width))
-        error = errors_read.data
-        m.d.sync += scalar.eq((Mux(signs, self.slope, error) if signs_used else error) << self.rate)
-        if signs_used:
-            probe = r.probe << r.update_shift
-            with m.If(probing):
-                m.d.sync += scalar.eq(Mux(operand == Operand.MINUS, -2 * probe, probe))
-        a_shape = signed(max(f.weight.width, g.operand_width))
-        b_shape = signed(max(f.state.width, f.delta.width))
+        rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
+        scalar = self._scalar(m, number_at[1], element) if rewrites else Const(0, signed(1))
+        e = delayed(m, element, 1)
+        a_width = max(f.weight.width, len(scalar))
+        b_width = max([len(v) for v in x] + [len(e)] + [2])
+        is_transposed = is_op(number_at[2], Op.TRANSPOSED)
+        source = {kind: self._of(number_at[2], lambda g, s, kind=kind: g.matrix.source == kind, 1, lambda s: s.reads) for kind in sources}
         products = []
-        for i in range(g.L):
-            m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_shape.width, b_shape.width)
+        for i in range(L):
+            m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_width, b_width)
             b = x[i]
             if signs_used:
                 sign = Mux(negative(*pairs[i // VIEWS], i % VIEWS), Const(-1, signed(2)), Const(1, signed(2)))
-                b = Mux(signs, Mux(last_fold_at[2], 0, sign) if i >= tail else sign, b)
+                sign = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)
+                b = Mux(self._of(number_at[2], lambda g, s: s.op is Op.PROBE or s.column == SIGNS, 1), sign, b)
             weight = seen[i]
-            if minus:
-                weight = Mux(transposed, Mux(minus[i], Const(-level, signed(f.weight.width)), Const(level, signed(f.weight.width))), weight)
+            for kind in sorted(sources - {"memory"}):
+                minus = old[i][-1] if kind == "signs" else negative(*drawn[i // VIEWS], i % VIEWS)
+                weight = Mux(source[kind], Mux(minus, Const(-level, signed(f.weight.width)), Const(level, signed(f.weight.width))), weight)
             m.d.comb += [
-                multiplier.a.eq(Mux(rewriting, scalar, weight)),
-                multiplier.b.eq(Mux(transposed, e, b)),
+                multiplier.a.eq(Mux(rewriting, scalar, weight)), multiplier.b.eq(Mux(is_transposed, e, b)),
             ]
             products.append(multiplier.product)
 
@@ -252,59 +247,47 @@ class Crossbar(wiring.Component):
         def sums(values):
             if len(values) == 1:
                 return values[0]
-            return sums([delayed(m, p + q, 1) for p, q in zip(values[::2], values[1::2], strict=True)])
+            paired = [delayed(m, p + q, 1) for p, q in zip(values[::2], values[1::2], strict=False)]
+            return sums(paired + [delayed(m, v, 1) for v in values[len(values) & ~1:]])
 
-        row_sum = sums([p[:f.weight.width + f.state.width].as_signed() for p in products])
-        total = Signal(signed(g.sum_width))
-        forward_end = forward_at[4 + g.lv] & last_fold_at[4 + g.lv]
-        m.d.comb += total.eq(row_sum + (Mux(first_fold_at[4 + g.lv], 0, self.sum) if g.F > 1 else 0))
+        wide = len(self.sum)
+        row_sum = sums([p[:min(len(p), f.weight.width + f.state.width)].as_signed() for p in products])
+        total = Signal(signed(wide))
+        m.d.comb += total.eq(row_sum + Mux(first_fold_at[4 + lv], 0, self.sum))
 
         # Transposed: c + 4 products, c + 5 column sums, c + 6 the row of them starts to shift out
-        column_shape = signed(f.weight.width + f.delta.width + clog2(g.R))
-        columns, ends = [], delayed(m, transposed_at[4] & last_row_at[4], 1)
-        for i, product in enumerate(products):
-            column = Signal(column_shape, name=f"column{i}")
-            with m.If(transposed_at[4]):
-                part = product[:f.weight.width + f.delta.width].as_signed()
-                m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
-            columns.append(column)
-        waiting = [Signal(column_shape, name=f"waiting{i}") for i in range(g.L)]
-        pending = Signal(g.L)
-        leaving = Signal(g.L)
-        m.d.comb += leaving.eq(Mux(ends, Mux(last_fold_at[5], (1 << tail) - 1, (1 << g.L) - 1), pending))
-        m.d.sync += pending.eq(leaving >> 1)
-        for i in range(g.L - 1):
-            m.d.sync += waiting[i].eq(Mux(ends, columns[i + 1], waiting[i + 1]))
-        column_out = Mux(ends, columns[0], waiting[0])
+        column_out, leaving = self._drain(m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at)
 
-        # The sum port: results leave in order, so their index is a count
-        m.d.sync += [
-            self.sum.eq(Mux(transposed, column_out, total)),
-            self.sum_valid.eq(forward_end | leaving[0]),
-        ]
-        with m.If(self.start):
-            m.d.sync += self.sum_index.eq(0)
-        with m.Elif(self.sum_valid):
-            m.d.sync += self.sum_index.eq(self.sum_index + 1)
+        # The sum port, and AHEAD cycles before it which element is coming
+        self._coming(m, running, number, pc, forward_slots, last_fold, last_row, transposed)
+        valid, taken = (history(m, v, AHEAD) for v in (self.coming_valid, self.coming_number))
+        m.d.comb += [self.sum_valid.eq(valid[-1]), self.sum_number.eq(taken[-1])]
+        m.d.sync += self.sum.eq(Mux(leaving, column_out, total))
+        self._count_elements(m, self.sum_index, self.sum_valid, self.sum_number)
 
         # Update and probe: c + 4 old weight, product, rounding word; c + 7 new weight
-        news, outside = [], []
-        for i in range(g.L):
-            m.submodules[f"update{i}"] = update = Update(g)
-            m.d.comb += [
-                update.weight.eq(delayed(m, old[i], 2)),
-                update.product.eq(products[i]), update.probe.eq(probing),
-            ]
-            if r.rounding.weight == "stochastic":
-                m.d.comb += update.random.eq(delayed(m, rounding_word(*pairs_next[i // VIEWS], i % VIEWS), 1))
-            result, out_of_range = update.result, update.out_of_range
-            if stuck:
-                fixed = delayed(m, stuck[i], 5)
-                result = Mux(fixed, delayed(m, old[i], 5), result)[:f.weight.width]
-                out_of_range = out_of_range & ~fixed
-            news.append(result)
-            outside.append(out_of_range)
-        rewrite = rewriting_at[7]
+        if rewrites:
+            news, outside = [], []
+            decays = tuple(dict.fromkeys(s.decay for s in rewrites if s.op is Op.UPDATE))
+            for i in range(L):
+                m.submodules[f"update{i}"] = update = Update(r, decays)
+                m.d.comb += [
+                    update.weight.eq(delayed(m, old[i], 2)), update.product.eq(products[i][:len(update.product)]),
+                    update.probe.eq(is_op(number_at[4], Op.PROBE)),
+                    update.decay.eq(self._of(number_at[4], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE)),
+                ]
+                if stochastic:
+                    m.d.comb += update.random.eq(delayed(m, rounding_word(*pairs_next[i // VIEWS], i % VIEWS), 1))
+                result, out_of_range = update.result, update.out_of_range
+                if stuck:
+                    fixed = delayed(m, stuck[i], 5)
+                    result = Mux(fixed, delayed(m, old[i], 5), result)[:f.weight.width]
+                    out_of_range = out_of_range & ~fixed
+                news.append(result)
+                outside.append(out_of_range)
+            rewrite = active_at[7] & is_op(number_at[7], Op.UPDATE, Op.PROBE)
+        else:
+            rewrite, news, outside = Const(0), [Const(0, f.weight.width)] * L, [Const(0)]
         weights_write = weights.write_port()
         m.d.comb += [
             self.weight_write.eq(rewrite | self.word_write),
@@ -315,3 +298,136 @@ class Crossbar(wiring.Component):
             weights_write.data.eq(self.weight_word),
         ]
         return m
+
+    def _stores(self, m, number, row, fold):
+        """Add the memories of columns and rows; return their outputs by the memory's number."""
+        r, L = self._recipe, self._table.lanes
+        columns, rows = {}, {}
+        for i, memory in enumerate(self._table.memories):
+            stream, count = getattr(self, f"store{i}"), r.sizes[memory.population]
+            slot = self._of(number, lambda g, s, memory=memory: memory.stores.index(getattr(s, memory.port)), len(stream.slot),
+                            lambda s, memory=memory: getattr(s, memory.port) in memory.stores)
+            if memory.population == 0:
+                slot = self.bank
+            if memory.port == "column":
+                words = -(-count // L)
+                shape, place = ArrayLayout(stream.value.shape(), L), fold[:clog2(words)]
+                word, lane = word_and_lane(m, stream, L)
+                word = word[:clog2(words)]
+            else:
+                words, shape, place, word = count, stream.value.shape(), row[:clog2(count)], stream.index[:clog2(count)]
+            m.submodules[f"store{i}"] = store = Memory(shape=shape, depth=max(2, memory.slots << clog2(words)), init=[])
+            write, read = store.write_port(granularity=1) if memory.port == "column" else store.write_port(), store.read_port()
+            many = memory.slots > 1
+            m.d.comb += [read.addr.eq(Cat(place, slot) if many else place), write.addr.eq(Cat(word, stream.slot) if many else word)]
+            if memory.port == "column":
+                m.d.comb += [write.data[lane_number].eq(stream.value) for lane_number in range(L)]
+                m.d.comb += write.en.eq(Mux(stream.valid, Const(1, L) << lane if L > 1 else Const(1, 1), 0))
+                columns[i] = [read.data[lane_number] for lane_number in range(L)]
+            else:
+                m.d.comb += [write.data.eq(stream.value), write.en.eq(stream.valid)]
+                rows[i] = read.data
+        return columns, rows
+
+    def _store_of(self, number, port: str, outputs: dict):
+        """What an operation reads through a port: the output of the memory that holds its store; None where nothing does."""
+        if not outputs:
+            return None
+        memories, keys = self._table.memories, list(outputs)
+
+        def which(g, s):
+            return next(n for n, i in enumerate(keys) if getattr(s, port) in memories[i].stores)
+
+        chosen = self._of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE))
+        if isinstance(chosen, Const):
+            return outputs[keys[chosen.value]]
+
+        def mux(values):
+            picked = values[0]
+            for n, v in enumerate(values[1:], 1):
+                picked = Mux(chosen == n, v, picked)
+            return picked
+
+        if port == "row":
+            return mux([outputs[i] for i in keys])
+        return [mux([outputs[i][lane] for i in keys]) for lane in range(self._table.lanes)]
+
+    def _scalar(self, m, number, element):
+        """The register of E: what goes to all lanes of a rewriting slot."""
+        r = self._recipe
+        rewrites = [s for s in self._table.operations if not s.reads]
+        updates, width = [s for s in rewrites if s.op is Op.UPDATE], r.bits.operand
+        scalar = Signal(signed(width))
+        value = element
+        if any(s.row == SLOPE for s in updates):
+            value = Mux(self._of(number, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE), self.slope, value)
+
+        def changed(value, instead, asks):
+            """`instead` for the updates that ask for it, else `value`."""
+            return Mux(self._of(number, lambda g, s: asks(s), 1, lambda s: s.op is Op.UPDATE), instead, value)
+
+        if any(map(r.row_of_states, updates)):
+            value = changed(value, value.shift_left(r.align), r.row_of_states)
+        if any(s.negative for s in updates):
+            value = changed(value, -value, lambda s: s.negative)
+        for gain in sorted({s.gain for s in updates} - {0}):
+            value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
+        m.d.sync += scalar.eq(value << self.rate)
+        if any(s.op is Op.PROBE for s in rewrites):
+            probe = r.probe << r.update_shift
+            with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
+                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width), lambda s: s.op is Op.PROBE))
+        return scalar
+
+    def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):
+        """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""
+        L, f = self._table.lanes, self._recipe.formats
+        reads = [(g, s) for g, s in zip(self._geometry, self._table.operations, strict=True) if s.op is Op.TRANSPOSED]
+        if not reads:
+            return Const(0, signed(1)), Const(0)
+        wide = max(g.sums(s) for g, s in reads)
+        shape = signed(wide)
+        adds = active_at[4] & self._of(number_at[4], lambda g, s: s.op is Op.TRANSPOSED, 1)
+        kinds = [self._recipe.formats.state.width if s.row in self._recipe.states else f.delta.width for _, s in reads]
+        columns, ends = [], delayed(m, adds & last_row_at[4], 1)
+        for i, product in enumerate(products):
+            column = Signal(shape, name=f"column{i}")
+            with m.If(adds):
+                part = product[:min(len(product), f.weight.width + max(kinds))].as_signed()
+                m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
+            columns.append(column)
+        waiting = [Signal(shape, name=f"waiting{i}") for i in range(L)]
+        pending, leaving = Signal(L), Signal(L)
+        number = delayed(m, number_at[4], 1)
+        tail = self._of(number, lambda g, s: (1 << g.C - (g.F - 1) * L) - 1, L, lambda s: s.op is Op.TRANSPOSED)
+        m.d.comb += leaving.eq(Mux(ends, Mux(last_fold_at[5], tail, (1 << L) - 1), pending))
+        m.d.sync += pending.eq(leaving >> 1)
+        for i in range(L - 1):
+            m.d.sync += waiting[i].eq(Mux(ends, columns[i + 1], waiting[i + 1]))
+        return Mux(ends, columns[0], waiting[0]), leaving[0]
+
+    def _coming(self, m, running, number, pc, forward_slots, last_fold, last_row, transposed):
+        """Say AHEAD cycles before each sum that it is coming, of which operation and which element."""
+        L, lv = self._table.lanes, clog2(self._table.lanes)
+        ends_row = delayed(m, forward_slots & last_fold, lv)
+        number_row, pc_row = delayed(m, number, lv), delayed(m, pc, lv)
+        # transposed: the lanes of a fold come one after the other, from the cycle after the walk has named its last row
+        ends_fold = running & transposed & last_row
+        lanes = Mux(last_fold, self._of(number, lambda g, s: g.C - (g.F - 1) * L, index_bits(L + 1), lambda s: s.op is Op.TRANSPOSED), L)
+        left, number_fold, pc_fold = Signal(range(L + 1)), Signal.like(number), Signal.like(pc)
+        with m.If(ends_fold):
+            m.d.sync += [left.eq(lanes), number_fold.eq(number), pc_fold.eq(pc)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        draining = left != 0
+        m.d.comb += [
+            self.coming_valid.eq(ends_row | draining), self.coming_number.eq(Mux(draining, number_fold, number_row)),
+            self.coming_pc.eq(Mux(draining, pc_fold, pc_row)),
+        ]
+        self._count_elements(m, self.coming_index, self.coming_valid, self.coming_number)
+
+    def _count_elements(self, m, index, valid, number):
+        """Number the elements of each read from 0 on."""
+        last = self._of(number, lambda g, s: (g.R if s.op is Op.FORWARD else g.C) - 1, len(index), lambda s: s.reads)
+        with m.If(valid):
+            m.d.sync += index.eq(Mux(index == last, 0, index + 1))

@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe, hardware
+from ..recipe import RANDOM_BITS, Recipe
+from .choose import index_bits
 from .delay import delayed
 from .fixed import Requantize, clip, span
 
@@ -22,13 +23,17 @@ class Dyad(wiring.Component):
     Parameters
     ----------
     recipe : Recipe
-    layer : int
-        Decides the activation, and what the difference port gives.
+    unit : int
+        Decides the activation.
+    errors : tuple of str
+        What the difference port can give: ``dyad``, ``gate``, ``feedback``.
 
     Members
     -------
     a, b : In(signed(wa))
         Drive and feedback.
+    error : In
+        Which of `errors`.
     random_state, random_delta : In(16)
         Of cycle c + 3 for inputs of cycle c.
     mean : Out(signed(ws))
@@ -38,13 +43,13 @@ class Dyad(wiring.Component):
 
     LATENCY = 5
 
-    def __init__(self, recipe: Recipe, layer: int):
-        if not 0 <= layer < recipe.layers:
-            raise ValueError(f"Dyad: layer {layer}; allowed is 0 to {recipe.layers - 1}")
-        self._recipe, self._layer = recipe, layer
+    def __init__(self, recipe: Recipe, unit: int, errors: tuple[str, ...] = ("dyad",)):
+        if not 0 <= unit < recipe.layers:
+            raise ValueError(f"Dyad: unit {unit}; allowed is 0 to {recipe.layers - 1}")
+        self._recipe, self._unit, self._errors = recipe, unit, errors
         f = recipe.formats
         super().__init__({
-            "a": In(signed(f.accumulator.width)), "b": In(signed(f.accumulator.width)),
+            "a": In(signed(f.accumulator.width)), "b": In(signed(f.accumulator.width)), "error": In(index_bits(len(errors))),
             "random_state": In(RANDOM_BITS), "random_delta": In(RANDOM_BITS),
             "mean": Out(signed(f.state.width)), "mean_out_of_range": Out(1),
             "difference": Out(signed(f.delta.width)), "difference_out_of_range": Out(1),
@@ -62,18 +67,17 @@ class Dyad(wiring.Component):
             minus.eq(_times(self.a, 2) - _times(self.b, two_alpha)),
         ]
         # cycle 2: the activation
-        low, high = (2 * bound for bound in r.bounds(self._layer))
+        low, high = (2 * bound for bound in r.bounds(self._unit))
         u_plus, u_minus = Signal(span(low, high)), Signal(span(low, high))
         m.d.sync += [u_plus.eq(clip(plus, low, high)), u_minus.eq(clip(minus, low, high))]
         # cycle 3: read-out
-        kind = hardware.error(r, self._layer)
-        apart = u_plus - u_minus
-        if kind != "dyad":
-            apart = delayed(m, self.b, 2).shift_left(1)
-        if kind == "gate":
-            inside, a = Signal(), delayed(m, self.a, 1)
-            m.d.sync += inside.eq((a > low // 2) & (a < high // 2))
-            apart = Mux(inside, apart, 0)
+        fed = delayed(m, self.b, 2).shift_left(1)
+        inside, a = Signal(), delayed(m, self.a, 1)
+        m.d.sync += inside.eq((a > low // 2) & (a < high // 2))
+        given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": Mux(inside, fed, 0)}
+        apart, error = given[self._errors[0]], delayed(m, self.error, 2)
+        for n, name in enumerate(self._errors[1:], 1):
+            apart = Mux(error == n, given[name], apart)
         mean, difference = Signal(signed(len(u_plus) + 1)), Signal(signed(len(apart) + 1))
         m.d.sync += [
             mean.eq(_times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha)),

@@ -28,8 +28,8 @@ class Noise(wiring.Component):
     Members
     -------
     x, y : In(32)
-    transposed : In(1)
-        The read is a transposed one, whose sums have other fraction bits.
+    delta : In(1)
+        The read is one of differences, whose sums have other fraction bits.
     noise : Out(signed)
         In LSBs of the sum.
     """
@@ -38,7 +38,7 @@ class Noise(wiring.Component):
 
     def __init__(self, recipe: Recipe):
         self._gains = recipe.noise_gain("state"), recipe.noise_gain("delta")
-        super().__init__({"x": In(32), "y": In(32), "transposed": In(1),
+        super().__init__({"x": In(32), "y": In(32), "delta": In(1),
                           "noise": Out(signed(noise_width(max(self._gains))))})
 
     def elaborate(self, platform):
@@ -51,9 +51,9 @@ class Noise(wiring.Component):
         deviate = Signal(signed(12))
         m.d.sync += deviate.eq((pairs[0] + pairs[1]) + (pairs[2] + pairs[3]) - BYTES * 255 // 2)
         # cycle 3: scaled
-        forward, transposed = self._gains
-        product = deviate * forward
-        if transposed != forward:
-            product = Mux(delayed(m, self.transposed, 2), deviate * transposed, product)
+        of_states, of_differences = self._gains
+        product = deviate * of_states
+        if of_differences != of_states:
+            product = Mux(delayed(m, self.delta, 2), deviate * of_differences, product)
         m.d.sync += self.noise.eq((product + 128) >> 8)
         return m

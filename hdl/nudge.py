@@ -23,6 +23,8 @@ class Nudge(wiring.Component):
     a : In(signed(wa))
     target : In(1)
         This unit is the label's class.
+    negative : In(1)
+        With -beta in place of beta.
     random : In(16)
         Of cycle c + 2 for inputs of cycle c.
     error : Out(signed(wa + 1))
@@ -40,7 +42,7 @@ class Nudge(wiring.Component):
         self._recipe = recipe
         width = recipe.formats.accumulator.width
         super().__init__({
-            "a": In(signed(width)), "target": In(1), "random": In(RANDOM_BITS),
+            "a": In(signed(width)), "target": In(1), "negative": In(1), "random": In(RANDOM_BITS),
             "error": Out(signed(width + 1)), "b": Out(signed(width)), "b_out_of_range": Out(1),
         })
 
@@ -55,9 +57,9 @@ class Nudge(wiring.Component):
         m.d.sync += self.error.eq(Mux(delayed(m, self.target, 1), r.target(True), r.target(False)) - v)
         # cycles 3 and 4: times beta
         m.submodules.requantize = requantize = Requantize(
-            len(self.error), r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator)
+            len(self.error) + 1, r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator)
         m.d.comb += [
-            requantize.value.eq(self.error), requantize.random.eq(self.random),
+            requantize.value.eq(Mux(delayed(m, self.negative, 2), -self.error, self.error)), requantize.random.eq(self.random),
             self.b.eq(requantize.result), self.b_out_of_range.eq(requantize.out_of_range),
         ]
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,10 +37,12 @@ class Generator(wiring.Component):
     key : tuple of int
         ``(k0, k1)``, 32 bits each.
     stream : int
-        0 to 255.
+        0 to 255, with the low four bits 0 where `layer` is used.
 
     Members
     -------
+    layer : In(4)
+        The low four bits of the stream.
     index : In(24)
     step : In(32)
     x, y : Out(32)
@@ -54,11 +56,11 @@ class Generator(wiring.Component):
         if len(key) != 2 or not all(0 <= k < 1 << 32 for k in key):
             raise ValueError(f"Generator: key {key}; allowed are two 32-bit words")
         self._key, self._stream = key, stream
-        super().__init__({"index": In(INDEX_BITS), "step": In(32), "x": Out(32), "y": Out(32)})
+        super().__init__({"layer": In(4), "index": In(INDEX_BITS), "step": In(32), "x": Out(32), "y": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
-        x = (self.index | Const(self._stream << INDEX_BITS, 32)) ^ Const(self._key[0], 32)
+        x = (Cat(self.index, self.layer) | Const(self._stream << INDEX_BITS, 32)) ^ Const(self._key[0], 32)
         y = self.step ^ Const(self._key[1], 32)
         for i in range(1, ROUNDS + 1):
             # round i, one cycle

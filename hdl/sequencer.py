@@ -1,4 +1,4 @@
-"""The sequencer: plays a program, a table of (cycle, layer, operation, operand) (contract section 8)."""
+"""The sequencer: plays a program, a table of (cycle, engine, operation) (contract section 8)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import POSITION_BITS, Recipe, program_memory, programs
-from .crossbar import index_bits
+from ..recipe import POSITION_BITS, Recipe, program_memory, programs, table
+from .choose import index_bits
 
 
 class Sequencer(wiring.Component):
@@ -29,35 +29,37 @@ class Sequencer(wiring.Component):
         Program cycles 0 .. length - 1.
     finish : Out(1)
         Program cycle length - 1.
-    start : Out(K)
-        One bit per layer.
-    op : Out(2)
-    operand : Out(3)
+    start : Out
+        One bit per engine.
+    number : Out
+        Of the operation, in its engine's table.
     pc : Out(12)
         Position in the program memory of the instruction that starts.
     """
 
     def __init__(self, recipe: Recipe):
-        self._recipe = recipe
+        self._recipe, self._engines = recipe, table.engines(recipe)
+        self._number = index_bits(max(len(e.operations) for e in self._engines))
         super().__init__({
             "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
-            "start": Out(recipe.layers), "op": Out(2), "operand": Out(3), "pc": Out(POSITION_BITS),
+            "start": Out(len(self._engines)), "number": Out(self._number), "pc": Out(POSITION_BITS),
         })
 
     def elaborate(self, platform):
         m = Module()
-        table, train_address = program_memory(self._recipe)
+        instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
         never = max(infer.length, train.length)
         now = Signal(range(never + 1))
         instruction = StructLayout({
             "before": now.shape(),       # the cycle before the instruction's
-            "layer": unsigned(index_bits(self._recipe.layers)), "op": 2, "operand": 3,
+            "engine": unsigned(index_bits(len(self._engines))), "number": self._number,
         })
-        rows = [{"before": i.cycle - 1, "layer": i.layer, "op": i.op, "operand": i.operand} for i in table]
+        rows = [{"before": i.cycle - 1, "engine": i.engine, "number": self._engines[i.engine].operations.index(i.step)}
+                for i in instructions]
         rows.append({"before": never})
-        m.submodules.instructions = instructions = Memory(shape=instruction, depth=len(rows), init=rows)
-        read = instructions.read_port(domain="comb")
+        m.submodules.instructions = memory = Memory(shape=instruction, depth=len(rows), init=rows)
+        read = memory.read_port(domain="comb")
         address, fetched = Signal(range(len(rows))), Signal(instruction)
         last = Signal(now.shape())      # program cycle length - 2
         match = self.busy & (now == fetched.before)
@@ -67,7 +69,7 @@ class Sequencer(wiring.Component):
         with m.If(match):
             m.d.sync += [
                 address.eq(address + 1), self.pc.eq(address),
-                self.start.eq(1 << fetched.layer), self.op.eq(fetched.op), self.operand.eq(fetched.operand),
+                self.start.eq(1 << fetched.engine), self.number.eq(fetched.number),
             ]
         m.d.sync += self.finish.eq(self.busy & (now == last))
         with m.If(self.finish):

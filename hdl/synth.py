@@ -25,7 +25,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Recipe, geometries, require_recipe
+from ..recipe import Recipe, require_recipe, table
 from . import cache, tools
 from .boards import BOARDS, Board, Top
 
@@ -289,13 +289,12 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
 
 def _least(recipe: Recipe) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
-    layers = geometries(recipe)
+    engines, width = table.engines(recipe), recipe.formats.weight.width
     memory_bits = 16 * 1024
     return {
-        "multiplier": sum(g.L for g in layers) + 1,      # one per lane, and the loss squares errors
+        "multiplier": sum(e.lanes for e in engines) + 1,      # one per lane, and the loss squares errors
         # a memory of a few words goes to LUTs instead
-        "memory block": sum(-(-g.N * g.L * recipe.formats.weight.width // (18 * 1024)) for g in layers
-                            if g.N * g.L * recipe.formats.weight.width > memory_bits),
+        "memory block": sum(-(-e.words * e.lanes * width // (18 * 1024)) for e in engines if e.words * e.lanes * width > memory_bits),
     }
 
 

@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry
+from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Recipe
+from .choose import index_bits
 from .delay import delayed
 from .fixed import clip, limited, rounded
 
@@ -16,8 +17,9 @@ class Update(wiring.Component):
 
     Parameters
     ----------
-    geometry : Geometry
-        Of the layer whose weights these are.
+    recipe : Recipe
+    decays : tuple of int
+        What updates ask for: a weight also loses ``2**-decay`` of itself; 0: nothing.
 
     Members
     -------
@@ -25,21 +27,23 @@ class Update(wiring.Component):
     product : In(signed(operand_width + ws))
         The operand times input or sign, `Recipe.update_shift` fraction bits below the weight LSB.
     random : In(16)
+    decay : In
+        Position in `decays`.
     probe : In(1)
-        A probe may use the guard at the ends of the range.
+        A probe may use the guard at the ends of the range; nothing decays.
     result : Out(signed(ww))
     out_of_range : Out(1)
     """
 
     LATENCY = 3
 
-    def __init__(self, geometry: Geometry):
-        self._recipe = geometry.recipe
-        f = self._recipe.formats
+    def __init__(self, recipe: Recipe, decays: tuple[int, ...] = (0,)):
+        self._recipe, self._decays = recipe, decays or (0,)
+        f = recipe.formats
         super().__init__({
             "weight": In(signed(f.weight.width)),
-            "product": In(signed(geometry.operand_width + f.state.width)),
-            "random": In(RANDOM_BITS), "probe": In(1),
+            "product": In(signed(recipe.bits.operand + f.state.width)),
+            "random": In(RANDOM_BITS), "decay": In(index_bits(len(self._decays))), "probe": In(1),
             "result": Out(signed(f.weight.width)), "out_of_range": Out(1),
         })
 
@@ -53,13 +57,27 @@ class Update(wiring.Component):
         room = Mux(n > 0, end - (weight >> c), end + (weight >> c))
         return (n * room + (1 << m - 1)) >> m
 
+    def _decayed(self):
+        """The product less what the weight loses, and how many of its fraction bits are to go: enough for every decay."""
+        shift, decays = self._recipe.product_shift, self._decays
+        if not any(decays):
+            return self.product, shift
+        finer = max(shift, *decays)
+        product = self.product << (finer - shift)
+        lost = [(self.weight << (finer - d)) if d else 0 for d in decays]
+        chosen = lost[0]
+        for n, v in enumerate(lost[1:], 1):
+            chosen = Mux(self.decay == n, v, chosen)
+        return product - Mux(self.probe, 0, chosen), finer
+
     def elaborate(self, platform):
         m = Module()
         r = self._recipe
         low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard
         saturate = r.overflow.weight == "saturate"
         # cycle 1: round, with a pulse law to a count of pulses
-        exact = rounded(self.product, r.product_shift, r.rounding.weight, self.random)
+        product, shift = self._decayed()
+        exact = rounded(product, shift, r.rounding.weight, self.random)
         if r.devices.law != "ideal":
             exact = clip(exact, -LONGEST_TRAIN, LONGEST_TRAIN)
         q = Signal(signed(len(exact)))

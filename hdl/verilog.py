@@ -15,7 +15,7 @@ from amaranth.hdl import Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-from ..recipe import Recipe, RecipeError, geometries, load, programs, require_recipe
+from ..recipe import Recipe, RecipeError, in_memory, load, programs, require_recipe
 from . import cache
 
 MADE = "# made by `crossdyad generate`, which replaces it: keep a recipe of your own under another name or in another folder\n"
@@ -43,7 +43,7 @@ class Verilog:
     ports : tuple of Port
         Ports of the top module, ``clk`` and ``rst`` included.
     signals : dict
-        Attribute path of an inner component's port (``layer0.drive_write``) to its path below the top module.
+        Attribute path of an inner component's port (``unit0.drive_write``) to its path below the top module.
     """
 
     text: str
@@ -62,7 +62,7 @@ def _inner(component, prefix=""):
     for name, child in vars(component).items():
         several = child if isinstance(child, list | tuple) else ()
         children = {f"{name.removesuffix('s')}{i}": c for i, c in enumerate(several)} or {name: child}
-        for part, inner in children.items():       # the list `layers` holds layer0, layer1 ...
+        for part, inner in children.items():       # the list `units` holds unit0, unit1 ...
             if isinstance(inner, wiring.Component):
                 yield from ((f"{prefix}{part}.{port}", value) for port, value, _ in _flat(inner))
                 yield from _inner(inner, f"{prefix}{part}.")
@@ -160,12 +160,11 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         "recipe": recipe.model_dump(mode="json"),
         "programs": {
             role: {"name": program.name, "length": program.length,
-                   "instructions": [{"cycle": i.cycle, "layer": i.layer, "op": i.op.name.lower(),
-                                     "operand": i.operand.name.lower()} for i in program.instructions]}
+                   "instructions": [{"cycle": i.cycle, "engine": i.engine, "operation": str(i.step)} for i in program.instructions]}
             for role, program in (("infer", infer), ("train", train))
         },
-        "layers": [{"rows": g.R, "columns": g.C, "lanes": g.L, "words": g.N,
-                    "weight_bits": g.N * g.L * recipe.formats.weight.width} for g in geometries(recipe)],
+        "matrices": [{"name": g.matrix.name, "rows": g.R, "columns": g.C, "engine": g.engine, "lanes": g.L, "words": g.N,
+                      "weight_bits": g.N * g.L * recipe.formats.weight.width} for g in in_memory(recipe)],
     }
     core = (f"CAPI=2:\nname: crossdyad:chips:{recipe.name}:0.1.0\n"
             f"description: a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})\n"

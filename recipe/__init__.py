@@ -1,12 +1,12 @@
 """The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
 
-from . import hardware
+from . import table, timing
 from .cells import Cell
 from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
 from .mistakes import mistakes, near
-from .operations import ELEMENT_BITS, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operand, Operation
+from .operations import ELEMENT_BITS, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
 from .recipe import (
     LAYOUT,
@@ -28,8 +28,8 @@ from .source import Data
 
 __all__ = [
     "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
-    "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operand", "Operation", "Overflow", "Program",
+    "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operation", "Overflow", "Program",
     "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries",
-    "hardware", "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
-    "presets", "program_memory", "programs", "require_recipe", "rule",
+    "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
+    "presets", "program_memory", "programs", "require_recipe", "rule", "table", "timing",
 ]

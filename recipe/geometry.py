@@ -1,11 +1,11 @@
-"""Derived sizes and times of a layer's row engine (contract, symbols and section 8)."""
+"""Derived sizes of a matrix on its engine (contract, symbols and section 8)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from .operations import Matrix, Op
+from .operations import Matrix, Op, Operation
 from .recipe import Recipe
 
 LEAD = 6
@@ -25,16 +25,16 @@ class Geometry:
     ----------
     recipe : Recipe
     layer : int
-        Number of the engine; its own weights are layer `layer`'s.
+        Whose weights it lies beside, and whose random numbers it has.
     matrix : Matrix, optional
         By default the weights of the layer.
 
     Attributes
     ----------
+    engine : int
+        Number of the row of lanes that reads and writes it.
     F, N, P, lv, G : int
         Folds, words, period of a transposed fold, adder-tree levels, lane groups of the generator.
-    sum_width : int
-        Bits of the exact sum port.
     operand_width : int
         Bits of the scalar operand E of update and probe.
     loss_width : int
@@ -54,8 +54,12 @@ class Geometry:
         return self.recipe.sizes[self.matrix.below if self.matrix else self.layer]
 
     @cached_property
+    def engine(self) -> int:
+        return self.recipe.engine_of(self.matrix.name if self.matrix else f"W{self.layer}", self.layer)
+
+    @cached_property
     def L(self) -> int:
-        return self.recipe.lanes[self.layer]
+        return self.recipe.engine_lanes[self.engine]
 
     @cached_property
     def F(self) -> int:
@@ -82,11 +86,6 @@ class Geometry:
         return self.layer == self.recipe.layers - 1
 
     @cached_property
-    def sum_width(self) -> int:
-        f = self.recipe.formats
-        return max(f.weight.width + f.state.width + clog2(self.C), f.weight.width + f.delta.width + clog2(self.R))
-
-    @cached_property
     def operand_width(self) -> int:
         return self.recipe.bits.operand
 
@@ -94,21 +93,16 @@ class Geometry:
     def loss_width(self) -> int:
         return 2 * (self.recipe.formats.accumulator.width + 1) + clog2(self.R) + 1
 
-    def ready(self, op: Op) -> int:
-        """Cycles from the start of `op` until what it made can be used by another start (contract section 8)."""
-        if op is Op.TRANSPOSED:
-            return LEAD + (self.F - 1) * self.P + self.R + self.L + 14
-        if op is Op.FORWARD:
-            return LEAD + self.N + (16 if self.is_last else 12) + self.lv
-        return LEAD + self.N + 7
+    def sums(self, step: Operation) -> int:
+        """Return the bits of the exact sums of a read; rows hold what is wider, a state or a difference."""
+        f = self.recipe.formats
+        if step.op is Op.FORWARD:
+            return f.weight.width + f.state.width + clog2(self.C)
+        return f.weight.width + (f.state if step.row in self.recipe.states else f.delta).width + clog2(self.R)
 
-    def busy(self, op: Op) -> int:
-        """Cycles from the start of `op` until the engine's next start (contract section 8)."""
-        if op is Op.TRANSPOSED:
-            return LEAD + (self.F - 1) * self.P + self.R + self.L + 5
-        if op is Op.FORWARD:
-            return LEAD + self.N + 5 + self.lv
-        return LEAD + self.N + 7
+    def slots(self, op: Op) -> int:
+        """Return the issue slots of an operation: so many cycles after its start the engine takes another one."""
+        return (self.F - 1) * self.P + self.R if op is Op.TRANSPOSED else self.N
 
 
 def geometries(recipe: Recipe) -> tuple[Geometry, ...]:
@@ -118,7 +112,7 @@ def geometries(recipe: Recipe) -> tuple[Geometry, ...]:
 
 def matrix_geometries(recipe: Recipe) -> dict[str, Geometry]:
     """Return the Geometry of every matrix of the recipe's rule, by its name."""
-    return {m.name: Geometry(recipe, m.engine, m) for m in recipe.matrices}
+    return {m.name: Geometry(recipe, m.layer, m) for m in recipe.matrices}
 
 
 def in_memory(recipe: Recipe) -> tuple[Geometry, ...]:

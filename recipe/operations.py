@@ -1,4 +1,4 @@
-"""Operations as data: which matrix, which operand, how the stream enters a unit, and what is kept where (contract section 3)."""
+"""Operations as data: which matrix, which operand, how the stream enters a unit, and what is kept where (contract section 12)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,6 @@ class Op(IntEnum):
     """Rewrite every word by signs of the generator."""
 
 
-class Operand(IntEnum):
-    """How the hardware encodes the variants of an operation that it has (contract section 3)."""
-
-    FREE = 0
-    NUDGE = 1
-    ADD = 2
-    SUBTRACT = 3
-    DELTA = 4
-    SLOPE = 5
-    PLUS = 6
-    MINUS = 7
-
-
 class Matrix(NamedTuple):
     """Weights, feedback or a head: a map from population `below` to `above`; population 0 is the sample, k the neurons of unit k - 1.
 
@@ -46,8 +33,9 @@ class Matrix(NamedTuple):
     name : str
     below, above : int
         Populations of its columns and its rows.
-    engine : int
-        The row of lanes whose memory holds it, or that makes it.
+    layer : int
+        It lies beside the weights of this layer, on their engine unless the recipe's `engines` says otherwise, and has this layer's
+        random numbers.
     source : str
         ``memory``; ``signs`` of the matrix `of`, or signs of the ``generator``, both times the recipe's `feedback`: nothing is stored.
     of : str
@@ -59,7 +47,7 @@ class Matrix(NamedTuple):
     name: str
     below: int
     above: int
-    engine: int
+    layer: int
     source: Literal["memory", "signs", "generator"] = "memory"
     of: str = ""
     start: str = "random"
@@ -122,19 +110,6 @@ class Operation(NamedTuple):
     def reads(self) -> bool:
         """Whether elements leave the engine."""
         return self.op in (Op.FORWARD, Op.TRANSPOSED)
-
-    @property
-    def operand(self) -> Operand:
-        """The hardware's code of the variant; two operations of one engine and code are one where the hardware has them."""
-        if self.op is Op.FORWARD:
-            if self.force:
-                return Operand.NUDGE
-            return {"set": Operand.ADD, "subtract": Operand.SUBTRACT}.get(self.loss, Operand.FREE)
-        if self.op is Op.UPDATE:
-            return Operand.SLOPE if self.row == SLOPE else Operand.DELTA
-        if self.op is Op.PROBE:
-            return Operand.MINUS if self.negative else Operand.PLUS
-        return Operand.FREE
 
     def __str__(self) -> str:
         where = {Op.FORWARD: f"{self.matrix} {self.column}", Op.TRANSPOSED: f"{self.matrix}^T {self.row}"}

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import rules, timing
 from .geometry import matrix_geometries
-from .operations import Op, Operand, Operation
+from .operations import Op, Operation
 from .recipe import Recipe
 
 FIRST = 2
@@ -22,10 +22,10 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Instruction:
-    """Start `step` on engine `layer` in program cycle `cycle`."""
+    """Start `step` on engine `engine` in program cycle `cycle`."""
 
     cycle: int
-    layer: int
+    engine: int
     step: Operation
 
     @property
@@ -33,13 +33,8 @@ class Instruction:
         """What the engine does."""
         return self.step.op
 
-    @property
-    def operand(self) -> Operand:
-        """The hardware's code of the variant."""
-        return self.step.operand
-
     def __str__(self) -> str:
-        return f"{self.cycle:8d}  engine {self.layer}  {self.step}"
+        return f"{self.cycle:8d}  engine {self.engine}  {self.step}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Program:
 
 
 def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Program:
-    """Return the program of a rule's operations: each as early as its elements, its engine and its unit allow.
+    """Return the program of a rule's operations: each as early as its elements and its way through engine and unit allow.
 
     Parameters
     ----------
@@ -69,11 +64,10 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Pr
     Returns
     -------
     Program
-        Instructions sorted by cycle, at least `GAP` apart. Those that share a store or an engine start in the order of the rule.
+        Instructions sorted by cycle, at least `GAP` apart. Those that share a store, a matrix or an engine start in the order of the rule.
     """
     geometry = matrix_geometries(recipe)
-    engine = [0] * recipe.layers            # next start that each engine takes
-    unit = [0] * recipe.layers              # next cycle in which each dyad is free
+    free: dict[str, int] = {}               # first cycle in which a place that takes one operation at a time is free
     made: dict[str, np.ndarray] = {}        # last write of each element
     used: dict[str, np.ndarray] = {}        # last read of each element
     touched: dict[str, int] = {}            # last start that touches a store
@@ -81,29 +75,27 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Pr
     instructions = []
     end = 0
     for step in steps:
-        g, (needs, makes) = geometry[step.matrix], timing.traffic(step)
+        g = geometry[step.matrix]
+        needs, makes = timing.traffic(g.matrix, step)
         read = {v: timing.reads(g, step, v) for v in needs}
         write = {v: timing.writes(g, step, v) for v in makes}
+        passes = timing.passes(g, step)
         # an element written in cycle c is read, and written again, from c + 1 on; one read in cycle c is written from c + 1 on
-        earliest = [FIRST, engine[g.layer]] + [touched[v] + 1 for v in needs | makes if v in touched]
+        earliest = [FIRST] + [touched[v] + 1 for v in needs | makes if v in touched]
         earliest += [int((made[v] + 1 - read[v][0]).max()) for v in needs if v in made]
         earliest += [int((before[v] + 1 - write[v]).max()) for v in makes for before in (made, used) if v in before]
-        if step.reads:
-            enters, leaves = timing.at_unit(g, step)
-            earliest.append(unit[step.unit] - enters)
+        earliest += [free[place] - first for place, (first, _) in passes.items() if place in free]
         start = max(earliest)
         while not taken.isdisjoint(range(start - GAP + 1, start + GAP)):
             start += 1
         taken.add(start)
-        engine[g.layer] = start + g.busy(step.op)
-        if step.reads:
-            unit[step.unit] = start + leaves + 1
+        free |= {place: start + last + 1 for place, (_, last) in passes.items()}
         for v in needs:
             used[v] = np.maximum(used.get(v, 0), start + read[v][1])
         for v in makes:
             made[v] = start + write[v]
         touched |= dict.fromkeys(needs | makes, start)
-        instructions.append(Instruction(start, g.layer, step))
+        instructions.append(Instruction(start, g.engine, step))
         end = max(end, start + timing.end(g, step))
     return Program(name, tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)
 

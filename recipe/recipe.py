@@ -27,6 +27,9 @@ AGING = {"pcm": 20.0, "hermes-1": 200.0, "hermes-2": 300.0}
 """Presets whose papers say how they age, and from how many seconds after writing on."""
 Compensation = Literal["none", "array", "output"]
 
+MOST_LANES = 156
+"""Of an engine: the multipliers of the largest device that boards here carry."""
+
 LONGEST_TRAIN = 31
 """Contract section 11: pulses of one update, at most."""
 
@@ -252,6 +255,13 @@ class Bits(NamedTuple):
     product: int
 
 
+class Placement(_Part):
+    """A row of lanes, and the matrices that lie on it."""
+
+    lanes: Annotated[Whole, Field(ge=1, le=MOST_LANES)]
+    matrices: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class Recipe(_Part):
     """A circuit that learns: layers, learning rule, number formats, hardware lanes.
 
@@ -263,7 +273,10 @@ class Recipe(_Part):
     sizes : tuple of int
         Units per layer, inputs first: ``(64, 32, 10)``. There are no biases; feed an input that is always one.
     lanes : tuple of int
-        Multipliers of each layer's row engine, powers of two, one entry per layer of weights.
+        Multipliers of each layer's row engine, one entry per layer of weights: an engine for each layer. From `engines` where they are given.
+    engines : tuple of Placement
+        Rows of lanes, each with the matrices that lie on it by name: ``W0``, ``W1``, .. and those of the rule. A matrix that is not named
+        lies on the engine of the weights beside it. Empty: one engine per layer.
     activation, output : str
         Neuron function of the hidden layers and of the last one (contract section 4).
     rule : str
@@ -296,6 +309,7 @@ class Recipe(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
     sizes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
     lanes: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=15)]
+    engines: tuple[Placement, ...] = ()
     activation: Activation = "relu"
     output: Activation = "identity"
     rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
@@ -319,12 +333,25 @@ class Recipe(_Part):
     training: Training = Training()
     data: Data = Data()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lanes_of_engines(cls, table):
+        """Take the lanes of each layer from `engines` where they are given alone; what is wrong with them is told later."""
+        if isinstance(table, dict) and table.get("engines") and not table.get("lanes"):
+            try:
+                placed = {name: e["lanes"] if isinstance(e, dict) else e.lanes for e in table["engines"]
+                          for name in (e["matrices"] if isinstance(e, dict) else e.matrices)}
+                return table | {"lanes": [placed[f"W{k}"] for k in range(len(table["sizes"]) - 1)]}
+            except (KeyError, TypeError):
+                return table
+        return table
+
     @field_validator("lanes")
     @classmethod
-    def _lanes_are_powers_of_two(cls, lanes):
+    def _lanes_are_few(cls, lanes):
         for n in lanes:
-            if n not in (1, 2, 4, 8, 16, 32, 64):
-                raise ValueError(f"{n} lanes; allowed are the powers of two from 1 to 64")
+            if not 1 <= n <= MOST_LANES:
+                raise ValueError(f"{n} lanes; allowed are 1 to {MOST_LANES}")
         return lanes
 
     @field_validator("rule")
@@ -362,9 +389,12 @@ class Recipe(_Part):
         f = self.formats
         if len(self.lanes) != len(self.sizes) - 1:
             yield f"lanes: {len(self.lanes)} entries; allowed is one per layer of weights, here {len(self.sizes) - 1}"
+        elif self.engines and (wrong := list(self._engine_mistakes())):
+            yield from wrong
+            return
         else:
             for k, (lanes, columns) in enumerate(zip(self.lanes, self.sizes, strict=False)):
-                if lanes >= 2 * columns:
+                if lanes >= 2 * columns and not self.engines:
                     yield f"lanes: layer {k} has {lanes} lanes for {columns} columns; allowed is less than twice the columns"
                 rows = self.sizes[k + 1]
                 if rows * -(-columns // lanes) * -(-lanes // 16) > 1 << 24:
@@ -393,6 +423,32 @@ class Recipe(_Part):
         if not wrong:
             yield from self._rule_mistakes()
 
+    def _engine_mistakes(self):
+        """Yield what is wrong with `engines`."""
+        names = [name for e in self.engines for name in e.matrices]
+        known = [m.name for m in rules.matrices(self)]
+        for name in dict.fromkeys(names):
+            if name not in known:
+                yield f"engines: there is no matrix {name!r}; rule {self.rule} has {', '.join(known)}"
+            elif names.count(name) > 1:
+                yield f"engines: {name} lies on {names.count(name)} of them; allowed is one"
+        weights = [f"W{k}" for k in range(self.layers)]
+        missing = [w for w in weights if w not in names]
+        if missing:
+            yield f"engines: none holds {', '.join(missing)}; the weights of every layer lie on one"
+            return
+        lanes = tuple(self.engine_lanes[self.engine_of(w)] for w in weights)
+        if lanes != self.lanes:
+            yield f"lanes: {list(self.lanes)}, but engines give the layers {list(lanes)}; leave lanes away"
+        for e, placed in enumerate(self.engines):
+            columns = [self.sizes[m.below] for m in rules.matrices(self) if self.engine_of(m.name, m.layer) == e]
+            if placed.lanes >= 2 * max(columns):
+                yield (f"engines: {placed.lanes} lanes of engine {e} for matrices of up to {max(columns)} columns; "
+                       "allowed is less than twice the columns")
+        for m in rules.matrices(self):
+            if m.source == "signs" and self.engine_of(m.name, m.layer) != self.engine_of(m.of):
+                yield f"engines: {m.name}, the signs of {m.of}, lies on another engine; allowed is the one of {m.of}"
+
     def _rule_mistakes(self):
         """Yield where formats do not suit the rule, which is right in itself."""
         f = self.formats
@@ -407,7 +463,7 @@ class Recipe(_Part):
         if self.align < 0 and any(self.row_of_states(step) for step in self.steps):
             yield (f"formats.delta: {f.delta} with rule {self.rule}, which learns from states of {f.state}; "
                    "allowed are as many fraction bits as the state has, or more")
-        others = [m.name for m in self.matrices if m.name != f"W{m.engine}"]
+        others = [m.name for m in self.matrices if m.name != f"W{m.layer}"]
         if self.arrays.on and others:
             yield (f"arrays.on: rule {self.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
                    "allowed is false")
@@ -529,6 +585,18 @@ class Recipe(_Part):
         return max(2, min(12, log2_exact(self.devices.levels) if self.devices.levels else self.formats.weight.width))
 
     @property
+    def engine_lanes(self) -> tuple[int, ...]:
+        """Lanes of each engine."""
+        return tuple(e.lanes for e in self.engines) or self.lanes
+
+    def engine_of(self, matrix: str, layer: int | None = None) -> int:
+        """Return the number of the engine that holds a matrix; one that no engine names lies with the weights of `layer`."""
+        if not self.engines:
+            return int(matrix[1:]) if layer is None else layer
+        held = {name: e for e, placed in enumerate(self.engines) for name in placed.matrices}
+        return held[matrix] if matrix in held else held[f"W{layer}"]
+
+    @property
     def layers(self) -> int:
         """Number of layers of weights, K."""
         return len(self.sizes) - 1
@@ -547,6 +615,10 @@ class Recipe(_Part):
     def states(self) -> frozenset[str]:
         """Stores that hold states; the others hold differences."""
         return rules.states(self)
+
+    def place(self, step: Operation) -> str:
+        """Return the format of what a read reads, ``state`` or ``delta``."""
+        return "state" if (step.column if step.op is Op.FORWARD else step.row) in self.states else "delta"
 
     @property
     def learns(self) -> bool:

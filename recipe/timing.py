@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .geometry import LEAD, Geometry
-from .operations import SIGNS, SLOPE, Op, Operation
+from .operations import SIGNS, SLOPE, Matrix, Op, Operation
 
 LOSS = "loss"
 """The loss register, as a store of one element."""
@@ -16,9 +16,18 @@ def drive(unit: int) -> str:
     return f"drive of unit {unit}"
 
 
-def traffic(step: Operation) -> tuple[set[str], set[str]]:
-    """Return the stores that an operation reads and those that it writes; the engine orders what happens to its matrices."""
+def words(m: Matrix) -> str:
+    """Return the name of a matrix's words as a store of one element a word; empty where it has none."""
+    return {"memory": f"words of {m.name}", "signs": f"words of {m.of}"}.get(m.source, "")
+
+
+def traffic(m: Matrix, step: Operation) -> tuple[set[str], set[str]]:
+    """Return the stores that an operation on matrix `m` reads and those that it writes."""
     needs, makes = {name for name in (step.column, step.row) if name and name not in (SIGNS, SLOPE)}, set()
+    if words(m):
+        needs.add(words(m))
+    if step.op in (Op.UPDATE, Op.PROBE):
+        makes.add(words(m))
     if step.row == SLOPE:
         needs.add(LOSS)
     if step.reads:
@@ -40,14 +49,18 @@ def sums(g: Geometry, op: Op) -> np.ndarray:
     return LEAD + 6 + g.P * fold + g.R + lane
 
 
-def entry(g: Geometry, step: Operation) -> int:
-    """Return the cycles from a sum to its unit: two of the converter, and two more to the unit of another engine."""
-    return 2 if step.unit == g.layer else 4
+CONVERTER = 2
+"""Cycles from a sum to its unit."""
+
+
+def at_drive(step: Operation) -> int:
+    """Return the cycles from a sum to where its unit keeps drives: adding to the drive that is there takes one."""
+    return CONVERTER + (step.enter in ("more", "less"))
 
 
 def at_dyad(g: Geometry, step: Operation) -> int:
-    """Return the cycles from a sum to the dyad: the last unit has a nudge before it, and a sum with the drive takes one."""
-    return entry(g, step) + 4 * (step.unit == g.recipe.layers - 1) + (step.enter in ("more", "less")) + (step.force == "drive")
+    """Return the cycles from a sum to the dyad: the last unit has a nudge before it, and adding a force to the drive takes one."""
+    return at_drive(step) + 4 * (step.unit == g.recipe.layers - 1) + (step.force == "drive")
 
 
 def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +69,10 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
     if store == LOSS:
         return np.array([-2]), np.array([first + g.N + 1])        # the slope is registered twice
     if step.reads and store == drive(step.unit):
-        cycle = sums(g, step.op) + entry(g, step) - 2
+        return sums(g, step.op), sums(g, step.op)
+    if store == words(g.matrix):
+        t, f = np.divmod(np.arange(g.N), g.F)
+        cycle = first + (f * g.P + t if step.op is Op.TRANSPOSED else np.arange(g.N))
         return cycle, cycle
     if step.op is Op.TRANSPOSED:
         return first + row, first + (g.F - 1) * g.P + row
@@ -69,18 +85,30 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
 
 def writes(g: Geometry, step: Operation, store: str) -> np.ndarray:
     """Return the cycle in which `step` writes each element of `store`; a read one cycle later finds it."""
+    if store == words(g.matrix):
+        return LEAD + 8 + np.arange(g.N)
     z = sums(g, step.op)
     if store == drive(step.unit):
-        return z + entry(g, step) + (step.enter in ("more", "less"))
+        return z + at_drive(step)
     if store == LOSS:
-        return z[-1:] + entry(g, step) + 4
+        return z[-1:] + at_drive(step) + 4
     return z + at_dyad(g, step) + 5
 
 
-def at_unit(g: Geometry, step: Operation) -> tuple[int, int]:
-    """Return the first and the last cycle in which elements of a read are at the dyad of its unit."""
-    z = sums(g, step.op) + at_dyad(g, step)
-    return int(z[0]), int(z[-1])
+def passes(g: Geometry, step: Operation) -> dict[str, tuple[int, int]]:
+    """Return where two operations must not meet, and the first and the last cycle in which this one is there (contract section 8).
+
+    The engine's slots; of a read the engine's sum, which a forward one takes from its first row's second fold on, and three places in
+    its unit.
+    """
+    found = {f"slots of engine {g.engine}": (0, g.slots(step.op) - 1)}
+    if step.reads:
+        z = sums(g, step.op)
+        first, last = int(z[0]), int(z[-1])
+        found[f"sum of engine {g.engine}"] = first - (g.F - 1) * (step.op is Op.FORWARD), last
+        for name, after in (("entry", CONVERTER), ("drive", at_drive(step)), ("dyad", at_dyad(g, step))):
+            found[f"{name} of unit {step.unit}"] = first + after, last + after
+    return found
 
 
 def end(g: Geometry, step: Operation) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import data, emulator, hdl
 from ..emulator import training
-from ..recipe import Recipe, geometries, programs, require_recipe
+from ..recipe import Recipe, in_memory, programs, require_recipe, table
 from . import chip, directed, gradient, simulators, streams
 from .fixed import seeded
 
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
     cycle : int
         From the part's reset.
     where : str
-        A stream's port, a level, or an inner write, as ``layer 0 weight[3]``.
+        A stream's port, a level, or an inner write, as ``engine0 weight[3]``.
     expected, got : str
     """
 
@@ -201,13 +201,17 @@ def extremes(recipe: Recipe, scene: directed.Scene) -> chip.Session:
 def inner(recipe: Recipe, prediction: chip.Prediction) -> dict[str, int]:
     """Count the inner writes that show what only the ends of numbers and of rows do: both limits of every memory that saturates, and
     updates of words that have lanes beyond the last column."""
-    places = {"drive": "accumulator", "feedback": "accumulator", "error": "delta"}
+    places = {"drive": "accumulator", "difference": "delta"}
     learns = min((cycle for cycle, code in prediction.launches if code == chip.TRAIN), default=prediction.cycles)
-    tails = {g.layer: g for g in geometries(recipe) if g.C % g.L}
-    found = {f"updates of lanes beyond the last column of layer {k}": 0 for k in tails}
-    for cycle, k, register, index, value in prediction.writes:
-        if register == "weight" and k in tails and cycle > learns and index % tails[k].F == tails[k].F - 1:
-            found[f"updates of lanes beyond the last column of layer {k}"] += 1
+    tails, found = {}, {}
+    for g in in_memory(recipe):
+        if g.C % g.L:
+            base, goal = table.engines(recipe)[g.engine].base[g.matrix.name], f"updates of lanes beyond the last column of {g.matrix.name}"
+            tails |= {(f"engine{g.engine}", base + t * g.F + g.F - 1): goal for t in range(g.R)}
+            found[goal] = 0
+    for cycle, block, register, index, value in prediction.writes:
+        if register == "weight" and (block, index) in tails and cycle > learns:
+            found[tails[block, index]] += 1
         elif getattr(recipe.overflow, places.get(register, ""), "") == "saturate":
             form = getattr(recipe.formats, places[register])
             for end, limit in (("least", form.min), ("largest", form.max)):
@@ -223,7 +227,7 @@ def _plain(difference) -> tuple[int, str, str, str]:
         return cycle, where, *map(str, values)
     if values[0][:4] == values[1][:4]:
         return cycle, where, *(str(v[4]) for v in values)
-    return cycle, where, *(f"layer {k} {register}[{index}] = {value} in cycle {c}" for c, k, register, index, value in values)
+    return cycle, where, *(f"{block} {register}[{index}] = {value} in cycle {c}" for c, block, register, index, value in values)
 
 
 def session_for(recipe: Recipe, samples: int) -> chip.Session:

@@ -14,13 +14,13 @@ import numpy as np
 
 from .. import emulator
 from ..emulator import chip as emulated
-from ..recipe import Recipe, emissions, geometries, most_results, programs
+from ..recipe import Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
 from . import streams
 from .streams import LEVELS, STREAMS, Record
 
 INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
 COUNTERS = ("accumulator", "state", "delta", "weight")
-REGISTERS = ("drive", "input", "error", "feedback", "weight")
+REGISTERS = ("drive", "mean", "difference", "weight")
 
 
 def command(code: int, operand: int = 0) -> int:
@@ -76,19 +76,24 @@ class Session:
         self.cycles += program.length + self.recipe.sizes[0]
 
     def _weights(self):
-        return sum(g.R * g.C for g in geometries(self.recipe))
+        return sum(g.R * g.C for g in in_memory(self.recipe))
 
     def arguments(self, stalls: dict, watch: bool, seed: int = 1) -> dict:
         """Arguments of `streams.play`."""
         return {"given": self.given, "wanted": self.wanted, "stalls": stalls, "seed": seed,
-                "watch": streams.watched(self.recipe.layers) if watch else [], "limit": 20 * self.cycles + 10000}
+                "watch": streams.watched(self.recipe) if watch else [], "limit": 20 * self.cycles + 10000}
 
 
 def result_times(recipe: Recipe, train: bool) -> list[int]:
     """Program cycles in which the outputs of a program enter the result queue."""
-    g = geometries(recipe)[-1]
-    # the slot of the row's last fold, the sum 5 + lv later, the state 11 after the sum (sections 3 and 7)
-    return [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 for i in emissions(recipe, train) for t in range(g.R)]
+    made = matrix_geometries(recipe)
+    times = []
+    for i in emissions(recipe, train):
+        g, step = made[i.step.matrix], i.step
+        adds, pushes = step.enter in ("more", "less"), step.force == "drive"
+        # the slot of the row's last fold, the sum 5 + lv later; to the drive 2, to the dyad 4, its mean 5 (sections 3 and 7)
+        times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 + adds + pushes for t in range(g.R)]
+    return times
 
 
 class Prediction:
@@ -104,7 +109,7 @@ class Prediction:
     def __init__(self, recipe: Recipe, trace: bool):
         self.recipe, self.traces = recipe, trace
         self.chip = emulator.Chip(recipe)
-        self.geometry = geometries(recipe)
+        self.geometry = in_memory(recipe)
         self.programs = programs(recipe)
         self.command = self.label = None
         self.sample, self.spare_full = [], False
@@ -197,9 +202,9 @@ class Prediction:
         self.label = None if code == TRAIN else self.label
         times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
         if self.traces or len(times) > count:
-            for now, layer, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
+            for now, block, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
                 if register in REGISTERS:
-                    self.writes.append((cycle + 1 + now, layer, register, index, value))
+                    self.writes.append((cycle + 1 + now, block, register, index, value))
                 elif register == "result":
                     entered.append(value)
         outputs = (self.chip.train(x[None], np.array([y])).outputs if code == TRAIN else self.chip.infer(x[None]))[0].tolist()
@@ -220,7 +225,8 @@ class Prediction:
                     first = begin + row * g.C + j // g.L * g.L
                     lanes = self.loading[first:done]
                     word = sum((w & ((1 << width) - 1)) << i * width for i, w in enumerate(lanes))
-                    self.writes.append((cycle + 1, g.layer, "weight", row * g.F + j // g.L, word))
+                    address = table.engines(self.recipe)[g.engine].base[g.matrix.name] + row * g.F + j // g.L
+                    self.writes.append((cycle + 1, f"engine{g.engine}", "weight", address, word))
             begin += g.R * g.C
         if done == begin:
             at, weights = 0, []
@@ -262,8 +268,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
         levels.setdefault(cycle, {})[name] = value
     f = recipe.formats
     widths = {"o_weight": f.weight.width, "o_result": f.state.width + 1, "cycles": 48, "step": 32, "rate": 3,
-              "loss": geometries(recipe)[-1].loss_width, "drive": f.accumulator.width, "input": f.state.width,
-              "error": f.delta.width, "feedback": f.accumulator.width}
+              "loss": geometries(recipe)[-1].loss_width, "drive": f.accumulator.width, "mean": f.state.width, "difference": f.delta.width}
     bits, mismatches, differing, late = 0, [], 0, 0
 
     def compare(cycle, what, expected, got, width, time=False):
@@ -301,23 +306,25 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
 
     if watch:
         end = len(record.handshakes)
-        words = [g.L * f.weight.width for g in geometries(recipe)]
+        words = {f"engine{e}": lanes * f.weight.width for e, lanes in enumerate(recipe.engine_lanes)}
+
+        def bits_of(write):
+            return widths.get(write[2]) or words[write[1]]
 
         def unsigned(write):       # simulators differ in whether they know an inner signal's sign
             *place, value = write
-            return *place, value & ((1 << widths.get(write[2], words[write[1]])) - 1)
+            return *place, value & ((1 << bits_of(write)) - 1)
 
         expected = Counter(unsigned(w) for w in prediction.writes if w[0] < end)
         shown = Counter(map(unsigned, record.writes))
-        bits += sum(widths.get(w[2], words[w[1]]) * n for w, n in (expected & shown).items())
+        bits += sum(bits_of(w) * n for w, n in (expected & shown).items())
         amiss: dict[tuple, tuple[list, list]] = {}        # by place, so that one write that is amiss shifts no others
         for side, left in enumerate((expected - shown, shown - expected)):
             for write in sorted(left.elements()):
                 amiss.setdefault(write[1:4], ([], []))[side].append(write)
-        for (layer, register, index), pair in sorted(amiss.items()):
+        for (block, register, index), pair in sorted(amiss.items()):
             for a, b in itertools.zip_longest(*pair):
-                compare((a or b)[0], f"layer {layer} {register}[{index}]", a, b, widths.get(register, words[layer]),
-                        a is None or b is None or a[0] != b[0])
+                compare((a or b)[0], f"{block} {register}[{index}]", a, b, bits_of(a or b), a is None or b is None or a[0] != b[0])
 
     codes = [code for _, code in prediction.launches]
     coverage = {name: codes.count(code) for code, name in

@@ -6,15 +6,11 @@ import numpy as np
 
 from ..emulator import crossbar as emulated
 from ..emulator import rng
-from ..recipe import LEAD, Geometry, Op, Operand, Recipe
+from ..recipe import POSITION_BITS, Recipe, matrix_geometries, table, timing
 from .fixed import integers, seeded
 from .scenario import Scenario
 from .timeline import Timeline
 from .variety import named, recipes, small
-
-PULSES = ("start", "op", "operand", "input_write", "input_index", "input_value", "error_write", "error_index",
-          "error_value", "word_write", "word_in", "word_address")
-LEVELS = ("rate", "slope", "step", "bank")
 
 
 def pack(lanes, width: int) -> int:
@@ -22,96 +18,129 @@ def pack(lanes, width: int) -> int:
     return sum((int(v) & ((1 << width) - 1)) << (i * width) for i, v in enumerate(lanes))
 
 
-def load_words(line: Timeline, geometry: Geometry, rng: np.random.Generator):
-    """Write every word through the host port; lanes beyond the last column stay 0."""
-    g, width = geometry, geometry.recipe.formats.weight.width
-    for address in rng.permutation(g.N):
-        lanes = integers(rng, width, g.L)
-        lanes[np.arange(g.L) + address % g.F * g.L >= g.C] = 0
-        line.pulse(line.now, word_write=1, word_address=address, word_in=pack(lanes, width))
-        line.now += 1
+def load_words(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator):
+    """Write every word of an engine's matrices through the host port; lanes beyond the last column stay 0."""
+    width, found = recipe.formats.weight.width, table.engines(recipe)[engine]
+    for name, base in found.base.items():
+        g = matrix_geometries(recipe)[name]
+        for i in rng.permutation(g.N):
+            lanes = integers(rng, width, g.L)
+            lanes[np.arange(g.L) + i % g.F * g.L >= g.C] = 0
+            line.pulse(line.now, word_write=1, word_address=base + i, word_in=pack(lanes, width))
+            line.now += 1
 
 
-def read_words(line: Timeline, geometry: Geometry):
+def read_words(line: Timeline, recipe: Recipe, engine: int):
     """Address every word through the host port; each is shown two cycles later."""
-    for address in range(geometry.N):
+    for address in range(table.engines(recipe)[engine].words):
         line.pulse(line.now, word_address=address)
         line.mark("word", line.now + 2)
         line.now += 1
     line.now += 2
 
 
-def write_vector(line: Timeline, port: str, count: int, width: int, rng: np.random.Generator):
-    """Write elements 0 .. count-1 of the input or error memory, in random order with pauses."""
-    for index, value in zip(rng.permutation(count), integers(rng, width, count), strict=True):
-        line.pulse(line.now, **{f"{port}_write": 1, f"{port}_index": index, f"{port}_value": value})
-        line.now += int(rng.integers(1, 3))
+def fill_stores(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, bank: int) -> int:
+    """Write every slot of every store, elements in order with pauses; return the bank that reads must then use."""
+    for i, memory in enumerate(table.engines(recipe)[engine].memories):
+        width, count = getattr(recipe.formats, memory.format).width, recipe.sizes[memory.population]
+        for slot in rng.permutation(memory.slots) if memory.population else [bank ^ 1]:
+            for index, value in enumerate(integers(rng, width, count)):
+                line.pulse(line.now, **{f"store{i}__valid": 1, f"store{i}__slot": slot, f"store{i}__index": index, f"store{i}__value": value})
+                line.now += int(rng.integers(1, 3))
+    return bank ^ 1
 
 
-def variants(recipe: Recipe) -> list[tuple[Op, Operand]]:
-    """What an engine of this recipe can be asked to do."""
-    basic = [(Op.FORWARD, Operand.FREE), (Op.TRANSPOSED, Operand.FREE), (Op.UPDATE, Operand.DELTA)]
-    spsa = [(Op.PROBE, Operand.PLUS), (Op.PROBE, Operand.MINUS), (Op.UPDATE, Operand.SLOPE)]
-    return basic + (spsa if recipe.signed else [])
+def pulses(recipe: Recipe, engine: int) -> tuple[str, ...]:
+    """Input ports that are not levels."""
+    return tuple(p for p in emulated.inputs(recipe, engine) if p not in emulated.LEVELS)
 
 
-def scenario(recipe: Recipe, layer: int, rounds: int = 2, operations=None) -> Scenario:
-    """One engine: load, then `rounds` times every operation it knows on new vectors, then read back."""
-    g, f = Geometry(recipe, layer), recipe.formats
-    banks = 2 if layer == 0 else 1
-    name = f"crossbar {recipe.name} layer {layer}"
-    rng = seeded(name)
-    line = Timeline(PULSES, LEVELS)
+def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, rounds: int, levels=dict):
+    """Load an engine; then in every round all its operations, in random order, alone and as close as they may be; then read back.
+
+    Parameters
+    ----------
+    levels : callable
+        Returns more levels, anew before each group of operations.
+    """
+    found, f = table.engines(recipe)[engine], recipe.formats
     bank = 0
     line.now += 3
-    load_words(line, g, rng)
+    load_words(line, recipe, engine, rng)
     for _ in range(rounds):
-        for op, operand in [variants(recipe)[i] for i in rng.permutation(len(variants(recipe)))]:
-            if operations and op not in operations:
-                continue
-            line.level(rate=rng.integers(0, 8), slope=int(integers(rng, f.delta.width, 1)[0]),
-                       step=rng.integers(0, 1 << 32))
-            write_vector(line, "input", g.C, f.state.width, rng)
-            write_vector(line, "error", g.R, f.delta.width, rng)
-            if banks == 2:
-                bank ^= 1
-                line.level(bank=bank)
-            start = line.now
-            line.pulse(start, start=1, op=op, operand=operand)
-            # the first slot reads in cycle start + LEAD + 1: a write one cycle before it still counts
-            line.pulse(start + LEAD, error_write=1, error_index=0, error_value=int(integers(rng, f.delta.width, 1)[0]))
-            line.mark(f"{op.name.lower()} {operand.name.lower()}", start)
-            line.now = start + g.busy(op)
-            if rng.random() < 0.5:      # at once, or with a look at the words in between
-                read_words(line, g)
-    line.now += g.L + 20
-    read_words(line, g)
+        order = list(rng.permutation(len(found.operations)))
+        while order:
+            group, order = order[:(n := int(rng.integers(1, 4)))], order[n:]
+            bank = fill_stores(line, recipe, engine, rng, bank)
+            line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]), step=rng.integers(0, 1 << 32),
+                       bank=bank, **levels())
+            line.now = _operations(line, recipe, engine, group, rng) + 30
+            if rng.random() < 0.5:
+                read_words(line, recipe, engine)
+    read_words(line, recipe, engine)
     line.now += 3
+
+
+def _operations(line: Timeline, recipe: Recipe, engine: int, numbers: list[int], rng: np.random.Generator) -> int:
+    """Start operations as early as their words and their way through the engine allow; return when the last one is over."""
+    free, made, used, end, start = {}, {}, {}, 0, line.now
+    for number in numbers:
+        step = table.engines(recipe)[engine].operations[number]
+        g = matrix_geometries(recipe)[step.matrix]
+        passes = {place: span for place, span in timing.passes(g, step).items() if "engine" in place}
+        words = timing.words(g.matrix)
+        earliest = [start] + [free[place] - first for place, (first, _) in passes.items() if place in free]
+        if words:
+            earliest += [int((made[words] + 1 - timing.reads(g, step, words)[0]).max())] if words in made else []
+        if words and not step.reads:
+            earliest += [int((before[words] + 1 - timing.writes(g, step, words)).max()) for before in (made, used) if words in before]
+            made[words] = max(earliest) + timing.writes(g, step, words)
+        start = max(earliest)
+        if words:
+            used[words] = np.maximum(used.get(words, 0), start + timing.reads(g, step, words)[1])
+        line.pulse(start, start=1, number=number, pc=rng.integers(0, 1 << POSITION_BITS))
+        line.mark(str(step), start)
+        free |= {place: start + last + 1 for place, (_, last) in passes.items()}
+        end, start = max(end, start + timing.end(g, step)), start + 2
+    return end
+
+
+def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
+    """One crossbar: all its operations on new vectors in every round."""
+    name = f"crossbar {recipe.name} engine {engine}"
+    line = Timeline(pulses(recipe, engine), emulated.LEVELS)
+    drive(line, recipe, engine, seeded(name), rounds)
+    found = table.engines(recipe)[engine]
 
     def component():
         from ..hdl.crossbar import Crossbar
-        return Crossbar(g, banks)
+        return Crossbar(recipe, engine)
 
     def coverage(stimulus, expected):
-        goals = {f"operation {what}": len(cycles) for what, cycles in line.marks.items()}
-        valid = expected["sum_valid"].astype(bool)
-        sums = expected["sum"][valid]
-        goals["sum not zero"] = (sums != 0).sum()
-        if not operations or Op.UPDATE in operations:
+        goals = {f"operation {what}": len(cycles) for what, cycles in line.marks.items() if what != "word"}
+        goals |= {f"operation {step}": 0 for step in found.operations if str(step) not in line.marks}
+        if any(step.reads for step in found.operations):
+            goals["sum not zero"] = (expected["sum"][expected["sum_valid"].astype(bool)] != 0).sum()
+        if any(not step.reads for step in found.operations):
             goals["weights written by the engine"] = (expected["weight_write"] & (stimulus["word_write"] == 0)).sum()
         return goals
 
-    return Scenario(name, component, lambda given: emulated.trace(g, banks, given), line.stimulus(), {
-        "sum": "sum_valid", "sum_index": "sum_valid", "weight_address": "weight_write", "weight_word": "weight_write",
+    return Scenario(name, component, lambda given: emulated.trace(recipe, engine, given), line.stimulus(), QUALIFIER | {
         "word_out": line.mask("word")}, coverage=coverage)
 
 
+QUALIFIER = {f"{stream}_{what}": f"{stream}_valid" for stream in ("sum", "coming") for what in ("number", "index")} | {
+    "coming_pc": "coming_valid", "sum": "sum_valid", "weight_address": "weight_write", "weight_word": "weight_write"}
+"""Ports to what says that they are meaningful."""
+
+
 def scenarios() -> list[Scenario]:
-    """Every layer of every recipe of the variety, more than 16 lanes, and a cell at the limit of being stuck."""
+    """Every engine of every recipe of the variety, more than 16 lanes, and a cell at the limit of being stuck."""
     many = small("many-lanes", sizes=(40, 3, 2), lanes=(32, 1), rule="spsa", epsilon=2.0**-6)
+    odd = small("odd-lanes", sizes=(40, 5, 2), lanes=(22, 3), rounding={"weight": "stochastic"})
     fed = small("many-lanes-fed", sizes=(3, 40, 5), lanes=(1, 32), rule="feedback-alignment")
-    variety = [scenario(r, k) for r in recipes() for k in range(r.layers)]
-    return [scenario(fed, 1), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0)]
+    variety = [scenario(r, e) for r in recipes() for e in range(len(r.engine_lanes))]
+    return [scenario(fed, 1), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0), scenario(odd, 0)]
 
 
 def stuck_at_the_limit() -> Recipe:

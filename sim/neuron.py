@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import neuron as emulated
-from ..recipe import Recipe, hardware
+from ..recipe import Recipe
 from .fixed import integers, seeded
 from .scenario import Scenario, delayed
 from .variety import recipes
 
 LATENCY = 5
+ERRORS = ("dyad", "gate", "feedback")
 RANDOM_AT = 3
 """The random words belong to this many cycles after a and b."""
 
@@ -19,19 +20,20 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
     """The dyads of one layer; `vectorised` compares with the vectorised function, for runs too long for the trace."""
     name = f"neuron {recipe.name} layer {layer}"
     rng, width = seeded(name), recipe.formats.accumulator.width
-    stimulus = {"a": integers(rng, width, cycles), "b": integers(rng, width, cycles),
+    stimulus = {"a": integers(rng, width, cycles), "b": integers(rng, width, cycles), "error": rng.integers(0, len(ERRORS), cycles),
                 "random_state": rng.integers(0, 1 << 16, cycles), "random_delta": rng.integers(0, 1 << 16, cycles)}
 
     def component():
         from ..hdl.neuron import Dyad
-        return Dyad(recipe, layer)
+        return Dyad(recipe, layer, ERRORS)
 
     def trace(given):
         if not vectorised:
-            return emulated.trace(recipe, layer, given)
+            return emulated.trace(recipe, layer, ERRORS, given)
         late = {n: np.append(given[n][RANDOM_AT:], [0] * RANDOM_AT) for n in ("random_state", "random_delta")}
         a, b = (given[n].astype(np.int32) for n in "ab")
-        ports = emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"], hardware.error(recipe, layer))
+        made = [emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"], error) for error in ERRORS]
+        ports = [np.choose(given["error"], [np.asarray(each[n]) for each in made]) for n in range(4)]
         names = ("mean", "mean_out_of_range", "difference", "difference_out_of_range")
         return {n: delayed(np.asarray(v).astype(np.int64), LATENCY) for n, v in zip(names, ports, strict=True)}
 

@@ -18,7 +18,7 @@ def scenario(recipe: Recipe, cycles: int, vectorised: bool = False) -> Scenario:
     name = f"nudge {recipe.name}"
     rng = seeded(name)
     stimulus = {"a": integers(rng, recipe.formats.accumulator.width, cycles), "target": rng.integers(0, 2, cycles),
-                "random": rng.integers(0, 1 << 16, cycles)}
+                "negative": rng.integers(0, 2, cycles), "random": rng.integers(0, 1 << 16, cycles)}
 
     def component():
         from ..hdl.nudge import Nudge
@@ -28,7 +28,8 @@ def scenario(recipe: Recipe, cycles: int, vectorised: bool = False) -> Scenario:
         if not vectorised:
             return emulated.trace(recipe, given)
         random = np.append(given["random"][RANDOM_AT:], [0] * RANDOM_AT)
-        error, b, out = emulated.nudge(recipe, given["a"].astype(np.int32), given["target"].astype(bool), random)
+        both = [emulated.nudge(recipe, given["a"].astype(np.int32), given["target"].astype(bool), random, negative) for negative in (False, True)]
+        error, b, out = (np.where(given["negative"], minus, plus) for plus, minus in zip(*both, strict=True))
         return {"error": delayed(error.astype(np.int64), LATENCY_ERROR), "b": delayed(b.astype(np.int64), LATENCY),
                 "b_out_of_range": delayed(out.astype(np.int64), LATENCY)}
 
@@ -43,7 +44,7 @@ def scenario(recipe: Recipe, cycles: int, vectorised: bool = False) -> Scenario:
         worst = max(abs(recipe.target(on) - bound) for on in (True, False) for bound in (low, high))
         if worst * recipe.beta > recipe.formats.accumulator.max + 1:
             goals["out of range"] = expected["b_out_of_range"].sum()
-        return goals
+        return goals | {"negative": stimulus["negative"].sum()}
 
     return Scenario(name, component, trace, stimulus, settled=LATENCY, coverage=coverage)
 

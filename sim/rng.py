@@ -18,7 +18,8 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
     index = np.where(np.arange(cycles) % 2, np.arange(cycles) // 2, rng.integers(0, 1 << 24, cycles)) & 0xFFFFFF
     step = np.where(np.arange(cycles) % 3, rng.integers(0, 1 << 32, cycles), np.arange(cycles) // 3)
     index[:2], step[:2] = [0, (1 << 24) - 1], [0, (1 << 32) - 1]
-    stimulus = {"index": index, "step": step}
+    layer = rng.integers(0, 16, cycles) if stream % 16 == 0 else np.zeros(cycles, int)
+    stimulus = {"layer": layer, "index": index, "step": step}
 
     def component():
         from ..hdl.rng import Generator
@@ -28,7 +29,7 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
         if not vectorised:
             return emulated.trace(key, stream, given)
         words = tuple(np.uint32(k) for k in key)
-        pair = emulated.pair(words, stream, given["step"].astype(np.uint32), given["index"].astype(np.uint32))
+        pair = emulated.pair(words, stream | given["layer"].astype(np.uint32), given["step"].astype(np.uint32), given["index"].astype(np.uint32))
         return {name: delayed(v.astype(np.int64), LATENCY) for name, v in zip("xy", pair, strict=True)}
 
     def coverage(stimulus, expected):

@@ -27,11 +27,11 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
         return Sequencer(recipe)
 
     def coverage(stimulus, expected):
-        goals = {f"start of layer {k}": (expected["start"] >> k & 1).sum() for k in range(recipe.layers)}
+        goals = {f"start of engine {e}": (expected["start"] >> e & 1).sum() for e in range(len(recipe.engine_lanes))}
         return goals | {"finish": expected["finish"].sum(), "idle": (expected["busy"] == 0).sum()}
 
     return Scenario(name, component, lambda given: emulated.trace(recipe, given), line.stimulus(),
-                    dict.fromkeys(("op", "operand", "pc"), "start"), coverage=coverage)
+                    dict.fromkeys(("number", "pc"), "start"), coverage=coverage)
 
 
 def scenarios() -> list[Scenario]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from ..recipe import Recipe
+
 INPUTS = ("i_command", "i_sample", "i_label", "i_weight")
 OUTPUTS = ("o_weight", "o_result")
 STREAMS = INPUTS + OUTPUTS
@@ -54,20 +56,14 @@ def pauses(kind: str, seed: int):
         yield from pattern
 
 
-def watched(layers: int) -> list[tuple[int, str, str, str, str]]:
-    """(layer, register, valid, index, value): the inner writes and what carries them."""
-    result = []
-    for k in range(layers):
-        below = f"layer{k}."
-        result += [(k, "error", f"{below}error_write", f"{below}error_index", f"{below}error_value"),
-                   (k, "weight", f"{below}weight_write", f"{below}weight_address", f"{below}weight_word")]
-        if k < layers - 1:
-            result.append((k, "drive", f"{below}drive_write", f"{below}drive_index", f"{below}drive_value"))
-            result += [(k + 1, "input", f"{below}{port}_valid", f"{below}{port}_index", f"{below}{port}_value")
-                       for port in ("state", "revised")]
-        if k:
-            result.append((k, "feedback", f"{below}feedback_valid", f"{below}feedback_index", f"{below}feedback_value"))
-    return result
+def watched(recipe: Recipe) -> list[tuple[str, str, str, str, str]]:
+    """Return (block, register, valid, index, value): the inner writes and what carries them."""
+    engines = [f"engine{e}" for e in range(len(recipe.engine_lanes))]
+    units = [f"unit{k}" for k in range(recipe.layers)]
+    return [(e, "weight", f"{e}.weight_write", f"{e}.weight_address", f"{e}.weight_word") for e in engines] + [
+        (u, register, f"{u}.{valid}", f"{u}.{index}", f"{u}.{value}") for u in units for register, valid, index, value in (
+            ("drive", "drive_write", "drive_index", "drive_value"), ("mean", "mean_valid", "out_index", "mean"),
+            ("difference", "difference_valid", "out_index", "difference"))]
 
 
 async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limit: int, seed: int = 1) -> Record:
@@ -130,9 +126,9 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
         if was_busy and not busy or cycle % LEVELS_EVERY == 0:
             record.levels += [(cycle, name, bench.get(name)) for name in LEVELS]
         was_busy = busy
-        for k, register, valid, index, value in watch:
+        for block, register, valid, index, value in watch:
             if bench.get(valid):
-                record.writes.append((cycle, k, register, bench.get(index), bench.get(value)))
+                record.writes.append((cycle, block, register, bench.get(index), bench.get(value)))
         idle = not busy and not any(queues.values()) and all(n <= 0 for n in missing.values())
         rest = rest + 1 if idle else 0
         cycle += 1

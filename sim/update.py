@@ -5,35 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import update as emulated
-from ..recipe import Geometry, Recipe
+from ..recipe import Geometry, Recipe, Rounding
 from .fixed import integers, seeded
 from .scenario import Scenario, delayed
-from .variety import recipes, small
+from .variety import modes, narrow, recipes, small
 
 LATENCY = 3
 
 
-def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) -> Scenario:
+def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vectorised: bool = False) -> Scenario:
     """One lane's update; `vectorised` compares with the vectorised function, for runs too long for the trace."""
-    name = f"update {recipe.name} layer {layer}"
-    rng, geometry = seeded(name), Geometry(recipe, layer)
-    width = geometry.operand_width + recipe.formats.state.width
+    name = f"update {recipe.name}" + (f" decays {decays}" if any(decays) else "")
+    rng, geometry = seeded(name), Geometry(recipe, 0)
+    width = recipe.bits.operand + recipe.formats.state.width
     stimulus = {"weight": integers(rng, recipe.formats.weight.width, cycles), "product": integers(rng, width, cycles),
-                "random": rng.integers(0, 1 << 16, cycles), "probe": rng.integers(0, 2, cycles)}
+                "random": rng.integers(0, 1 << 16, cycles), "decay": rng.integers(0, len(decays), cycles), "probe": rng.integers(0, 2, cycles)}
 
     def component():
         from ..hdl.update import Update
-        return Update(geometry)
+        return Update(recipe, decays)
 
     def trace(given):
         if not vectorised:
-            return emulated.trace(geometry, given)
+            return emulated.trace(recipe, decays, given)
         kind, weight = emulated.product_type(geometry), given["weight"].astype(np.int32)
-        results = [emulated.update(recipe, weight, given["product"].astype(kind), given["random"], probe)
-                   for probe in (False, True)]
-        probe = given["probe"].astype(bool)
-        return {n: delayed(np.where(probe, with_guard, without).astype(np.int64), LATENCY)
-                for n, without, with_guard in zip(("result", "out_of_range"), *results, strict=True)}
+        ways = [(False, d) for d in decays] + [(True, 0)]
+        results = [emulated.update(recipe, weight, given["product"].astype(kind), given["random"], *way) for way in ways]
+        way = np.where(given["probe"], len(decays), given["decay"])
+        return {n: delayed(np.choose(way, values).astype(np.int64), LATENCY)
+                for n, *values in zip(("result", "out_of_range"), *results, strict=True)}
 
     def coverage(stimulus, expected):
         out, probe = expected["out_of_range"].astype(bool), delayed(stimulus["probe"], LATENCY).astype(bool)
@@ -59,6 +59,7 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
 
 
 def scenarios() -> list[Scenario]:
-    """Every recipe of the variety, and a shift to the left."""
-    return [scenario(r, 0, 1500) for r in recipes()] + [
-        scenario(small("left", beta=2.0**-8, learning_rate=2.0**-1, rate_floor=2.0**-1), 0, 1500)]
+    """Every recipe of the variety, a shift to the left, and weights that decay, in every rounding."""
+    left = small("left", beta=2.0**-8, learning_rate=2.0**-1, rate_floor=2.0**-1)
+    decaying = [scenario(small(f"decay-{r}", **modes(r, "saturate"), **narrow()), 1500, (0, 4, 9)) for r in Rounding.__args__]
+    return [scenario(r, 1500) for r in recipes()] + [scenario(left, 1500), *decaying]

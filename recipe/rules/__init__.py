@@ -87,8 +87,8 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def states(recipe: Recipe) -> frozenset[str]:
-    """Return the stores that hold states: the sample, and what takes means."""
-    return frozenset({"input0"} | {step.mean for step in steps(recipe)})
+    """Return the stores that hold states: the sample, and what takes means in either program."""
+    return frozenset({"input0"} | {step.mean for step in (*rule(recipe.rule).infer(recipe), *steps(recipe))})
 
 
 @functools.lru_cache(maxsize=1024)

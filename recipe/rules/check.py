@@ -45,8 +45,8 @@ def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
             yield f"matrix {m.name} is there twice"
         if not (0 <= m.below < populations and 0 <= m.above < populations):
             yield f"matrix {m.name} maps population {m.below} to {m.above}; allowed are 0 to {populations - 1}"
-        if not 0 <= m.engine < recipe.layers:
-            yield f"matrix {m.name} lies on engine {m.engine}; allowed are 0 to {recipe.layers - 1}"
+        if not 0 <= m.layer < recipe.layers:
+            yield f"matrix {m.name} lies beside layer {m.layer}; allowed are 0 to {recipe.layers - 1}"
         if m.source not in ("memory", "signs", "generator"):
             yield f"matrix {m.name} comes from {m.source!r}; allowed are memory, signs and generator"
         partner = m.of if m.source == "signs" else m.start if m.start not in ("random", "zero") else None
@@ -54,8 +54,8 @@ def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
             other = seen.get(partner)
             if other is None or (other.below, other.above, other.source) != (m.below, m.above, "memory"):
                 yield f"matrix {m.name} follows {partner!r}, which must be a matrix before it, of its shape and in memory"
-            elif m.source == "signs" and other.engine != m.engine:
-                yield f"matrix {m.name} lies on engine {m.engine}; allowed is the one of {partner}, whose signs it has: {other.engine}"
+            elif m.source == "signs" and other.layer != m.layer:
+                yield f"matrix {m.name} lies beside layer {m.layer}; allowed is the one of {partner}, whose signs it has: {other.layer}"
         seen[m.name] = m
     for k in range(recipe.layers):
         if f"W{k}" not in seen or seen[f"W{k}"][:4] != (f"W{k}", k, k + 1, k) or seen[f"W{k}"].source != "memory":

@@ -1,0 +1,134 @@
+"""An engine: a crossbar, and the converters that turn its sums into elements for the units (contract section 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries, table
+from . import crossbar, fixed, noise, rng
+from .clock import walk
+
+VECTORS = 0x80
+"""Streams from here on are those of vector elements (contract section 2)."""
+
+
+def is_random(recipe: Recipe) -> bool:
+    """Whether a rounding of accumulator, state or delta is stochastic: only then elements have random words."""
+    r = recipe.rounding
+    return "stochastic" in (r.accumulator, r.state, r.delta)
+
+
+def words(geometry: Geometry, key, step, pc: int, count: int, like):
+    """Random words of the elements that an operation makes.
+
+    Parameters
+    ----------
+    key : pair of uint32 arrays (...)
+    pc : int
+        Position of the operation in the program memory.
+    count : int
+        Elements.
+    like : array
+        Of the namespace to use.
+
+    Returns
+    -------
+    converter, state, delta, nudge : int32 arrays (..., 1, count), or four zeros where nothing rounds at random
+    """
+    if not is_random(geometry.recipe):
+        return 0, 0, 0, 0
+    index = crossbar.namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
+    x, y = rng.pair(tuple(k[..., None, None] for k in key), VECTORS | geometry.layer, step, index)
+    return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
+
+
+def convert(recipe: Recipe, place: str, sums, random, added=None):
+    """Convert exact sums over a store of format `place`, and the noise of their read: (int32 array, accumulator format; out_of_range)."""
+    sums = sums if added is None else sums + added
+    value, out_of_range = fixed.requantize(sums, _shift(recipe, place), recipe.formats.accumulator.width,
+                                           recipe.rounding.accumulator, recipe.overflow.accumulator, random)
+    return value.astype(np.int32), out_of_range
+
+
+def _shift(recipe: Recipe, place: str) -> int:
+    f = recipe.formats
+    return f.weight.frac + getattr(f, place).frac - f.accumulator.frac
+
+
+# Trace ------------------------------------------------------------------------------------------------------
+
+
+def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
+    """Return the input ports of `Engine`."""
+    return (*crossbar.inputs(recipe, engine), *(("run",) if recipe.devices.read_noise else ()))
+
+
+def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
+    """Every port of `Engine` at every clock.
+
+    Parameters
+    ----------
+    recipe, engine
+        As the component's.
+    stimulus : dict
+        Input ports of contract section 7, one entry per clock, from reset.
+
+    Returns
+    -------
+    dict
+        Output ports of section 7.
+    """
+    return walk(Clocked(recipe, engine).clock, stimulus, inputs(recipe, engine))
+
+
+class Clocked:
+    """The crossbar, and the elements between its sums and the units."""
+
+    def __init__(self, recipe: Recipe, engine: int):
+        self.recipe = recipe
+        self.crossbar = crossbar.Clocked(recipe, engine)
+        self.operations = self.crossbar.table.operations
+        self.geometry = matrix_geometries(recipe)
+        self.places = tuple(dict.fromkeys(recipe.place(s) for s in self.operations if s.reads))
+        self.now = 0
+        self.words: dict[int, tuple[int, ...]] = {}                  # cycle of a sum: its element's random words
+        self.noise: dict[int, int] = {}                              # cycle of a sum: what is added to it
+        self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
+        self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
+
+    def clock(self, step, run=0, **ports) -> dict:
+        """Output ports of this cycle; all registers move to the next one."""
+        shown = self.crossbar.clock(step=step, **ports)
+        number, index, pc = (shown.pop(f"coming_{name}") for name in ("number", "index", "pc"))
+        if shown.pop("coming_valid"):
+            self._coming(number, index, pc, run)
+        if self.now in self.coming:
+            self._draw(*self.coming.pop(self.now), step)
+        total = shown.pop("sum")
+        if shown["sum_valid"]:
+            self._convert(shown["sum_number"], total)
+        place, value, out, random = self.converted.pop(self.now, ("", 0, False, 0))
+        self.now += 1
+        return shown | {f"value_{p}": value if p == place else 0 for p in self.places} | {
+            "random": random, "events_accumulator": int(out)}
+
+    def _coming(self, number: int, index: int, pc: int, run: int):
+        g, step = self.geometry[self.operations[number].matrix], self.operations[number]
+        self.coming[self.now + 3] = number, index, pc
+        if self.recipe.devices.read_noise:
+            pair = rng.pair_exact(self.recipe.key, noise.STREAM | g.layer, run, pc << ELEMENT_BITS | index)
+            self.noise[self.now + crossbar.AHEAD] = noise.noise_exact(self.recipe, self.recipe.place(step), *pair)
+
+    def _draw(self, number: int, index: int, pc: int, step: int):
+        if is_random(self.recipe):
+            layer = self.geometry[self.operations[number].matrix].layer
+            x, y = rng.pair_exact(self.recipe.key, VECTORS | layer, step, pc << ELEMENT_BITS | index)
+            self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
+
+    def _convert(self, number: int, total: int):
+        recipe, place = self.recipe, self.recipe.place(self.operations[number])
+        random = self.words.pop(self.now, (0, 0, 0, 0))
+        total += self.noise.pop(self.now, 0)
+        value, out = fixed.requantize_exact(total, _shift(recipe, place), recipe.formats.accumulator.width,
+                                            recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
+        self.converted[self.now + 2] = place, value, out, random[1] | random[2] << 16 | random[3] << 32

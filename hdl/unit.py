@@ -1,0 +1,211 @@
+"""A unit: the neurons of one population, their drives and their dyad, and in the last one the nudge (contract section 7)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from amaranth.hdl import Const, Module, Mux, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..recipe import RANDOM_BITS, Recipe, clog2, table
+from .choose import choose, index_bits
+from .crossbar import Multiplier
+from .delay import delayed
+from .fixed import limited
+from .neuron import Dyad
+from .nudge import Nudge
+
+
+class Element(NamedTuple):
+    """An element on its way through a unit: the number of its entry, its index, its random words."""
+
+    valid: Value
+    number: Value
+    index: Value
+    random: Value
+
+    def later(self, m: Module, cycles: int) -> Element:
+        """Return the element that was here some cycles ago."""
+        return Element(*(delayed(m, x, cycles) for x in self))
+
+
+def loss_width(recipe: Recipe) -> int:
+    """Return the bits of the loss register."""
+    return 2 * (recipe.formats.accumulator.width + 1) + clog2(recipe.sizes[-1]) + 1
+
+
+class Unit(wiring.Component):
+    """Elements of reads in, means and differences out, one element a cycle.
+
+    ::
+
+        cycle  z        valid, number, index
+               z + 2    values and random words; elements that enter by `drive` or `feedback` go on
+               z + 3    those that were added to or taken from a drive go on
+               then     the drive memory; the last unit: the nudge, 4 cycles, and 1 for a force on the drive
+               then     the dyad, 5 cycles
+
+    Parameters
+    ----------
+    recipe : Recipe
+    unit : int
+        How elements can enter it is in ``table.entries(recipe, unit)``.
+
+    Members
+    -------
+    As listed and defined in contract section 7.
+    """
+
+    def __init__(self, recipe: Recipe, unit: int):
+        self._recipe, self._unit, self._entries = recipe, unit, table.entries(recipe, unit)
+        self.is_last = unit == recipe.layers - 1
+        f = recipe.formats
+        self.sources = tuple(dict.fromkeys((e.engine, e.place) for e in self._entries))
+        accumulator, index = signed(f.accumulator.width), index_bits(recipe.sizes[unit + 1])
+        number = index_bits(len(self._entries))
+        super().__init__({
+            "valid": In(1), "number": In(number), "index": In(index),
+            **{f"value{i}": In(accumulator) for i in range(len(self.sources))}, "random": In(3 * RANDOM_BITS),
+            "mean_valid": Out(1), "difference_valid": Out(1), "out_number": Out(number), "out_index": Out(index),
+            "mean": Out(signed(f.state.width)), "difference": Out(signed(f.delta.width)),
+            "drive_write": Out(1), "drive_index": Out(index), "drive_value": Out(accumulator),
+            "events_accumulator": Out(3), "events_state": Out(1), "events_delta": Out(1),
+            **({"label": In(index), "loss": Out(signed(loss_width(recipe)))} if self.is_last else {}),
+        })
+
+    def _of(self, number, value, shape=None, only=None):
+        """Choose by number ``value(entry)``; `only` says which entries it matters to."""
+        return choose(number, [None if only and not only(e) else value(e) for e in self._entries], shape)
+
+    def _is(self, number, value):
+        """One bit by number."""
+        return self._of(number, lambda e: bool(value(e)), 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        r, f, entries = self._recipe, self._recipe.formats, self._entries
+        wide = f.accumulator.width
+
+        def fit(value):
+            return limited(value, wide, r.overflow.accumulator)
+
+        events = []
+        # z: the drive that is there is looked up
+        recalls = any(e.enter != "drive" for e in entries)
+        kept = any(e.keep_drive for e in entries)
+        if kept:
+            m.submodules.drives = drives = Memory(shape=signed(wide), depth=max(2, r.sizes[self._unit + 1]), init=[])
+            write, read = drives.write_port(), drives.read_port()
+            m.d.comb += [
+                write.en.eq(self.drive_write), write.addr.eq(self.drive_index), write.data.eq(self.drive_value), read.addr.eq(self.index),
+            ]
+        recalled = delayed(m, read.data, 1) if kept and recalls else Const(0, signed(wide))
+
+        # z + 2: values
+        element = Element(*(delayed(m, x, 2) for x in (self.valid, self.number, self.index)), self.random)
+        adds = self._is(element.number, lambda e: e.enter in ("more", "less"))
+        a = b = Const(0, signed(wide))
+        if any(e.enter == "drive" for e in entries):
+            a = self._value(element.number, "drive")
+        if any(e.enter == "feedback" for e in entries):
+            fed = self._is(element.number, lambda e: e.enter == "feedback")
+            a, b = Mux(fed, recalled, a), Mux(fed, self._value(element.number, "feedback"), 0)
+
+        # z + 3: sums with the drive
+        if any(e.enter in ("more", "less") for e in entries):
+            y = self._value(element.number, "more", "less")
+            negative = self._of(element.number, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
+            added, out = fit(Mux(negative, recalled - y, recalled + y))
+            late = element.later(m, 1)
+            here = late.valid & self._is(late.number, lambda e: e.enter in ("more", "less"))
+            a, b = Mux(here, delayed(m, added, 1), a), Mux(here, 0, b)
+            events.append(here & delayed(m, out, 1))
+            element = Element(element.valid & ~adds | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
+        m.d.comb += [
+            self.drive_write.eq(element.valid & self._is(element.number, lambda e: e.keep_drive)),
+            self.drive_index.eq(element.index), self.drive_value.eq(a),
+        ]
+        if self.is_last:
+            element, a, b = self._push(m, element, a, b, fit, events)
+
+        # the dyad
+        errors = table.errors(r, self._unit)
+        m.submodules.dyad = dyad = Dyad(r, self._unit, errors)
+        out = element.later(m, dyad.LATENCY)
+        random = delayed(m, element.random, 3)
+        m.d.comb += [
+            dyad.a.eq(a), dyad.b.eq(b),
+            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error), lambda e: e.difference)),
+            dyad.random_state.eq(random[:RANDOM_BITS]), dyad.random_delta.eq(random[RANDOM_BITS:2 * RANDOM_BITS]),
+            self.mean_valid.eq(out.valid & self._is(out.number, lambda e: e.mean or e.result)),
+            self.difference_valid.eq(out.valid & self._is(out.number, lambda e: e.difference)), self.out_number.eq(out.number), self.out_index.eq(out.index),
+            self.mean.eq(dyad.mean), self.difference.eq(dyad.difference),
+            self.events_accumulator.eq(sum(events, Const(0))),
+            self.events_state.eq(self.mean_valid & dyad.mean_out_of_range),
+            self.events_delta.eq(self.difference_valid & dyad.difference_out_of_range),
+        ]
+        return m
+
+    def _value(self, number, *enters):
+        """The value of the elements that enter in one of these ways, from where they come."""
+        mine = [e for e in self._entries if e.enter in enters]
+        used = list(dict.fromkeys((e.engine, e.place) for e in mine))
+        picked = getattr(self, f"value{self.sources.index(used[0])}")
+        for source in used[1:]:
+            here = self._of(number, lambda e, source=source: (e.engine, e.place) == source, 1, lambda e: e in mine)
+            picked = Mux(here, getattr(self, f"value{self.sources.index(source)}"), picked)
+        return picked
+
+    def _push(self, m, element, a, b, fit, events):
+        """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
+        r, entries = self._recipe, self._entries
+        m.submodules.nudge = nudge = Nudge(r)
+        target = element.index == self.label
+        m.d.comb += [
+            nudge.a.eq(a), nudge.target.eq(target), nudge.random.eq(delayed(m, element.random[2 * RANDOM_BITS:], 2)),
+            nudge.negative.eq(self._of(element.number, lambda e: e.negative, 1, lambda e: e.force)),
+        ]
+        here = element.later(m, 4)
+        a, b = delayed(m, a, 4), delayed(m, b, 4)
+        self._loss(m, nudge.error, here)
+        forces = {e.force for e in entries}
+        if forces & {"feedback", "drive"}:
+            events.append(here.valid & self._is(here.number, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
+        if "feedback" in forces:
+            push = self._is(here.number, lambda e: e.force == "feedback")
+            if any(e.force == "feedback" and e.enter == "feedback" for e in entries):
+                pushed, out = fit(b + nudge.b)
+                events.append(here.valid & push & out)
+                b = Mux(push, pushed, b)
+            else:
+                b = Mux(push, nudge.b, b)
+        if "clamp" in forces:
+            on, off = (Const(r.target(t), signed(len(nudge.a))) for t in (True, False))
+            a = Mux(self._is(here.number, lambda e: e.force == "clamp"), Mux(delayed(m, target, 4), on, off), a)
+        if "drive" in forces:
+            pushed, out = fit(a + nudge.b)
+            late = here.later(m, 1)
+            driven = late.valid & self._is(late.number, lambda e: e.force == "drive")
+            events.append(driven & delayed(m, out, 1))
+            a, b = Mux(driven, delayed(m, pushed, 1), a), Mux(driven, delayed(m, b, 1), b)
+            waits = self._is(here.number, lambda e: e.force == "drive")
+            here = Element(here.valid & ~waits | driven, *(Mux(driven, x, y) for x, y in zip(late[1:], here[1:], strict=True)))
+        return here, a, b
+
+    def _loss(self, m, error, here):
+        """The loss register: the error is there two cycles before `here`, its square with it."""
+        m.submodules.square = square = Multiplier(len(error), len(error))
+        m.d.comb += [square.a.eq(error), square.b.eq(error)]
+
+        def does(what):
+            return self._is(here.number, lambda e: e.loss == what)
+
+        with m.If(here.valid):
+            with m.If(does("zero")):
+                m.d.sync += self.loss.eq(0)
+            with m.Elif(does("subtract")):
+                m.d.sync += self.loss.eq(self.loss - square.product)
+            with m.Elif(does("set")):
+                m.d.sync += self.loss.eq(Mux(here.index == 0, 0, self.loss) + square.product)

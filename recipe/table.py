@@ -1,0 +1,136 @@
+"""What the hardware of a chip is made of: the distinct operations of each engine and unit, numbered, and the memories that they need (contract sections 3 and 7)."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from .geometry import Geometry, matrix_geometries
+from .operations import SIGNS, SLOPE, Op, Operation
+from .recipe import Recipe
+from .rules import rule
+
+
+class Memory(NamedTuple):
+    """An engine's copy of the stores of one population and format that its operations read in one way.
+
+    Attributes
+    ----------
+    port : str
+        ``column`` or ``row``.
+    population : int
+        Whose elements these are: 0 is the sample, k the neurons of unit k - 1, which alone writes here.
+    format : str
+        ``state`` or ``delta``.
+    stores : tuple of str
+        By slot. The sample has two slots, its banks.
+    """
+
+    port: str
+    population: int
+    format: str
+    stores: tuple[str, ...]
+
+    @property
+    def slots(self) -> int:
+        """How many vectors it holds."""
+        return len(self.stores) if self.population else 2
+
+
+class Engine(NamedTuple):
+    """A row of lanes, what lies on it and what it does.
+
+    Attributes
+    ----------
+    lanes : int
+    operations : tuple of Operation
+        By number.
+    base : dict
+        Address of the first word of each of its matrices in memory, by name.
+    words : int
+        Of its weight memory.
+    memories : tuple of Memory
+    """
+
+    lanes: int
+    operations: tuple[Operation, ...]
+    base: dict[str, int]
+    words: int
+    memories: tuple[Memory, ...]
+
+
+class Entry(NamedTuple):
+    """How elements enter a unit and what is kept of them: an `Operation` without its engine.
+
+    Attributes
+    ----------
+    engine : int
+        Where the elements come from.
+    place : str
+        Format of what was read, ``state`` or ``delta``: which converter made the elements.
+    enter, force, negative, error, keep_drive, mean, difference, result, loss
+        As the operation's; the sign only of a force, the error only where a difference is kept.
+    """
+
+    engine: int
+    place: str
+    enter: str
+    force: str
+    negative: bool
+    error: str
+    keep_drive: bool
+    mean: str
+    difference: str
+    result: bool
+    loss: str
+
+
+@functools.lru_cache(maxsize=1024)
+def steps(recipe: Recipe) -> tuple[Operation, ...]:
+    """Return the distinct operations of both programs, in the order in which they first occur."""
+    return tuple(dict.fromkeys((*rule(recipe.rule).infer(recipe), *(recipe.steps if recipe.learns else ()))))
+
+
+def entry(recipe: Recipe, step: Operation) -> Entry:
+    """Return how the elements of a read enter its unit."""
+    return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force, bool(step.force) and step.negative,
+                 step.error if step.difference else "dyad", step.keep_drive, step.mean, step.difference, step.result, step.loss)
+
+
+@functools.lru_cache(maxsize=1024)
+def entries(recipe: Recipe, unit: int) -> tuple[Entry, ...]:
+    """Return the distinct entries of a unit, by number."""
+    return tuple(dict.fromkeys(entry(recipe, step) for step in steps(recipe) if step.reads and step.unit == unit))
+
+
+@functools.lru_cache(maxsize=1024)
+def engines(recipe: Recipe) -> tuple[Engine, ...]:
+    """Return the engines of a chip."""
+    geometry = matrix_geometries(recipe)
+    return tuple(_engine(recipe, e, lanes, [g for g in geometry.values() if g.engine == e]) for e, lanes in enumerate(recipe.engine_lanes))
+
+
+def _engine(recipe: Recipe, e: int, lanes: int, matrices: list[Geometry]) -> Engine:
+    names = {g.matrix.name for g in matrices}
+    own = tuple(step for step in steps(recipe) if step.matrix in names)
+    base, words = {}, 0
+    for g in matrices:
+        if g.matrix.source == "memory":
+            base[g.matrix.name] = words
+            words += g.N
+    return Engine(lanes, own, base, words, _memories(recipe, own))
+
+
+def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory, ...]:
+    population = {"input0": 0} | {name: step.unit + 1 for step in steps(recipe) if step.reads for name in (step.mean, step.difference) if name}
+    found: dict[tuple[str, int, str], dict[str, None]] = {}
+    for port in ("column", "row"):
+        for name in (getattr(step, port) for step in operations):
+            if name and name not in (SIGNS, SLOPE):
+                found.setdefault((port, population[name], "state" if name in recipe.states else "delta"), {})[name] = None
+    return tuple(Memory(*key, tuple(stores)) for key, stores in found.items())
+
+
+def errors(recipe: Recipe, unit: int) -> tuple[str, ...]:
+    """Return what the difference port of a unit gives (`Operation.error`), each kind once; at least one."""
+    return tuple(dict.fromkeys(e.error for e in entries(recipe, unit) if e.difference)) or ("dyad",)
