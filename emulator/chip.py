@@ -460,8 +460,8 @@ class _Wires:
                     e = table.entries(self.recipe, memory.population - 1)[number]
                     name, value = (e.mean, mean) if memory.format == "state" else (e.difference, difference)
                     if name in memory.stores:
-                        slot = memory.stores.index(name)
-                        wires |= dict(zip((f"store{i}__{n}" for n in ("valid", "slot", "index", "value")), (1, slot, index, value), strict=True))
+                        wires |= {f"store{i}__valid": 1, f"store{i}__slot": memory.stores.index(name), f"store{i}__index": index,
+                                  f"store{i}__value": value}
 
     def summed(self, e: int, ports: dict):
         """Lead a sum of engine e, and values that were sums before, to the units."""

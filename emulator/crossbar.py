@@ -95,10 +95,16 @@ def bits(geometry: Geometry, pairs):
     return rng.lane_view(x[..., None], y[..., None], lane)
 
 
+def by_lanes(geometry: Geometry, array):
+    """Flatten (..., R, F, G, lanes of a group) to (..., R, F * L); the last group may have fewer lanes than the others."""
+    g = geometry
+    flat = array.reshape(*array.shape[:-2], -1)
+    return flat[..., : g.L].reshape(*array.shape[:-4], g.R, g.F * g.L)
+
+
 def signs(geometry: Geometry, pairs):
     """SPSA's signs of all weights, +1 or -1, 0 in the columns beyond C; int32 (..., R, F * L)."""
-    g, sign = geometry, rng.sign(bits(geometry, pairs))
-    return pad(g, sign.reshape(*sign.shape[:-4], g.R, g.F * g.L)[..., : g.C])
+    return pad(geometry, by_lanes(geometry, rng.sign(bits(geometry, pairs)))[..., : geometry.C])
 
 
 STUCK = 0x40
@@ -111,7 +117,7 @@ def stuck(geometry: Geometry, key, like):
         return None
     index = namespace(like).arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
     words = rng.rounding_word(bits(g, rng.pair(tuple(k[..., None, None, None] for k in key), STUCK | g.layer, np.uint32(0), index)))
-    return (words < limit).reshape(*words.shape[:-4], g.R, g.F * g.L)
+    return by_lanes(g, words < limit)
 
 
 FEEDBACK = 0xA0
@@ -171,13 +177,17 @@ def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=N
     g, recipe, xp = geometry, geometry.recipe, namespace(weights)
     kind, f = product_type(geometry), geometry.recipe.formats.weight
 
+    whole = g.L <= 16 or g.L % 16 == 0          # lane groups are all of one size
+
     def words(array):
         """The last axis as the lanes are: folds, lane groups, lanes."""
-        return array.reshape(*array.shape[:-1], g.F, g.G, -1)
+        return array.reshape(*array.shape[:-1], g.F, g.G, -1) if whole else array
 
     def lanes(weights, e, b, pairs):
         random = rng.rounding_word(bits(g, pairs)) if recipe.rounding.weight == "stochastic" else 0
-        product = e.astype(kind)[..., None, None, None] * words(b.astype(kind))
+        random = random if whole or isinstance(random, int) else by_lanes(g, random)
+        e = e.astype(kind)
+        product = (e[..., None, None, None] if whole else e[..., None]) * words(b.astype(kind))
         return update(recipe, words(weights), product, random, probe, decay)
 
     def kept(result):
@@ -222,7 +232,8 @@ AHEAD = 11
 
 def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Return the input ports of `Crossbar`."""
-    stores = (f"store{i}__{name}" for i in range(len(table.engines(recipe)[engine].memories)) for name in ("valid", "slot", "index", "value"))
+    memories = table.engines(recipe)[engine].memories
+    stores = (f"store{i}__{name}" for i in range(len(memories)) for name in ("valid", "slot", "index", "value"))
     return ("start", "number", "pc", *LEVELS, *stores, "word_address", "word_write", "word_in")
 
 
@@ -252,6 +263,11 @@ def pack(values, width: int) -> int:
 def unpack(word: int, width: int, lanes: int) -> list[int]:
     """The signed lanes of a word."""
     return [fixed.fit_exact(word >> (lane * width), width, "wrap")[0] for lane in range(lanes)]
+
+
+def _shown(ports: tuple[str, ...], values: tuple | None) -> dict:
+    """Return the ports of an element that is there, or of none."""
+    return dict(zip(ports, (1, *values), strict=True)) if values else dict.fromkeys(ports, 0)
 
 
 class UnderWay(NamedTuple):
@@ -299,8 +315,8 @@ class Clocked:
             address, lanes = word_address, unpack(word_in, width, lanes_of)
         written = address is not None
         ports = {
-            **dict(zip(("coming_valid", "coming_number", "coming_index", "coming_pc"), (1, *coming) if coming else (0, 0, 0, 0), strict=True)),
-            **dict(zip(("sum_valid", "sum_number", "sum_index", "sum"), (1, *summed) if summed else (0, 0, 0, 0), strict=True)),
+            **_shown(("coming_valid", "coming_number", "coming_index", "coming_pc"), coming),
+            **_shown(("sum_valid", "sum_number", "sum_index", "sum"), summed),
             "word_out": self.words[1],
             "weight_write": int(written), "weight_address": address if written else 0,
             "weight_word": pack(lanes, width) if written else 0, "weight_out_of_range": out_of_range,

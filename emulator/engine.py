@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries, table
+from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries
 from . import crossbar, fixed, noise, rng
 from .clock import walk
 

@@ -108,9 +108,11 @@ class Clocked:
         (mean, mean_out), (difference, difference_out) = self.dyad.fitted
         e = self.entries[n] if n is not None else None
         means, differs = bool(e and (e.mean or e.result)), bool(e and e.difference)
-        return {"mean_valid": int(means), "difference_valid": int(differs), "out_number": n or 0, "out_index": index,
-                "mean": mean if means else 0, "difference": difference if differs else 0,
-                "events_state": int(means and mean_out), "events_delta": int(differs and difference_out)} | ({"loss": self.loss} if self.is_last else {})
+        ports = {"loss": self.loss} if self.is_last else {}
+        return ports | {
+            "mean_valid": int(means), "difference_valid": int(differs), "out_number": n or 0, "out_index": index,
+            "mean": mean if means else 0, "difference": difference if differs else 0,
+            "events_state": int(means and mean_out), "events_delta": int(differs and difference_out)}
 
     def _enter(self, n: int, index: int, recalled: int, values: dict, random: int):
         e = self.entries[n]

@@ -305,7 +305,8 @@ def measures(recipe: Recipe) -> dict[str, float]:
     f, layers = recipe.formats, geometries(recipe)
     return {
         "layers": recipe.layers, "units of a layer": max(recipe.sizes), "weights of a layer": max(g.R * g.C for g in layers),
-        "lanes": sum(recipe.engine_lanes), "lanes of a layer": max(recipe.engine_lanes), "bits of a multiplier's operand": layers[0].operand_width,
+        "lanes": sum(recipe.engine_lanes), "lanes of a layer": max(recipe.engine_lanes),
+        "bits of a multiplier's operand": layers[0].operand_width,
     } | {f"bits of a {place}": getattr(f, place).width for place in ("weight", "state", "accumulator", "delta")}
 
 

@@ -341,10 +341,11 @@ class Chip(wiring.Component):
         unit, entries = self.units[memory.population - 1], table.entries(self._recipe, memory.population - 1)
         states = memory.format == "state"
         names = [e.mean if states else e.difference for e in entries]
+        valid = unit.mean_valid if states else unit.difference_valid
+        slots = [memory.stores.index(name) if name in memory.stores else None for name in names]
         m.d.comb += [
-            store.valid.eq((unit.mean_valid if states else unit.difference_valid) & choose(unit.out_number, [name in memory.stores for name in names], 1)),
-            store.slot.eq(choose(unit.out_number, [memory.stores.index(name) if name in memory.stores else None for name in names],
-                                 len(store.slot))),
+            store.valid.eq(valid & choose(unit.out_number, [slot is not None for slot in slots], 1)),
+            store.slot.eq(choose(unit.out_number, slots, len(store.slot))),
             store.index.eq(unit.out_index), store.value.eq(unit.mean if states else unit.difference),
         ]
 

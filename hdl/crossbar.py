@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import LEAD, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
-from .choose import index_bits, choose
+from .choose import choose, index_bits
 from .delay import delayed, history
 from .elements import vector, word_and_lane
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
@@ -185,8 +185,8 @@ class Crossbar(wiring.Component):
 
         column = self._store_of(number_at[1], "column", columns)
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
-        x = [delayed(m, Mux(last_fold_at[1] & beyond(lane, number_at[1]), 0, column[lane]), 1) for lane in range(L)] if column is not None else \
-            [Const(0, signed(f.state.width))] * L
+        x = [Const(0, signed(f.state.width)) if column is None else
+             delayed(m, Mux(last_fold_at[1] & beyond(lane, number_at[1]), 0, column[lane]), 1) for lane in range(L)]
         element = self._store_of(number_at[1], "row", rows)
         element = Const(0, signed(1)) if element is None else element
 
@@ -376,7 +376,8 @@ class Crossbar(wiring.Component):
         if any(s.op is Op.PROBE for s in rewrites):
             probe = r.probe << r.update_shift
             with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
-                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width), lambda s: s.op is Op.PROBE))
+                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width),
+                                               lambda s: s.op is Op.PROBE))
         return scalar
 
     def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):

@@ -25,7 +25,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import Recipe, require_recipe, table
+from ..recipe import Recipe, require_recipe
+from ..recipe.table import engines as engines_of
 from . import cache, tools
 from .boards import BOARDS, Board, Top
 
@@ -289,7 +290,7 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
 
 def _least(recipe: Recipe) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
-    engines, width = table.engines(recipe), recipe.formats.weight.width
+    engines, width = engines_of(recipe), recipe.formats.weight.width
     memory_bits = 16 * 1024
     return {
         "multiplier": sum(e.lanes for e in engines) + 1,      # one per lane, and the loss squares errors

@@ -273,7 +273,8 @@ class Recipe(_Part):
     sizes : tuple of int
         Units per layer, inputs first: ``(64, 32, 10)``. There are no biases; feed an input that is always one.
     lanes : tuple of int
-        Multipliers of each layer's row engine, one entry per layer of weights: an engine for each layer. From `engines` where they are given.
+        Multipliers of each layer's row engine, one entry per layer of weights: an engine for each layer. From `engines` where these are
+        given.
     engines : tuple of Placement
         Rows of lanes, each with the matrices that lie on it by name: ``W0``, ``W1``, .. and those of the rule. A matrix that is not named
         lies on the engine of the weights beside it. Empty: one engine per layer.

@@ -1,4 +1,4 @@
-"""What the hardware of a chip is made of: the distinct operations of each engine and unit, numbered, and the memories that they need (contract sections 3 and 7)."""
+"""What the hardware of a chip is made of: operations of engines and entries of units, numbered, and stores (contract sections 3, 7)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 from .geometry import Geometry, matrix_geometries
-from .operations import SIGNS, SLOPE, Op, Operation
+from .operations import SIGNS, SLOPE, Operation
 from .recipe import Recipe
 from .rules import rule
 
@@ -93,8 +93,9 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 
 def entry(recipe: Recipe, step: Operation) -> Entry:
     """Return how the elements of a read enter its unit."""
-    return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force, bool(step.force) and step.negative,
-                 step.error if step.difference else "dyad", step.keep_drive, step.mean, step.difference, step.result, step.loss)
+    return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force,
+                 bool(step.force) and step.negative, step.error if step.difference else "dyad", step.keep_drive, step.mean,
+                 step.difference, step.result, step.loss)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -122,7 +123,8 @@ def _engine(recipe: Recipe, e: int, lanes: int, matrices: list[Geometry]) -> Eng
 
 
 def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory, ...]:
-    population = {"input0": 0} | {name: step.unit + 1 for step in steps(recipe) if step.reads for name in (step.mean, step.difference) if name}
+    made = [(name, step.unit + 1) for step in steps(recipe) if step.reads for name in (step.mean, step.difference)]
+    population = {"input0": 0} | dict(made)
     found: dict[tuple[str, int, str], dict[str, None]] = {}
     for port in ("column", "row"):
         for name in (getattr(step, port) for step in operations):

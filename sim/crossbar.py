@@ -45,7 +45,8 @@ def fill_stores(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Gene
         width, count = getattr(recipe.formats, memory.format).width, recipe.sizes[memory.population]
         for slot in rng.permutation(memory.slots) if memory.population else [bank ^ 1]:
             for index, value in enumerate(integers(rng, width, count)):
-                line.pulse(line.now, **{f"store{i}__valid": 1, f"store{i}__slot": slot, f"store{i}__index": index, f"store{i}__value": value})
+                given = {"valid": 1, "slot": slot, "index": index, "value": value}
+                line.pulse(line.now, **{f"store{i}__{port}": v for port, v in given.items()})
                 line.now += int(rng.integers(1, 3))
     return bank ^ 1
 
@@ -72,8 +73,8 @@ def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator,
         while order:
             group, order = order[:(n := int(rng.integers(1, 4)))], order[n:]
             bank = fill_stores(line, recipe, engine, rng, bank)
-            line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]), step=rng.integers(0, 1 << 32),
-                       bank=bank, **levels())
+            line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]),
+                       step=rng.integers(0, 1 << 32), bank=bank, **levels())
             line.now = _operations(line, recipe, engine, group, rng) + 30
             if rng.random() < 0.5:
                 read_words(line, recipe, engine)

@@ -28,7 +28,8 @@ def scenario(recipe: Recipe, cycles: int, vectorised: bool = False) -> Scenario:
         if not vectorised:
             return emulated.trace(recipe, given)
         random = np.append(given["random"][RANDOM_AT:], [0] * RANDOM_AT)
-        both = [emulated.nudge(recipe, given["a"].astype(np.int32), given["target"].astype(bool), random, negative) for negative in (False, True)]
+        a, target = given["a"].astype(np.int32), given["target"].astype(bool)
+        both = [emulated.nudge(recipe, a, target, random, negative) for negative in (False, True)]
         error, b, out = (np.where(given["negative"], minus, plus) for plus, minus in zip(*both, strict=True))
         return {"error": delayed(error.astype(np.int64), LATENCY_ERROR), "b": delayed(b.astype(np.int64), LATENCY),
                 "b_out_of_range": delayed(out.astype(np.int64), LATENCY)}

@@ -29,7 +29,8 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
         if not vectorised:
             return emulated.trace(key, stream, given)
         words = tuple(np.uint32(k) for k in key)
-        pair = emulated.pair(words, stream | given["layer"].astype(np.uint32), given["step"].astype(np.uint32), given["index"].astype(np.uint32))
+        layer, step, index = (given[name].astype(np.uint32) for name in ("layer", "step", "index"))
+        pair = emulated.pair(words, stream | layer, step, index)
         return {name: delayed(v.astype(np.int64), LATENCY) for name, v in zip("xy", pair, strict=True)}
 
     def coverage(stimulus, expected):

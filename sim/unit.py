@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..emulator import unit as emulated
 from ..recipe import Recipe, table
 from .fixed import integers, seeded
@@ -41,7 +39,8 @@ def scenario(recipe: Recipe, unit: int, rounds: int = 6) -> Scenario:
 
     def coverage(stimulus, expected):
         goals = {f"entry {what}": len(cycles) for what, cycles in line.marks.items() if what != "loss"}
-        goals |= {f"{port}s kept": expected[f"{port}_valid"].sum() for port in ("mean", "difference") if any(getattr(e, port) for e in entries)}
+        goals |= {f"{port}s kept": expected[f"{port}_valid"].sum() for port in ("mean", "difference")
+                  if any(getattr(e, port) for e in entries)}
         if any(e.keep_drive for e in entries):
             goals["drives kept"] = expected["drive_write"].sum()
         return goals
@@ -62,7 +61,7 @@ def scenarios() -> list[Scenario]:
 def range_events(scenarios: list[Scenario]) -> dict[str, int]:
     """How many range events of each place a set of scenarios provokes."""
     seen = [s.trace(s.stimulus) for s in scenarios]
-    return {place: int(sum(ports.get(f"events_{place}", np.zeros(1)).sum() for ports in seen)) for place in ("accumulator", "state", "delta")}
+    return {place: int(sum(ports[f"events_{place}"].sum() for ports in seen)) for place in ("accumulator", "state", "delta")}
 
 
 def quick() -> list[Scenario]:

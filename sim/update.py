@@ -19,7 +19,8 @@ def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vector
     rng, geometry = seeded(name), Geometry(recipe, 0)
     width = recipe.bits.operand + recipe.formats.state.width
     stimulus = {"weight": integers(rng, recipe.formats.weight.width, cycles), "product": integers(rng, width, cycles),
-                "random": rng.integers(0, 1 << 16, cycles), "decay": rng.integers(0, len(decays), cycles), "probe": rng.integers(0, 2, cycles)}
+                "random": rng.integers(0, 1 << 16, cycles), "decay": rng.integers(0, len(decays), cycles),
+                "probe": rng.integers(0, 2, cycles)}
 
     def component():
         from ..hdl.update import Update
