@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from . import rules, timing
-from .geometry import matrix_geometries
+from .geometry import Geometry, matrix_geometries
 from .operations import Op, Operation
 from .recipe import Recipe
 
@@ -64,40 +65,138 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Pr
     Returns
     -------
     Program
-        Instructions sorted by cycle, at least `GAP` apart. Those that share a store, a matrix or an engine start in the order of the rule.
+        Instructions sorted by cycle, at least `GAP` apart; the shortest of those that differ in how long the most urgent operation is
+        waited for. Operations of which one writes what the other reads or writes start in the order of the rule.
     """
-    geometry = matrix_geometries(recipe)
-    free: dict[str, int] = {}               # first cycle in which a place that takes one operation at a time is free
-    made: dict[str, np.ndarray] = {}        # last write of each element
-    used: dict[str, np.ndarray] = {}        # last read of each element
-    touched: dict[str, int] = {}            # last start that touches a store
-    taken: set[int] = set()
-    instructions = []
-    end = 0
-    for step in steps:
+    tasks = _tasks(recipe, tuple(steps))
+    patience = PATIENCE if 1 < len(tasks) <= MOST_ORDERED else (None,)
+    found = [_listed(tasks, wait) for wait in patience]
+    placed, length = min(found, key=lambda made: made[1])
+    instructions = [Instruction(start, t.geometry.engine, t.step) for t, start in zip(tasks, placed, strict=True)]
+    return Program(name, tuple(sorted(instructions, key=lambda i: i.cycle)), length)
+
+
+PATIENCE = (None, 0, 4, 8, 16, 32)
+"""Cycles that a more urgent operation is waited for; None: all are placed in the order of the rule."""
+MOST_ORDERED = 100
+"""Operations of a program whose order is looked for; longer ones keep the rule's."""
+
+
+class Task(NamedTuple):
+    """An operation of a program and what the scheduler asks of it; cycles are after its start.
+
+    Attributes
+    ----------
+    step : Operation
+    geometry : Geometry
+    reads, writes : dict
+        By store: the first and the last cycle in which each element is read; the cycle in which it is written.
+    passes : dict
+        `timing.passes`.
+    end : int
+        Cycle of the last write.
+    before : tuple of int
+        Tasks that must have started.
+    """
+
+    step: Operation
+    geometry: Geometry
+    reads: dict
+    writes: dict
+    passes: dict
+    end: int
+    before: tuple[int, ...]
+
+
+def _tasks(recipe: Recipe, steps: tuple[Operation, ...]) -> list[Task]:
+    geometry, tasks, alike = matrix_geometries(recipe), [], {}
+    last: dict[str, int] = {}                 # by store: the task that wrote it last
+    since: dict[str, list[int]] = {}          # by store: the tasks that have read it since
+    for n, step in enumerate(steps):
         g = geometry[step.matrix]
-        needs, makes = timing.traffic(g.matrix, step)
-        read = {v: timing.reads(g, step, v) for v in needs}
-        write = {v: timing.writes(g, step, v) for v in makes}
-        passes = timing.passes(g, step)
-        # an element written in cycle c is read, and written again, from c + 1 on; one read in cycle c is written from c + 1 on
-        earliest = [FIRST] + [touched[v] + 1 for v in needs | makes if v in touched]
-        earliest += [int((made[v] + 1 - read[v][0]).max()) for v in needs if v in made]
-        earliest += [int((before[v] + 1 - write[v]).max()) for v in makes for before in (made, used) if v in before]
-        earliest += [free[place] - first for place, (first, _) in passes.items() if place in free]
-        start = max(earliest)
-        while not taken.isdisjoint(range(start - GAP + 1, start + GAP)):
-            start += 1
-        taken.add(start)
-        free |= {place: start + last + 1 for place, (_, last) in passes.items()}
-        for v in needs:
-            used[v] = np.maximum(used.get(v, 0), start + read[v][1])
+        if step not in alike:
+            needs, makes = timing.traffic(g.matrix, step)
+            alike[step] = ({v: timing.reads(g, step, v) for v in needs}, {v: timing.writes(g, step, v) for v in makes},
+                           timing.passes(g, step), timing.end(g, step))
+        reads, writes, passes, end = alike[step]
+        makes = {*writes, *(("results",) if step.result else ())}
+        before = {last[v] for v in {*reads, *makes} if v in last} | {m for v in makes for m in since.get(v, ())}
+        tasks.append(Task(step, g, reads, writes, passes, end, tuple(sorted(before))))
+        for v in reads:
+            since.setdefault(v, []).append(n)
         for v in makes:
-            made[v] = start + write[v]
-        touched |= dict.fromkeys(needs | makes, start)
-        instructions.append(Instruction(start, g.engine, step))
-        end = max(end, start + timing.end(g, step))
-    return Program(name, tuple(sorted(instructions, key=lambda i: i.cycle)), end + 1)
+            last[v], since[v] = n, []
+    return tasks
+
+
+def _listed(tasks: list[Task], patience: int | None) -> tuple[list[int], int]:
+    """Return the start of each task and the program's length; `patience` as in `PATIENCE`."""
+    schedule, starts = _Schedule(), [0] * len(tasks)
+    urgent = _urgency(tasks) if patience is not None else None
+    waiting = list(range(len(tasks)))
+    while waiting:
+        chosen = waiting[0]
+        if patience is not None:
+            open_ = [n for n in waiting if not any(starts[m] == 0 for m in tasks[n].before)]
+            earliest = {n: schedule.earliest(tasks[n], [starts[m] for m in tasks[n].before]) for n in open_}
+            soon = min(earliest.values()) + patience
+            chosen = max((n for n in open_ if earliest[n] <= soon), key=lambda n: (urgent[n], -n))
+        starts[chosen] = schedule.place(tasks[chosen], [starts[m] for m in tasks[chosen].before])
+        waiting.remove(chosen)
+    return starts, schedule.end + 1
+
+
+def _urgency(tasks: list[Task]) -> list[int]:
+    """Return, for each task, the cycles from its start to the end of what waits for it, were engines and units free."""
+    after = [t.end for t in tasks]
+    for n in reversed(range(len(tasks))):
+        for m in tasks[n].before:
+            after[m] = max(after[m], _apart(tasks[m], tasks[n]) + after[n])
+    return after
+
+
+def _apart(first: Task, then: Task) -> int:
+    """Return the least cycles between the starts of two tasks that share a store."""
+    found = [1]
+    for v, written in first.writes.items():
+        found += [int((written + 1 - then.reads[v][0]).max())] if v in then.reads else []
+        found += [int((written + 1 - then.writes[v]).max())] if v in then.writes else []
+    found += [int((read[1] + 1 - then.writes[v]).max()) for v, read in first.reads.items() if v in then.writes]
+    return max(found)
+
+
+class _Schedule:
+    """Where tasks have been placed."""
+
+    def __init__(self):
+        self.free: dict[str, int] = {}                 # first cycle in which a place that takes one operation at a time is free
+        self.made: dict[str, np.ndarray] = {}          # last write of each element
+        self.used: dict[str, np.ndarray] = {}          # last read of each element
+        self.taken: set[int] = set()                   # starts
+        self.end = 0
+
+    def earliest(self, t: Task, before: list[int]) -> int:
+        """Return the first cycle in which a task can start, after the starts `before`."""
+        # an element written in cycle c is read, and written again, from c + 1 on; one read in cycle c is written from c + 1 on
+        bounds = [FIRST, *(start + 1 for start in before)]
+        bounds += [int((self.made[v] + 1 - read[0]).max()) for v, read in t.reads.items() if v in self.made]
+        bounds += [int((past[v] + 1 - write).max()) for v, write in t.writes.items() for past in (self.made, self.used) if v in past]
+        bounds += [self.free[place] - first for place, (first, _) in t.passes.items() if place in self.free]
+        start = max(bounds)
+        while not self.taken.isdisjoint(range(start - GAP + 1, start + GAP)):
+            start += 1
+        return start
+
+    def place(self, t: Task, before: list[int]) -> int:
+        """Place a task as early as it can be; return its start."""
+        start = self.earliest(t, before)
+        self.taken.add(start)
+        self.free |= {place: start + last + 1 for place, (_, last) in t.passes.items()}
+        for v, read in t.reads.items():
+            self.used[v] = np.maximum(self.used.get(v, 0), start + read[1])
+        self.made |= {v: start + write for v, write in t.writes.items()}
+        self.end = max(self.end, start + t.end)
+        return start
 
 
 @functools.cache
