@@ -7,7 +7,7 @@ import numpy as np
 from .. import emulator
 from ..emulator import TrainResult
 from ..emulator.link import packed, unpacked
-from ..recipe import Recipe, geometries, hardware, programs, require_recipe
+from ..recipe import Recipe, in_memory, programs, require_recipe
 from ..recipe.link import Tag
 from .port import FASTEST, connect
 from .session import Session
@@ -53,8 +53,6 @@ class Chip:
 
     def __init__(self, recipe: Recipe, url: str, baud: float = FASTEST):
         require_recipe(recipe)
-        if told := hardware.missing(recipe):
-            raise ValueError(told)
         self.recipe = recipe.as_built
         self._rules = emulator.Chip(self.recipe)          # says what is allowed
         self.port = connect(self.recipe, url, baud)
@@ -98,7 +96,7 @@ class Chip:
         frames = -(-link.weights // link.chunk)
         read = np.concatenate([unpacked(body, width, link.chunk) for body in self.session.play([(Tag.READ, b"")] * frames)])
         weights = []
-        for g in geometries(self.recipe):
+        for g in in_memory(self.recipe):
             weights.append(read[:g.R * g.C].reshape(g.R, g.C))
             read = read[g.R * g.C:]
         return weights

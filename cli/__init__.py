@@ -22,6 +22,7 @@ from . import (
     demo,
     doctor,
     export,
+    fit,
     generate,
     new,
     pick,
@@ -63,7 +64,7 @@ def _environment(context: typer.Context, version: Annotated[bool, typer.Option(
 
 
 for command in (demo, new, generate, train, cosim, synth, board,
-                budget, age, sweep, search, report, pick, export, cookbook, rules, doctor, schema):
+                budget, age, sweep, search, report, pick, export, cookbook, rules, fit, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric
     free = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "pick" else None

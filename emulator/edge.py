@@ -67,7 +67,7 @@ class Clocked:
         idle, running = self.doing is None, self.doing in (INFER, TRAIN)
         ports = {
             "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,
-            "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0,
+            "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0 and not self.wait,
             "o_result_valid": self.queue > 0, "o_result_last": self.given % self.outputs == self.outputs - 1,
             "o_weight_valid": self.doing == READ and self.wait == 0,
             "launch": idle and self._can_launch(), "code": self.command or 0,
@@ -77,10 +77,12 @@ class Clocked:
         if running:
             self._run()
         elif self.doing == LOAD:
-            if self.left == 0:                                   # the cycle after the last weight: it is written
-                self.doing = None
+            if self.wait:                                        # a weight was taken; after the last one its word is written, too
+                self.wait -= 1
+                self.doing = LOAD if self.left or self.wait else None
             elif i_weight_valid:
                 self.left -= 1
+                self.wait = 1 if self.left else 2
         elif self.doing == READ:
             self._read(ports["o_weight_valid"] and o_weight_ready)
         if ports["o_result_valid"] and o_result_ready:
@@ -110,9 +112,9 @@ class Clocked:
             self.doing, self.elements = code, 0
             self.labelled = self.labelled and code == INFER
         elif code == LOAD:
-            self.doing, self.left = code, sum(g.R * g.C for g in self.geometry)
+            self.doing, self.wait, self.left = code, 0, sum(g.R * g.C for g in self.geometry)
         elif code == READ:
-            self.doing, self.wait = code, 3
+            self.doing, self.wait = code, 4
             self.words = [min(g.L, g.C - fold * g.L) for g in self.geometry for _ in range(g.R) for fold in range(g.F)]
 
     def _run(self):
@@ -129,8 +131,9 @@ class Clocked:
             self.wait -= 1
         elif transfer:
             self.words[0] -= 1
+            self.wait = 1
             if self.words[0] == 0:
                 self.words.pop(0)
-                self.wait = 3
+                self.wait = 4
             if not self.words:
                 self.doing = None

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from ..recipe import Recipe, geometries
+from ..recipe import Recipe, in_memory
 from ..recipe.link import CONTROL_ROOM, ERROR, REPLY, VERSION, Error, Link, Tag, fingerprint
 from .chip import Chip
 
@@ -87,7 +87,7 @@ class Board:
         self.recipe, self.link = recipe, Link(recipe)
         self.identity, self.patient = self.link.identity(clock, baud), patient
         self.chip = Chip(recipe)
-        self.chip._load([np.zeros((g.R, g.C), np.int32) for g in geometries(recipe)], 0)
+        self.chip._load([np.zeros((g.R, g.C), np.int32) for g in in_memory(recipe)], 0)
         self.line = bytearray()
         self._forget()
 
@@ -233,7 +233,7 @@ class Board:
         """Put what was loaded into the chip; the rest is zero."""
         given = np.concatenate([*self.loading, np.zeros(self.link.weights, np.int32)])
         weights = []
-        for g in geometries(self.recipe):
+        for g in in_memory(self.recipe):
             weights.append(given[:g.R * g.C].reshape(g.R, g.C))
             given = given[g.R * g.C:]
         self.loading = None

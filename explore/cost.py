@@ -183,39 +183,38 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
     ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
     shared: set[int] = set()
     for g in geometries(r):
-        if g.engine in shared:
-            continue
-        shared.add(g.engine)
-        tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
-        ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
-        lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(_sum(g)) if g.F > 1 else 0)
-        if learns:
-            w = lane(g)
-            ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
-            lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
-            lut["lanes"] -= w.column
-            if d.law != "ideal":
-                lut["pulses"] += g.L * (w.rounding or w.kept + 14)
-                lut["slopes"] += g.L * (3 * ww + 8) * (r.slope_bits is not None)
-            if max(w.a, w.b) > DSP_WIDTH:
-                ff["wide"] += 2 * g.L * (w.a + w.b)
-                lut["wide"] += g.L * (w.a + w.b)
-            if probes:
-                ff["probes"] += 40
-                lut["probes"] += g.L * (2 * w.sum + w.b) + 100
-            generators = g.G * (probes or w.random > 0)
-            if d.stuck:
-                ff["stuck"] += g.L * (2 * ww + 5) + GENERATOR["ff"] * g.G
-                lut["stuck"] += g.L * (ww + 2 * RANDOM_BITS) + GENERATOR["lut"] * g.G
-        else:
-            generators = 0
-        generators += _rounds(g)
-        if d.read_noise:
-            generators += 1
-            ff["noise"] += 90 + _sum(g)
-            lut["noise"] += 150 + 2 * _sum(g)
-        ff["generators"] += GENERATOR["ff"] * generators
-        lut["generators"] += GENERATOR["lut"] * generators
+        if g.engine not in shared:          # its lanes, once
+            shared.add(g.engine)
+            tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
+            ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
+            lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(_sum(g)) if g.F > 1 else 0)
+            if learns:
+                w = lane(g)
+                ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
+                lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
+                lut["lanes"] -= w.column
+                if d.law != "ideal":
+                    lut["pulses"] += g.L * (w.rounding or w.kept + 14)
+                    lut["slopes"] += g.L * (3 * ww + 8) * (r.slope_bits is not None)
+                if max(w.a, w.b) > DSP_WIDTH:
+                    ff["wide"] += 2 * g.L * (w.a + w.b)
+                    lut["wide"] += g.L * (w.a + w.b)
+                if probes:
+                    ff["probes"] += 40
+                    lut["probes"] += g.L * (2 * w.sum + w.b) + 100
+                generators = g.G * (probes or w.random > 0)
+                if d.stuck:
+                    ff["stuck"] += g.L * (2 * ww + 5) + GENERATOR["ff"] * g.G
+                    lut["stuck"] += g.L * (ww + 2 * RANDOM_BITS) + GENERATOR["lut"] * g.G
+            else:
+                generators = 0
+            generators += _rounds(g)
+            if d.read_noise:
+                generators += 1
+                ff["noise"] += 90 + _sum(g)
+                lut["noise"] += 150 + 2 * _sum(g)
+            ff["generators"] += GENERATOR["ff"] * generators
+            lut["generators"] += GENERATOR["lut"] * generators
         low, high = r.bounds(g.layer)
         span = max(low.bit_length(), high.bit_length()) + 1
         forward = rounded(_sum(g), f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)

@@ -240,22 +240,19 @@ class Chip(wiring.Component):
                 engine.word_address.eq(Mux(write, write_address, address)),
                 engine.word_write.eq(write & (write_on == e)), engine.word_in.eq(Cat(lanes)),
             ]
-        # loading: each lane follows the stream while it is the current one and then holds; the first one clears the rest
+        # The walk steps in the cycle after a transfer, so that no path leads from the streams into it.
+        # loading: each lane follows the weight that was taken while it is the current one, and then holds; the first one clears the rest
+        taken, stepping = Signal(weight_width), Signal()
         for i, lane in enumerate(lanes):
             with m.If(walk.lane == i):
-                m.d.sync += lane.eq(self.i_weight.payload)
+                m.d.sync += lane.eq(taken)
             with m.Elif(walk.lane == 0):
                 m.d.sync += lane.eq(0)
         # reading: the walk is one weight ahead of the one that is offered
         word = Signal(len(lanes) * weight_width)
-        m.d.comb += word.eq(Array(engine.word_out for engine in engines)[on])
+        m.d.sync += word.eq(Array(engine.word_out for engine in engines)[on])
         fetch = Signal(2)            # cycles until the fetched word is there
-        ahead, word_end, chip_end = Signal(), Signal(), Signal()
-        with m.If(ahead):
-            m.d.sync += [
-                self.o_weight.payload.eq(word.word_select(walk.lane, weight_width)),
-                word_end.eq(walk.word_end), chip_end.eq(walk.chip_end),
-            ]
+        word_end, chip_end = Signal(), Signal()
 
         # Control
         launch, train, training = Signal(), Signal(), Signal()
@@ -299,9 +296,11 @@ class Chip(wiring.Component):
                     m.d.sync += self.step.eq(self.step + training)
                     m.next = "IDLE"
             with m.State("LOAD"):
-                m.d.comb += self.i_weight.ready.eq(1)
-                with m.If(self.i_weight.valid):
-                    m.d.comb += walk.step.eq(1)
+                m.d.comb += [self.i_weight.ready.eq(~stepping), walk.step.eq(stepping)]
+                m.d.sync += stepping.eq(self.i_weight.valid & ~stepping)
+                with m.If(~stepping):
+                    m.d.sync += taken.eq(self.i_weight.payload)
+                with m.Else():
                     m.d.sync += write.eq(walk.word_end)
                     with m.If(walk.chip_end):
                         m.next = "WRITE"
@@ -310,16 +309,20 @@ class Chip(wiring.Component):
             with m.State("FETCH"):
                 m.d.sync += fetch.eq(fetch - 1)
                 with m.If(fetch == 0):
-                    m.d.comb += [ahead.eq(1), walk.step.eq(1)]
-                    m.d.sync += self.o_weight.valid.eq(1)
-                    m.next = "OFFER"
+                    m.next = "PICK"
+            with m.State("PICK"):
+                m.d.comb += walk.step.eq(1)
+                m.d.sync += [
+                    self.o_weight.payload.eq(word.word_select(walk.lane, weight_width)), self.o_weight.valid.eq(1),
+                    word_end.eq(walk.word_end), chip_end.eq(walk.chip_end),
+                ]
+                m.next = "OFFER"
             with m.State("OFFER"):
                 with m.If(self.o_weight.ready):
+                    m.d.sync += [self.o_weight.valid.eq(0), fetch.eq(2)]
+                    m.next = "PICK"
                     with m.If(word_end):
-                        m.d.sync += [self.o_weight.valid.eq(0), fetch.eq(2)]
                         m.next = "FETCH"
-                    with m.Else():
-                        m.d.comb += [ahead.eq(1), walk.step.eq(1)]
                     with m.If(chip_end):
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(sequencer.busy)

@@ -42,7 +42,7 @@ class Session:
         """Load all weights: list of integer arrays (R, C)."""
         self.given["i_command"].append(command(LOAD))
         self.given["i_weight"] += [int(w) for layer in weights for w in np.asarray(layer).ravel()]
-        self.cycles += self._weights()
+        self.cycles += 2 * self._weights()
 
     def read(self):
         """Read all weights back."""
@@ -116,7 +116,7 @@ class Prediction:
         self.mode, self.since = "idle", 0
         self.queue, self.arriving = deque(), {}
         self.words, self.loading = deque(), []
-        self.offer_from, self.idle_from = 0, None
+        self.offer_from, self.ready_from, self.idle_from = 0, 0, None
         self.cycles = 0
         self.writes: list = []
         self.launches: list[tuple[int, int]] = []
@@ -129,7 +129,7 @@ class Prediction:
         offered = self.mode == "read" and cycle >= self.offer_from
         return {
             "i_command": self.command is None, "i_label": self.label is None, "i_sample": not self.spare_full,
-            "i_weight": self.mode == "load" and cycle > self.since,
+            "i_weight": self.mode == "load" and cycle >= self.ready_from,
             "o_weight": self.words[0][0] if offered else None,
             "o_result": self.queue[0] if self.queue else None,
             "busy": self.mode == "run" and cycle > self.since,
@@ -159,7 +159,9 @@ class Prediction:
         if self.mode == "read" and "o_weight" in taken:
             _, word_end = self.words.popleft()
             if word_end:
-                self.offer_from = cycle + 1 + 3
+                self.offer_from = cycle + 5
+            else:
+                self.offer_from = cycle + 2
             if not self.words:
                 self.mode, self.idle_from = "finishing", cycle + 1
         if self.mode == "load" and "i_weight" in taken:
@@ -180,9 +182,9 @@ class Prediction:
                 return
             self._program(cycle, code)
         elif code == LOAD:
-            self.mode, self.since, self.loading = "load", cycle, []
+            self.mode, self.ready_from, self.loading = "load", cycle + 1, []
         elif code == READ:
-            self.mode, self.offer_from = "read", cycle + 1 + 3
+            self.mode, self.offer_from = "read", cycle + 5
             self.words = deque((int(w), j % g.L == g.L - 1 or j == g.C - 1) for g, layer in
                                zip(self.geometry, self.chip.weights, strict=True) for row in layer for j, w in enumerate(row))
         elif code == RATE:
@@ -216,6 +218,7 @@ class Prediction:
 
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)
+        self.ready_from = cycle + 2
         done, width = len(self.loading), self.recipe.formats.weight.width
         begin = 0
         for g in self.geometry:
@@ -226,7 +229,7 @@ class Prediction:
                     lanes = self.loading[first:done]
                     word = sum((w & ((1 << width) - 1)) << i * width for i, w in enumerate(lanes))
                     address = table.engines(self.recipe)[g.engine].base[g.matrix.name] + row * g.F + j // g.L
-                    self.writes.append((cycle + 1, f"engine{g.engine}", "weight", address, word))
+                    self.writes.append((cycle + 2, f"engine{g.engine}", "weight", address, word))
             begin += g.R * g.C
         if done == begin:
             at, weights = 0, []
@@ -234,7 +237,7 @@ class Prediction:
                 weights.append(np.array(self.loading[at:at + g.R * g.C], np.int32).reshape(g.R, g.C))
                 at += g.R * g.C
             self.chip.weights = weights
-            self.mode, self.idle_from = "finishing", cycle + 2
+            self.mode, self.idle_from = "finishing", cycle + 3
 
 
 @dataclass

@@ -13,7 +13,7 @@ from ..hdl.boards import BOARDS, Board, Top
 from ..hdl.host import Host
 from ..hdl.link_line import bit
 from ..hdl.synth import BAUD
-from ..recipe import Recipe, hardware
+from ..recipe import Recipe
 from .replay import clocking, executable
 from .simulators import TOP
 
@@ -164,8 +164,6 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0) -> Path:
     SimulatorMissing
         Without Verilator or a C++ compiler.
     """
-    if told := hardware.missing(recipe):
-        raise ValueError(told)
     source = verilog.convert(top(recipe.as_built, BOARDS[board]), TOP)
     cycles: Fraction = bit(BOARDS[board].clock, BAUD)
     numbers = {"BIT": cycles.numerator, "SHARES": cycles.denominator, "QUIET": QUIET}
