@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..recipe import LEAD, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
-from . import fixed, rng
+from . import fixed, noise, rng
 from .arrays import choose, integer_type, namespace, product
 from .clock import walk
 from .update import largest_change, product_type, update, update_exact
@@ -326,7 +326,7 @@ class Clocked:
             self._start(number, pc)
         for operation in self.under_way:
             self._generate(operation, self.now - operation.cycle - 1, step)
-            self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, bank)
+            self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, step, bank)
         self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]
         read = self.weights[word_address] if word_address < len(self.weights) else [0] * lanes_of
         self.words = [pack(read, width), self.words[0]]
@@ -383,7 +383,7 @@ class Clocked:
                 return store[memory.stores.index(name) if memory.population else bank]
         raise KeyError(name)
 
-    def _slot(self, o: UnderWay, i: int, rate: int, slope: int, bank: int):
+    def _slot(self, o: UnderWay, i: int, rate: int, slope: int, now: int, bank: int):
         g, step = o.geometry, o.step
         if not 0 <= i < g.slots(step.op):
             return
@@ -412,7 +412,7 @@ class Clocked:
                 self.sums[self.now + 5 + g.lv] = (o.number, t, sum(self.accumulators))
             return
         lanes, out_of_range = [], 0
-        e = self._operand(o, t, rate, slope, bank)
+        e = self._operand(o, t, rate, slope, now, bank)
         for lane, w in enumerate(self.weights[self._word(g, i)]):
             random, sign = rng.view_exact(*o.pairs[i][lane // 16], lane % 16)
             b = 0
@@ -426,11 +426,13 @@ class Clocked:
         del o.pairs[i]
         self.writes[self.now + 7] = (self._word(g, i), lanes, out_of_range)
 
-    def _operand(self, o: UnderWay, t: int, rate: int, slope: int, bank: int) -> int:
+    def _operand(self, o: UnderWay, t: int, rate: int, slope: int, now: int, bank: int) -> int:
         """Return the scalar E of a slot in row t."""
         step, recipe = o.step, self.recipe
         if step.op == Op.PROBE:
             return probe_operand(o.geometry, step.negative)
         e = slope if step.row == SLOPE else self._store("row", step.row, bank)[t]
+        if step.row == SLOPE and step.column != SIGNS:
+            e *= noise.node_sign_exact(recipe, o.geometry.layer, now, t)
         e = e << recipe.align if recipe.row_of_states(step) else e
         return (-e if step.negative else e) << rate + step.gain

@@ -93,6 +93,7 @@ class Clocked:
         self.now = 0
         self.words: dict[int, tuple[int, ...]] = {}                  # cycle of a sum: its element's random words
         self.noise: dict[int, int] = {}                              # cycle of a sum: what is added to it
+        self.shaken: dict[int, int] = {}                             # the same of the signs along which neurons are shaken
         self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
         self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
 
@@ -120,15 +121,17 @@ class Clocked:
             self.noise[self.now + crossbar.AHEAD] = noise.noise_exact(self.recipe, self.recipe.place(step), *pair)
 
     def _draw(self, number: int, index: int, pc: int, step: int):
+        layer, shakes = self.geometry[self.operations[number].matrix].layer, self.operations[number]
+        if shakes.noise:
+            self.shaken[self.now + 8] = self.recipe.noise_level(shakes) * noise.node_sign_exact(self.recipe, layer, step, index)
         if is_random(self.recipe):
-            layer = self.geometry[self.operations[number].matrix].layer
             x, y = rng.pair_exact(self.recipe.key, VECTORS | layer, step, pc << ELEMENT_BITS | index)
             self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
 
     def _convert(self, number: int, total: int):
         recipe, place = self.recipe, self.recipe.place(self.operations[number])
         random = self.words.pop(self.now, (0, 0, 0, 0))
-        total += self.noise.pop(self.now, 0)
+        total += self.noise.pop(self.now, 0) + self.shaken.pop(self.now, 0)
         value, out = fixed.requantize_exact(total, _shift(recipe, place), recipe.formats.accumulator.width,
                                             recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
         self.converted[self.now + 2] = place, value, out, random[1] | random[2] << 16 | random[3] << 32

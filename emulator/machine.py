@@ -147,6 +147,16 @@ class Machine:
 
     def noise(self, g: Geometry, step: Operation, pc: int, sums):
         """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
+        return self._shaken(g, step, sums, self._read_noise(g, step, pc, sums))
+
+    def _shaken(self, g: Geometry, step: Operation, sums, added):
+        """What is added to sums, and the signs along which the operation shakes its unit."""
+        if not step.noise:
+            return added
+        level = self.recipe.noise_level(step) * noise.node_signs(g, self.state["key"], self.state["step"], sums.shape[-1], sums)
+        return level if added is None else added + level
+
+    def _read_noise(self, g: Geometry, step: Operation, pc: int, sums):
         if not self.recipe.devices.read_noise:
             return None
         if self.drawn:
@@ -242,12 +252,18 @@ class Machine:
             if step.row == SLOPE:
                 slope, out = nudge.slope(recipe, self.state["loss"])
                 self.state["delta"] = self.state["delta"] + out.astype(np.uint32)
-                e = slope[..., None].astype(kind)
+                e = self.along(g, step, slope).astype(kind)
             else:
                 e = self.stores[step.row][..., 0, :].astype(kind)
                 e = e << self.xp.asarray(recipe.align).astype(kind) if recipe.row_of_states(step) else e
             e = (-e if step.negative else e) << (self.state["rate"][..., None] + step.gain).astype(kind)
         self.state["weight"] = self.state["weight"] + self.change(g, step, e, b, pairs)
+
+    def along(self, g: Geometry, step: Operation, slope):
+        """Return the slope (*batch) as the row of an update: (*batch, 1), or with the sign of each element's noise, (*batch, R)."""
+        if step.column == SIGNS:
+            return slope[..., None]
+        return slope[..., None] * noise.node_signs(g, self.state["key"], self.state["step"], g.R, slope)[..., 0, :]
 
     def change(self, g: Geometry, step: Operation, e, b, pairs):
         """Rewrite a matrix; return how many of its weights were out of range."""

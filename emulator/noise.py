@@ -41,6 +41,22 @@ def noise(geometry: Geometry, place: str, key, run, pc: int, count: int, like):
     return (deviate * geometry.recipe.noise_gain(place) + 128) >> 8
 
 
+NODES = 0xD0
+"""Streams of the signs along which neurons are shaken."""
+
+
+def node_signs(geometry: Geometry, key, step, count: int, like):
+    """Return the signs of the elements of a shaken read, +1 or -1, int32 (*batch, 1, count); `step` is the chip's (contract section 12)."""
+    index = namespace(like).arange(count, dtype=np.uint32)
+    x, y = rng.pair(tuple(k[..., None, None] for k in key), NODES | geometry.layer, step, index)
+    return rng.sign(rng.lane_view(x, y, 0)).astype(np.int32)
+
+
+def node_sign_exact(recipe: Recipe, layer: int, step: int, element: int) -> int:
+    """`node_signs` of one element, on Python integers."""
+    return rng.view_exact(*rng.pair_exact(recipe.key, NODES | layer, step, element), 0)[1]
+
+
 # Trace ------------------------------------------------------------------------------------------------------
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import SLOPE, Op, Operation, Recipe
-from . import sequencer
+from ..recipe import SIGNS, SLOPE, Op, Operation, Recipe
+from . import nudge, sequencer
 from .chip import Chip
 from .machine import Machine
 
@@ -20,7 +20,8 @@ class Write(NamedTuple):
     step : Operation
         Which update: its matrix, sign, gain and stores.
     row : int32 array (*batch, n, R)
-        Differences in delta format, or states in state format; of a ``slope`` the loss register, int64 (*batch, n).
+        Differences in delta format, or states in state format; of a ``slope`` with signs of the noise the same, without them the loss
+        register, int64 (*batch, n).
     column : int32 array (*batch, n, C), or None
         States; None: the generator's signs.
     """
@@ -66,7 +67,7 @@ def played(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> tuple[Mac
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")
     state, x, y = _loaded(recipe, weights, x, y, seeds)
     program = sequencer.instructions(recipe, True)
-    if not recipe.signed:
+    if not recipe.sloped:
         player = (machine or Machine)(recipe, state, x, y, None)
         return player, _play(player, program)
     samples = []
@@ -74,7 +75,7 @@ def played(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> tuple[Mac
         now = state | dict.fromkeys(("step", "run"), np.uint32(n))
         player = (machine or Machine)(recipe, now, x[..., n:n + 1, :], y[..., n:n + 1], None)
         samples.append(_play(player, program))
-    return player, [Write(each[0].step, np.concatenate([w.row for w in each], axis=-1 if each[0].step.row == SLOPE else -2),
+    return player, [Write(each[0].step, np.concatenate([w.row for w in each], axis=-1 if each[0].column is None else -2),
                           None if each[0].column is None else np.concatenate([w.column for w in each], axis=-2))
                     for each in zip(*samples, strict=True)]
 
@@ -85,8 +86,11 @@ def _play(player: Machine, program) -> list[Write]:
         step = i.step
         if step.op != Op.UPDATE:
             player.play(pc, step)
-        elif step.row == SLOPE:
+        elif step.column == SIGNS:
             found.append(Write(step, player.state["loss"][..., None], None))
+        elif step.row == SLOPE:
+            row = player.along(player.geometry[step.matrix], step, nudge.slope(player.recipe, player.state["loss"])[0])
+            found.append(Write(step, row[..., None, :], player.stores[step.column]))
         else:
             found.append(Write(step, player.stores[step.row], player.stores[step.column]))
     return found

@@ -215,7 +215,7 @@ class Chip(wiring.Component):
 
         # SPSA's slope
         slope_event = Const(0)
-        if r.signed:
+        if r.sloped:
             m.submodules.slope = slope = Requantize(
                 len(self.loss) + 1, r.slope_shift, r.formats.delta.width, "nearest", "saturate")
             m.d.comb += slope.value.eq(-self.loss)

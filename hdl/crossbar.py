@@ -221,6 +221,15 @@ class Crossbar(wiring.Component):
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
         scalar = self._scalar(m, number_at[1], element) if rewrites else Const(0, signed(1))
+        shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
+        if any(shaken):         # the slope with the sign of the row's noise
+            m.submodules.node_signs = signs = Generator(r.key, 0xD0)
+            m.d.comb += [
+                signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(self.step),
+            ]
+            opposite = Signal(scalar.shape())
+            m.d.sync += opposite.eq(self._shifted(number_at[1], -self.slope))
+            scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(f.weight.width, len(scalar))
         b_width = max([len(v) for v in x] + [len(e)] + [2])
@@ -361,6 +370,17 @@ class Crossbar(wiring.Component):
         value = element
         if any(s.row == SLOPE for s in updates):
             value = Mux(self._of(number, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE), self.slope, value)
+        m.d.sync += scalar.eq(self._shifted(number, value))
+        if any(s.op is Op.PROBE for s in rewrites):
+            probe = r.probe << r.update_shift
+            with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
+                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width),
+                                               lambda s: s.op is Op.PROBE))
+        return scalar
+
+    def _shifted(self, number, value):
+        """An update's row element or slope as its operation asks: aligned, with its sign, times its gain and the rate."""
+        r, updates = self._recipe, [s for s in self._table.operations if s.op is Op.UPDATE]
 
         def changed(value, instead, asks):
             """`instead` for the updates that ask for it, else `value`."""
@@ -372,13 +392,7 @@ class Crossbar(wiring.Component):
             value = changed(value, -value, lambda s: s.negative)
         for gain in sorted({s.gain for s in updates} - {0}):
             value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
-        m.d.sync += scalar.eq(value << self.rate)
-        if any(s.op is Op.PROBE for s in rewrites):
-            probe = r.probe << r.update_shift
-            with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
-                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width),
-                                               lambda s: s.op is Op.PROBE))
-        return scalar
+        return value << self.rate
 
     def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):
         """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from .crossbar import AHEAD, Crossbar
 from .delay import delayed
 from .fixed import Requantize
 from .noise import Noise
-from .rng import Generator, rounding_word
+from .rng import Generator, negative, rounding_word
 
 OWN = ("coming_valid", "coming_number", "coming_index", "coming_pc", "sum")
 """Ports of the crossbar that stay inside."""
@@ -90,6 +90,19 @@ class Engine(wiring.Component):
                 noise.delta.eq(choose(number, [r.place(s) == "delta" if s.reads else None for s in operations], 1)),
             ]
             total = crossbar.sum + noise.noise
+
+        # Neurons that are shaken: a level with a sign of their own
+        levels = [r.noise_level(s) if s.reads else 0 for s in operations]
+        if any(levels):
+            m.submodules.node_signs = drawn = Generator(r.key, 0xD0)
+            wait = AHEAD - Generator.LATENCY
+            m.d.comb += [
+                drawn.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)),
+                drawn.index.eq(delayed(m, crossbar.coming_index, wait)), drawn.step.eq(self.step),
+            ]
+            number, width = delayed(m, crossbar.coming_number, AHEAD), max(abs(v) for v in levels).bit_length() + 1
+            up, down = (choose(number, [sign * v for v in levels], signed(width)) for sign in (1, -1))
+            total = total + Mux(negative(drawn.x, drawn.y, 0), down, up)
 
         # Two cycles on: converted sums
         out = {}

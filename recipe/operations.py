@@ -62,7 +62,8 @@ class Operation(NamedTuple):
     matrix : str
     column, row : str
         Stores that the columns and the rows of the matrix meet: forward reads `column`, transposed `row`, an update both. An update
-        may have the row ``slope`` (the loss register's difference) and the column ``signs`` (of the generator).
+        may have the row ``slope`` (the loss register's difference) and the column ``signs`` (of the generator, one for every weight); with
+        a column of states each row has the sign of its element's noise.
     unit : int
         Of a read: the unit that the elements enter.
     enter : str
@@ -83,8 +84,11 @@ class Operation(NamedTuple):
         The means enter the result queue.
     loss : str
         What the last unit's loss register does: ``keep``; ``zero``; ``set`` to the sum of squared errors; ``subtract`` it.
+    noise : int
+        Of a read: +1 or -1 adds or takes the recipe's `sigma` times ``2**gain``, with a sign of the generator for each element of the unit,
+        the same in all operations of a step; 0: nothing.
     gain : int
-        Of an update: a factor of ``2**gain``.
+        Of an update, or of a read's noise: a factor of ``2**gain``.
     decay : int
         Of an update: every weight also loses ``2**-decay`` of itself. 0: none.
     """
@@ -103,6 +107,7 @@ class Operation(NamedTuple):
     difference: str = ""
     result: bool = False
     loss: Literal["keep", "zero", "set", "subtract"] = "keep"
+    noise: int = 0
     gain: int = 0
     decay: int = 0
 
@@ -118,7 +123,8 @@ class Operation(NamedTuple):
             return f"{self.op.name.lower()} {told}" + (f", decay {self.decay}" if self.decay else "")
         kept = ["drive"] * self.keep_drive + [s for s in (self.mean, self.difference) if s] + ["result"] * self.result
         force = f", {'-' if self.negative else ''}{self.force}" if self.force else ""
-        return f"{self.op.name.lower()} {where[self.op]} -> unit {self.unit} {self.enter}{force}: {', '.join(kept) or 'nothing'}"
+        noise = f", noise {self.noise:+d} * 2**{self.gain}" if self.noise else ""
+        return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {self.enter}{force}: {', '.join(kept) or 'nothing'}"
 
 
 SLOPE = "slope"

@@ -17,7 +17,7 @@ from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .imported import imported
 from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
-from .operations import ELEMENT_BITS, SIGNS, Matrix, Op, Operation
+from .operations import ELEMENT_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .source import Data
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
@@ -291,6 +291,8 @@ class Recipe(_Part):
         Powers of two. The chip's rate register reaches ``rate_floor * 2**r``, r = 0 .. 7; it starts at `learning_rate`.
     epsilon : float
         SPSA's probe, a power of two, a whole number of weight LSBs.
+    sigma : float
+        Noise of a perturbed neuron's drive, a power of two.
     initial : float
         Size of the first weights, a power of two: 1 gives them the variance ``2 / C``.
     feedback : float
@@ -319,6 +321,7 @@ class Recipe(_Part):
     learning_rate: Real = 2.0**-5
     rate_floor: Real = 2.0**-9
     epsilon: Real = 2.0**-6
+    sigma: Real = 2.0**-3
     initial: Real = 1.0
     feedback: Real = 0.25
     decay: Real = 0.0
@@ -361,7 +364,7 @@ class Recipe(_Part):
         rules.rule(name)
         return name
 
-    @field_validator("beta", "learning_rate", "rate_floor", "epsilon", "initial", "feedback")
+    @field_validator("beta", "learning_rate", "rate_floor", "epsilon", "sigma", "initial", "feedback")
     @classmethod
     def _powers_of_two(cls, value):
         try:
@@ -458,6 +461,12 @@ class Recipe(_Part):
             if probe < 1 or probe * 4 > f.weight.max:
                 yield (f"epsilon: {self.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
                        f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+        if self.sloped and self.signed and any(step.row == SLOPE and step.column != SIGNS for step in self.steps):
+            yield f"rule: {self.rule} has slopes along signs of weights and of neurons; allowed is one of the two"
+        for step in self.steps:
+            if step.noise and abs(self.noise_level(step)) < 1:
+                yield f"sigma: {self.sigma:g} is less than the LSB of a sum; allowed is a larger one"
+                break
         if any(m.source != "memory" for m in self.matrices) and not 1 <= self.feedback_level <= f.weight.max:
             yield (f"feedback: {self.feedback:g} is no level of {f.weight}; "
                    f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
@@ -632,6 +641,16 @@ class Recipe(_Part):
         return any(step.op is Op.PROBE or step.column == SIGNS for step in self.steps)
 
     @property
+    def sloped(self) -> bool:
+        """Whether updates follow the loss register's difference."""
+        return any(step.row == SLOPE for step in self.steps)
+
+    def noise_level(self, step: Operation) -> int:
+        """What a read's noise adds to a sum, in the sum's LSBs; 0 without noise."""
+        frac = self.formats.weight.frac + getattr(self.formats, self.place(step)).frac
+        return step.noise * round(self.sigma * 2.0 ** (step.gain + frac))
+
+    @property
     def align(self) -> int:
         """Bits by which a state in the row of an update is shifted left, to the fraction bits of differences."""
         return self.formats.delta.frac - self.formats.state.frac
@@ -708,8 +727,10 @@ class Recipe(_Part):
 
     @property
     def slope_shift(self) -> int:
-        """Shift from the loss register to SPSA's slope (contract section 5)."""
+        """Shift from the loss register to the slope along signs of the weights, or of the neurons (contract section 5)."""
         f = self.formats
+        if not self.signed:
+            return 2 * f.accumulator.frac + 2 + log2_exact(self.sigma) - f.delta.frac - log2_exact(self.beta)
         return 2 * f.accumulator.frac + 2 + log2_exact(self.epsilon) - f.weight.frac - log2_exact(self.rate_floor) - self.update_shift
 
     @property

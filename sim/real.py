@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..emulator import crossbar, rng
-from ..recipe import Op, Recipe, in_memory, matrix_geometries, rule
+from ..emulator import crossbar, noise, rng
+from ..recipe import SLOPE, Op, Recipe, in_memory, matrix_geometries, rule
 
 
 def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
@@ -34,7 +34,8 @@ def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
         if step.reads:
             player.read(step)
         elif step.matrix[0] == "W" and step.matrix[1:].isdigit():
-            row, column = player.stores[step.row], player.stores[step.column]
+            row = player.along(step) if step.row == SLOPE else player.stores[step.row]
+            column = player.stores[step.column]
             scale = (1 if step.negative else -1) * 2.0**step.gain * share / recipe.beta
             found[int(step.matrix[1:])] += scale * row[:, :, None] * column[:, None, :]
     return found
@@ -48,16 +49,31 @@ class _Player:
         unit = 2.0**-recipe.formats.accumulator.frac
         self.limits = [tuple(limit * unit for limit in recipe.bounds(k)) for k in range(recipe.layers)]
         self.targets = np.where(y[:, None] == np.arange(recipe.sizes[-1]), recipe.target(True), recipe.target(False)) * unit
-        self.matrices = _matrices(recipe, weights)
+        self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(x))
+
+    def signs(self, matrix: str, count: int) -> np.ndarray:
+        """Return the signs along which reads of a matrix shake each sample's unit, (n, count); sample i is the chip's step i."""
+        g, key = matrix_geometries(self.recipe)[matrix], rng.keys(self.recipe.seed)
+        return np.concatenate([noise.node_signs(g, key, np.uint32(i), count, np.zeros(1)) for i in range(len(self.loss))])
+
+    def along(self, step) -> np.ndarray:
+        """Return the loss's difference as a slope along the signs of each row, (n, R)."""
+        slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
+        return slope[:, None] * self.signs(step.matrix, len(self.matrices[step.matrix]))
 
     def read(self, step):
         m, k = self.matrices[step.matrix], step.unit
         y = self.stores[step.column] @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m
+        if step.noise:
+            y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
         kept, zero = self.drive.get(k), np.zeros_like(y)
         a, b = {"drive": lambda: (y, zero), "feedback": lambda: (kept, y),
                 "more": lambda: (kept + y, zero), "less": lambda: (kept - y, zero)}[step.enter]()
         if step.keep_drive:
             self.drive[k] = a
+        if step.loss != "keep":
+            cost = ((self.targets - np.clip(a, *self.limits[k])) ** 2).sum(1) / 2
+            self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
         if step.force:
             push = (-1 if step.negative else 1) * self.recipe.beta * (self.targets - np.clip(a, *self.limits[k]))
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]

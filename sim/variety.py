@@ -70,6 +70,7 @@ def recipes() -> list[Recipe]:
               engines=[{"lanes": 3, "matrices": ["W0", "W2", "A1"]}, {"lanes": 5, "matrices": ["A0", "W1"]}]),
         small("shared-signs", lanes=(), rule="sign-concordant", engines=[{"lanes": 4, "matrices": ["W1", "W0"]}],
               **modes("floor", "saturate"), **narrow()),
+        small("shaken", rule="node-perturbation", sizes=(4, 3, 5, 2), lanes=(4, 2, 3), **modes("stochastic", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
     ]

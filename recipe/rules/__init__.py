@@ -57,6 +57,7 @@ RULES: dict[str, Rule] = {
     "sign-concordant": Rule(backward.concordant, matrices=backward.signs_of_weights, row=27, oracle="aligned"),
     "kolen-pollack": Rule(backward.kolen_pollack, matrices=backward.stored_feedback, row=26, oracle="aligned"),
     "spsa": Rule(trials.spsa, row=29, oracle="exact"),
+    "node-perturbation": Rule(trials.node_perturbation, row=32, oracle="exact"),
     "equilibrium": Rule(phases.equilibrium, phases.settled, row=51, oracle="exact"),
     "centered-equilibrium": Rule(phases.centered, phases.settled, row=52, oracle="exact", share=0.5),
     "contrastive": Rule(phases.contrastive, phases.settled, row=58, oracle="none"),

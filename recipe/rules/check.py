@@ -90,8 +90,8 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) 
                 if name:
                     yield f"{step}: {port} = {name!r}, which a {step.op.name.lower()} does not read"
             elif step.op is Op.UPDATE and name in (SIGNS, SLOPE):
-                if (step.column, step.row) != (SIGNS, SLOPE):
-                    yield f"{step}: row 'slope' and column 'signs' go together"
+                if step.column == SIGNS and step.row != SLOPE or name == SIGNS and port == "row" or name == SLOPE and port == "column":
+                    yield f"{step}: {port} = {name!r}; allowed are a column of signs with the row slope, and the row slope"
             elif name not in stores:
                 yield f"{step} needs {name or port}, which no operation before it makes; there are {', '.join(stores)}"
             else:
