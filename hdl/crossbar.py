@@ -96,6 +96,8 @@ class Crossbar(wiring.Component):
     """
 
     def __init__(self, recipe: Recipe, engine: int):
+        if not 0 <= engine < len(recipe.engine_lanes):
+            raise ValueError(f"engine {engine}; allowed are 0 to {len(recipe.engine_lanes) - 1}")
         self._recipe = r = recipe
         self._table = t = table.engines(recipe)[engine]
         geometry, f = matrix_geometries(recipe), recipe.formats

@@ -37,8 +37,8 @@ class Engine(wiring.Component):
     """
 
     def __init__(self, recipe: Recipe, engine: int):
-        self._recipe, self._table = recipe, table.engines(recipe)[engine]
         self.crossbar = Crossbar(recipe, engine)
+        self._recipe, self._table = recipe, table.engines(recipe)[engine]
         self.places = tuple(dict.fromkeys(recipe.place(s) for s in self._table.operations if s.reads))
         accumulator = signed(recipe.formats.accumulator.width)
         ports = {name: member for name, member in self.crossbar.signature.members.items() if name not in OWN}

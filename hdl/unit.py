@@ -59,6 +59,8 @@ class Unit(wiring.Component):
     """
 
     def __init__(self, recipe: Recipe, unit: int):
+        if not 0 <= unit < recipe.layers:
+            raise ValueError(f"unit {unit}; allowed are 0 to {recipe.layers - 1}")
         self._recipe, self._unit, self._entries = recipe, unit, table.entries(recipe, unit)
         self.is_last = unit == recipe.layers - 1
         f = recipe.formats

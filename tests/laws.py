@@ -368,10 +368,13 @@ def sizes_are_the_contracts():
         F = len(range(0, C, L))                     # words that a row of C columns takes
         assert (g.R, g.C, g.L, g.F, g.N, g.P) == (R, C, L, F, R * F, max(R, L))
         assert g.lv == clog2(L) and g.G == len(range(0, L, 16)) and g.is_last == last
-        assert g.sum_width == max(f.weight.width + f.state.width + clog2(C), f.weight.width + f.delta.width + clog2(R))
+        forward, transposed = Operation(Op.FORWARD, f"W{k}", "input0"), Operation(Op.TRANSPOSED, f"W{k}", row="error")
+        assert g.sums(forward) == f.weight.width + f.state.width + clog2(C)
+        assert g.sums(transposed) == f.weight.width + f.delta.width + clog2(R)
+        assert g.sums(Operation(Op.TRANSPOSED, f"W{k}", row="input0")) == f.weight.width + f.state.width + clog2(R)
         assert g.loss_width == 2 * (f.accumulator.width + 1) + clog2(R) + 1
         for op in Op:
-            assert g.busy(op) == busy(recipe, Instruction(0, k, Operation(op, f"W{k}")))
+            assert g.slots(op) == slots(recipe, Instruction(0, k, Operation(op, f"W{k}")))
 
 
 @law
@@ -386,8 +389,9 @@ def widths_hold_the_largest_numbers():
         assert g.operand_width == b.operand and max(scalars) <= 2 ** (b.operand - 1)
         assert b.product == 64 or max(scalars) * factor < 2 ** (b.product - 1)
         assert max(scalars) * factor < 2**62
-        assert g.C * 2 ** (f.weight.width - 1) * factor <= 2 ** (g.sum_width - 1)
-        assert g.R * 2 ** (f.weight.width - 1) * largest_delta <= 2 ** (g.sum_width - 1)
+        sums = [g.sums(Operation(*of)) for of in ((Op.FORWARD, "W0", "input0"), (Op.TRANSPOSED, "W0", "", "error"))]
+        assert g.C * 2 ** (f.weight.width - 1) * factor <= 2 ** (sums[0] - 1)
+        assert g.R * 2 ** (f.weight.width - 1) * largest_delta <= 2 ** (sums[1] - 1)
         assert g.R * (2**f.accumulator.width) ** 2 < 2 ** (g.loss_width - 1)
 
 
@@ -518,15 +522,15 @@ def operations_start_as_early_as_they_can():
         for n, instruction in enumerate(program.instructions[1:], 1):
             earlier = list(program.instructions)
             earlier[n] = replace(instruction, cycle=instruction.cycle - 1)
-            before = [i for i in program.instructions[:n] if i.layer == instruction.layer]
-            engine = bool(before) and instruction.cycle - before[-1].cycle == busy(recipe, before[-1])
+            before = [i for i in program.instructions[:n] if i.engine == instruction.engine]
+            engine = bool(before) and instruction.cycle - before[-1].cycle == slots(recipe, before[-1])
             close = cycles[n] - cycles[n - 1] == 2
             assert engine or close or player.faults(recipe, replace(program, instructions=tuple(earlier)), recipe.steps), (rule, sizes, n)
 
 
-def busy(recipe, instruction):
+def slots(recipe, instruction):
     """Contract section 8: cycles from a start to the engine's next one."""
     m = next(m for m in recipe.matrices if m.name == instruction.step.matrix)
-    R, C, L = recipe.sizes[m.above], recipe.sizes[m.below], recipe.lanes[m.engine]
+    R, C, (_, L) = recipe.sizes[m.above], recipe.sizes[m.below], player.engine_of(recipe, m)
     F = -(-C // L)
-    return {Op.FORWARD: 6 + R * F + 5 + clog2(L), Op.TRANSPOSED: 6 + (F - 1) * max(R, L) + R + L + 5}.get(instruction.op, 6 + R * F + 7)
+    return (F - 1) * max(R, L) + R if instruction.op == Op.TRANSPOSED else R * F

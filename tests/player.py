@@ -1,8 +1,8 @@
-"""A brute-force player of compiled programs, written from contract sections 3 and 8 alone, a loop per slot and no arrays.
+"""A brute-force player of compiled programs, written from contract sections 3, 7 and 8 alone, a loop per slot and no arrays.
 
 It goes through a program cycle by cycle, keeps for each element which operation wrote it, and finds what no comparison of emulator and
 hardware can, since both play one table: an element of a wrong operation, a memory addressed for a read in the cycle of a write, two
-elements at one dyad, two slots of one engine.
+elements at one place of a unit, two sums or two slots of one engine.
 """
 
 from collections import defaultdict
@@ -10,15 +10,24 @@ from collections import defaultdict
 from crossdyad.recipe import SIGNS, SLOPE, Op
 
 
+def engine_of(recipe, m):
+    """Return the number and the lanes of the engine that holds a matrix."""
+    if not recipe.engines:
+        return m.layer, recipe.lanes[m.layer]
+    for wanted in (m.name, f"W{m.layer}"):
+        for e, placed in enumerate(recipe.engines):
+            if wanted in placed.matrices:
+                return e, placed.lanes
+    raise AssertionError(m)
+
+
 def accesses(recipe, step, start):
-    """Yield (cycle, "read" or "write" or "slope", store, element) of one operation; of "slot", "sum" and "dyad", whose."""
+    """Yield (cycle, "read" or "write" or "slope", store, element) of one operation; of "slot", "sum", "entry", "drive", "dyad": whose."""
     m = next(m for m in recipe.matrices if m.name == step.matrix)
-    R, C, L, engine = recipe.sizes[m.above], recipe.sizes[m.below], recipe.lanes[m.engine], m.engine
+    R, C, (engine, L) = recipe.sizes[m.above], recipe.sizes[m.below], engine_of(recipe, m)
     F, lv, P, slot = -(-C // L), (L - 1).bit_length(), max(R, L), start + 7
     held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
-    if step.row == SLOPE:
-        yield start, "slope", "loss", 0                                     # a level that stands still while the operation runs
-    for i in range(F * P if step.op == Op.TRANSPOSED else R * F):
+    for i in range((F - 1) * P + R if step.op == Op.TRANSPOSED else R * F):
         yield slot + i, "slot", f"engine {engine}", 0
     if step.op == Op.TRANSPOSED:
         for f in range(F):
@@ -43,26 +52,31 @@ def accesses(recipe, step, start):
                         yield c, "read", step.row, t
                 if step.op in (Op.UPDATE, Op.PROBE):
                     yield c + 7, "write", f"words of {held}", t * F + f
-            sums.append((t, slot + t * F + F - 1 + 5 + lv))
+            z = slot + t * F + F - 1 + 5 + lv
+            sums.append((t, z))
+            if step.op == Op.FORWARD:                                     # the sum over folds grows in the sum's register
+                for earlier in range(1, F):
+                    yield z - earlier, "sum", f"engine {engine}", 0
     if step.op not in (Op.FORWARD, Op.TRANSPOSED):
         return
-    own, last = step.unit == engine, step.unit == recipe.layers - 1
-    adds = step.enter in ("more", "less")
+    last, adds = step.unit == recipe.layers - 1, step.enter in ("more", "less")
     for e, z in sums:
-        arrives = z + (2 if own else 4)
         yield z, "sum", f"engine {engine}", 0
+        yield z + 2, "entry", f"unit {step.unit}", 0
         if step.enter != "drive":
-            yield arrives - 2, "read", f"drive {step.unit}", e
+            yield z, "read", f"drive {step.unit}", e
+        drive = z + 2 + adds
+        yield drive, "drive", f"unit {step.unit}", 0
         if step.keep_drive:
-            yield arrives + adds, "write", f"drive {step.unit}", e
-        dyad = arrives + adds + (4 if last else 0) + (step.force == "drive")
+            yield drive, "write", f"drive {step.unit}", e
+        dyad = drive + (4 if last else 0) + (step.force == "drive")
         yield dyad, "dyad", f"unit {step.unit}", 0
-        yield dyad + 5, "made", f"unit {step.unit}", e                  # whether it is kept or not
+        yield dyad + 5, "leaves", f"unit {step.unit}", 0
         for store in (step.mean, step.difference):
             if store:
                 yield dyad + 5, "write", store, e
         if step.loss != "keep":
-            yield arrives + 4, "error", "loss", e                      # into the sum; seen a cycle later
+            yield drive + 4, "write", "loss", 0                      # seen a cycle later
 
 
 def faults(recipe, program, steps):
@@ -98,7 +112,7 @@ def faults(recipe, program, steps):
         writes = [(v, e) for kind, v, e, _ in now if kind == "write"]
         if len(set(writes)) < len(writes):
             found.append(f"cycle {cycle}: one element is written twice")
-        for place in ("slot", "sum", "dyad"):
+        for place in ("slot", "sum", "entry", "drive", "dyad"):
             at = [v for kind, v, _, _ in now if kind == place]
             if len(set(at)) < len(at):
                 found.append(f"cycle {cycle}: two elements at one {place}")

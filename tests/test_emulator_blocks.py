@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossdyad.emulator import crossbar, neuron, nudge, update
-from crossdyad.recipe import Geometry, Op, Recipe
+from crossdyad.recipe import Geometry, Op, Recipe, table
 
 ROUNDINGS = ("floor", "nearest", "nearest_even", "stochastic")
 PLACES = ("accumulator", "state", "delta", "weight")
@@ -44,7 +44,7 @@ def test_dyad(seed):
     words = rng.integers(0, 1 << 16, (2, n))
     for layer in (0, 1):
         late = np.concatenate([np.zeros((2, 3), dtype=int), words[:, :-3]], axis=1)    # belong to cycle c + 3
-        ports = neuron.trace(r, layer, {"a": a, "b": b, "random_state": late[0], "random_delta": late[1]})
+        ports = neuron.trace(r, layer, ("dyad",), {"a": a, "b": b, "random_state": late[0], "random_delta": late[1]})
         made = neuron.dyad(r, layer, a, b, *words)
         for name, value in zip(("mean", "mean_out_of_range", "difference", "difference_out_of_range"), made, strict=True):
             assert (ports[name][5:] == value[:-5]).all(), name
@@ -102,7 +102,7 @@ def test_update(seed, rule):
     width = g.operand_width + r.formats.state.width
     p = rng.integers(-(1 << (width - 1)), 1 << (width - 1), n) >> rng.integers(0, width, n)
     word, probe = rng.integers(0, 1 << 16, n), rng.integers(0, 2, n)
-    ports = update.trace(g, {"weight": w, "product": p, "random": word, "probe": probe})
+    ports = update.trace(r, (0,), {"weight": w, "product": p, "random": word, "probe": probe})
     for probing in (0, 1):
         result, out = update.update(r, w, p.astype(update.product_type(g)), word, bool(probing))
         mine = probe[:-3] == probing
@@ -117,32 +117,32 @@ def test_words_pack_and_unpack():
         assert crossbar.unpack(crossbar.pack(lanes, width), width, 16) == lanes
 
 
-@pytest.mark.parametrize("lanes, columns", [(1, 3), (2, 5), (4, 8), (16, 16), (32, 20), (64, 70)])
+@pytest.mark.parametrize("lanes, columns", [(1, 3), (2, 5), (3, 7), (4, 8), (16, 16), (22, 40), (32, 20), (64, 70)])
 def test_crossbar_sums(lanes, columns):
     """Forward and transposed of the trace are exact integer products, whatever the folding."""
-    r = recipe(1, sizes=(columns, 4), lanes=(lanes,))
-    g, rng, f = Geometry(r, 0), np.random.default_rng(2), r.formats
+    r = recipe(1, sizes=(3, columns, 4), lanes=(1, lanes))
+    g, rng, f = Geometry(r, 1), np.random.default_rng(2), r.formats
     w = draw(rng, f.weight.width, 4 * columns).reshape(4, columns)
     x, e = draw(rng, f.state.width, columns), draw(rng, f.delta.width, 4)
     words = crossbar.pad(g, w).reshape(g.N, g.L).tolist()
+    operations = table.engines(r)[1].operations
+    numbers = [next(n for n, s in enumerate(operations) if s.op is op) for op in (Op.FORWARD, Op.TRANSPOSED)]
     load = max(g.N, columns)
-    cycles = load + g.busy(Op.FORWARD) + g.busy(Op.TRANSPOSED) + 5
-    ports = {name: np.zeros(cycles, dtype=object) for name in
-             ("start", "op", "word_write", "word_address", "word_in", "input_write", "input_index", "input_value",
-              "error_write", "error_index", "error_value")}
+    # the slots follow those of the first without a pause, but for a deep tree, whose last sum comes as late as the first one of these
+    second = load + g.slots(Op.FORWARD) + max(0, g.lv + 1 - g.R)
+    cycles = second + 24 + g.slots(Op.TRANSPOSED) + lanes
+    ports = {name: np.zeros(cycles, dtype=object) for name in crossbar.inputs(r, 1)}
     for i, word in enumerate(words):
         ports["word_write"][i], ports["word_address"][i], ports["word_in"][i] = 1, i, crossbar.pack(word, f.weight.width)
-    for name, vector in (("input", x), ("error", e)):
+    for n, vector in enumerate((x, e)):
         for i, v in enumerate(vector):
-            ports[f"{name}_write"][i], ports[f"{name}_index"][i], ports[f"{name}_value"][i] = 1, i, v
-    second = load + g.busy(Op.FORWARD)
-    ports["start"][[load, second]], ports["op"][second] = 1, 1
-    out = crossbar.trace(g, 1, ports)
+            ports[f"store{n}__valid"][i], ports[f"store{n}__index"][i], ports[f"store{n}__value"][i] = 1, i, v
+    ports["start"][[load, second]], ports["number"][[load, second]] = 1, numbers
+    out = crossbar.trace(r, 1, ports)
     valid = np.flatnonzero(out["sum_valid"])
-    sums = [(int(out["sum_index"][c]), int(out["sum"][c])) for c in valid]
     wide = w.astype(object)
-    assert sums == list(enumerate(wide @ x.astype(object))) + list(enumerate(wide.T @ e.astype(object)))
+    sums = {number: [(int(out["sum_index"][c]), int(out["sum"][c])) for c in valid if out["sum_number"][c] == number] for number in numbers}
+    assert sums == {numbers[0]: list(enumerate(wide @ x.astype(object))), numbers[1]: list(enumerate(wide.T @ e.astype(object)))}
     assert (crossbar.forward(g, crossbar.pad(g, w), crossbar.pad(g, x)[None])[0] == wide @ x).all()
     assert (crossbar.transposed(g, crossbar.pad(g, w), e[None])[0] == wide.T @ e).all()
-    # the last sum of each operation comes when the engine takes its next start
-    assert valid[3] == second and valid[-1] <= second + g.busy(Op.TRANSPOSED)
+    assert out["coming_valid"][:-11].tolist() == out["sum_valid"][11:].tolist()

@@ -10,7 +10,7 @@ from crossdyad.emulator import chip as chips
 from crossdyad.emulator import crossbar
 from crossdyad.emulator.many import Many
 from crossdyad.emulator.rng import keys
-from crossdyad.recipe import Operand, Recipe, geometries, load, programs
+from crossdyad.recipe import Recipe, geometries, in_memory, load, programs, table
 
 RULES = ("dual-propagation", "spsa", "inference")
 ROUNDINGS = ("floor", "nearest", "nearest_even", "stochastic")
@@ -146,11 +146,11 @@ def test_transactions_equal_trace(r, seed):
             assert counted == int(after[f"saturations_{name}"]) - int(before[f"saturations_{name}"]), name
         assert [e[4] for e in events if e[2] == "result"] == result.outputs[0].tolist()
         assert events[-1][4] == result.loss[0]
-        for g, old, new in zip(geometries(r), weights, chip.weights, strict=True):
-            words = crossbar.pad(g, old).reshape(g.N, g.L).copy()
-            for _, k, register, index, value in events:
-                if register == "weight" and k == g.layer:
-                    words[index] = crossbar.unpack(value, r.formats.weight.width, g.L)
+        for g, old, new in zip(in_memory(r), weights, chip.weights, strict=True):
+            words, base = crossbar.pad(g, old).reshape(g.N, g.L).copy(), table.engines(r)[g.engine].base[g.matrix.name]
+            for _, block, register, index, value in events:
+                if register == "weight" and block == f"engine{g.engine}" and 0 <= index - base < g.N:
+                    words[index - base] = crossbar.unpack(value, r.formats.weight.width, g.L)
             assert np.array_equal(words, crossbar.pad(g, new).reshape(g.N, g.L))
         assert max(e[0] for e in events) < programs(r)[1].length
     events = chips.trace(r, chip.state(), x[0])
@@ -195,11 +195,11 @@ def test_probes_restore_every_weight():
             w[0, :2] = f.min + r.guard, f.max - r.guard
             pairs = crossbar.pairs(g, key, step, w)
             signs, now = crossbar.signs(g, pairs), crossbar.pad(g, w)
-            for operand in (Operand.PLUS, Operand.MINUS, Operand.PLUS):
-                e = np.array([crossbar.probe_operand(g, operand == Operand.MINUS)])
+            for negative in (False, True, False):
+                e = np.array([crossbar.probe_operand(g, negative)])
                 now, events, _ = crossbar.rewrite(g, now, e, signs, pairs, True, np.int64(f.max))
                 assert events == 0
-                if operand == Operand.PLUS and not np.array_equal(now, crossbar.pad(g, w)):
+                if not negative and not np.array_equal(now, crossbar.pad(g, w)):
                     assert np.array_equal(now - crossbar.pad(g, w), r.probe * signs)
             assert np.array_equal(now, crossbar.pad(g, w))
 

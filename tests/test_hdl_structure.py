@@ -13,8 +13,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from crossdyad import hdl
-from crossdyad.hdl import crossbar, fixed, layer, neuron, rng
-from crossdyad.recipe import Geometry, geometries, load
+from crossdyad.hdl import crossbar, engine, fixed, neuron, rng, unit
+from crossdyad.recipe import geometries, load
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")      # pyverilog's own source warns when it is first compiled
@@ -114,7 +114,7 @@ def test_dataflow_finds_the_clock_and_no_latch_in_the_sequencer(chip, tmp_path):
     registers = {str(name): [b.getClockName() for b in bind]
                  for name, bind in binds.getDataflows().getBinddict().items()}
     clocked = {name.split(".")[-1] for name, clocks in registers.items() if any("clk" in str(c) for c in clocks)}
-    assert {"busy", "finish", "start", "op", "operand", "pc", "now"} <= clocked
+    assert {"busy", "finish", "start", "number", "pc", "now"} <= clocked
 
 
 def test_census_of_multipliers_and_memories(chip):
@@ -127,11 +127,11 @@ def test_census_of_multipliers_and_memories(chip):
             memories[f"{name}.{memory}"] = (int(high) + 1) * (abs(int(first) - int(last)) + 1)
     f = RECIPE.formats
     for g in geometries(RECIPE):
-        engine = f"top.layer{g.layer}.crossbar."
-        assert memories[engine + "weights"] == g.N * g.L * f.weight.width
-        assert memories[engine + "errors"] == g.R * f.delta.width
-        assert memories[engine + "inputs"] >= g.C * f.state.width
-    assert [name for name in memories if name.endswith("drives")] == ["top.layer0.drives"]    # not in the last layer
+        held = f"top.engine{g.layer}.crossbar."
+        assert memories[held + "weights"] == g.N * g.L * f.weight.width
+        assert memories[held + "store0"] >= g.C * f.state.width           # columns
+        assert memories[held + "store1"] == g.R * f.delta.width           # rows
+    assert [name for name in memories if name.endswith("drives")] == ["top.unit0.drives"]     # nothing recalls those of the last unit
 
 
 @pytest.mark.parametrize("make, words", [
@@ -140,9 +140,10 @@ def test_census_of_multipliers_and_memories(chip):
     (lambda: fixed.Requantize(8, 1, 8, "floor", "clip"), "saturate, wrap"),
     (lambda: rng.Generator((0, 0), 256), "0 to 255"),
     (lambda: rng.Generator((0, 1 << 32), 0), "32-bit"),
-    (lambda: crossbar.Crossbar(Geometry(RECIPE, 0), banks=3), "3 banks"),
-    (lambda: neuron.Dyad(RECIPE, 2), "layer 2; allowed is 0 to 1"),
-    (lambda: layer.Layer(RECIPE, -1), "number -1; allowed is 0 to 1"),
+    (lambda: crossbar.Crossbar(RECIPE, 2), "engine 2; allowed are 0 to 1"),
+    (lambda: engine.Engine(RECIPE, -1), "engine -1; allowed are 0 to 1"),
+    (lambda: neuron.Dyad(RECIPE, 2), "unit 2; allowed is 0 to 1"),
+    (lambda: unit.Unit(RECIPE, -1), "unit -1; allowed are 0 to 1"),
 ])
 def test_constructors_name_what_is_wrong_and_what_is_allowed(make, words):
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ import laws
 import numpy as np
 import pytest
 
+from crossdyad.recipe import in_memory
 from crossdyad.sim import chip, mutation, scenario, simulators, streams, variety
 
 
@@ -37,6 +38,21 @@ def noticed_by_the_chip(hdl) -> str | None:
     return "chip" if chip.judge(r, record, True).differing else None
 
 
+def noticed_by_wiring(hdl) -> str | None:
+    """A chip of several matrices, stores of several slots and engines that share units."""
+    for name in ("shared-heads", "settles", "two-matrices"):
+        r = variety.named(name)
+        draw, session, f = np.random.default_rng(5), chip.Session(r), r.formats
+        session.load([draw.integers(f.weight.min, f.weight.max + 1, (g.R, g.C)) for g in in_memory(r)])
+        for n in range(2):
+            session.train(draw.integers(f.state.min, f.state.max + 1, r.sizes[0]), n)
+        session.read()
+        record = simulators.run(hdl.build(r), streams.play, session.arguments({}, True), "amaranth")
+        if chip.judge(r, record, True).differing:
+            return name
+    return None
+
+
 def noticed_with_anything_in_memories(hdl) -> str | None:
     with conditions.anything_in_memories(3):
         return noticed_by_the_chip(hdl)
@@ -49,7 +65,8 @@ def noticed_by_counters(hdl) -> str | None:
 @pytest.mark.parametrize("fault", mutation.FAULTS, ids=lambda f: f.name)
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
-        chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters}
+        chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters,
+                 "wiring": noticed_by_wiring}
         by = chips[fault.block](hdl) if fault.block in chips else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"

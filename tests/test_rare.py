@@ -67,10 +67,10 @@ def test_a_cell_is_stuck_below_the_limit_and_not_at_it():
     for limit in (chip.stuck_limit, chip.stuck_limit + 1, 0, 1, 65535, 65536):
         r = chip.model_copy(update={"devices": chip.devices.model_copy(update={"stuck": limit / 65536})})
         stuck = crossbar.stuck(g.__class__(r, 0), key, np.zeros(1))
-        block = crossbar.Clocked(Geometry(r, 0))
+        block = crossbar.Clocked(r, 0)
         for (t, j), word in words.items():
             here = bool(stuck[t, j]) if stuck is not None else False
-            assert here == block._is_stuck(t * g.F + j // g.L, j % g.L) == (word < limit), (t, j, word, limit)
+            assert here == block._is_stuck(g.__class__(r, 0), t * g.F + j // g.L, j % g.L) == (word < limit), (t, j, word, limit)
 
 
 @pytest.mark.parametrize("name", ["alpha-half", "noisy"])

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossdyad.sim import crossbar, fixed, layer, rng, scenario, simulators
+from crossdyad.sim import crossbar, engine, fixed, rng, scenario, simulators, unit
 
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
 @pytest.mark.parametrize("make", [lambda: fixed.scenario(9, 3, 4, "stochastic", "saturate"),
                                   lambda: rng.scenario((1, 2), 3, 200), lambda: crossbar.quick()[1],
-                                  lambda: layer.quick()[1]], ids=["fixed", "rng", "crossbar", "layer"])
+                                  lambda: engine.quick()[1], lambda: unit.quick()[1]],
+                         ids=["fixed", "rng", "crossbar", "engine", "unit"])
 def test_blocks_agree_under_icarus(make, simulator):
     outcome = scenario.check(make(), simulator)
     assert outcome.passed, str(outcome)
@@ -20,7 +21,7 @@ def test_blocks_agree_under_icarus(make, simulator):
 
 @pytest.mark.parametrize("simulator", ["verilator", "replay"], indirect=True)
 def test_a_block_agrees_under_verilator(simulator):
-    outcome = scenario.check(layer.quick()[0], simulator)
+    outcome = scenario.check(engine.quick()[0], simulator)
     assert outcome.passed, str(outcome)
 
 
