@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..recipe import Op, Recipe, geometries, programs
+from ..recipe import Op, Recipe, geometries, matrix_geometries, programs
 
 MODEL = "ISAAC's arrays, drivers and converters (Shafiee et al., ISCA 2016, 32 nm), reads only"
 CYCLE = 100e-9
@@ -76,17 +76,18 @@ def estimate(recipe: Recipe) -> Estimate:
         raise ValueError("energy model arrays: the recipe's reads are not those of arrays; say arrays.on = true, or choose another model")
     if not a.output_bits:
         raise ValueError("energy model arrays: arrays.output_bits: 0, exact sums; a converter that makes them is not known: give its bits")
+    geometry = matrix_geometries(recipe)
     wider, joules, seconds, area, several = 2.0 ** (a.output_bits - BITS), 0.0, 0.0, 0.0, False
     for g in geometries(recipe):
         forward, back = (parts(recipe, *shape, transposed) for shape, transposed in (((g.C, g.R), False), ((g.R, g.C), True)))
-        both = any(i.op is Op.TRANSPOSED and i.layer == g.layer for i in _instructions(recipe))
+        both = any(i.op is Op.TRANSPOSED and i.step.matrix == f"W{g.layer}" for i in _instructions(recipe))
         built = Counts(forward.cells, *(n + m * both for n, m in zip(forward[1:], back[1:], strict=True)))
         area += (built.cells * AREA["cell"] + built.drivers * AREA["driver"] + built.conversions * (AREA["hold"] + AREA["shift and add"])
                  + math.ceil(built.conversions / a.sharing) * AREA["converter"] * wider)
     for i in _instructions(recipe):
         if i.op not in (Op.FORWARD, Op.TRANSPOSED):
             continue
-        g, transposed = geometries(recipe)[i.layer], i.op is Op.TRANSPOSED
+        g, transposed = geometry[i.step.matrix], i.op is Op.TRANSPOSED
         used = parts(recipe, *((g.R, g.C) if transposed else (g.C, g.R)), transposed)
         width = recipe.input_width("delta" if transposed else "state") - 1
         times = math.ceil(width / a.input_slice) if a.input_slice else 1
