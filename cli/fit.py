@@ -34,7 +34,8 @@ def fit(
             raise typer.BadParameter(f"{output} is there already; name another file", param_hint="--output")
         output.write_text(found[0].recipe.to_toml(), encoding="utf-8")
     if json:
-        typer.echo(options.dump([f._asdict() | {"recipe": f.recipe.name, "engines": [e.model_dump() for e in f.recipe.engines]} for f in found]))
+        shown = [f._asdict() | {"recipe": f.recipe.name, "engines": [e.model_dump() for e in f.recipe.engines]} for f in found]
+        typer.echo(options.dump(shown))
         return
     typer.echo(f"{'cycles':>8} {'busy':>7} {'LUT':>8} {'multipliers':>12}  engines")
     for f in found:
