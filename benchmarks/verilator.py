@@ -93,7 +93,7 @@ def compare(name: str, steps: int, inferences: int) -> dict:
 def busy(name: str) -> dict:
     """Share of the cycles of a sweep in which the multipliers work, per layer and operation (cycle-exact by contract)."""
     r = recipe.load(name)
-    return {f"layer {g.layer} {op.name.lower()}": g.R * g.C / (g.L * g.busy(op)) for g in geometries(r)
+    return {f"layer {g.layer} {op.name.lower()}": g.R * g.C / (g.L * g.slots(op)) for g in geometries(r)
             for op in (Op.FORWARD, Op.TRANSPOSED, Op.UPDATE) if g.layer or op != Op.TRANSPOSED}
 
 

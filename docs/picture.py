@@ -96,10 +96,10 @@ def draw(m: dict) -> Figure:
     colors = {"forward": BLUE, "transposed": ORANGE, "update": RED}
     for i in program.instructions:
         name = i.op.name.lower()
-        width = recipe.geometries(chip)[i.layer].busy(i.op)
-        inset.barh(i.layer, width, left=i.cycle, height=0.45, color=colors[name])
-        if (i.layer == 0) != (name == "transposed"):
-            inset.text(i.cycle, i.layer - 0.34, name, fontsize=7, color=colors[name])
+        width = recipe.matrix_geometries(chip)[i.step.matrix].slots(i.op)
+        inset.barh(i.engine, width, left=i.cycle, height=0.45, color=colors[name])
+        if (i.engine == 0) != (name == "transposed"):
+            inset.text(i.cycle, i.engine - 0.34, name, fontsize=7, color=colors[name])
     inset.set(ylim=(chip.layers - 0.4, -0.7), xticks=[])
     inset.set_yticks(range(chip.layers), [f"layer {k + 1}" for k in range(chip.layers)])
 

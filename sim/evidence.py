@@ -73,7 +73,7 @@ def blocks():
     for recipe in [load("digits"), *variety.recipes()]:
         yield f"neuron {recipe.name}", lambda r=recipe: neuron.scenario(r, 0, VECTORS, vectorised=True)
         yield f"nudge {recipe.name}", lambda r=recipe: nudge.scenario(r, VECTORS, vectorised=True)
-        yield f"update {recipe.name}", lambda r=recipe: update.scenario(r, 0, VECTORS, vectorised=True)
+        yield f"update {recipe.name}", lambda r=recipe: update.scenario(r, VECTORS, vectorised=True)
 
 
 def soaked() -> dict[str, Recipe]:

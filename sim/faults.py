@@ -61,7 +61,7 @@ FIELDS = {
     "models": Field(_sources("models/*.py", "models/estimators/*.py"),
                     ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_models_estimators.py", "test_models_feedforward.py",
                      "test_models_training.py", "test_models_precision.py", "test_schedules.py", "test_cookbook.py"), rows=True),
-    "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "hardware", "timing", "program", "rules/*"))),
+    "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "table", "timing", "program", "rules/*"))),
                     ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py")),
     "explore": Field(_sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))), ("test_explore.py", "test_cost.py")),
 }
