@@ -1,8 +1,8 @@
-"""Every learning rule on digits: test accuracy over seeds with settings of its own, and what its program asks of hardware.
+"""Every learning rule on digits: test accuracy over seeds with its preset, and what its program asks of hardware.
 
     python benchmarks/rules.py [--epochs 30] [--seeds 5] [--output FILE] [RULE ...]
 
-Baselines stand beside them: hidden layers frozen at random, and a net without one. Settings come from
+Baselines stand beside them: hidden layers frozen at random, and a net without one. The presets' settings come from
 trials in integers that looked at the test images; the rates of four rules were chosen on held-out training samples. The last epoch counts.
 """
 
@@ -16,20 +16,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from crossdyad import data, emulator
-from crossdyad.explore.cards import card
-from crossdyad.recipe import Operation, Recipe, allow
+from crossdyad.explore.cards import card, presets_of_rules
+from crossdyad.recipe import Operation, Recipe, allow, load
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient
-
-BASE = {"name": "rules", "sizes": (64, 32, 10), "lanes": (16, 8), "alpha": 0, "beta": 1.0, "rate_floor": 2.0**-9,
-        "learning_rate": 2.0**-4, "initial": 0.5, "training": {"epochs": 30, "halve_every": 6}}
-CLIPS = {"activation": "hard_sigmoid", "output": "hard_sigmoid"}
-
-
-def formats(state: int) -> dict:
-    """Formats with that many fraction bits of 8-bit states: 5, 6 and 7 limit them to 4, 2 and 1."""
-    return {"state": {"width": 8, "frac": state}, "weight": {"width": 16, "frac": 13}, "accumulator": {"width": 16, "frac": 10},
-            "delta": {"width": 11, "frac": 8}}
 
 
 def frozen(recipe: Recipe) -> Iterator[Operation]:
@@ -39,32 +29,18 @@ def frozen(recipe: Recipe) -> Iterator[Operation]:
     yield parts.update(recipe.layers - 1)
 
 
-SETTINGS = {
-    "backprop": {"formats": formats(5)},
-    "dual-propagation": {"formats": formats(5), "initial": 1.0},
-    "mean-substitution": {"formats": formats(5), "initial": 1.0, "sweeps": (0, 2)},
-    "feedback-alignment": {"formats": formats(6), "learning_rate": 2.0**-5, "feedback": 0.25},
-    "stored-feedback": {"formats": formats(6), "learning_rate": 2.0**-5},
-    "direct-feedback": {"formats": formats(7), "learning_rate": 2.0**-5, "feedback": 0.25, "sizes": (64, 48, 32, 10), "lanes": (16, 8, 8)},
-    "sign-concordant": {"formats": formats(5), "feedback": 0.125, "initial": 1.0},
-    "kolen-pollack": {"formats": formats(5), "decay": 2.0**-18},
-    "spsa": {"formats": formats(7), "learning_rate": 2.0**-11, "rate_floor": 2.0**-13, "epsilon": 2.0**-5, "initial": 0.25,
-             "training": {"epochs": 30, "halve_every": 15}},
-    "equilibrium": {"formats": formats(7), **CLIPS},
-    "centered-equilibrium": {"formats": formats(7), **CLIPS},
-    "contrastive": {"formats": formats(6), **CLIPS},
-    "coupled": {"formats": formats(7), "beta": 0.5, **CLIPS},
-    "continual-equilibrium": {"formats": formats(7), "learning_rate": 2.0**-5, **CLIPS},
-    "local-heads": {"formats": formats(5)},
-    "frozen": {"formats": formats(5), "rule": "benchmarks_rules:frozen"},
-    "linear": {"formats": formats(5), "rule": "dual-propagation", "sizes": (64, 10), "lanes": (16,), "learning_rate": 2.0**-6},
+BASELINES = {
+    "frozen": {"rule": "benchmarks_rules:frozen", "initial": 0.5, "rate_floor": 2.0**-9},
+    "linear": {"sizes": (64, 10), "lanes": (16,), "initial": 0.5, "rate_floor": 2.0**-9, "learning_rate": 2.0**-6},
 }
-"""Rule, or baseline, to what its recipe has beside `BASE`."""
+"""Baseline to what its recipe has beside the preset `digits`."""
 
 
 def recipe_of(name: str) -> Recipe:
-    """Return the recipe of a rule or a baseline."""
-    return Recipe.model_validate(BASE | {"rule": name} | SETTINGS[name])
+    """Return the preset of a rule, or the recipe of a baseline."""
+    if name in BASELINES:
+        return Recipe.model_validate(load("digits").model_dump() | {"name": name} | BASELINES[name])
+    return load(presets_of_rules()[name])
 
 
 def measure(name: str, epochs: int, seeds: list[int]) -> dict:
@@ -85,7 +61,7 @@ def main():
     import sys
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("rules", nargs="*", default=list(SETTINGS))
+    parser.add_argument("rules", nargs="*", default=[*presets_of_rules(), *BASELINES])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output")

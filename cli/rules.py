@@ -12,7 +12,8 @@ from .errors import explained
 
 @explained
 def rules(
-    recipe: Annotated[str, typer.Argument(help="preset, or path of a TOML file: whose sizes, lanes and formats")] = "digits",
+    recipe: Annotated[str | None, typer.Argument(help="preset, or path of a TOML file whose settings all rules share; "
+                                                 "by default each rule has the preset chosen for it on digits")] = None,
     json: Annotated[bool, typer.Option("--json", help="print the counts as JSON")] = False,
 ):
     """List the learning rules, each with what it asks of hardware, counted on its program for one sample.
@@ -26,7 +27,7 @@ def rules(
     from ..explore.cards import cards
     from ..recipe import load
 
-    found = cards(load(recipe))
+    found = cards(load(recipe) if recipe else None)
     if json:
         typer.echo(options.dump([c._asdict() for c in found]))
         return
@@ -36,7 +37,7 @@ def rules(
     columns = {"rule": "rule", "row": "row", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
                "transport": "transport", "state_bits": "states", "derivatives": "slopes", "forward_lock": "fwd lock",
                "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
-    table = Table(title=f"{recipe}: one training sample; bits, cycles, counts")
+    table = Table(title=f"{recipe or 'each rule on its preset'}: one training sample; bits, cycles, counts")
     for name in columns.values():
         table.add_column(name, justify="left" if name == "rule" else "right")
     for c in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import RULES, SIGNS, Op, Recipe, matrix_geometries, programs, rule, timing
+from ..recipe import RULES, SIGNS, Op, Recipe, load, matrix_geometries, presets, programs, rule, timing
 
 
 class Card(NamedTuple):
@@ -103,8 +103,18 @@ def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:
     return ended - reads[0].cycle, max(0, updates[0].cycle - up)
 
 
-def cards(recipe: Recipe) -> list[Card]:
-    """Return the card of every rule of the house that learns, on this recipe; rules that its formats do not suit are left out."""
+def presets_of_rules() -> dict[str, str]:
+    """Return each rule that learns and the preset on `digits` whose settings were chosen for it."""
+    tuned = {name: f"digits-{name}" for name in RULES if f"digits-{name}" in presets()}
+    return {load("digits").rule: "digits"} | tuned
+
+
+def cards(recipe: Recipe | None = None) -> list[Card]:
+    """Return the card of every rule of the house that learns: on its own preset, or on this recipe, where rules that its formats do not
+    suit are left out.
+    """
+    if recipe is None:
+        return [card(load(preset)) for preset in presets_of_rules().values()]
     found = []
     for name in RULES:
         try:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ..recipe import Recipe
 from ..recipe.seeds import GENERATION, derived
 from .pool import Lasting
-from .spec import SMALLER_IS_BETTER, Point, Search, Spec, apply, under
+from .spec import SMALLER_IS_BETTER, Point, Search, Spec, under
+from .spec import point as point_of
 from .statistics import summaries
 from .store import Store
 from .sweep import plan, run, settings_of
@@ -80,8 +81,8 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
         for generation in range(told.generations):
             study.sampler = sampler(told, generation)
             trials, points = _asked(study, choices, told.population, proposed,
-                                    lambda trial: apply(base, {f: values[f][trial.params[f]] for f in values}, spec.board))
-            todo = plan([point for p in points for point in under(spec, base, p.settings)], spec.seed_list, settings, store, retry)
+                                    lambda trial: point_of(spec, base, {f: values[f][trial.params[f]] for f in values}))
+            todo = plan([each for p in points for each in under(spec, base, p.settings)], spec.seed_list, settings, store, retry)
             done, of = generation * told.population, told.generations * told.population
             report(f"generation {generation + 1}, {len(todo.missing)} rows", done, of)
             run(todo, settings, store, crew, workers)

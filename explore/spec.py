@@ -152,7 +152,11 @@ class Spec(_Part):
         The base: a preset, or a recipe file (beside the specification).
     axes : dict
         Field of the recipe to its values, a list or a range. ``formats.weight.width`` changes the width alone;
-        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits. ``board`` is an axis too.
+        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits; ``lsb.epsilon`` is a probe in LSBs of the
+        weights, whatever their format. ``board`` is an axis too.
+    rules : dict
+        What points of a rule start from, where `rule` is an axis: a preset's or a recipe file's name, or a table of fields over the base.
+        A rule that is not named starts from the base. Axes come on top.
     seeds : int or list of int
         How many (1, 2, ...), or which. The same for every point, so that points are compared in pairs.
     metrics : list of str
@@ -175,6 +179,7 @@ class Spec(_Part):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
     recipe: str = "digits"
     axes: Annotated[dict[str, Any], Field(min_length=1)]
+    rules: dict[str, str | dict[str, Any]] = {}
     seeds: Any = 5
     metrics: Annotated[list[str], Field(min_length=1)] = list(METRICS)
     epochs: Annotated[Whole, Field(ge=0)] = 3
@@ -224,7 +229,7 @@ class Spec(_Part):
                 wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
             elif field not in known:
                 wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
-                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, and board")
+                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, lsb.epsilon, and board")
             else:
                 try:
                     made[field] = _axis(field, values)
@@ -233,6 +238,23 @@ class Spec(_Part):
         if wrong:
             raise ValueError("\n".join(wrong))
         return made
+
+    @model_validator(mode="after")
+    def _rules_are_on_the_axis(self):
+        listed = self.values().get("rule", [])
+        unused = [name for name in self.rules if name not in listed]
+        if unused:
+            raise ValueError(f"rules: {', '.join(unused)} not among the values of the axis rule; add rule = [..] with it to [axes]")
+        for name in self.rules:
+            wrong = [f for f in self.start(name) if f not in fields() or f in ("rule", "board")]
+            if wrong:
+                raise ValueError(f"rules.{name}.{wrong[0]}: no such field of a recipe; {near(wrong[0], fields())}see `crossdyad schema`")
+        return self
+
+    def start(self, rule: str) -> dict:
+        """Return the fields that points of a rule start with, over the base; none where a recipe is named instead."""
+        told = self.rules.get(rule, {})
+        return dict(_flat(told)) if isinstance(told, dict) else {}
 
     @field_validator("seeds")
     @classmethod
@@ -362,7 +384,7 @@ class Point(NamedTuple):
 
 
 def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, ``bits.PLACE``, and ``board``."""
+    """What an axis can be: every field of a recipe, ``bits.PLACE``, ``lsb.epsilon``, and ``board``."""
     found = []
     for name, field in Recipe.model_fields.items():
         part = field.annotation
@@ -373,7 +395,19 @@ def fields() -> list[str]:
                     found += [f"{name}.{inner}.{leaf}" for leaf in inside.annotation.model_fields]
         elif name not in ("name", "seed"):
             found.append(name)
-    return [f for f in found if not f.startswith("training.epochs")] + [f"bits.{place}" for place in Formats.model_fields] + ["board"]
+    bits = [f"bits.{place}" for place in Formats.model_fields]
+    return [f for f in found if not f.startswith("training.epochs")] + bits + ["lsb.epsilon", "board"]
+
+
+def point(spec: Spec, base: Recipe, settings: dict) -> Point:
+    """The point of a specification with these values of its axes: its rule's own settings first, the axes on top."""
+    told = spec.rules.get(settings.get("rule"), {})
+    if isinstance(told, str):
+        try:
+            base = load(told)
+        except RecipeError as error:
+            return Point(settings, None, f"rules.{settings['rule']}: {error}", settings.get("board", spec.board))
+    return apply(base, spec.start(settings.get("rule")) | settings, spec.board)._replace(settings=settings)
 
 
 def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
@@ -382,7 +416,7 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
     changed = {field: v for field, v in settings.items() if field != CORNER}
     for corner in settings.get(CORNER, {}).values():
         changed |= corner
-    for field, value in changed.items():
+    for field, value in sorted(changed.items(), key=lambda item: item[0] == "lsb.epsilon"):      # once the weights' format is known
         *path, last = field.split(".")
         if field == "board":
             continue
@@ -392,6 +426,9 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
             q = table["formats"][last]
             q["frac"] += value - q["width"]
             q["width"] = value
+            continue
+        if field == "lsb.epsilon":
+            table["epsilon"] = value * 2.0 ** -table["formats"]["weight"]["frac"] if isinstance(value, int | float) else value
             continue
         at = table
         for part in path:
@@ -425,21 +462,21 @@ def points(spec: Spec, base: Recipe) -> list[Point]:
         raise SpecError(f"{spec.name}: axes: {count} combinations; allowed are at most {MOST}: give fewer values, or add a [search] "
                         "and use `crossdyad search`")
     settings = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
-    found = [apply(base, each, spec.board) for each in settings]
+    found = [point(spec, base, each) for each in settings]
     _some_stand(spec, base, found)
     return found
 
 
 def under(spec: Spec, base: Recipe, settings: dict) -> list[Point]:
     """A design under every condition."""
-    return [apply(base, settings | case, spec.board) for case in spec.conditions.cases()]
+    return [point(spec, base, settings | case) for case in spec.conditions.cases()]
 
 
 def _some_stand(spec: Spec, base: Recipe, found: list[Point]) -> None:
     """SpecError if no design has a model of what a condition asks for, or if all devices of every design are alike."""
     for field in spec.conditions.touched if not any(p.recipe for p in found) else ():
         nominal = {name: v for name, v in found[0].settings.items() if name in spec.axes}
-        if apply(base, nominal, spec.board).recipe:
+        if point(spec, base, nominal).recipe:
             raise SpecError(f"{spec.name}: conditions: {field}: no design has a model for it: {found[0].error}")
     if spec.conditions.draw_list and not any(differs(p.recipe) for p in found if p.recipe):
         raise SpecError(f"{spec.name}: conditions.draws: all devices of every design are alike; give the recipe a device, read noise or "

@@ -21,7 +21,8 @@ from . import cost
 from .conditions import CORNER
 from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
-from .spec import COST, GRADIENT, LEARNING, Point, Spec, apply
+from .spec import COST, GRADIENT, LEARNING, Point, Spec
+from .spec import point as point_of
 from .store import Store, StoreError
 
 WIDEST = 32
@@ -99,7 +100,7 @@ def results(store: Store) -> tuple[Spec, list[dict]]:
                 own = spec.design(point)
                 name = json.dumps(own)
                 if name not in designs:
-                    designs[name] = apply(base, own, spec.board).recipe
+                    designs[name] = point_of(spec, base, own).recipe
                 recipe = designs[name].model_dump(mode="json") if designs[name] else recipe
             row = row | {"recipe": recipe}
         else:
@@ -120,7 +121,7 @@ def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | No
     at = {field: _at(row, field) for field in values}
     for point in (row["point"], *({**at, CORNER: corner} for corner in values[CORNER])) if CORNER in values else (row["point"], at):
         settings = _settings(point, values)
-        made = settings and apply(base, settings, spec.board)
+        made = settings and point_of(spec, base, settings)
         if made and made.recipe and made.board == row["board"] and _same_chip(made.recipe, row["recipe"]):
             return settings, made.recipe.model_dump(mode="json")
     return None, None
@@ -129,6 +130,7 @@ def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | No
 def _at(row: dict, field: str):
     """The value of an axis in a row's recipe."""
     at = {**row["recipe"], "board": row["board"], "bits": {place: q["width"] for place, q in row["recipe"]["formats"].items()}}
+    at["lsb"] = {"epsilon": row["recipe"]["epsilon"] * 2.0 ** row["recipe"]["formats"]["weight"]["frac"]}
     for part in field.split("."):
         at = at.get(part) if isinstance(at, dict) else None
     return at

@@ -5,7 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from crossdyad.cli import app
-from crossdyad.explore.cards import card, cards
+from crossdyad.explore.cards import card, cards, presets_of_rules
 from crossdyad.recipe import RULES, Recipe, load
 
 
@@ -48,3 +48,13 @@ def test_the_command_prints_them():
     done = CliRunner().invoke(app, ["rules", "digits", "--json"])
     assert done.exit_code == 0 and {c["rule"] for c in json.loads(done.stdout)} == set(RULES) - {"inference"}
     assert "kolen-pollack" in CliRunner().invoke(app, ["rules"]).stdout
+
+
+def test_without_a_recipe_each_rule_stands_on_its_own_preset():
+    assert set(presets_of_rules()) == set(RULES) - {"inference"}
+    for rule, preset in presets_of_rules().items():
+        assert load(preset).rule == rule
+    found = {c["rule"]: c["cycles"] for c in json.loads(CliRunner().invoke(app, ["rules", "--json"]).stdout)}
+    shared = {c.rule: c.cycles for c in cards(load("digits"))}
+    assert set(found) == set(RULES) - {"inference"} and found["backprop"] == shared["backprop"]
+    assert found["direct-feedback"] > shared["direct-feedback"]             # its preset has two hidden layers
