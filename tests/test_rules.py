@@ -292,3 +292,22 @@ def test_the_rule_of_the_page_learns_and_is_judged(monkeypatch):
     assert table["rule"]["cosine"] > 0.98 and table["exact"]["cosine"] > 0.2
     _, verdict = in_hardware(r.model_copy(update={"sizes": (6, 5, 4, 3), "lanes": (3, 2, 4)}), 2)
     assert verdict.differing == 0, verdict.mismatches[:5]
+
+
+def test_the_pages_rule_of_two_phases_is_the_same_on_both_twins(monkeypatch):
+    """docs/rules.md: differences of reads through a matrix of its own, cycle by cycle."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "rules.md").read_text()
+    module = types.ModuleType("my_contrast")
+    exec(re.findall(r"```python\n(.*?)```", page, re.S)[1], module.__dict__)
+    monkeypatch.setitem(sys.modules, "my_contrast", module)
+    recipe.allow("my_contrast")
+    r = Recipe.model_validate(load("digits-equilibrium").model_dump() | {"sizes": (5, 4, 3), "lanes": (4, 2), "rule": "my_contrast:CONTRAST"})
+    session, rng = bench.Session(r), np.random.default_rng(0)
+    session.load(emulator.initial_weights(r))
+    for n in range(3):
+        session.train(rng.integers(0, 127, 5), n % 3)
+    session.read()
+    record = simulators.run(hdl.build(r), streams.play, session.arguments(dict.fromkeys(streams.STREAMS, "random"), watch=True), "amaranth")
+    verdict = bench.judge(r, record, watch=True)
+    before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
+    assert verdict.differing == 0 and (before[2] == now[2]).all() and all((a != b).any() for a, b in zip(before[:2], now[:2], strict=True))
