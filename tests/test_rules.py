@@ -301,7 +301,8 @@ def test_the_pages_rule_of_two_phases_is_the_same_on_both_twins(monkeypatch):
     exec(re.findall(r"```python\n(.*?)```", page, re.S)[1], module.__dict__)
     monkeypatch.setitem(sys.modules, "my_contrast", module)
     recipe.allow("my_contrast")
-    r = Recipe.model_validate(load("digits-equilibrium").model_dump() | {"sizes": (5, 4, 3), "lanes": (4, 2), "rule": "my_contrast:CONTRAST"})
+    r = Recipe.model_validate(load("digits-equilibrium").model_dump() | {"sizes": (5, 4, 3), "lanes": (4, 2),
+                                                                         "rule": "my_contrast:CONTRAST"})
     session, rng = bench.Session(r), np.random.default_rng(0)
     session.load(emulator.initial_weights(r))
     for n in range(3):
