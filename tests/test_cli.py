@@ -90,7 +90,7 @@ def test_unknown_recipes_are_answered_with_the_nearest_preset(command, tmp_path)
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
     path = tmp_path / "bad.toml"
-    path.write_text('name = "x"\nsizes = [4, 2]\nlanes = [3]\nalpah = 1\nbeta = 3.0\n')
+    path.write_text('name = "x"\nsizes = [4, 2]\nlanes = [300]\nalpah = 1\nbeta = 3.0\n')
     said = refused(call("generate", path, "-o", tmp_path))
     for key in ("lanes", "alpah", "beta"):
         assert f"bad.toml: {key}" in said

@@ -32,7 +32,7 @@ def test_every_preset_is_valid_and_named_as_its_file():
 BAD = """
 name = "A b"
 sizes = [3]
-lanes = [3, 4]
+lanes = [300, 4]
 alpha = 0.3
 beta = 3.0
 betta = 1.0
