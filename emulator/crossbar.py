@@ -34,6 +34,8 @@ def seen(recipe: Recipe, weights):
 
 def _seen(geometry: Geometry, weights, peak):
     """`seen`, and the bound of the weights that then holds."""
+    if geometry.matrix and geometry.matrix.source != "memory":
+        return weights, peak                    # signs are no cells
     d = geometry.recipe.hidden_bits
     return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
 

@@ -702,6 +702,8 @@ class Recipe(_Part):
         # a row of states is aligned to the fraction bits of differences
         operand = max([f.delta.width] + [f.state.width + self.align for step in self.steps if self.row_of_states(step)])
         operand += 7 + max(step.gain for step in self.steps)
+        # the least number has no opposite of its width
+        operand += any(step.op is Op.UPDATE and (step.negative or step.row == SLOPE and step.column != SIGNS) for step in self.steps)
         if self.signed:
             operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
         # a left shift wants room: products are limited to ww + 2 bits before it

@@ -6,7 +6,7 @@ import random
 
 from pydantic import ValidationError
 
-from ..recipe import Formats, Overflow, Recipe, Rounding
+from ..recipe import RULES, Formats, Overflow, Recipe, Rounding
 
 
 def small(name: str = "small", **changes) -> Recipe:
@@ -84,26 +84,38 @@ def named(name: str) -> Recipe:
 def drawn(seed: int) -> Recipe:
     """A small recipe with everything at random, device effects in any combination; always the same one for a seed."""
     draw = random.Random(seed)
-    places, layers = tuple(Formats.model_fields), draw.choice((1, 2, 2, 3))
     while True:
-        sizes = [draw.randint(2, 9) for _ in range(layers + 1)]
-        widths = {place: draw.randint(4, 12) for place in places}
-        rule = draw.choice(("dual-propagation", "dual-propagation", "mean-substitution", "backprop", "feedback-alignment",
-                            "sign-concordant", "spsa", "inference"))
-        floor, weight = draw.randint(-9, -4), {"width": widths["weight"], "frac": widths["weight"] - draw.randint(2, 3)}
-        devices = {"read_noise": draw.choice((0, 0.05, 0.3)), "levels": draw.choice((0, 2, 4, 16)), "stuck": draw.choice((0, 0.1, 0.5))}
-        law = draw.choice(("ideal", "constant", "linear", "soft-bounds")) if rule != "spsa" else "ideal"
-        if law != "ideal":
-            devices |= {"law": law, "pulse": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
         try:
-            return Recipe.model_validate({
-                "name": f"drawn-{seed}", "sizes": sizes, "lanes": [draw.choice([n for n in (1, 2, 4, 8) if n < 2 * c]) for c in sizes[:-1]],
-                "rule": rule, "alpha": draw.choice((0, 0.5, 1)), "beta": 2.0 ** draw.randint(-2, 2),
-                "activation": draw.choice(("identity", "relu", "hard_tanh")), "output": draw.choice(("identity", "hard_tanh", "relu")),
-                "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
-                "epsilon": 2.0 ** draw.randint(-4, -2), "devices": devices,
-                "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
-                "rounding": {p: draw.choice(Rounding.__args__) for p in places},
-                "overflow": {p: draw.choice(Overflow.__args__) for p in places}})
+            return Recipe.model_validate(table(draw, f"drawn-{seed}", draw.choice(tuple(RULES))))
         except ValidationError:
             continue
+
+
+def table(draw: random.Random, name: str, rule: str, program: str = "") -> dict:
+    """A recipe as it may come from a draw: with the matrices of a rule of the house, and its program or that of the rule `program`."""
+    places, layers = tuple(Formats.model_fields), draw.choice((1, 2, 2, 3))
+    sizes = [draw.randint(2, 9) for _ in range(layers + 1)]
+    widths = {place: draw.randint(4, 12) for place in places}
+    floor, weight = draw.randint(-9, -4), {"width": widths["weight"], "frac": widths["weight"] - draw.randint(2, 3)}
+    devices = {"read_noise": draw.choice((0, 0.05, 0.3)), "levels": draw.choice((0, 2, 4, 16)), "stuck": draw.choice((0, 0.1, 0.5))}
+    if draw.random() < 0.3:
+        law = draw.choice(("constant", "linear", "soft-bounds"))
+        devices |= {"law": law, "pulse": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
+    lanes = [draw.randint(1, 2 * c - 1) for c in sizes[:-1]]
+    placed = {"lanes": lanes}
+    if draw.random() < 0.5:
+        names = [m.name for m in RULES[rule].matrices(Recipe(name="like", sizes=sizes, lanes=lanes))]
+        rows: list[list[str]] = [[] for _ in range(draw.randint(1, len(names)))]
+        for matrix in names:
+            draw.choice(rows).append(matrix)
+        placed = {"engines": [{"lanes": draw.randint(1, 9), "matrices": row} for row in rows if row]}
+    return placed | {
+        "name": name, "sizes": sizes, "rule": program or rule, "alpha": draw.choice((0, 0.5, 1)), "beta": 2.0 ** draw.randint(-2, 2),
+        "activation": draw.choice(("identity", "relu", "hard_tanh", "hard_sigmoid")),
+        "output": draw.choice(("identity", "hard_tanh", "relu", "hard_sigmoid")),
+        "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
+        "epsilon": 2.0 ** draw.randint(-4, -2), "sweeps": (draw.randint(1, 2), draw.randint(1, 2)),
+        "decay": 2.0 ** -draw.randint(8, 9) if rule == "kolen-pollack" else 0, "devices": devices,
+        "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
+        "rounding": {p: draw.choice(Rounding.__args__) for p in places},
+        "overflow": {p: draw.choice(Overflow.__args__) for p in places}}

@@ -27,6 +27,8 @@ def accesses(recipe, step, start):
     R, C, (engine, L) = recipe.sizes[m.above], recipe.sizes[m.below], engine_of(recipe, m)
     F, lv, P, slot = -(-C // L), (L - 1).bit_length(), max(R, L), start + 7
     held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
+    if step.row == SLOPE:
+        yield start, "slope", "loss", 0                                     # a level that stands still while the operation runs
     for i in range((F - 1) * P + R if step.op == Op.TRANSPOSED else R * F):
         yield slot + i, "slot", f"engine {engine}", 0
     if step.op == Op.TRANSPOSED:
@@ -76,7 +78,7 @@ def accesses(recipe, step, start):
             if store:
                 yield dyad + 5, "write", store, e
         if step.loss != "keep":
-            yield drive + 4, "write", "loss", 0                      # seen a cycle later
+            yield drive + 4, "error", "loss", e                      # into the sum; seen a cycle later
 
 
 def faults(recipe, program, steps):

@@ -313,3 +313,21 @@ def test_parts_of_all_layers_take_changes():
     recipe = chip_of("backprop")
     assert [step.mean for step in parts.hidden(recipe, mean="a")] == ["a", "a"]
     assert [(step.matrix, step.decay) for step in parts.updates(recipe, decay=8)] == [("W0", 8), ("W1", 8), ("W2", 8)]
+
+
+def test_the_least_state_has_room_for_its_opposite():
+    """An update that subtracts the least number, at the fastest rate: in hardware it has the operand's bits and no more."""
+    r = Recipe(name="r", sizes=(4, 3), lanes=(2,), rule="centered-equilibrium")
+    least, gain = -(1 << r.formats.state.width - 1) << r.align, max(step.gain for step in r.steps)
+    assert any(step.negative and r.row_of_states(step) for step in r.steps)
+    assert -least << 7 + gain < 1 << r.bits.operand - 1
+
+
+def test_signs_are_no_cells():
+    """Feedback that no memory holds has its level, whatever levels the cells of the weights have (contract section 11)."""
+    r = Recipe(name="r", sizes=(4, 3, 2), lanes=(2, 1), rule="feedback-alignment", feedback=0.5, devices={"levels": 2})
+    machine_of = matrix_geometries(r)["B1"]
+    made = crossbar.feedback(machine_of, rng.keys(r.seed), np.zeros((2, 3), np.int32))
+    e = np.array([[3, -2]], np.int32)
+    assert np.array_equal(crossbar.transposed(machine_of, made, e), e @ made[:, :3])
+    assert set(np.abs(made[:, :3]).ravel()) == {r.feedback_level}

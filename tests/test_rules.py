@@ -158,7 +158,7 @@ def small(rule, **changes):
     ("no_outputs", "no operation has a result, so that a sample has no outputs"),
     ("wrong_length", "input1 has 4 elements, the column of W0 takes 5"),
     ("two_formats", "error1 holds a state elsewhere and a delta here; give it two names"),
-    ("two_lengths", "input1 has 4 elements elsewhere and 3 here; give it two names"),
+    ("two_lengths", "input1 holds elements of unit 0 elsewhere and of unit 1 here; give it two names"),
     ("IN_PLACE", "reads input1 and writes it, whose first elements come before the last are read; write another store"),
     ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
     ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),

@@ -123,9 +123,8 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) 
                 yield f"{step}: {name} cannot be written"
             elif name and stores.get(name, (format, 0))[0] != format:
                 yield f"{step}: {name} holds a {stores[name][0]} elsewhere and a {format} here; give it two names"
-            elif name and name in stores and recipe.sizes[stores[name][1]] != recipe.sizes[unit + 1]:
-                yield (f"{step}: {name} has {recipe.sizes[stores[name][1]]} elements elsewhere and {recipe.sizes[unit + 1]} here; "
-                       "give it two names")
+            elif name and stores.get(name, (format, unit + 1))[1] != unit + 1:
+                yield f"{step}: {name} holds elements of unit {stores[name][1] - 1} elsewhere and of unit {unit} here; give it two names"
             elif name and name in (step.column, step.row):
                 yield f"{step}: reads {name} and writes it, whose first elements come before the last are read; write another store"
             elif name:
