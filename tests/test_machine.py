@@ -297,7 +297,7 @@ def programs_of(recipe, name):
     return list(getattr(RULES[recipe.rule], name)(recipe))
 
 
-@pytest.mark.parametrize("rule", GRADED)
+@pytest.mark.parametrize("rule", [name for name in GRADED if name != "node-perturbation"])     # whose register holds a difference
 def test_the_loss_register_has_the_error_of_the_outputs(rule):
     recipe = chip_of(rule, formats=FINE)
     chip = emulator.Chip(recipe)
