@@ -382,7 +382,8 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
     Returns
     -------
     list of (program cycle, block, register, index, value)
-        In order of time. Blocks are ``engine0``, .. and ``unit0``, ... Registers of a unit: ``drive``, ``mean`` and ``difference`` (what
+        In order of time. Blocks are ``engine0``, .. and ``unit0``, ... Registers of a unit: ``feedback`` (what enters beside a
+        drive), ``drive``, ``mean`` and ``difference`` (what
         its elements leave with), ``result`` (what enters the result queue). Of an engine: ``weight`` (index is the word's address, value
         the word, unsigned, lane 0 lowest). And ``events_accumulator``, ``events_state``, ``events_delta``, ``events_weight`` (index 0,
         value how many range events happen in the cycle), and last ``loss`` (index 0): the register when the program ends.
@@ -416,7 +417,10 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
             shared.summed(e, ports)
             events += _events(now, f"engine{e}", ports, {"weight": ("weight_write", "weight_address", "weight_word")})
         for k, block in enumerate(units):
-            ports = block.clock(**shared.entering(k), **({"label": label} if block.is_last else {}))
+            wires = shared.entering(k)
+            if fed := block.feeds(wires):
+                events.append((now, f"unit{k}", "feedback", *fed))
+            ports = block.clock(**wires, **({"label": label} if block.is_last else {}))
             ports["queued"] = ports["mean_valid"] and block.entries[ports["out_number"]].result
             events += _events(now, f"unit{k}", ports, {
                 "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),

@@ -97,6 +97,14 @@ class Clocked:
         self.now += 1
         return ports | {"events_accumulator": events}
 
+    def feeds(self, wires: dict) -> tuple[int, int] | None:
+        """Index and value of an element that enters beside a drive in this cycle, of what the ports have."""
+        if self.now not in self.arriving:
+            return None
+        number, index, _ = self.arriving[self.now]
+        e = self.entries[number]
+        return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter == "feedback" else None
+
     def peek(self) -> tuple[int, int, int, int] | None:
         """What leaves in this cycle: number, index, mean and difference."""
         if self.now not in self.leaving:

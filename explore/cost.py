@@ -65,7 +65,19 @@ class Words(NamedTuple):
 
 
 def memories(recipe: Recipe) -> list[Words]:
-    """Every memory whose size depends on the recipe (contract sections 3 and 7): weights and stores of engines, drives of units."""
+    """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
+    if recipe.engines:
+        return _placed(recipe)
+    f, found = recipe.formats, []
+    for g in geometries(recipe):
+        banks = 2 if g.layer == 0 else 1
+        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.F), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
+        found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
+    return found
+
+
+def _placed(recipe: Recipe) -> list[Words]:
+    """Memories of a chip whose matrices share engines: weights and stores of each, drives of units."""
     f, found = recipe.formats, []
     for engine in table.engines(recipe):
         found.append(Words(engine.words, 1, engine.lanes * f.weight.width))
@@ -87,7 +99,7 @@ def multipliers(recipe: Recipe) -> int:
     where an operand is wider than a block's."""
     f, learns = recipe.formats, recipe.learns
     gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
-    lanes = sum(recipe.engine_lanes) * _slices(max(f.weight.width, recipe.bits.operand) if learns else f.weight.width)
+    lanes = sum(recipe.engine_lanes) * _slices(max(f.weight.width, recipe.bits.operand))
     pulses = sum(recipe.engine_lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
     return lanes + pulses + _slices(_error(recipe)) ** 2 + len(recipe.engine_lanes) * _slices(gain.bit_length() + 1) * bool(gain)
 

@@ -484,10 +484,7 @@ def reasons(fault: Fault) -> str | None:
 
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
-    ("recipe/program.py", "np.maximum(used.get(v, 0), start + read[v][1])", "np.maximum(start + read[v][1], used.get(v, 0))",
-     "a maximum does not depend on the order of its arguments"),
-    ("recipe/geometry.py", "max(f.weight.width + f.state.width + clog2(self.C), f.weight.width + f.delta.width + clog2(self.R))",
-     "max(f.weight.width + f.delta.width + clog2(self.R), f.weight.width + f.state.width + clog2(self.C))",
+    ("recipe/program.py", "np.maximum(self.used.get(v, 0), start + read[1])", "np.maximum(start + read[1], self.used.get(v, 0))",
      "a maximum does not depend on the order of its arguments"),
     ("recipe/timing.py", "first + (g.R - 1) * g.F + fold", "first + (g.R - 1) * g.F",
      "elements are written one a cycle at most, in order: where the first may be overwritten, a later fold's is by then read"),

@@ -74,7 +74,10 @@ class Played:
 
     def vector(self, layer, register, place, nth=0):
         """The n-th time that a vector was written, real."""
-        written = [(i, v) for _, k, name, i, v in self.events if (k, name) == (layer, register)]
+        # what a layer reads is the mean of the unit below; what comes back from it enters that unit, too
+        unit, name = {"error": (layer, "difference"), "drive": (layer, "drive"), "input": (layer - 1, "mean"),
+                      "feedback": (layer - 1, "feedback")}[register]
+        written = [(i, v) for _, block, what, i, v in self.events if (block, what) == (f"unit{unit}", name)]
         count = len({i for i, _ in written})
         part = dict(written[nth * count:(nth + 1) * count])
         return np.array([part[i] for i in range(count)]) * lsb(self.recipe, place)

@@ -15,7 +15,7 @@ def session(r, seed=1):
     rng, f = np.random.default_rng(seed), r.formats
     low, high = f.weight.min + r.guard, f.weight.max - r.guard
     s = chip.Session(r)
-    s.load([rng.integers(low, high, (b, a), endpoint=True) for a, b in zip(r.sizes, r.sizes[1:], strict=False)])
+    s.load([rng.integers(low, high, (g.R, g.C), endpoint=True) for g in recipe.in_memory(r)])
     s.read()
     for i in range(3):
         x = rng.integers(f.state.min, f.state.max, r.sizes[0], endpoint=True)
@@ -44,7 +44,7 @@ def test_chip_is_the_emulator(r):
     record, verdict = run(r, dict.fromkeys(streams.STREAMS, "random"))
     passes(verdict)
     assert {code for _, code in verdict.prediction.launches} == set(range(8))
-    registers = {"weight"} | ({"drive", "input", "error", "feedback"} if r.rule == "dual-propagation" and r.layers > 1 else set())
+    registers = {"weight"} | ({"drive", "mean", "difference"} if r.rule == "dual-propagation" and r.layers > 1 else set())
     assert registers <= {w[2] for w in record.writes}
 
 
@@ -54,14 +54,14 @@ def test_an_inner_write_that_is_amiss_is_one_difference():
     record, verdict = run(r, {})
     passes(verdict)
     at = max(i for i, w in enumerate(record.writes[: len(record.writes) // 2]) if w[2] == "weight")
-    cycle, layer, register, index, value = record.writes[at]
+    cycle, block, register, index, value = record.writes[at]
     before, after = record.writes[:at], record.writes[at + 1:]
-    later = (cycle + 1, layer, register, index, value)
+    later = (cycle + 1, block, register, index, value)
     for writes, late in (([*before, *after], 1), ([*before, later, *after], 1), ([*before, (*record.writes[at][:4], value ^ 1), *after], 0),
                          ([*record.writes, later], 1)):
         found = chip.judge(r, replace(record, writes=writes), True)
         assert (found.differing, found.late) == (1, late)
-        assert found.mismatches[0][1] == f"layer {layer} {register}[{index}]"
+        assert found.mismatches[0][1] == f"{block} {register}[{index}]"
 
 
 @pytest.mark.parametrize("seed", [15, 3, 13, pytest.param(range(100, 160), marks=pytest.mark.slow)])

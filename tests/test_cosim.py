@@ -48,7 +48,7 @@ def test_directed_scenes_bring_every_preset_to_its_limits(name):
 
 FAULTS = [
     ("xor", mutation.Fault("every overflow wraps", "fixed", 'if overflow == "wrap":', "if True:", "")),
-    ("xor", mutation.Fault("sums wrap", "layer", "r.overflow.accumulator", '"wrap"', "")),
+    ("xor", mutation.Fault("sums wrap", "engine", "r.overflow.accumulator", '"wrap"', "")),
     ("xor", mutation.Fault("differences wrap", "neuron", "r.overflow.delta", '"wrap"', "")),
     ("xor", mutation.Fault("weights wrap", "update", "len(self.result), r.overflow.weight", 'len(self.result), "wrap"', "")),
     ("xor-spsa", mutation.Fault("no guard below", "update", "low + guard", "low", "")),
@@ -113,10 +113,10 @@ def test_a_failing_command_says_what_differs_and_where(broken, form, tmp_path):
     assert done.exit_code == 1
     if form == "json":
         first = strict(done.stdout)["first"][0]
-        assert first.keys() == {"part", "cycle", "where", "expected", "got"} and first["where"].startswith("layer 0 weight[")
+        assert first.keys() == {"part", "cycle", "where", "expected", "got"} and first["where"].startswith("engine0 weight[")
         assert int(first["expected"]) != int(first["got"])
     else:
-        assert "directed 1, cycle " in done.stdout and ": layer 0 weight[" in done.stdout and ": expected " in done.stdout
+        assert "directed 1, cycle " in done.stdout and ": engine0 weight[" in done.stdout and ": expected " in done.stdout
     assert strict((tmp_path / "out/cosim.json").read_text())["first"], "and in the file"
 
 

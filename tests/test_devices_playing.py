@@ -9,7 +9,7 @@ from crossdyad import data, emulator
 from crossdyad.emulator import devices
 from crossdyad.emulator.devices import ArrayChip, Device, DeviceWarning, PerProduct
 from crossdyad.emulator.many import structure
-from crossdyad.recipe import Recipe, RecipeError, load, parse
+from crossdyad.recipe import Op, Recipe, RecipeError, load, parse
 from crossdyad.sim import budget
 
 DIGITS = data.load("digits")
@@ -110,7 +110,7 @@ def test_transposed_reads_are_off_by_what_the_array_says(given, layout):
     chip.weights, chip.turned = held, turned
     errors = np.random.default_rng(0).integers(-500, 500, (30, 10))
     layer = chip._engine.chosen[0].layers[1]
-    read = layer.read(emulator.chip.Op.TRANSPOSED, chip.weights[1], errors, np.arange(30))
+    read = layer.read(Op.TRANSPOSED, chip.weights[1], errors, np.arange(30))
     exact = errors @ (held[1] + turned[1] / r.formats.weight.step)
     assert np.abs(read - exact).max() < 1e-3 * np.abs(exact).max() < 0.1 * np.abs(read - errors @ held[1]).max()
 
@@ -121,7 +121,7 @@ def test_noise_of_a_read_has_the_size_of_the_device():
     chip.weights = emulator.initial_weights(r)
     layer, w = chip._engine.chosen[0].layers[0], chip.weights[0]
     x = np.random.default_rng(0).integers(0, 128, (2000, 64))
-    noise = layer.read(emulator.chip.Op.FORWARD, w, x, np.arange(2000)) - x @ w.T
+    noise = layer.read(Op.FORWARD, w, x, np.arange(2000)) - x @ w.T
     expected = 0.02 * 127 * np.sqrt(x**2 @ (np.abs(w) / 127).T)
     assert (noise / expected).std() == pytest.approx(1, rel=0.01)
 

@@ -78,15 +78,15 @@ def test_train_waits_for_its_label():
 def test_load_and_read():
     r = recipe()
     count = sum(g.R * g.C for g in geometries(r))
-    out = play(r, [LOAD, READ, RATE, 6, READ], 300)
+    out = play(r, [LOAD, READ, RATE, 6, READ], 600)
     load, read, rate, ignored, again = when(out["launch"])
-    assert load == 1 and when(out["i_weight_ready"]) == list(range(load + 1, load + 1 + count))
-    assert read == load + count + 2
+    assert load == 1 and when(out["i_weight_ready"]) == list(range(load + 1, load + 1 + 2 * count, 2))
+    assert read == load + 2 * count + 2
     words = [min(g.L, g.C - f * g.L) for g in geometries(r) for _ in range(g.R) for f in range(g.F)]
-    expected, address = [], read + 1
+    expected, last = [], read
     for columns in words:
-        expected += range(address + 3, address + 3 + columns)
-        address += 3 + columns
+        expected += range(last + 5, last + 5 + 2 * columns, 2)
+        last = expected[-1]
     assert [c for c in when(out["o_weight_valid"]) if c < rate] == expected
     # one cycle to fill the command register after it emptied, where the next command was not there already
     assert rate == expected[-1] + 1 and ignored == rate + 2 and again == ignored + 2
