@@ -9,6 +9,11 @@ import typer
 from . import options
 from .errors import explained
 
+COLUMNS = {"rule": "rule", "row": "row", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
+           "transport": "transport", "state_bits": "states", "derivatives": "slopes", "forward_lock": "fwd lock",
+           "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
+"""Fields of a card, and what a table calls them."""
+
 
 @explained
 def rules(
@@ -34,13 +39,10 @@ def rules(
     from rich.console import Console
     from rich.table import Table
 
-    columns = {"rule": "rule", "row": "row", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
-               "transport": "transport", "state_bits": "states", "derivatives": "slopes", "forward_lock": "fwd lock",
-               "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
     table = Table(title=f"{recipe or 'each rule on its preset'}: one training sample; bits, cycles, counts")
-    for name in columns.values():
+    for name in COLUMNS.values():
         table.add_column(name, justify="left" if name == "rule" else "right")
     for c in found:
         said = c._asdict() | {"idle": f"{100 * c.idle:.0f} %", "row": c.row or ""}
-        table.add_row(*(str(said[name]) for name in columns))
+        table.add_row(*(str(said[name]) for name in COLUMNS))
     Console(width=160).print(table)

@@ -21,11 +21,13 @@ import multiprocessing
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -222,13 +224,21 @@ def named(module: str, right: str, wrong: str) -> Fault:
 
 
 def noticed(fault: Fault, witnesses: list[str]) -> str | None:
-    """The first of the witnesses that notices a fault; one that does not end or dies has noticed."""
+    """Return the first of `witnesses` that notices `fault`, or None; one that does not end, or dies, has noticed.
+
+    Raises
+    ------
+    RuntimeError
+        If the process ends before the first witness has begun, which says nothing about the fault.
+    """
     last = None
     for found in _apart(_try, (fault, witnesses)):
         if isinstance(found, tuple):
             last = found[0]
         else:
             return found
+    if witnesses and last is None:
+        raise RuntimeError(f"{fault.name}: the process that shows it ended before its first witness began; run the command again")
     return last
 
 
@@ -402,10 +412,17 @@ def _try(send, given) -> None:
 
 
 def _quiet(pipe, function, given):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
         function(pipe.send, given)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however that ended."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _apart(function, given, limit: float = LIMIT) -> Iterator:

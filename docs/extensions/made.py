@@ -23,7 +23,7 @@ def readme():
 
 def cookbook():
     """The rows of `crossdyad cookbook` as a table."""
-    from crossdyad.cli.cookbook import describe
+    from crossdyad.models.cards import described
     from crossdyad.models.cookbook import ROWS
 
     def parts(row):
@@ -34,7 +34,7 @@ def cookbook():
              "named may be any. `crossdyad cookbook --check ROW` measures a law of its own. *Order*: with which power of its small "
              "parameter the error of the gradient falls, where the rule declares it.", "",
              "| row | method | of the paper | parts | order |", "| ---: | --- | --- | --- | --- |"]
-    for r in (describe(ROWS[n]) for n in sorted(ROWS)):
+    for r in map(described, sorted(ROWS)):
         order = "" if r.get("order") is None else f"{r['order']:g}"
         cells = [r["row"], r["title"], r["source"], parts(r), order]
         lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
