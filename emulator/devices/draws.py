@@ -53,7 +53,9 @@ def uniform(key, stream: int, step: int, shape) -> np.ndarray:
     count = int(np.prod(shape))
     if count > CELLS:
         raise ValueError(f"{count} cells in one plane; at most {CELLS} can be told apart: split the layer")
-    x, y = rng.pair(key, stream, np.uint32(step), np.arange(count, dtype=np.uint32))
+    from . import compiled
+
+    x, y = compiled.pairs(streamed(key, stream), np.array([step], np.uint32), np.zeros(1, np.uint32), count)[0, 0]
     return (((x.astype(np.uint64) << np.uint64(20) | y.astype(np.uint64) >> np.uint64(12)) + 0.5) * 2.0**-52).reshape(shape)
 
 
@@ -92,7 +94,10 @@ def inverse_normal(u) -> np.ndarray:
     outer = np.abs(q) > 0.425
     if outer.any():
         r = np.sqrt(-np.log(np.minimum(u, 1 - u)[outer]))
-        out[outer] = np.copysign(np.where(r <= 5, _ratio(TAIL, r - 1.6), _ratio(FAR, r - 5)), q[outer])
+        size, far = _ratio(TAIL, r - 1.6), r > 5
+        if far.any():
+            size[far] = _ratio(FAR, r[far] - 5)
+        out[outer] = np.copysign(size, q[outer])
     return out
 
 

@@ -1,0 +1,92 @@
+"""How well the first 512 samples tell what training comes to: rank correlation on recipes that no fit has seen, and critical noise.
+
+    python benchmarks/predict.py                # against the calibration that ships
+    python benchmarks/predict.py --calibrate    # calibrate anew first, and write explore/predict.json
+"""
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from crossdyad import explore
+from crossdyad.explore import predict
+from crossdyad.explore import spec as specs
+from crossdyad.explore.jobs import Job, Settings, batches, evaluate
+from crossdyad.recipe import Recipe, load
+
+SEEDS = 1, 2, 3
+"""Of the trained chips; those that are looked at have others."""
+LOOKED = 101
+DRAWN = ("dual-propagation", "backprop", "feedback-alignment", "sign-concordant")
+"""Rules that are drawn; recipes of those that no prediction is offered for are left out."""
+
+
+def drawn(count: int, seed: int, feedback: dict | None = None) -> list[Recipe]:
+    """Random recipes of digits: of so many that are recipes at all (fixed feedback with these settings) those of the calibrated rules."""
+    draw, base, found = np.random.default_rng(seed), load("digits"), []
+    while len(found) < count:
+        s = {"rule": DRAWN[draw.integers(4)], "bits.weight": int(draw.integers(5, 17)), "bits.state": int(draw.integers(4, 9)),
+             "bits.delta": int(draw.integers(5, 11)), "devices.read_noise": float(draw.choice([0, 1]) * 2.0 ** draw.uniform(-5, 1.5)),
+             "devices.levels": int(draw.choice([0, 0, 16, 64, 256])), "devices.stuck": float(draw.choice([0, 0, 1]) * draw.uniform(0, 0.5)),
+             "learning_rate": 2.0 ** int(draw.integers(-8, -3)), "rounding.weight": ["nearest", "stochastic"][draw.integers(2)]}
+        if s["rule"] == "feedback-alignment":
+            s |= feedback or {}
+        if s["rule"] == "dual-propagation":
+            s |= {"beta": 2.0 ** int(draw.integers(-2, 3)), "alpha": float(draw.choice([0, 0.5]))}
+        point = specs.apply(base, s)
+        if point.recipe:
+            found.append(point.recipe)
+    return [r for r in found if r.rule in predict.RULES]
+
+
+def trained(recipes, seeds=SEEDS) -> np.ndarray:
+    """Accuracies after training, (recipes, seeds)."""
+    found = {}
+    for batch in batches([Job(r, s) for r in dict.fromkeys(recipes) for s in seeds], predict.WIDEST):
+        for job, value in zip(batch.jobs, evaluate(batch, Settings(predict.EPOCHS, 0, "none")), strict=True):
+            found[job] = value["accuracy"]
+    return np.array([[found[Job(r, s)] for s in seeds] for r in recipes])
+
+
+def calibrate():
+    """Fit on 364 recipes, keep how far off the fit is on 200 others."""
+    recipes, held = drawn(480, 11, {"initial": 0.5, "feedback": 0.125}), drawn(320, 1)[:200]
+    model = predict.fit(predict.observed(recipes, [LOOKED] * len(recipes)), trained(recipes).mean(1))
+    written(model, predict.observed(held, [LOOKED] * len(held)), trained(held).mean(1), held)
+
+
+def written(model: dict, seen, accuracy, held) -> None:
+    """Write the calibration, with what the held-out recipes are predicted and were trained to."""
+    told = predict.accuracies(model, seen)
+    errors = [[round(float(p), 4), round(float(a), 4), r.rule] for p, a, r in zip(told, accuracy, held, strict=True)]
+    model = {k: [float(f"{v:.8g}") for v in numbers] for k, numbers in model.items()}
+    (Path(explore.__file__).parent / "predict.json").write_text(json.dumps(model | {"held_out": errors}, indent=None) + "\n")
+    predict.coefficients.cache_clear()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calibrate", action="store_true")
+    warnings.simplefilter("ignore", RuntimeWarning)
+    if parser.parse_args().calibrate:
+        calibrate()
+    rows = predict.coefficients()["held_out"]
+    for rule in ("all", *predict.RULES):
+        told, true = np.array([row[:2] for row in rows if rule in ("all", row[2])]).T
+        print(f"{rule:20} {len(told):4} held-out recipes: rank correlation {spearmanr(told, true)[0]:.3f}, "
+              f"median error {100 * np.median(np.abs(told - true)):.1f} %")
+    noises = [2.0 ** (k / 2) for k in range(-8, 5)]
+    for rule in predict.RULES:
+        recipe = specs.apply(load("digits"), {"rule": rule}).recipe
+        chips = [specs.apply(recipe, {"devices.read_noise": v}).recipe for v in (0.0, *noises)]
+        accuracy = trained(chips, (1, 2, 3, 4, 5)).mean(1)
+        told, true = predict.critical_noise(recipe, noises), predict.crossing(noises, accuracy[1:], accuracy[0])
+        print(f"{rule:20} stops learning at read noise {true:.3g}; predicted {told:.3g} ({100 * (told / true - 1):+.0f} %)")
+
+
+if __name__ == "__main__":
+    main()
