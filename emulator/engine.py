@@ -123,7 +123,8 @@ class Clocked:
     def _draw(self, number: int, index: int, pc: int, step: int):
         layer, shakes = self.geometry[self.operations[number].matrix].layer, self.operations[number]
         if shakes.noise:
-            self.shaken[self.now + 8] = self.recipe.noise_level(shakes) * noise.node_sign_exact(self.recipe, layer, step, index)
+            level = shakes.noise << self.recipe.shake(self.recipe.place(shakes)) + shakes.gain
+            self.shaken[self.now + 8] = level * noise.node_sign_exact(self.recipe, layer, step, index)
         if is_random(self.recipe):
             x, y = rng.pair_exact(self.recipe.key, VECTORS | layer, step, pc << ELEMENT_BITS | index)
             self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))

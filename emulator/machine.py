@@ -153,7 +153,8 @@ class Machine:
         """What is added to sums, and the signs along which the operation shakes its unit."""
         if not step.noise:
             return added
-        level = self.recipe.noise_level(step) * noise.node_signs(g, self.state["key"], self.state["step"], sums.shape[-1], sums)
+        signs = noise.node_signs(g, self.state["key"], self.state["step"], sums.shape[-1], sums).astype(np.int64)
+        level = step.noise * signs << (self.recipe.shake(self.recipe.place(step)) + step.gain)
         return level if added is None else added + level
 
     def _read_noise(self, g: Geometry, step: Operation, pc: int, sums):

@@ -40,7 +40,8 @@ def structure(recipe: Recipe) -> Recipe:
         raise ValueError(f"{recipe.name}: arrays.on: many chips at once play the chip's own reads only; use `crossdyad train`")
     return recipe.model_copy(update={
         "name": "many", "seed": 0, "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
-        "rate_floor": 1.0, "epsilon": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0, "formats": Formats(),
+        "rate_floor": 1.0, "epsilon": 1.0, "sigma": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0,
+        "formats": Formats(),
         "devices": Devices(law=recipe.devices.law), "training": Training(),
     })
 
@@ -88,6 +89,7 @@ def numbers(recipe: Recipe) -> dict:
     found |= {"low": [max(low, -FURTHEST) for low, _ in bounds], "high": [min(high, FURTHEST) for _, high in bounds]}
     found |= {"slope_bits": recipe.slope_bits or 0, "targets": [recipe.target(False), recipe.target(True)]}
     found |= {f"{place}_gain": recipe.noise_gain(place) if devices.read_noise else 0 for place in ("state", "delta")}
+    found |= {f"{place}_shake": recipe.shake(place) for place in ("state", "delta")}
     # a power of two: to multiply by it is as exact as to shift, and a fraction of the work
     found |= {"state_one": 2.0**f.state.frac}
     return {name: np.array(v, {"probe": np.int64, "state_one": np.float64}.get(name, np.int32)) for name, v in found.items()}
@@ -143,6 +145,9 @@ class Together:
 
     def noise_gain(self, place: str):
         return self.numbers[f"{place}_gain"]
+
+    def shake(self, place: str):
+        return self.numbers[f"{place}_shake"]
 
 
 @functools.cache

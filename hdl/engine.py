@@ -92,7 +92,7 @@ class Engine(wiring.Component):
             total = crossbar.sum + noise.noise
 
         # Neurons that are shaken: a level with a sign of their own
-        levels = [r.noise_level(s) if s.reads else 0 for s in operations]
+        levels = [s.noise << r.shake(r.place(s)) + s.gain if s.noise else 0 for s in operations]
         if any(levels):
             m.submodules.node_signs = drawn = Generator(r.key, 0xD0)
             wait = AHEAD - Generator.LATENCY

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe, clog2, table
+from ..recipe import RANDOM_BITS, Recipe, geometries, table
 from .choose import choose, index_bits
 from .crossbar import Multiplier
 from .delay import delayed
@@ -29,11 +29,6 @@ class Element(NamedTuple):
     def later(self, m: Module, cycles: int) -> Element:
         """Return the element that was here some cycles ago."""
         return Element(*(delayed(m, x, cycles) for x in self))
-
-
-def loss_width(recipe: Recipe) -> int:
-    """Return the bits of the loss register."""
-    return 2 * (recipe.formats.accumulator.width + 1) + clog2(recipe.sizes[-1]) + 1
 
 
 class Unit(wiring.Component):
@@ -74,7 +69,7 @@ class Unit(wiring.Component):
             "mean": Out(signed(f.state.width)), "difference": Out(signed(f.delta.width)),
             "drive_write": Out(1), "drive_index": Out(index), "drive_value": Out(accumulator),
             "events_accumulator": Out(3), "events_state": Out(1), "events_delta": Out(1),
-            **({"label": In(index), "loss": Out(signed(loss_width(recipe)))} if self.is_last else {}),
+            **({"label": In(index), "loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
         })
 
     def _of(self, number, value, shape=None, only=None):

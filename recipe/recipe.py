@@ -464,8 +464,9 @@ class Recipe(_Part):
         if self.sloped and self.signed and any(step.row == SLOPE and step.column != SIGNS for step in self.steps):
             yield f"rule: {self.rule} has slopes along signs of weights and of neurons; allowed is one of the two"
         for step in self.steps:
-            if step.noise and abs(self.noise_level(step)) < 1:
-                yield f"sigma: {self.sigma:g} is less than the LSB of a sum; allowed is a larger one"
+            if step.noise and not 0 <= self.shake(self.place(step)) + step.gain <= 40:
+                least = 2.0 ** (log2_exact(self.sigma) - self.shake(self.place(step)) - step.gain)
+                yield f"sigma: {self.sigma:g} with noise times 2**{step.gain}; allowed are {least:g} (the LSB of a sum) to 2**40 times it"
                 break
         if any(m.source != "memory" for m in self.matrices) and not 1 <= self.feedback_level <= f.weight.max:
             yield (f"feedback: {self.feedback:g} is no level of {f.weight}; "
@@ -645,10 +646,9 @@ class Recipe(_Part):
         """Whether updates follow the loss register's difference."""
         return any(step.row == SLOPE for step in self.steps)
 
-    def noise_level(self, step: Operation) -> int:
-        """What a read's noise adds to a sum, in the sum's LSBs; 0 without noise."""
-        frac = self.formats.weight.frac + getattr(self.formats, self.place(step)).frac
-        return step.noise * round(self.sigma * 2.0 ** (step.gain + frac))
+    def shake(self, place: str) -> int:
+        """Return log2 of `sigma` in LSBs of a sum over states or deltas (contract section 12)."""
+        return log2_exact(self.sigma) + self.formats.weight.frac + getattr(self.formats, place).frac
 
     @property
     def align(self) -> int:

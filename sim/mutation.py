@@ -99,6 +99,8 @@ FAULTS = (
     Fault("differences converted as states", "engine", "getattr(f, place).frac - f.accumulator.frac", "f.state.frac - f.accumulator.frac",
           "engine"),
     Fault("neurons shaken one way", "engine", "Mux(negative(drawn.x, drawn.y, 0), down, up)", "up", "engine"),
+    Fault("added in place of taken", "unit", "Mux(negative, recalled - y, recalled + y)", "recalled + y", "unit"),
+    Fault("one entry's error for all", "unit", "errors.index(e.error), len(dyad.error)", "0, len(dyad.error)", "unit"),
     Fault("taken in place of added", "unit", "Mux(negative, recalled - y, recalled + y)", "recalled - y", "unit"),
     Fault("sums with a drive wrap", "unit",
           "return limited(value, wide, r.overflow.accumulator)", 'return limited(value, wide, "wrap")', "unit"),

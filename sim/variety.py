@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from ..recipe import RULES, Formats, Overflow, Recipe, Rounding
+from ..recipe import RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, allow
+from ..recipe.rules import parts
 
 
 def small(name: str = "small", **changes) -> Recipe:
@@ -26,6 +28,22 @@ def narrow(**changes) -> dict:
     formats = {"state": (6, 4), "weight": (7, 4), "accumulator": (7, 4), "delta": (5, 3)} | changes
     return {"formats": {place: {"width": w, "frac": f} for place, (w, f) in formats.items()},
             "learning_rate": 2.0**-2, "rate_floor": 2.0**-5}
+
+
+def unusual(recipe: Recipe) -> Iterator[Operation]:
+    """Yield what no rule of the house does: reads taken from drives, errors of every kind in one unit, several gains and decays."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    yield parts.back(1)
+    yield parts.back(1, mean="", difference="gated", error="gate")
+    yield parts.back(1, mean="", difference="fed", error="feedback")
+    yield Operation(Op.TRANSPOSED, "W1", row="error1", unit=0, enter="less", mean="fewer")
+    yield parts.update(0, row="gated", gain=1, decay=9)
+    yield parts.update(0, row="fed", negative=True)
+    yield parts.update(1, column="fewer", decay=8)
+
+
+allow(f"{__name__}:unusual")
 
 
 def recipes() -> list[Recipe]:
@@ -70,6 +88,7 @@ def recipes() -> list[Recipe]:
               engines=[{"lanes": 3, "matrices": ["W0", "W2", "A1"]}, {"lanes": 5, "matrices": ["A0", "W1"]}]),
         small("shared-signs", lanes=(), rule="sign-concordant", engines=[{"lanes": 4, "matrices": ["W1", "W0"]}],
               **modes("floor", "saturate"), **narrow()),
+        small("unusual", rule=f"{__name__}:unusual", alpha=0.5, output="hard_tanh", **modes("stochastic", "saturate"), **narrow()),
         small("shaken", rule="node-perturbation", sizes=(4, 3, 5, 2), lanes=(4, 2, 3), **modes("stochastic", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
@@ -115,7 +134,7 @@ def table(draw: random.Random, name: str, rule: str, program: str = "") -> dict:
         "output": draw.choice(("identity", "hard_tanh", "relu", "hard_sigmoid")),
         "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
         "epsilon": 2.0 ** draw.randint(-4, -2), "sweeps": (draw.randint(1, 2), draw.randint(1, 2)),
-        "decay": 2.0 ** -draw.randint(8, 9) if rule == "kolen-pollack" else 0, "devices": devices,
+        "decay": 2.0 ** -draw.randint(8, 9), "devices": devices,
         "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
         "rounding": {p: draw.choice(Rounding.__args__) for p in places},
         "overflow": {p: draw.choice(Overflow.__args__) for p in places}}

@@ -331,3 +331,16 @@ def test_signs_are_no_cells():
     e = np.array([[3, -2]], np.int32)
     assert np.array_equal(crossbar.transposed(machine_of, made, e), e @ made[:, :3])
     assert set(np.abs(made[:, :3]).ravel()) == {r.feedback_level}
+
+
+def test_shaken_neurons_find_the_gradient():
+    """Row 32: the mean of the estimates is the exact gradient, along itself, as far as so many steps tell."""
+    wide = {"accumulator": (24, 16), "state": (16, 12), "delta": (20, 14)}
+    r = Recipe(name="r", sizes=(5, 4, 3), lanes=(2, 4), rule="node-perturbation", sigma=2.0**-4,
+               formats={place: {"width": w, "frac": f} for place, (w, f) in wide.items()})
+    weights, x = emulator.initial_weights(r), np.random.default_rng(0).random((1, 5))
+    exact = np.concatenate([g.ravel() for g in gradient.exact(r, weights, x, np.array([1]))])
+    made = np.concatenate([g.reshape(800, -1) for g in gradient.chip(r, weights, np.repeat(x, 800, 0), np.ones(800, int))], axis=1)
+    along = made @ exact / (exact @ exact)
+    error = along.std() / np.sqrt(len(along))
+    assert error < 0.1 and abs(along.mean() - 1) < 4 * error

@@ -25,7 +25,8 @@ def recipes(n: int, seed: int, **common) -> list[Recipe]:
                    "levels": draw.choice([0, 0, 4, 16]), "stuck": draw.choice([0, 0.2]), "slope": draw.choice([0.5, 0.125])}
         table = {"name": "any", "sizes": (9, 6, 4), "lanes": (4, 2), "alpha": draw.choice([0, 0.5, 1]), "beta": 2.0 ** draw.randint(-5, 4),
                  "learning_rate": 2.0**-4, "rate_floor": 2.0 ** -draw.randint(4, 9), "activation": draw.choice(["relu", "hard_tanh"]),
-                 "output": draw.choice(["identity", "hard_sigmoid"]), "epsilon": 2.0**-3, "target_on": draw.choice([1.0, 0.75]),
+                 "output": draw.choice(["identity", "hard_sigmoid"]), "epsilon": 2.0**-3,
+                 "sigma": draw.choice([1.0, 0.5]), "target_on": draw.choice([1.0, 0.75]),
                  "formats": {"state": q([6, 8, 13], [2, 4, 7]), "weight": q([6, 9, 16, 20], [3, 5, 9, 14]),
                              "accumulator": q([10, 16, 22], [4, 8, 14]), "delta": q([6, 11, 14], [3, 8, 11])},
                  "devices": devices if common.get("rule") != "spsa" else {**devices, "law": "ideal", "pulse": 0.0}}
@@ -54,8 +55,11 @@ def same(many: Many, result, inferred, i: int, x, y) -> bool:
      "overflow": dict.fromkeys(("accumulator", "state", "delta", "weight"), "wrap")},
     {"rounding": dict.fromkeys(("accumulator", "delta", "weight"), "nearest_even"), "law": "soft-bounds"},
     {"law": "linear"},
-    {"rule": "spsa"},
-], ids=["saturating", "stochastic", "wrapping", "soft bounds", "linear", "spsa"])
+    {"rule": "spsa"}, {"rule": "node-perturbation"}, {"rule": "feedback-alignment", "feedback": 0.25},
+    {"rule": "kolen-pollack", "decay": 2.0**-9},
+    {"rule": "centered-equilibrium", "sweeps": (2, 1),
+     "rounding": dict.fromkeys(("accumulator", "state", "delta", "weight"), "stochastic")},
+], ids=["saturating", "stochastic", "wrapping", "soft bounds", "linear", "spsa", "shaken", "signs", "decay", "settling"])
 def test_each_chip_of_a_batch_is_the_chip_alone(common):
     made = recipes(24, len(common), **common)
     many = Many(made, range(len(made)))
