@@ -61,7 +61,7 @@ class Serial:
         self.name, self._failed = name, serial.SerialException
         try:
             exclusive = {} if "://" in name else {"exclusive": True}
-            self._serial = serial.serial_for_url(name, baudrate=round(baud), timeout=0, write_timeout=5, **exclusive)
+            self._serial = serial.serial_for_url(name, baudrate=round(baud), timeout=0, write_timeout=30, **exclusive)
         except serial.SerialException as error:
             words = str(error)
             if "exclusively lock" in words or "Resource temporarily unavailable" in words:

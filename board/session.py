@@ -80,6 +80,7 @@ class Session:
         self.recipe, self.port, self.patience, self.link = recipe, port, patience, Link(recipe)
         self._line, self._frames = bytearray(), deque()
         self._heard = time.monotonic()
+        self._wait = FIRST_WAIT
         self._number, self.session, self._echo = 0, 0, random.SystemRandom().randrange(256)
         self.status: Status | None = None
         body = self._ask(Tag.IDENTIFY)
@@ -162,9 +163,12 @@ class Session:
             If it was reset meanwhile.
         """
         source, under_way = iter(requests), deque()
-        window, wait, resent = self.link.slots - 1, FIRST_WAIT, 0.0
-        self._heard = time.monotonic()
-        ended = False
+        window, wait, told = self.link.slots - 1, self._wait, None
+        self._heard, ended, clean = time.monotonic(), False, True
+
+        def send(frames):
+            self.port.write(b"\0" + b"".join(data for _, _, data, _ in frames))
+
         while True:
             while not ended and len(under_way) < window:
                 try:
@@ -172,36 +176,44 @@ class Session:
                 except StopIteration:
                     ended = True
                     break
-                under_way.append((self._number, tag, frame(self._number, tag, payload)))
+                under_way.append((self._number, tag, frame(self._number, tag, payload), time.monotonic()))
                 self.port.write(under_way[-1][2])
                 self._number = (self._number + 1) % 256
             if not under_way:
                 return
-            number, tag, _ = under_way[0]
+            number, tag, _, sent = under_way[0]
             body = self._next(wait)
             if body is None:
+                # the oldest alone: if the board has it, its reply comes again, and with it the number of the one that it misses
                 self._alive("no reply")
-                wait, again = min(2 * wait, LONGEST_WAIT), True
-            else:
-                if body[1] != ERROR and body[1] >= Tag.IDENTIFY | REPLY:
-                    continue                        # a late answer
-                if self.status.session != self.session:
-                    raise BoardReset(f"{self.port.name}: the board was reset, or another program has opened it (its step is "
-                                     f"{self.status.step}); restore a state() and go on from there")
-                if body[0] == number and body[1] == tag | REPLY:
-                    under_way.popleft()
-                    wait = FIRST_WAIT
-                    yield body[2:-STATUS]
-                    continue
-                if body[0] == number and body[1] == ERROR and body[2] >= Error.LABEL:
-                    raise BoardError(f"{self.port.name}: {tag.name.lower()} was refused: {named(body[2])}")
-                if body[1] == ERROR and body[2] in (Error.TAG, Error.LENGTH):
-                    raise BoardError(f"{self.port.name}: {named(body[2])}, which is a fault of this program")
-                # a reply to a later request, or an error, says that something was lost; what is on its way still says so for a while
-                again = time.monotonic() - resent > wait / 2
-            if again:
-                resent = time.monotonic()
-                self.port.write(b"\0" + b"".join(data for _, _, data in under_way))
+                send([under_way[0]])
+                wait, told, clean = min(2 * wait, LONGEST_WAIT), None, False
+                continue
+            if body[1] != ERROR and body[1] >= Tag.IDENTIFY | REPLY:
+                continue                            # a late answer
+            if self.status.session != self.session:
+                raise BoardReset(f"{self.port.name}: the board was reset, or another program has opened it (its step is "
+                                 f"{self.status.step}); restore a state() and go on from there")
+            if body[0] == number and body[1] == tag | REPLY:
+                under_way.popleft()
+                if clean:                           # else it is unknown which of two was answered
+                    self._wait += (4 * (time.monotonic() - sent) - self._wait) / 8
+                    self._wait = min(max(self._wait, FIRST_WAIT), LONGEST_WAIT)
+                wait, clean = self._wait, clean or not under_way
+                yield body[2:-STATUS]
+                continue
+            if body[0] == number and body[1] == ERROR and body[2] >= Error.LABEL:
+                raise BoardError(f"{self.port.name}: {tag.name.lower()} was refused: {named(body[2])}")
+            if body[1] == ERROR and body[2] in (Error.TAG, Error.LENGTH):
+                raise BoardError(f"{self.port.name}: {named(body[2])}, which is a fault of this program")
+            later = 0 < (body[0] - number) % 256 < len(under_way)
+            if body[1] != ERROR and later and told != ("reply", number):
+                told, clean = ("reply", number), False
+                send([under_way[0]])                # its reply was lost: it and those after it come again
+            missing = (self.status.next - number) % 256
+            if body[1] == ERROR and missing < len(under_way) and told != ("request", self.status.next):
+                told, clean = ("request", self.status.next), False
+                send(list(under_way)[missing:])     # the board tells which it misses; once is enough
 
 
 def named(code: int) -> str:
