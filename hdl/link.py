@@ -153,6 +153,7 @@ class Wire(wiring.Component):
         asks, asked, writes, wrote = Signal(), Signal(), Signal(), Signal()
         data = Signal(8)
         ready = Signal()
+        m.d.sync += self.reset.eq(0)         # a register: the verdict on a frame and the chip's reset are a cycle each
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [at.eq(0), left.eq(STATUS - 1)]
@@ -164,7 +165,7 @@ class Wire(wiring.Component):
                             m.d.sync += at.eq(2)
                             m.next = "COMPARE"
                         with m.If(tag == Tag.RESET):
-                            m.d.comb += self.reset.eq(1)
+                            m.d.sync += self.reset.eq(1)
             with m.State("COMPARE"):      # the frame is there as long as no byte of another has come, which is many cycles
                 m.d.comb += asks.eq(~asked)
                 with m.If(asked):
