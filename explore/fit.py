@@ -64,7 +64,8 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     for bound, _, engines in sorted(_layouts(recipe, spare), key=lambda layout: layout[:2]):
         if len(found) >= most and bound > found[most - 1].cycles:
             break
-        made = measured(Recipe.model_validate(recipe.model_dump() | {"lanes": (), "engines": engines}))
+        chip = Recipe.model_validate(recipe.model_dump() | {"name": f"{recipe.name}-fitted", "lanes": (), "engines": engines})
+        made = measured(chip)
         over = {r: n - holds[r] for r, n in made.needs.items() if n > holds[r]}
         if not over:
             found = sorted([*found, made], key=lambda f: (f.cycles, sum(f.recipe.engine_lanes)))

@@ -340,15 +340,25 @@ class Recipe(_Part):
     @model_validator(mode="before")
     @classmethod
     def _lanes_of_engines(cls, table):
-        """Take the lanes of each layer from `engines` where they are given alone; what is wrong with them is told later."""
-        if isinstance(table, dict) and table.get("engines") and not table.get("lanes"):
-            try:
-                placed = {name: e["lanes"] if isinstance(e, dict) else e.lanes for e in table["engines"]
-                          for name in (e["matrices"] if isinstance(e, dict) else e.matrices)}
-                return table | {"lanes": [placed[f"W{k}"] for k in range(len(table["sizes"]) - 1)]}
-            except (KeyError, TypeError):
-                return table
-        return table
+        """Take the lanes of each layer from `engines` where they are given alone; what is wrong with them is told where it is."""
+        if not isinstance(table, dict) or table.get("lanes") or not table.get("engines"):
+            return table
+        placed, rows = {}, table["engines"]
+        for e in rows if isinstance(rows, list | tuple) else ():
+            e = e.model_dump() if isinstance(e, Placement) else e if isinstance(e, dict) else {}
+            lanes, names = e.get("lanes"), e.get("matrices")
+            if isinstance(lanes, int) and 1 <= lanes <= MOST_LANES and isinstance(names, list | tuple):
+                placed |= {name: lanes for name in names if isinstance(name, str)}
+        sizes = table.get("sizes")
+        layers = len(sizes) - 1 if isinstance(sizes, list | tuple) else 1
+        return table | {"lanes": [placed.get(f"W{k}", 1) for k in range(max(1, layers))]}
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _engines_are_rows(cls, value):
+        if value == "fit":
+            raise ValueError("'fit'; allowed are rows of lanes; `crossdyad fit RECIPE --board BOARD -o FILE` writes the best that it finds")
+        return value
 
     @field_validator("lanes")
     @classmethod

@@ -49,14 +49,13 @@ def written(table: dict[str, Any], path: str = "") -> str:
             return json.dumps(v, ensure_ascii=False)
         if isinstance(v, (list, tuple)):
             return "[" + ", ".join(map(scalar, v)) + "]"
+        if isinstance(v, dict):
+            return "{ " + ", ".join(f"{k} = {scalar(x)}" for k, x in v.items()) + " }"
         return repr(v)
-
-    def inline(v):
-        return "{ " + ", ".join(f"{k} = {scalar(x)}" for k, x in v.items()) + " }"
 
     lines = [f"{k} = {scalar(v)}" for k, v in table.items() if not isinstance(v, dict)]
     for k, v in table.items():
         if isinstance(v, dict):
             lines += ["", f"[{path}{k}]"]
-            lines += [f"{n} = {inline(x) if isinstance(x, dict) else scalar(x)}" for n, x in v.items()]
+            lines += [f"{n} = {scalar(x)}" for n, x in v.items()]
     return "\n".join(lines) + "\n"

@@ -290,3 +290,30 @@ def test_a_specification_is_read_as_a_recipe_is(tmp_path):
         assert f"s.toml: {line}" in said
     with pytest.raises(spec.SpecError, match="a folder; name the file in it"):
         spec.read(tmp_path)
+
+
+SHARED = 'name = "x"\nsizes = [64, 32, 10]\n'
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ('[[engines]]\nlanes = 16\nmatrices = ["W0"]', ["engines: none holds W1"]),
+    ('[[engines]]\nlanes = 160\nmatrices = ["W0", "W1"]', ["engines[0].lanes: 160; allowed is at most 156"]),
+    ('engines = "fit"', ["engines: 'fit'; allowed are rows of lanes; `crossdyad fit"]),
+    ("engines = [3]", ["engines[0]: 3; allowed is a table"]),
+    ('[[engines]]\nlanes = 16\nmatrices = ["W0", "W1", "Q"]\n[[engines]]\nlanes = 100\nmatrices = ["W1"]',
+     ["engines: W1 lies on 2 of them", "engines: there is no matrix 'Q'", "engines: 100 lanes of engine 1 for matrices of up to 32"]),
+    ('lanes = [16, 8]\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]', ["lanes: [16, 8], but engines give the layers [16, 16]"]),
+    ('rule = "sign-concordant"\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]\n[[engines]]\nlanes = 4\nmatrices = ["B1"]',
+     ["engines: B1, the signs of W1, lies on another engine"]),
+])
+def test_engines_that_cannot_hold_their_matrices_are_told_and_nothing_else(text, told):
+    with pytest.raises(RecipeError) as caught:
+        parse(SHARED + text, "x.toml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(told)
+    assert all(line.startswith(f"x.toml: {words}") for line, words in zip(lines, told, strict=True))
+
+
+def test_engines_are_written_and_read_back():
+    made = parse(SHARED + 'rule = "kolen-pollack"\n[[engines]]\nlanes = 13\nmatrices = ["W1", "W0"]', "x.toml")
+    assert parse(made.to_toml(), "x.toml") == made and made.lanes == (13, 13) and made.engine_of("B1", 1) == 0
