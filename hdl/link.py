@@ -153,6 +153,7 @@ class Wire(wiring.Component):
         asks, asked, writes, wrote = Signal(), Signal(), Signal(), Signal()
         data = Signal(8)
         ready = Signal()
+        byte = Signal(8)                           # of the memory, for whoever has been granted it
         m.d.sync += self.reset.eq(0)         # a register: the verdict on a frame and the chip's reset are a cycle each
         with m.FSM():
             with m.State("IDLE"):
@@ -175,9 +176,9 @@ class Wire(wiring.Component):
                         with m.If((open_frames != 0) | ~player.quiet):
                             m.d.sync += refusal.eq(Error.BUSY)
                         with m.Else():
-                            m.d.sync += [session.eq(reader.data), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
+                            m.d.sync += [session.eq(byte), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
                         m.next = "HEAD"
-                    with m.Elif(reader.data != rom):
+                    with m.Elif(byte != rom):
                         m.d.sync += [at.eq(0), refusal.eq(Mux(at == 2, Error.VERSION, Error.RECIPE))]
                         m.next = "HEAD"
             with m.State("HEAD"):
@@ -220,7 +221,7 @@ class Wire(wiring.Component):
         sending, answering, look = Signal(8), Signal(), Signal()
         reply_length = Signal(range(link.slot))
         m.d.comb += reply_length.eq(2 + STATUS)
-        with m.Switch(reader.data):
+        with m.Switch(byte):
             for request, payload in link.replies.items():
                 if payload:
                     with m.Case(request | REPLY):
@@ -254,16 +255,17 @@ class Wire(wiring.Component):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data), player.wrote.eq(1)]
         with m.Elif(framer.write):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc), framer.wrote.eq(1)]
-        granted = Signal(4)
-        with m.If(asks):
+        # who asks is granted a read and has the byte two cycles later, from a register, as the memory's outputs are late; one at a time
+        granted, under_way = Signal(4), Signal(4)
+        with m.If(asks & ~under_way[0]):
             m.d.comb += [granted.eq(1), reader.addr.eq(address(next_, at))]
-        with m.Elif(player.read):
+        with m.Elif(player.read & ~under_way[1]):
             m.d.comb += [granted.eq(2), reader.addr.eq(address(feed, player.read_at))]
-        with m.Elif(framer.read):
+        with m.Elif(framer.read & ~under_way[2]):
             m.d.comb += [granted.eq(4), reader.addr.eq(frame_place)]
-        with m.Elif(look & ~looked):
+        with m.Elif(look & ~looked & ~under_way[3]):
             m.d.comb += [granted.eq(8), reader.addr.eq(address(sending, Const(1, len(place))))]
-        m.d.sync += Cat(asked, player.got, framer.got, looked).eq(granted)
-        m.d.comb += [player.byte.eq(reader.data), framer.byte.eq(reader.data)]
+        m.d.sync += [under_way.eq(granted), Cat(asked, player.got, framer.got, looked).eq(under_way), byte.eq(reader.data)]
+        m.d.comb += [player.byte.eq(byte), framer.byte.eq(byte)]
         return m
 
