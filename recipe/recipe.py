@@ -658,7 +658,11 @@ class Recipe(_Part):
 
     def shake(self, place: str) -> int:
         """Return log2 of `sigma` in LSBs of a sum over states or deltas (contract section 12)."""
-        return log2_exact(self.sigma) + self.formats.weight.frac + getattr(self.formats, place).frac
+        return log2_exact(self.sigma) + self.sum_frac(place)
+
+    def sum_frac(self, place: str) -> int:
+        """Return the fraction bits of an exact sum over states or deltas."""
+        return self.formats.weight.frac + getattr(self.formats, place).frac
 
     @property
     def align(self) -> int:
@@ -752,8 +756,7 @@ class Recipe(_Part):
 
     def noise_gain(self, place: str) -> int:
         """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over states or deltas (contract section 11)."""
-        frac = self.formats.weight.frac + getattr(self.formats, place).frac
-        return round(self.devices.read_noise * 2.0**frac * 256 / NOISE_DEVIATION)
+        return round(self.devices.read_noise * 2.0 ** self.sum_frac(place) * 256 / NOISE_DEVIATION)
 
     @property
     def hidden_bits(self) -> int:

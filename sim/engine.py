@@ -14,8 +14,8 @@ from .timeline import Timeline
 from .variety import named, recipes
 
 
-def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
-    """One engine: all its operations on new vectors in every round."""
+def scenario(recipe: Recipe, engine: int, rounds: int = 1) -> Scenario:
+    """One engine: all its operations on new vectors in every round; its crossbar has scenarios of its own."""
     name = f"engine {recipe.name} engine {engine}"
     rng, noisy = seeded(name), recipe.devices.read_noise > 0
     line = Timeline(pulses(recipe, engine), crossbar.LEVELS + ("run",) * noisy)

@@ -151,7 +151,7 @@ SHARED = (
     Fault("no guard", "recipe", "return self.probe if self.signed else 0", "return 0", "probes_find_room"),
     Fault("guard twice as wide", "recipe", "return self.probe if self.signed else 0",
           "return 2 * self.probe if self.signed else 0", "probes_find_room"),
-    Fault("noise a tenth stronger", "recipe", "2.0**frac * 256 / NOISE", "2.0**frac * 282 / NOISE", "read_noise"),
+    Fault("noise a tenth stronger", "recipe", "* 256 / NOISE", "* 282 / NOISE", "read_noise"),
     Fault("noise in units of states", "recipe", "self.formats.weight.frac + getattr(self.formats, place).frac",
           "self.formats.weight.frac + self.formats.state.frac", "read_noise"),
     Fault("a level too many", "recipe", "self.formats.weight.width - log2_exact(self.devices.levels) if",
