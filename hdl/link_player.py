@@ -201,9 +201,13 @@ class Player(wiring.Component):
         # one of them is shown: the mark moves from byte to byte, and needs no decoder
         mark, begin, advance = Signal(link.report + STATUS), Signal(link.report + STATUS), Signal()
         shown = [registers.word_select(i, 8) & mark[i].replicate(8) for i in range(len(mark))]
-        m.d.comb += [port.register.eq(functools.reduce(operator.or_, shown)), advance.eq(Mux(own, port.wrote, port.step))]
-        m.d.sync += port.granted.eq(port.claim & ~own)
-        with m.If(port.claim & ~own & ~port.granted):
+        # in a register, as counters add up until they are looked at: the byte is there from the second cycle after the mark has moved
+        showing, moved = Signal(), Signal()
+        m.d.sync += [
+            port.register.eq(functools.reduce(operator.or_, shown)), moved.eq(advance | begin.any()), showing.eq(port.claim & ~own),
+        ]
+        m.d.comb += [port.granted.eq(showing & ~moved), advance.eq(Mux(own, port.wrote, port.step))]
+        with m.If(port.claim & ~own & ~showing):
             m.d.comb += begin[link.report].eq(1)
         with m.If(advance | begin.any()):
             m.d.sync += mark.eq((mark << 1) | begin)
@@ -283,8 +287,8 @@ class Player(wiring.Component):
                     m.d.sync += place.eq(place + 1)
                     m.next = "REGISTERS"
             with m.State("REGISTERS"):
-                m.d.comb += [port.write.eq(own), port.data.eq(port.register)]
-                with m.If(~own & ~port.claim & ~port.granted):
+                m.d.comb += [port.write.eq(own & ~moved), port.data.eq(port.register)]
+                with m.If(~own & ~port.claim & ~showing):
                     m.d.sync += own.eq(1)
                     with m.Switch(Cat(writing, failed)):
                         with m.Case(Tag.INFER, Tag.TRAIN):
