@@ -255,17 +255,25 @@ class Wire(wiring.Component):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data), player.wrote.eq(1)]
         with m.Elif(framer.write):
             m.d.comb += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc), framer.wrote.eq(1)]
-        # who asks is granted a read and has the byte two cycles later, from a register, as the memory's outputs are late; one at a time
-        granted, under_way = Signal(4), Signal(4)
-        with m.If(asks & ~under_way[0]):
-            m.d.comb += [granted.eq(1), reader.addr.eq(address(next_, at))]
-        with m.Elif(player.read & ~under_way[1]):
-            m.d.comb += [granted.eq(2), reader.addr.eq(address(feed, player.read_at))]
-        with m.Elif(framer.read & ~under_way[2]):
-            m.d.comb += [granted.eq(4), reader.addr.eq(frame_place)]
-        with m.Elif(look & ~looked & ~under_way[3]):
-            m.d.comb += [granted.eq(8), reader.addr.eq(address(sending, Const(1, len(place))))]
-        m.d.sync += [under_way.eq(granted), Cat(asked, player.got, framer.got, looked).eq(under_way), byte.eq(reader.data)]
+        # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
+        granted, asked_for, coming, where = Signal(4), Signal(4), Signal(4), Signal.like(reader.addr)
+        waits = asked_for | coming                 # one read of each at a time
+        with m.If(asks & ~waits[0]):
+            m.d.comb += granted.eq(1)
+            m.d.sync += where.eq(address(next_, at))
+        with m.Elif(player.read & ~waits[1]):
+            m.d.comb += granted.eq(2)
+            m.d.sync += where.eq(address(feed, player.read_at))
+        with m.Elif(framer.read & ~waits[2]):
+            m.d.comb += granted.eq(4)
+            m.d.sync += where.eq(frame_place)
+        with m.Elif(look & ~looked & ~waits[3]):
+            m.d.comb += granted.eq(8)
+            m.d.sync += where.eq(address(sending, Const(1, len(place))))
+        m.d.comb += reader.addr.eq(where)
+        m.d.sync += [
+            asked_for.eq(granted), coming.eq(asked_for), Cat(asked, player.got, framer.got, looked).eq(coming), byte.eq(reader.data),
+        ]
         m.d.comb += [player.byte.eq(byte), framer.byte.eq(byte)]
         return m
 
