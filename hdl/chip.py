@@ -332,9 +332,9 @@ class Chip(wiring.Component):
         for place in ("accumulator", "state", "delta", "weight"):
             makers = {"accumulator": [*engines, *self.units], "weight": engines}.get(place, self.units)
             now = [x.weight_out_of_range if place == "weight" else getattr(x, f"events_{place}") for x in makers]
-            events = [delayed(m, x, 1) for x in (now + [slope_event] if place == "delta" else now)]
+            events = delayed(m, sum(now + [slope_event] if place == "delta" else now), 1)
             counted = Signal(32, name=f"counted_{place}")
-            total = counted + sum(events)
+            total = counted + events
             m.d.sync += counted.eq(total)
             m.d.comb += getattr(self, f"saturations_{place}").eq(total)
         return m
