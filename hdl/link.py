@@ -239,7 +239,7 @@ class Wire(wiring.Component):
             m.d.comb += [framer.start.eq(1), framer.length.eq(reply_length)]
             m.d.sync += look.eq(0)
 
-        # the memory's two ports, by turns
+        # the memory's two ports, by turns, each behind a register
         offset_bits = (link.slot - 1).bit_length()
 
         def address(number, offset):
@@ -247,14 +247,18 @@ class Wire(wiring.Component):
 
         answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
         frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
+        m.d.sync += writer.en.eq(0)
         with m.If(deframer.write & (place != limit)):
-            m.d.comb += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]
+            m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]
         with m.Elif(writes):
-            m.d.comb += [writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data), wrote.eq(1)]
+            m.d.sync += [writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data)]
+            m.d.comb += wrote.eq(1)
         with m.Elif(player.write):
-            m.d.comb += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data), player.wrote.eq(1)]
+            m.d.sync += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data)]
+            m.d.comb += player.wrote.eq(1)
         with m.Elif(framer.write):
-            m.d.comb += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc), framer.wrote.eq(1)]
+            m.d.sync += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
+            m.d.comb += framer.wrote.eq(1)
         # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
         granted, asked_for, coming, where = Signal(4), Signal(4), Signal(4), Signal.like(reader.addr)
         waits = asked_for | coming                 # one read of each at a time
