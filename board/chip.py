@@ -63,6 +63,7 @@ class Chip:
             raise
         self._link = self.session.link
         self._before = {"cycles": 0} | dict.fromkeys(COUNTERS, 0)
+        self._stored = 0
         self._loss: int | None = None           # of a restored state, until a program sets the register
         # programs run since reset, of which the board counts those that trained, and all cycles
         infer, train = (program.length for program in programs(self.recipe))
@@ -185,6 +186,30 @@ class Chip:
         """Return the outputs for samples, int32 (n, outputs), as `emulator.Chip.infer` does."""
         width = self.recipe.formats.state.width
         return self._programs(((Tag.INFER, packed(row, width)) for row in self._rules._samples(x)), False)[0]
+
+    def store(self, x, y) -> None:
+        """Keep samples and labels, as `train` takes them, beside the chip, numbered from 0; ValueError if they are more than it holds."""
+        x, width, room = self._rules._samples(x), self.recipe.formats.state.width, self.session.identity.samples
+        y = self._rules._labels(y, len(x))
+        if len(x) > room:
+            raise ValueError(f"x: {len(x)} samples; the board's memory holds {room}; store fewer, or build with room for more")
+        labels = (int(label).to_bytes(self._link.label, "little") for label in y)
+        for _ in self.session.play((Tag.STORE, n.to_bytes(2, "little") + label + packed(row, width))
+                                   for n, (row, label) in enumerate(zip(x, labels, strict=True))):
+            pass
+        self._stored = len(x)
+
+    def train_stored(self, order) -> None:
+        """Train on stored samples, a step for each number in `order`: only numbers are on the line, and no outputs come back."""
+        order = np.asarray(order)
+        if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < self._stored:
+            raise ValueError(f"order: allowed are whole numbers from 0 to {self._stored - 1}, of samples that are stored")
+        most = self._link.numbers
+        parts = [order[i:i + most] for i in range(0, len(order), most)]
+        for part, _ in zip(parts, self.session.play(
+                (Tag.TRAIN_STORED, bytes([len(part)]) + np.pad(part, (0, most - len(part))).astype("<u2").tobytes()) for part in parts),
+                strict=True):
+            self._run, self._loss = (self._run + len(part)) % (1 << 32), None
 
     def train(self, x, y) -> TrainResult:
         """Run the training program on each sample in turn, as `emulator.Chip.train` does."""

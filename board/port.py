@@ -9,6 +9,8 @@ from ..recipe import Recipe
 
 EMULATOR = "emulator://"
 """A board in this process."""
+KEPT = 4096
+"""Samples that an emulated board keeps beside its chip."""
 FASTEST = 3_000_000
 """Bits per second that are asked of a port; the board's line has one rate, `hdl.synth.BAUD`."""
 
@@ -120,5 +122,5 @@ def connect(recipe: Recipe, url: str, baud: float = FASTEST) -> Port:
         If it is not there, in use, or pyserial is not installed.
     """
     if url == EMULATOR:
-        return Emulated(link.Board(recipe))
+        return Emulated(link.Board(recipe, samples=KEPT))
     return Serial(url.removeprefix("serial://"), baud)

@@ -34,6 +34,7 @@ class Identity(NamedTuple):
     baud: int
     slots: int
     slot: int
+    samples: int
 
 
 class Status(NamedTuple):
@@ -93,7 +94,7 @@ class Session:
                              "load that recipe's bitstream, or name the recipe that the board was built from")
         number = int.from_bytes
         self.identity = Identity(given[0], given[1:9], number(given[9:13], "little"), number(given[13:17], "little"), given[17],
-                                 number(given[18:20], "little"))
+                                 number(given[18:20], "little"), number(given[20:22], "little"))
         self.found = self.status        # before this session: what an earlier one has left
         self._open()
 

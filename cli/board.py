@@ -22,6 +22,7 @@ def board(recipe: RecipeName, as_json: AsJson = False,
           virtual: Annotated[bool, typer.Option("--virtual", help="be the board: its top level in Verilator")] = False,
           port: Annotated[Path | None, typer.Option(help="of a virtual board: a link to its pseudo-terminal, made here")] = None,
           faults: Annotated[float, typer.Option(help="of a virtual board: share of bytes that are spoiled, each way")] = 0.0,
+          samples: Annotated[int, typer.Option(min=0, max=65535, help="of a virtual board: kept in memory beside the chip")] = 0,
           seed: Annotated[int, typer.Option(min=0, help="of the faults")] = 1):
     """Find, program and test a board with the recipe's chip; or be one, without hardware.
 
@@ -43,9 +44,9 @@ def board(recipe: RecipeName, as_json: AsJson = False,
 
         machine.command(Path(), faults)             # is told before the build
         typer.echo(f"building {recipe.name}; then the port, where the board serves until it is interrupted", err=True)
-        command = machine.command(machine.build(recipe, kind, optimize=3), faults, seed, port)
+        command = machine.command(machine.build(recipe, kind, 3, samples), faults, seed, port)
         os.execv(command[0], command)
-    refuse({"--port": port, "--faults": faults or None}, "only with --virtual")
+    refuse({"--port": port, "--faults": faults or None, "--samples": samples or None}, "only with --virtual")
     if program:
         _program(program, kind)
     if on:

@@ -79,16 +79,19 @@ class Board:
     recipe : Recipe
     clock, baud : float
         Frequency and rate of the line that it tells.
+    samples : int
+        That it keeps beside the chip.
     patient : bool
         Accepted frames wait for `play`; by default each is played as it comes.
     """
 
-    def __init__(self, recipe: Recipe, clock: float = 25e6, baud: float = 3e6, patient: bool = False):
+    def __init__(self, recipe: Recipe, clock: float = 25e6, baud: float = 3e6, samples: int = 0, patient: bool = False):
         self.recipe, self.link = recipe, Link(recipe)
-        self.identity, self.patient = self.link.identity(clock, baud), patient
+        self.identity, self.patient = self.link.identity(clock, baud, samples), patient
         self.chip = Chip(recipe)
         self.chip._load([np.zeros((g.R, g.C), np.int32) for g in in_memory(recipe)], 0)
-        self.line = bytearray()
+        self.line, self.samples = bytearray(), samples
+        self.kept: dict[int, tuple[np.ndarray, int]] = {}
         self._forget()
 
     def _forget(self):
@@ -139,7 +142,7 @@ class Board:
         if body is None:
             return self._error(0, Error.FRAME)
         number, tag, payload = body[0], body[1], body[2:]
-        if tag not in list(Tag):
+        if tag not in list(Tag) or tag in (Tag.STORE, Tag.TRAIN_STORED) and not self.samples:
             return self._error(number, Error.TAG)
         if len(payload) != self.link.requests[Tag(tag)]:
             return self._error(number, Error.LENGTH)
@@ -198,6 +201,21 @@ class Board:
             else:
                 outputs = chip.infer(x)
             body = packed(outputs[0], state) + self._loss()
+        elif tag == Tag.STORE:
+            number, label = int.from_bytes(payload[:2], "little"), int.from_bytes(payload[2:2 + link.label], "little")
+            if number >= self.samples:
+                return ERROR, bytes([Error.NUMBER])
+            if label >= r.sizes[-1]:
+                return ERROR, bytes([Error.LABEL])
+            self.kept[number] = unpacked(payload[-link.sample:], state, r.sizes[0]), label
+        elif tag == Tag.TRAIN_STORED:
+            numbers = [int.from_bytes(payload[1 + 2 * i:3 + 2 * i], "little") for i in range(min(payload[0], link.numbers))]
+            if payload[0] > link.numbers or any(n >= self.samples for n in numbers):
+                return ERROR, bytes([Error.NUMBER])
+            zero = np.zeros(r.sizes[0], np.int32), 0            # memory holds anything; here zeros
+            if numbers:
+                x, y = zip(*(self.kept.get(n, zero) for n in numbers), strict=True)
+                chip.train(np.stack(x), np.array(y))
         elif tag == Tag.LOAD:
             self.loading = []
         elif tag == Tag.WEIGHTS:

@@ -21,6 +21,8 @@ class Host(wiring.Component):
         Frequency in Hz.
     baud : float
         Bits per second of the line; a bit has four clock cycles at least.
+    samples : int
+        That the memory beside the chip holds, up to 65535; 0 makes none.
 
     Members
     -------
@@ -30,8 +32,10 @@ class Host(wiring.Component):
         The chip runs a program.
     """
 
-    def __init__(self, recipe: Recipe, clock: float, baud: float):
-        self.wire, self.player = Wire(recipe, clock, baud), Player(recipe)
+    def __init__(self, recipe: Recipe, clock: float, baud: float, samples: int = 0):
+        if not 0 <= samples < 1 << 16:
+            raise ValueError(f"samples: {samples}; allowed is 0 to 65535")
+        self.wire, self.player = Wire(recipe, clock, baud, samples), Player(recipe, samples)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})
 
     @property

@@ -57,9 +57,9 @@ class Wire(wiring.Component):
         The player and the chip are to be reset.
     """
 
-    def __init__(self, recipe: Recipe, clock: float, baud: float):
+    def __init__(self, recipe: Recipe, clock: float, baud: float, samples: int = 0):
         self._link, self._bit = Link(recipe), bit(clock, baud)
-        self._identity = self._link.identity(clock, baud)
+        self._identity, self._samples = self._link.identity(clock, baud, samples), samples
         super().__init__({
             "rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1),
         })
@@ -114,6 +114,8 @@ class Wire(wiring.Component):
         known, needs = Signal(), Signal(range(link.slot))
         with m.Switch(tag):
             for request, length in link.requests.items():
+                if request in (Tag.STORE, Tag.TRAIN_STORED) and not self._samples:
+                    continue
                 with m.Case(request):
                     m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
 

@@ -7,6 +7,7 @@ import operator
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 
 from ..recipe import Recipe
@@ -21,6 +22,12 @@ SETTLED = 4
 class Player(wiring.Component):
     """A chip that plays frames in their order and writes a reply to each.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    samples : int
+        That are kept beside the chip.
+
     Members
     -------
     link : Out(LinkPort)
@@ -28,8 +35,8 @@ class Player(wiring.Component):
         The chip runs a program.
     """
 
-    def __init__(self, recipe: Recipe):
-        self._recipe, self._link = recipe, Link(recipe)
+    def __init__(self, recipe: Recipe, samples: int = 0):
+        self._recipe, self._link, self._samples = recipe, Link(recipe), samples
         self.chip = Chip(recipe)
         super().__init__({"link": Out(LinkPort(self._link)), "busy": Out(1)})
 
@@ -52,8 +59,20 @@ class Player(wiring.Component):
             chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
         ]
         weights = Signal()             # what is fed are weights, not a sample
-        m.d.comb += weights.eq(tag[3])
-        taken = Mux(weights, chip.i_weight.ready, chip.i_sample.ready)
+        m.d.comb += weights.eq(tag == Tag.WEIGHTS)
+        number, todo, again, stored = Signal(16), Signal(8), Signal(), Signal()     # of kept samples: which, how many, checked, trained on
+        storing = (tag == Tag.STORE) if self._samples else Const(0, 1)
+        if self._samples:
+            place_bits = (r.sizes[0] - 1).bit_length()
+            m.submodules.samples = samples = Memory(shape=state, depth=self._samples << place_bits, init=[])
+            m.submodules.labels = labels = Memory(shape=len(label), depth=self._samples, init=[])
+            keep, kept, keep_label, kept_label = samples.write_port(), samples.read_port(), labels.write_port(), labels.read_port()
+            element = Cat(items[:place_bits], number)         # from the sample's last to its first
+            m.d.comb += [
+                keep.addr.eq(element), keep.data.eq(value), kept.addr.eq(element),
+                keep_label.addr.eq(number), keep_label.data.eq(label), kept_label.addr.eq(number),
+            ]
+        taken = storing | Mux(weights, chip.i_weight.ready, chip.i_sample.ready)
 
         def finish():
             m.d.comb += [ask.eq(1), port.fed.eq(1)]
@@ -63,9 +82,11 @@ class Player(wiring.Component):
             m.d.sync += fault.eq(error)
             m.next = "REFUSE"
 
+        settled = Signal(range(SETTLED + 1))
+        m.d.comb += stored.eq((tag == Tag.TRAIN_STORED) if self._samples else 0)
         with m.FSM() as feeding:
             with m.State("IDLE"):
-                m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0)]
+                m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0), again.eq(0), settled.eq(0)]
                 with m.If(port.waiting & ~port.fed):
                     m.next = "TAG"
             with m.State("TAG"):
@@ -85,6 +106,12 @@ class Player(wiring.Component):
                     with m.Switch(tag):
                         with m.Case(Tag.TRAIN):
                             m.next = "LABEL"
+                        if self._samples:
+                            with m.Case(Tag.STORE, Tag.TRAIN_STORED):
+                                with m.If(idle):
+                                    m.next = "COUNT"
+                                    with m.If(storing):
+                                        m.next = "NUMBER"
                         with m.Case(Tag.INFER):
                             m.next = "BYTE"
                         with m.Case(Tag.WEIGHTS):
@@ -109,7 +136,7 @@ class Player(wiring.Component):
                     given = Signal(8 * link.label)
                     m.d.comb += given.eq(Cat(bits, port.byte) if link.label == 2 else port.byte)
                     m.d.sync += [at.eq(at + 1), bits.eq(port.byte), label.eq(given)]
-                    with m.If(at == 1 + link.label):
+                    with m.If(at == 1 + link.label + Mux(storing, 2, 0)):
                         m.next = "BYTE"
                         with m.If(given >= r.sizes[-1]):
                             refuse(Error.LABEL)
@@ -128,7 +155,9 @@ class Player(wiring.Component):
                 with m.Elif(byte_left == 1):
                     m.next = "BYTE"
             with m.State("VALUE"):
-                m.d.comb += [chip.i_weight.valid.eq(weights), chip.i_sample.valid.eq(~weights)]
+                m.d.comb += [chip.i_weight.valid.eq(weights), chip.i_sample.valid.eq(~weights & ~storing)]
+                if self._samples:
+                    m.d.comb += [keep.en.eq(storing), keep_label.en.eq(storing)]
                 with m.If(taken):
                     m.d.sync += [have.eq(0), items.eq(items - 1)]
                     m.next = "BIT"
@@ -141,12 +170,68 @@ class Player(wiring.Component):
                         with m.If(weights):
                             m.d.sync += loading.eq(left != 1)
                             m.next = "REPLY"
+                        with m.Elif(storing):
+                            m.next = "REPLY"
                         with m.Elif(tag[0]):
                             m.next = "GIVE"
             with m.State("GIVE"):
                 m.d.comb += chip.i_label.valid.eq(1)
                 with m.If(chip.i_label.ready):
                     m.next = "COMMAND"
+            if self._samples:
+                with m.State("COUNT"):
+                    m.d.comb += port.read.eq(~port.got)
+                    with m.If(port.got):
+                        m.d.sync += [at.eq(3), todo.eq(port.byte)]
+                        m.next = "NEXT"
+                        with m.If(port.byte > link.numbers):
+                            refuse(Error.NUMBER)
+                with m.State("NEXT"):        # all numbers are looked at before the first is trained on
+                    m.next = "NUMBER"
+                    with m.If(todo == 0):
+                        m.next = "COUNT"
+                        m.d.sync += [again.eq(1), at.eq(2)]
+                        with m.If(again):
+                            m.next = "LAST"
+                with m.State("NUMBER"):
+                    m.d.comb += port.read.eq(~port.got)
+                    with m.If(port.got):
+                        m.d.sync += [at.eq(at + 1), number.eq(Cat(number[8:], port.byte))]
+                        with m.If(at[0] == storing):
+                            m.next = "WHICH"
+                with m.State("WHICH"):
+                    m.d.sync += [todo.eq(todo - 1), items.eq(r.sizes[0])]
+                    m.next = "NEXT"
+                    with m.If(storing):
+                        m.next = "LABEL"
+                    with m.Elif(again):
+                        m.next = "FETCH"
+                    with m.If(number >= self._samples):
+                        refuse(Error.NUMBER)
+                with m.State("FETCH"):
+                    m.d.sync += label.eq(kept_label.data)
+                    m.next = "ELEMENT"
+                with m.State("ELEMENT"):
+                    m.d.comb += [chip.i_sample.valid.eq(1), chip.i_sample.p.eq(kept.data)]
+                    with m.If(chip.i_sample.ready):
+                        m.d.sync += items.eq(items - 1)
+                        m.next = "FETCH"
+                        with m.If(items == 1):
+                            m.next = "STORED_LABEL"
+                with m.State("STORED_LABEL"):
+                    m.d.comb += chip.i_label.valid.eq(1)
+                    with m.If(chip.i_label.ready):
+                        m.next = "STORED_COMMAND"
+                with m.State("STORED_COMMAND"):
+                    m.d.comb += [chip.i_command.valid.eq(1), chip.i_command.p.code.eq(Tag.TRAIN)]
+                    with m.If(chip.i_command.ready):
+                        m.next = "NEXT"
+                with m.State("LAST"):
+                    m.d.sync += settled.eq(settled + 1)
+                    with m.If(chip.busy | chip.o_result.valid | ~chip.i_command.ready):
+                        m.d.sync += settled.eq(0)
+                    with m.If(settled == SETTLED):
+                        m.next = "REPLY"
             with m.State("OPERAND"):
                 m.d.comb += port.read.eq(~port.got)
                 with m.If(port.got):
@@ -220,7 +305,7 @@ class Player(wiring.Component):
                 m.d.sync += reading.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += idle.eq(1)
+                m.d.comb += [idle.eq(1), chip.o_result.ready.eq(stored & ~feeding.ongoing("IDLE"))]
                 m.d.sync += [
                     place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
                     writing.eq(tag), failed.eq(refused),

@@ -38,7 +38,7 @@ BAUD = 3_000_000
 TARGET_MHZ = 200
 """Asked of place and route: above what is reachable, so that it never stops early."""
 
-COLLISION_FREE = ("weights", "inputs", "errors", "drives", "frames")
+COLLISION_FREE = ("weights", "inputs", "errors", "drives", "frames", "samples", "labels")
 """Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
 synthesis need not build the bypass that the language's default promises."""
 
@@ -67,7 +67,8 @@ class DoesNotFit(ValueError):
     """A design that needs more than the board has; the message names the resource and the remedy."""
 
 
-def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds=SEEDS, progress=None) -> dict:
+def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds=SEEDS, progress=None,
+               samples: int = 0) -> dict:
     """Build the recipe's chip, behind its serial host, for a board.
 
     Parameters
@@ -83,6 +84,8 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         Of place and route; the figures are over these.
     progress : callable, optional
         Called as ``progress(step, done, total)``.
+    samples : int
+        That are kept in memory beside the chip.
 
     Returns
     -------
@@ -100,8 +103,8 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
 
     require_recipe(recipe)
     target = _board(board)
-    check_fits(_least(recipe), target, recipe)
-    top = Top(Host(recipe, target.clock, BAUD))
+    check_fits(_least(recipe, samples), target, recipe)
+    top = Top(Host(recipe, target.clock, BAUD, samples))
     return implement(top, recipe.name, target, folder, seeds, progress, recipe=recipe)
 
 
@@ -278,7 +281,7 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
         return
     remedies = []
     if needs.get("memory block", 0) > board.holds["memory block"]:
-        remedies.append("smaller layers or narrower weights")
+        remedies.append("smaller layers or narrower weights, fewer samples where they are kept")
     if any(needs.get(r, 0) > board.holds[r] for r in ("multiplier", "LUT", "FF")):
         remedies.append("fewer lanes")
     larger = [b.name for b in BOARDS.values() if all(needs.get(r, 0) <= b.holds[r] for r in b.holds)]
@@ -288,14 +291,16 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
     raise DoesNotFit(f"{name} does not fit {board.name} ({board.device}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
 
 
-def _least(recipe: Recipe) -> dict[str, int]:
+def _least(recipe: Recipe, samples: int = 0) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
     engines, width = engines_of(recipe), recipe.formats.weight.width
     memory_bits = 16 * 1024
+    kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
     return {
         "multiplier": sum(e.lanes for e in engines) + 1,      # one per lane, and the loss squares errors
         # a memory of a few words goes to LUTs instead
-        "memory block": sum(-(-e.words * e.lanes * width // (18 * 1024)) for e in engines if e.words * e.lanes * width > memory_bits),
+        "memory block": sum(-(-e.words * e.lanes * width // (18 * 1024)) for e in engines if e.words * e.lanes * width > memory_bits)
+        + -(-kept // (18 * 1024)),
     }
 
 

@@ -36,6 +36,8 @@ class Tag(IntEnum):
     WEIGHTS = 8
     REPORT = 9
     ABORT = 10
+    STORE = 11
+    TRAIN_STORED = 12
     IDENTIFY = 0x40
     STATUS = 0x41
     OPEN = 0x42
@@ -59,6 +61,7 @@ class Error(IntEnum):
     LOADING = 17
     READING = 18
     NOT_LOADING = 19
+    NUMBER = 20
 
 
 def bytes_of(bits: int) -> int:
@@ -76,6 +79,8 @@ class Link:
         Bytes of a label, of a sample and of a program's outputs, packed, and of the loss.
     weights, chunk : int
         Weights of the chip, and of a frame of them.
+    numbers : int
+        Numbers of stored samples in a frame.
     slot, slots : int
         Bytes of a frame's buffer on the board, and how many there are.
     requests, replies : dict of Tag to int
@@ -111,7 +116,7 @@ class Link:
     @cached_property
     def slot(self) -> int:
         width = self.recipe.formats.weight.width
-        longest = OVERHEAD + max(self.label + self.sample, self.outputs + self.loss + STATUS, self.report + STATUS, width + STATUS)
+        longest = OVERHEAD + max(2 + self.label + self.sample, self.outputs + self.loss + STATUS, self.report + STATUS, width + STATUS)
         return 1 << (longest + CONTROL_ROOM - 1).bit_length()
 
     @cached_property
@@ -125,11 +130,16 @@ class Link:
         return 8 * min(most, bytes_of(self.weights))
 
     @cached_property
+    def numbers(self) -> int:
+        return min(255, (self.slot - CONTROL_ROOM - OVERHEAD - 1) // 2)
+
+    @cached_property
     def requests(self) -> dict[Tag, int]:
         lengths = dict.fromkeys(Tag, 0)
         return lengths | {
             Tag.INFER: self.sample, Tag.TRAIN: self.label + self.sample, Tag.RATE: 1, Tag.STEP: 4, Tag.RUN: 4,
             Tag.WEIGHTS: self.chunk * self.recipe.formats.weight.width // 8, Tag.OPEN: 10,
+            Tag.STORE: 2 + self.label + self.sample, Tag.TRAIN_STORED: 1 + 2 * self.numbers,
         }
 
     @cached_property
@@ -140,10 +150,10 @@ class Link:
             Tag.READ: self.chunk * self.recipe.formats.weight.width // 8, Tag.IDENTIFY: len(self.identity(0, 0)),
         }
 
-    def identity(self, clock: float, baud: float) -> bytes:
-        """Return what a board says of itself: version, recipe, clock in Hz, bits per second of the line, slots, bytes of a slot."""
+    def identity(self, clock: float, baud: float, samples: int = 0) -> bytes:
+        """Return what a board says of itself: version, recipe, clock in Hz, bits per second, slots, bytes of a slot, samples kept."""
         return (bytes([VERSION]) + fingerprint(self.recipe) + round(clock).to_bytes(4, "little") + round(baud).to_bytes(4, "little")
-                + bytes([self.slots]) + self.slot.to_bytes(2, "little"))
+                + bytes([self.slots]) + self.slot.to_bytes(2, "little") + samples.to_bytes(2, "little"))
 
 
 def fingerprint(recipe: Recipe) -> bytes:

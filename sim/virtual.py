@@ -143,12 +143,12 @@ QUIET = 100_000
 """Clock cycles without anything on the line or in the chip after which the board sleeps until a byte comes."""
 
 
-def top(recipe: Recipe, board: Board) -> Top:
-    """Return the top level that goes onto a board."""
-    return Top(Host(recipe, board.clock, BAUD))
+def top(recipe: Recipe, board: Board, samples: int = 0) -> Top:
+    """Return the top level that goes onto a board, with a memory for so many samples."""
+    return Top(Host(recipe, board.clock, BAUD, samples))
 
 
-def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0) -> Path:
+def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int = 0) -> Path:
     """Return the program of a virtual board, made where it is not kept already.
 
     Parameters
@@ -158,13 +158,15 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0) -> Path:
         Whose clock and line it has.
     optimize : int
         0 builds fast, 3 runs fast.
+    samples : int
+        That it keeps beside the chip.
 
     Raises
     ------
     SimulatorMissing
         Without Verilator or a C++ compiler.
     """
-    source = verilog.convert(top(recipe.as_built, BOARDS[board]), TOP)
+    source = verilog.convert(top(recipe.as_built, BOARDS[board], samples), TOP)
     cycles: Fraction = bit(BOARDS[board].clock, BAUD)
     numbers = {"BIT": cycles.numerator, "SHARES": cycles.denominator, "QUIET": QUIET}
     defines = [*(f"#define {name} {number}ull" for name, number in numbers.items()), *clocking(source)]
@@ -179,9 +181,10 @@ def command(program: Path, faults: float = 0.0, seed: int = 1, link: Path | None
 
 
 @contextlib.contextmanager
-def running(recipe: Recipe, board: str = "ulx3s", faults: float = 0.0, seed: int = 1, optimize: int = 0) -> Iterator[str]:
+def running(recipe: Recipe, board: str = "ulx3s", faults: float = 0.0, seed: int = 1, optimize: int = 0,
+            samples: int = 0) -> Iterator[str]:
     """Run a virtual board; yields the name of its port."""
-    with start(build(recipe, board, optimize), faults, seed) as process:
+    with start(build(recipe, board, optimize, samples), faults, seed) as process:
         try:
             yield process.stdout.readline().strip()
         finally:

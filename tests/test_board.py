@@ -22,6 +22,7 @@ from crossdyad.recipe.link import Link, Tag
 from crossdyad.sim import simulators, virtual
 
 TINY = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
+KEPT = 20
 NOISY = TINY.model_copy(update={"devices": Devices(read_noise=0.05)})
 
 
@@ -73,10 +74,31 @@ def exercised(chip, recipe, count=30):
     same(chip, alone)
 
 
+def stored(chip, recipe):
+    """Train on samples that the board keeps, in an order that takes more than a frame."""
+    alone, (x, y) = emulator.Chip(recipe), samples(recipe, KEPT)
+    alone.restore(chip.state())
+    order = np.random.default_rng(4).integers(0, KEPT, 3 * chip.session.link.numbers // 2)
+    chip.store(x, y)
+    chip.train_stored(order)
+    alone.train(x[order], y[order])
+    same(chip, alone)
+    room = chip.session.identity.samples
+    frame = bytes([2]) + np.pad(np.array([0, room]), (0, chip.session.link.numbers - 2)).astype("<u2").tobytes()
+    with pytest.raises(board.BoardError, match="train_stored was refused: number"):
+        chip.session.ask(Tag.TRAIN_STORED, frame)
+    same(chip, alone)
+    with pytest.raises(ValueError, match=f"the board's memory holds {room}"):
+        chip.store(np.zeros((room + 1, recipe.sizes[0])), np.zeros(room + 1, int))
+    with pytest.raises(ValueError, match=f"order: allowed are whole numbers from 0 to {KEPT - 1}"):
+        chip.train_stored([KEPT])
+
+
 @pytest.mark.parametrize("recipe", [TINY, NOISY, load("xor")], ids=["tiny", "noisy", "xor"])
 def test_a_chip_on_a_board_is_the_emulator(recipe):
     with board.Chip(recipe, "emulator://") as chip:
         exercised(chip, recipe)
+        stored(chip, recipe)
         assert chip.infer(np.zeros((0, 3))).shape == (0, 2)
         with pytest.raises(ValueError, match="label 9; allowed is 0 to 1"):
             chip.train(np.zeros((1, 3)), [9])
@@ -166,13 +188,14 @@ def test_a_load_that_was_left_is_ended_by_the_next_session():
 def program():
     if reason := simulators.missing("replay"):
         pytest.skip(reason)
-    return virtual.build(TINY)
+    return virtual.build(TINY, samples=KEPT)
 
 
 @pytest.mark.parametrize("faults", [0.0, 3e-3])
 def test_the_virtual_board_is_the_emulator_on_any_line(program, faults):
-    with virtual.running(TINY, faults=faults) as port, board.Chip(TINY, port) as chip:
+    with virtual.running(TINY, faults=faults, samples=KEPT) as port, board.Chip(TINY, port) as chip:
         exercised(chip, TINY)
+        stored(chip, TINY)
 
 
 SCRIPT = '''
@@ -208,7 +231,7 @@ print(int.from_bytes(reply[-4:], "little"), list(reply[2:4]))
 
 def test_a_script_that_knows_the_contract_alone_trains_the_board(program, tmp_path):
     (tmp_path / "second.py").write_text(textwrap.dedent(SCRIPT))
-    with virtual.running(TINY) as port:
+    with virtual.running(TINY, samples=KEPT) as port:
         with board.Chip(TINY, port) as chip:
             alone = emulator.Chip(TINY)
             for c in (chip, alone):
@@ -221,7 +244,7 @@ def test_a_script_that_knows_the_contract_alone_trains_the_board(program, tmp_pa
 
 @pytest.mark.slow
 def test_random_bytes_do_not_wedge_the_board_nor_change_it(program):
-    with virtual.running(TINY) as name:
+    with virtual.running(TINY, samples=KEPT) as name:
         with board.Chip(TINY, name) as chip:
             chip.weights = emulator.initial_weights(TINY)
             before = chip.state()
@@ -253,7 +276,7 @@ def test_the_commands_test_a_board_and_train_on_it(tmp_path):
 
 
 def test_every_reply_of_the_twin_has_the_length_that_is_told():
-    sizes, machine = Link(TINY), twin.Board(TINY)
+    sizes, machine = Link(TINY), twin.Board(TINY, samples=4)
     machine.receive(twin.frame(0, Tag.OPEN, machine.identity[:9] + b"\5"))
     number = 0
     for tag in Tag:

@@ -6,11 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from test_link import corrupted
 
 from crossdyad import emulator
 from crossdyad.board import port as ports
 from crossdyad.emulator import link as twin
+from crossdyad.hdl.host import Host
 from crossdyad.hdl.link_line import bit
 from crossdyad.recipe import Recipe
 from crossdyad.recipe.link import VERSION, Error, Link, Tag, fingerprint
@@ -24,7 +26,7 @@ class Line:
     """A serial line to the virtual board, and the twin beside it."""
 
     def __init__(self, name):
-        self.twin, self.port = twin.Board(RECIPE), ports.connect(RECIPE, name)
+        self.twin, self.port = twin.Board(RECIPE, samples=20), ports.connect(RECIPE, name)
 
     def same(self, data: bytes) -> list[bytes]:
         """Send to both; the answers, which must be equal."""
@@ -44,7 +46,7 @@ class Line:
 def line():
     if reason := simulators.missing("replay"):
         pytest.skip(reason)
-    with virtual.running(RECIPE) as name:
+    with virtual.running(RECIPE, samples=20) as name:
         line = Line(name)
         line.same(twin.frame(0, Tag.RESET))
         # the twin begins with zeros in memory, the hardware with anything
@@ -149,3 +151,11 @@ def test_a_line_faster_than_the_clock_is_refused():
     assert bit(25e6, 3e6) == Fraction(25, 3)
     with pytest.raises(ValueError, match="baud: .* 3 clock cycles per bit .*4 or more"):
         bit(25e6, 25e6 / 3)
+
+
+def test_a_board_without_a_sample_memory_has_no_word_for_it():
+    assert "samples" not in rtlil.convert(Host(RECIPE, 25e6, 3e6)) and "samples" in rtlil.convert(Host(RECIPE, 25e6, 3e6, 20))
+    answer = twin.Board(RECIPE).receive(twin.frame(0, Tag.STORE, bytes(LINK.requests[Tag.STORE])))
+    assert twin.opened(answer[:-1])[1:3] == bytes([0xFF, Error.TAG])
+    with pytest.raises(ValueError, match="samples: 65536; allowed is 0 to 65535"):
+        Host(RECIPE, 25e6, 3e6, 1 << 16)
