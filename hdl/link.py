@@ -109,8 +109,6 @@ class Wire(wiring.Component):
                 m.d.sync += number.eq(deframer.decoded)
             with m.If(place == 1):
                 m.d.sync += tag.eq(deframer.decoded)
-        with m.If(deframer.end):
-            m.d.sync += [place.eq(0), long.eq(0)]
         known, needs = Signal(), Signal(range(link.slot))
         with m.Switch(tag):
             for request, length in link.requests.items():
@@ -119,32 +117,36 @@ class Wire(wiring.Component):
                 with m.Case(request):
                     m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
 
-        # and is judged at its end
+        # and is judged at its end, in three cycles, as the next byte is far: what is true of it, the verdict, the answer
+        ended, good, fits, control, old, age = Signal(), Signal(), Signal(), Signal(), Signal(), Signal(8)
+        m.d.sync += [
+            ended.eq(deframer.end), good.eq(deframer.good & (place >= OVERHEAD)), fits.eq(place == needs), control.eq(tag[6]),
+            age.eq(next_ - number), old.eq((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])),
+        ]
         error, answer = Signal(range(16)), Signal()
-        age = Signal(8)
-        m.d.comb += age.eq(next_ - number)
-        control = tag[6]
-        with m.If(deframer.end):
+        m.d.sync += [error.eq(0), answer.eq(0)]
+        with m.If(ended):
+            m.d.sync += [place.eq(0), long.eq(0)]
             with m.If(long):
-                m.d.comb += [answer.eq(1), error.eq(Error.TOO_LONG)]
-            with m.Elif(~deframer.good | (place < OVERHEAD)):
-                m.d.comb += [answer.eq(1), error.eq(Error.FRAME)]
+                m.d.sync += [answer.eq(1), error.eq(Error.TOO_LONG)]
+            with m.Elif(~good):
+                m.d.sync += [answer.eq(1), error.eq(Error.FRAME)]
             with m.Elif(~known):
-                m.d.comb += [answer.eq(1), error.eq(Error.TAG)]
-            with m.Elif(place != needs):
-                m.d.comb += [answer.eq(1), error.eq(Error.LENGTH)]
+                m.d.sync += [answer.eq(1), error.eq(Error.TAG)]
+            with m.Elif(~fits):
+                m.d.sync += [answer.eq(1), error.eq(Error.LENGTH)]
             with m.Elif(control):
-                m.d.comb += answer.eq(1)
+                m.d.sync += answer.eq(1)
             with m.Elif(session == 0):
-                m.d.comb += [answer.eq(1), error.eq(Error.CLOSED)]
+                m.d.sync += [answer.eq(1), error.eq(Error.CLOSED)]
             with m.Elif(age == 0):
                 with m.If(credits == 0):
-                    m.d.comb += [answer.eq(1), error.eq(Error.FULL)]
+                    m.d.sync += [answer.eq(1), error.eq(Error.FULL)]
                 with m.Else():
                     m.d.sync += next_.eq(next_ + 1)
             with m.Elif(age[bits - 1:] != 0):
-                m.d.comb += [answer.eq(1), error.eq(Error.SEQUENCE)]
-            with m.Elif((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])):
+                m.d.sync += [answer.eq(1), error.eq(Error.SEQUENCE)]
+            with m.Elif(old):
                 m.d.sync += send.eq(number)             # its reply again, and all after it
 
         # answers at once, made in the last bytes of slot 0
