@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from .. import emulator
@@ -9,6 +11,7 @@ from ..emulator import TrainResult
 from ..emulator.link import packed, unpacked
 from ..recipe import Recipe, in_memory, programs, require_recipe
 from ..recipe.link import Tag
+from .journal import Journal, digest
 from .port import FASTEST, connect
 from .session import Session
 
@@ -25,6 +28,10 @@ class Chip:
         Of the board's port (see `connect`).
     baud : float
         Bits per second of its line.
+    journal : path, optional
+        A file that keeps what the board has answered. With it a program that was killed and is started again goes on after the last step
+        that the board applied: after `restore` of a state that the killed one was given by `state` or gave to `restore`, what it asks
+        again is answered from the file. It is gone once the chip is closed without an error.
 
     Attributes
     ----------
@@ -51,13 +58,13 @@ class Chip:
 
     batch = ()
 
-    def __init__(self, recipe: Recipe, url: str, baud: float = FASTEST):
+    def __init__(self, recipe: Recipe, url: str, baud: float = FASTEST, journal: str | Path | None = None):
         require_recipe(recipe)
         self.recipe = recipe.as_built
         self._rules = emulator.Chip(self.recipe)          # says what is allowed
         self.port = connect(self.recipe, url, baud)
         try:
-            self.session = Session(self.recipe, self.port)
+            self.session = Session(self.recipe, self.port, journal=Journal(Path(journal)) if journal else None)
         except BaseException:
             self.port.close()
             raise
@@ -65,19 +72,20 @@ class Chip:
         self._before = {"cycles": 0} | dict.fromkeys(COUNTERS, 0)
         self._stored = 0
         self._loss: int | None = None           # of a restored state, until a program sets the register
-        # programs run since reset, of which the board counts those that trained, and all cycles
-        infer, train = (program.length for program in programs(self.recipe))
-        step = self.step
-        self._run = step + max(0, self._report()["cycles"] - step * train) // infer
+        self._run: int | None = None
 
     def __enter__(self) -> Chip:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, error, *_) -> None:
+        if self.session.journal and error is None:
+            self.session.journal.end()
         self.close()
 
     def close(self) -> None:
         """Give the port back; the board keeps what it has learned."""
+        if self.session.journal:
+            self.session.journal.close()
         self.port.close()
 
     # Registers and memories -----------------------------------------------------------------------------------
@@ -126,6 +134,11 @@ class Chip:
 
     @property
     def run(self) -> int:
+        if self._run is None:
+            # since reset, of which the board counts those that trained, and all cycles
+            infer, train = (program.length for program in programs(self.recipe))
+            step = self.step
+            self._run = step + max(0, self._report()["cycles"] - step * train) // infer
         return self._run
 
     @property
@@ -150,33 +163,43 @@ class Chip:
         """Return everything the chip holds, as `emulator.Chip.state` does: either takes what the other gives."""
         report = self._report()
         kept = self._rules.state() | {f"weights{k}": w for k, w in enumerate(self.weights)}
-        numbers = {"step": self.step, "run": self._run, "rate": report["rate"], "loss": self.loss,
+        numbers = {"step": self.step, "run": self.run, "rate": report["rate"], "loss": self.loss,
                    "cycles": (self._before["cycles"] + report["cycles"]) % (1 << 48)}
         numbers |= {f"saturations_{name}": (self._before[name] + report[name]) % (1 << 32) for name in COUNTERS}
-        return kept | {name: np.asarray(value).astype(kept[name].dtype) for name, value in numbers.items()}
+        state = {name: np.asarray(value).astype(kept[name].dtype) for name, value in (kept | numbers).items()}
+        self._mark(state)
+        return state
+
+    def _mark(self, state):
+        self.session.mark(digest(state), {"run": self.run, "before": self._before, "loss": self._loss})
 
     def restore(self, state) -> None:
         """Go on from a `state()`, of this chip or an emulated one; ValueError if it is not one of a chip like this."""
         if int(np.asarray(state.get("seeds", self.recipe.seed))) != self.recipe.seed:
             raise ValueError(f"state: of a chip with seed {int(np.asarray(state['seeds']))}; this one was built with {self.recipe.seed}")
         self._rules.restore(state)
-        rules, report = self._rules, self._report()
+        rules, state = self._rules, self._rules.state()
+        if (driver := self.session.resume(digest(state))) is not None:
+            self._run, self._before, self._loss = driver["run"], driver["before"], driver["loss"]
+            return
+        report = self._report()
         self._load(rules.weights)
         registers = [(Tag.STEP, rules.step), (Tag.RUN, rules.run)]
         for _ in self.session.play([*((tag, value.to_bytes(4, "little")) for tag, value in registers), (Tag.RATE, bytes([rules.rate]))]):
             pass
-        self._run, self._loss = rules.run, int(rules.loss)
+        self._run, self._loss = int(rules.run), int(rules.loss)
         self._before = {"cycles": rules.cycles - report["cycles"]}
         self._before |= {name: int(rules.saturations[name]) - report[name] for name in COUNTERS}
+        self._mark(state)
 
     # Commands -------------------------------------------------------------------------------------------------
 
     def _programs(self, requests, trains: bool) -> tuple[np.ndarray, np.ndarray]:
-        outputs, losses, link = [], [], self._link
-        for body in self.session.play(requests):
+        outputs, losses, link, run = [], [], self._link, self.run
+        for n, body in enumerate(self.session.play(requests), 1):
             outputs.append(unpacked(body[:link.outputs], self.recipe.formats.state.width, self.recipe.sizes[-1]))
             losses.append(int.from_bytes(body[link.outputs:], "little", signed=True))
-            self._run = (self._run + 1) % (1 << 32)
+            self._run = (run + n) % (1 << 32)
             if trains:
                 self._loss = None
         empty = np.zeros((0, self.recipe.sizes[-1]), np.int32)
@@ -204,12 +227,13 @@ class Chip:
         order = np.asarray(order)
         if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < self._stored:
             raise ValueError(f"order: allowed are whole numbers from 0 to {self._stored - 1}, of samples that are stored")
-        most = self._link.numbers
+        most, run = self._link.numbers, self.run
         parts = [order[i:i + most] for i in range(0, len(order), most)]
         for part, _ in zip(parts, self.session.play(
                 (Tag.TRAIN_STORED, bytes([len(part)]) + np.pad(part, (0, most - len(part))).astype("<u2").tobytes()) for part in parts),
                 strict=True):
-            self._run, self._loss = (self._run + len(part)) % (1 << 32), None
+            run = (run + len(part)) % (1 << 32)
+            self._run, self._loss = run, None
 
     def train(self, x, y) -> TrainResult:
         """Run the training program on each sample in turn, as `emulator.Chip.train` does."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..emulator.link import frame, opened
 from ..recipe import Recipe
 from ..recipe.link import ERROR, REPLY, STATUS, VERSION, Error, Link, Tag, fingerprint
+from .journal import Journal, Mark, request
 from .port import BoardError, Port
 
 PATIENCE = 10.0
@@ -64,10 +65,17 @@ class Session:
     port : Port
     patience : float
         Seconds without a frame until the board is taken for dead.
+    journal : Journal, optional
+        Keeps every reply. If it is of the session that the board is in, that one waits to be resumed; else, and before the first request,
+        a new one is opened.
 
     Attributes
     ----------
     identity : Identity
+    session : int
+        0 until it is opened or resumed.
+    found : Status
+        Before this session: what an earlier one has left.
     status : Status
         As of the last frame that came.
 
@@ -77,8 +85,8 @@ class Session:
         If no board answers, or it has another chip or protocol.
     """
 
-    def __init__(self, recipe: Recipe, port: Port, patience: float = PATIENCE):
-        self.recipe, self.port, self.patience, self.link = recipe, port, patience, Link(recipe)
+    def __init__(self, recipe: Recipe, port: Port, patience: float = PATIENCE, journal: Journal | None = None):
+        self.recipe, self.port, self.patience, self.link, self.journal = recipe, port, patience, Link(recipe), journal
         self._line, self._frames = bytearray(), deque()
         self._heard = time.monotonic()
         self._wait = FIRST_WAIT
@@ -95,11 +103,33 @@ class Session:
         number = int.from_bytes
         self.identity = Identity(given[0], given[1:9], number(given[9:13], "little"), number(given[13:17], "little"), given[17],
                                  number(given[18:20], "little"), number(given[20:22], "little"))
-        self.found = self.status        # before this session: what an earlier one has left
-        self._open()
+        self.found = self.status
+        if not self._goes_on():
+            self._open()
+
+    def _goes_on(self) -> bool:
+        """Say whether the journal is of the session that the board is in."""
+        if not self.journal or not self.journal.last:
+            return False
+        session, number = self.journal.last
+        return session == self.status.session and (self.status.next - number) % 256 < self.link.slots
+
+    def resume(self, state: str) -> dict | None:
+        """Go on from the state with this digest, and return what the driver counted then; None if the journal has none of this session."""
+        mark = self.journal.resume(state) if not self.session and self._goes_on() else None
+        if mark is None:
+            return None
+        self.session, self._number = mark.session, mark.number
+        return mark.driver
+
+    def mark(self, state: str, driver: dict) -> None:
+        """Keep in the journal that the chip has the state with this digest now."""
+        if self.journal:
+            self.journal.mark(Mark(state, self.session, self._number, driver))
 
     def _open(self):
-        session = self._echo = random.SystemRandom().randrange(1, 256)
+        past = {self.status.session, *(self.journal.last or ())[:1]} if self.journal else {self.status.session}
+        session = self._echo = random.SystemRandom().choice([number for number in range(1, 256) if number not in past])
         while True:
             body = self._ask(Tag.OPEN, bytes([VERSION]) + fingerprint(self.recipe) + bytes([session]))
             if body[1] != ERROR:
@@ -108,6 +138,8 @@ class Session:
                 raise BoardError(f"{self.port.name}: the board refuses the session: {named(body[2])}")
             time.sleep(0.01)
         self.session, self._number = session, 0
+        if self.journal:
+            self.journal.lines.clear()
         if self.status.loading or self.status.reading:
             self.ask(Tag.ABORT)
 
@@ -164,11 +196,19 @@ class Session:
             If it was reset meanwhile.
         """
         source, under_way = iter(requests), deque()
+        if not self.session:
+            self._open()
+        while self.journal and self.journal.ahead:
+            if (asked := next(source, None)) is None:
+                return
+            body = self.journal.replayed(request(*asked))
+            self._number, self.status = (self._number + 1) % 256, status_of(body)
+            yield body[2:-STATUS]
         window, wait, told = self.link.slots - 1, self._wait, None
         self._heard, ended, clean = time.monotonic(), False, True
 
         def send(frames):
-            self.port.write(b"\0" + b"".join(data for _, _, data, _ in frames))
+            self.port.write(b"\0" + b"".join(data for _, _, data, _, _ in frames))
 
         while True:
             while not ended and len(under_way) < window:
@@ -177,12 +217,12 @@ class Session:
                 except StopIteration:
                     ended = True
                     break
-                under_way.append((self._number, tag, frame(self._number, tag, payload), time.monotonic()))
+                under_way.append((self._number, tag, frame(self._number, tag, payload), time.monotonic(), request(tag, payload)))
                 self.port.write(under_way[-1][2])
                 self._number = (self._number + 1) % 256
             if not under_way:
                 return
-            number, tag, _, sent = under_way[0]
+            number, tag, _, sent, asked = under_way[0]
             body = self._next(wait)
             if body is None:
                 # the oldest alone: if the board has it, its reply comes again, and with it the number of the one that it misses
@@ -201,6 +241,8 @@ class Session:
                     self._wait += (4 * (time.monotonic() - sent) - self._wait) / 8
                     self._wait = min(max(self._wait, FIRST_WAIT), LONGEST_WAIT)
                 wait, clean = self._wait, clean or not under_way
+                if self.journal:
+                    self.journal.reply(asked, body)
                 yield body[2:-STATUS]
                 continue
             if body[0] == number and body[1] == ERROR and body[2] >= Error.LABEL:

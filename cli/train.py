@@ -119,7 +119,8 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool):
 
     from .. import board, emulator
 
-    with board.Chip(recipe, port) as chip:
+    output.mkdir(parents=True, exist_ok=True)
+    with board.Chip(recipe, port, journal=output / f"{recipe.name}.journal") as chip:
         history, files = run(recipe, dataset, output, epochs, chip=chip)
     if compare:
         with bar("the emulator, to compare") as report:

@@ -140,10 +140,10 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         if arrays or device or seeds is not None:
             raise ValueError("chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, "
                              "so leave them out")
-        chip.restore(Chip(recipe.as_built).state())
+        start = {f"weights{k}": w for k, w in enumerate(initial_weights(recipe))}
     else:
-        chip = ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
-    chip.weights = initial_weights(recipe, seeds)
+        start, chip = {}, ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
+        chip.weights = initial_weights(recipe, seeds)
 
     def cells(write: int, time: float | None = None):
         if arrays:
@@ -155,6 +155,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ())), seeds)
     if checkpoint and Path(checkpoint).exists():
         _resume(Path(checkpoint), label, chip, history)
+    elif start:
+        chip.restore(Chip(recipe.as_built).state() | start)
     report = progress or (lambda step, done, of: None)
     n, x_train, x_test = len(x_train), recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
     for epoch in range(len(history.epochs), epochs):
