@@ -327,16 +327,14 @@ class Chip(wiring.Component):
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(sequencer.busy)
 
-        # Range events. The port shows all up to the last cycle, whose own are still on their way to the counter:
-        # so counting the lanes of a word and adding 32 bits are two short paths.
+        # Range events: lanes of a word, engines and units, and 32 bits are added up in a cycle each.
         for place in ("accumulator", "state", "delta", "weight"):
             makers = {"accumulator": [*engines, *self.units], "weight": engines}.get(place, self.units)
             now = [x.weight_out_of_range if place == "weight" else getattr(x, f"events_{place}") for x in makers]
-            events = delayed(m, sum(now + [slope_event] if place == "delta" else now), 1)
+            events = delayed(m, sum(delayed(m, e, 1) for e in (now + [slope_event] if place == "delta" else now)), 1)
             counted = Signal(32, name=f"counted_{place}")
-            total = counted + events
-            m.d.sync += counted.eq(total)
-            m.d.comb += getattr(self, f"saturations_{place}").eq(total)
+            m.d.sync += counted.eq(counted + events)
+            m.d.comb += getattr(self, f"saturations_{place}").eq(counted)
         return m
 
     def _fill(self, m, store, memory: table.Memory):

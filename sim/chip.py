@@ -15,8 +15,9 @@ import numpy as np
 from .. import emulator
 from ..emulator import chip as emulated
 from ..recipe import Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
+from ..recipe.program import FIRST
 from . import streams
-from .streams import LEVELS, STREAMS, Record
+from .streams import LEVELS, REST, STREAMS, Record
 
 INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
 COUNTERS = ("accumulator", "state", "delta", "weight")
@@ -116,7 +117,7 @@ class Prediction:
         self.mode, self.since = "idle", 0
         self.queue, self.arriving = deque(), {}
         self.words, self.loading = deque(), []
-        self.offer_from, self.ready_from, self.idle_from = 0, 0, None
+        self.offer_from, self.ready_from, self.idle_from, self.rested = 0, 0, None, 0
         self.cycles = 0
         self.writes: list = []
         self.launches: list[tuple[int, int]] = []
@@ -135,14 +136,17 @@ class Prediction:
             "busy": self.mode == "run" and cycle > self.since,
         }
 
-    def levels(self) -> dict:
-        """Level outputs; loss and counters only while no program runs."""
+    def levels(self, cycle: int) -> dict:
+        """Level outputs; the loss only while no program runs, counters while no event is on its way to them."""
         values = {"cycles": self.cycles, "rate": int(self.chip.rate)}
         if self.mode != "run":
+            counted, rested = self.chip.saturations, self.rested
             values |= {"step": int(self.chip.step), "loss": int(self.chip.loss)}
-            values |= {f"saturations_{n}": int(v) for n, v in self.chip.saturations.items()}
         else:
-            values["step"] = self.step_before
+            counted, rested = self.before["counted"], self.before["rested"]
+            values["step"] = self.before["step"]
+        if rested <= cycle and (self.mode != "run" or cycle <= self.since + FIRST + REST):
+            values |= {f"saturations_{n}": int(v) for n, v in counted.items()}
         return values
 
     def step(self, cycle: int, taken: dict, shown: dict):
@@ -199,7 +203,7 @@ class Prediction:
     def _program(self, cycle: int, code: int):
         x, y = np.array(self.sample, np.int32), self.label if code == TRAIN else None
         train = code == TRAIN and self.recipe.learns
-        self.step_before = int(self.chip.step)
+        self.before = {"step": int(self.chip.step), "counted": self.chip.saturations, "rested": self.rested}
         self.sample, self.spare_full = [], False
         self.label = None if code == TRAIN else self.label
         times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
@@ -215,6 +219,7 @@ class Prediction:
         for i, (t, value) in enumerate(zip(times, values, strict=True)):
             self.arriving[cycle + 1 + t] = value % span | (i % count == count - 1) * span
         self.mode, self.since, self.idle_from = "run", cycle, cycle + 1 + self.programs[train].length
+        self.rested = self.idle_from + REST
 
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)
@@ -299,7 +304,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
                 taken[s] = seen[s]
         compare(cycle, "busy", int(shown["busy"]), wires >> 12 & 1, 1, True)
         if cycle in levels:
-            expected = prediction.levels()
+            expected = prediction.levels(cycle)
             for name in LEVELS:
                 if name in expected:
                     compare(cycle, name, expected[name], levels[cycle][name], widths.get(name, 32), name == "cycles")

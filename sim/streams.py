@@ -18,7 +18,9 @@ STALLS = ("never", "random", "cycling", "long")
 LEVELS = ("cycles", "step", "rate", "loss", "saturations_accumulator", "saturations_state", "saturations_delta",
           "saturations_weight")
 LEVELS_EVERY = 64
-"""Levels are looked at whenever `busy` falls, and every so many cycles."""
+"""Levels are looked at whenever `busy` falls, when the counters have come to rest after it, and every so many cycles."""
+REST = 2
+"""Cycles from where `busy` falls until the counters show all events (contract section 9)."""
 
 
 @dataclass
@@ -91,7 +93,7 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
     missing = dict(wanted)
     offering = dict.fromkeys(INPUTS, False)
     pausing = {s: pauses(stalls.get(s, "never"), seed * 16 + i) for i, s in enumerate(STREAMS)}
-    before, cycle, rest, was_busy = {}, 0, 0, False
+    before, cycle, rest, was_busy, fell = {}, 0, 0, False, -REST - 1
 
     def drive(port, value):
         if before.get(port) != value:
@@ -123,7 +125,9 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
                     missing[s] = missing.get(s, 0) - 1
         busy = bench.get("busy")
         record.handshakes.append(wires | busy << 12)
-        if was_busy and not busy or cycle % LEVELS_EVERY == 0:
+        if was_busy and not busy:
+            fell = cycle
+        if cycle in (fell, fell + REST) or cycle % LEVELS_EVERY == 0:
             record.levels += [(cycle, name, bench.get(name)) for name in LEVELS]
         was_busy = busy
         for block, register, valid, index, value in watch:
