@@ -16,6 +16,7 @@ from .progress import bar
 def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False,
           board: Annotated[str, typer.Option(help="ulx3s (the 25F), ulx3s-12f or ulx3s-85f")] = "ulx3s",
           samples: Annotated[int, typer.Option(min=0, max=65535, help="kept in memory beside the chip")] = 0,
+          clock: Annotated[str, typer.Option(help="of the chip in MHz, at most; fastest: what routes, with a margin")] = "fastest",
           seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3"):
     """Build the chip for an FPGA board: utilisation, Fmax over seeds, bitstream.
 
@@ -31,8 +32,12 @@ def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
         numbers = tuple(int(s) for s in seeds.split(","))
     except ValueError:
         raise ValueError(f"--seeds: {seeds!r}; allowed are whole numbers separated by commas, as in 1,2,3") from None
+    try:
+        limit = clock if clock == "fastest" else float(clock) * 1e6
+    except ValueError:
+        raise ValueError(f"--clock: {clock!r}; allowed is a frequency in MHz, or fastest") from None
     with bar("build", even=False) as report:
-        result = hdl.synthesize(load(recipe), board, output, numbers, report, samples)
+        result = hdl.synthesize(load(recipe), board, output, numbers, report, samples, limit)
     typer.echo(dump(result) if as_json else table(result))
     if not as_json:
         typer.echo("\n".join(f"  {output / name}" for name in result["files"]))

@@ -9,6 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In
 
+from .pll import Pll
+
 
 @dataclass(frozen=True)
 class Board:
@@ -19,7 +21,7 @@ class Board:
     device, size : str
         The part, which says what its blocks can do, and its size as the place and route tool calls it.
     clock : float
-        Frequency of the board's oscillator in Hz; the host and the chip run from it directly.
+        Frequency of the board's oscillator in Hz.
     holds : dict
         Resource to number available.
     pins : dict
@@ -66,6 +68,8 @@ class Top(wiring.Component):
     Parameters
     ----------
     component : wiring.Component
+    pll : Pll, optional
+        Makes the component's clock; else it is the board's.
 
     Members
     -------
@@ -73,15 +77,18 @@ class Top(wiring.Component):
         And the members of the component.
     """
 
-    def __init__(self, component):
-        self._component = component
+    def __init__(self, component, pll: Pll | None = None):
+        self._component, self._pll = component, pll
         super().__init__({"clk": In(1), "rst": In(1)} | dict(component.signature.members))
 
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = sync = ClockDomain()
-        m.d.comb += sync.clk.eq(self.clk)
-        m.submodules.reset = ResetSynchronizer(self.rst)
+        if self._pll:
+            m.submodules.reset = ResetSynchronizer(self.rst | ~self._pll.connect(m, self.clk, sync.clk))
+        else:
+            m.d.comb += sync.clk.eq(self.clk)
+            m.submodules.reset = ResetSynchronizer(self.rst)
         m.submodules.component = self._component
         for name, member in self._component.signature.members.items():
             mine, its = getattr(self, name), getattr(self._component, name)

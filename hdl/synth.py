@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Literal
 
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
@@ -29,6 +30,7 @@ from ..recipe import Recipe, require_recipe
 from ..recipe.table import engines as engines_of
 from . import cache, tools
 from .boards import BOARDS, Board, Top
+from .pll import MARGIN, fastest
 
 SEEDS = (1, 2, 3)
 
@@ -68,7 +70,7 @@ class DoesNotFit(ValueError):
 
 
 def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds=SEEDS, progress=None,
-               samples: int = 0) -> dict:
+               samples: int = 0, clock: float | Literal["fastest"] | None = None) -> dict:
     """Build the recipe's chip, behind its serial host, for a board.
 
     Parameters
@@ -86,16 +88,20 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         Called as ``progress(step, done, total)``.
     samples : int
         That are kept in memory beside the chip.
+    clock : float or "fastest", optional
+        Greatest frequency in Hz of host and chip, made by a phase-locked loop; by default it is the board's own. ``fastest``: what the
+        seeds allow with `pll.MARGIN`, for which the best one is routed once more; what the seeds gave is in the folder ``NAME-seeds``.
 
     Returns
     -------
     dict
-        ``board``, ``device``, ``utilisation`` {resource: {used, available}}, ``fmax`` {min, median, max, seeds} in MHz, ``files``.
+        ``board``, ``device``, ``utilisation`` {resource: {used, available}}, ``fmax`` {min, median, max, seeds} in MHz, ``clock_mhz``,
+        ``files``; where the clock was chosen, ``fmax_of_seeds`` as ``fmax`` at the board's own clock.
 
     Raises
     ------
     DoesNotFit, ValueError
-        A recipe that does not fit the board, an unknown board.
+        A recipe that does not fit the board, an unknown board, a clock that no seed reaches.
     ToolMissing, SynthesisError
         A missing or a failed tool.
     """
@@ -104,8 +110,31 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     require_recipe(recipe)
     target = _board(board)
     check_fits(_least(recipe, samples), target, recipe)
-    top = Top(Host(recipe, target.clock, BAUD, samples))
-    return implement(top, recipe.name, target, folder, seeds, progress, recipe=recipe)
+    folder, own = Path(folder), target.clock
+
+    def at(pll, place, seeds, **told):
+        frequency = pll.frequency if pll else own
+        return implement(Top(Host(recipe, frequency, BAUD, samples), pll), recipe.name, target, place, seeds, progress, recipe,
+                         clock_mhz=frequency / 1e6, **told)
+
+    if clock != "fastest":
+        clock = own if clock is None else clock
+        if clock < own:
+            raise ValueError(f"clock: {clock / 1e6:g} MHz; allowed is the board's {own / 1e6:g} MHz or more")
+        pll = fastest(own, clock)
+        report = at(pll, folder, seeds)
+        if report["fmax"]["max"] < report["clock_mhz"]:
+            raise ValueError(f"clock: {report['clock_mhz']:g} MHz; the fastest of the seeds is good for {report['fmax']['max']:g} MHz: "
+                             "take a slower clock, or more seeds")
+        return report
+    routed = at(None, folder / f"{recipe.name}-seeds", seeds)
+    best, limit = max(seeds, key=lambda seed: routed["fmax"]["seeds"][str(seed)]), routed["fmax"]["max"] * 1e6 / MARGIN
+    while True:
+        pll = fastest(own, limit)
+        report = at(pll, folder, (best,), fmax_of_seeds=routed["fmax"])
+        if report["fmax"]["max"] >= report["clock_mhz"] or not pll:
+            return report
+        limit = min(report["fmax"]["max"] * 1e6 / MARGIN, pll.frequency - 1)      # other constants, other places: a slower one, then
 
 
 def measure(component, board: str = "ulx3s", folder: str | Path | None = None, seeds=SEEDS, progress=None) -> dict:
@@ -119,8 +148,11 @@ def measure(component, board: str = "ulx3s", folder: str | Path | None = None, s
     return report | {"harness": {"FF": harness.bits}}
 
 
-def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=None, recipe=None) -> dict:
-    """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins."""
+def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=None, recipe=None, **told) -> dict:
+    """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins.
+
+    The report has what is `told` as well.
+    """
     if reason := missing_tool():
         raise ToolMissing(reason)
     if not seeds:
@@ -173,7 +205,7 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
                  "seeds": {str(s): f for s, f in mhz.items()}},
         "bitstream_seed": best if pinned else None,
         "clock_mhz": board.clock / 1e6, "tools": _versions(), "files": list(files), "key": key,
-    }
+    } | told
     (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     os.replace(work / "report.json", report_path)
     shutil.rmtree(work)
@@ -235,8 +267,9 @@ def table(report: dict) -> str:
     lines = [f"{report['name']} on {report['board']} ({report['device']})"]
     for resource, n in report["utilisation"].items():
         lines.append(f"  {resource:<14}{n['used']:>7} of {n['available']:<7}{100 * n['used'] / n['available']:6.1f} %")
-    f = report["fmax"]
+    f = report.get("fmax_of_seeds", report["fmax"])
     lines.append(f"  Fmax {f['min']:.1f} / {f['median']:.1f} / {f['max']:.1f} MHz (min / median / max over seeds {', '.join(f['seeds'])})")
+    lines.append(f"  clock {report['clock_mhz']:g} MHz")
     return "\n".join(lines)
 
 

@@ -2,17 +2,19 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import time
 
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from crossdyad import hdl
-from crossdyad.hdl import synth
+from crossdyad.hdl import pll, synth
 from crossdyad.hdl.boards import BOARDS, Top
 from crossdyad.hdl.fixed import Requantize
 from crossdyad.recipe import Recipe, load
@@ -206,6 +208,60 @@ def test_another_design_does_not_go_on_from_this_one(monkeypatch, tmp_path):
     monkeypatch.setattr(synth, "_run", other := Played())
     hdl.synthesize(SMALL.model_copy(update={"output": "relu"}), "ulx3s", tmp_path, seeds=(1,))
     assert other.ran == ["yosys", "nextpnr1", "ecppack"]
+
+
+def test_the_fastest_clock_is_what_was_routed_with_a_margin(monkeypatch, tmp_path):
+    """Seeds at the board's clock, then the best one at the loop's; where that turns out slower, a slower loop."""
+    monkeypatch.setattr(synth, "missing_tool", lambda: None)
+    monkeypatch.setattr(synth, "_run", played := Played())
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2), clock="fastest")
+    assert sorted(played.ran) == sorted(["yosys", "nextpnr1", "nextpnr2", "ecppack", "yosys", "nextpnr2", "ecppack"])
+    assert report["fmax_of_seeds"]["seeds"] == {"1": 101, "2": 102} and report["fmax"]["seeds"] == {"2": 102}
+    assert 102 / 1.1 - 3 < report["clock_mhz"] <= 102 / 1.1 and f"clock {report['clock_mhz']:g} MHz" in synth.table(report)
+    assert json.loads((tmp_path / "small.synth.json").read_text()) == report
+    monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("built again"))
+    assert hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2), clock="fastest") == report
+
+    class Slower(Played):
+        def __call__(self, tool, arguments, work, run=None):
+            super().__call__(tool, arguments, work, run)
+            if tool == "nextpnr" and "EHXPLLL" in (work / "top.il").read_text() and self.ran.count("nextpnr1") == 2:
+                path = next(a.split("=")[1] for a in arguments if a.startswith("--report"))
+                (work / path).write_text((work / path).read_text().replace("101", "80"))
+
+    monkeypatch.setattr(synth, "_run", played := Slower())
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path / "slower", seeds=(1,), clock="fastest")
+    assert played.ran.count("nextpnr1") == 3 and 80 / 1.1 - 3 < report["clock_mhz"] <= 80 / 1.1
+
+    monkeypatch.setattr(synth, "_run", Played())
+    assert hdl.synthesize(SMALL, "ulx3s", tmp_path / "asked", seeds=(1,), clock=60e6)["clock_mhz"] == 60
+    with pytest.raises(ValueError, match=r"clock: 110 MHz; the fastest of the seeds is good for 101 MHz"):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path / "beyond", seeds=(1,), clock=110e6)
+    with pytest.raises(ValueError, match=r"clock: 24 MHz; allowed is the board's 25 MHz or more"):
+        hdl.synthesize(SMALL, "ulx3s", tmp_path / "below", seeds=(1,), clock=24e6)
+
+
+def test_a_loop_is_the_fastest_below_a_limit_that_the_part_allows():
+    for oscillator, limit in [(25e6, 29e6), (25e6, 50e6), (25e6, 93.1e6), (25e6, 131.9e6), (48e6, 118e6), (12e6, 100e6)]:
+        found = pll.fastest(oscillator, limit)
+        assert oscillator < found.frequency <= limit
+        assert 400e6 <= found.frequency * found.output <= 800e6 and found.oscillator / found.reference >= 3.125e6
+        assert found.frequency == max(oscillator * b / a for a in range(1, 16) for b in range(1, 81)
+                                      if oscillator / a >= 3.125e6 and oscillator * b / a <= limit)
+    assert pll.fastest(25e6, 25e6) is None
+    text = rtlil.convert(Top(Wire(), pll.Pll(25e6, 2, 7, 6)), name="top", platform=BOARDS["ulx3s"])
+    for name, value in {"CLKI_DIV": 2, "CLKFB_DIV": 7, "CLKOP_DIV": 6}.items():
+        assert re.search(rf"parameter (signed )?\\{name} (32'0*{value:b}|{value})\n", text), name
+    assert '"87.5"' in text
+
+
+@pytest.mark.slow
+def test_a_small_chip_gets_the_clock_that_it_routes_at(tmp_path):
+    if synth.missing_tool():
+        pytest.skip(synth.missing_tool())
+    report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,), clock="fastest")
+    assert 50 < report["clock_mhz"] <= report["fmax_of_seeds"]["max"] / 1.1 and report["clock_mhz"] <= report["fmax"]["max"]
+    assert (tmp_path / "small.bit").read_bytes()[:2] == b"\xff\x00"
 
 
 def test_a_failing_tool_leaves_its_words_and_no_report(tmp_path, monkeypatch):
