@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import LEAD, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
+from ..recipe import LEAD, NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
 from . import fixed, noise, rng
 from .arrays import choose, integer_type, namespace, product
 from .clock import walk
@@ -407,19 +407,21 @@ class Clocked:
         if step.op == Op.FORWARD:
             if fold == 0:
                 self.accumulators = [0] * g.L
-            x, row = self._store("column", step.column, bank), self._read(g, i)
-            for lane, j in enumerate(columns):
-                self.accumulators[lane] += row[lane] * x[j]
+            x, row = self._column(g, step, now, bank, columns), self._read(g, i)
+            for lane in range(len(columns)):
+                self.accumulators[lane] += row[lane] * x[lane]
             if fold == g.F - 1:
                 self.sums[self.now + 5 + g.lv] = (o.number, t, sum(self.accumulators))
             return
         lanes, out_of_range = [], 0
         e = self._operand(o, t, rate, slope, now, bank)
+        signed = step.op == Op.PROBE or step.column == SIGNS
+        factors = [] if signed else self._column(g, step, now, bank, columns)
         for lane, w in enumerate(self.weights[self._word(g, i)]):
             random, sign = rng.view_exact(*o.pairs[i][lane // 16], lane % 16)
             b = 0
             if lane < len(columns):
-                b = sign if step.op == Op.PROBE or step.column == SIGNS else self._store("column", step.column, bank)[columns[lane]]
+                b = sign if signed else factors[lane]
             value, out = update_exact(g.recipe, w, e * b, random, step.op == Op.PROBE, step.decay)
             if self._is_stuck(g, i, lane):
                 value, out = w, False
@@ -427,6 +429,13 @@ class Clocked:
             out_of_range += out
         del o.pairs[i]
         self.writes[self.now + 7] = (self._word(g, i), lanes, out_of_range)
+
+    def _column(self, g: Geometry, step: Operation, now: int, bank: int, columns: range) -> list[int]:
+        """Return what the columns of a slot meet: elements of a store, or noise."""
+        if step.column == NOISE:
+            return [noise.column_exact(g, now, j) for j in columns]
+        store = self._store("column", step.column, bank)
+        return [store[j] for j in columns]
 
     def _operand(self, o: UnderWay, t: int, rate: int, slope: int, now: int, bank: int) -> int:
         """Return the scalar E of a slot in row t."""

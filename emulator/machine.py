@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
+from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
 from . import crossbar, engine, noise, nudge, rng, unit
 from .arrays import namespace
 from .neuron import dyad
@@ -90,15 +90,15 @@ def draw(recipe: Recipe, program, state: dict) -> Drawn:
 
 
 def _pairs(recipe: Recipe, state: dict) -> dict | None:
-    """Return the words for each matrix in memory; matrices of one shape and engine have the same."""
+    """Return the words for each matrix in memory; those of one shape on as many lanes have the same."""
     if not crossbar.needs_pairs(recipe):
         return None
     made = {}
     for g in in_memory(recipe):
-        alike = g.layer, g.R, g.C
+        alike = g.layer, g.R, g.C, g.L
         if alike not in made:
             made[alike] = crossbar.pairs(g, state["key"], state["step"], state["rate"])
-    return {g.matrix.name: made[g.layer, g.R, g.C] for g in in_memory(recipe)}
+    return {g.matrix.name: made[g.layer, g.R, g.C, g.L] for g in in_memory(recipe)}
 
 
 def _noise(recipe: Recipe, program, state: dict) -> dict:
@@ -120,8 +120,8 @@ class Machine:
         Of each matrix in memory, by its name: int32 (*batch, R, F * L), and a bound of its weights' size.
     stores : dict
         Integers of each store, (*batch, n, elements), by its name.
-    drive : dict
-        Drive memory of each unit, accumulator format.
+    drive, feedback : dict
+        Drive memory and feedback memory of each unit, accumulator format.
     outputs : int32 array (*batch, n, outputs), or None
         The means of the last operation with a result.
     """
@@ -133,7 +133,7 @@ class Machine:
         names = [g.matrix.name for g in in_memory(recipe)]
         self.weights = dict(zip(names, state["weights"], strict=True))
         self.peak = dict(zip(names, state["peak"], strict=True))
-        self.stores, self.drive, self.drawn = {"input0": x}, {}, drawn
+        self.stores, self.drive, self.feedback, self.drawn = {"input0": x}, {}, {}, drawn
         self.pairs = drawn and drawn.pairs
         self.outputs = None
 
@@ -183,7 +183,7 @@ class Machine:
     def read(self, pc: int, step: Operation) -> None:
         """Play a forward or a transposed read, and what its elements do in their unit."""
         recipe, g, k = self.recipe, self.geometry[step.matrix], step.unit
-        vectors = self.stores[step.column or step.row]
+        vectors = self.column(g, step) if step.op == Op.FORWARD else self.stores[step.row]
         random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.C, vectors)
         sums = self.product(g, pc, step, vectors)
         y, out = engine.convert(recipe, recipe.place(step), sums, random[0], self.noise(g, step, pc, sums))
@@ -191,8 +191,10 @@ class Machine:
         a, b = self._enter(step, y)
         if step.keep_drive:
             self.drive[k] = a
+        if step.keep_feedback:
+            self.feedback[k] = b
         a, b = self._force(step, a, b, random[3])
-        mean, mean_out, difference, difference_out = dyad(recipe, k, a, b, random[1], random[2], step.error)
+        mean, mean_out, difference, difference_out = dyad(recipe, k, a, b, random[1], random[2], step.error, step.moved)
         if step.mean or step.result:
             self.count("state", mean_out)
         if step.mean:
@@ -210,6 +212,9 @@ class Machine:
         kept = self.drive[step.unit]
         if step.enter == "feedback":
             return kept, y
+        if step.enter == "relax":
+            fed = self.feedback[step.unit]
+            return kept, fed + (y - fed >> step.leak)
         a, out = unit.add(self.recipe, kept, y if step.enter == "more" else -y)
         self.count("accumulator", out)
         return a, self.xp.zeros_like(a)
@@ -237,6 +242,14 @@ class Machine:
         self.count("accumulator", out)
         return a, b
 
+    def column(self, g: Geometry, step: Operation):
+        """Return what the columns of a matrix meet, (*batch, n, C): a store, or noise."""
+        if step.column != NOISE:
+            return self.stores[step.column]
+        x = self.stores["input0"]
+        made = noise.column(g, self.state["key"], self.state["step"], x)
+        return self.xp.broadcast_to(made, (*made.shape[:-2], x.shape[-2], g.C))
+
     def rewrite(self, pc: int, step: Operation) -> None:
         """Play an update or a probe."""
         recipe, g = self.recipe, self.geometry[step.matrix]
@@ -246,7 +259,7 @@ class Machine:
             self.pairs = _pairs(recipe, self.state)
         pairs = self.pairs and self.pairs[step.matrix]
         signed = step.op == Op.PROBE or step.column == SIGNS
-        b = crossbar.signs(g, pairs) if signed else crossbar.pad(g, self.stores[step.column])
+        b = crossbar.signs(g, pairs) if signed else crossbar.pad(g, self.column(g, step))
         if step.op == Op.PROBE:
             e = self.xp.full((1,), crossbar.probe_operand(g, step.negative), dtype=kind)
         else:

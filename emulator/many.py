@@ -16,7 +16,7 @@ from .crossbar import pad
 from .machine import COUNTERS, reset
 
 DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
-           "stuck_limit", "align", "feedback_level")
+           "stuck_limit", "align", "feedback_level", "noise_level")
 """Properties of a recipe that are numbers of its arithmetic."""
 SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
 """Of these the device effect that they belong to: code that only chips with the effect need."""

@@ -8,7 +8,7 @@ from .arrays import namespace, within
 from .clock import walk
 
 
-def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error: str = "dyad"):
+def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error: str = "dyad", moved: bool = False):
     """Mean and difference of a dyad; the paper's Eq. 10 and 13 with errata E9 and E12, form DP^T.
 
     Parameters
@@ -22,6 +22,8 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error
     error : str
         What stands for the difference: the ``dyad``'s; ``gate``: b where a lies between the activation's limits, which is the slope
         times b; ``feedback``: b.
+    moved : bool
+        The mean is the minus compartment plus the difference.
 
     Returns
     -------
@@ -35,10 +37,10 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error
     plus = xp.minimum(xp.maximum(2 * a + (2 - twice) * b, low), high)
     minus = xp.minimum(xp.maximum(2 * a - twice * b, low), high)
     f, r, o = recipe.formats, recipe.rounding, recipe.overflow
-    mean = fixed.requantize(twice * plus + (2 - twice) * minus, state_shift, f.state.width,
-                            r.state, o.state, random_state)
     apart = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
              "gate": lambda: xp.where((2 * a > low) & (2 * a < high), 2 * b, 0)}[error]()
+    mean = fixed.requantize(2 * (minus + apart) if moved else twice * plus + (2 - twice) * minus, state_shift, f.state.width,
+                            r.state, o.state, random_state)
     difference = fixed.requantize(apart, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
     return *mean, *difference
 
@@ -59,15 +61,15 @@ def _limits(recipe: Recipe, layer: int) -> tuple[int, int]:
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict) -> dict:
+def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict, moves: tuple[bool, ...] = (False,)) -> dict:
     """Every port of `Dyad` at every clock (contract section 4: latency 5, random words three cycles after a and b).
 
     Parameters
     ----------
-    recipe, unit, errors
+    recipe, unit, errors, moves
         As the component's.
     stimulus : dict
-        ``a``, ``b``, ``error``, ``random_state``, ``random_delta``: one entry per clock, from reset.
+        ``a``, ``b``, ``error``, ``random_state``, ``random_delta``, and ``moved`` where `moves` has both: one entry per clock, from reset.
 
     Returns
     -------
@@ -76,10 +78,10 @@ def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict) ->
     """
     block = Clocked(recipe, unit)
 
-    def clock(error: int, **ports) -> dict:
-        return block.clock(**ports, error=errors[error])
+    def clock(error: int, moved: int = moves[0], **ports) -> dict:
+        return block.clock(**ports, error=errors[error], moved=moved)
 
-    return walk(clock, stimulus, ("a", "b", "error", "random_state", "random_delta"))
+    return walk(clock, stimulus, ("a", "b", "error", "random_state", "random_delta", *(("moved",) if len(moves) > 1 else ())))
 
 
 class Clocked:
@@ -88,11 +90,11 @@ class Clocked:
     def __init__(self, recipe: Recipe, unit: int):
         self.recipe = recipe
         self.low, self.high = recipe.bounds(unit)
-        self.entered = self.limited = (0, 0, "dyad")       # a, b and the kind of error, one and two cycles ago
+        self.entered = self.limited = (0, 0, "dyad", 0)    # a, b, the kind of error and whether it moves, one and two cycles ago
         self.sums = self.clipped = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
-    def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad") -> dict:
+    def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad", moved: int = 0) -> dict:
         recipe, f = self.recipe, self.recipe.formats
         (mean, mean_out), (difference, difference_out) = self.fitted
         self.fitted = (fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
@@ -101,11 +103,11 @@ class Clocked:
         self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
                         fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
         plus, minus = self.clipped
-        apart, (kept, fed, kind) = plus - minus, self.limited
+        apart, (kept, fed, kind, moves) = plus - minus, self.limited
         if kind != "dyad":
             apart = 2 * fed if kind == "feedback" or self.low < kept < self.high else 0
-        self.mixed = twice * plus + (2 - twice) * minus, apart
-        self.limited, self.entered = self.entered, (a, b, error)
+        self.mixed = 2 * (minus + apart) if moves else twice * plus + (2 - twice) * minus, apart
+        self.limited, self.entered = self.entered, (a, b, error, moved)
         self.clipped = tuple(min(max(p, 2 * self.low), 2 * self.high) for p in self.sums)
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
         return {"mean": mean, "mean_out_of_range": mean_out,

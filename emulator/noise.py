@@ -57,6 +57,27 @@ def node_sign_exact(recipe: Recipe, layer: int, step: int, element: int) -> int:
     return rng.view_exact(*rng.pair_exact(recipe.key, NODES | layer, step, element), 0)[1]
 
 
+COLUMNS = 0xE0
+"""Streams of the signs of columns of noise."""
+
+
+def column(geometry: Geometry, key, step, like):
+    """Return a column of noise, `Recipe.noise_level` with a sign for each column: int32 (*batch, 1, C) (contract section 12)."""
+    g, xp = geometry, namespace(like)
+    index = xp.arange(g.F * g.G, dtype=np.uint32).reshape(g.F, g.G, 1)
+    x, y = rng.pair(tuple(k[..., None, None, None] for k in key), COLUMNS | g.layer, step, index)
+    signs = rng.sign(rng.lane_view(x, y, xp.arange(min(g.L, 16), dtype=np.uint32)))
+    signs = signs.reshape(*signs.shape[:-2], -1)[..., : g.L]               # the last group may have fewer lanes
+    return (signs.reshape(*signs.shape[:-2], 1, -1)[..., : g.C] * g.recipe.noise_level).astype(np.int32)
+
+
+def column_exact(geometry: Geometry, step: int, element: int) -> int:
+    """`column` of one element, on Python integers."""
+    (fold, lane), g = divmod(element, geometry.L), geometry
+    pair = rng.pair_exact(g.recipe.key, COLUMNS | g.layer, step, fold * g.G + lane // 16)
+    return g.recipe.noise_level * rng.view_exact(*pair, lane % 16)[1]
+
+
 # Trace ------------------------------------------------------------------------------------------------------
 
 

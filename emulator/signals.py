@@ -23,7 +23,7 @@ class Write(NamedTuple):
         Differences in delta format, or states in state format; of a ``slope`` with signs of the noise the same, without them the loss
         register, int64 (*batch, n).
     column : int32 array (*batch, n, C), or None
-        States; None: the generator's signs.
+        States, or noise; None: the generator's signs of the weights.
     """
 
     step: Operation
@@ -51,7 +51,8 @@ def writes(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Writ
     Returns
     -------
     list of Write
-        In the order of the program. Where weights are probed, sample i is the chip's step i, so that each has a direction of its own.
+        In the order of the program. Where what updates read follows the generator's signs, sample i is the chip's step i, with signs of
+        its own.
 
     Raises
     ------
@@ -62,12 +63,12 @@ def writes(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Writ
 
 
 def played(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> tuple[Machine, list[Write]]:
-    """Return the machine that `writes` has played and the writes; where weights are probed, its stores are those of the last sample."""
+    """Return the machine that `writes` has played and the writes; where these follow the generator's signs, the last sample's."""
     if not recipe.learns:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")
     state, x, y = _loaded(recipe, weights, x, y, seeds)
     program = sequencer.instructions(recipe, True)
-    if not recipe.sloped:
+    if not recipe.stepped:
         player = (machine or Machine)(recipe, state, x, y, None)
         return player, _play(player, program)
     samples = []
@@ -90,9 +91,9 @@ def _play(player: Machine, program) -> list[Write]:
             found.append(Write(step, player.state["loss"][..., None], None))
         elif step.row == SLOPE:
             row = player.along(player.geometry[step.matrix], step, nudge.slope(player.recipe, player.state["loss"])[0])
-            found.append(Write(step, row[..., None, :], player.stores[step.column]))
+            found.append(Write(step, row[..., None, :], player.column(player.geometry[step.matrix], step)))
         else:
-            found.append(Write(step, player.stores[step.row], player.stores[step.column]))
+            found.append(Write(step, player.stores[step.row], player.column(player.geometry[step.matrix], step)))
     return found
 
 

@@ -48,17 +48,17 @@ def trace(recipe: Recipe, unit: int, stimulus: dict) -> dict:
 
 
 class Clocked:
-    """The drives of `Unit` and the elements that are under way in it."""
+    """The drives and feedbacks of `Unit` and the elements that are under way in it."""
 
     def __init__(self, recipe: Recipe, unit: int):
         self.recipe, self.entries, self.sources = recipe, table.entries(recipe, unit), sources(recipe, unit)
         self.is_last = unit == recipe.layers - 1
         self.dyad, self.nudge = neuron.Clocked(recipe, unit), nudge.Clocked(recipe)
-        self.drive = [0] * recipe.sizes[unit + 1]
+        self.drive, self.feedback = [0] * recipe.sizes[unit + 1], [0] * recipe.sizes[unit + 1]
         self.loss = 0
         self.now = 0
         # what is under way, by the cycle in which it arrives
-        self.arriving: dict[int, tuple] = {}       # values: entry, index, drive as it was looked up
+        self.arriving: dict[int, tuple] = {}       # values: entry, index, drive and feedback as they were looked up
         self.driving: dict[int, tuple] = {}        # where drives are kept: entry, index, a, b, random, out of range
         self.nudged: dict[int, tuple] = {}         # at the nudge's output: entry, index, a, b, random
         self.entering: dict[int, tuple] = {}       # at the dyad: entry, index, a, b, random, out of range
@@ -72,7 +72,7 @@ class Clocked:
         now, events = self.now, 0
         ports = self._present()
         if valid:
-            self.arriving[now + 2] = number, index, self.drive[index]
+            self.arriving[now + 2] = number, index, self.drive[index], self.feedback[index]
         if now in self.arriving:
             self._enter(*self.arriving.pop(now), values, random)
         wrote = None
@@ -82,6 +82,8 @@ class Clocked:
             events += out
             if self.entries[n].keep_drive:
                 wrote = i, a
+            if self.entries[n].keep_feedback:
+                self.feedback[i] = b
             if self.is_last:
                 self._push(n, i, a, b, words, label)
             else:
@@ -101,9 +103,9 @@ class Clocked:
         """Index and value of an element that enters beside a drive in this cycle, of what the ports have."""
         if self.now not in self.arriving:
             return None
-        number, index, _ = self.arriving[self.now]
+        number, index, *_ = self.arriving[self.now]
         e = self.entries[number]
-        return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter == "feedback" else None
+        return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter in ("feedback", "relax") else None
 
     def peek(self) -> tuple[int, int, int, int] | None:
         """What leaves in this cycle: number, index, mean and difference."""
@@ -122,13 +124,15 @@ class Clocked:
             "mean": mean if means else 0, "difference": difference if differs else 0,
             "events_state": int(means and mean_out), "events_delta": int(differs and difference_out)}
 
-    def _enter(self, n: int, index: int, recalled: int, values: dict, random: int):
+    def _enter(self, n: int, index: int, recalled: int, fed: int, values: dict, random: int):
         e = self.entries[n]
         y = values[f"value{self.sources.index((e.engine, e.place))}"]
         words = tuple(random >> 16 * i & 0xFFFF for i in range(3))
         if e.enter in ("more", "less"):
             a, out = self._fit(recalled + y if e.enter == "more" else recalled - y)
             self.driving[self.now + 1] = n, index, a, 0, words, out
+        elif e.enter == "relax":
+            self.driving[self.now + 1] = n, index, recalled, fed + (y - fed >> e.leak), words, False
         else:
             a, b = (y, 0) if e.enter == "drive" else (recalled, y)
             self.driving[self.now] = n, index, a, b, words, False
@@ -170,11 +174,11 @@ class Clocked:
             self.loss = square + (self.loss if index else 0)
 
     def _dyad(self) -> int:
-        now, a, b, kind, events = self.now, 0, 0, "dyad", 0
+        now, a, b, kind, moved, events = self.now, 0, 0, "dyad", 0, 0
         if now in self.entering:
             n, index, a, b, words, out = self.entering.pop(now)
-            events, kind = int(out), self.entries[n].error
+            events, kind, moved = int(out), self.entries[n].error, self.entries[n].moved
             self.leaving[now + 5] = n, index
             self.random[now + 3] = words[:2]
-        self.dyad.clock(a, b, *self.random.pop(now, (0, 0)), kind)
+        self.dyad.clock(a, b, *self.random.pop(now, (0, 0)), kind, moved)
         return events

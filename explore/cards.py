@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import RULES, SIGNS, Op, Recipe, load, matrix_geometries, presets, programs, rule, timing
+from ..recipe import NOISE, RULES, SIGNS, Op, Recipe, load, matrix_geometries, presets, programs, rule, timing
 
 
 class Card(NamedTuple):
@@ -74,10 +74,13 @@ def card(recipe: Recipe) -> Card:
                 stores[step.mean] = elements * f.state.width
             if step.keep_drive:
                 stores[timing.drive(step.unit)] = elements * f.accumulator.width
+            if step.keep_feedback:
+                stores[timing.feedback(step.unit)] = elements * f.accumulator.width
             if step.op is Op.TRANSPOSED and m.source == "memory" and m.name in forward:
                 transport += cells * f.weight.width
             transport += cells * (m.source == "signs")
             random_bits += cells * (m.source == "generator")
+            random_bits += g.C * (step.column == NOISE) + elements * bool(step.noise)
         else:
             writes += cells * f.weight.width
             # a probe is a whole number of weight LSBs: nothing of it is rounded

@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LEAD, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
+from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
 from .choose import choose, index_bits
 from .delay import delayed, history
 from .elements import vector, word_and_lane
@@ -195,13 +195,13 @@ class Crossbar(wiring.Component):
         # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.
         groups = -(-L // VIEWS)
 
-        def pairs_of(name, stream, step=None):
+        def pairs_of(name, stream, step=None, word=address):
             made = []
             for group in range(groups):
                 m.submodules[f"{name}{group}"] = generator = Generator(r.key, stream)
                 m.d.comb += [
                     generator.layer.eq(self._of(number, lambda g, s: g.layer, 4)),
-                    generator.index.eq(Cat(Const(group, clog2(groups)), address)[:INDEX_BITS]),
+                    generator.index.eq(Cat(Const(group, clog2(groups)), word)[:INDEX_BITS]),
                 ]
                 if step is not None:
                     m.d.comb += generator.step.eq(step)
@@ -218,6 +218,8 @@ class Crossbar(wiring.Component):
         # what reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
         level, sources = r.feedback_level, {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
         drawn = pairs_of("feedback", 0xA0) if "generator" in sources else []
+        noisy = [s.column == NOISE for s in operations]
+        columns_of_noise = pairs_of("column_noise", 0xE0, self.step, fold) if any(noisy) else []
         pairs_next = [(delayed(m, a, 1), delayed(m, b, 1)) for a, b in pairs]
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
@@ -241,6 +243,11 @@ class Crossbar(wiring.Component):
         for i in range(L):
             m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_width, b_width)
             b = x[i]
+            if any(noisy):          # columns that are signs times sigma
+                plus, minus = (Const(v, signed(f.state.width)) for v in (r.noise_level, -r.noise_level))
+                shown = Mux(negative(*columns_of_noise[i // VIEWS], i % VIEWS), minus, plus)
+                shown = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, shown)
+                b = Mux(choose(number_at[2], noisy, 1), shown, b)
             if signs_used:
                 sign = Mux(negative(*pairs[i // VIEWS], i % VIEWS), Const(-1, signed(2)), Const(1, signed(2)))
                 sign = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)
@@ -349,7 +356,7 @@ class Crossbar(wiring.Component):
         def which(g, s):
             return next(n for n, i in enumerate(keys) if getattr(s, port) in memories[i].stores)
 
-        chosen = self._of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE))
+        chosen = self._of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE, NOISE))
         if isinstance(chosen, Const):
             return outputs[keys[chosen.value]]
 

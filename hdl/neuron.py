@@ -27,13 +27,15 @@ class Dyad(wiring.Component):
         Decides the activation.
     errors : tuple of str
         What the difference port can give: ``dyad``, ``gate``, ``feedback``.
+    moves : tuple of bool
+        Whether the difference moves the mean.
 
     Members
     -------
     a, b : In(signed(wa))
         Drive and feedback.
-    error : In
-        Which of `errors`.
+    error, moved : In
+        Which of `errors`; with more than one of `moves`, whether the difference moves the mean.
     random_state, random_delta : In(16)
         Of cycle c + 3 for inputs of cycle c.
     mean : Out(signed(ws))
@@ -43,13 +45,14 @@ class Dyad(wiring.Component):
 
     LATENCY = 5
 
-    def __init__(self, recipe: Recipe, unit: int, errors: tuple[str, ...] = ("dyad",)):
+    def __init__(self, recipe: Recipe, unit: int, errors: tuple[str, ...] = ("dyad",), moves: tuple[bool, ...] = (False,)):
         if not 0 <= unit < recipe.layers:
             raise ValueError(f"Dyad: unit {unit}; allowed is 0 to {recipe.layers - 1}")
-        self._recipe, self._unit, self._errors = recipe, unit, errors
+        self._recipe, self._unit, self._errors, self._moves = recipe, unit, errors, moves
         f = recipe.formats
         super().__init__({
             "a": In(signed(f.accumulator.width)), "b": In(signed(f.accumulator.width)), "error": In(index_bits(len(errors))),
+            **({"moved": In(1)} if len(moves) > 1 else {}),
             "random_state": In(RANDOM_BITS), "random_delta": In(RANDOM_BITS),
             "mean": Out(signed(f.state.width)), "mean_out_of_range": Out(1),
             "difference": Out(signed(f.delta.width)), "difference_out_of_range": Out(1),
@@ -78,11 +81,14 @@ class Dyad(wiring.Component):
         apart, error = given[self._errors[0]], delayed(m, self.error, 2)
         for n, name in enumerate(self._errors[1:], 1):
             apart = Mux(error == n, given[name], apart)
-        mean, difference = Signal(signed(len(u_plus) + 1)), Signal(signed(len(apart) + 1))
-        m.d.sync += [
-            mean.eq(_times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha)),
-            difference.eq(apart),
-        ]
+        read, moved = _times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha), (u_minus + apart).shift_left(1)
+        if len(self._moves) > 1:
+            read = Mux(delayed(m, self.moved, 2), moved, read)
+        elif self._moves[0]:
+            read = moved
+        mean = Signal(signed(max(len(u_plus) + 1, len(read))))
+        difference = Signal(signed(len(apart) + 1))
+        m.d.sync += [mean.eq(read), difference.eq(apart)]
         # cycles 4 and 5: requantize
         for name, value, shift, format, rounding, overflow, random in (
             ("mean", mean, f.accumulator.frac + 2 - f.state.frac, f.state, r.rounding.state, r.overflow.state,

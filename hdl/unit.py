@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from amaranth.hdl import Const, Module, Mux, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -38,8 +38,8 @@ class Unit(wiring.Component):
 
         cycle  z        valid, number, index
                z + 2    values and random words; elements that enter by `drive` or `feedback` go on
-               z + 3    those that were added to or taken from a drive go on
-               then     the drive memory; the last unit: the nudge, 4 cycles, and 1 for a force on the drive
+               z + 3    those that change what is kept go on
+               then     the memories of drives and feedbacks; the last unit: the nudge, 4 cycles, and 1 for a force on the drive
                then     the dyad, 5 cycles
 
     Parameters
@@ -89,52 +89,67 @@ class Unit(wiring.Component):
             return limited(value, wide, r.overflow.accumulator)
 
         events = []
-        # z: the drive that is there is looked up
-        recalls = any(e.enter != "drive" for e in entries)
-        kept = any(e.keep_drive for e in entries)
-        if kept:
-            m.submodules.drives = drives = Memory(shape=signed(wide), depth=max(2, r.sizes[self._unit + 1]), init=[])
-            write, read = drives.write_port(), drives.read_port()
-            m.d.comb += [
-                write.en.eq(self.drive_write), write.addr.eq(self.drive_index), write.data.eq(self.drive_value), read.addr.eq(self.index),
-            ]
-        recalled = delayed(m, read.data, 1) if kept and recalls else Const(0, signed(wide))
+        # z: the drive and the feedback that are there are looked up
+        recalled = Const(0, signed(wide))
+        if any(e.keep_drive for e in entries):
+            recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries))
+        keeps, kept = Signal(), Signal(signed(wide))
+        fed = Const(0, signed(wide))
+        if any(e.keep_feedback for e in entries):
+            fed = self._memory(m, "feedbacks", keeps, kept, any(e.enter == "relax" for e in entries))
 
         # z + 2: values
         element = Element(*(delayed(m, x, 2) for x in (self.valid, self.number, self.index)), self.random)
-        adds = self._is(element.number, lambda e: e.enter in ("more", "less"))
         a = b = Const(0, signed(wide))
         if any(e.enter == "drive" for e in entries):
             a = self._value(element.number, "drive")
         if any(e.enter == "feedback" for e in entries):
-            fed = self._is(element.number, lambda e: e.enter == "feedback")
-            a, b = Mux(fed, recalled, a), Mux(fed, self._value(element.number, "feedback"), 0)
+            beside = self._is(element.number, lambda e: e.enter == "feedback")
+            a, b = Mux(beside, recalled, a), Mux(beside, self._value(element.number, "feedback"), 0)
 
-        # z + 3: sums with the drive
-        if any(e.enter in ("more", "less") for e in entries):
-            y = self._value(element.number, "more", "less")
-            negative = self._of(element.number, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
-            added, out = fit(Mux(negative, recalled - y, recalled + y))
-            late = element.later(m, 1)
-            here = late.valid & self._is(late.number, lambda e: e.enter in ("more", "less"))
-            a, b = Mux(here, delayed(m, added, 1), a), Mux(here, 0, b)
-            events.append(here & delayed(m, out, 1))
-            element = Element(element.valid & ~adds | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
+        # z + 3: sums with the drive; feedback on its way to what comes back
+        changed = {e.enter for e in entries} & {"more", "less", "relax"}
+        if changed:
+            late, waits = element.later(m, 1), self._is(element.number, lambda e: e.enter in changed)
+            here = late.valid & self._is(late.number, lambda e: e.enter in changed)
+            late_a, late_b = Const(0, signed(wide)), Const(0, signed(wide))
+            if changed & {"more", "less"}:
+                y = self._value(element.number, "more", "less")
+                negative = self._of(element.number, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
+                added, out = fit(Mux(negative, recalled - y, recalled + y))
+                late_a = delayed(m, added, 1)
+                events.append(here & self._is(late.number, lambda e: e.enter in ("more", "less")) & delayed(m, out, 1))
+            if "relax" in changed:
+                relaxes = self._is(late.number, lambda e: e.enter == "relax")
+                way = self._value(element.number, "relax") - fed
+                leaks = sorted({e.leak for e in entries if e.enter == "relax"})
+                nearer = (fed + (way >> leaks[0]))[:wide].as_signed()
+                for leak in leaks[1:]:
+                    slower = self._of(element.number, lambda e, leak=leak: e.leak == leak, 1, lambda e: e.enter == "relax")
+                    nearer = Mux(slower, (fed + (way >> leak))[:wide].as_signed(), nearer)
+                late_a, late_b = Mux(relaxes, delayed(m, recalled, 1), late_a), Mux(relaxes, delayed(m, nearer, 1), 0)
+            a, b = Mux(here, late_a, a), Mux(here, late_b, b)
+            element = Element(element.valid & ~waits | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
         m.d.comb += [
             self.drive_write.eq(element.valid & self._is(element.number, lambda e: e.keep_drive)),
             self.drive_index.eq(element.index), self.drive_value.eq(a),
+            keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)), kept.eq(b),
         ]
         if self.is_last:
             element, a, b = self._push(m, element, a, b, fit, events)
 
         # the dyad
         errors = table.errors(r, self._unit)
-        m.submodules.dyad = dyad = Dyad(r, self._unit, errors)
+        moves = tuple(dict.fromkeys(e.moved for e in entries if e.mean or e.result)) or (False,)
+        m.submodules.dyad = dyad = Dyad(r, self._unit, errors, moves)
+        if len(moves) > 1:
+            m.d.comb += dyad.moved.eq(self._of(element.number, lambda e: e.moved, 1, lambda e: e.mean or e.result))
         out = element.later(m, dyad.LATENCY)
         random = delayed(m, element.random, 3)
         m.d.comb += [
             dyad.a.eq(a), dyad.b.eq(b),
-            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error), lambda e: e.difference)),
+            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error),
+                                   lambda e: e.difference or e.moved)),
             dyad.random_state.eq(random[:RANDOM_BITS]), dyad.random_delta.eq(random[RANDOM_BITS:2 * RANDOM_BITS]),
             self.mean_valid.eq(out.valid & self._is(out.number, lambda e: e.mean or e.result)),
             self.difference_valid.eq(out.valid & self._is(out.number, lambda e: e.difference)),
@@ -145,6 +160,15 @@ class Unit(wiring.Component):
             self.events_delta.eq(self.difference_valid & dyad.difference_out_of_range),
         ]
         return m
+
+    def _memory(self, m, name, write, value, recalls):
+        """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago."""
+        m.submodules[name] = memory = Memory(shape=value.shape(), depth=max(2, self._recipe.sizes[self._unit + 1]), init=[])
+        writes, reads = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index),
+        ]
+        return delayed(m, reads.data, 1) if recalls else Const(0, value.shape())
 
     def _value(self, number, *enters):
         """The value of the elements that enter in one of these ways, from where they come."""
@@ -173,7 +197,7 @@ class Unit(wiring.Component):
             events.append(here.valid & self._is(here.number, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
         if "feedback" in forces:
             push = self._is(here.number, lambda e: e.force == "feedback")
-            if any(e.force == "feedback" and e.enter == "feedback" for e in entries):
+            if any(e.force == "feedback" and e.enter in ("feedback", "relax") for e in entries):
                 pushed, out = fit(b + nudge.b)
                 events.append(here.valid & push & out)
                 b = Mux(push, pushed, b)

@@ -6,7 +6,7 @@ from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
 from .mistakes import mistakes, near
-from .operations import ELEMENT_BITS, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
+from .operations import ELEMENT_BITS, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
 from .recipe import (
     LAYOUT,
@@ -27,7 +27,7 @@ from .rules import RULES, Rule, rule
 from .source import Data
 
 __all__ = [
-    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
+    "ELEMENT_BITS", "LAYOUT", "LEAD", "LONGEST_TRAIN", "NOISE", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE", "Arrays", "Bits",
     "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operation", "Overflow", "Program",
     "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries",
     "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",

@@ -63,11 +63,13 @@ class Operation(NamedTuple):
     column, row : str
         Stores that the columns and the rows of the matrix meet: forward reads `column`, transposed `row`, an update both. An update
         may have the row ``slope`` (the loss register's difference) and the column ``signs`` (of the generator, one for every weight); with
-        a column of states each row has the sign of its element's noise.
+        a column of states each row has the sign of its element's noise. Forward reads and updates may have the column ``noise``:
+        the recipe's `sigma` with a sign of the generator for each column, the same in all operations of a step.
     unit : int
         Of a read: the unit that the elements enter.
     enter : str
-        ``drive``: as its drive; ``more``, ``less``: added to or taken from the drive that it keeps; ``feedback``: beside that drive.
+        ``drive``: as its drive; ``more``, ``less``: added to or taken from the drive that it keeps; ``feedback``: beside that drive;
+        ``relax``: beside that drive, too, and only a share of ``2**-leak`` of the way from the feedback that it keeps.
     force : str
         What the label does in the last unit: nothing; ``feedback``: beta times the error is added to the feedback; ``drive``: to the
         drive; ``clamp``: the target takes the place of the drive.
@@ -78,6 +80,12 @@ class Operation(NamedTuple):
         ``feedback``: the feedback itself.
     keep_drive : bool
         The drive memory takes the drive as it is before a force.
+    keep_feedback : bool
+        The feedback memory takes the feedback as it is before a force.
+    leak : int
+        Of ``relax``: 0 to 15.
+    moved : bool
+        The mean is the activation's value plus the difference, where alpha is 0.
     mean, difference : str
         Stores that take the ports' elements; empty: none.
     result : bool
@@ -98,7 +106,7 @@ class Operation(NamedTuple):
     column: str = ""
     row: str = ""
     unit: int = -1
-    enter: Literal["drive", "more", "less", "feedback"] = "drive"
+    enter: Literal["drive", "more", "less", "feedback", "relax"] = "drive"
     force: Literal["", "feedback", "drive", "clamp"] = ""
     negative: bool = False
     error: Literal["dyad", "gate", "feedback"] = "dyad"
@@ -110,6 +118,9 @@ class Operation(NamedTuple):
     noise: int = 0
     gain: int = 0
     decay: int = 0
+    keep_feedback: bool = False
+    leak: int = 0
+    moved: bool = False
 
     @property
     def reads(self) -> bool:
@@ -121,13 +132,22 @@ class Operation(NamedTuple):
         if not self.reads:
             told = f"{self.matrix} {'-' if self.negative else '+'}= {self.row or 'epsilon'} {self.column or 'signs'}"
             return f"{self.op.name.lower()} {told}" + (f", decay {self.decay}" if self.decay else "")
-        kept = ["drive"] * self.keep_drive + [s for s in (self.mean, self.difference) if s] + ["result"] * self.result
+        mean = self.mean + (" moved" if self.moved else "")
+        kept = ["drive"] * self.keep_drive + ["feedback"] * self.keep_feedback
+        kept += [s for s in (mean, self.difference) if s] + ["result"] * self.result
         force = f", {'-' if self.negative else ''}{self.force}" if self.force else ""
         noise = f", noise {self.noise:+d} * 2**{self.gain}" if self.noise else ""
-        return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {self.enter}{force}: {', '.join(kept) or 'nothing'}"
+        enter = self.enter + (f" 2**-{self.leak}" if self.leak else "")
+        return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {enter}{force}: {', '.join(kept) or 'nothing'}"
 
 
 SLOPE = "slope"
 """The row of an update that is the loss register's difference."""
 SIGNS = "signs"
-"""The column of an update that is the generator's signs."""
+"""The column of an update that is the generator's signs, one for every weight."""
+NOISE = "noise"
+"""The column that is the generator's signs, one for every column, times sigma."""
+MADE = (SIGNS, SLOPE, NOISE)
+"""What stands where a store would, and is none."""
+MOST_LEAK = 15
+"""Of an operation that relaxes."""

@@ -17,7 +17,7 @@ from .formats import Overflow, QFormat, Rounding, half_up, log2_exact
 from .imported import imported
 from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
-from .operations import ELEMENT_BITS, SIGNS, SLOPE, Matrix, Op, Operation
+from .operations import ELEMENT_BITS, NOISE, SIGNS, SLOPE, Matrix, Op, Operation
 from .source import Data
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
@@ -292,7 +292,7 @@ class Recipe(_Part):
     epsilon : float
         SPSA's probe, a power of two, a whole number of weight LSBs.
     sigma : float
-        Noise of a perturbed neuron's drive, a power of two.
+        Noise of a perturbed neuron's drive, and of a column of noise; a power of two.
     initial : float
         Size of the first weights, a power of two: 1 gives them the variance ``2 / C``.
     feedback : float
@@ -478,6 +478,9 @@ class Recipe(_Part):
                 least = 2.0 ** (log2_exact(self.sigma) - self.shake(self.place(step)) - step.gain)
                 yield f"sigma: {self.sigma:g} with noise times 2**{step.gain}; allowed are {least:g} (the LSB of a sum) to 2**40 times it"
                 break
+        if self.noisy and not 1 <= self.noise_level <= f.state.max:
+            yield (f"sigma: {self.sigma:g} is {self.sigma * 2.0**f.state.frac:g} LSBs of {f.state}, which {self.rule} has as a column; "
+                   f"allowed are 1 to {f.state.max} LSBs, a power of two")
         if any(m.source != "memory" for m in self.matrices) and not 1 <= self.feedback_level <= f.weight.max:
             yield (f"feedback: {self.feedback:g} is no level of {f.weight}; "
                    f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
@@ -639,7 +642,7 @@ class Recipe(_Part):
 
     def place(self, step: Operation) -> str:
         """Return the format of what a read reads, ``state`` or ``delta``."""
-        return "state" if (step.column if step.op is Op.FORWARD else step.row) in self.states else "delta"
+        return "state" if (step.column if step.op is Op.FORWARD else step.row) in self.states | {NOISE} else "delta"
 
     @property
     def learns(self) -> bool:
@@ -655,6 +658,21 @@ class Recipe(_Part):
     def sloped(self) -> bool:
         """Whether updates follow the loss register's difference."""
         return any(step.row == SLOPE for step in self.steps)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether what updates read depends on the number of the step, which the generator's signs follow."""
+        return self.sloped or self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether operations have a column of noise."""
+        return any(step.column == NOISE for step in self.steps)
+
+    @property
+    def noise_level(self) -> int:
+        """An element of a column of noise, in state LSBs."""
+        return round(self.sigma * 2.0**self.formats.state.frac)
 
     def shake(self, place: str) -> int:
         """Return log2 of `sigma` in LSBs of a sum over states or deltas (contract section 12)."""

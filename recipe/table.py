@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 from .geometry import Geometry, matrix_geometries
-from .operations import SIGNS, SLOPE, Operation
+from .operations import MADE, Operation
 from .recipe import Recipe
 from .rules import rule
 
@@ -68,8 +68,9 @@ class Entry(NamedTuple):
         Where the elements come from.
     place : str
         Format of what was read, ``state`` or ``delta``: which converter made the elements.
-    enter, force, negative, error, keep_drive, mean, difference, result, loss
-        As the operation's; the sign only of a force, the error only where a difference is kept.
+    enter, force, negative, error, keep_drive, mean, difference, result, loss, keep_feedback, leak, moved
+        As the operation's; the sign only of a force, the error only where a difference is kept or moves the mean, that it moves only where
+        there is a mean.
     """
 
     engine: int
@@ -83,6 +84,9 @@ class Entry(NamedTuple):
     difference: str
     result: bool
     loss: str
+    keep_feedback: bool
+    leak: int
+    moved: bool
 
 
 @functools.lru_cache(maxsize=1024)
@@ -93,9 +97,10 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 
 def entry(recipe: Recipe, step: Operation) -> Entry:
     """Return how the elements of a read enter its unit."""
+    moved = step.moved and bool(step.mean or step.result)
     return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force,
-                 bool(step.force) and step.negative, step.error if step.difference else "dyad", step.keep_drive, step.mean,
-                 step.difference, step.result, step.loss)
+                 bool(step.force) and step.negative, step.error if step.difference or moved else "dyad", step.keep_drive, step.mean,
+                 step.difference, step.result, step.loss, step.keep_feedback, step.leak if step.enter == "relax" else 0, moved)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -128,11 +133,11 @@ def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory
     found: dict[tuple[str, int, str], dict[str, None]] = {}
     for port in ("column", "row"):
         for name in (getattr(step, port) for step in operations):
-            if name and name not in (SIGNS, SLOPE):
+            if name and name not in MADE:
                 found.setdefault((port, population[name], "state" if name in recipe.states else "delta"), {})[name] = None
     return tuple(Memory(*key, tuple(stores)) for key, stores in found.items())
 
 
 def errors(recipe: Recipe, unit: int) -> tuple[str, ...]:
-    """Return what the difference port of a unit gives (`Operation.error`), each kind once; at least one."""
-    return tuple(dict.fromkeys(e.error for e in entries(recipe, unit) if e.difference)) or ("dyad",)
+    """Return what the difference of a unit is (`Operation.error`), each kind once; at least one."""
+    return tuple(dict.fromkeys(e.error for e in entries(recipe, unit) if e.difference or e.moved)) or ("dyad",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .geometry import LEAD, Geometry
-from .operations import SIGNS, SLOPE, Matrix, Op, Operation
+from .operations import MADE, SLOPE, Matrix, Op, Operation
 
 LOSS = "loss"
 """The loss register, as a store of one element."""
@@ -16,6 +16,11 @@ def drive(unit: int) -> str:
     return f"drive of unit {unit}"
 
 
+def feedback(unit: int) -> str:
+    """Return the name of a unit's feedback memory as a store."""
+    return f"feedback of unit {unit}"
+
+
 def words(m: Matrix) -> str:
     """Return the name of a matrix's words as a store of one element a word; empty where it has none."""
     return {"memory": f"words of {m.name}", "signs": f"words of {m.of}"}.get(m.source, "")
@@ -23,7 +28,7 @@ def words(m: Matrix) -> str:
 
 def traffic(m: Matrix, step: Operation) -> tuple[set[str], set[str]]:
     """Return the stores that an operation on matrix `m` reads and those that it writes."""
-    needs, makes = {name for name in (step.column, step.row) if name and name not in (SIGNS, SLOPE)}, set()
+    needs, makes = {name for name in (step.column, step.row) if name and name not in MADE}, set()
     if words(m):
         needs.add(words(m))
     if step.op in (Op.UPDATE, Op.PROBE):
@@ -33,8 +38,12 @@ def traffic(m: Matrix, step: Operation) -> tuple[set[str], set[str]]:
     if step.reads:
         if step.enter != "drive":
             needs.add(drive(step.unit))
+        if step.enter == "relax":
+            needs.add(feedback(step.unit))
         if step.keep_drive:
             makes.add(drive(step.unit))
+        if step.keep_feedback:
+            makes.add(feedback(step.unit))
         if step.loss != "keep":
             makes.add(LOSS)
         makes |= {name for name in (step.mean, step.difference) if name}
@@ -54,8 +63,8 @@ CONVERTER = 2
 
 
 def at_drive(step: Operation) -> int:
-    """Return the cycles from a sum to where its unit keeps drives: adding to the drive that is there takes one."""
-    return CONVERTER + (step.enter in ("more", "less"))
+    """Return the cycles from a sum to where its unit keeps drives: adding to what is there takes one."""
+    return CONVERTER + (step.enter in ("more", "less", "relax"))
 
 
 def at_dyad(g: Geometry, step: Operation) -> int:
@@ -68,7 +77,7 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
     first, row = LEAD + 1, np.arange(g.R)
     if store == LOSS:
         return np.array([-2]), np.array([first + g.N + 1])        # the slope is registered twice
-    if step.reads and store == drive(step.unit):
+    if step.reads and store in (drive(step.unit), feedback(step.unit)):
         return sums(g, step.op), sums(g, step.op)
     if store == words(g.matrix):
         t, f = np.divmod(np.arange(g.N), g.F)
@@ -88,7 +97,7 @@ def writes(g: Geometry, step: Operation, store: str) -> np.ndarray:
     if store == words(g.matrix):
         return LEAD + 8 + np.arange(g.N)
     z = sums(g, step.op)
-    if store == drive(step.unit):
+    if store in (drive(step.unit), feedback(step.unit)):
         return z + at_drive(step)
     if store == LOSS:
         return z[-1:] + at_drive(step) + 4

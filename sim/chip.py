@@ -91,7 +91,7 @@ def result_times(recipe: Recipe, train: bool) -> list[int]:
     times = []
     for i in emissions(recipe, train):
         g, step = made[i.step.matrix], i.step
-        adds, pushes = step.enter in ("more", "less"), step.force == "drive"
+        adds, pushes = step.enter in ("more", "less", "relax"), step.force == "drive"
         # the slot of the row's last fold, the sum 5 + lv later; to the drive 2, to the dyad 4, its mean 5 (sections 3 and 7)
         times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 + adds + pushes for t in range(g.R)]
     return times

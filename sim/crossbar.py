@@ -140,8 +140,9 @@ def scenarios() -> list[Scenario]:
     many = small("many-lanes", sizes=(40, 3, 2), lanes=(32, 1), rule="spsa", epsilon=2.0**-6)
     odd = small("odd-lanes", sizes=(40, 5, 2), lanes=(22, 3), rounding={"weight": "stochastic"})
     fed = small("many-lanes-fed", sizes=(3, 40, 5), lanes=(1, 32), rule="feedback-alignment")
+    heard = small("many-lanes-heard", sizes=(3, 40, 5), lanes=(1, 22), rule="weight-mirror", sigma=0.25, decay=2.0**-8)
     variety = [scenario(r, e) for r in recipes() for e in range(len(r.engine_lanes))]
-    return [scenario(fed, 1), scenario(odd, 0), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0)]
+    return [scenario(fed, 1), scenario(heard, 1), scenario(odd, 0), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0)]
 
 
 def stuck_at_the_limit() -> Recipe:

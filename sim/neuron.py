@@ -12,6 +12,7 @@ from .variety import recipes
 
 LATENCY = 5
 ERRORS = ("dyad", "gate", "feedback")
+MOVES = (False, True)
 RANDOM_AT = 3
 """The random words belong to this many cycles after a and b."""
 
@@ -21,19 +22,21 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
     name = f"neuron {recipe.name} layer {layer}"
     rng, width = seeded(name), recipe.formats.accumulator.width
     stimulus = {"a": integers(rng, width, cycles), "b": integers(rng, width, cycles), "error": rng.integers(0, len(ERRORS), cycles),
+                "moved": rng.integers(0, 2, cycles),
                 "random_state": rng.integers(0, 1 << 16, cycles), "random_delta": rng.integers(0, 1 << 16, cycles)}
 
     def component():
         from ..hdl.neuron import Dyad
-        return Dyad(recipe, layer, ERRORS)
+        return Dyad(recipe, layer, ERRORS, MOVES)
 
     def trace(given):
         if not vectorised:
-            return emulated.trace(recipe, layer, ERRORS, given)
+            return emulated.trace(recipe, layer, ERRORS, given, MOVES)
         late = {n: np.append(given[n][RANDOM_AT:], [0] * RANDOM_AT) for n in ("random_state", "random_delta")}
         a, b = (given[n].astype(np.int32) for n in "ab")
-        made = [emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"], error) for error in ERRORS]
-        ports = [np.choose(given["error"], [np.asarray(each[n]) for each in made]) for n in range(4)]
+        made = [emulated.dyad(recipe, layer, a, b, late["random_state"], late["random_delta"], error, moved)
+                for moved in MOVES for error in ERRORS]
+        ports = [np.choose(given["moved"] * len(ERRORS) + given["error"], [np.asarray(each[n]) for each in made]) for n in range(4)]
         names = ("mean", "mean_out_of_range", "difference", "difference_out_of_range")
         return {n: delayed(np.asarray(v).astype(np.int64), LATENCY) for n, v in zip(names, ports, strict=True)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import crossbar, noise, rng
-from ..recipe import SLOPE, Op, Recipe, in_memory, matrix_geometries, rule
+from ..recipe import NOISE, SLOPE, Op, Recipe, in_memory, matrix_geometries, rule
 
 
 def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
@@ -35,7 +35,7 @@ def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
             player.read(step)
         elif step.matrix[0] == "W" and step.matrix[1:].isdigit():
             row = player.along(step) if step.row == SLOPE else player.stores[step.row]
-            column = player.stores[step.column]
+            column = player.column(step)
             scale = (1 if step.negative else -1) * 2.0**step.gain * share / recipe.beta
             found[int(step.matrix[1:])] += scale * row[:, :, None] * column[:, None, :]
     return found
@@ -45,7 +45,7 @@ class _Player:
     """Matrices, stores and drives as real numbers, (n, elements)."""
 
     def __init__(self, recipe: Recipe, weights, x, y):
-        self.recipe, self.stores, self.drive = recipe, {"input0": x}, {}
+        self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": x}, {}, {}
         unit = 2.0**-recipe.formats.accumulator.frac
         self.limits = [tuple(limit * unit for limit in recipe.bounds(k)) for k in range(recipe.layers)]
         self.targets = np.where(y[:, None] == np.arange(recipe.sizes[-1]), recipe.target(True), recipe.target(False)) * unit
@@ -56,6 +56,13 @@ class _Player:
         g, key = matrix_geometries(self.recipe)[matrix], rng.keys(self.recipe.seed)
         return np.concatenate([noise.node_signs(g, key, np.uint32(i), count, np.zeros(1)) for i in range(len(self.loss))])
 
+    def column(self, step) -> np.ndarray:
+        """Return what the columns of a matrix meet, (n, C): a store, or noise, of which sample i has that of the chip's step i."""
+        if step.column != NOISE:
+            return self.stores[step.column]
+        g, key, form = matrix_geometries(self.recipe)[step.matrix], rng.keys(self.recipe.seed), self.recipe.formats.state
+        return np.concatenate([form.decode(noise.column(g, key, np.uint32(i), np.zeros(1))) for i in range(len(self.loss))])
+
     def along(self, step) -> np.ndarray:
         """Return the loss's difference as a slope along the signs of each row, (n, R)."""
         slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
@@ -63,14 +70,17 @@ class _Player:
 
     def read(self, step):
         m, k = self.matrices[step.matrix], step.unit
-        y = self.stores[step.column] @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m
+        y = self.column(step) @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m
         if step.noise:
             y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
         kept, zero = self.drive.get(k), np.zeros_like(y)
         a, b = {"drive": lambda: (y, zero), "feedback": lambda: (kept, y),
-                "more": lambda: (kept + y, zero), "less": lambda: (kept - y, zero)}[step.enter]()
+                "more": lambda: (kept + y, zero), "less": lambda: (kept - y, zero),
+                "relax": lambda: (kept, self.feedback[k] + (y - self.feedback[k]) / 2**step.leak)}[step.enter]()
         if step.keep_drive:
             self.drive[k] = a
+        if step.keep_feedback:
+            self.feedback[k] = b
         if step.loss != "keep":
             cost = ((self.targets - np.clip(a, *self.limits[k])) ** 2).sum(1) / 2
             self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
@@ -79,11 +89,11 @@ class _Player:
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
         alpha, (low, high) = self.recipe.alpha, self.limits[k]
         plus, minus = np.clip(a + (1 - alpha) * b, low, high), np.clip(a - alpha * b, low, high)
+        difference = {"dyad": plus - minus, "gate": ((a > low) & (a < high)) * b, "feedback": b}[step.error]
         if step.mean:
-            self.stores[step.mean] = alpha * plus + (1 - alpha) * minus
+            self.stores[step.mean] = minus + difference if step.moved else alpha * plus + (1 - alpha) * minus
         if step.difference:
-            inside = (a > low) & (a < high)
-            self.stores[step.difference] = {"dyad": plus - minus, "gate": inside * b, "feedback": b}[step.error]
+            self.stores[step.difference] = difference
 
 
 def _matrices(recipe: Recipe, weights) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from ..recipe import RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, allow
+from ..recipe import NOISE, RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, allow
 from ..recipe.rules import parts
 
 
@@ -43,7 +43,21 @@ def unusual(recipe: Recipe) -> Iterator[Operation]:
     yield parts.update(1, column="fewer", decay=8)
 
 
+def relaxing(recipe: Recipe) -> Iterator[Operation]:
+    """Yield feedback that relaxes at several paces, in every unit, before and after a force, and means that are moved and not."""
+    yield from parts.hidden(recipe, keep_feedback=True)
+    yield parts.nudged(recipe, keep_drive=True, keep_feedback=True)
+    for leak in (0, 1, 3):
+        yield parts.back(1, enter="relax", leak=leak, keep_feedback=True, moved=leak < 3, error=("dyad", "gate", "feedback")[leak % 3])
+        yield parts.read(1, recipe, enter="relax", leak=leak, keep_feedback=leak > 0, moved=leak == 1, result=False, loss="keep",
+                         force="feedback" if leak else "", difference="error1")
+    yield parts.read(1, recipe, column=NOISE, mean="heard", result=False, loss="keep")
+    yield parts.update(1, row="heard", column=NOISE, decay=8)
+    yield from parts.updates(recipe)
+
+
 allow(f"{__name__}:unusual")
+allow(f"{__name__}:relaxing")
 
 
 def recipes() -> list[Recipe]:
@@ -52,6 +66,8 @@ def recipes() -> list[Recipe]:
         small("alpha-half", alpha=0.5, activation="hard_sigmoid", output="hard_tanh", lanes=(4, 1),
               **modes("stochastic", "saturate"), **narrow()),
         small("unusual", rule=f"{__name__}:unusual", alpha=0.5, output="hard_tanh", **modes("stochastic", "saturate"), **narrow()),
+        small("relaxing", rule=f"{__name__}:relaxing", alpha=0.5, sigma=0.25, sizes=(5, 7, 3), lanes=(2, 4), output="hard_tanh",
+              **modes("stochastic", "saturate"), **narrow(delta=(8, 5))),
         small("shaken", rule="node-perturbation", sizes=(4, 3, 5, 2), lanes=(4, 2, 3), **modes("stochastic", "saturate"), **narrow()),
         small("settles", rule="centered-equilibrium", sweeps=(2, 1), output="hard_sigmoid", activation="hard_sigmoid",
               **modes("stochastic", "saturate"), **narrow(delta=(8, 5))),

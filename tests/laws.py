@@ -15,7 +15,7 @@ import player
 from crossdyad import emulator
 from crossdyad.emulator import chip as traced
 from crossdyad.emulator import crossbar
-from crossdyad.recipe import Geometry, Instruction, Op, Operation, Recipe, compile_program, programs, rules
+from crossdyad.recipe import NOISE, Geometry, Instruction, Op, Operation, Recipe, compile_program, programs, rules
 from crossdyad.recipe.rules import parts
 
 LAWS = {}
@@ -443,7 +443,7 @@ def drawn_machine(seed):
     """Steps over all matrices of the recipe's rule and stores of few names: whatever the machine can do, in any order."""
     def steps(recipe):
         draw, last, sizes = random.Random(seed), recipe.layers - 1, recipe.sizes
-        states, differences, kept, made = {"input0": sizes[0]}, {}, set(), 0
+        states, differences, kept, fed, made = {"input0": sizes[0]}, {}, set(), set(), 0
 
         def fitting(stores, size):
             return [name for name, there in stores.items() if there == size]
@@ -453,7 +453,7 @@ def drawn_machine(seed):
             columns, rows = fitting(states, sizes[m.below]), fitting(states | differences, sizes[m.above])
             if op is not Op.TRANSPOSED and not columns or op is not Op.FORWARD and not rows or op is Op.UPDATE and m.source != "memory":
                 continue
-            ports = {"column": draw.choice(columns)} if op is not Op.TRANSPOSED else {}
+            ports = {"column": draw.choice([*columns, NOISE])} if op is not Op.TRANSPOSED else {}
             ports |= {"row": draw.choice(rows)} if op is not Op.FORWARD else {}
             made += 1
             if op is Op.UPDATE:
@@ -464,15 +464,18 @@ def drawn_machine(seed):
                 continue
             unit = draw.choice(units)
             enter = draw.choice(("drive", "more", "less", "feedback")) if unit in kept else "drive"
+            enter = "relax" if unit in kept & fed and draw.random() < 0.3 else enter
             free = [name for name in (f"{letter}{sizes[unit + 1]}" for letter in "abcde") if name not in ports.values()]
             mean, difference = (draw.choice([name for name in free if name[0] in letters] + [""]) for letters in ("abc", "de"))
-            keep = draw.random() < 0.6
+            keep, keep_feedback = draw.random() < 0.6, draw.random() < 0.4
             yield Operation(op, m.name, **ports, unit=unit, enter=enter, keep_drive=keep, mean=mean, difference=difference,
+                            keep_feedback=keep_feedback, leak=draw.randint(0, 3) if enter == "relax" else 0, moved=draw.random() < 0.2,
                             force=draw.choice(("", "drive", "feedback")) if unit == last else "",
                             loss=draw.choice(("keep", "set", "subtract")) if unit == last else "keep")
             states |= {mean: sizes[unit + 1]} if mean else {}
             differences |= {difference: sizes[unit + 1]} if difference else {}
             kept |= {unit} if keep else set()
+            fed |= {unit} if keep_feedback else set()
     return steps
 
 

@@ -7,7 +7,7 @@ elements at one place of a unit, two sums or two slots of one engine.
 
 from collections import defaultdict
 
-from crossdyad.recipe import SIGNS, SLOPE, Op
+from crossdyad.recipe import NOISE, SIGNS, SLOPE, Op
 
 
 def engine_of(recipe, m):
@@ -44,7 +44,7 @@ def accesses(recipe, step, start):
                 c = slot + t * F + f
                 if held:
                     yield c, "read", f"words of {held}", t * F + f
-                if step.column and step.column != SIGNS:
+                if step.column and step.column not in (SIGNS, NOISE):
                     for lane in range(min(L, C - f * L)):
                         yield c, "read", step.column, f * L + lane
                 if step.op == Op.UPDATE:
@@ -61,16 +61,20 @@ def accesses(recipe, step, start):
                     yield z - earlier, "sum", f"engine {engine}", 0
     if step.op not in (Op.FORWARD, Op.TRANSPOSED):
         return
-    last, adds = step.unit == recipe.layers - 1, step.enter in ("more", "less")
+    last, adds = step.unit == recipe.layers - 1, step.enter in ("more", "less", "relax")
     for e, z in sums:
         yield z, "sum", f"engine {engine}", 0
         yield z + 2, "entry", f"unit {step.unit}", 0
         if step.enter != "drive":
             yield z, "read", f"drive {step.unit}", e
+        if step.enter == "relax":
+            yield z, "read", f"feedback {step.unit}", e
         drive = z + 2 + adds
         yield drive, "drive", f"unit {step.unit}", 0
         if step.keep_drive:
             yield drive, "write", f"drive {step.unit}", e
+        if step.keep_feedback:
+            yield drive, "write", f"feedback {step.unit}", e
         dyad = drive + (4 if last else 0) + (step.force == "drive")
         yield dyad, "dyad", f"unit {step.unit}", 0
         yield dyad + 5, "leaves", f"unit {step.unit}", 0

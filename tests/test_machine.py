@@ -5,7 +5,8 @@ import pytest
 
 from crossdyad import emulator
 from crossdyad.emulator import crossbar, rng
-from crossdyad.emulator.signals import writes
+from crossdyad.emulator.noise import column
+from crossdyad.emulator.signals import played, writes
 from crossdyad.recipe import RULES, Recipe, in_memory, matrix_geometries, programs
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient, real
@@ -231,7 +232,8 @@ def test_a_second_sweep_of_means_changes_nothing_at_alpha_0():
     assert (half[0] != half[1]).any()
 
 
-@pytest.mark.parametrize("rule", ["direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads"])
+@pytest.mark.parametrize("rule", ["direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads",
+                                  "weight-mirror", "predictive-coding"])
 def test_both_engines_and_a_batch_have_the_same_bits(rule):
     at_random = dict.fromkeys(("state", "accumulator", "delta"), "stochastic")
     recipe = chip_of(rule, sizes=(7, 5, 4, 3), sweeps=(2, 1), rounding=at_random, devices={"read_noise": 0.05})
@@ -245,6 +247,87 @@ def test_both_engines_and_a_batch_have_the_same_bits(rule):
     assert (flat(alone.weights) != flat(w[1] for w in many.weights)).any() and alone.cycles == many.cycles
     for name, events in alone.saturations.items():
         assert events == many.saturations[name][0]
+
+
+def test_predictive_coding_at_rest_is_the_minimum_of_its_energy():
+    """Row 68: where nothing clips, states minimize half of each prediction's squared error and beta times the outputs'."""
+    recipe = chip_of("predictive-coding", sweeps=(0, 200), activation="identity", output="identity")
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    w0, w1, w2 = (recipe.formats.weight.decode(w) for w in weights)
+    x = recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))
+    # of the states s, t of both hidden units: the derivatives of the energy are zero
+    system = np.block([[np.eye(6) + w1.T @ w1, -w1.T], [-w1, np.eye(5) + recipe.beta * w2.T @ w2]])
+    s, t = np.split(np.linalg.solve(system, np.concatenate([w0 @ x.T, recipe.beta * w2.T @ np.eye(3)[y].T])).T, [6], axis=1)
+    errors = s - x @ w0.T, t - s @ w1.T, recipe.beta * (np.eye(3)[y] - t @ w2.T)
+    wanted = [-e[:, :, None] * v[:, None, :] / recipe.beta for e, v in zip(errors, (x, s, t), strict=True)]
+    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-9)
+
+
+def test_predictive_coding_tends_to_the_gradient_with_beta():
+    def off(beta):
+        recipe = chip_of("predictive-coding", sweeps=(0, 100), beta=beta)
+        weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+        made, exact = (flat(of(recipe, weights, x, y)) for of in (real.gradient, gradient.exact))
+        return np.linalg.norm(made - exact) / np.linalg.norm(exact)
+
+    errors = [off(2.0**-n) for n in (6, 7, 8)]
+    assert errors[0] < 0.05 and all(1.8 < a / b < 2.2 for a, b in zip(errors, errors[1:], strict=False)), errors
+
+
+def test_a_state_is_its_prediction_and_its_error():
+    """On the chip's integers: what is learned from is what the state has beyond its prediction, to the rounding of both."""
+    recipe = chip_of("predictive-coding", beta=1.0)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 40)
+    player, _ = played(recipe, weights, x, y)
+    f = recipe.formats
+    for k in range(2):
+        state, error = (form.decode(player.stores[f"{name}{n}"]) for form, name, n in ((f.state, "input", k + 1), (f.delta, "error", k)))
+        low, high = recipe.bounds(k)
+        predicted = f.accumulator.decode(np.clip(player.drive[k], low, high))
+        assert np.abs(error).max() > 0.05
+        assert np.abs(state - predicted - error).max() <= (f.state.step + f.delta.step) / 2
+
+
+def test_a_mirror_takes_one_step_of_row_25():
+    """``B <- (1 - d) B + rate (W x) x^T / beta`` on the chip's integers, x its noise."""
+    from crossdyad.models.estimators.feedback import mirror
+
+    recipe = chip_of("weight-mirror", formats=FINE, sigma=0.25, rounding={"weight": "nearest"}, learning_rate=1.0, rate_floor=2.0**-5)
+    chip, decode = emulator.Chip(recipe), recipe.formats.weight.decode
+    chip.weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 1)
+    before = [decode(w) for w in chip.weights]
+    g = matrix_geometries(recipe)["B2"]
+    noise = recipe.formats.state.decode(column(g, rng.keys(recipe.seed), np.uint32(0), np.zeros(1)))[0]
+    chip.train(x, y)
+    assert set(np.abs(noise)) == {0.25} and len(set(noise)) == 2
+    after = [decode(w) for w in chip.weights]
+    wanted = mirror((before[4].T,), (after[2],), (noise,), 1.0 / recipe.beta, recipe.decay)[0].T
+    np.testing.assert_allclose(after[4], wanted, atol=2 * recipe.formats.weight.step)
+
+
+def test_a_mirror_becomes_the_weights():
+    """Where nothing else is learned, ``B`` tends to ``rate sigma^2 / (beta decay) W``."""
+    recipe = chip_of("weight-mirror", sigma=0.25, decay=2.0**-8, learning_rate=2.0**-4)
+    chip = emulator.Chip(recipe, "jax")
+    chip.weights = emulator.initial_weights(recipe)
+    first, later = [w.copy() for w in chip.weights], []
+    for _ in range(6):
+        chip.train(np.zeros((600, 7)), np.zeros(600, int))
+        later.append(chip.weights[4])
+    mean, scale = np.mean(later[2:], axis=0), 2.0**-4 * 0.25**2 / 0.5 * 2**8
+    np.testing.assert_array_equal(chip.weights[0], first[0])
+    assert np.abs(mean - scale * chip.weights[2]).max() < 0.15 * scale * np.abs(chip.weights[2]).max()
+
+
+def test_columns_of_noise_are_independent_and_shared_by_a_layers_matrices():
+    recipe = chip_of("weight-mirror", sizes=(7, 40, 5), lanes=(4, 22))
+    w, b = (matrix_geometries(recipe)[name] for name in ("W1", "B1"))
+    key = rng.keys(recipe.seed)
+    drawn = np.concatenate([column(w, key, np.uint32(i), np.zeros(1)) for i in range(600)]) // recipe.noise_level
+    assert drawn.shape == (600, 40) and set(np.unique(drawn)) == {-1, 1}
+    apart = drawn.T @ drawn / 600 - np.eye(40)
+    assert np.abs(apart).max() < 5 / np.sqrt(600) and np.abs(drawn.mean(0)).max() < 4.5 / np.sqrt(600)
+    np.testing.assert_array_equal(column(w, key, np.uint32(3), np.zeros(1)), column(b, key, np.uint32(3), np.zeros(1)))
 
 
 def test_programs_stay_short():

@@ -94,6 +94,29 @@ def fixed_head(r):
     yield parts.update(1, "B1")
 
 
+def not_kept(r):
+    yield from parts.hidden(r)
+    yield parts.nudged(r)
+    yield parts.back(1, enter="relax", leak=2)
+
+
+def leaks_too_much(r):
+    yield from parts.hidden(r, keep_feedback=True)
+    yield parts.nudged(r)
+    yield parts.back(1, enter="relax", leak=16)
+
+
+def noise_comes_down(r):
+    yield from parts.inference(r)
+    yield parts.back(1, row="noise")
+
+
+def hears_noise(r):
+    yield from parts.inference(r)
+    yield parts.read(1, r, column="noise", mean="heard", result=False)
+    yield parts.update(1, row="heard", column="noise")
+
+
 def three_reads(r):
     """The outputs before, with and after a nudge that has been learned from."""
     yield from parts.inference(r)
@@ -167,6 +190,9 @@ def small(rule, **changes):
     ("endless", "endless: more than 4096 operations of inference and training; allowed are 4096"),
     ("too_long", "too_long: more than 4096 operations of inference and training; allowed are 4096"),
     ("NO_WEIGHTS", "W1 of layer 1 is missing"),
+    ("not_kept", "needs the feedback of unit 0, which no operation before it keeps"),
+    ("leaks_too_much", "leak = 16; allowed are 0 to 15"),
+    ("noise_comes_down", "needs noise, which no operation before it makes"),
 ])
 def test_what_the_chip_cannot_do_is_refused(rule, told):
     with pytest.raises(ValueError, match=told):
@@ -265,6 +291,18 @@ def test_rows_of_a_rule_that_was_changed_are_not_taken_for_new(monkeypatch):
     assert key(job, settings) == before
     monkeypatch.setattr(sys.modules[HERE], "last_layer", late_first_layer)
     assert key(job, settings) != before
+
+
+def test_noise_that_is_no_state_is_refused():
+    with pytest.raises(ValueError, match="sigma: 0.015625 is 0.5 LSBs of s8.5, which test_rules:hears_noise has as a column; allowed are"):
+        small("hears_noise", sigma=2.0**-6, formats={"delta": {"width": 11, "frac": 8}})
+
+
+def test_matrices_of_one_shape_on_engines_of_other_lanes_have_words_of_their_own():
+    engines = [{"lanes": 3, "matrices": ["W0", "W1"]}, {"lanes": 2, "matrices": ["B1"]}]
+    r = Recipe(name="small", sizes=(5, 4, 3), lanes=(3, 3), engines=engines, rule="kolen-pollack", decay=2.0**-8)
+    _, verdict = in_hardware(r, 3)
+    assert verdict.differing == 0, verdict.mismatches[:5]
 
 
 def test_signs_of_a_matrix_beside_the_weights_are_those_in_hardware():

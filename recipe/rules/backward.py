@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..operations import Matrix, Operation
+from ..operations import NOISE, Matrix, Operation
 from . import parts
 
 if TYPE_CHECKING:
@@ -112,3 +112,36 @@ def direct_feedback(recipe: Recipe) -> Iterator[Matrix]:
     yield from parts.weights(recipe)
     for k in range(recipe.layers - 1):
         yield Matrix(f"D{k}", k + 1, recipe.layers, recipe.layers - 1, "generator")
+
+
+def mirrored(recipe: Recipe) -> Iterator[Operation]:
+    """Feedback that learns what the weights are: from what each layer makes of noise, forgetting the rest."""
+    last = recipe.layers - 1
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, keep_drive=True)
+    yield from _down(recipe, "B", mean="")
+    for k in range(1, last + 1):
+        answer = f"answer{k}"
+        yield parts.read(k, recipe, column=NOISE, enter="feedback", error="feedback", keep_drive=False, mean="", difference=answer,
+                         result=False, loss="keep")
+        yield parts.update(k, f"B{k}", row=answer, column=NOISE, decay=recipe.decay_bits)
+
+
+LEAK = 2
+"""Of predictive coding: a state goes a quarter of the way to where its errors balance, in a step."""
+
+
+def predictive(recipe: Recipe) -> Iterator[Operation]:
+    """Predictive coding: a state is what the layer below predicts and an error, which relaxes to what comes back."""
+    if recipe.alpha:
+        raise ValueError(f"states are predictions and errors, with alpha {recipe.alpha:g} something else; allowed is alpha = 0")
+    last = recipe.layers - 1
+    yield from parts.hidden(recipe, keep_feedback=True)
+    yield parts.nudged(recipe, error="gate")
+    for _ in range(recipe.sweeps[1]):
+        for k in sorted(range(last), key=lambda k: (k % 2 == 0, k)):
+            if k:
+                yield parts.read(k, recipe, mean="")
+            yield parts.back(k + 1, enter="relax", leak=LEAK, keep_feedback=True, error="gate", moved=True)
+        yield parts.nudged(recipe, error="gate", result=False, loss="keep")
+    yield from parts.updates(recipe)

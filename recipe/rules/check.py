@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
-from ..operations import POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
+from ..operations import MADE, MOST_LEAK, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -70,6 +70,7 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) 
     last = recipe.layers - 1
     stores: dict[str, tuple[str, int]] = {"input0": ("state", 0)}       # format and population
     drives: set[int] = set()
+    feedbacks: set[int] = set()
     results = 0
     for step in operations:
         if not isinstance(step, Operation):
@@ -89,6 +90,8 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) 
             if port not in wanted:
                 if name:
                     yield f"{step}: {port} = {name!r}, which a {step.op.name.lower()} does not read"
+            elif name == NOISE and port == "column":
+                continue
             elif step.op is Op.UPDATE and name in (SIGNS, SLOPE):
                 if step.column == SIGNS and step.row != SLOPE or name == SIGNS and port == "row" or name == SLOPE and port == "column":
                     yield f"{step}: {port} = {name!r}; allowed are a column of signs with the row slope, and the row slope"
@@ -114,12 +117,18 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) 
             yield f"{step}: {recipe.sizes[made]} elements for unit {unit}, which has {recipe.sizes[unit + 1]} neurons"
         if step.enter != "drive" and unit not in drives:
             yield f"{step} needs the drive of unit {unit}, which no operation before it keeps"
+        if step.enter == "relax" and unit not in feedbacks:
+            yield f"{step} needs the feedback of unit {unit}, which no operation before it keeps"
+        if not 0 <= step.leak <= MOST_LEAK:
+            yield f"{step}: leak = {step.leak}; allowed are 0 to {MOST_LEAK}"
         if (step.force or step.loss != "keep" or step.result) and unit != last:
             yield f"{step}: force, loss and result are the last unit's, {last}"
         if step.keep_drive:
             drives.add(unit)
+        if step.keep_feedback:
+            feedbacks.add(unit)
         for name, format in ((step.mean, "state"), (step.difference, "delta")):
-            if name in ("input0", SIGNS, SLOPE):
+            if name in ("input0", *MADE):
                 yield f"{step}: {name} cannot be written"
             elif name and stores.get(name, (format, 0))[0] != format:
                 yield f"{step}: {name} holds a {stores[name][0]} elsewhere and a {format} here; give it two names"
