@@ -55,7 +55,7 @@ FAULTS = (
           "column[lane]", "memories"),
     Fault("cycles of 32 bits", "chip", "self.cycles.eq(self.cycles + 1)", "self.cycles.eq((self.cycles + 1)[:32])", "counters"),
     Fault("steps of 16 bits", "chip", "self.step.eq(self.step + training)", "self.step.eq((self.step + training)[:16])", "counters"),
-    Fault("range events of 16 bits", "chip", "total = counted + events", "total = (counted + events)[:16]", "counters"),
+    Fault("range events of 16 bits", "chip", "counted.eq(counted + events)", "counted.eq((counted + events)[:16])", "counters"),
     Fault("runs of 16 bits", "chip", "run = Signal(32)", "run = Signal(16)", "counters"),
     Fault("saturation dropped", "fixed", 'if overflow == "wrap":', "if True:", "fixed"),
     Fault("wrong round constant", "rng", "0x9E3779B9", "0x9E3779B1", "rng"),

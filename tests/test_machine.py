@@ -319,6 +319,34 @@ def test_a_mirror_becomes_the_weights():
     assert np.abs(mean - scale * chip.weights[2]).max() < 0.15 * scale * np.abs(chip.weights[2]).max()
 
 
+def test_targets_are_those_of_row_69():
+    """``t_k - s_k = B^T (t_above - s_above)``, from the output's down, and what each layer's weights would do for it."""
+    from crossdyad.models.estimators.targets import target_propagation
+
+    recipe = chip_of("target-propagation", formats=FINE)
+    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+    b1, b2 = (recipe.formats.weight.decode(b) for b in weights[3:])
+    feedback = (lambda t: t @ b1), (lambda t: t @ b2)
+    wanted = gradient._reference(recipe, target_propagation, weights, x, y, feedback=feedback, beta=recipe.beta)
+    made = flat(real.gradient(recipe, weights, x, y))
+    assert np.linalg.norm(made) > 0.1
+    np.testing.assert_allclose(made, flat(wanted), atol=1e-9)
+
+
+def test_feedback_of_targets_becomes_an_inverse():
+    """Where nothing else is learned, a layer makes of what its feedback gives back what it had: ``W B^T = 1``."""
+    recipe = chip_of("target-propagation", sigma=0.5, learning_rate=2.0**-2, rate_floor=2.0**-7, initial=1.0, formats=FINE)
+    chip = emulator.Chip(recipe, "jax")
+    chip.weights = emulator.initial_weights(recipe)
+    first = [w.copy() for w in chip.weights]
+    chip.train(np.zeros((3000, 7)), np.zeros(3000, int))
+    np.testing.assert_array_equal(chip.weights[0], first[0])
+    decode = recipe.formats.weight.decode
+    for w, b, before in ((chip.weights[2], chip.weights[4], first[4]), (chip.weights[1], chip.weights[3], first[3])):
+        off, was = (np.linalg.norm(decode(w) @ decode(m).T - np.eye(len(w))) for m in (b, before))
+        assert off < 0.1 < was, (off, was)
+
+
 def test_columns_of_noise_are_independent_and_shared_by_a_layers_matrices():
     recipe = chip_of("weight-mirror", sizes=(7, 40, 5), lanes=(4, 22))
     w, b = (matrix_geometries(recipe)[name] for name in ("W1", "B1"))

@@ -57,6 +57,7 @@ RULES: dict[str, Rule] = {
     "sign-concordant": Rule(backward.concordant, matrices=backward.signs_of_weights, row=27, oracle="aligned"),
     "kolen-pollack": Rule(backward.kolen_pollack, matrices=backward.stored_feedback, row=26, oracle="aligned"),
     "weight-mirror": Rule(backward.mirrored, matrices=backward.stored_feedback, row=25, oracle="aligned"),
+    "target-propagation": Rule(backward.targets, matrices=backward.stored_feedback, row=69, oracle="inverse"),
     "predictive-coding": Rule(backward.predictive, row=68, oracle="exact"),
     "spsa": Rule(trials.spsa, row=29, oracle="exact"),
     "node-perturbation": Rule(trials.node_perturbation, row=32, oracle="exact"),

@@ -122,9 +122,36 @@ def mirrored(recipe: Recipe) -> Iterator[Operation]:
     yield from _down(recipe, "B", mean="")
     for k in range(1, last + 1):
         answer = f"answer{k}"
-        yield parts.read(k, recipe, column=NOISE, enter="feedback", error="feedback", keep_drive=False, mean="", difference=answer,
-                         result=False, loss="keep")
+        yield _hears(k, recipe, answer)
         yield parts.update(k, f"B{k}", row=answer, column=NOISE, decay=recipe.decay_bits)
+
+
+def targets(recipe: Recipe) -> Iterator[Operation]:
+    """Difference target propagation by linear feedback, which learns to give back the noise that a layer hears.
+
+    A target is ``s_k + B^T (t_above - s_above)``. What a matrix makes of its layer's answer to noise comes on top of the hidden state, so
+    that the noise less what came back is three updates.
+    """
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, keep_drive=True)
+    for k in range(recipe.layers - 1, 0, -1):
+        row = f"change{k}" if k < recipe.layers - 1 else f"error{k}"
+        yield parts.back(k, f"B{k}", row=row, mean="", error="gate")
+        if k > 1:
+            yield parts.back(k, f"B{k}", row=row, mean="", error="feedback", difference=f"change{k - 1}")
+    yield from parts.updates(recipe)
+    for k in range(1, recipe.layers):
+        answer, guess = f"answer{k}", f"guess{k}"
+        yield _hears(k, recipe, answer)
+        yield parts.back(k, f"B{k}", row=answer, error="feedback", moved=True, mean=guess, difference="")
+        for column, negative in ((NOISE, False), (guess, True), (f"input{k}", False)):
+            yield parts.update(k, f"B{k}", row=answer, column=column, negative=negative)
+
+
+def _hears(k: int, recipe: Recipe, answer: str) -> Operation:
+    """Return the read of layer k that gives its answer to noise, whatever its units do."""
+    return parts.read(k, recipe, column=NOISE, enter="feedback", error="feedback", keep_drive=False, mean="", difference=answer,
+                      result=False, loss="keep")
 
 
 LEAK = 2
