@@ -16,9 +16,8 @@ A circuit is any object with these members; states and parameters are pytrees, o
 
 Capabilities: ``energy`` (the Jacobian of C is symmetric), ``chain`` (layers in a sequence, each constrained by the one
 below alone), ``triangular`` (one sweep solves it), ``analytic`` (holomorphic in states and parameters), ``block-exact``
-(`relax` finds the exact minimum over each block of states), ``invertible`` (inputs follow from outputs), ``neurons``
-(``C = s - fire(drive(parameters, s, x))``: two members more, `drive` affine in the states and `fire` elementwise), ``blocks`` (circuits
-in a row, in its member `blocks`).
+(`relax` finds the exact minimum over each leaf of the states), ``neurons`` (``C = s - fire(drive(parameters, s, x))``: two members
+more, `drive` affine in the states and `fire` elementwise), ``blocks`` (circuits in a row, in its member `blocks`).
 
 A circuit of one's own is one function or two: `from_energy`, `from_neurons` and `from_residual` make the rest by differentiation, and
 `check_circuit` says whether members and words agree, as every estimator asks once per circuit of one's own.
@@ -35,7 +34,7 @@ from jax import numpy as jnp
 
 from .precision import in_float64
 
-CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "invertible", "neurons", "blocks"})
+CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "neurons", "blocks"})
 
 
 def identity(a):
@@ -229,7 +228,7 @@ class Hopfield(LayeredStates):
 
 def tanh_primitive(s):
     """``G`` with ``G' = artanh``: the primitive that belongs to tanh."""
-    return s * jnp.arctanh(s) + jnp.log(1 - s * s) / 2
+    return ((1 + s) * jnp.log1p(s) + (1 - s) * jnp.log1p(-s)) / 2      # no term of its derivative cancels another
 
 
 def square_primitive(s):

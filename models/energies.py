@@ -112,9 +112,8 @@ def spins(n: int):
 
 @in_float64
 def spin_energy(parameters, s):
-    """``-1/2 s W s - b s`` of a Boltzmann machine, W symmetrised and without a diagonal (row 10)."""
+    """``-1/2 s W s - b s`` of a Boltzmann machine, without the diagonal of W (row 10): of W it sees the symmetric part alone."""
     w, b = parameters
-    w = (w + w.T) / 2
     return -(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2 - b @ s
 
 
@@ -199,7 +198,7 @@ def lifted(circuit) -> Own:
 
     def relax(parameters, s, x, force):
         s = list(s)
-        for k in reversed(range(len(s))):
+        for k in range(len(s)):         # the output last, so that a clamp is heard
             drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
             if k + 1 < len(s):
                 drive = drive + parameters[k + 1].T @ (s[k + 1] - neurons[k + 1](parameters[k + 1] @ s[k]))

@@ -8,11 +8,14 @@ from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
 from crossdyad import models
-from crossdyad.models.circuits import square_primitive
+from crossdyad.models.circuits import square_primitive, tanh_primitive
 from crossdyad.models.cookbook import ROWS, systems
-from crossdyad.models.energies import Resistive, behind
+from crossdyad.models.energies import Resistive, behind, hierarchical, lifted
 from crossdyad.models.estimators.chains import Chain, OpenCircuit
+from crossdyad.models.estimators.coding import residual_energy
+from crossdyad.models.estimators.control import controlled, inverted, potentials
 from crossdyad.models.estimators.feedback import transposes
+from crossdyad.models.estimators.microcircuits import microcircuit, phaseless_alignment
 from crossdyad.models.solvers import Problem, newton, relaxation
 
 COST = models.squared_error
@@ -112,6 +115,17 @@ def smooth(energy, start=lambda p, x: (jnp.zeros(3, jnp.result_type(p, x)),)):
     return models.from_energy(energy, start, capabilities=["analytic"])
 
 
+class Stepwise(models.Feedforward):
+    """Layers that take what the layer below was before the sweep, so that one sweep solves the first layer only."""
+
+    def relax(self, parameters, s, x, force):
+        return tuple(v - f for v, f in zip(self.fire(self.drive(parameters, s, x)), force, strict=True))
+
+
+STEPWISE = Stepwise((3, 3, 3), jnp.tanh)
+SKEWED = models.from_residual(lambda p, s, x: (p @ s[0] - x,), lambda p, x: (jnp.zeros(3),), lambda p, s, x, f: (s[0] - 0.1 * (p @ s[0] - x + f[0]),),
+                              capabilities=["energy"], energy=lambda p, s, x: s[0] @ p @ s[0] / 2 - x @ s[0])
+PARTLY = models.from_energy(power, no_states, lambda p, s, x, f: slope(s, x, f), capabilities=["block-exact"], **at(1))
 W, X = 0.3 * jax.random.normal(jax.random.key(0), (3, 3)), jnp.array([0.4, -0.2, 0.1])
 
 
@@ -138,7 +152,11 @@ WRONG = {
     "a fire that mixes": (neurons(fire=jax.nn.softmax), W, X, "fire: not elementwise"),
     "analytic with max": (smooth(lambda p, s, x: well(p, s, x) + jnp.sum(jnp.maximum(s[0], 0) ** 2)), W, X, "'analytic', but a derivative"),
     "analytic with the largest": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W, X, "'analytic', but"),
+    "analytic with the largest, other weights": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W.T[::-1], X, "'analytic', but"),
     "analytic with abs": (smooth(lambda p, s, x: well(p, s, x) + jnp.sum(jnp.abs(s[0]) ** 2)), W, X, "'analytic', but a complex step"),
+    "a chain that takes two sweeps": (STEPWISE, (W, W), X, "'triangular', but one sweep"),
+    "an energy whose Jacobian is not symmetric": (SKEWED, jnp.eye(3) + W, X, "residual: not the derivative of the energy"),
+    "small steps as exact minima": (PARTLY, P, ON, "'block-exact', but relax does not bring"),
     "clipped units as analytic": (models.Hopfield((3, 2), models.clip(-1.0, 1.0)), (W[:2],), X, "Hopfield: "),
 }
 
@@ -161,6 +179,55 @@ def test_sound_circuits_pass_with_any_weights(make, large):
 @pytest.mark.parametrize("circuit, p, x", [(DIODE, P, ON), (LINEAR, P, ON), (neurons(), W, X), (smooth(well), W, X)])
 def test_sound_circuits_of_ones_own_pass(circuit, p, x):
     models.check_circuit(circuit, p, x)
+
+
+FAN = models.from_energy(lambda p, s, x: jnp.sum(tanh_primitive(s[0])) - s[0] @ (p * x), lambda p, x: (jnp.zeros_like(p),),
+                         lambda p, s, x, f: (jnp.tanh(p * x - f[0]),), capabilities=["analytic", "block-exact"])
+"""Units by themselves, each with a drive of its own."""
+
+
+@pytest.mark.parametrize("largest", [17.8, 25, 250])
+def test_saturated_units_are_no_contradiction(largest):
+    """Where tanh is nearly 1, and where it is 1 to the last bit, the residual is rounding, and jumps between neighbouring numbers."""
+    models.check_circuit(FAN, jnp.linspace(0, largest, 200), jnp.ones(200))
+
+
+def test_three_times_the_weights_are_no_contradiction():
+    s = systems.hopfield(1)
+    models.check_circuit(s.circuit, jax.tree.map(lambda w: 3 * w, s.parameters), s.x)
+
+
+@pytest.mark.parametrize("gain", [10.0, 1e4, 1e8])
+def test_steep_neurons_are_analytic(gain):
+    circuit = models.from_neurons(lambda p, s, x: (p @ s[0] + x,), lambda a: (jnp.tanh(gain * a[0]),),
+                                  lambda p, x: (jnp.zeros(3, jnp.result_type(p, x)),), capabilities=["analytic"])
+    models.check_circuit(circuit, W, X)
+
+
+def made(make, s):
+    """A circuit that the library makes of another, with parameters and input for it."""
+    return make(s.circuit), s.parameters, s.x
+
+
+NET, RECURRENT = systems.tanh_net(0), systems.equilibrium(0)
+HOUSE = {
+    "bounded chain": (Chain((CLIPPED,)), (BOUNDED["Hopfield"][1],), jnp.linspace(-1, 1, 4)),
+    "two blocks": (Chain((NET.circuit, models.Feedforward((3, 4)))), (NET.parameters, (jnp.ones((4, 3)) / 3,)), NET.x),
+    "open circuit": (OpenCircuit(RECURRENT.circuit), (RECURRENT.parameters, RECURRENT.x), None),
+    "resistors": BOUNDED["resistive"][:3],
+    "hierarchy": made(hierarchical, NET),
+    "lifted": made(lifted, systems.bounded_net(0)),
+    "coding": made(residual_energy, RECURRENT),
+    "potentials": made(potentials, RECURRENT),
+    "microcircuit": (microcircuit(RECURRENT.circuit, COST, RECURRENT.y, 0.1), 3 * (RECURRENT.parameters,), RECURRENT.x),
+    "control": made(lambda c: controlled(c, COST, RECURRENT.y, (jnp.eye(6)[:, -2:],), 0.5), RECURRENT),
+    "inversion": made(lambda c: inverted(c, COST, RECURRENT.y, 0.5), RECURRENT),
+}
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_the_librarys_own_circuits_are_sound(name):
+    models.check_circuit(*HOUSE[name])
 
 
 def test_every_estimator_checks_a_circuit_once():
@@ -216,3 +283,42 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
         found, exact = (ROWS[row].estimator(c, *s[1:], **m) for c, m in ((own, mine), (s.circuit, theirs)))
         for a, b in zip(found, exact, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
+
+
+def test_rows_that_learn_feedback_or_control_take_neurons_of_ones_own():
+    """Rows 73, 75 and 76 on the deep equilibrium model written as neurons: the library's own numbers."""
+    s = RECURRENT
+    own = models.from_neurons(lambda p, v, x: (p[0] @ v[0] + p[1] @ x,), lambda a: (jnp.tanh(a[0]),),
+                              lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),), **at(-2))
+    for row in (75, 76):
+        found, exact = (ROWS[row].estimator(c, *s[1:]) for c in (own, s.circuit))
+        for a, b in zip(found, exact, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
+    signal = jnp.asarray(np.random.default_rng(0).normal(size=(50, 4)))
+    learnt = [phaseless_alignment(c, s.parameters, signal, jax.random.key(1)) for c in (own, s.circuit)]
+    assert np.abs(learnt[0][0]).max() > 1e-4
+    for a, b in zip(*learnt, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("row, more", [(75, {"noise": 1e-4}), (76, {"leak": 1e-7})])
+def test_least_control_of_resistors_by_hand(row, more):
+    """Control adds to C: currents into the two nodes, the least that bring the last one to its target; H is half their square."""
+    source, target = float(OFF[0]), float(TARGET[0])
+
+    def least(p):
+        # C = (p0 (a - source) + p1 (a - target), p1 (target - a) + p2 target), of which a is chosen for the least square
+        rows = np.array([[p[0] + p[1]], [-p[1]]])
+        constant = np.array([-p[0] * source - p[1] * target, (p[1] + p[2]) * target])
+        a = np.linalg.lstsq(rows, -constant, rcond=None)[0]
+        return ((rows @ a + constant) ** 2).sum() / 2
+
+    steps = 1e-5 * np.eye(3)
+    expected = [(least(np.ones(3) + d) - least(np.ones(3) - d)) / 2e-5 for d in steps]
+    np.testing.assert_allclose(ROWS[row].estimator(LINEAR, COST, P, OFF, TARGET, **more), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("row, more", [(75, {"noise": 1e-4}), (76, {"leak": 1e-7})])
+def test_control_moves_states_beyond_their_bounds(row, more):
+    """``C = s - project(s - dE/ds)`` is what control is added to: here a for the node of the diode, 1 - a for the output's, at least a = 1/2."""
+    np.testing.assert_allclose(ROWS[row].estimator(DIODE, COST, P, ON, TARGET, **more), [0, 0, 0.25], atol=1e-5)

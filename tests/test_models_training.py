@@ -27,6 +27,16 @@ def test_it_learns():
     assert models.train(s.rule, s.circuit, s.objective, DIGITS, epochs=12, settings=s.settings).epochs[-1]["accuracy"] > 0.9
 
 
+def test_every_update_is_projected_and_progress_is_counted():
+    told = []
+    done = run(2, project=lambda p: jax.tree.map(lambda w: jax.numpy.clip(w, -0.05, 0.05), p), progress=lambda *step: told.append(step[1:]))
+    largest = max(np.abs(w).max() for w in jax.tree.leaves(done.parameters))
+    assert largest == 0.05 < max(np.abs(w).max() for w in jax.tree.leaves(run(2).parameters))
+    counts, whole = zip(*told, strict=True)
+    assert len(set(whole)) == 1 and list(counts) == sorted(set(counts)) and counts[0] == 0 and counts[-1] == whole[0]
+    assert sum(c < whole[0] / 2 for c in counts) == len(counts) // 2, "either epoch is half of the work"
+
+
 @pytest.mark.parametrize("rule", [57, 29])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(rule, tmp_path):
     whole = run(3, rule)

@@ -1,8 +1,19 @@
-"""A broken reference is noticed: by the check of the very row whose method it is no longer."""
+"""A broken reference is noticed: by the check of the very row whose method it is no longer, and wherever a fault was drawn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from crossdyad.sim import faults
+
+DRAWN = json.loads((Path(__file__).parent / "reference_faults.json").read_text())["faults"]
+"""Faults that were drawn over models/, and who noticed each."""
 
 CONTRAST, DYADS, CONTROL = (f"models/estimators/{m}.py" for m in ("contrast", "dyads", "control"))
 SURROGATE = "weighted_energy(parameters, nudged, stencil, jax.lax.stop_gradient(states))"
@@ -68,6 +79,80 @@ def test_a_fault_that_is_not_there_is_an_error():
 
 
 def test_reasons_are_given_for_faults_that_are_possible():
-    every = {(f.module, f.right, f.wrong) for field in faults.FIELDS for f in faults.possible(field)}
+    every = [f for field in faults.FIELDS for f in faults.possible(field)]
     for module, right, wrong, why in faults.EQUIVALENT:
-        assert (module, right, wrong) in every and why, f"{module}: {right} -> {wrong}"
+        held = [f for f in every if f.module == module and f.right in right and f.wrong in wrong]
+        assert any(faults.reasons(f) == why for f in held), f"{module}: {right} -> {wrong}"
+
+
+def test_every_drawn_fault_has_a_witness_or_a_reason():
+    there = {name: fault for name in DRAWN if (fault := faults.again(name))}
+    assert len(there) > 100, "most of what was drawn is gone; draw again"
+    for name, fault in there.items():
+        assert bool(DRAWN[name]) != bool(faults.reasons(fault)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, witness in DRAWN.items() if witness])
+def test_a_drawn_fault_is_still_noticed(name):
+    fault = faults.again(name)
+    if fault is None:
+        pytest.skip("its text is gone")
+    assert faults.noticed(fault, [DRAWN[name]])
+
+
+# The processes in which faults are shown ------------------------------------------------------------------------
+
+
+def _dies(send, given):
+    os._exit(3)
+
+
+def _dies_later(send, given):
+    send(("row 12",))
+    os._exit(3)
+
+
+def _stays(send, given):
+    send(os.getpid())
+    time.sleep(600)
+
+
+def test_a_process_that_dies_before_it_shows_a_fault_says_nothing(monkeypatch):
+    fault = faults.drawn(1, 0)[0]
+    monkeypatch.setattr(faults, "_try", _dies)
+    with pytest.raises(RuntimeError, match="ended before its first witness began; run the command again"):
+        faults.noticed(fault, ["row 12"])
+    monkeypatch.setattr(faults, "_try", _dies_later)
+    assert faults.noticed(fault, ["row 12"]) == "row 12"
+
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_reference_faults as here
+for pid in here.faults._apart(here._stays, None):
+    print(pid, flush=True)
+"""
+
+
+def test_a_process_that_shows_a_fault_ends_with_its_parent():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    assert _runs(child)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    for _ in range(600):
+        if not _runs(child):
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the child outlived its parent")
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process is there, and no zombie that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

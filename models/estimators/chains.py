@@ -102,7 +102,7 @@ class OpenCircuit:
     @property
     def capabilities(self):
         """Those that do not speak of layers."""
-        return self.closed.capabilities - {"chain", "triangular", "invertible"}
+        return self.closed.capabilities - {"chain", "triangular"}
 
     def output(self, s):
         return self.closed.output(s)

@@ -31,7 +31,6 @@ REMEDIES = {
     "triangular": "no single sweep solves it; use the adjoint (row 21)",
     "analytic": "it has no complex continuation; use a real stencil (rows 51 to 53)",
     "block-exact": "it has no exact block minimum; use another solver (rows 78, 80)",
-    "invertible": "its inputs do not follow from its outputs; use checkpoints (row 44)",
     "blocks": "it is not made of circuits in a row; use `Chain` to make one, or a rule for the whole (row 21)",
     "neurons": "its states are no function of a drive that is linear in them; use the adjoint (row 21)",
 }
