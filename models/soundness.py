@@ -36,7 +36,8 @@ def check_circuit(circuit, parameters, x) -> None:
 
     What is checked: every capability's members are there; the residual is the derivative of the energy, and so its Jacobian symmetric; a
     fixed point of ``relax`` solves C + force = 0, within the bounds that the circuit tells; ``triangular``: one sweep does;
-    ``block-exact``: a sweep that one block alone is pushed in brings that block to its minimum; ``neurons``: C is ``s - fire(drive(s))``, `drive` affine and `fire` elementwise; ``analytic``: complex steps give the real derivative, which does not
+    ``block-exact``: a sweep that one block alone is pushed in brings that block to its minimum; ``neurons``: C is
+    ``s - fire(drive(s))``, `drive` affine and `fire` elementwise; ``analytic``: complex steps give the real derivative, which does not
     jump. Where parameters, states or what follows from them are not finite, nothing is said.
 
     Parameters
@@ -78,7 +79,7 @@ TOLD = (
      "elementwise": "fire: not elementwise; put what mixes into drive, or leave out 'neurons'"},
     {"triangular": "capabilities: 'triangular', but one sweep of relax does not solve it; leave out the word, or mend relax",
      "relax": "relax: a solution of C + force = 0 does not stay where it is; look at the sign of the force, and that it is used",
-     "block-exact": "capabilities: 'block-exact', but relax does not bring a block of states to its minimum; leave out the word, or mend relax",
+     "block-exact": "capabilities: 'block-exact', but relax does not bring a block to its minimum; leave out the word, or mend relax",
      "bounds": "relax: keeps states where C + force is not 0; tell the bounds by `from_energy(project=...)`, or mend relax"},
     {"complex": "capabilities: 'analytic', but a complex step does not give the real derivative, as with abs or conj; leave out the word",
      "jumps": "capabilities: 'analytic', but a derivative jumps between the states that it visits, as of max or clip; leave out the word"},

@@ -123,7 +123,8 @@ class Stepwise(models.Feedforward):
 
 
 STEPWISE = Stepwise((3, 3, 3), jnp.tanh)
-SKEWED = models.from_residual(lambda p, s, x: (p @ s[0] - x,), lambda p, x: (jnp.zeros(3),), lambda p, s, x, f: (s[0] - 0.1 * (p @ s[0] - x + f[0]),),
+SKEWED = models.from_residual(lambda p, s, x: (p @ s[0] - x,), lambda p, x: (jnp.zeros(3),),
+                              lambda p, s, x, f: (s[0] - 0.1 * (p @ s[0] - x + f[0]),),
                               capabilities=["energy"], energy=lambda p, s, x: s[0] @ p @ s[0] / 2 - x @ s[0])
 PARTLY = models.from_energy(power, no_states, lambda p, s, x, f: slope(s, x, f), capabilities=["block-exact"], **at(1))
 W, X = 0.3 * jax.random.normal(jax.random.key(0), (3, 3)), jnp.array([0.4, -0.2, 0.1])
@@ -320,5 +321,5 @@ def test_least_control_of_resistors_by_hand(row, more):
 
 @pytest.mark.parametrize("row, more", [(75, {"noise": 1e-4}), (76, {"leak": 1e-7})])
 def test_control_moves_states_beyond_their_bounds(row, more):
-    """``C = s - project(s - dE/ds)`` is what control is added to: here a for the node of the diode, 1 - a for the output's, at least a = 1/2."""
+    """``C = s - project(s - dE/ds)`` is what control is added to: here a at the diode, 1 - a at the output; the least is a = 1/2."""
     np.testing.assert_allclose(ROWS[row].estimator(DIODE, COST, P, ON, TARGET, **more), [0, 0, 0.25], atol=1e-5)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import endings
 import pytest
 
 from crossdyad.sim import faults
@@ -104,34 +105,21 @@ def test_a_drawn_fault_is_still_noticed(name):
 # The processes in which faults are shown ------------------------------------------------------------------------
 
 
-def _dies(send, given):
-    os._exit(3)
-
-
-def _dies_later(send, given):
-    send(("row 12",))
-    os._exit(3)
-
-
-def _stays(send, given):
-    send(os.getpid())
-    time.sleep(600)
-
-
 def test_a_process_that_dies_before_it_shows_a_fault_says_nothing(monkeypatch):
     fault = faults.drawn(1, 0)[0]
-    monkeypatch.setattr(faults, "_try", _dies)
+    monkeypatch.setattr(faults, "_try", endings.dies)
     with pytest.raises(RuntimeError, match="ended before its first witness began; run the command again"):
         faults.noticed(fault, ["row 12"])
-    monkeypatch.setattr(faults, "_try", _dies_later)
+    monkeypatch.setattr(faults, "_try", endings.dies_later)
     assert faults.noticed(fault, ["row 12"]) == "row 12"
 
 
 PARENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import test_reference_faults as here
-for pid in here.faults._apart(here._stays, None):
+import endings
+from crossdyad.sim import faults
+for pid in faults._apart(endings.stays, None):
     print(pid, flush=True)
 """
 

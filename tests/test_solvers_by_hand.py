@@ -39,7 +39,7 @@ def test_anderson_combines_sweeps_by_the_least_damped_change(damping):
 
 
 def test_predictive_coding_of_stiff_weights_starts_at_the_free_states():
-    """Linear layers, of which the energy's curvature is a thousand: its descent by small steps leaves for infinity, the minimum is exact."""
+    """Linear layers, of which the energy's curvature is a thousand: its descent by small steps leaves for infinity."""
     w = tuple(30 * v for v in systems.relu_net(0).parameters[:2])
     net = models.Feedforward((6, 8, 7), models.circuits.identity)
     x, y, beta = np.linspace(-1, 1, 6), np.linspace(0, 1, 7), 0.1
@@ -61,7 +61,7 @@ def test_self_prediction_learns_in_every_step():
         changes = [np.zeros_like(v) for v in learnt]
         for x in inputs:
             s, psi = [np.zeros(4), np.zeros(2)], [np.zeros(4), np.zeros(2)]
-            for _ in range(200):                 # feedback of cells less that of interneurons, both of the same weights, into the hidden layer
+            for _ in range(200):                 # into the hidden layer: feedback of cells less that of interneurons, of the same weights
                 hidden = w[0] @ x + 0.5 * w[1].T @ (s[1] - psi[1])
                 s, psi = [np.tanh(hidden), w[1] @ s[0]], [np.tanh(learnt[0] @ x), learnt[1] @ s[0]]
             for c, e, below in zip(changes, (s[0] - psi[0], s[1] - psi[1]), (x, s[0]), strict=True):
@@ -122,7 +122,8 @@ def test_a_clamp_is_heard_in_every_sweep(name):
 
 def test_twins_that_differ_are_each_taken_with_its_own_parameters():
     """The contrast of two copies whose weights are off: the derivative of the weighted energies at each copy's own weights."""
-    circuit = models.from_energy(lambda p, s, x: jnp.sum(s[0] ** 2) / 2 - jnp.sum(p ** 2 * x * s[0]), lambda p, x: (jnp.zeros(2),), rate=0.5)
+    circuit = models.from_energy(lambda p, s, x: jnp.sum(s[0] ** 2) / 2 - jnp.sum(p ** 2 * x * s[0]),
+                                 lambda p, x: (jnp.zeros(2),), rate=0.5)
     p, x, y, beta = np.array([0.7, -0.4]), np.array([1.0, 2.0]), np.array([0.5, -0.3]), 0.1
     copies = [p + 0.05, p - 0.02]
     stencil = contrast.centered(beta)
@@ -137,7 +138,7 @@ def test_twins_that_differ_are_each_taken_with_its_own_parameters():
 @pytest.mark.parametrize("mean", [0, 3])
 @pytest.mark.parametrize("share, outside", [(0.5, False), (2.0, True)])
 def test_a_response_that_turns_the_wrong_way_is_told_from_rounding(mean, share, outside):
-    """Outputs ``mean + c exp(-i t)`` have but a Fourier coefficient of index -1, of size c: no analytic response where it is more than rest."""
+    """Outputs ``mean + c exp(-i t)`` have but a Fourier coefficient of index -1, of size c: not analytic where it is more than rest."""
     stencil, rest = contrast.roots_of_unity(0.1, 8), 1e-6
     turn = np.exp(2j * np.pi * np.arange(8) / 8)
     states = (jnp.asarray((mean + share * (1 + mean) * rest / turn)[:, None]),)

@@ -1,7 +1,8 @@
 """Feedback control: the circuit is steered to the target, and learns to need less of it (section 3.4; rows 74 to 76).
 
 Control enters the constraint: ``C(s) = psi``. Where neurons are seen at their drives (`potentials`), its read-out
-``(dC/dparameters)^T psi`` is ``-psi r^T``: local, without the derivative of an activation.
+``(dC/dparameters)^T psi`` is ``-psi r^T``: local, without the derivative of an activation. C is the circuit's residual: where states have
+bounds, control moves them beyond.
 """
 
 from __future__ import annotations
