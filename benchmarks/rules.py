@@ -1,9 +1,10 @@
 """Every learning rule on digits: test accuracy over seeds with its preset, and what its program asks of hardware.
 
-    python benchmarks/rules.py [--epochs 30] [--seeds 5] [--output FILE] [RULE ...]
+    python benchmarks/rules.py [--epochs 30] [--seeds 5] [--output explore/rules.json] [RULE ...]
 
 Baselines stand beside them: hidden layers frozen at random, and a net without one. The presets' settings come from
-trials in integers that looked at the test images; the rates of four rules were chosen on held-out training samples. The last epoch counts.
+trials in integers that looked at the test images; some were chosen on held-out training samples (docs/rules.md). The last epoch counts.
+What `--output` has of other rules stays there; `crossdyad rules` and the page take their figures from it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from crossdyad import data, emulator
 from crossdyad.explore.cards import card, presets_of_rules
+from crossdyad.explore.rules import accuracy, fingerprint
 from crossdyad.recipe import Operation, Recipe, allow, load
 from crossdyad.recipe.rules import parts
-from crossdyad.sim import gradient
+from crossdyad.sim import gradient, quality
 
 
 def frozen(recipe: Recipe) -> Iterator[Operation]:
@@ -34,6 +37,8 @@ BASELINES = {
     "linear": {"sizes": (64, 10), "lanes": (16,), "initial": 0.5, "rate_floor": 2.0**-9, "learning_rate": 2.0**-6},
 }
 """Baseline to what its recipe has beside the preset `digits`."""
+TITLES = {"frozen": "hidden layer frozen at random", "linear": "linear net, 64-10"}
+"""What the page calls a baseline."""
 
 
 def recipe_of(name: str) -> Recipe:
@@ -48,13 +53,29 @@ def measure(name: str, epochs: int, seeds: list[int]) -> dict:
     recipe, digits, began = recipe_of(name), data.load("digits"), time.perf_counter()
     history = emulator.train(recipe, *digits, epochs=epochs, seeds=seeds, engine="jax")
     right = 100 * np.asarray(history.epochs[-1]["accuracy"])
-    found = {"name": name, "accuracies": right.tolist(), "mean": float(right.mean()), "deviation": float(right.std(ddof=1)),
-             "card": card(recipe)._asdict(), "seconds": time.perf_counter() - began}
-    if not recipe.signed:
-        chip = recipe.model_copy(update={"seed": seeds[0]})
-        made = gradient.compare(chip, emulator.initial_weights(chip), digits.x_train[:60], digits.y_train[:60])
-        found["cosine"] = {k: made[k]["cosine"] for k in gradient.COMPARISONS}
-    return found
+    size = "" if recipe.sizes == (64, 32, 10) or name in TITLES else ", " + "-".join(map(str, recipe.sizes))
+    found = {"title": TITLES.get(name, name) + size, "recipe": fingerprint(recipe), "cycles": card(recipe).cycles,
+             "accuracies": [round(a, 4) for a in right.tolist()], "seconds": round(time.perf_counter() - began, 1)}
+    chip = recipe.model_copy(update={"seed": seeds[0]})
+    weights, x, y = emulator.initial_weights(chip), digits.x_train[:60], digits.y_train[:60]
+    if recipe.signed:                      # slopes along signs, against the exact ones along the same
+        return found | {"cosine": {"exact": quality.quality(chip, weights, x, y, gradient.exact(chip, weights, x, y), 1)["cosine"]}}
+    made = gradient.compare(chip, weights, x, y)
+    return found | {"cosine": {k: made[k]["cosine"] for k in gradient.COMPARISONS}}
+
+
+def written(path: str, given, name: str, found: dict):
+    """Put the figures of a rule into the file of results, in the order of the page; those of other epochs or seeds are dropped."""
+    file, seeds = Path(path), list(range(1, given.seeds + 1))
+    command = f"python benchmarks/rules.py --epochs {given.epochs} --seeds {given.seeds} --output {path}"
+    held = json.loads(file.read_text()) if file.exists() else {}
+    same = (held.get("epochs"), held.get("seeds")) == (given.epochs, seeds)
+    rules = (held["rules"] if same else {}) | {name: found}
+    order = [n for n in (*presets_of_rules(), *BASELINES) if n in rules]
+    table = {"command": command, "epochs": given.epochs, "seeds": seeds, "rules": {n: rules[n] for n in order}}
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(table, indent=1) + "\n")
+    part.replace(file)
 
 
 def main():
@@ -69,17 +90,13 @@ def main():
     sys.modules["benchmarks_rules"] = sys.modules[__name__]
     frozen.__module__ = "benchmarks_rules"
     allow("benchmarks_rules")
-    found = []
     for name in given.rules:
         made = measure(name, given.epochs, list(range(1, given.seeds + 1)))
-        cosine = made.get("cosine", {})
-        said = "   ".join(f"{k} {v:.3f}" for k, v in cosine.items() if v is not None)
-        print(f"{name:<24}{made['mean']:7.2f} +- {made['deviation']:.2f}   worst {min(made['accuracies']):.1f}   "
-              f"{made['card']['cycles']} cycles   {said}   ({made['seconds']:.0f} s)", flush=True)
-        found.append(made)
+        said = "   ".join(f"{k} {v:.3f}" for k, v in made["cosine"].items() if v is not None)
+        print(f"{name:<24}{accuracy(made['accuracies'])}   worst {min(made['accuracies']):.1f}   {made['cycles']} cycles   {said}   "
+              f"({made['seconds']:.0f} s)", flush=True)
         if given.output:
-            with open(given.output, "w") as file:
-                json.dump(found, file, indent=1)
+            written(given.output, given, name, made)
 
 
 if __name__ == "__main__":

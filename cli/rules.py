@@ -7,42 +7,90 @@ from typing import Annotated
 import typer
 
 from . import options
-from .errors import explained
+from .errors import CHECK_FAILED, explained
 
-COLUMNS = {"rule": "rule", "row": "row", "operations": "ops", "cycles": "cycles", "feedback_bits": "feedback",
-           "transport": "transport", "state_bits": "states", "derivatives": "slopes", "forward_lock": "fwd lock",
-           "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
-"""Fields of a card, and what a table calls them."""
+ASKED = {"rule": "rule", "row": "row", "oracle": "oracle", "operations": "ops", "matrices": "matrices", "cycles": "cycles",
+         "busy": "busy", "transport": "transport", "stored_bits": "memory", "derivatives": "slopes", "forward_lock": "fwd lock",
+         "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
+"""Counts of a program, and what the table calls them."""
+COST = {"rule": "rule", "weight_bits": "weights", "feedback_bits": "feedback", "state_bits": "states", "lut": "LUT", "ff": "FF",
+        "multipliers": "multipliers", "memory": "blocks", "accuracy": "accuracy, %", "to_rule": "cosine to rule", "to_exact": "to exact"}
+"""Bits, the model's figures, and what was measured."""
 
 
 @explained
 def rules(
     recipe: Annotated[str | None, typer.Argument(help="preset, or path of a TOML file whose settings all rules share; "
                                                  "by default each rule has the preset chosen for it on digits")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the counts as JSON")] = False,
+    check: Annotated[bool, typer.Option("--check", help="check each rule's gradient, and its hardware against the emulator, on a small "
+                                                        "net with these settings; exit status 1 if anything is wrong")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ):
-    """List the learning rules, each with what it asks of hardware, counted on its program for one sample.
+    """List the learning rules: what each asks of hardware, counted on its program for one sample, what it costs, and what it reaches.
 
-    transport: weight bits read in rows and in columns; states: bits held between operations; slopes: derivatives evaluated;
-    forward lock: cycles until the next sample may come; backward lock: cycles from states to errors of the first layer;
-    idle: share of the engines' cycles without a slot.
+    busy: share of the multipliers' cycles with a product that counts; transport: weight bits read in rows and in columns; memory: bits
+    held, states and weights; slopes: derivatives evaluated; forward lock: cycles until the next sample may come; backward lock: cycles
+    from states to errors of the first layer; idle: share of the engines' cycles without a slot. LUT, FF, multipliers and blocks are the
+    cost model's. Accuracy and cosines are measured, with these recipes alone.
 
-    Example: crossdyad rules digits-deep --json
+    Example: crossdyad rules --check
     """
-    from ..explore.cards import cards
+    from ..explore.cards import chips
     from ..recipe import load
 
-    found = cards(load(recipe) if recipe else None)
+    base = load(recipe) if recipe else None
+    if check:
+        if not _checked(chips(base), json):
+            raise typer.Exit(CHECK_FAILED)
+        return
+    from ..explore import rules as table
+
+    found = table.rows(base)
     if json:
-        typer.echo(options.dump([c._asdict() for c in found]))
+        typer.echo(options.dump(found))
         return
     from rich.console import Console
+
+    console = Console(width=160)
+    about = recipe or "each rule on its preset"
+    console.print(_table(f"{about}: what one training sample asks for; bits, cycles, counts", ASKED, found))
+    board = found[0]["model_of"] if found else ""
+    console.print(_table(f"bits held; cost by the model ({board}); measured: {table.results()['command']}", COST, found))
+
+
+def _table(title: str, columns: dict[str, str], found: list[dict]):
     from rich.table import Table
 
-    table = Table(title=f"{recipe or 'each rule on its preset'}: one training sample; bits, cycles, counts")
-    for name in COLUMNS.values():
-        table.add_column(name, justify="left" if name == "rule" else "right")
-    for c in found:
-        said = c._asdict() | {"idle": f"{100 * c.idle:.0f} %", "row": c.row or ""}
-        table.add_row(*(str(said[name]) for name in COLUMNS))
-    Console(width=160).print(table)
+    made = Table(title=title)
+    for name in columns.values():
+        made.add_column(name, justify="left" if name == "rule" else "right")
+    for line in found:
+        said = _said(line)
+        made.add_row(*(str(said[name]) for name in columns))
+    return made
+
+
+def _said(line: dict) -> dict:
+    """Return what the table shows of a rule."""
+    from ..explore.rules import accuracy
+
+    cosines = {f"to_{name}": (line["cosine"] or {}).get(name) for name in ("rule", "exact")}
+    return line | {"idle": f"{100 * line['idle']:.0f} %", "busy": f"{100 * line['busy']:.0f} %", "row": line["row"] or "",
+                   "stored_bits": line["state_bits"] + line["weight_bits"] + line["feedback_bits"],
+                   "accuracy": accuracy(line["accuracies"])} | {k: "-" if v is None else f"{v:.3f}" for k, v in cosines.items()}
+
+
+def _checked(recipes: list, as_json: bool) -> bool:
+    """Check every rule, print what is found as it ends; return whether all is right."""
+    from ..sim.rules import checks
+
+    right, told = True, []
+    for chip in recipes:
+        found = list(checks(chip))
+        right &= all(f.passed for f in found)
+        told.append({"rule": chip.rule, "checks": [f._asdict() for f in found]})
+        if not as_json:
+            typer.echo(f"{chip.rule:<24}{'; '.join(map(str, found))}")
+    if as_json:
+        typer.echo(options.dump(told))
+    return right

@@ -17,7 +17,7 @@ class Card(NamedTuple):
         Of the cookbook.
     oracle : str
         What its gradient estimate tends to.
-    operations, cycles : int
+    operations, cycles, matrices : int
     weight_bits, feedback_bits : int
         In memory: of the layers' weights; of other matrices.
     transport : int
@@ -32,6 +32,8 @@ class Card(NamedTuple):
         Cycles from the last hidden mean on the way up to the start of the first layer's update: the delay from state to error.
     idle : float
         Share of all engines' cycles in which they have no slot: what keeping step costs.
+    busy : float
+        Share of all multipliers' cycles in which they make a product that counts.
     writes : int
         Weight bits written.
     random_bits : int
@@ -43,6 +45,7 @@ class Card(NamedTuple):
     oracle: str
     operations: int
     cycles: int
+    matrices: int
     weight_bits: int
     feedback_bits: int
     transport: int
@@ -51,6 +54,7 @@ class Card(NamedTuple):
     forward_lock: int
     backward_lock: int
     idle: float
+    busy: float
     writes: int
     random_bits: int
 
@@ -60,11 +64,12 @@ def card(recipe: Recipe) -> Card:
     program, geometry, f = programs(recipe)[True], matrix_geometries(recipe), recipe.formats
     forward = {i.step.matrix for i in program.instructions if i.op is Op.FORWARD}
     stores: dict[str, int] = {"input0": recipe.sizes[0] * f.state.width}
-    transport = derivatives = writes = random_bits = slots = 0
+    transport = derivatives = writes = random_bits = slots = products = 0
     for i in program.instructions:
         g, step = geometry[i.step.matrix], i.step
         m, cells = g.matrix, g.R * g.C
         slots += g.R * g.F
+        products += cells
         if step.reads:
             elements = recipe.sizes[step.unit + 1]
             if step.difference:
@@ -84,15 +89,16 @@ def card(recipe: Recipe) -> Card:
         else:
             writes += cells * f.weight.width
             # a probe is a whole number of weight LSBs: nothing of it is rounded
-            random_bits += cells * (step.op is Op.PROBE or step.column == SIGNS)
+            random_bits += cells * (step.op is Op.PROBE or step.column == SIGNS) + g.C * (step.column == NOISE)
             random_bits += cells * 16 * (step.op is Op.UPDATE and recipe.rounding.weight == "stochastic")
     found = rule(recipe.rule)
     bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
-    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, own,
+    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, len(geometry), own,
                 sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
-                1 - slots / (program.length * len(recipe.engine_lanes)), writes, random_bits)
+                1 - slots / (program.length * len(recipe.engine_lanes)), products / (program.length * sum(recipe.engine_lanes)), writes,
+                random_bits)
 
 
 def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:
@@ -112,12 +118,12 @@ def presets_of_rules() -> dict[str, str]:
     return {load("digits").rule: "digits"} | tuned
 
 
-def cards(recipe: Recipe | None = None) -> list[Card]:
-    """Return the card of every rule of the house that learns: on its own preset, or on this recipe, where rules that its formats do not
-    suit are left out.
+def chips(recipe: Recipe | None = None) -> list[Recipe]:
+    """Return a recipe for every rule of the house that learns: its own preset, or this recipe, where rules that its formats do not suit are
+    left out.
     """
     if recipe is None:
-        return [card(load(preset)) for preset in presets_of_rules().values()]
+        return [load(preset) for preset in presets_of_rules().values()]
     found = []
     for name in RULES:
         try:
@@ -125,5 +131,10 @@ def cards(recipe: Recipe | None = None) -> list[Card]:
         except ValueError:
             continue
         if chip.learns:
-            found.append(card(chip))
+            found.append(chip)
     return found
+
+
+def cards(recipe: Recipe | None = None) -> list[Card]:
+    """Return the card of each of `chips`."""
+    return [card(chip) for chip in chips(recipe)]

@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Geometry, Recipe, Rounding, clog2, geometries, table
+from ..recipe import LONGEST_TRAIN, NOISE, RANDOM_BITS, SIGNS, SLOPE, Geometry, Recipe, Rounding, clog2, geometries, table
 from . import energy
 
-VERSION = 3
+VERSION = 4
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
@@ -66,7 +66,7 @@ class Words(NamedTuple):
 
 def memories(recipe: Recipe) -> list[Words]:
     """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
-    if recipe.engines:
+    if recipe.engines or len(recipe.matrices) > recipe.layers or any(step.keep_feedback for step in recipe.steps):
         return _placed(recipe)
     f, found = recipe.formats, []
     for g in geometries(recipe):
@@ -77,7 +77,7 @@ def memories(recipe: Recipe) -> list[Words]:
 
 
 def _placed(recipe: Recipe) -> list[Words]:
-    """Memories of a chip whose matrices share engines: weights and stores of each, drives of units."""
+    """Memories of a chip whose matrices share engines, or that has more of them: words and stores of each, drives and feedback of units."""
     f, found = recipe.formats, []
     for engine in table.engines(recipe):
         found.append(Words(engine.words, 1, engine.lanes * f.weight.width))
@@ -85,8 +85,9 @@ def _placed(recipe: Recipe) -> list[Words]:
             count, width = recipe.sizes[m.population], getattr(f, m.format).width
             lanes = engine.lanes if m.port == "column" else 1
             found.append(Words(m.slots << clog2(-(-count // lanes)), lanes, width))
-    drives = [k for k in range(recipe.layers) if any(e.keep_drive for e in table.entries(recipe, k))]
-    return found + [Words(recipe.sizes[k + 1], 1, f.accumulator.width) for k in drives]
+    kept = [k for k in range(recipe.layers) for name in ("keep_drive", "keep_feedback")
+            if any(getattr(e, name) for e in table.entries(recipe, k))]
+    return found + [Words(recipe.sizes[k + 1], 1, f.accumulator.width) for k in kept]
 
 
 def blocks(recipe: Recipe) -> int:
@@ -240,6 +241,13 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
         address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
         ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
         lut["control"] += 4 * address + 6 * steps + 60
+    for engine in table.engines(r):               # signs of fixed feedback, of columns of noise, of shaken neurons in reads and in updates
+        groups, sources = -(-engine.lanes // 16), {m.name: m.source for m in r.matrices}
+        own = groups * any(s.column == NOISE for s in engine.operations)
+        own += groups * any(s.reads and sources[s.matrix] == "generator" for s in engine.operations)
+        own += any(s.noise for s in engine.operations) + any(s.row == SLOPE and s.column != SIGNS for s in engine.operations)
+        ff["generators"] += GENERATOR["ff"] * own
+        lut["generators"] += GENERATOR["lut"] * own
     for m in memories(r):
         if not m.blocks:
             lut["memories"] += 6 * m.cells + (-(-m.words // 16) - 1) * m.parts * m.bits

@@ -153,7 +153,7 @@ class Spec(_Part):
     axes : dict
         Field of the recipe to its values, a list or a range. ``formats.weight.width`` changes the width alone;
         ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits; ``lsb.epsilon`` is a probe in LSBs of the
-        weights, whatever their format. ``board`` is an axis too.
+        weights, ``lsb.sigma`` noise in LSBs of the states, whatever their formats. ``board`` is an axis too.
     rules : dict
         What points of a rule start from, where `rule` is an axis: a preset's or a recipe file's name, or a table of fields over the base.
         A rule that is not named starts from the base. Axes come on top.
@@ -229,7 +229,7 @@ class Spec(_Part):
                 wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
             elif field not in known:
                 wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
-                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, lsb.epsilon, and board")
+                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, {', '.join(IN_LSBS)}, and board")
             else:
                 try:
                     made[field] = _axis(field, values)
@@ -383,8 +383,12 @@ class Point(NamedTuple):
     board: str = "ulx3s"
 
 
+IN_LSBS = {"lsb.epsilon": "weight", "lsb.sigma": "state"}
+"""Axes of sizes in LSBs, and of which format."""
+
+
 def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, ``bits.PLACE``, ``lsb.epsilon``, and ``board``."""
+    """What an axis can be: every field of a recipe, ``bits.PLACE``, those of `IN_LSBS`, and ``board``."""
     found = []
     for name, field in Recipe.model_fields.items():
         part = field.annotation
@@ -396,7 +400,7 @@ def fields() -> list[str]:
         elif name not in ("name", "seed"):
             found.append(name)
     bits = [f"bits.{place}" for place in Formats.model_fields]
-    return [f for f in found if not f.startswith("training.epochs")] + bits + ["lsb.epsilon", "board"]
+    return [f for f in found if not f.startswith("training.epochs")] + bits + [*IN_LSBS, "board"]
 
 
 def point(spec: Spec, base: Recipe, settings: dict) -> Point:
@@ -416,7 +420,7 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
     changed = {field: v for field, v in settings.items() if field != CORNER}
     for corner in settings.get(CORNER, {}).values():
         changed |= corner
-    for field, value in sorted(changed.items(), key=lambda item: item[0] == "lsb.epsilon"):      # once the weights' format is known
+    for field, value in sorted(changed.items(), key=lambda item: item[0] in IN_LSBS):      # once the formats are known
         *path, last = field.split(".")
         if field == "board":
             continue
@@ -427,8 +431,8 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
             q["frac"] += value - q["width"]
             q["width"] = value
             continue
-        if field == "lsb.epsilon":
-            table["epsilon"] = value * 2.0 ** -table["formats"]["weight"]["frac"] if isinstance(value, int | float) else value
+        if field in IN_LSBS:
+            table[last] = value * 2.0 ** -table["formats"][IN_LSBS[field]]["frac"] if isinstance(value, int | float) else value
             continue
         at = table
         for part in path:

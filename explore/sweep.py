@@ -21,7 +21,7 @@ from . import cost
 from .conditions import CORNER
 from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
-from .spec import COST, GRADIENT, LEARNING, Point, Spec
+from .spec import COST, GRADIENT, IN_LSBS, LEARNING, Point, Spec
 from .spec import point as point_of
 from .store import Store, StoreError
 
@@ -130,7 +130,8 @@ def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | No
 def _at(row: dict, field: str):
     """The value of an axis in a row's recipe."""
     at = {**row["recipe"], "board": row["board"], "bits": {place: q["width"] for place, q in row["recipe"]["formats"].items()}}
-    at["lsb"] = {"epsilon": row["recipe"]["epsilon"] * 2.0 ** row["recipe"]["formats"]["weight"]["frac"]}
+    at["lsb"] = {name.removeprefix("lsb."): at[name.removeprefix("lsb.")] * 2.0 ** row["recipe"]["formats"][place]["frac"]
+                 for name, place in IN_LSBS.items()}
     for part in field.split("."):
         at = at.get(part) if isinstance(at, dict) else None
     return at

@@ -844,6 +844,19 @@ def test_points_of_a_rule_start_from_its_own_settings_and_axes_come_on_top(tmp_p
     assert raised.epsilon == 2.0**-5 and made["spsa", 16, 1].recipe.epsilon == 2.0**-13 and raised.probe == 1
 
 
+def test_noise_in_lsbs_is_of_the_states_and_found_again(tmp_path):
+    path = tmp_path / "rules.toml"
+    text = RULES_SPEC.replace("lsb.epsilon = [1, 256]", "lsb.sigma = [1, 4]").replace("bits.weight", "bits.state")
+    path.write_text(text.replace('"spsa"]', '"spsa", "node-perturbation"]'))
+    told, base = specs.read(path)
+    made = {tuple(p.settings.values()): p for p in specs.points(told, base)}
+    shaken = {key[1:]: p.recipe for key, p in made.items() if key[0] == "node-perturbation"}
+    # 8-bit states of `digits` have 5 bits after the point, 16-bit ones of the same range 13
+    assert {key: r.sigma for key, r in shaken.items()} == {(8, 1): 2.0**-5, (8, 4): 2.0**-3, (16, 1): 2.0**-13, (16, 4): 2.0**-11}
+    row = {"recipe": shaken[16, 4].model_dump(mode="json"), "board": "ulx3s"}
+    assert sweep._at(row, "lsb.sigma") == 4
+
+
 def test_a_rule_that_cannot_take_a_value_is_told_and_the_rest_runs(tmp_path):
     path = tmp_path / "rules.toml"
     path.write_text(RULES_SPEC.replace("lsb.epsilon = [1, 256]", "epsilon = [0.0001220703125]"))

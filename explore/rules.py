@@ -1,0 +1,73 @@
+"""One table of all learning rules: what each asks of hardware, what it costs, and what it reaches."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from importlib import resources
+
+from ..recipe import Recipe
+from . import cost
+from .cards import card, chips
+
+RESULTS = "rules.json"
+"""Measured figures, beside this module; ``benchmarks/rules.py`` writes them."""
+COSTS = ("lut", "ff", "multipliers", "memory")
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Return what says whether figures were measured with this recipe: its keys that are not the defaults, in short."""
+    return hashlib.sha256(recipe.model_dump_json(exclude_defaults=True, exclude={"seed"}).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def results() -> dict:
+    """Return the measured figures: the ``command`` that wrote them, its ``epochs`` and ``seeds``, and ``rules`` by name."""
+    return json.loads((resources.files(__package__) / RESULTS).read_text())
+
+
+def measured(recipe: Recipe) -> dict | None:
+    """Return what `results` has of exactly this recipe: ``accuracies`` in % and ``cosine``; None of another one."""
+    found = results()["rules"].get(recipe.rule)
+    return found if found and found["recipe"] == fingerprint(recipe) else None
+
+
+def row(recipe: Recipe, board: str = "") -> dict:
+    """Return all that is known of a recipe's rule.
+
+    Returns
+    -------
+    dict
+        The fields of its card; ``lut``, ``ff``, ``multipliers``, ``memory`` by the cost model, whose board is ``model_of``;
+        ``accuracies`` and ``cosine``, None where they were not measured with this recipe.
+    """
+    board = board or cost.coefficients()["board"]
+    modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
+    return card(recipe)._asdict() | {name: int(modelled[name]) for name in COSTS} | {
+        "model_of": board, "accuracies": known.get("accuracies"), "cosine": known.get("cosine")}
+
+
+def rows(recipe: Recipe | None = None) -> list[dict]:
+    """Return a `row` for each of `cards.chips`."""
+    return [row(chip) for chip in chips(recipe)]
+
+
+def accuracy(accuracies: list[float] | None) -> str:
+    """Return mean and standard deviation as text, in %; a dash where nothing was measured."""
+    if not accuracies:
+        return "-"
+    mean = sum(accuracies) / len(accuracies)
+    spread = (sum((a - mean) ** 2 for a in accuracies) / max(1, len(accuracies) - 1)) ** 0.5
+    return f"{mean:.2f} +- {spread:.2f}"
+
+
+def page() -> str:
+    """Return the measured figures as the table of ``docs/rules.md``."""
+    lines = ["| rule | accuracy, % | worst seed | cosine: chip to rule | chip to exact | cycles a sample |", "|---|---|---|---|---|---|"]
+    for found in results()["rules"].values():
+        cosines = [found["cosine"].get(which) for which in ("rule", "exact")]
+        shown = ["" if c is None else f"{c:.3f}" for c in cosines]
+        lines.append(f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
+                     f"{found['cycles']} |")
+    return "\n".join(lines)

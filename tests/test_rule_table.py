@@ -1,0 +1,108 @@
+"""The one table of all rules: its counts, where its figures come from, and the checks behind it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crossdyad.cli import app
+from crossdyad.explore import cards, rules
+from crossdyad.recipe import RULES, Recipe, Rule, allow, load
+from crossdyad.recipe.rules import backward, parts
+from crossdyad.sim import gradient, mutation
+from crossdyad.sim import rules as checked
+
+ROOT = Path(__file__).resolve().parent.parent
+LEARNING = set(RULES) - {"inference"}
+allow(__name__)
+
+
+def ungated(recipe):
+    """Backpropagation that forgets the hidden units' slopes."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe, error="gate")
+    yield from backward._down(recipe, error="feedback", mean="")
+
+
+UNGATED = Rule(ungated, row=20, oracle="exact")
+
+
+def test_multipliers_are_busy_by_hand():
+    found = cards.card(load("digits"))
+    # forward and update of both matrices, and one of them transposed, on 16 and 8 lanes
+    assert found.matrices == 2 and found.busy == pytest.approx((2 * (64 * 32 + 32 * 10) + 32 * 10) / (24 * found.cycles))
+    assert cards.card(load("digits-weight-mirror")).matrices == 3
+
+
+def test_random_bits_of_noise_by_hand():
+    found = cards.card(load("digits-weight-mirror"))
+    rounded = (64 * 32 + 2 * 32 * 10) * 16
+    assert found.random_bits == rounded + 2 * 32                # a sign for each column, in a read and in an update
+    perturbed = cards.card(load("digits-node-perturbation"))
+    assert perturbed.random_bits == (64 * 32 + 32 * 10) * 16 + 2 * (32 + 10)
+
+
+def test_feedback_that_is_kept_is_memory():
+    found = cards.card(load("digits-predictive-coding"))
+    assert found.state_bits == 64 * 8 + 32 * 8 + 10 * 8 + (32 + 10) * 11 + 2 * 32 * 16
+
+
+def test_measured_figures_are_those_of_the_presets():
+    """A preset that has changed since is measured again: `command` of the file says how."""
+    known = rules.results()
+    assert known["command"].startswith("python benchmarks/rules.py") and known["seeds"] == [1, 2, 3, 4, 5] and known["epochs"] == 30
+    assert set(known["rules"]) == LEARNING | {"frozen", "linear"}
+    for name, preset in cards.presets_of_rules().items():
+        found = rules.measured(load(preset))
+        assert found and len(found["accuracies"]) == 5 and found["cycles"] == cards.card(load(preset)).cycles, name
+    changed = Recipe.model_validate(load("digits").model_dump() | {"beta": 2.0})
+    assert rules.measured(changed) is None and rules.row(changed)["accuracies"] is None
+
+
+def test_the_page_has_the_measured_figures():
+    assert rules.page() in (ROOT / "docs" / "rules.md").read_text()
+
+
+def test_every_rule_that_learns_its_hidden_layer_beats_the_baselines():
+    means = {name: sum(found["accuracies"]) / 5 for name, found in rules.results()["rules"].items()}
+    assert all(means[name] > means["linear"] + 1 for name in LEARNING - {"spsa"})
+
+
+def test_the_command_gives_all_that_is_known():
+    found = {line["rule"]: line for line in json.loads(CliRunner().invoke(app, ["rules", "--json"]).stdout)}
+    assert set(found) == LEARNING
+    mirror = found["weight-mirror"]
+    assert mirror["row"] == 25 and mirror["multipliers"] == 25 and mirror["feedback_bits"] == 32 * 10 * 16 and mirror["lut"] > 5000
+    assert len(mirror["accuracies"]) == 5 and mirror["cosine"]["rule"] > 0.99
+    shown = CliRunner().invoke(app, ["rules"]).stdout
+    assert rules.accuracy(mirror["accuracies"]) in shown and rules.results()["command"] in shown
+
+
+def test_checks_pass_and_name_what_they_checked(monkeypatch):
+    monkeypatch.setattr(cards, "chips", lambda recipe: [load("digits-weight-mirror"), load("digits-spsa")])
+    done = CliRunner().invoke(app, ["rules", "--check", "--json"])
+    assert done.exit_code == 0
+    found = {line["rule"]: [c["check"] for c in line["checks"]] for line in json.loads(done.stdout)}
+    assert found == {"weight-mirror": ["integers", "oracle", "hardware"], "spsa": ["slopes", "hardware"]}
+
+
+def test_a_wrong_rule_is_noticed(monkeypatch):
+    wrong = load("digits-backprop").model_copy(update={"rule": f"{__name__}:UNGATED"})
+    assert checked.aims_at_the_gradient(wrong) and checked.integers(wrong).passed and not checked.oracle(wrong).passed
+    monkeypatch.setattr(cards, "chips", lambda recipe: [wrong])
+    done = CliRunner().invoke(app, ["rules", "--check"])
+    assert done.exit_code == 1 and "oracle: FAILED" in done.stdout
+
+
+def test_wrong_integers_are_noticed(monkeypatch):
+    chip = gradient.chip
+    monkeypatch.setattr(gradient, "chip", lambda *given: [1.01 * g for g in chip(*given)])
+    assert not checked.integers(load("digits-backprop")).passed
+
+
+def test_wrong_hardware_is_noticed():
+    fault = next(f for f in mutation.FAULTS if f.name == "opposite noise")
+    with mutation.seeded(fault):
+        assert not checked.hardware(load("digits-weight-mirror")).passed
+    assert checked.hardware(load("digits-weight-mirror")).passed
