@@ -358,9 +358,10 @@ class Chip(wiring.Component):
         for e in dict.fromkeys(engine for engine, _ in unit.sources):
             engine, operations = self.engines[e], table.engines(r)[e].operations
             mine = [s.reads and s.unit == k for s in operations]
-            valid = engine.sum_valid & choose(engine.sum_number, mine, 1)
-            number = choose(engine.sum_number, [entries.index(table.entry(r, s)) if here else None
-                                                for s, here in zip(operations, mine, strict=True)], len(unit.number))
+            coming = engine.crossbar.next_number
+            valid = delayed(m, engine.crossbar.next_valid & choose(coming, mine, 1), 1)
+            number = delayed(m, choose(coming, [entries.index(table.entry(r, s)) if here else None
+                                                for s, here in zip(operations, mine, strict=True)], len(unit.number)), 1)
             with m.If(valid):
                 m.d.comb += [unit.valid.eq(1), unit.number.eq(number), unit.index.eq(engine.sum_index)]
             random.append((delayed(m, valid, 2), engine.random))

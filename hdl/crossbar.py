@@ -118,6 +118,8 @@ class Crossbar(wiring.Component):
             "weight_write": Out(1), "weight_address": Out(address), "weight_word": Out(word),
             "weight_out_of_range": Out(index_bits(t.lanes + 1)),
         })
+        # `sum_valid` and `sum_number` a cycle before, so that who the sum is for can be a register
+        self.next_valid, self.next_number = Signal(name="next_valid"), Signal(number, name="next_number")
 
     def _of(self, number, value, shape=None, only=None):
         """Choose by number ``value(geometry, operation)``; `only` says which operations it matters to."""
@@ -279,7 +281,9 @@ class Crossbar(wiring.Component):
         # The sum port, and AHEAD cycles before it which element is coming
         self._coming(m, running, number, pc, forward_slots, last_fold, last_row, transposed)
         valid, taken = (history(m, v, AHEAD) for v in (self.coming_valid, self.coming_number))
-        m.d.comb += [self.sum_valid.eq(valid[-1]), self.sum_number.eq(taken[-1])]
+        m.d.comb += [
+            self.sum_valid.eq(valid[-1]), self.sum_number.eq(taken[-1]), self.next_valid.eq(valid[-2]), self.next_number.eq(taken[-2]),
+        ]
         m.d.sync += self.sum.eq(Mux(leaving, column_out, total))
         self._count_elements(m, self.sum_index, self.sum_valid, self.sum_number)
 

@@ -251,18 +251,15 @@ class Wire(wiring.Component):
 
         answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
         frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
-        m.d.sync += writer.en.eq(0)
+        m.d.sync += [writer.en.eq(0), wrote.eq(0), player.wrote.eq(0), framer.wrote.eq(0)]
         with m.If(deframer.write & (place != limit)):
             m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]
-        with m.Elif(writes):
-            m.d.sync += [writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data)]
-            m.d.comb += wrote.eq(1)
-        with m.Elif(player.write):
-            m.d.sync += [writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data)]
-            m.d.comb += player.wrote.eq(1)
-        with m.Elif(framer.write):
-            m.d.sync += [writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
-            m.d.comb += framer.wrote.eq(1)
+        with m.Elif(writes & ~wrote):
+            m.d.sync += [wrote.eq(1), writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data)]
+        with m.Elif(player.write & ~player.wrote):
+            m.d.sync += [player.wrote.eq(1), writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data)]
+        with m.Elif(framer.write & ~framer.wrote):
+            m.d.sync += [framer.wrote.eq(1), writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
         # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
         granted, asked_for, coming, where = Signal(4), Signal(4), Signal(4), Signal.like(reader.addr)
         waits = asked_for | coming                 # one read of each at a time

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
-from .geometry import geometries
+from .geometry import geometries, in_memory
 from .recipe import Recipe
 
 VERSION = 1
@@ -111,7 +111,7 @@ class Link:
 
     @cached_property
     def weights(self) -> int:
-        return sum(g.R * g.C for g in geometries(self.recipe))
+        return sum(g.R * g.C for g in in_memory(self.recipe))
 
     @cached_property
     def slot(self) -> int:

@@ -17,7 +17,7 @@ from crossdyad.board import port as ports
 from crossdyad.board import session
 from crossdyad.cli import app
 from crossdyad.emulator import link as twin
-from crossdyad.recipe import Devices, Recipe, load
+from crossdyad.recipe import RULES, Devices, Recipe, in_memory, load
 from crossdyad.recipe.link import Link, Tag
 from crossdyad.sim import simulators, virtual
 
@@ -92,6 +92,15 @@ def stored(chip, recipe):
         chip.store(np.zeros((room + 1, recipe.sizes[0])), np.zeros(room + 1, int))
     with pytest.raises(ValueError, match=f"order: allowed are whole numbers from 0 to {KEPT - 1}"):
         chip.train_stored([KEPT])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_board_plays_every_rule(rule):
+    """Also those with matrices beside the layers' weights, which are loaded and read as well."""
+    recipe = Recipe(name="tiny", sizes=[3, 4, 3, 2], lanes=[2, 2, 1], alpha=0, rule=rule)
+    with board.Chip(recipe, "emulator://") as chip:
+        assert chip.session.link.weights == sum(g.R * g.C for g in in_memory(recipe))
+        exercised(chip, recipe, 12)
 
 
 @pytest.mark.parametrize("recipe", [TINY, NOISY, load("xor")], ids=["tiny", "noisy", "xor"])
