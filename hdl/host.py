@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,7 +45,12 @@ class Host(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.wire = wire = self.wire
-        m.submodules.player = ResetInserter(wire.reset)(self.player)
+        # a clock domain of its own, whose reset is a register: it goes to every flip-flop of the chip
+        m.domains.played = played = ClockDomain(local=True)
+        again = Signal(init=1, reset_less=True)
+        m.d.sync += again.eq(ResetSignal() | wire.reset)
+        m.d.comb += [played.clk.eq(ClockSignal()), played.rst.eq(again)]
+        m.submodules.player = DomainRenamer("played")(self.player)
         wiring.connect(m, wire.player, self.player.link)
         m.d.comb += [wire.rx.eq(self.rx), self.tx.eq(wire.tx), self.busy.eq(self.player.busy)]
         return m

@@ -54,7 +54,7 @@ class Wire(wiring.Component):
     tx : Out(1)
     player : In(LinkPort)
     reset : Out(1)
-        The player and the chip are to be reset.
+        The player and the chip are to be reset in the next cycle.
     """
 
     def __init__(self, recipe: Recipe, clock: float, baud: float, samples: int = 0):
@@ -100,15 +100,17 @@ class Wire(wiring.Component):
         place, long = Signal(range(link.slot)), Signal()
         number, tag = Signal(8), Signal(8)
         limit = link.slot - CONTROL_ROOM
-        with m.If(deframer.write):
+        came, byte_in = Signal(), Signal(8)
+        m.d.sync += [came.eq(deframer.write), byte_in.eq(deframer.decoded)]
+        with m.If(came):
             with m.If(place == limit):
                 m.d.sync += long.eq(1)
             with m.Else():
                 m.d.sync += place.eq(place + 1)
             with m.If(place == 0):
-                m.d.sync += number.eq(deframer.decoded)
+                m.d.sync += number.eq(byte_in)
             with m.If(place == 1):
-                m.d.sync += tag.eq(deframer.decoded)
+                m.d.sync += tag.eq(byte_in)
         known, needs = Signal(), Signal(range(link.slot))
         with m.Switch(tag):
             for request, length in link.requests.items():
@@ -218,7 +220,9 @@ class Wire(wiring.Component):
             with m.State("SEND"):
                 with m.If(~ready & ~framer.busy):
                     m.next = "IDLE"
-        with m.If(self.reset):
+        resetting = Signal()
+        m.d.sync += resetting.eq(self.reset)
+        with m.If(self.reset | resetting):
             m.d.sync += [session.eq(0), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
 
         # frames go out: answers first, then replies in their order
@@ -252,8 +256,8 @@ class Wire(wiring.Component):
         answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
         frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
         m.d.sync += [writer.en.eq(0), wrote.eq(0), player.wrote.eq(0), framer.wrote.eq(0)]
-        with m.If(deframer.write & (place != limit)):
-            m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(deframer.decoded)]
+        with m.If(came & (place != limit)):
+            m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(byte_in)]
         with m.Elif(writes & ~wrote):
             m.d.sync += [wrote.eq(1), writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data)]
         with m.Elif(player.write & ~player.wrote):
