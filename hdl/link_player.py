@@ -82,7 +82,7 @@ class Player(wiring.Component):
             m.d.sync += fault.eq(error)
             m.next = "REFUSE"
 
-        settled = Signal(range(SETTLED + 1))
+        settled, given = Signal(range(SETTLED + 1)), Signal(8 * link.label)
         m.d.comb += stored.eq((tag == Tag.TRAIN_STORED) if self._samples else 0)
         with m.FSM() as feeding:
             with m.State("IDLE"):
@@ -133,13 +133,14 @@ class Player(wiring.Component):
             with m.State("LABEL"):
                 m.d.comb += port.read.eq(~port.got)
                 with m.If(port.got):
-                    given = Signal(8 * link.label)
-                    m.d.comb += given.eq(Cat(bits, port.byte) if link.label == 2 else port.byte)
-                    m.d.sync += [at.eq(at + 1), bits.eq(port.byte), label.eq(given)]
+                    m.d.sync += [at.eq(at + 1), given.eq(Cat(given[8:], port.byte))]
                     with m.If(at == 1 + link.label + Mux(storing, 2, 0)):
-                        m.next = "BYTE"
-                        with m.If(given >= r.sizes[-1]):
-                            refuse(Error.LABEL)
+                        m.next = "NAMED"
+            with m.State("NAMED"):
+                m.d.sync += label.eq(given)
+                m.next = "BYTE"
+                with m.If(given >= r.sizes[-1]):
+                    refuse(Error.LABEL)
             with m.State("BYTE"):
                 m.d.comb += port.read.eq(~port.got)
                 with m.If(port.got):
