@@ -27,6 +27,7 @@ from scipy.optimize import least_squares, nnls
 
 from crossdyad.explore import cost
 from crossdyad.hdl import synth
+from crossdyad.hdl.families import ECP5
 from crossdyad.hdl.host import Host
 from crossdyad.recipe import Recipe, load
 
@@ -91,7 +92,7 @@ def drawn(count: int, seed: int) -> list[Recipe]:
         most = one_of(8, 12, 16, 24) if law in ("ideal", "constant") and delta < 12 else 12
         try:
             made = Recipe.model_validate(table)
-            synth.check_fits(synth._least(made), synth.BOARDS[BOARD], made)
+            synth.check_fits(synth._least(made, ECP5), synth.BOARDS[BOARD], made)
         except ValueError:
             continue
         if sum(lanes) <= most:
@@ -146,21 +147,22 @@ def step(run, key: tuple[str, str], recipe: Recipe, board: str = BOARD) -> None:
 def packed(recipe: Recipe, board, work: Path) -> dict:
     """Synthesise, and count what is used."""
     work.mkdir(parents=True, exist_ok=True)
-    top = synth.Top(Host(recipe, board.clock, synth.BAUD))
+    top = synth.Top(Host(recipe, board.clock, synth.BAUD), pins=board.pins)
     (work / "top.il").write_text(rtlil.convert(top, name="top", platform=board, emit_src=False))
     (work / "top.lpf").write_text(board.constraints())
-    synth.netlist(work)
-    synth._run("nextpnr", [f"--{board.size}", "--package", board.package, "--json", "top.json", "--lpf", "top.lpf", "--pack-only",
-                           "--quiet", "--log", "pack.log"], work)
+    synth.netlist(work, ECP5)
+    synth._run(ECP5.package, ECP5.router, [
+        *ECP5.options(ECP5.devices[board.device], board.description.package, board.speed), "--json", "top.json", "--lpf", "top.lpf",
+        "--pack-only", "--quiet", "--log", "pack.log"], work)
     log = (work / "pack.log").read_text()
-    used = {ours: int(re.search(rf"{theirs}: *(\d+)/", log)[1]) for ours, theirs in synth.RESOURCES.items()}
+    used = {ours: int(re.search(rf"{theirs}: *(\d+)/", log)[1]) for ours, theirs in ECP5.resources.items()}
     return {"recipe": recipe.model_dump(mode="json", exclude_defaults=True), **used}
 
 
 def routed(recipe: Recipe, board, work: Path) -> dict:
     """Place and route, and count again."""
     report = synth.place_and_route(work, board, True, 1)
-    used = {ours: report["utilization"][theirs]["used"] for ours, theirs in synth.RESOURCES.items()}
+    used = {ours: report["utilization"][theirs]["used"] for ours, theirs in ECP5.resources.items()}
     used |= {"board": board.name} if board.name != BOARD else {}
     return used | {"Fmax": round(min(c["achieved"] for c in report["fmax"].values()), 2)}
 

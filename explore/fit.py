@@ -59,6 +59,8 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     """
     if board not in BOARDS:
         raise ValueError(f"board: {board!r} is unknown; allowed are {', '.join(BOARDS)}")
+    if reason := cost.unfitted(board):
+        raise ValueError(f"board: {reason}; allowed are {', '.join(name for name in BOARDS if not cost.unfitted(name))}")
     holds, found, smallest = BOARDS[board].holds, [], None
     spare = holds["multiplier"] - (cost.multipliers(recipe) - sum(recipe.engine_lanes))
     for bound, _, engines in sorted(_layouts(recipe, spare), key=lambda layout: layout[:2]):

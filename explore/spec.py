@@ -291,6 +291,16 @@ class Spec(_Part):
         return self
 
     @model_validator(mode="after")
+    def _the_model_knows_the_boards(self):
+        if self.cost == "model":
+            from .cost import unfitted
+
+            reasons = [reason for board in dict.fromkeys([self.board, *self.values().get("board", [])]) if (reason := unfitted(board))]
+            if reasons:
+                raise ValueError(f'board: {reasons[0]}; say cost = "synth", which builds every recipe')
+        return self
+
+    @model_validator(mode="after")
     def _conditions_are_no_choices(self):
         c, both = self.conditions, sorted(set(self.conditions.touched) & set(self.axes))
         if both:

@@ -1,63 +1,125 @@
-"""Boards a bitstream can be built for: the device, what it holds, and where the host's pins are."""
+"""Boards a bitstream can be built for: each a line, its pins from amaranth-boards."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+import importlib
+from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.build import Attrs, Pins, Platform, Resource, ResourceError, Subsignal
+from amaranth.hdl import ClockDomain, Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In
 
+from .families import ECP5, ICE40, Family, Pin
 from .pll import Pll
 
 
 @dataclass(frozen=True)
 class Board:
-    """An ECP5 board with a clock, a serial line and an LED.
+    """A board with a clock and a serial line, maybe a button and an LED.
 
     Attributes
     ----------
-    device, size : str
-        The part, which says what its blocks can do, and its size as the place and route tool calls it.
+    family : Family
+    device : str
+        One of the family's.
     clock : float
         Frequency of the board's oscillator in Hz.
-    holds : dict
-        Resource to number available.
-    pins : dict
-        Port of the host's top level to package pin.
+    described : str
+        Module and class in `amaranth_boards`, which know the pins, package and speed grade; it is asked for builds only.
+    loader : str
+        The board's name to openFPGALoader.
+    serial : tuple of str
+        Connector pins of the serial line, board's end: receives, sends. Without, the one that the board has.
     """
 
     name: str
+    family: Family
     device: str
-    size: str
-    holds: dict[str, int]
-    package: str = "CABGA381"
-    speed: int = 6
-    clock: float = 25e6
-    pins: dict[str, str] = field(default_factory=dict)
+    clock: float
+    described: str
+    loader: str
+    serial: tuple[str, str] | None = None
+
+    @property
+    def holds(self) -> dict[str, int]:
+        """Resource to number available."""
+        return self.family.devices[self.device].holds
+
+    @functools.cached_property
+    def description(self) -> Platform:
+        """The board in `amaranth_boards`."""
+        module, name = self.described.split(".")
+        return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+
+    @property
+    def part(self) -> str:
+        """Device, speed grade and package."""
+        return f"{self.device}-{self.speed}{self.description.package}"
+
+    @property
+    def speed(self) -> str:
+        """Grade of the device, where its family has some."""
+        return getattr(self.description, "speed", "")
+
+    @functools.cached_property
+    def pins(self) -> dict[str, Pin]:
+        """Port of the host's top level to pin; `rst` and `busy` only where a button and an LED are free."""
+        found = {"clk": self._pin(self.description.default_clk)}
+        if self.serial:
+            found |= {port: self._on(Resource(port, 0, Pins(pin, dir=direction), Attrs(**dict(found["clk"].attributes))))
+                      for port, pin, direction in zip(("rx", "tx"), self.serial, "io", strict=True)}
+        else:
+            found |= {port: self._pin("uart", port) for port in ("rx", "tx")}
+        for port, choices in (("rst", ("rst", "button")), ("busy", ("led", "rgb_led"))):
+            pin = next(filter(None, (self._pin(name, "g") for name in choices)), None)
+            if pin and pin.site not in {taken.site for taken in found.values()}:
+                found[port] = pin
+        return found
+
+    def _pin(self, name: str, part: str = "") -> Pin | None:
+        """Return the pin of a resource of the board, of its part where it has several; None where there is no such resource."""
+        try:
+            resource = self.description.lookup(name)
+        except ResourceError:
+            return None
+        return self._on(resource, part)
+
+    def _on(self, resource: Resource, part: str = "") -> Pin:
+        io = next((io for io in resource.ios if getattr(io, "name", "") == part), resource.ios[0])
+        attributes = {**resource.attrs, **getattr(io, "attrs", {})}
+        pins = io.ios[0] if isinstance(io, Subsignal) else io
+        return Pin(pins.map_names(self.description._conn_pins, resource)[0], pins.invert, tuple(attributes.items()))
 
     def constraints(self) -> str:
-        """The board's pins as a Lattice preference file."""
-        lines = [f'LOCATE COMP "{port}" SITE "{pin}";\nIOBUF PORT "{port}" IO_TYPE=LVCMOS33;\n' for port, pin in self.pins.items()]
-        return "".join(lines)
+        """Where the ports are, for place and route."""
+        return self.family.constraints(self.pins)
 
-
-ULX3S_PINS = {"clk": "G2", "rst": "R1", "rx": "M1", "tx": "L4", "busy": "B2"}
-
-SMALL = {"LUT": 24288, "FF": 24288, "multiplier": 28, "memory block": 56}
-"""Of the 25F's die, which the 12F has too, as place and route counts it; the 12F's data sheet promises about half of LUTs and memory."""
 
 BOARDS = {
     board.name: board
     for board in (
-        Board("ulx3s", "LFE5U-25F", "25k", SMALL, pins=ULX3S_PINS),
-        Board("ulx3s-85f", "LFE5U-85F", "85k", {"LUT": 83640, "FF": 83640, "multiplier": 156, "memory block": 208},
-              pins=ULX3S_PINS),
-        # a bitstream names its device, and the 12F takes no other's
-        Board("ulx3s-12f", "LFE5U-12F", "12k", SMALL, pins=ULX3S_PINS),
+        Board("ulx3s", ECP5, "LFE5U-25F", 25e6, "ulx3s.ULX3S_25F_Platform", "ulx3s"),
+        Board("ulx3s-12f", ECP5, "LFE5U-12F", 25e6, "ulx3s.ULX3S_12F_Platform", "ulx3s"),
+        Board("ulx3s-45f", ECP5, "LFE5U-45F", 25e6, "ulx3s.ULX3S_45F_Platform", "ulx3s"),
+        Board("ulx3s-85f", ECP5, "LFE5U-85F", 25e6, "ulx3s.ULX3S_85F_Platform", "ulx3s"),
+        Board("orangecrab", ECP5, "LFE5U-25F", 48e6, "orangecrab_r0_2.OrangeCrabR0_2_25FPlatform", "orangeCrab", ("io_0:0", "io_0:1")),
+        Board("orangecrab-85f", ECP5, "LFE5U-85F", 48e6, "orangecrab_r0_2.OrangeCrabR0_2_85FPlatform", "orangeCrab", ("io_0:0", "io_0:1")),
+        Board("ecpix5-45f", ECP5, "LFE5UM5G-45F", 100e6, "ecpix5.ECPIX545Platform", "ecpix5"),
+        Board("ecpix5-85f", ECP5, "LFE5UM5G-85F", 100e6, "ecpix5.ECPIX585Platform", "ecpix5"),
+        Board("colorlight-5a-75b", ECP5, "LFE5U-25F", 25e6, "colorlight_5a75b_r7_0.Colorlight_5A75B_R70Platform", "colorlight"),
+        Board("icebreaker", ICE40, "iCE40UP5K", 12e6, "icebreaker.ICEBreakerPlatform", "ice40_generic"),
     )
 }
+
+
+def board(name: str) -> Board:
+    """Return the board of that name; ValueError with the names there are."""
+    if name not in BOARDS:
+        raise ValueError(f"board: {name!r} is unknown; allowed are {', '.join(BOARDS)}")
+    return BOARDS[name]
 
 
 class Top(wiring.Component):
@@ -70,6 +132,8 @@ class Top(wiring.Component):
     component : wiring.Component
     pll : Pll, optional
         Makes the component's clock; else it is the board's.
+    pins : dict, optional
+        Port to pin of a board: ports without one are left out, and those whose pin is low when it means 1 are inverted.
 
     Members
     -------
@@ -77,20 +141,28 @@ class Top(wiring.Component):
         And the members of the component.
     """
 
-    def __init__(self, component, pll: Pll | None = None):
-        self._component, self._pll = component, pll
-        super().__init__({"clk": In(1), "rst": In(1)} | dict(component.signature.members))
+    def __init__(self, component, pll: Pll | None = None, pins: dict[str, Pin] | None = None):
+        self._component, self._pll, self._pins = component, pll, pins or {}
+        members = {"clk": In(1), "rst": In(1)} | dict(component.signature.members)
+        super().__init__({name: member for name, member in members.items() if pins is None or name in pins})
 
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = sync = ClockDomain()
+        low = {name for name, pin in self._pins.items() if pin.inverted}
+
+        def meant(name, value):
+            return ~value if name in low else value
+
+        reset = meant("rst", self.rst) if "rst" in self.signature.members else Const(0)
         if self._pll:
-            m.submodules.reset = ResetSynchronizer(self.rst | ~self._pll.connect(m, self.clk, sync.clk))
+            reset |= ~self._pll.connect(m, self.clk, sync.clk)
         else:
             m.d.comb += sync.clk.eq(self.clk)
-            m.submodules.reset = ResetSynchronizer(self.rst)
+        m.submodules.reset = ResetSynchronizer(reset)
         m.submodules.component = self._component
         for name, member in self._component.signature.members.items():
-            mine, its = getattr(self, name), getattr(self._component, name)
-            m.d.comb += its.eq(mine) if member.flow is In else mine.eq(its)
+            if name in self.signature.members:
+                mine, its = getattr(self, name), getattr(self._component, name)
+                m.d.comb += its.eq(meant(name, mine)) if member.flow is In else mine.eq(meant(name, its))
         return m

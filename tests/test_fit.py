@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +10,8 @@ from typer.testing import CliRunner
 from crossdyad.cli import app
 from crossdyad.explore import cost
 from crossdyad.explore.fit import fit, measured
-from crossdyad.hdl.boards import BOARDS, Board
+from crossdyad.hdl.boards import BOARDS
+from crossdyad.hdl.families import Device
 from crossdyad.recipe import Recipe, RecipeError, load, matrix_geometries, programs
 
 SMALL = Recipe(name="small", sizes=(6, 5, 3), lanes=(1, 1))
@@ -20,10 +22,17 @@ def placed(*rows) -> Recipe:
     return Recipe.model_validate(SMALL.model_dump() | {"lanes": (), "engines": [{"lanes": n, "matrices": names} for n, names in rows]})
 
 
+def smaller(monkeypatch, **holds):
+    """A board `tiny` beside the others that holds less than the ULX3S."""
+    like = BOARDS["ulx3s"]
+    devices = {like.device: Device("25k", like.holds | holds)}
+    monkeypatch.setitem(BOARDS, "tiny", replace(like, name="tiny", family=replace(like.family, devices=devices)))
+
+
 def test_nothing_shorter_fits(monkeypatch):
     """Against every number of lanes and both placements, on a board of eight multipliers."""
     spare = 8 - (cost.multipliers(SMALL) - 2)
-    monkeypatch.setitem(BOARDS, "tiny", Board("tiny", "LFE5U-25F", "25k", BOARDS["ulx3s"].holds | {"multiplier": 8}))
+    smaller(monkeypatch, multiplier=8)
     every = [placed((n, ["W0", "W1"])) for n in range(1, spare + 1)]
     every += [placed((a, ["W0"]), (b, ["W1"])) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]
     found = fit(SMALL, "tiny")
@@ -40,7 +49,7 @@ def test_busy_counts_useful_products():
 
 
 def test_what_fits_nowhere_names_the_resource(monkeypatch):
-    monkeypatch.setitem(BOARDS, "tiny", Board("tiny", "LFE5U-25F", "25k", BOARDS["ulx3s"].holds | {"LUT": 100}))
+    smaller(monkeypatch, LUT=100)
     with pytest.raises(RecipeError, match="small fits tiny with no engines: .* LUTs too many in the smallest layout; take a larger board"):
         fit(SMALL, "tiny")
 
@@ -54,3 +63,8 @@ def test_the_command_writes_a_recipe_like_any_other(tmp_path):
     assert [e.model_dump(mode="json") for e in written.engines] == best["engines"]
     again = CliRunner().invoke(app, ["fit", "xor", "-o", str(path)])
     assert again.exit_code == 2 and load(path) == written
+
+
+def test_a_board_that_the_cost_model_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="the cost model knows no builds for icebreaker, whose family is iCE40; allowed are ulx3s, "):
+        fit(SMALL, "icebreaker")
