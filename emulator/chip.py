@@ -167,7 +167,7 @@ class Chip:
     seeds : array of int, of shape `batch`
         Seeds of the generators.
     cycles : int
-        Busy cycles of the programs run, per chip.
+        Busy cycles of the programs run, per chip; where two samples are under way, each one of a call waits for the one before.
     step, run : int
         Training programs run, and all programs run.
     rate : int or int32 array (*batch)
@@ -338,7 +338,7 @@ class Chip:
             return TrainResult(np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32),
                                np.zeros((*self.batch, 0), dtype=np.int64))
         self._state, outputs, losses = self._engine.train(self.recipe, self._state, x, y)
-        self._cycles = (self._cycles + n * sequencer.length(self.recipe, True)) & ((1 << 48) - 1)
+        self._cycles = (self._cycles + sequencer.cycles(self.recipe, n)) & ((1 << 48) - 1)
         return TrainResult(self._engine.get(outputs), self._engine.get(losses))
 
     def _samples(self, x) -> np.ndarray:
@@ -398,13 +398,14 @@ def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[in
     _load_blocks(recipe, engines, chip.weights, sample.tolist())
     units[-1].loss = int(chip.loss)
 
-    play = sequencer.Clocked(recipe)
-    play.clock(launch=1, train=int(y is not None))
-    levels = {"rate": chip.rate, "step": chip.step, "bank": 0} | ({"run": chip.run} if recipe.devices.read_noise else {})
+    play, alone = (sequencer.Overlapping(recipe), {"bank": 0}) if recipe.samples_in_flight > 1 else (sequencer.Clocked(recipe), {})
+    play.clock(launch=1, train=int(y is not None), **alone)
+    known = {"rate": chip.rate, "step": chip.step, "step_odd": chip.step, "bank": 0, "run": chip.run, "run_odd": chip.run}
+    levels = {name: known[name] for name in (*crossbar.levels(recipe), *engine.runs(recipe)) if name in known}
     shared, events = _Wires(recipe, units), []
     slopes = [(0, False)] * 2
     for now in range(play.length):
-        order = play.clock(launch=0, train=0)
+        order = play.clock(launch=0, train=0, **alone)
         before = units[-1].loss
         # what leaves units now is written now; what engines give reaches units now, or two cycles later
         shared.leaving(units)

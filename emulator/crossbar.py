@@ -227,7 +227,12 @@ def operand_type(geometry: Geometry):
 
 # Trace ------------------------------------------------------------------------------------------------------
 
-LEVELS = ("rate", "slope", "step", "bank")
+
+def levels(recipe: Recipe) -> tuple[str, ...]:
+    """Return the input ports of `Crossbar` that stand still while operations run."""
+    return ("rate", "slope", "step", "step_odd" if recipe.samples_in_flight > 1 else "bank")
+
+
 AHEAD = 11
 """Cycles from the ports that say what is coming to the sum."""
 
@@ -236,7 +241,7 @@ def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Return the input ports of `Crossbar`."""
     memories = table.engines(recipe)[engine].memories
     stores = (f"store{i}__{name}" for i in range(len(memories)) for name in ("valid", "slot", "index", "value"))
-    return ("start", "number", "pc", *LEVELS, *stores, "word_address", "word_write", "word_in")
+    return ("start", "number", "pc", *levels(recipe), *stores, "word_address", "word_write", "word_in")
 
 
 def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
@@ -309,7 +314,7 @@ class Clocked:
         self.writes: dict[int, tuple[int, list[int], int]] = {}          # cycle: address, lanes, out of range
         self.words = [0, 0]                                              # the host port's two read registers
 
-    def clock(self, start, number, pc, rate, slope, step, bank, word_address, word_write, word_in, **streams) -> dict:
+    def clock(self, start, number, pc, rate, slope, step, word_address, word_write, word_in, bank=0, step_odd=None, **streams) -> dict:
         width, lanes_of = self.recipe.formats.weight.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
@@ -327,8 +332,9 @@ class Clocked:
         if start:
             self._start(number, pc)
         for operation in self.under_way:
-            self._generate(operation, self.now - operation.cycle - 1, step)
-            self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, step, bank)
+            its = step_odd if step_odd is not None and operation.number & 1 else step
+            self._generate(operation, self.now - operation.cycle - 1, its)
+            self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, its, bank)
         self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]
         read = self.weights[word_address] if word_address < len(self.weights) else [0] * lanes_of
         self.words = [pack(read, width), self.words[0]]
@@ -382,7 +388,7 @@ class Clocked:
         """Return the elements of a store, as an operation reads it through a port."""
         for memory, store in zip(self.table.memories, self.stores, strict=True):
             if memory.port == port and name in memory.stores:
-                return store[memory.stores.index(name) if memory.population else bank]
+                return store[bank if memory.banked else memory.stores.index(name)]
         raise KeyError(name)
 
     def _slot(self, o: UnderWay, i: int, rate: int, slope: int, now: int, bank: int):

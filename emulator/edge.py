@@ -5,7 +5,7 @@ Only times, no values: what the streams carry is in `chip`, when they carry it i
 
 from __future__ import annotations
 
-from ..recipe import Recipe, emissions, in_memory, matrix_geometries, most_results, timing
+from ..recipe import FREE, Recipe, emissions, in_memory, matrix_geometries, most_results, programs, timing
 from . import sequencer
 from .clock import walk
 
@@ -51,12 +51,14 @@ class Clocked:
         self.outputs, self.samples = recipe.sizes[-1], recipe.sizes[0]
         self.room = most_results(recipe)      # elements that the longer program gives
         self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]
+        self.interval = programs(recipe)[True].interval
+        self.free = FREE if recipe.samples_in_flight > 1 else 0      # program cycle from which on the spare bank takes elements
         self.command = None              # code in the command register
         self.labelled = False            # the label register is full
         self.elements = 0                # elements in the spare bank
         self.queue = self.given = 0      # elements in the result queue; elements that have left it
         self.doing = None                # code under way, None when idle
-        self.cycle = 0                   # cycles since the launch, less one: the program cycle
+        self.running: list[int] = []     # program cycle of each program under way, the oldest first
         self.left = 0                    # weights still to load
         self.words: list[int] = []       # columns of the words still to read
         self.wait = 0                    # cycles until a read word is there
@@ -70,7 +72,7 @@ class Clocked:
             "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0 and not self.wait,
             "o_result_valid": self.queue > 0, "o_result_last": self.given % self.outputs == self.outputs - 1,
             "o_weight_valid": self.doing == READ and self.wait == 0,
-            "launch": idle and self._can_launch(), "code": self.command or 0,
+            "launch": self._can_launch() if idle else self._can_follow(), "code": self.command or 0,
             "idle": idle, "busy": running, "cycles": self.cycles, "step": self.step,
         }
         # what is under way
@@ -105,11 +107,17 @@ class Clocked:
             return has_sample and (self.command == INFER or self.labelled)
         return self.command is not None
 
+    def _can_follow(self) -> bool:
+        """Whether a training program may start while another one runs."""
+        due = self.doing == self.command == TRAIN and bool(self.interval) and self.running[-1] == self.interval - 1
+        return due and self._can_launch()
+
     def _launch(self):
         code, self.command = self.command, None
-        self.cycle = 0
         if code in (INFER, TRAIN):
-            self.doing, self.elements = code, 0
+            self.doing = code
+            self.running.append(0)
+            self.elements = self.elements if self.free else 0
             self.labelled = self.labelled and code == INFER
         elif code == LOAD:
             self.doing, self.wait, self.left = code, 0, sum(g.R * g.C for g in self.geometry)
@@ -119,12 +127,15 @@ class Clocked:
 
     def _run(self):
         length, enters = self.programs[self.doing == TRAIN]
-        self.queue += self.cycle in enters
+        self.queue += sum(cycle in enters for cycle in self.running)
         self.cycles = (self.cycles + 1) % (1 << 48)
-        self.cycle += 1
-        if self.cycle == length:
+        self.running = [cycle + 1 for cycle in self.running]
+        if self.free and self.running[-1] == self.free:
+            self.elements = 0
+        if self.running[0] == length:
             self.step = (self.step + (self.doing == TRAIN)) % (1 << 32)
-            self.doing = None
+            self.running.pop(0)
+            self.doing = self.doing if self.running else None
 
     def _read(self, transfer: bool):
         if self.wait:

@@ -60,7 +60,12 @@ def _shift(recipe: Recipe, place: str) -> int:
 
 def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Return the input ports of `Engine`."""
-    return (*crossbar.inputs(recipe, engine), *(("run",) if recipe.devices.read_noise else ()))
+    return (*crossbar.inputs(recipe, engine), *runs(recipe))
+
+
+def runs(recipe: Recipe) -> tuple[str, ...]:
+    """Return the ports with the numbers of the programs, that of the odd sample last."""
+    return ("run", "run_odd")[:recipe.samples_in_flight] if recipe.devices.read_noise else ()
 
 
 def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
@@ -97,14 +102,19 @@ class Clocked:
         self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
         self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
 
-    def clock(self, step, run=0, **ports) -> dict:
+    def clock(self, step, step_odd=None, run=0, run_odd=None, **ports) -> dict:
         """Output ports of this cycle; all registers move to the next one."""
-        shown = self.crossbar.clock(step=step, **ports)
+        shown = self.crossbar.clock(step=step, step_odd=step_odd, **ports)
+
+        def its(number, even, odd):
+            return odd if odd is not None and number & 1 else even
+
         number, index, pc = (shown.pop(f"coming_{name}") for name in ("number", "index", "pc"))
         if shown.pop("coming_valid"):
-            self._coming(number, index, pc, run)
+            self._coming(number, index, pc, its(number, run, run_odd))
         if self.now in self.coming:
-            self._draw(*self.coming.pop(self.now), step)
+            number, index, pc = self.coming.pop(self.now)
+            self._draw(number, index, pc, its(number, step, step_odd))
         total = shown.pop("sum")
         if shown["sum_valid"]:
             self._convert(shown["sum_number"], total)

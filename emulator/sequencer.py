@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..recipe import Instruction, Recipe, program_memory, programs, table
+from ..recipe import FREE, Instruction, Recipe, program_memory, programs, table
 from .clock import walk
 
 
 def instructions(recipe: Recipe, train: bool) -> tuple[tuple[int, Instruction], ...]:
-    """The instructions of a program with their positions in the program memory, in order of their cycles."""
+    """The instructions of a program with their positions in the program memory, in that order."""
     memory, first = program_memory(recipe)
     program = programs(recipe)[train]
     start = first if train else 0
@@ -17,6 +17,12 @@ def instructions(recipe: Recipe, train: bool) -> tuple[tuple[int, Instruction], 
 def length(recipe: Recipe, train: bool) -> int:
     """Cycles of a program."""
     return programs(recipe)[train].length
+
+
+def cycles(recipe: Recipe, samples: int) -> int:
+    """Cycles of the training programs of samples that wait for one another."""
+    program = programs(recipe)[True]
+    return samples * program.period + program.length - program.period
 
 
 # Trace ------------------------------------------------------------------------------------------------------
@@ -29,15 +35,20 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     ----------
     recipe : Recipe
     stimulus : dict
-        ``launch``, ``train``: one entry per clock, from reset.
+        ``launch``, ``train`` and, where two samples are under way, ``bank``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``busy``, ``finish``, ``start`` (bit e: engine e), ``number``, ``pc``; the last two mean something only while a bit of `start`
-        is set.
+        is set. And ``again``, ``spare``, ``rest`` where two samples are under way.
     """
-    return walk(Clocked(recipe).clock, stimulus, ("launch", "train"))
+    return walk((Overlapping if recipe.samples_in_flight > 1 else Clocked)(recipe).clock, stimulus, inputs(recipe))
+
+
+def inputs(recipe: Recipe) -> tuple[str, ...]:
+    """Return the input ports of `Sequencer`."""
+    return ("launch", "train", *(("bank",) if recipe.samples_in_flight > 1 else ()))
 
 
 class Clocked:
@@ -64,3 +75,36 @@ class Clocked:
             self.table, self.length = self.programs[bool(train)]
             self.cycle = 0
         return {"busy": int(busy), "finish": int(finish), "start": start, "number": number, "pc": pc}
+
+
+class Overlapping:
+    """The same where two samples are under way."""
+
+    def __init__(self, recipe: Recipe):
+        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, program.length, program.interval)
+                         for train, program in enumerate(programs(recipe))]
+        self.engines = table.engines(recipe)
+        self.running: list[list[int]] = []          # oldest first: program cycle, whether it trains, bank of its sample or None
+        self.length = 0                             # of the program launched last
+
+    def clock(self, launch: int, train: int, bank: int) -> dict:
+        ports = {"busy": int(bool(self.running)), **dict.fromkeys(("finish", "rest", "again", "spare", "start", "number", "pc"), 0)}
+        for program in self.running:
+            cycle, trains, odd = program
+            of_cycle, length, interval = self.programs[trains]
+            odd = program[2] = bank if odd is None else odd
+            if cycle in of_cycle:
+                pc, instruction = of_cycle[cycle]
+                found = self.engines[instruction.engine].operations
+                ports |= {"start": 1 << instruction.engine, "number": found.index(instruction.step) + odd, "pc": pc}
+            ports["finish"] |= cycle == length - 1
+            ports["again"] |= cycle == interval - 1
+            ports["spare"] |= cycle == FREE - 1
+            program[0] += 1
+        if ports["finish"]:
+            ports["rest"] = len(self.running) == 1
+            self.running.pop(0)
+        if launch:
+            self.running.append([0, bool(train), None])
+            self.length = self.programs[bool(train)][1]
+        return {name: int(value) for name, value in ports.items()}

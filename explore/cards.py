@@ -17,7 +17,10 @@ class Card(NamedTuple):
         Of the cookbook.
     oracle : str
         What its gradient estimate tends to.
-    operations, cycles, matrices : int
+    operations, cycles : int
+    interval : int
+        Cycles after which the next sample may start: the same, where one sample is in flight.
+    matrices : int
     weight_bits, feedback_bits : int
         In memory: of the layers' weights; of other matrices.
     transport : int
@@ -31,9 +34,9 @@ class Card(NamedTuple):
     backward_lock : int
         Cycles from the last hidden mean on the way up to the start of the first layer's update: the delay from state to error.
     idle : float
-        Share of all engines' cycles in which they have no slot: what keeping step costs.
+        Share of all engines' cycles in which they have no slot, while samples wait: what keeping step costs.
     busy : float
-        Share of all multipliers' cycles in which they make a product that counts.
+        Share of all multipliers' cycles in which they make a product that counts, while samples wait.
     writes : int
         Weight bits written.
     random_bits : int
@@ -45,6 +48,7 @@ class Card(NamedTuple):
     oracle: str
     operations: int
     cycles: int
+    interval: int
     matrices: int
     weight_bits: int
     feedback_bits: int
@@ -95,9 +99,9 @@ def card(recipe: Recipe) -> Card:
     bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
-    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, len(geometry), own,
+    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, program.period, len(geometry), own,
                 sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
-                1 - slots / (program.length * len(recipe.engine_lanes)), products / (program.length * sum(recipe.engine_lanes)), writes,
+                1 - slots / (program.period * len(recipe.engine_lanes)), products / (program.period * sum(recipe.engine_lanes)), writes,
                 random_bits)
 
 

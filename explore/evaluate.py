@@ -53,7 +53,7 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     spent = {(j.recipe, j.board): _spent(j, settings) for j in jobs}
     found = []
     for job, value in zip(jobs, learned, strict=True):
-        cycles = programs(job.recipe)[job.recipe.learns].length
+        cycles = programs(job.recipe)[job.recipe.learns].period
         found.append(value | spent[job.recipe, job.board] | {"cycles": cycles})
     share = (time.perf_counter() - start) / len(jobs)
     return [value | {"seconds": share} for value in found]

@@ -22,7 +22,7 @@ class Fit(NamedTuple):
     recipe : Recipe
         With its `engines`.
     cycles : int
-        Of a training step; of an inference where the chip does not learn.
+        Of a training step, the interval where samples overlap; of an inference where the chip does not learn.
     busy : float
         Useful products over lanes and cycles.
     needs : dict
@@ -88,7 +88,7 @@ def measured(chip: Recipe) -> Fit:
                    for m in chip.matrices if m.name == i.step.matrix)
     known = cost.figures(cost.coefficients()["model"], chip)
     needs = {resource: known[metric] for metric, resource in cost.RESOURCES.items()}
-    return Fit(chip, program.length, products / (program.length * sum(chip.engine_lanes)), needs)
+    return Fit(chip, program.period, products / (program.period * sum(chip.engine_lanes)), needs)
 
 
 def _layouts(recipe: Recipe, multipliers: int) -> Iterator[tuple[int, int, list[dict]]]:

@@ -53,7 +53,8 @@ def rates(recipe: Recipe, board: str, fmax: float) -> Rates:
     from ..hdl.synth import BAUD
 
     clock, learns = BOARDS[board].clock, recipe.learns
-    cycles = programs(recipe)[learns].length + 1
+    program = programs(recipe)[learns]
+    cycles = program.interval or program.length + 1
     link, tag = Link(recipe), Tag.TRAIN if learns else Tag.INFER
 
     def line(payload: int) -> int:

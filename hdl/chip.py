@@ -192,12 +192,27 @@ class Chip(wiring.Component):
             results.value.last.eq(last.out_index == r.sizes[-1] - 1),
         ]
 
-        # Engines, units and stores
+        # Engines, units and stores; where two samples are under way, each has its own number, an even and an odd one in turn
+        launch, overlaps = Signal(), r.samples_in_flight > 1
+
+        def numbers(count):
+            """The numbers of the two samples, of which a counter grows when one has ended."""
+            made = [Signal(32, name=f"{count.name}_{which}") for which in ("even", "odd")]
+            for parity, number in enumerate(made):
+                with m.If(launch & (bank != parity)):
+                    m.d.sync += number.eq(count + sequencer.busy)
+            return made
+
+        steps = numbers(self.step) if overlaps else []
         for e, engine in enumerate(engines):
             m.d.comb += [
                 engine.start.eq(sequencer.start[e]), engine.number.eq(sequencer.number), engine.pc.eq(sequencer.pc),
-                engine.rate.eq(self.rate), engine.step.eq(self.step), engine.bank.eq(bank),
+                engine.rate.eq(self.rate),
             ]
+            if overlaps:
+                m.d.comb += [engine.step.eq(steps[0]), engine.step_odd.eq(steps[1])]
+            else:
+                m.d.comb += [engine.step.eq(self.step), engine.bank.eq(bank)]
             for i, memory in enumerate(table.engines(r)[e].memories):
                 store = getattr(engine, f"store{i}")
                 if memory.population == 0:
@@ -210,7 +225,8 @@ class Chip(wiring.Component):
         run = Signal(32)
         if r.devices.read_noise:
             m.d.sync += run.eq(run + sequencer.finish)
-            m.d.comb += [engine.run.eq(run) for engine in engines]
+            runs = numbers(run) if overlaps else [run]
+            m.d.comb += [getattr(engine, name).eq(its) for engine in engines for name, its in zip(("run", "run_odd"), runs, strict=False)]
         m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
 
         # SPSA's slope
@@ -255,19 +271,25 @@ class Chip(wiring.Component):
         word_end, chip_end = Signal(), Signal()
 
         # Control
-        launch, train, training = Signal(), Signal(), Signal()
+        train, training = Signal(), Signal()
         code = command.code
         m.d.comb += [
             train.eq(code == TRAIN), sequencer.launch.eq(launch),
             sequencer.train.eq(train if r.learns else 0),
         ]
+        if overlaps:
+            m.d.comb += sequencer.bank.eq(bank)
+            with m.If(sequencer.spare):
+                m.d.sync += sample_full.eq(0)
         with m.If(launch):
-            m.d.sync += [bank.eq(~bank), sample_full.eq(0), training.eq(train)]
+            m.d.sync += [bank.eq(~bank), training.eq(train)]
+            if not overlaps:
+                m.d.sync += sample_full.eq(0)
             with m.If(train):
                 m.d.sync += [label_used.eq(label), label_full.eq(0)]
         with m.FSM():
+            ready = sample_full & results.half_empty
             with m.State("IDLE"):
-                ready = sample_full & results.half_empty
                 m.d.comb += walk.restart.eq(1)
                 with m.If(command_full):
                     with m.Switch(code):
@@ -294,7 +316,12 @@ class Chip(wiring.Component):
                 m.d.sync += self.cycles.eq(self.cycles + 1)
                 with m.If(sequencer.finish):
                     m.d.sync += self.step.eq(self.step + training)
+                with m.If(sequencer.finish & sequencer.rest if overlaps else sequencer.finish):
                     m.next = "IDLE"
+                if overlaps:
+                    with m.If(sequencer.again & command_full & train & ready & label_full):
+                        m.d.comb += launch.eq(1)
+                        m.d.sync += command_full.eq(0)
             with m.State("LOAD"):
                 m.d.comb += [self.i_weight.ready.eq(~stepping), walk.step.eq(stepping)]
                 m.d.sync += stepping.eq(self.i_weight.valid & ~stepping)

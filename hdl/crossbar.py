@@ -97,7 +97,8 @@ class Crossbar(wiring.Component):
         number, index = index_bits(len(t.operations)), index_bits(self._elements)
         super().__init__({
             "start": In(1), "number": In(number), "pc": In(POSITION_BITS),
-            "rate": In(3), "slope": In(signed(f.delta.width)), "step": In(32), "bank": In(1),
+            "rate": In(3), "slope": In(signed(f.delta.width)), "step": In(32),
+            **({"step_odd": In(32)} if r.samples_in_flight > 1 else {"bank": In(1)}),
             **{f"store{i}": In(vector(r.sizes[x.population], signed(getattr(f, x.format).width), x.slots))
                for i, x in enumerate(t.memories)},
             "coming_valid": Out(1), "coming_number": Out(number), "coming_index": Out(index), "coming_pc": Out(POSITION_BITS),
@@ -200,7 +201,8 @@ class Crossbar(wiring.Component):
 
         signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
         stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
-        pairs = pairs_of("generator", 0, self.step) if signs_used or stochastic else []
+        its_step = self.step if r.samples_in_flight == 1 else Mux(number[0], self.step_odd, self.step)
+        pairs = pairs_of("generator", 0, its_step) if signs_used or stochastic else []
         stuck = []
         if r.stuck_limit and rewrites:
             stuck_pairs = pairs_of("stuck", 0x40)
@@ -209,7 +211,7 @@ class Crossbar(wiring.Component):
         level, sources = r.feedback_level, {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
         drawn = pairs_of("feedback", 0xA0) if "generator" in sources else []
         noisy = [s.column == NOISE for s in operations]
-        columns_of_noise = pairs_of("column_noise", 0xE0, self.step, fold) if any(noisy) else []
+        columns_of_noise = pairs_of("column_noise", 0xE0, its_step, fold) if any(noisy) else []
         pairs_next = [(delayed(m, a, 1), delayed(m, b, 1)) for a, b in pairs]
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
@@ -219,7 +221,7 @@ class Crossbar(wiring.Component):
         if any(shaken):         # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
             m.d.comb += [
-                signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(self.step),
+                signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step),
             ]
             opposite = Signal(scalar.shape())
             m.d.sync += opposite.eq(self._shifted(number_at[1], -self.slope))
@@ -317,7 +319,7 @@ class Crossbar(wiring.Component):
             stream, count = getattr(self, f"store{i}"), r.sizes[memory.population]
             slot = self._of(number, lambda g, s, memory=memory: memory.stores.index(getattr(s, memory.port)), len(stream.slot),
                             lambda s, memory=memory: getattr(s, memory.port) in memory.stores)
-            if memory.population == 0:
+            if memory.banked:
                 slot = self.bank
             if memory.port == "column":
                 words = -(-count // L)

@@ -45,7 +45,7 @@ class Engine(wiring.Component):
         ports |= {f"value_{place}": Out(accumulator) for place in self.places}
         super().__init__(ports | {
             "random": Out(3 * RANDOM_BITS), "events_accumulator": Out(1),
-            **({"run": In(32)} if recipe.devices.read_noise else {}),
+            **({name: In(32) for name in ("run", "run_odd")[:recipe.samples_in_flight]} if recipe.devices.read_noise else {}),
         })
 
     def elaborate(self, platform):
@@ -65,24 +65,30 @@ class Engine(wiring.Component):
         layers = [matrix_geometries(r)[s.matrix].layer for s in operations]
         index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
 
+        def its(name, wait):
+            """What a level is for the sample of the element that is coming."""
+            if r.samples_in_flight == 1:
+                return getattr(self, name)
+            return Mux(delayed(m, crossbar.coming_number[0], wait), getattr(self, f"{name}_odd"), getattr(self, name))
+
         def generator(name, stream, step, wait):
             m.submodules[name] = made = Generator(r.key, stream)
             m.d.comb += [
                 made.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)), made.index.eq(delayed(m, index, wait)),
-                made.step.eq(step),
+                made.step.eq(its(step, wait)),
             ]
             return made
 
         words = [Const(0, RANDOM_BITS)] * 4
         if "stochastic" in (r.rounding.accumulator, r.rounding.state, r.rounding.delta):
-            drawn = generator("generator", 0x80, self.step, AHEAD - Generator.LATENCY)
+            drawn = generator("generator", 0x80, "step", AHEAD - Generator.LATENCY)
             words = [rounding_word(drawn.x, drawn.y, view) for view in range(4)]
             m.d.comb += self.random.eq(delayed(m, Cat(words[1:]), 2))
 
         # The sum as it is read
         total = crossbar.sum
         if r.devices.read_noise:
-            drawn = generator("noise_generator", 0x90, self.run, 0)
+            drawn = generator("noise_generator", 0x90, "run", 0)
             m.submodules.noise = noise = Noise(r)
             number = delayed(m, crossbar.coming_number, Generator.LATENCY)
             m.d.comb += [
@@ -98,7 +104,7 @@ class Engine(wiring.Component):
             wait = AHEAD - Generator.LATENCY
             m.d.comb += [
                 drawn.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)),
-                drawn.index.eq(delayed(m, crossbar.coming_index, wait)), drawn.step.eq(self.step),
+                drawn.index.eq(delayed(m, crossbar.coming_index, wait)), drawn.step.eq(its("step", wait)),
             ]
             number, width = delayed(m, crossbar.coming_number, AHEAD), max(abs(v) for v in levels).bit_length() + 1
             up, down = (choose(number, [sign * v for v in levels], signed(width)) for sign in (1, -1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import POSITION_BITS, Recipe, program_memory, programs, table
+from ..recipe import FREE, POSITION_BITS, Recipe, program_memory, programs, table
 from .choose import index_bits
 
 
@@ -35,18 +35,32 @@ class Sequencer(wiring.Component):
         Of the operation, in its engine's table.
     pc : Out(12)
         Position in the program memory of the instruction that starts.
+    bank : In(1)
+        Where two samples are under way, as what follows: that of the program launched last.
+    again : Out(1)
+        A training program may be launched, while one runs.
+    spare : Out(1)
+        From the next cycle on nobody reads the other bank.
+    rest : Out(1)
+        With `finish`: no other program runs.
     """
 
     def __init__(self, recipe: Recipe):
         self._recipe, self._engines = recipe, table.engines(recipe)
         self._number = index_bits(max(len(e.operations) for e in self._engines))
+        self._overlaps = recipe.samples_in_flight > 1
         super().__init__({
             "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
             "start": Out(len(self._engines)), "number": Out(self._number), "pc": Out(POSITION_BITS),
+            **({"bank": In(1), "again": Out(1), "spare": Out(1), "rest": Out(1)} if self._overlaps else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
+        (self._one_after_the_other if not self._overlaps else self._two_at_a_time)(m)
+        return m
+
+    def _one_after_the_other(self, m):
         instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
         never = max(infer.length, train.length)
@@ -79,4 +93,47 @@ class Sequencer(wiring.Component):
                 self.busy.eq(1), now.eq(0), address.eq(Mux(self.train, train_address, 0)),
                 last.eq(Mux(self.train, train.length, infer.length) - 2),
             ]
-        return m
+
+    def _two_at_a_time(self, m):
+        """Count cycles within the interval: two bits say whether a program is in its first one, and whether one is in its second."""
+        instructions, train_address = program_memory(self._recipe)
+        infer, train = programs(self._recipe)
+        never = max(infer.length, train.period)
+        now = Signal(range(never + 1))
+        row = StructLayout({
+            "before": now.shape(), "second": 1, "engine": unsigned(index_bits(len(self._engines))), "number": self._number - 1,
+            "pc": POSITION_BITS,
+        })
+        rows = []
+        for pc, i in enumerate(instructions):
+            second, cycle = divmod(i.cycle, train.period if pc >= train_address else never)
+            rows.append({"before": cycle - 1, "second": second, "engine": i.engine, "pc": pc,
+                         "number": self._engines[i.engine].operations.index(i.step) // 2})
+        rows[train_address:] = sorted(rows[train_address:], key=lambda r: r["before"])
+        rows.append({"before": never})
+        m.submodules.instructions = memory = Memory(shape=row, depth=len(rows), init=rows)
+        read = memory.read_port(domain="comb")
+        address, fetched = Signal(range(len(rows))), Signal(row)
+        first, second, second_bank, trains, turn = Signal(), Signal(), Signal(), Signal(), Signal()
+        here = Mux(fetched.second, second, first)
+
+        m.d.comb += [read.addr.eq(address), self.busy.eq(first | second), self.again.eq(turn & first), self.rest.eq(~(first & second))]
+        m.d.sync += [fetched.eq(read.data), now.eq(now + 1), self.start.eq(0)]
+        with m.If(self.busy & (now == fetched.before)):
+            m.d.sync += [
+                address.eq(address + 1), self.pc.eq(fetched.pc), self.start.eq(Mux(here, 1 << fetched.engine, 0)),
+                self.number.eq(Cat(Mux(fetched.second, second_bank, self.bank), fetched.number)),
+            ]
+        # a training program ends in its second interval
+        ends = second & (now == train.length - train.interval - 2) if train.interval else first & trains & (now == train.length - 2)
+        m.d.sync += [
+            self.spare.eq(first & (now == FREE - 2)),
+            self.finish.eq(ends | first & ~trains & (now == infer.length - 2)),
+            turn.eq(self.busy & trains & (now == train.interval - 2) if train.interval else 0),
+        ]
+        with m.If(self.finish):
+            m.d.sync += [second.eq(0), first.eq(first & second)]
+        with m.If(turn):
+            m.d.sync += [now.eq(0), first.eq(0), second.eq(first), second_bank.eq(self.bank), address.eq(train_address)]
+        with m.If(self.launch):
+            m.d.sync += [first.eq(1), trains.eq(self.train), now.eq(0), address.eq(Mux(self.train, train_address, 0))]

@@ -159,7 +159,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         "signals": source.signals,
         "recipe": recipe.model_dump(mode="json"),
         "programs": {
-            role: {"name": program.name, "length": program.length,
+            role: {"name": program.name, "length": program.length, "interval": program.interval,
                    "instructions": [{"cycle": i.cycle, "engine": i.engine, "operation": str(i.step)} for i in program.instructions]}
             for role, program in (("infer", infer), ("train", train))
         },

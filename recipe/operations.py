@@ -141,6 +141,12 @@ class Operation(NamedTuple):
         return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {enter}{force}: {', '.join(kept) or 'nothing'}"
 
 
+
+def odd_store(name: str) -> str:
+    """Return the store that the odd samples have where two samples are under way and each needs one."""
+    return f"{name}'"
+
+
 SLOPE = "slope"
 """The row of an update that is the loss register's difference."""
 SIGNS = "signs"

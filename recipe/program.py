@@ -12,13 +12,8 @@ import numpy as np
 from . import rules, timing
 from .geometry import Geometry, matrix_geometries
 from .operations import Op, Operation
+from .overlap import FIRST, GAP, once, overlapped
 from .recipe import Recipe
-
-FIRST = 2
-"""Program cycle of the earliest instruction."""
-
-GAP = 2
-"""Least distance of two instructions, in cycles."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +35,36 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """A named schedule; `length` is its exact number of cycles."""
+    """A named schedule.
+
+    Attributes
+    ----------
+    name : str
+    instructions : tuple of Instruction
+        In the order in which they start where no other sample is under way: that of their positions in the program memory.
+    length : int
+        Its exact number of cycles.
+    interval : int
+        The next sample may start so many cycles after this one, while it still runs; 0: only when it has ended.
+    """
 
     name: str
     instructions: tuple[Instruction, ...]
     length: int
+    interval: int = 0
+
+    @property
+    def period(self) -> int:
+        """Cycles that a sample takes where the next one waits for it."""
+        return self.interval or self.length
 
     def __str__(self) -> str:
-        head = f"program {self.name}: {self.length} cycles\n   cycle  engine    operation\n"
+        told = f", the next sample after {self.interval}" if self.interval else ""
+        head = f"program {self.name}: {self.length} cycles{told}\n   cycle  engine    operation\n"
         return head + "\n".join(map(str, self.instructions)) + "\n"
 
 
-def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Program:
+def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation], overlaps: bool = False) -> Program:
     """Return the program of a rule's operations: each as early as its elements and its way through engine and unit allow.
 
     Parameters
@@ -61,19 +74,25 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation]) -> Pr
         Of the program.
     steps : iterable of Operation
         In the order of the rule.
+    overlaps : bool
+        The next sample starts while this one still runs, as soon as both give the values that they give alone.
 
     Returns
     -------
     Program
-        Instructions sorted by cycle, at least `GAP` apart; the shortest of those that differ in how long the most urgent operation is
-        waited for. Operations of which one writes what the other reads or writes start in the order of the rule.
+        Instructions at least `GAP` apart; the shortest of those that differ in how long the most urgent operation is
+        waited for, or the one of the least interval. Operations of which one writes what the other reads or writes start in the order of
+        the rule.
     """
     tasks = _tasks(recipe, tuple(steps))
     patience = PATIENCE if 1 < len(tasks) <= MOST_ORDERED else (None,)
     found = [_listed(tasks, wait) for wait in patience]
     placed, length = min(found, key=lambda made: made[1])
-    instructions = [Instruction(start, t.geometry.engine, t.step) for t, start in zip(tasks, placed, strict=True)]
-    return Program(name, tuple(sorted(instructions, key=lambda i: i.cycle)), length)
+    order, interval = np.argsort(placed, kind="stable"), 0
+    if overlaps and (shorter := overlapped(tasks, placed, length)):
+        placed, length, interval = shorter
+    instructions = tuple(Instruction(placed[n], tasks[n].geometry.engine, tasks[n].step) for n in order)
+    return Program(name, instructions, length, interval)
 
 
 PATIENCE = (None, 0, 4, 8, 16, 32)
@@ -203,7 +222,29 @@ class _Schedule:
 def programs(recipe: Recipe) -> tuple[Program, Program]:
     """Return the chip's two programs, (infer, train); a chip that does not learn has the same twice."""
     infer = compile_program(recipe, "infer", rules.rule(recipe.rule).infer(recipe))
-    return infer, compile_program(recipe, recipe.rule, recipe.steps) if recipe.learns else infer
+    return infer, compile_program(recipe, recipe.rule, recipe.steps, recipe.samples_in_flight > 1) if recipe.learns else infer
+
+
+@functools.cache
+def lasting(recipe: Recipe) -> frozenset[str]:
+    """Return the stores that the next sample writes while this one still needs them, so that each has one of its own; the sample is one."""
+    return frozenset() if recipe.samples_in_flight == 1 else outlasting(recipe, programs(recipe)[1])
+
+
+def outlasting(recipe: Recipe, program: Program) -> frozenset[str]:
+    """Return the same of any program, whose next sample may start after its interval."""
+    geometry = matrix_geometries(recipe)
+    first, last = {}, {}
+    for i in program.instructions:
+        g = geometry[i.step.matrix]
+        needs, makes = timing.traffic(g.matrix, i.step)
+        for v in needs | makes:
+            used = [timing.writes(g, i.step, v)] * (v in makes) + [timing.reads(g, i.step, v)[1]] * (v in needs)
+            last[v] = functools.reduce(np.maximum, (i.cycle + c for c in used), last.get(v, 0))
+        for v in makes:
+            first[v] = np.minimum(first.get(v, 1 << 40), i.cycle + timing.writes(g, i.step, v))
+    return frozenset({"input0"} | {v for v in first if not once(v) and program.interval
+                                   and (last[v] >= program.interval + first[v]).any()})
 
 
 def program_memory(recipe: Recipe) -> tuple[tuple[Instruction, ...], int]:

@@ -301,6 +301,9 @@ class Recipe(_Part):
         Share of itself that a weight loses with every update, where the rule lets it forget: a power of two up to 2**-8, or 0.
     sweeps : (int, int)
         Of a rule that settles: sweeps of the free phase, and of each phase after it.
+    samples_in_flight : int
+        2: the chip starts with the next sample while the one before still runs, as soon as nothing that it reads is stale, so that all
+        weights and results are those of 1, one after the other.
     target_on, target_off : float
         Output targets of the label's class and of the others.
     seed : int
@@ -326,6 +329,7 @@ class Recipe(_Part):
     feedback: Real = 0.25
     decay: Real = 0.0
     sweeps: tuple[Annotated[Whole, Field(ge=0, le=256)], Annotated[Whole, Field(ge=1, le=256)]] = (4, 2)
+    samples_in_flight: Annotated[Literal[1, 2], Number] = 1
     target_on: Real = 1.0
     target_off: Real = 0.0
     seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
@@ -466,6 +470,8 @@ class Recipe(_Part):
     def _rule_mistakes(self):
         """Yield where formats do not suit the rule, which is right in itself."""
         f = self.formats
+        if self.samples_in_flight > 1 and not self.learns:
+            yield f"samples_in_flight: {self.samples_in_flight} with rule {self.rule}, which learns nothing; allowed is 1"
         if self.signed:
             probe = self.epsilon * 2.0**f.weight.frac
             if probe < 1 or probe * 4 > f.weight.max:
@@ -638,7 +644,7 @@ class Recipe(_Part):
     @property
     def states(self) -> frozenset[str]:
         """Stores that hold states; the others hold differences."""
-        return rules.states(self)
+        return rules.states(self, self.samples_in_flight > 1)
 
     def place(self, step: Operation) -> str:
         """Return the format of what a read reads, ``state`` or ``delta``."""

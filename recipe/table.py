@@ -6,7 +6,8 @@ import functools
 from typing import NamedTuple
 
 from .geometry import Geometry, matrix_geometries
-from .operations import MADE, Operation
+from .operations import MADE, Operation, odd_store
+from .program import lasting
 from .recipe import Recipe
 from .rules import rule
 
@@ -23,7 +24,7 @@ class Memory(NamedTuple):
     format : str
         ``state`` or ``delta``.
     stores : tuple of str
-        By slot. The sample has two slots, its banks.
+        By slot. The sample has two slots, its banks, where one sample is under way.
     """
 
     port: str
@@ -32,9 +33,14 @@ class Memory(NamedTuple):
     stores: tuple[str, ...]
 
     @property
+    def banked(self) -> bool:
+        """Whether the level `bank`, not the operation, says which slot is read."""
+        return not self.population and len(self.stores) == 1
+
+    @property
     def slots(self) -> int:
         """How many vectors it holds."""
-        return len(self.stores) if self.population else 2
+        return 2 if self.banked else len(self.stores)
 
 
 class Engine(NamedTuple):
@@ -44,7 +50,7 @@ class Engine(NamedTuple):
     ----------
     lanes : int
     operations : tuple of Operation
-        By number.
+        By number. Where two samples are under way, an even number has its operation on an even sample, the next one the same on an odd one.
     base : dict
         Address of the first word of each of its matrices in memory, by name.
     words : int
@@ -91,8 +97,18 @@ class Entry(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def steps(recipe: Recipe) -> tuple[Operation, ...]:
-    """Return the distinct operations of both programs, in the order in which they first occur."""
-    return tuple(dict.fromkeys((*rule(recipe.rule).infer(recipe), *(recipe.steps if recipe.learns else ()))))
+    """Return the distinct operations of both programs, in the order in which they first occur; each with its twin where there are such."""
+    found = dict.fromkeys((*rule(recipe.rule).infer(recipe), *(recipe.steps if recipe.learns else ())))
+    if recipe.samples_in_flight == 1:
+        return tuple(found)
+    return tuple(step for first in found for step in (first, twin(recipe, first)))
+
+
+def twin(recipe: Recipe, step: Operation) -> Operation:
+    """Return the operation of the odd samples: on stores of their own, where both samples need one at a time."""
+    own = lasting(recipe)
+    return step._replace(**{port: odd_store(name) for port in ("column", "row", "mean", "difference")
+                            if (name := getattr(step, port)) in own})
 
 
 def entry(recipe: Recipe, step: Operation) -> Entry:
@@ -129,7 +145,7 @@ def _engine(recipe: Recipe, e: int, lanes: int, matrices: list[Geometry]) -> Eng
 
 def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory, ...]:
     made = [(name, step.unit + 1) for step in steps(recipe) if step.reads for name in (step.mean, step.difference)]
-    population = {"input0": 0} | dict(made)
+    population = {"input0": 0, odd_store("input0"): 0} | dict(made)
     found: dict[tuple[str, int, str], dict[str, None]] = {}
     for port in ("column", "row"):
         for name in (getattr(step, port) for step in operations):

@@ -8,7 +8,7 @@ from .geometry import LEAD, Geometry
 from .operations import MADE, SLOPE, Matrix, Op, Operation
 
 LOSS = "loss"
-"""The loss register, as a store of one element."""
+"""The loss register, as a store of what each element of the last unit adds."""
 
 
 def drive(unit: int) -> str:
@@ -76,7 +76,8 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
     """Return the first and the last cycle in which `step` addresses each element of `store`."""
     first, row = LEAD + 1, np.arange(g.R)
     if store == LOSS:
-        return np.array([-2]), np.array([first + g.N + 1])        # the slope is registered twice
+        count = g.recipe.sizes[-1]
+        return np.full(count, -2), np.full(count, first + g.N + 1)        # the slope is registered twice
     if step.reads and store in (drive(step.unit), feedback(step.unit)):
         return sums(g, step.op), sums(g, step.op)
     if store == words(g.matrix):
@@ -100,8 +101,18 @@ def writes(g: Geometry, step: Operation, store: str) -> np.ndarray:
     if store in (drive(step.unit), feedback(step.unit)):
         return z + at_drive(step)
     if store == LOSS:
-        return z[-1:] + at_drive(step) + 4
+        return z + at_drive(step) + 4
     return z + at_dyad(g, step) + 5
+
+
+def needs_label(g: Geometry, step: Operation) -> bool:
+    """Return whether what a read does depends on the label."""
+    return bool(step.force) or step.loss in ("set", "subtract")
+
+
+def labelled(g: Geometry, step: Operation) -> int:
+    """Return the last cycle in which a read looks at the label."""
+    return int(sums(g, step.op)[-1]) + at_drive(step)
 
 
 def passes(g: Geometry, step: Operation) -> dict[str, tuple[int, int]]:

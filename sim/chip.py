@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import emulator
 from ..emulator import chip as emulated
-from ..recipe import Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
+from ..recipe import FREE, Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
 from ..recipe.program import FIRST
 from . import streams
 from .streams import LEVELS, REST, STREAMS, Record
@@ -115,6 +115,10 @@ class Prediction:
         self.command = self.label = None
         self.sample, self.spare_full = [], False
         self.mode, self.since = "idle", 0
+        self.ending: deque[int] = deque()
+        """Of each program under way, the cycle in which the chip could be idle."""
+        self.free_from = None
+        """The cycle from which on the spare bank takes elements again; None: it does."""
         self.queue, self.arriving = deque(), {}
         self.words, self.loading = deque(), []
         self.offer_from, self.ready_from, self.idle_from, self.rested = 0, 0, None, 0
@@ -122,11 +126,19 @@ class Prediction:
         self.writes: list = []
         self.launches: list[tuple[int, int]] = []
         """(cycle, code) of every launch."""
+        self.overlaps = 0
+        """Launches while another program runs."""
 
     def wires(self, cycle: int) -> dict:
         """What the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
-        if self.mode in ("run", "finishing") and cycle == self.idle_from:
+        if self.mode == "finishing" and cycle == self.idle_from:
             self.mode = "idle"
+        if self.ending and cycle == self.ending[0]:
+            self.ending.popleft()
+            self.mode = "run" if self.ending else "idle"
+            self.ended += self.trains
+        if cycle == self.free_from:
+            self.sample, self.spare_full, self.free_from = [], False, None
         offered = self.mode == "read" and cycle >= self.offer_from
         return {
             "i_command": self.command is None, "i_label": self.label is None, "i_sample": not self.spare_full,
@@ -144,8 +156,8 @@ class Prediction:
             values |= {"step": int(self.chip.step), "loss": int(self.chip.loss)}
         else:
             counted, rested = self.before["counted"], self.before["rested"]
-            values["step"] = self.before["step"]
-        if rested <= cycle and (self.mode != "run" or cycle <= self.since + FIRST + REST):
+            values["step"] = self.ended % (1 << 32)
+        if rested <= cycle and (self.mode != "run" or cycle <= self.began + FIRST + REST):
             values |= {f"saturations_{n}": int(v) for n, v in counted.items()}
         return values
 
@@ -154,9 +166,11 @@ class Prediction:
         code = None
         if self.mode == "idle" and self.command is not None:
             code = self._launch(cycle)
+        elif self._follows(cycle):
+            code = self._launch(cycle)
         if shown["busy"]:
             self.cycles = (self.cycles + 1) % (1 << 48)
-        if "o_result" in taken:
+        if "o_result" in taken and self.queue:
             self.queue.popleft()
         if cycle in self.arriving:
             self.queue.append(self.arriving.pop(cycle))
@@ -178,6 +192,12 @@ class Prediction:
             self.sample.append(taken["i_sample"])
             self.spare_full = len(self.sample) == self.recipe.sizes[0]
         return code
+
+    def _follows(self, cycle: int) -> bool:
+        """Whether a training program may be launched while another one runs."""
+        interval = self.programs[True].interval
+        return (self.mode == "run" and self.trains and bool(interval) and cycle == self.since + interval
+                and self.command is not None and self.command & 7 == TRAIN)
 
     def _launch(self, cycle: int):
         code, operand = self.command & 7, self.command >> 3
@@ -203,8 +223,13 @@ class Prediction:
     def _program(self, cycle: int, code: int):
         x, y = np.array(self.sample, np.int32), self.label if code == TRAIN else None
         train = code == TRAIN and self.recipe.learns
-        self.before = {"step": int(self.chip.step), "counted": self.chip.saturations, "rested": self.rested}
-        self.sample, self.spare_full = [], False
+        if not self.ending:
+            self.ended, self.began = int(self.chip.step), cycle
+            self.before = {"counted": self.chip.saturations, "rested": self.rested}
+        if self.recipe.samples_in_flight > 1:
+            self.free_from = cycle + 1 + FREE
+        else:
+            self.sample, self.spare_full = [], False
         self.label = None if code == TRAIN else self.label
         times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
         if self.traces or len(times) > count:
@@ -218,8 +243,10 @@ class Prediction:
         span, values = 1 << self.recipe.formats.state.width, entered[:-count] + outputs
         for i, (t, value) in enumerate(zip(times, values, strict=True)):
             self.arriving[cycle + 1 + t] = value % span | (i % count == count - 1) * span
-        self.mode, self.since, self.idle_from = "run", cycle, cycle + 1 + self.programs[train].length
-        self.rested = self.idle_from + REST
+        self.overlaps += bool(self.ending)
+        self.mode, self.since, self.trains = "run", cycle, code == TRAIN
+        self.ending.append(cycle + 1 + self.programs[train].length)
+        self.rested = self.ending[-1] + REST
 
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)
@@ -337,5 +364,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
     codes = [code for _, code in prediction.launches]
     coverage = {name: codes.count(code) for code, name in
                 ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))}
+    if programs(recipe)[True].interval:
+        coverage["a sample that starts while one runs"] = prediction.overlaps
     coverage |= {f"transfer on {s}": sum((w >> 2 * i & 3) == 3 for w in record.handshakes) for i, s in enumerate(STREAMS)}
     return Verdict(len(record.handshakes), bits, mismatches, differing, late, coverage, prediction)

@@ -43,7 +43,7 @@ def fill_stores(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Gene
     """Write every slot of every store, elements in order with pauses; return the bank that reads must then use."""
     for i, memory in enumerate(table.engines(recipe)[engine].memories):
         width, count = getattr(recipe.formats, memory.format).width, recipe.sizes[memory.population]
-        for slot in rng.permutation(memory.slots) if memory.population else [bank ^ 1]:
+        for slot in [bank ^ 1] if memory.banked else rng.permutation(memory.slots):
             for index, value in enumerate(integers(rng, width, count)):
                 given = {"valid": 1, "slot": slot, "index": index, "value": value}
                 line.pulse(line.now, **{f"store{i}__{port}": v for port, v in given.items()})
@@ -53,7 +53,7 @@ def fill_stores(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Gene
 
 def pulses(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Input ports that are not levels."""
-    return tuple(p for p in emulated.inputs(recipe, engine) if p not in emulated.LEVELS)
+    return tuple(p for p in emulated.inputs(recipe, engine) if p not in emulated.levels(recipe))
 
 
 def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, rounds: int, levels=dict):
@@ -74,7 +74,8 @@ def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator,
             group, order = order[:(n := int(rng.integers(1, 4)))], order[n:]
             bank = fill_stores(line, recipe, engine, rng, bank)
             line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]),
-                       step=rng.integers(0, 1 << 32), bank=bank, **levels())
+                       step=rng.integers(0, 1 << 32), **levels())
+            line.level(**({"bank": bank} if recipe.samples_in_flight == 1 else {"step_odd": rng.integers(0, 1 << 32)}))
             line.now = _operations(line, recipe, engine, group, rng) + 30
             if rng.random() < 0.5:
                 read_words(line, recipe, engine)
@@ -109,7 +110,7 @@ def _operations(line: Timeline, recipe: Recipe, engine: int, numbers: list[int],
 def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
     """One crossbar: all its operations on new vectors in every round."""
     name = f"crossbar {recipe.name} engine {engine}"
-    line = Timeline(pulses(recipe, engine), emulated.LEVELS)
+    line = Timeline(pulses(recipe, engine), emulated.levels(recipe))
     drive(line, recipe, engine, seeded(name), rounds)
     found = table.engines(recipe)[engine]
 

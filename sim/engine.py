@@ -17,9 +17,9 @@ from .variety import named, recipes
 def scenario(recipe: Recipe, engine: int, rounds: int = 1) -> Scenario:
     """One engine: all its operations on new vectors in every round; its crossbar has scenarios of its own."""
     name = f"engine {recipe.name} engine {engine}"
-    rng, noisy = seeded(name), recipe.devices.read_noise > 0
-    line = Timeline(pulses(recipe, engine), crossbar.LEVELS + ("run",) * noisy)
-    drive(line, recipe, engine, rng, rounds, lambda: {"run": rng.integers(0, 1 << 32)} if noisy else {})
+    rng, runs = seeded(name), emulated.runs(recipe)
+    line = Timeline(pulses(recipe, engine), (*crossbar.levels(recipe), *runs))
+    drive(line, recipe, engine, rng, rounds, lambda: {run: rng.integers(0, 1 << 32) for run in runs})
     stimulus = line.stimulus()
     expected = emulated.trace(recipe, engine, stimulus)
     made = delayed(expected["sum_valid"], 2).astype(bool)

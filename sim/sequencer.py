@@ -11,15 +11,23 @@ from .variety import recipes
 
 
 def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
-    """Both programs in turn, back to back and with pauses."""
+    """Both programs in turn, back to back and with pauses; where two samples are under way, training programs as they may follow."""
     name = f"sequencer {recipe.name}"
-    rng, line = seeded(name), Timeline(("launch", "train"), ())
-    line.now = 3
-    for i in range(launches):
-        train = i % 2
+    overlaps = recipe.samples_in_flight > 1
+    rng, line = seeded(name), Timeline(("launch", "train"), ("bank",) * overlaps)
+    line.now, bank = 3, 0
+    kinds = [1, 1, 0, 1, 1, 1, 0, 0, 1, 1] if overlaps else [i % 2 for i in range(launches)]
+    for i, train in enumerate(kinds):
         line.pulse(line.now, launch=1, train=train)
-        # program cycle 0 is the next cycle; in program cycle `length` the chip may launch again
-        line.now += 1 + programs(recipe)[train].length + (int(rng.integers(0, 5)) if i % 3 else 0)
+        line.now, bank = line.now + 1, bank ^ 1
+        if overlaps:
+            line.level(bank=bank)
+        program = programs(recipe)[train]
+        if train and program.interval and kinds[i + 1:i + 2] == [1] and i % 5:
+            line.now += program.interval - 1          # while it runs
+        else:
+            # program cycle 0 is the next cycle; in program cycle `length` the chip may launch again
+            line.now += program.length + (int(rng.integers(0, 5)) if i % 3 else 0)
     line.now += 5
 
     def component():
@@ -28,10 +36,11 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
 
     def coverage(stimulus, expected):
         goals = {f"start of engine {e}": (expected["start"] >> e & 1).sum() for e in range(len(recipe.engine_lanes))}
+        goals |= {"a program that follows while one runs": (expected["again"] & stimulus["launch"]).sum()} if overlaps else {}
         return goals | {"finish": expected["finish"].sum(), "idle": (expected["busy"] == 0).sum()}
 
     return Scenario(name, component, lambda given: emulated.trace(recipe, given), line.stimulus(),
-                    dict.fromkeys(("number", "pc"), "start"), coverage=coverage)
+                    dict.fromkeys(("number", "pc"), "start") | ({"rest": "finish"} if overlaps else {}), coverage=coverage)
 
 
 def scenarios() -> list[Scenario]:

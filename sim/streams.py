@@ -53,7 +53,8 @@ def pauses(kind: str, seed: int):
         rng = random.Random(seed)
         while True:
             yield rng.random() < 0.5
-    pattern = [True] * 24 + [False] if kind == "long" else [True, True, True, False, True, False, False]
+    cycling = [True, True, True, False, True, False, False]
+    pattern = {"long": [True] * 24 + [False], "rare": [True] * 99 + [False]}.get(kind, cycling)
     while True:
         yield from pattern
 
@@ -78,7 +79,7 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
     wanted : dict
         Output stream to number of transfers to wait for.
     stalls : dict
-        Stream to one of `STALLS`.
+        Stream to one of `STALLS`, or ``rare``: in one cycle of a hundred.
     watch : list
         From `watched`, or empty.
     limit : int

@@ -15,7 +15,23 @@ import player
 from crossdyad import emulator
 from crossdyad.emulator import chip as traced
 from crossdyad.emulator import crossbar
-from crossdyad.recipe import NOISE, Geometry, Instruction, Op, Operation, Recipe, compile_program, programs, rules
+from crossdyad.recipe import (
+    NOISE,
+    SLOPE,
+    Geometry,
+    Instruction,
+    Matrix,
+    Op,
+    Operation,
+    Recipe,
+    Rule,
+    allow,
+    compile_program,
+    load,
+    programs,
+    rules,
+)
+from crossdyad.recipe.program import outlasting
 from crossdyad.recipe.rules import parts
 
 LAWS = {}
@@ -512,6 +528,53 @@ def stores_and_heads_are_played_as_they_are_written():
         rule = draw.choice(("sign-concordant", "feedback-alignment", "stored-feedback", "direct-feedback", "local-heads", "spsa"))
         recipe = chip_of(sizes, lanes, rule=rule, epsilon=2.0**-4)
         assert faults_of(recipe, drawn_machine(seed)) == [], (seed, recipe)
+
+
+def skips(recipe):
+    """Yield operations that use the sample once more when all else is done."""
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    yield parts.update(1)
+    yield Operation(Op.UPDATE, "S", column="input0", row="error1")
+
+
+SKIPS = Rule(skips, matrices=lambda recipe: (*parts.weights(recipe), Matrix("S", 0, recipe.layers, 0)))
+"""A rule with a matrix from the sample to the outputs."""
+allow(f"{__name__}:SKIPS")
+
+
+@law
+def samples_that_overlap_are_played_over_each_other():
+    """Every rule of the house and drawn programs, four samples an interval apart; and digits on one row of lanes in 333 cycles."""
+    one_row = {"lanes": (), "engines": [{"lanes": 16, "matrices": ["W0", "W1"]}], "samples_in_flight": 2}
+    assert programs(Recipe.model_validate(load("digits").model_dump() | one_row))[1].interval == 333
+    shapes = (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4)))
+    cases = []
+    for (sizes, lanes), rule in itertools.product(shapes, rules.RULES):
+        if rule != "inference":
+            recipe = chip_of(sizes, lanes, rule=rule, alpha=0, sweeps=(1, 1), epsilon=2.0**-4, decay=2.0**-8)
+            cases.append((recipe, recipe.steps))
+    for seed in range(60):
+        draw = random.Random(seed)
+        sizes = [draw.choice((1, 2, 4, 9, 13)) for _ in range(draw.choice((3, 4)))]
+        lanes = [draw.choice([n for n in (1, 2, 4, 8, 16) if n < 2 * c]) for c in sizes[:-1]]
+        recipe = chip_of(sizes, lanes, rule=draw.choice(("dual-propagation", "local-heads", "spsa")), epsilon=2.0**-4)
+        cases.append((recipe, tuple((drawn_machine if seed % 2 else drawn_rule)(seed)(recipe))))
+    # what a matrix beside the way to the outputs still reads when the next sample is nearly through: the loss, the sample
+    recipe = chip_of((2, 13, 4), (), rule="stored-feedback", engines=[{"lanes": 16, "matrices": ["W0", "W1"]},
+                                                                      {"lanes": 1, "matrices": ["B1"]}])
+    cases.append((recipe, (*parts.hidden(recipe), parts.nudged(recipe, loss="set"),
+                           Operation(Op.UPDATE, "B1", column="input1", row=SLOPE), Operation(Op.UPDATE, "B1", column="input1", row=SLOPE))))
+    recipe = chip_of((13, 4, 4), (), rule=f"{__name__}:SKIPS", engines=[{"lanes": 13, "matrices": ["W0", "W1"]},
+                                                                      {"lanes": 1, "matrices": ["S"]}])
+    cases.append((recipe, recipe.steps))
+    overlapping = 0
+    for recipe, steps in cases:
+        program = compile_program(recipe, "drawn", steps, True)
+        overlapping += program.interval > 0
+        samples = 4 if program.interval else 1
+        assert player.faults(recipe, program, steps, samples, outlasting(recipe, program)) == [], (recipe, program)
+    assert overlapping > len(cases) // 2
 
 
 @law

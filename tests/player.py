@@ -2,7 +2,7 @@
 
 It goes through a program cycle by cycle, keeps for each element which operation wrote it, and finds what no comparison of emulator and
 hardware can, since both play one table: an element of a wrong operation, a memory addressed for a read in the cycle of a write, two
-elements at one place of a unit, two sums or two slots of one engine.
+elements at one place of a unit, two sums or two slots of one engine. Programs of samples that overlap are played over each other.
 """
 
 from collections import defaultdict
@@ -71,6 +71,8 @@ def accesses(recipe, step, start):
             yield z, "read", f"feedback {step.unit}", e
         drive = z + 2 + adds
         yield drive, "drive", f"unit {step.unit}", 0
+        if step.force or step.loss in ("set", "subtract"):
+            yield drive, "read", "label", 0
         if step.keep_drive:
             yield drive, "write", f"drive {step.unit}", e
         if step.keep_feedback:
@@ -78,6 +80,8 @@ def accesses(recipe, step, start):
         dyad = drive + (4 if last else 0) + (step.force == "drive")
         yield dyad, "dyad", f"unit {step.unit}", 0
         yield dyad + 5, "leaves", f"unit {step.unit}", 0
+        if step.result:
+            yield dyad + 5, "result", "", e
         for store in (step.mean, step.difference):
             if store:
                 yield dyad + 5, "write", store, e
@@ -85,8 +89,11 @@ def accesses(recipe, step, start):
             yield drive + 4, "error", "loss", e                      # into the sum; seen a cycle later
 
 
-def faults(recipe, program, steps):
-    """Return what goes wrong when a program is played; `steps` are the rule's, in its order."""
+def faults(recipe, program, steps, samples=1, twice=()):
+    """Return what goes wrong when a program is played; `steps` are the rule's, in its order.
+
+    With several samples each starts an interval after the one before; `twice` are the stores of which even and odd ones have their own.
+    """
     steps = list(steps)
     waiting, starts, found = list(program.instructions), {}, []
     for n, step in enumerate(steps):              # the k-th of equal steps is the k-th of equal instructions
@@ -98,10 +105,28 @@ def faults(recipe, program, steps):
     if waiting:
         found.append(f"{len(waiting)} instructions that no step asks for")
 
+    plays = []
+    for q in range(samples):
+        begins = q * program.interval
+        if samples > 1:
+            # a launch takes the label in the cycle before; the sample comes as soon as its bank is free, in cycle 9 of the other
+            free = begins - program.interval + 9 if q else -recipe.sizes[0]
+            plays += [[(begins - 1, "write", "label", 0)], [(free + e, "write", "input0", e) for e in range(recipe.sizes[0])]]
+        for n, step in enumerate(steps):
+            plays.append(list(accesses(recipe, step, begins + starts[n])))
+            if q + 1 < samples and any(kind == "result" and cycle > begins + program.interval - 2 for cycle, kind, _, _ in plays[-1]):
+                found.append(f"step {n} ({step}) gives results when the next sample has been launched")
+        plays[-len(steps) - 2 * (samples > 1):] = [
+            [(cycle, kind, f"{v} of {('odd', 'even')[q % 2]} samples" if v in twice else v, e) for cycle, kind, v, e in play]
+            for play in plays[-len(steps) - 2 * (samples > 1):]]
+    if samples > 1:
+        every = sorted(q * program.interval + c for q in range(samples) for c in starts.values())
+        if min(b - a for a, b in zip(every, every[1:], strict=False)) < 2 or min(c % program.interval for c in starts.values()) < 2:
+            found.append("operations start too close to one another, or in the first cycles of an interval")
+
     # who should be found by each read: the last writer before it in the rule's order
     writer, expected, timeline = {}, {}, defaultdict(list)
-    for n, step in enumerate(steps):
-        here = list(accesses(recipe, step, starts[n]))
+    for n, here in enumerate(plays):
         for _, kind, vector, e in here:
             if kind in ("read", "slope"):
                 expected[n, vector, e] = writer.get((vector, e if kind == "read" else "whole"))
@@ -126,8 +151,8 @@ def faults(recipe, program, steps):
             if kind == "read":
                 there, right = holds.get((v, e)), expected[n, v, e]
                 if there != right:
-                    found.append(f"cycle {cycle}: step {n} ({steps[n]}) reads {v}[{e}] of step {there}, not {right}")
-                if (v, e) in writes:
+                    found.append(f"cycle {cycle}: step {n} reads {v}[{e}] of step {there}, not {right}")
+                if (v, e) in writes and v != "label":              # a register
                     found.append(f"cycle {cycle}: {v}[{e}] is read while it is written")
             if kind == "slope":                    # two registers between the loss and the slope
                 shown = [who for when, who in loss_then.items() if when < cycle - 2]
@@ -138,7 +163,7 @@ def faults(recipe, program, steps):
                 holds[v, e] = n
             if kind == "error":
                 loss_then[cycle] = n, e
-    last = max(timeline)
+    last = max(timeline) - (samples - 1) * program.interval
     if program.length != last + 1:
         found.append(f"length {program.length}, but the last write is in cycle {last}")
     return found

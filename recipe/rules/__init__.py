@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..imported import imported
-from ..operations import Matrix, Operation
+from ..operations import Matrix, Operation, odd_store
 from . import backward, local, parts, phases, trials
 from .check import mistakes_of
 
@@ -90,9 +90,10 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def states(recipe: Recipe) -> frozenset[str]:
-    """Return the stores that hold states: the sample, and what takes means in either program."""
-    return frozenset({"input0"} | {step.mean for step in (*rule(recipe.rule).infer(recipe), *steps(recipe))})
+def states(recipe: Recipe, odd: bool = False) -> frozenset[str]:
+    """Return the stores that hold states: the sample, and what takes means in either program; with those of odd samples, too."""
+    found = {"input0"} | {step.mean for step in (*rule(recipe.rule).infer(recipe), *steps(recipe))}
+    return frozenset(found | {odd_store(name) for name in found if name} if odd else found)
 
 
 @functools.lru_cache(maxsize=1024)
