@@ -33,6 +33,7 @@ from . import (
     sweep,
     synth,
     train,
+    weights,
 )
 from .errors import pipe_closed
 
@@ -63,7 +64,7 @@ def _environment(context: typer.Context, version: Annotated[bool, typer.Option(
         context.color = False
 
 
-for command in (demo, new, generate, train, cosim, synth, board,
+for command in (demo, new, generate, train, weights, cosim, synth, board,
                 budget, age, sweep, search, report, pick, export, cookbook, rules, fit, doctor, schema):
     name = command.__name__.rsplit(".", 1)[-1]
     # pick takes a limit for every metric

@@ -40,6 +40,7 @@ def age(recipe: RecipeName,
     from ..emulator import devices
     from ..recipe import Recipe, load
     from ..recipe.seeds import several
+    from ..weights import write_integers
 
     recipe = with_data(load(recipe), data)
     given = {"preset": preset, "compensate": compensate, "wires": wires, "driver": driver, "sense": sense}
@@ -73,19 +74,14 @@ def age(recipe: RecipeName,
                           for a, b, r in zip(learned, aged, ranges, strict=True)],
         "at_the_limit": [int(np.count_nonzero((w == f.min) | (w == f.max))) for w in aged],
     }
-    if recipe.data.file or sets.name_for(recipe.sizes[0]) != "mnist" or os.environ.get(sets.FOLDER):
+    if recipe.data.file or sets.name_for(recipe.sizes[0] - recipe.data.one) != "mnist" or os.environ.get(sets.FOLDER):
         dataset = sets.of(recipe)
         for when, w in (("before", learned), ("after", aged)):
             chip.weights = w
             result[f"accuracy_{when}"] = emulator.training.accuracy(chip, dataset.x_test, dataset.y_test).tolist()
         if device.read and not batch:
             result["read_noise"] = _read_noise(recipe, device, learned, dataset)
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / f"{recipe.name}-{device.name}-weights.npz"
-    draft = path.with_name(f".{path.name}")
-    with open(draft, "wb") as file:
-        np.savez(file, **{f"weights{k}": w for k, w in enumerate(aged)})
-    draft.replace(path)
+    path = write_integers(output / f"{recipe.name}-{device.name}-weights.npz", recipe, aged)
     result["files"] = [str(path)]
     if as_json:
         typer.echo(dump(result))

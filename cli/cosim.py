@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from .errors import CHECK_FAILED, explained
-from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
+from .options import AsJson, DataSource, Folder, RecipeName, WeightsFile, dump, loaded, with_data
 from .progress import bar
 
 
 @explained
-def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
+def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None, begin: WeightsFile = None,
           simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
           samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20):
     """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
@@ -27,8 +27,10 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     from .. import sim
     from ..recipe import load
 
+    recipe = with_data(load(recipe), data)
+    first = loaded(recipe, begin)
     with bar("co-simulation", even=False) as report:
-        result = sim.cosim(with_data(load(recipe), data), simulator, samples, output, report)
+        result = sim.cosim(recipe, simulator, samples, output, report, weights=first)
     typer.echo(dump(result.to_dict()) if as_json else text(result))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)

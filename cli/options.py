@@ -14,6 +14,8 @@ Folder = Annotated[Path, typer.Option("--output", "-o", callback=usable, help="f
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON, for scripts")]
 DataSource = Annotated[Path | None, typer.Option(
     "--data", help="instead of the recipe's: CSV, Parquet, .npz, or a folder of IDX files or of images per class")]
+WeightsFile = Annotated[Path | None, typer.Option(
+    "--from", metavar="WEIGHTS", help="begin with these: a PyTorch state_dict (.pt), .safetensors, .npz or .nir")]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="a TOML file with a recipe, axes and seeds")]
 StoreFile = Annotated[Path | None, typer.Option("--store", help="SQLite file of the results; NAME.db by default")]
 Results = Annotated[Path, typer.Argument(metavar="STORE", help="the .db file of a sweep or a search")]
@@ -68,6 +70,18 @@ def refuse(given: dict[str, object], why: str) -> None:
 def with_data(recipe, source: Path | None):
     """Return a recipe that learns from a file or a folder, read as the recipe says, or as it is without one."""
     return recipe if source is None else recipe.model_copy(update={"data": recipe.data.model_copy(update={"file": str(source)})})
+
+
+def loaded(recipe, source: Path | None):
+    """Return the weights of a file, after a word on standard error about what rounding lost; None without one."""
+    from .. import weights
+
+    if source is None:
+        return None
+    found = weights.load(recipe, source)
+    for line in (*found.layers, *(f"note: {note}" for note in found.notes)):
+        typer.echo(f"{source}: {line}", err=True)
+    return found.weights
 
 
 def check_data(recipes) -> None:

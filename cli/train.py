@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, DataSource, Folder, dump, refuse, with_data
+from .options import AsJson, DataSource, Folder, WeightsFile, dump, loaded, refuse, with_data
 from .progress import bar
 
 
 @explained
 def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
-          output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
+          output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None, begin: WeightsFile = None,
+          frozen: Annotated[list[int] | None, typer.Option(
+              metavar="LAYER", help="this layer does not learn, 0 is the first; repeat for more")] = None,
           epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
           seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
           engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
@@ -32,6 +34,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
 
     Example: crossdyad train digits -o build
 
+    Example: crossdyad train digits --from net.pt --frozen 0
+
     Example: crossdyad train digits --on /dev/ttyUSB0 --compare
 
     Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
@@ -47,21 +51,25 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     if rate is not None and not 0 < rate < math.inf:
         raise ValueError(f"--rate: {rate:g}; allowed is a positive number")
     if reference:
-        refuse({"--engine": engine}, "only for a RECIPE, whose chip is emulated; leave it out with --reference")
+        refuse({"--engine": engine, "--from": begin, "--frozen": frozen},
+               "only for a RECIPE, whose chip is emulated; leave it out with --reference")
         return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
     refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
     recipe = with_data(load(recipe), data)
+    if frozen:
+        recipe = with_frozen(recipe, frozen)
+    first = loaded(recipe, begin)
     dataset = sets.of(recipe)
     refuse({"--compare": compare and not on or None}, "only with --on")
     if on:
         refuse({"--engine": engine, "--seeds": seeds if seeds > 1 else None}, "the board's chip is one, and no engine plays it")
-        history, files = _board(recipe, dataset, output, epochs, on, compare)
+        history, files = _board(recipe, dataset, output, epochs, on, compare, first)
     else:
-        history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax")
+        history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax", weights=first)
     plots.learning(history, output / f"{recipe.name}-learning.svg")
     plots.ranges(history, output / f"{recipe.name}-ranges.svg")
     files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]
-    result = summary(recipe, history, seeds, dataset) | {"files": [str(f) for f in files]}
+    result = summary(recipe, history, seeds, dataset, first) | {"files": [str(f) for f in files]}
     if as_json:
         typer.echo(dump(result))
         return
@@ -113,7 +121,17 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
     typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r["files"]))
 
 
-def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool):
+def with_frozen(recipe, layers: list[int]):
+    """Return a recipe of which these layers do not learn, checked as a whole."""
+    from ..recipe import Recipe, RecipeError, mistakes
+
+    try:
+        return Recipe.model_validate(recipe.model_dump() | {"frozen": sorted(set(layers))})
+    except ValueError as error:
+        raise RecipeError("\n".join(mistakes(error, recipe.name, Recipe))) from None
+
+
+def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool, first):
     """Train the chip at a port as `run` trains an emulated one; then, if asked, that one as well."""
     import numpy as np
 
@@ -121,10 +139,10 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool):
 
     output.mkdir(parents=True, exist_ok=True)
     with board.Chip(recipe, port, journal=output / f"{recipe.name}.journal") as chip:
-        history, files = run(recipe, dataset, output, epochs, chip=chip)
+        history, files = run(recipe, dataset, output, epochs, chip=chip, weights=first)
     if compare:
         with bar("the emulator, to compare") as report:
-            expected = emulator.train(recipe, *dataset, epochs=epochs, progress=report)
+            expected = emulator.train(recipe, *dataset, epochs=epochs, progress=report, weights=first)
         differ = sum(int(np.count_nonzero(a != b)) for a, b in zip(history.weights, expected.weights, strict=True))
         if differ or history.cycles != expected.cycles:
             raise RuntimeError(f"{port}: {differ} weights and {history.cycles - expected.cycles} cycles differ from the emulator's")
@@ -132,25 +150,19 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool):
     return history, files
 
 
-def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax", chip=None):
+def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax", chip=None, weights=None):
     """Train with a progress bar and a checkpoint; returns the history and the files written."""
-    import numpy as np
-
     from .. import emulator
     from ..recipe.seeds import several
+    from ..weights import write_integers
 
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / f"{recipe.name}.checkpoint.npz"
     chips = None if seeds == 1 else several(recipe.seed, seeds)
     with bar("training") as report:
         history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report,
-                                 checkpoint=checkpoint, chip=chip)
-    weights = output / f"{recipe.name}-weights.npz"
-    draft = weights.with_name(f".{weights.name}")
-    with open(draft, "wb") as file:
-        np.savez(file, **{f"weights{k}": w for k, w in enumerate(history.weights)}, **scaling(dataset))
-    draft.replace(weights)
-    return history, [weights, checkpoint]
+                                 checkpoint=checkpoint, chip=chip, weights=weights)
+    return history, [write_integers(output / f"{recipe.name}-weights.npz", recipe, history.weights, scaling(dataset)), checkpoint]
 
 
 def scaling(dataset) -> dict:
@@ -179,16 +191,16 @@ def _numbers(recipe, history, dataset) -> dict:
     return {"r2": float(1 - error / max(np.var(wanted), 1e-300)), "rmse": float(np.sqrt(error))}
 
 
-def summary(recipe, history, seeds: int = 1, dataset=None) -> dict:
-    """A training run of so many chips as plain data; notes say what should be known of it."""
+def summary(recipe, history, seeds: int = 1, dataset=None, first=None) -> dict:
+    """Return a training run of so many chips, from given weights or the recipe's, as plain data; notes say what should be known."""
     import numpy as np
 
     from .. import emulator
     from ..recipe.seeds import several
 
     last = history.epochs[-1]
-    first = emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
-    moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(first, history.weights, strict=True))
+    first = first or emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
+    moved = sum(int(np.count_nonzero(b != a)) for a, b in zip(first, history.weights, strict=True))
     about = getattr(dataset, "about", None)
     return (_numbers(recipe, history, dataset) if about is not None and about.levels is not None else {}) | {
         "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),

@@ -111,7 +111,8 @@ def of(recipe: Any) -> Dataset:
     told = recipe.data.model_dump()
     file = told.pop("file")
     if not file or file in INPUTS:
-        return load(file or name_for(recipe.sizes[0]))
+        named = load(file or name_for(recipe.sizes[0] - told["one"]))
+        return Dataset(*(np.pad(v, ((0, 0), (0, 1)), constant_values=1.0) if v.ndim == 2 else v for v in named)) if told["one"] else named
     found = load(file, **told, bins=recipe.sizes[-1])
     inputs, classes, wrong = found.x_train.shape[1], len(found.about.classes), []
     if inputs != recipe.sizes[0]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def accuracy(chip: Chip, x, y):
 
 def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
           progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
-          device: Device | None = None, chip: Chip | None = None) -> History:
+          device: Device | None = None, chip: Chip | None = None, weights: Sequence[np.ndarray] | None = None) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
 
     Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
@@ -114,6 +114,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         Instead of the recipe's: a device of your own.
     chip : Chip, optional
         Train this one, of the same recipe, instead of one that is made: anything with its methods, such as a `board.Chip`.
+    weights : list of int32 arrays (R, C), optional
+        Of each matrix in memory, to go on from, of every chip; `initial_weights` by default.
 
     Returns
     -------
@@ -136,14 +138,17 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     if device and recipe.devices.age:
         device.check(recipe.devices.age)
     arrays = recipe.arrays.on
+    first = initial_weights(recipe, seeds)
+    if weights is not None:
+        first = [np.broadcast_to(w, v.shape) for w, v in zip(weights, first, strict=True)]
     if chip is not None:
         if arrays or device or seeds is not None:
             raise ValueError("chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, "
                              "so leave them out")
-        start = {f"weights{k}": w for k, w in enumerate(initial_weights(recipe))}
+        start = {f"weights{k}": w for k, w in enumerate(first)}
     else:
         start, chip = {}, ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
-        chip.weights = initial_weights(recipe, seeds)
+        chip.weights = first
 
     def cells(write: int, time: float | None = None):
         if arrays:
@@ -152,7 +157,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
 
     y_train = np.asarray(y_train)
     # a device of the user's has no name to go by: it is known by what it makes of the first weights
-    history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ())), seeds)
+    history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ()), *(weights or ())), seeds)
     if checkpoint and Path(checkpoint).exists():
         _resume(Path(checkpoint), label, chip, history)
     elif start:

@@ -450,7 +450,7 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
         at[last] = value
     try:
         recipe = Recipe.model_validate(table)
-        name = recipe.data.file or data.name_for(recipe.sizes[0])
+        name = recipe.data.file or data.name_for(recipe.sizes[0] - recipe.data.one)
         if name not in CLASSES and Path(name).exists():     # a store is read without its data too
             data.of(recipe)
     except ValidationError as error:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from ..recipe import Recipe, require_recipe
 from .chip import Chip
+from .initial import words
 from .synth import DoesNotFit, synthesize
 from .verilog import Verilog, convert, generate
 
 __all__ = ["Chip", "DoesNotFit", "Verilog", "build", "convert", "generate", "synthesize"]
 
 
-def build(recipe: Recipe) -> Chip:
-    """The chip of a recipe, as an Amaranth component."""
-    return Chip(require_recipe(recipe))
+def build(recipe: Recipe, weights: Sequence[np.ndarray] | None = None) -> Chip:
+    """The chip of a recipe, as an Amaranth component; with weights (R, C) of each matrix in memory it wakes up with them."""
+    chip = Chip(require_recipe(recipe))
+    for engine, initial in zip(chip.engines, words(recipe, weights) if weights is not None else (), strict=False):
+        engine.crossbar.initial = initial
+    return chip

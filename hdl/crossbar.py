@@ -78,12 +78,18 @@ class Crossbar(wiring.Component):
     engine : int
         What it can do is in ``table.engines(recipe)[engine]``.
 
+    Attributes
+    ----------
+    initial : list of int
+        Words that the memory holds at power-up; any by default.
+
     Members
     -------
     As listed and defined in contract section 3.
     """
 
     def __init__(self, recipe: Recipe, engine: int):
+        self.initial: list[int] = []
         if not 0 <= engine < len(recipe.engine_lanes):
             raise ValueError(f"engine {engine}; allowed are 0 to {len(recipe.engine_lanes) - 1}")
         self._recipe = r = recipe
@@ -159,7 +165,7 @@ class Crossbar(wiring.Component):
         address_at = history(m, delayed(m, address + base, 1)[:len(self.word_address)], LEAD + 6)[LEAD - 1:]
 
         # c: memories
-        m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, self._table.words), init=[])
+        m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, self._table.words), init=self.initial)
         weights_read = weights.read_port()
         m.d.comb += weights_read.addr.eq(Mux(active_at[0], address_at[0], self.word_address))
         row_at_slot, fold_at_slot = delayed(m, row, LEAD), delayed(m, fold, LEAD)

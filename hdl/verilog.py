@@ -6,10 +6,11 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from amaranth.back import verilog as backend
 from amaranth.hdl import Fragment, Value
 from amaranth.hdl._ir import PortDirection
@@ -116,7 +117,8 @@ def convert(component: wiring.Component, name: str) -> Verilog:
                     for path, value in _inner(component) if value in paths})
 
 
-def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
+def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None,
+             weights: Sequence[np.ndarray] | None = None) -> list[Path]:
     """Write a recipe's chip for use anywhere Verilog is taken.
 
     Parameters
@@ -127,6 +129,8 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         recipe stays as it is.
     progress : callable, optional
         Called as ``progress(step, done, total)``.
+    weights : list of int arrays (R, C), optional
+        Of each matrix in memory: the chip wakes up with them.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
     kept = _kept(folder / f"{recipe.name}.toml", recipe)
     module = recipe.name.replace("-", "_") + "_chip"      # no keyword: a recipe may be called xor
     tell("circuit", 0, 3)
-    component = build(recipe)
+    component = build(recipe, weights)
     tell("Verilog", 1, 3)
     source = convert(component, module)
     tell("files", 2, 3)

@@ -308,6 +308,8 @@ class Recipe(_Part):
         Output targets of the label's class and of the others.
     seed : int
         Key of the counter-based generator, 0 to 2**64 - 1.
+    frozen : tuple of int
+        Layers that do not learn: no operation rewrites a matrix beside them.
     data : Data or str
         What the chip learns: a file, a folder, or a name; by default the set with a name that has as many inputs.
     """
@@ -332,6 +334,7 @@ class Recipe(_Part):
     samples_in_flight: Annotated[Literal[1, 2], Number] = 1
     target_on: Real = 1.0
     target_off: Real = 0.0
+    frozen: tuple[Whole, ...] = ()
     seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
     formats: Formats = Formats()
     rounding: Roundings = Roundings()
@@ -417,6 +420,10 @@ class Recipe(_Part):
                 rows = self.sizes[k + 1]
                 if rows * -(-columns // lanes) * -(-lanes // 16) > 1 << 24:
                     yield f"sizes: layer {k} needs more than 2**24 memory words; use more lanes or smaller layers"
+        if strange := [k for k in self.frozen if not 0 <= k < self.layers]:
+            yield f"frozen: {', '.join(map(str, strange))}; allowed are the layers 0 to {self.layers - 1}"
+        elif set(self.frozen) == set(range(self.layers)):
+            yield 'frozen: every layer, so that nothing learns; write rule = "inference"'
         if not 0 <= self.rate <= 7:
             yield (f"rate_floor: {self.rate_floor:g} with learning_rate {self.learning_rate:g}; "
                    "allowed is learning_rate / rate_floor from 1 to 128")
@@ -633,8 +640,11 @@ class Recipe(_Part):
 
     @property
     def steps(self) -> tuple[Operation, ...]:
-        """Operations of the training program, in the order of the rule."""
-        return rules.steps(self)
+        """Operations of the training program, in the order of the rule; none rewrites what is frozen."""
+        if not self.frozen:
+            return rules.steps(self)
+        still = {m.name for m in self.matrices if m.layer in self.frozen}
+        return tuple(step for step in rules.steps(self) if step.reads or step.matrix not in still)
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:

@@ -150,7 +150,7 @@ def samples_for(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray, str
         If the recipe's own data cannot be used.
     """
     inputs = recipe.sizes[0]
-    name = recipe.data.file or next((n for n, size in data.INPUTS.items() if size == inputs), None)
+    name = recipe.data.file or next((n for n, size in data.INPUTS.items() if size == inputs - recipe.data.one), None)
     if name == "mnist" and not os.environ.get(data.FOLDER):
         name = None
     form = recipe.formats.state
@@ -242,7 +242,7 @@ def chunk(recipe: Recipe) -> int:
 
 
 def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress=None, stalls: str = "random", optimize: int = 0) -> Report:
+          progress=None, stalls: str = "random", optimize: int = 0, weights=None) -> Report:
     """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
 
     The run has parts, each from reset and with its weights loaded: ``data 1``, ``data 2``, ... train on one after the other `chunk` of
@@ -264,6 +264,8 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         Pauses on every stream: ``never``, ``random`` or ``cycling``.
     optimize : int
         Of Verilator's build: 0 builds fast, 3 runs fast.
+    weights : list of int32 arrays (R, C), optional
+        That training begins with; the recipe's initial weights by default.
 
     Returns
     -------
@@ -318,7 +320,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         for goal, times in (must | may).items():
             report.coverage[goal] = report.coverage.get(goal, 0) + int(times)
 
-    first = weights = emulator.initial_weights(recipe)
+    first = weights = emulator.initial_weights(recipe) if weights is None else weights
     for n, at in enumerate(range(0, samples, size), 1):
         verdict = play(f"data {n}", learning(recipe, weights, x[at:at + size], y[at:at + size]))
         cover(verdict, weights)

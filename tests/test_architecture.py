@@ -16,8 +16,9 @@ ARROWS = {
     "hdl": {"recipe"},
     "sim": {"hdl", "emulator", "models", "recipe", "data"},
     "board": {"emulator", "recipe"},
+    "weights": {"emulator", "recipe"},
     "explore": {"hdl", "emulator", "recipe", "data", "sim"},
-    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore", "board"},
+    "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore", "board", "weights"},
 }
 FILES = [(wing, path) for wing in ARROWS for path in sorted((ROOT / wing).rglob("*.py"))]
 

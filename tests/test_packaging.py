@@ -45,7 +45,8 @@ def test_the_wheel_has_the_packages_files_and_no_others(wheel):
             "crossdyad/py.typed", "crossdyad/__main__.py"} <= set(names)
     assert {Path(n).parts[0].split("-")[0] for n in names} == {"crossdyad"}
     assert not [n for n in names if Path(n).name in BESIDE or Path(n).parts[1] in ("tests", "benchmarks", "examples")]
-    code = {f"crossdyad/{p.relative_to(ROOT)}" for folder in ("recipe", "data", "models", "emulator", "hdl", "sim", "explore", "cli")
+    wings = ("recipe", "data", "models", "emulator", "hdl", "sim", "explore", "cli", "board", "weights")
+    code = {f"crossdyad/{p.relative_to(ROOT)}" for folder in wings
             for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     assert code <= set(names)
 

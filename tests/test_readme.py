@@ -16,6 +16,7 @@ from crossdyad.explore.spec import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("data", "weights"))]
 OTHERS = {"apt", "pip", "iverilog"}
 """Commands that are not ours: not looked at."""
 
@@ -103,8 +104,9 @@ def check(text: str) -> None:
                 raise AssertionError(f"line {line + n}: {command}: {error}") from error
 
 
-def test_toml_and_commands():
-    check(README.read_text())
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_toml_and_commands(page):
+    check(page.read_text())
 
 
 def test_python_runs(capsys):

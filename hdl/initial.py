@@ -1,0 +1,37 @@
+"""Weights that a chip holds when it wakes up, as words of its engines' memories (contract section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..recipe import Recipe, in_memory, table
+
+
+def words(recipe: Recipe, weights: Sequence[np.ndarray]) -> list[list[int]]:
+    """Return the words of each engine's memory, lane 0 lowest, lanes beyond the last column zero.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weights : list of int arrays (R, C)
+        Of each matrix in memory.
+
+    Raises
+    ------
+    ValueError
+        If matrices are missing, or of another shape, or weights do not fit the format.
+    """
+    f, engines, placed = recipe.formats.weight, table.engines(recipe), in_memory(recipe)
+    shapes = [np.shape(w) for w in weights]
+    if shapes != [(g.R, g.C) for g in placed]:
+        raise ValueError(f"weights: shapes {shapes}; allowed are {[(g.R, g.C) for g in placed]}, those of {recipe.name}")
+    made = [[0] * max(2, e.words) for e in engines]
+    for g, w in zip(placed, weights, strict=True):
+        base, given = engines[g.engine].base[g.matrix.name], f.check(w, g.matrix.name)
+        for t, row in enumerate(given.tolist()):
+            for fold in range(g.F):
+                lanes = row[fold * g.L:(fold + 1) * g.L]
+                made[g.engine][base + t * g.F + fold] = sum((v & (1 << f.width) - 1) << lane * f.width for lane, v in enumerate(lanes))
+    return made
