@@ -59,7 +59,8 @@ class Player(wiring.Component):
             chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
         ]
         weights = Signal()             # what is fed are weights, not a sample
-        m.d.comb += weights.eq(tag == Tag.WEIGHTS)
+        offer = Signal()               # of an element of a sample, a register: the chip writes it to its stores at once
+        m.d.comb += [weights.eq(tag == Tag.WEIGHTS), chip.i_sample.valid.eq(offer)]
         number, todo, again, stored = Signal(16), Signal(8), Signal(), Signal()     # of kept samples: which, how many, checked, trained on
         storing = (tag == Tag.STORE) if self._samples else Const(0, 1)
         if self._samples:
@@ -152,15 +153,16 @@ class Player(wiring.Component):
                     value.eq(Mux(weights, Cat(value[1:weight], bits[0]), Cat(value[1:state], bits[0]))),
                 ]
                 with m.If(have == Mux(weights, weight - 1, state - 1)):
+                    m.d.sync += offer.eq(~weights & ~storing)
                     m.next = "VALUE"
                 with m.Elif(byte_left == 1):
                     m.next = "BYTE"
             with m.State("VALUE"):
-                m.d.comb += [chip.i_weight.valid.eq(weights), chip.i_sample.valid.eq(~weights & ~storing)]
+                m.d.comb += chip.i_weight.valid.eq(weights)
                 if self._samples:
                     m.d.comb += [keep.en.eq(storing), keep_label.en.eq(storing)]
                 with m.If(taken):
-                    m.d.sync += [have.eq(0), items.eq(items - 1)]
+                    m.d.sync += [offer.eq(0), have.eq(0), items.eq(items - 1)]
                     m.next = "BIT"
                     with m.If(byte_left == 0):
                         m.next = "BYTE"
@@ -210,12 +212,12 @@ class Player(wiring.Component):
                     with m.If(number >= self._samples):
                         refuse(Error.NUMBER)
                 with m.State("FETCH"):
-                    m.d.sync += label.eq(kept_label.data)
+                    m.d.sync += [label.eq(kept_label.data), offer.eq(1)]
                     m.next = "ELEMENT"
                 with m.State("ELEMENT"):
-                    m.d.comb += [chip.i_sample.valid.eq(1), chip.i_sample.p.eq(kept.data)]
+                    m.d.comb += chip.i_sample.p.eq(kept.data)
                     with m.If(chip.i_sample.ready):
-                        m.d.sync += items.eq(items - 1)
+                        m.d.sync += [offer.eq(0), items.eq(items - 1)]
                         m.next = "FETCH"
                         with m.If(items == 1):
                             m.next = "STORED_LABEL"
