@@ -110,8 +110,8 @@ def convert(component: wiring.Component, name: str) -> Verilog:
     text, plain = _plain(text)
     listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
               for port, (value, direction) in ports.items()]
-    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if f" {port};" in text.split("endmodule")[0]
-                or any(path[1:] == (port,) for path in paths.values())]
+    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst")
+                if port not in ports and f" input {port};" in text.split(f"module {name}(")[1].split("endmodule")[0]]
     return Verilog(text, tuple(clocking + listed),
                    {path: ".".join(plain.get(part, part) for part in paths[value][1:])
                     for path, value in _inner(component) if value in paths})
