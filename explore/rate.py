@@ -9,8 +9,8 @@ from ..recipe.link import OVERHEAD, STATUS, Link, Tag
 
 BITS = 10
 """Of a byte on the line: start, 8 data, stop."""
-STUFFING = 2
-"""Bytes that a frame of up to 254 takes on the line beside its own: a block's length, and the zero at the end (contract section 10)."""
+BLOCK = 254
+"""Bytes of a frame behind each length on the line (contract section 10)."""
 
 
 class Rates(NamedTuple):
@@ -57,12 +57,13 @@ def rates(recipe: Recipe, board: str, fmax: float) -> Rates:
     cycles = program.interval or program.length + 1
     link, tag = Link(recipe), Tag.TRAIN if learns else Tag.INFER
 
-    def line(payload: int) -> int:
-        frame = OVERHEAD + payload
-        return frame + STUFFING + (frame - 1) // 254
-
-    slowest = max(line(link.requests[tag]), line(link.replies[tag] + STATUS))
+    slowest = max(on_the_line(OVERHEAD + link.requests[tag]), on_the_line(OVERHEAD + link.replies[tag] + STATUS))
     return Rates(clock / cycles if 1e6 * fmax >= clock else 0.0, BAUD / BITS / slowest)
+
+
+def on_the_line(frame: int) -> int:
+    """Return the most bytes that a frame of so many takes: a length for each full block and for what is left, if nothing, and a zero."""
+    return frame + frame // BLOCK + 2
 
 
 LIMITS = {"line": "the line limits", "chip": "the chip limits", "clock": "its Fmax is below that clock, so it does not run there"}

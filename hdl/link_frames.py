@@ -136,7 +136,7 @@ class Framer(wiring.Component):
         at, begin, end = self.position, Signal.like(self.position), Signal.like(self.position)
         count, tail, data = Signal(8, init=1), Signal(2), Signal(8)
         last, full = Signal(), Signal()        # of blocks: the frame's last, one of 254 bytes
-        beyond = at + ~full if self._longest > 254 else at + 1
+        beyond = at + ~full if self._longest >= 254 else at + 1
         m.d.comb += [self.o.payload.eq(data), crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value[:8])]
         with m.FSM():
             with m.State("IDLE"):
@@ -160,7 +160,7 @@ class Framer(wiring.Component):
                         m.d.sync += [end.eq(at + 1), begin.eq(0), at.eq(0), count.eq(1)]
                         m.next = "SCAN"
             with m.State("SCAN"):         # to the zero that ends the block, the end, or 254 bytes
-                brimming = (count == 255) if self._longest > 254 else 0
+                brimming = (count == 255) if self._longest >= 254 else 0
                 m.d.comb += self.read.eq((at != end) & ~self.got & ~brimming)
                 with m.If((at == end) | brimming | (self.got & (self.byte == 0))):
                     m.d.sync += [at.eq(begin), last.eq((at == end) & ~brimming), full.eq(brimming), data.eq(count)]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from crossdyad.explore import cost, energy, report, sweep
 from crossdyad.explore.jobs import Job, batches, evaluate, key
 from crossdyad.explore.spec import Spec
-from crossdyad.recipe import Recipe, load
+from crossdyad.recipe import Recipe, geometries, load
 from crossdyad.recipe.imported import ALLOWED
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "cost.py"
@@ -64,6 +64,27 @@ def test_a_recipe_outside_of_the_calibrated_range_is_marked(change, word):
     table = load("digits").model_dump(mode="json")
     found = cost.estimate(Recipe.model_validate(table | change), "ulx3s")
     assert word in found["outside"] and "calibrated on" in found["outside"]
+
+
+def test_the_ends_of_the_calibrated_range_are_inside_and_nothing_beyond_them(monkeypatch):
+    ranges, measures = cost.coefficients()["range"], cost.measures(load("digits"))
+    assert set(ranges) == set(measures)
+    for name, (low, high) in ranges.items():
+        for value, inside in ((low, True), (high, True), (low - 1, False), (high + 1, False)):
+            monkeypatch.setattr(cost, "measures", lambda _, name=name, value=value: measures | {name: value})
+            told = cost.outside(load("digits"), "ulx3s")
+            assert told == ("" if inside else f"{name} {value:g} (calibrated on {low:g} to {high:g})")
+
+
+def test_the_calibrated_range_is_that_of_its_builds(benchmark):
+    """From the recipes themselves, width by width."""
+    found = [cost.measures(Recipe.model_validate(b["recipe"])) for b in benchmark.builds("calibration")]
+    assert cost.coefficients()["range"] == {name: [min(m[name] for m in found), max(m[name] for m in found)] for name in found[0]}
+    small = Recipe(name="a", sizes=[7, 5, 3], lanes=[3, 2], formats={"weight": {"width": 6, "frac": 4}, "state": {"width": 9, "frac": 7}})
+    assert cost.measures(small) == {
+        "layers": 2, "units of a layer": 7, "weights of a layer": 35, "lanes": 5, "lanes of a layer": 3,
+        "bits of a multiplier's operand": geometries(small)[0].operand_width, "bits of a weight": 6, "bits of a state": 9,
+        "bits of a accumulator": small.formats.accumulator.width, "bits of a delta": small.formats.delta.width}
 
 
 def test_presets_are_inside_and_another_board_is_not():

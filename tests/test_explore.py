@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from crossdyad import emulator
 from crossdyad.cli import app
 from crossdyad.data import load as load_data
+from crossdyad.emulator import link
 from crossdyad.explore import choose, files, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, Under, batches, evaluate, key
@@ -749,6 +750,24 @@ def test_a_pick_tells_the_error_of_the_cost_model_and_a_sure_one_reckons_with_it
         assert choose.pick(kept, {"lut": (None, 1.06 * lut)}, sure=True)
         with pytest.raises(ValueError, match="5 leave it open that up to 52 % of all fail, and .* at least 0.9 can be sure from 36"):
             choose.pick(kept, {"accuracy": (0.9, None)}, sure=True)
+
+
+def test_a_pick_beyond_the_builds_of_the_cost_model_says_so(store):
+    with Store(store, reading=True) as kept:
+        picked = choose.pick(kept, {}, "lut")
+    assert "not calibrated" not in choose.told(picked, "lut")
+    wide = Recipe.model_validate(picked.recipe.model_dump() | {"formats": {"weight": {"width": 24, "frac": 20}}})
+    beyond = picked._replace(recipe=wide)
+    assert "# The cost model was not calibrated for this, its errors may be larger: bits of a weight 24 (calibrated on 4 to 18)\n" in (
+        choose.told(beyond, "lut") + "\n")
+    built = beyond._replace(chosen=beyond.chosen._replace(measured=beyond.chosen.measured | {"cost": "build"}))
+    assert "not calibrated" not in choose.told(built, "lut")
+
+
+@pytest.mark.parametrize("length", [1, 253, 254, 255, 507, 508, 509])
+def test_a_frame_takes_as_many_bytes_of_the_line_as_its_stuffing_makes(length):
+    """Without a zero in it, which is the most; a frame of 254 has a block for itself and an empty one behind it."""
+    assert rate.on_the_line(length) == len(link.stuffed(bytes([1]) * length)) + 1
 
 
 def test_a_chip_runs_at_the_very_clock_of_its_board():

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from strategies import recipes
 
-from crossdyad.recipe import RULES, Op, Recipe, compile_program, geometries, load, program_memory, programs, rules, table
+from crossdyad.recipe import RULES, Op, Operation, Recipe, compile_program, geometries, load, program_memory, programs, rules, table
 from crossdyad.recipe.rules import parts
 
+GENERATED = ("slope", "signs", "noise")
 HARDWARE = ("inference", "dual-propagation", "spsa")
 
 
@@ -75,6 +76,54 @@ def test_the_player_notices_an_operation_that_starts_a_cycle_early(n):
     assert player.faults(recipe, replace(program, instructions=tuple(early)), recipe.steps)
 
 
+def small(rule):
+    """A chip of three layers, with units that every rule can settle."""
+    return Recipe(name="a", sizes=[9, 7, 5, 3], lanes=[4, 3, 2], alpha=0, rule=rule, activation="hard_sigmoid", output="hard_sigmoid")
+
+
+def late(recipe, program, steps):
+    """Return the instructions that could start a cycle earlier, what stands before them left as it is."""
+    starts, found = [i.cycle for i in program.instructions], []
+    for n, cycle in enumerate(starts):
+        if cycle > 2 and all(abs(cycle - 1 - other) >= 2 for m, other in enumerate(starts) if m != n):      # the sequencer has time
+            early = [replace(i, cycle=i.cycle - (m == n)) for m, i in enumerate(program.instructions)]
+            faults = player.faults(recipe, replace(program, instructions=tuple(early)), steps)
+            found += [] if any(not f.startswith("length") for f in faults) else [program.instructions[n]]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(set(RULES) - {"inference"}))
+def test_no_operation_could_start_a_cycle_earlier(name):
+    """The player would find a wrong element, or two at a place."""
+    recipe = small(name)
+    assert late(recipe, programs(recipe)[1], recipe.steps) == []
+
+
+@pytest.mark.parametrize("lanes", [(9, 7, 5), (4, 3, 2), (1, 1, 1)])
+def test_nor_could_one_among_all_hazards(lanes):
+    recipe = Recipe(name="a", sizes=[9, 7, 5, 3], lanes=lanes)
+    steps = list(again(recipe))
+    assert late(recipe, compile_program(recipe, "again", steps), steps) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(RULES) - {"inference"}))
+def test_a_memory_holds_every_store_that_programs_read_there(name):
+    """A slot for each, as the steps name them; of samples the two banks."""
+    recipe = small(name)
+    matrices = {m.name: m for m in recipe.matrices}
+    read = {}
+    for step in [*recipe.steps, *rules.rule(recipe.rule).infer(recipe)]:
+        m = matrices[step.matrix]
+        engine, _ = player.engine_of(recipe, m)
+        for port, population in (("column", m.below), ("row", m.above)):
+            if getattr(step, port) not in ("", *GENERATED):
+                read.setdefault((engine, port, population), set()).add(getattr(step, port))
+    held = {(e, m.port, m.population): m for e, engine in enumerate(table.engines(recipe)) for m in engine.memories}
+    for where, stores in read.items():
+        assert stores <= set(held[where].stores) and held[where].slots == (len(held[where].stores) if where[2] else 2)
+    assert set(held) == set(read)
+
+
 @settings(max_examples=40, deadline=None)
 @given(recipes())
 def test_spsa_probes_and_restores_every_layer(recipe):
@@ -109,3 +158,17 @@ def test_program_memory_holds_infer_then_train():
 def test_programs_print_one_line_per_instruction(name):
     infer, _ = programs(load(name))
     assert len(str(infer).splitlines()) == 2 + len(infer.instructions)
+
+
+@pytest.mark.parametrize(("step", "told"), [
+    (parts.update(1), "update W1 += error1 input1"), (parts.update(1, negative=True), "update W1 -= error1 input1"),
+    (parts.update(1, decay=8), "update W1 += error1 input1, decay 8"),
+    (Operation(Op.PROBE, "W0", negative=True), "probe W0 -= epsilon signs"),
+    (Operation(Op.FORWARD, "W1", column="input1", unit=1), "forward W1 input1 -> unit 1 drive: nothing"),
+    (Operation(Op.FORWARD, "W1", column="input1", unit=1, force="clamp", negative=True, keep_drive=True, mean="a", result=True),
+     "forward W1 input1 -> unit 1 drive, -clamp: drive, a, result"),
+    (Operation(Op.TRANSPOSED, "W1", row="error1", unit=0, enter="more", noise=-1, gain=2, difference="b"),
+     "transposed W1^T error1, noise -1 * 2**2 -> unit 0 more: b"),
+])
+def test_operations_in_words(step, told):
+    assert str(step) == told

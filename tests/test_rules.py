@@ -111,6 +111,21 @@ def noise_comes_down(r):
     yield parts.back(1, row="noise")
 
 
+def signs_of_errors(r):
+    yield from parts.inference(r)
+    yield parts.update(0, row="error0", column="signs")
+
+
+def slope_of_a_column(r):
+    yield from parts.inference(r)
+    yield parts.update(0, row="slope", column="slope")
+
+
+def rows_of_signs(r):
+    yield from parts.inference(r)
+    yield parts.update(0, row="signs")
+
+
 def hears_noise(r):
     yield from parts.inference(r)
     yield parts.read(1, r, column="noise", mean="heard", result=False)
@@ -192,11 +207,24 @@ def small(rule, **changes):
     ("NO_WEIGHTS", "W1 of layer 1 is missing"),
     ("not_kept", "needs the feedback of unit 0, which no operation before it keeps"),
     ("leaks_too_much", "leak = 16; allowed are 0 to 15"),
+    ("signs_of_errors", "column = 'signs'; allowed are a column of signs with the row slope, and the row slope"),
+    ("slope_of_a_column", "column = 'slope'; allowed are a column of signs"),
+    ("rows_of_signs", "row = 'signs'; allowed are a column of signs"),
     ("noise_comes_down", "needs noise, which no operation before it makes"),
 ])
 def test_what_the_chip_cannot_do_is_refused(rule, told):
     with pytest.raises(ValueError, match=told):
         small(rule)
+
+
+def slope_of_inputs(r):
+    yield from parts.inference(r)
+    yield parts.nudged(r, loss="set")
+    yield parts.update(0, row="slope")
+
+
+def test_the_slope_can_meet_signs_or_what_a_layer_reads():
+    assert small("slope_of_inputs").steps[-1].column == "input0"
 
 
 @pytest.mark.parametrize(("name", "told"), [
