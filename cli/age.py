@@ -95,7 +95,7 @@ def age(recipe: RecipeName,
     if "read_noise" in result:
         typer.echo(f"  not in the weights: read noise, as large as devices.read_noise = {result['read_noise']:.4g}")
     if (wired := devices.wires_of(recipe)) and not wired.reciprocal:
-        typer.echo("  not in the weights: what transposed reads have more than the transpose")
+        typer.echo("  not in the weights: errors that only transposed reads see")
     if device.iv:
         typer.echo("  not in the weights: the curvature of the cells' current")
     typer.echo(f"  {path}")

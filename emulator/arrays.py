@@ -54,7 +54,7 @@ def _together() -> bool:
 
 
 def within(value, reach: int):
-    """A constant, no further from zero than `reach`; the numbers of many recipes at once (`many`) are so from the start."""
+    """Clamp a Python int to plus or minus `reach`; return a traced value unchanged (`many` clamps its numbers itself)."""
     return min(max(value, -reach), reach) if isinstance(value, int) else value
 
 

@@ -19,7 +19,7 @@ DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope
            "stuck_limit", "align", "feedback_level", "noise_level")
 """Properties of a recipe that are numbers of its arithmetic."""
 SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
-"""Of these the device effect that they belong to: code that only chips with the effect need."""
+"""Derived number to the field of `Devices` that enables it: compiled only if some chip of the batch enables it."""
 SHARED = ("step", "run")
 """Registers that all chips of a batch have in common."""
 FURTHEST = 1 << 27
@@ -52,7 +52,7 @@ class Common(NamedTuple):
     Attributes
     ----------
     structure : Recipe
-        With 1 for the device effects that any chip of the batch has.
+        Its device fields are 1 if any chip of the batch enables them, else 0.
     bits : Bits
         The widest of all.
     """

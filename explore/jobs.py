@@ -41,7 +41,7 @@ class Settings(NamedTuple):
     Attributes
     ----------
     epochs : int or None
-        None: no chip is made at all, only its cost is told.
+        None: do not train; compute the cost only.
     samples : int
     cost : str
         As in `Spec`, or ``none``.
@@ -58,7 +58,7 @@ class Settings(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A chip to evaluate, and the board that its cost is told of."""
+    """A recipe and a seed to train, and the board whose cost model is used."""
 
     recipe: Recipe
     seed: int
@@ -116,7 +116,7 @@ def batches(jobs, most: int) -> list[Batch]:
 
 
 def evaluate(batch: Batch, settings: Settings) -> list[dict]:
-    """`evaluate.evaluate`, imported by the worker that runs it: who hands out the work needs none of what does it."""
+    """Call `evaluate.evaluate`; import it here, so that the coordinator does not load JAX."""
     from .evaluate import evaluate
 
     return evaluate(batch, settings)

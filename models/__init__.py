@@ -1,7 +1,7 @@
 """The reference: circuits that learn, in float64 JAX.
 
 Each axis of the cookbook is a module: `circuits` (what constrains the states), `objectives` and `nudges` (what is
-minimised and how it enters), `solvers` (how a stationary point is reached), `estimators` (how a gradient is had),
+minimised and how it enters), `solvers` (how a stationary point is reached), `estimators` (of the gradient),
 `schedules` and `updates`. Any mixture of their members is a gradient; `cookbook` holds the paper's, with their laws:
 
 >>> import jax, jax.numpy as jnp

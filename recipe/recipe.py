@@ -163,7 +163,7 @@ class Devices(_Part):
 
 LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "leakage", "driver", "sense", "programming", "spread", "noise_spread",
           "stuck_low", "stuck_high")
-"""Of the devices what changes only the integers that a chip is loaded with."""
+"""Fields of `Devices` that affect the loaded weights, not the hardware."""
 
 
 class Arrays(_Part):
@@ -602,7 +602,7 @@ class Recipe(_Part):
 
     @property
     def as_built(self) -> Recipe:
-        """Without what changes no hardware: recipes that differ in their cells only are built as one."""
+        """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
         return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data()})
 

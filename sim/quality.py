@@ -114,7 +114,7 @@ def figures(recipe: Recipe, made: list, exact) -> dict[str, float]:
         without the share that a mean over so few chips has by chance; ``deviation``: root of the estimates' variance over the size of the
         gradient; ``sign``: share of weights whose estimate has the right sign, where either is not zero. Of slopes along signs, where all
         of samples and chips are one vector: ``cosine`` to the exact slopes; ``bias``: by which share of the exact ones they are too large
-        or too small together; ``deviation``: size of what else they are off by, over that of the exact ones; ``sign`` as above.
+        or too small together; ``deviation``: norm of the residual after removing the bias, over that of the exact ones; ``sign`` as above.
     """
     return judge(recipe).figures(recipe, made, exact)
 

@@ -1,4 +1,4 @@
-"""Loops over reads and pulses for which NumPy needs many passes, compiled. Who needs one imports it then: numba takes half a second.
+"""Compiled loops over reads and pulses. Import them inside functions: numba takes half a second to import.
 
 Floating point is as written, operation by operation, but for `_exact` and `_norm`: the sums of one have no rounding that an order could
 change, and those of the other enter a bound only.

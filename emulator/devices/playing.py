@@ -258,7 +258,7 @@ class ArrayChip(Chip):
 
     @property
     def turned(self):
-        """What the transposed reads have more than the transpose: None, or real weights (*batch, R, C) of every layer; assign to set."""
+        """Weight errors that only transposed reads see: None, or real weights (*batch, R, C) of every layer; assign to set."""
         return self._turned
 
     @turned.setter

@@ -211,7 +211,7 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
 
 
 def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None):
-    """What transposed reads have more than the transpose: with drivers unlike sense circuits, or at the other ends of resistive wires.
+    """Return the weight errors that only transposed reads see: of drivers unlike sense circuits, or the other ends of resistive wires.
 
     Parameters are those of `programmed`, with the weights before they are written.
 
