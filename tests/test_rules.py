@@ -326,11 +326,12 @@ def test_noise_that_is_no_state_is_refused():
         small("hears_noise", sigma=2.0**-6, formats={"delta": {"width": 11, "frac": 8}})
 
 
+@pytest.mark.parametrize("flying", [1, 2])
 @pytest.mark.parametrize("rule", ["predictive-coding", "weight-mirror", "target-propagation"])
-def test_rules_that_relax_and_hear_noise_are_the_same_in_hardware(rule):
+def test_rules_that_relax_and_hear_noise_are_the_same_in_hardware(rule, flying):
     r = Recipe(name="small", sizes=(5, 4, 6, 3), lanes=(4, 2, 3), rule=rule, alpha=0, beta=0.5, sweeps=(0, 2), sigma=0.25, decay=2.0**-8,
-               formats={"delta": {"width": 11, "frac": 8}})
-    _, verdict = in_hardware(r, 3)
+               formats={"delta": {"width": 11, "frac": 8}}, samples_in_flight=flying)
+    _, verdict = in_hardware(r, 3, "never" if flying > 1 else "random")
     before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
     assert verdict.differing == 0, verdict.mismatches[:5]
     assert all((a != b).any() for a, b in zip(before, now, strict=True))
