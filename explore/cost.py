@@ -66,7 +66,8 @@ class Words(NamedTuple):
 
 def memories(recipe: Recipe) -> list[Words]:
     """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
-    if recipe.engines or len(recipe.matrices) > recipe.layers or any(step.keep_feedback for step in recipe.steps):
+    if (recipe.engines or len(recipe.matrices) > recipe.layers or recipe.samples_in_flight > 1
+            or any(step.keep_feedback for step in recipe.steps)):
         return _placed(recipe)
     f, found = recipe.formats, []
     for g in geometries(recipe):

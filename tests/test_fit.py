@@ -17,9 +17,9 @@ from crossdyad.recipe import Recipe, RecipeError, load, matrix_geometries, progr
 SMALL = Recipe(name="small", sizes=(6, 5, 3), lanes=(1, 1))
 
 
-def placed(*rows) -> Recipe:
+def placed(*rows, base=SMALL) -> Recipe:
     """SMALL with so many lanes for each list of matrices."""
-    return Recipe.model_validate(SMALL.model_dump() | {"lanes": (), "engines": [{"lanes": n, "matrices": names} for n, names in rows]})
+    return Recipe.model_validate(base.model_dump() | {"lanes": (), "engines": [{"lanes": n, "matrices": names} for n, names in rows]})
 
 
 def smaller(monkeypatch, **holds):
@@ -29,14 +29,17 @@ def smaller(monkeypatch, **holds):
     monkeypatch.setitem(BOARDS, "tiny", replace(like, name="tiny", family=replace(like.family, devices=devices)))
 
 
-def test_nothing_shorter_fits(monkeypatch):
-    """Against every number of lanes and both placements, on a board of eight multipliers."""
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_nothing_shorter_fits(monkeypatch, in_flight):
+    """Against every number of lanes and both placements, on a board of eight multipliers; the interval counts where samples overlap."""
+    base = Recipe.model_validate(SMALL.model_dump() | {"samples_in_flight": in_flight})
     spare = 8 - (cost.multipliers(SMALL) - 2)
     smaller(monkeypatch, multiplier=8)
-    every = [placed((n, ["W0", "W1"])) for n in range(1, spare + 1)]
-    every += [placed((a, ["W0"]), (b, ["W1"])) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]
-    found = fit(SMALL, "tiny")
-    assert found[0].cycles == min(programs(chip)[1].length for chip in every)
+    every = [placed((n, ["W0", "W1"]), base=base) for n in range(1, spare + 1)]
+    every += [placed((a, ["W0"]), (b, ["W1"]), base=base) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]
+    found = fit(base, "tiny")
+    assert found[0].cycles == min(programs(chip)[1].period for chip in every)
+    assert (programs(found[0].recipe)[1].interval > 0) == (in_flight == 2)
     assert [f.cycles for f in found] == sorted(f.cycles for f in found)
     assert all(n <= BOARDS["tiny"].holds[r] for f in found for r, n in f.needs.items())
 
