@@ -15,7 +15,10 @@ from .progress import bar
 @explained
 def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None, begin: WeightsFile = None,
           simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
-          samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20):
+          samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20,
+          seed: Annotated[int, typer.Option(min=0, help="of the pauses on the streams")] = 0,
+          waves: Annotated[bool, typer.Option("--waves", help="write waves (FST), with a view for GTKWave and one for Surfer")] = False,
+          keep: Annotated[bool, typer.Option("--keep", help="write what the simulator says")] = False):
     """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
 
     Samples are of the recipe's data, or of the set with a name that has as many inputs; where there is none, they are drawn at random.
@@ -23,6 +26,8 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     what is finished.
 
     Example: crossdyad cosim digits --simulator icarus --samples 5
+
+    Example: crossdyad cosim xor --simulator icarus --samples 5 --waves
     """
     from .. import sim
     from ..recipe import load
@@ -30,8 +35,8 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     recipe = with_data(load(recipe), data)
     first = loaded(recipe, begin)
     with bar("co-simulation", even=False) as report:
-        result = sim.cosim(recipe, simulator, samples, output, report, weights=first)
-    typer.echo(dump(result.to_dict()) if as_json else text(result))
+        result = sim.cosim(recipe, simulator, samples, output, report, weights=first, seed=seed, waves=waves, keep=keep)
+    typer.echo(dump(result.to_dict()) if as_json else "\n".join([text(result), *(f"  {f}" for f in result.files)]))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 

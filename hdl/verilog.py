@@ -58,15 +58,15 @@ def _flat(component):
         yield "__".join(map(str, path)), Value.cast(value), member.flow
 
 
-def _inner(component, prefix=""):
+def inner(component, prefix=""):
     """(attribute path, Value) of the ports of all components that are attributes of a component, at any depth."""
     for name, child in vars(component).items():
         several = child if isinstance(child, list | tuple) else ()
         children = {f"{name.removesuffix('s')}{i}": c for i, c in enumerate(several)} or {name: child}
-        for part, inner in children.items():       # the list `units` holds unit0, unit1 ...
-            if isinstance(inner, wiring.Component):
-                yield from ((f"{prefix}{part}.{port}", value) for port, value, _ in _flat(inner))
-                yield from _inner(inner, f"{prefix}{part}.")
+        for part, found in children.items():       # the list `units` holds unit0, unit1 ...
+            if isinstance(found, wiring.Component):
+                yield from ((f"{prefix}{part}.{port}", value) for port, value, _ in _flat(found))
+                yield from inner(found, f"{prefix}{part}.")
 
 
 def _plain(text: str) -> tuple[str, dict[str, str]]:
@@ -114,7 +114,7 @@ def convert(component: wiring.Component, name: str) -> Verilog:
                 if port not in ports and f" input {port};" in text.split(f"module {name}(")[1].split("endmodule")[0]]
     return Verilog(text, tuple(clocking + listed),
                    {path: ".".join(plain.get(part, part) for part in paths[value][1:])
-                    for path, value in _inner(component) if value in paths})
+                    for path, value in inner(component) if value in paths})
 
 
 def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None,

@@ -1,6 +1,7 @@
 """Co-simulation: the hardware against the emulator, on every simulator, bit for bit and cycle for cycle."""
 
-_PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "simulators", "SimulationFailed": "simulators"}
+_PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "simulators", "SimulationFailed": "simulators",
+           "run_tests": "simulators"}
 
 __all__ = [*_PLACES]
 

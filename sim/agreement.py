@@ -16,6 +16,7 @@ from ..emulator import training
 from ..recipe import Recipe, in_memory, programs, require_recipe, table
 from . import chip, directed, gradient, simulators, streams
 from .fixed import seeded
+from .waves import views
 
 
 class Difference(NamedTuple):
@@ -80,6 +81,8 @@ class Report:
     moved : int
         Weights that training on the data has changed.
     seconds : float
+    files : list of str
+        Of waves, their views, and logs.
     gradient : dict
         The chip's gradient of these samples ``before`` and ``after`` training against dual propagation in float64 and the
         exact gradient, as `gradient.compare` makes it; empty for rules without error signals.
@@ -101,6 +104,7 @@ class Report:
     saturations: dict = field(default_factory=dict)
     moved: int = 0
     seconds: float = 0.0
+    files: list[str] = field(default_factory=list)
     gradient: dict = field(default_factory=dict)
 
     @property
@@ -242,7 +246,8 @@ def chunk(recipe: Recipe) -> int:
 
 
 def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress=None, stalls: str = "random", optimize: int = 0, weights=None) -> Report:
+          progress=None, stalls: str = "random", optimize: int = 0, weights=None, seed: int = 0,
+          waves: bool = False, keep: bool = False) -> Report:
     """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
 
     The run has parts, each from reset and with its weights loaded: ``data 1``, ``data 2``, ... train on one after the other `chunk` of
@@ -266,6 +271,12 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         Of Verilator's build: 0 builds fast, 3 runs fast.
     weights : list of int32 arrays (R, C), optional
         That training begins with; the recipe's initial weights by default.
+    seed : int
+        Of the pauses on the streams; another one is another run.
+    waves : bool
+        Write the waves of each part into the folder, as ``NAME-PART.fst`` with a view of it for each viewer (`sim.waves`).
+    keep : bool
+        Write what the simulator says of each part there, as ``NAME-PART.log``.
 
     Returns
     -------
@@ -285,7 +296,14 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         raise ValueError(f"samples: {samples}; at least 1 is needed")
     if simulator not in ("verilator", "icarus", "amaranth"):
         raise ValueError(f"simulator: {simulator!r}; allowed are verilator, icarus, amaranth")
+    if not 0 <= seed < 1 << 32:
+        raise ValueError(f"seed: {seed}; allowed are 0 to 2**32 - 1")
+    if (waves or keep) and folder is None:
+        raise ValueError("folder: none for waves and logs; give one")
     simulators.require(simulator)
+    ending = simulators.waves_suffix(simulator) if waves else ""
+    if keep and not waves:
+        simulators.waves_suffix(simulator)      # the same simulators have logs
     x, y, name = samples_for(recipe, samples)
     began, tell = time.perf_counter(), progress or (lambda *_: None)
     size, scenes = chunk(recipe), directed.scenes(recipe)
@@ -300,9 +318,20 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         nonlocal done
         done += 1
         tell(f"simulate on {simulator} and compare: {part}", done, stages)
-        arguments = session.arguments(dict.fromkeys(streams.STREAMS, stalls), watch=True, seed=done)
-        record, file = simulators.kept_run(component, streams.play, arguments, simulator, source, optimize)
-        kept.append(file)
+        arguments = session.arguments(dict.fromkeys(streams.STREAMS, stalls), watch=True, seed=seed << 16 | done)
+        if waves or keep:
+            at = Path(folder) / f"{recipe.name}-{part.replace(' ', '-')}"
+            record = simulators.run(component, streams.play, arguments, simulator, source, optimize,
+                                    at.with_suffix(ending) if waves else None, at.with_suffix(".log") if keep else None)
+            report.files += [str(at.with_suffix(".log"))] * keep
+            if waves:
+                widths = {name: len(value) for name, value in hdl.verilog.inner(component)} | {p.name: p.width for p in source.ports}
+                texts = views(recipe, source, widths, at.with_suffix(ending))
+                report.files += [str(p) for p in hdl.verilog.write_together(at.parent, {at.name + end: t for end, t in texts.items()})]
+                report.files.append(str(at.with_suffix(ending)))
+        else:
+            record, file = simulators.kept_run(component, streams.play, arguments, simulator, source, optimize)
+            kept.append(file)
         verdict = chip.judge(recipe, record, watch=True)
         report.cycles += verdict.cycles
         report.bits += verdict.bits
@@ -329,6 +358,8 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         weights = verdict.prediction.chip.weights
     for n, scene in enumerate(scenes, 1):
         cover(play(f"directed {n}", extremes(recipe, scene)), scene.weights)
+    if ending == ".vcd":
+        report.notes.append("waves are VCD: for FST from Verilator, `apt install liblz4-dev zlib1g-dev`, or --simulator icarus")
     tell("done", stages, stages)
 
     learns = recipe.learns

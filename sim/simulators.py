@@ -25,12 +25,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..hdl import cache, tools, verilog
 from . import bench
 
 SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
+RUNNERS = ("icarus", "verilator")
+"""Those that run cocotb tests and write waves."""
+
+DUMP = "crossdyad_dump"
+"""Module that makes Icarus write waves."""
 
 TOP = "top"
 """Name of every top module that is simulated."""
@@ -209,7 +215,8 @@ def signal_table(source: verilog.Verilog) -> dict[str, tuple[str, bool]]:
     return table
 
 
-def run(component, body, arguments: dict, simulator: str, source: verilog.Verilog | None = None, optimize: int = 0):
+def run(component, body, arguments: dict, simulator: str, source: verilog.Verilog | None = None, optimize: int = 0,
+        waves: Path | None = None, log: Path | None = None):
     """Run a body against a component on a simulator.
 
     Parameters
@@ -226,6 +233,10 @@ def run(component, body, arguments: dict, simulator: str, source: verilog.Verilo
         Generated Verilog with top module `TOP`, where the caller already has it.
     optimize : int
         Of Verilator's build: 0 builds fast, 3 runs fast.
+    waves : path, optional
+        Of a file of waves to write, with the ending `waves_suffix`; not of Amaranth's simulator.
+    log : path, optional
+        Of a file that gets what the simulator says.
 
     Returns
     -------
@@ -240,7 +251,53 @@ def run(component, body, arguments: dict, simulator: str, source: verilog.Verilo
         return bench.simulate(component, body, arguments)
     source = source or verilog.convert(component, TOP)
     with cocotb_environment():
-        return _cocotb(source, body, arguments, simulator, optimize)
+        return _cocotb(source, body, arguments, simulator, optimize, waves, log)
+
+
+def run_tests(source: Path, top: str, tests: Path, simulator: str = "icarus", waves: Path | None = None, log: Path | None = None) -> int:
+    """Run cocotb tests of one's own against Verilog.
+
+    Parameters
+    ----------
+    source : path
+        Of the Verilog, such as ``NAME.v`` of `crossdyad generate`.
+    top : str
+        Its top module, ``NAME_chip``.
+    tests : path
+        A Python file with functions marked ``@cocotb.test()``.
+    simulator : str
+        ``icarus`` or ``verilator``; builds are kept by what they are of.
+    waves, log : path, optional
+        As of `run`.
+
+    Returns
+    -------
+    int
+        How many tests there were.
+
+    Raises
+    ------
+    SimulatorMissing
+    SimulationFailed
+        With the end of the log, if a test failed or there was none.
+    """
+    require(simulator)
+    if simulator not in RUNNERS:
+        raise ValueError(f"simulator: {simulator!r}; allowed are {', '.join(RUNNERS)}")
+    tests = Path(tests).resolve()
+    with cocotb_environment(), _built(Path(source).read_text(), top, simulator, 0, waves.suffix if waves else "") as final, \
+            tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
+        sys.path.insert(0, str(tests.parent))
+        try:
+            try:
+                count, failed = _tested(final, Path(folder), top, tests.stem, simulator, {}, waves, log)
+            except SimulationFailed as error:       # which the runner raises for failing tests as well, where pytest calls it
+                raise SimulationFailed(f"{tests}: {error}") from None
+            if failed or not count:
+                raise SimulationFailed(f"{simulator}: {failed} of {count} tests of {tests} failed\n{_tail(Path(folder) / 'run.log')}")
+        finally:
+            sys.path.remove(str(tests.parent))
+    return count
 
 
 def kept_run(component, body, arguments: dict, simulator: str, source: verilog.Verilog, optimize: int = 0):
@@ -267,23 +324,67 @@ def kept_run(component, body, arguments: dict, simulator: str, source: verilog.V
     return result, file
 
 
-def _cocotb(source, body, arguments, simulator, optimize):
-    from cocotb_tools.check_results import get_results
+def waves_suffix(simulator: str) -> str:
+    """Return the ending of the files of waves that a simulator writes here: ``.fst``, or ``.vcd`` where Verilator misses a header.
 
+    Raises
+    ------
+    ValueError
+        For a simulator that writes none.
+    """
+    if simulator not in RUNNERS:
+        raise ValueError(f"simulator: {simulator}; waves are written by {' and '.join(RUNNERS)}")
+    if simulator == "icarus":
+        return ".fst"
+    found = subprocess.run(["g++", "-E", "-x", "c++", "-"], input="#include <lz4.h>\n#include <zlib.h>\n", text=True, capture_output=True)
+    return ".vcd" if found.returncode else ".fst"
+
+
+@contextlib.contextmanager
+def _built(text: str, top: str, simulator: str, optimize: int, waves: str) -> Iterator[Path]:
+    """Yield the folder of a build, in the environment in which its simulator runs."""
     # as Verilog-2005: in SystemVerilog a declaration's initial value wakes no `always @*`, which then shows x until one
     # of its inputs changes
     options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"]
-    log = io.StringIO()
+    if waves:       # the runner's own dump for Icarus names the folder of the draft
+        options += {"icarus": ["-s", DUMP], "verilator": ["--trace-fst"] if waves == ".fst" else []}[simulator]
+        text += f'module {DUMP};initial begin $dumpfile("dump.fst");$dumpvars(0,{top});end endmodule\n' * (simulator == "icarus")
     logging.getLogger("cocotb").setLevel(logging.WARNING)
-    built_in = verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext()
-    with built_in, build_folder(source.text, simulator, optimize, *options) as (final, draft), contextlib.redirect_stdout(log):
-        runner = _runner(simulator)
-        if draft:
-            (draft / "top.v").write_text(source.text)
-            _quietly(draft / "build.log", runner.build, sources=[draft / "top.v"], hdl_toplevel=TOP, build_dir=draft,
-                     build_args=options, timescale=("1ns", "1ps"), always=True, log_file=draft / "build.log")
-    runner = _runner(simulator)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
+    with (verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext(),
+          contextlib.redirect_stdout(io.StringIO())):
+        with build_folder(text, top, simulator, optimize, waves, *options) as (final, draft):
+            if draft:
+                (draft / "top.v").write_text(text)
+                _quietly(draft / "build.log", _runner(simulator).build, sources=[draft / "top.v"], hdl_toplevel=top, build_dir=draft,
+                         build_args=options, timescale=("1ns", "1ps"), always=True, log_file=draft / "build.log",
+                         waves=bool(waves) and simulator == "verilator")
+        yield final         # whose name a new build has from here on
+
+
+def _tested(final: Path, folder: Path, top: str, module: str, simulator: str, told: dict[str, str], waves: Path | None,
+            log: Path | None) -> tuple[int, int]:
+    """Run the tests of a module in a folder; return how many there were, and failed."""
+    from cocotb_tools.check_results import get_results
+
+    try:
+        results = _quietly(
+            folder / "run.log", _runner(simulator).test, test_module=module, hdl_toplevel=top, build_dir=final, test_dir=folder,
+            results_xml=str(folder / "results.xml"), timescale=("1ns", "1ps"), hdl_toplevel_lang="verilog",
+            log_file=folder / "run.log", extra_env=told, waves=waves is not None)
+    finally:
+        if log is not None and (folder / "run.log").exists():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / "run.log", log)
+    if waves is not None:
+        waves.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder / f"dump{waves.suffix}", waves)
+    # the runner raises on failing tests only under pytest, so the results are read here
+    return get_results(Path(results)) if results else (0, 0)
+
+
+def _cocotb(source, body, arguments, simulator, optimize, waves, log):
+    with _built(source.text, TOP, simulator, optimize, waves.suffix if waves else "") as final, \
+            tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
         folder = Path(folder)
         request, answer = folder / "request.pickle", folder / "answer.pickle"
         request.write_bytes(pickle.dumps({
@@ -291,13 +392,8 @@ def _cocotb(source, body, arguments, simulator, optimize):
             "signals": signal_table(source), "inputs": [p.name for p in source.ports if p.direction == "input"
                                                         and p.name not in ("clk", "rst")],
         }))
-        results = _quietly(
-            folder / "run.log", runner.test, test_module=f"{__package__}.cocotb_entry", hdl_toplevel=TOP,
-            build_dir=final, test_dir=folder, results_xml=str(folder / "results.xml"), timescale=("1ns", "1ps"),
-            hdl_toplevel_lang="verilog", log_file=folder / "run.log",
-            extra_env={"CROSSDYAD_REQUEST": str(request), "COCOTB_LOG_LEVEL": "WARNING"})
-        # the runner raises on failing tests only under pytest, so the results are read here
-        tests, failed = get_results(Path(results)) if results else (0, 0)
+        told = {"CROSSDYAD_REQUEST": str(request), "COCOTB_LOG_LEVEL": "WARNING"}
+        tests, failed = _tested(final, folder, TOP, f"{__package__}.cocotb_entry", simulator, told, waves, log)
         if tests != 1 or failed or not answer.exists():
             raise SimulationFailed(f"{simulator}: the simulation failed\n{_tail(folder / 'run.log')}")
         return pickle.loads(answer.read_bytes())

@@ -16,8 +16,8 @@ from crossdyad.explore.spec import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("data", "weights"))]
-OTHERS = {"apt", "pip", "iverilog"}
+PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("data", "waves", "weights"))]
+OTHERS = {"apt", "pip", "iverilog", "pytest"}
 """Commands that are not ours: not looked at."""
 
 
