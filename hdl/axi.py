@@ -72,7 +72,9 @@ class Axi(wiring.Component):
             m.d.sync += read.eq(Mux(read == weights - 1, 0, read + 1))
 
         # the commands that are left
-        code, operands, left = Signal(3), Signal(32), Signal(32)
+        code = Signal(3)
+        operands = Signal(32)
+        left = Signal(32)
         m.d.comb += [chip.i_command.valid.eq(left != 0), chip.i_command.payload.code.eq(code), chip.i_command.payload.operand.eq(operands)]
         with m.If(chip.i_command.valid & chip.i_command.ready):
             m.d.sync += [left.eq(left - 1), operands.eq(operands >> 8)]
@@ -98,9 +100,11 @@ class Axi(wiring.Component):
                             ]
 
         # reads
-        fetch, high = Signal(), Signal(32)
+        fetch = Signal()
+        high = Signal(32)
         m.d.comb += [fetch.eq(self.s_axi_arvalid & (~self.s_axi_rvalid | self.s_axi_rready)), self.s_axi_arready.eq(fetch)]
-        identity, loss = int.from_bytes(fingerprint(self._recipe), "little"), Signal(64)
+        identity = int.from_bytes(fingerprint(self._recipe), "little")
+        loss = Signal(64)
         m.d.comb += loss.eq(chip.loss)
         wide = {"CYCLES_LOW": chip.cycles, "LOSS_LOW": loss}
         shown = {

@@ -44,13 +44,16 @@ class Queue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.elements = elements = Memory(shape=self.value.shape(), depth=self._depth, init=[])
-        write, read = elements.write_port(), elements.read_port(domain="comb")
+        write = elements.write_port()
+        read = elements.read_port(domain="comb")
 
         def advance(pointer):
             return Mux(pointer == self._depth - 1, 0, pointer + 1)
 
-        head, tail = Signal(range(self._depth)), Signal(range(self._depth))
-        level, level_next = Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
+        head = Signal(range(self._depth))
+        tail = Signal(range(self._depth))
+        level = Signal(range(self._depth + 1))
+        level_next = Signal(range(self._depth + 1))
         leaves = self.o.valid & self.o.ready
         m.d.comb += [
             write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
@@ -165,10 +168,14 @@ class Chip(wiring.Component):
             m.submodules[f"unit{k}"] = unit
 
         # Command, label and sample registers
-        command, command_full = Signal.like(self.i_command.payload), Signal()
-        label, label_full = Signal.like(self.i_label.payload), Signal()
+        command = Signal.like(self.i_command.payload)
+        command_full = Signal()
+        label = Signal.like(self.i_label.payload)
+        label_full = Signal()
         label_used = Signal.like(label)
-        sample_index, sample_full, bank = Signal(index_bits(r.sizes[0])), Signal(), Signal()
+        sample_index = Signal(index_bits(r.sizes[0]))
+        sample_full = Signal()
+        bank = Signal()
         m.d.comb += [
             self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full),
             self.i_sample.ready.eq(~sample_full),
@@ -193,7 +200,8 @@ class Chip(wiring.Component):
         ]
 
         # Engines, units and stores; where two samples are under way, each has its own number, an even and an odd one in turn
-        launch, overlaps = Signal(), r.samples_in_flight > 1
+        launch = Signal()
+        overlaps = r.samples_in_flight > 1
 
         def numbers(count):
             """The numbers of the two samples, of which a counter grows when one has ended."""
@@ -249,7 +257,9 @@ class Chip(wiring.Component):
         base = [table.engines(r)[g.engine].base[g.matrix.name] for g in matrices]
         address = walk.address + choose(walk.matrix, base)
         on = choose(walk.matrix, [g.engine for g in matrices])
-        write, write_on, write_address = Signal(), Signal.like(on), Signal(len(address))
+        write = Signal()
+        write_on = Signal.like(on)
+        write_address = Signal(len(address))
         m.d.sync += [write.eq(0), write_on.eq(on), write_address.eq(address)]
         for e, engine in enumerate(engines):
             m.d.comb += [
@@ -258,7 +268,8 @@ class Chip(wiring.Component):
             ]
         # The walk steps in the cycle after a transfer, so that no path leads from the streams into it.
         # loading: each lane follows the weight that was taken while it is the current one, and then holds; the first one clears the rest
-        taken, stepping = Signal(weight_width), Signal()
+        taken = Signal(weight_width)
+        stepping = Signal()
         for i, lane in enumerate(lanes):
             with m.If(walk.lane == i):
                 m.d.sync += lane.eq(taken)
@@ -268,10 +279,12 @@ class Chip(wiring.Component):
         word = Signal(len(lanes) * weight_width)
         m.d.sync += word.eq(Array(engine.word_out for engine in engines)[on])
         fetch = Signal(2)            # cycles until the fetched word is there
-        word_end, chip_end = Signal(), Signal()
+        word_end = Signal()
+        chip_end = Signal()
 
         # Control
-        train, training = Signal(), Signal()
+        train = Signal()
+        training = Signal()
         code = command.code
         m.d.comb += [
             train.eq(code == TRAIN), sequencer.launch.eq(launch),

@@ -114,7 +114,8 @@ class Crossbar(wiring.Component):
             "weight_out_of_range": Out(index_bits(t.lanes + 1)),
         })
         # `sum_valid` and `sum_number` a cycle before, so that who the sum is for can be a register
-        self.next_valid, self.next_number = Signal(name="next_valid"), Signal(number, name="next_number")
+        self.next_valid = Signal(name="next_valid")
+        self.next_number = Signal(number, name="next_number")
 
     def _of(self, number, value, shape=None, only=None):
         """Choose by number ``value(geometry, operation)``; `only` says which operations it matters to."""
@@ -132,7 +133,9 @@ class Crossbar(wiring.Component):
             return self._of(number, lambda g, s: s.op in ops, 1)
 
         # The walk over the words, LEAD cycles ahead of the slots
-        running, number, pc = Signal(), Signal.like(self.number), Signal.like(self.pc)
+        running = Signal()
+        number = Signal.like(self.number)
+        pc = Signal.like(self.pc)
         address = Signal(index_bits(max((g.N for g in self._geometry), default=1)))        # within the matrix
         row = Signal(index_bits(max((g.P for g in self._geometry), default=1)))
         fold = Signal(index_bits(max((g.F for g in self._geometry), default=1)))
@@ -335,7 +338,8 @@ class Crossbar(wiring.Component):
             else:
                 words, shape, place, word = count, stream.value.shape(), row[:clog2(count)], stream.index[:clog2(count)]
             m.submodules[f"store{i}"] = store = Memory(shape=shape, depth=max(2, memory.slots << clog2(words)), init=[])
-            write, read = store.write_port(granularity=1) if memory.port == "column" else store.write_port(), store.read_port()
+            write = store.write_port(granularity=1 if memory.port == "column" else None)
+            read = store.read_port()
             many = memory.slots > 1
             m.d.comb += [read.addr.eq(Cat(place, slot) if many else place), write.addr.eq(Cat(word, stream.slot) if many else word)]
             if memory.port == "column":
@@ -421,7 +425,8 @@ class Crossbar(wiring.Component):
                 m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
             columns.append(column)
         waiting = [Signal(shape, name=f"waiting{i}") for i in range(L)]
-        pending, leaving = Signal(L), Signal(L)
+        pending = Signal(L)
+        leaving = Signal(L)
         number = delayed(m, number_at[4], 1)
         tail = self._of(number, lambda g, s: (1 << g.C - (g.F - 1) * L) - 1, L, lambda s: s.op is Op.TRANSPOSED)
         m.d.comb += leaving.eq(Mux(ends, Mux(last_fold_at[5], tail, (1 << L) - 1), pending))
@@ -438,7 +443,9 @@ class Crossbar(wiring.Component):
         # transposed: the lanes of a fold come one after the other, from the cycle after the walk has named its last row
         ends_fold = running & transposed & last_row
         lanes = Mux(last_fold, self._of(number, lambda g, s: g.C - (g.F - 1) * L, index_bits(L + 1), lambda s: s.op is Op.TRANSPOSED), L)
-        left, number_fold, pc_fold = Signal(range(L + 1)), Signal.like(number), Signal.like(pc)
+        left = Signal(range(L + 1))
+        number_fold = Signal.like(number)
+        pc_fold = Signal.like(pc)
         with m.If(ends_fold):
             m.d.sync += [left.eq(lanes), number_fold.eq(number), pc_fold.eq(pc)]
         with m.Elif(left != 0):

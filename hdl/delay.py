@@ -8,8 +8,9 @@ from amaranth.hdl import Module, Signal, Value
 def history(m: Module, value, cycles: int) -> list[Value]:
     """`value` now and as it was 1 .. `cycles` cycles ago, by position; zero after reset."""
     stages = [Value.cast(value)]
-    for _ in range(cycles):
-        stage = Signal(stages[0].shape())
+    name = value.name if isinstance(value, Signal) else "stage"
+    for age in range(cycles):
+        stage = Signal(stages[0].shape(), name=f"{name}_{age + 1}")
         m.d.sync += stage.eq(stages[-1])
         stages.append(stage)
     return stages

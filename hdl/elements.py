@@ -19,7 +19,8 @@ def word_and_lane(m: Module, stream, lanes: int):
         shift = lanes.bit_length() - 1
         return stream.index[shift:], stream.index[:shift]
     # elements come in order: count them
-    word, lane = Signal(len(stream.index)), Signal(range(lanes))
+    word = Signal(len(stream.index))
+    lane = Signal(range(lanes))
     first = stream.index == 0
     here_word, here_lane = Mux(first, 0, word), Mux(first, 0, lane)
     with m.If(stream.valid):

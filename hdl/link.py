@@ -72,7 +72,8 @@ class Wire(wiring.Component):
         m.submodules.deframer = deframer = Deframer()
         m.submodules.framer = framer = Framer(link.slot)
         m.submodules.frames = frames = Memory(shape=8, depth=link.slots * link.slot, init=[])
-        writer, reader = frames.write_port(), frames.read_port()
+        writer = frames.write_port()
+        reader = frames.read_port()
         wiring.connect(m, framer.o, transmitter.i)
         m.d.comb += [
             receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), receiver.o.ready.eq(1),
@@ -84,9 +85,11 @@ class Wire(wiring.Component):
 
         # numbers of frames: the next to come, to be fed, to get a reply, to be sent
         bits = link.slots.bit_length()                     # that tell a slot and all slots apart
-        next_, session = Signal(8, name="next"), Signal(8)
+        next_ = Signal(8, name="next")
+        session = Signal(8)
         feed, done, send = (Signal(bits, name=name) for name in ("feed", "done", "send"))
-        open_frames, credits = Signal(bits), Signal(4)
+        open_frames = Signal(bits)
+        credits = Signal(4)
         m.d.comb += [
             open_frames.eq(next_ - done), credits.eq(link.slots - 1 - open_frames),
             player.waiting.eq(feed != next_[:bits]), player.status.eq(Cat(session, next_, credits, player.flags)),
@@ -97,10 +100,13 @@ class Wire(wiring.Component):
             m.d.sync += done.eq(done + 1)
 
         # a frame comes in: into the slot of the next number, whichever it has
-        place, long = Signal(range(link.slot)), Signal()
-        number, tag = Signal(8), Signal(8)
+        place = Signal(range(link.slot))
+        long = Signal()
+        number = Signal(8)
+        tag = Signal(8)
         limit = link.slot - CONTROL_ROOM
-        came, byte_in = Signal(), Signal(8)
+        came = Signal()
+        byte_in = Signal(8)
         m.d.sync += [came.eq(deframer.write), byte_in.eq(deframer.decoded)]
         with m.If(came):
             with m.If(place == limit):
@@ -111,7 +117,8 @@ class Wire(wiring.Component):
                 m.d.sync += number.eq(byte_in)
             with m.If(place == 1):
                 m.d.sync += tag.eq(byte_in)
-        known, needs = Signal(), Signal(range(link.slot))
+        known = Signal()
+        needs = Signal(range(link.slot))
         with m.Switch(tag):
             for request, length in link.requests.items():
                 if request in (Tag.STORE, Tag.TRAIN_STORED) and not self._samples:
@@ -120,12 +127,18 @@ class Wire(wiring.Component):
                     m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
 
         # and is judged at its end, in three cycles, as the next byte is far: what is true of it, the verdict, the answer
-        ended, good, fits, control, old, age = Signal(), Signal(), Signal(), Signal(), Signal(), Signal(8)
+        ended = Signal()
+        good = Signal()
+        fits = Signal()
+        control = Signal()
+        old = Signal()
+        age = Signal(8)
         m.d.sync += [
             ended.eq(deframer.end), good.eq(deframer.good & (place >= OVERHEAD)), fits.eq(place == needs), control.eq(tag[6]),
             age.eq(next_ - number), old.eq((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])),
         ]
-        error, answer = Signal(range(16)), Signal()
+        error = Signal(range(16))
+        answer = Signal()
         m.d.sync += [error.eq(0), answer.eq(0)]
         with m.If(ended):
             m.d.sync += [place.eq(0), long.eq(0)]
@@ -152,11 +165,15 @@ class Wire(wiring.Component):
                 m.d.sync += send.eq(number)             # its reply again, and all after it
 
         # answers at once, made in the last bytes of slot 0
-        at, length = Signal(range(CONTROL_ROOM)), Signal(range(CONTROL_ROOM))
+        at = Signal(range(CONTROL_ROOM))
+        length = Signal(range(CONTROL_ROOM))
         refusal = Signal(range(16))                # number and tag stay as they are until the next frame's first bytes
         rom = Const(int.from_bytes(bytes(2) + self._identity, "little"), 8 * (2 + len(self._identity))).word_select(at, 8)
         left = Signal(range(STATUS + 1))
-        asks, asked, writes, wrote = Signal(), Signal(), Signal(), Signal()
+        asks = Signal()
+        asked = Signal()
+        writes = Signal()
+        wrote = Signal()
         data = Signal(8)
         ready = Signal()
         byte = Signal(8)                           # of the memory, for whoever has been granted it
@@ -226,7 +243,9 @@ class Wire(wiring.Component):
             m.d.sync += [session.eq(0), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
 
         # frames go out: answers first, then replies in their order
-        sending, answering, look = Signal(8), Signal(), Signal()
+        sending = Signal(8)
+        answering = Signal()
+        look = Signal()
         reply_length = Signal(range(link.slot))
         m.d.comb += reply_length.eq(2 + STATUS)
         with m.Switch(byte):
@@ -265,7 +284,10 @@ class Wire(wiring.Component):
         with m.Elif(framer.write & ~framer.wrote):
             m.d.sync += [framer.wrote.eq(1), writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
         # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
-        granted, asked_for, coming, where = Signal(4), Signal(4), Signal(4), Signal.like(reader.addr)
+        granted = Signal(4)
+        asked_for = Signal(4)
+        coming = Signal(4)
+        where = Signal.like(reader.addr)
         waits = asked_for | coming                 # one read of each at a time
         with m.If(asks & ~waits[0]):
             m.d.comb += granted.eq(1)

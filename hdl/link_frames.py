@@ -133,9 +133,15 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.crc = crc = Crc()
-        at, begin, end = self.position, Signal.like(self.position), Signal.like(self.position)
-        count, tail, data = Signal(8, init=1), Signal(2), Signal(8)
-        last, full = Signal(), Signal()        # of blocks: the frame's last, one of 254 bytes
+        at = self.position
+        begin = Signal.like(self.position)
+        end = Signal.like(self.position)
+        count = Signal(8, init=1)
+        tail = Signal(2)
+        data = Signal(8)
+        # of blocks: the frame's last, one of 254 bytes
+        last = Signal()
+        full = Signal()
         beyond = at + ~full if self._longest >= 254 else at + 1
         m.d.comb += [self.o.payload.eq(data), crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value[:8])]
         with m.FSM():

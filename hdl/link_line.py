@@ -44,7 +44,10 @@ class Receiver(wiring.Component):
         m = Module()
         line = Signal(3, init=7)      # two stages against metastability, one to see the edge
         m.d.sync += line.eq(Cat(self.rx, line))
-        timer, left, bits = Signal(range(2 * self._bit)), Signal(range(10)), Signal(8)      # the timer counts shares of a cycle
+        # the timer counts shares of a cycle
+        timer = Signal(range(2 * self._bit))
+        left = Signal(range(10))
+        bits = Signal(8)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(left == 0):
@@ -68,7 +71,9 @@ class Transmitter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        timer, left, bits = Signal(range(self._bit)), Signal(range(11)), Signal(10, init=0x3FF)
+        timer = Signal(range(self._bit))
+        left = Signal(range(11))
+        bits = Signal(10, init=0x3FF)
         idle = Signal(init=1)        # a register: what hangs on it is spread over the whole device
         m.d.comb += [self.i.ready.eq(idle), self.tx.eq(bits[0])]
         with m.If(idle):

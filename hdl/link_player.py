@@ -45,14 +45,23 @@ class Player(wiring.Component):
         r, link, port = self._recipe, self._link, self.link
         m.submodules.chip = chip = self.chip
         state, weight = r.formats.state.width, r.formats.weight.width
-        tag, left = Signal(4), Signal(range(link.weights + 1))         # weights still to be loaded or read
-        loading, reading = Signal(), Signal()
-        ask, idle, refused = Signal(), Signal(), Signal()              # of the writer of replies: begin, it waits, a refusal is written
+        # weights still to be loaded or read
+        tag = Signal(4)
+        left = Signal(range(link.weights + 1))
+        loading = Signal()
+        reading = Signal()
+        # of the writer of replies: begin, it waits, a refusal is written
+        ask = Signal()
+        idle = Signal()
+        refused = Signal()
         fault = Signal(8)
         label = Signal.like(chip.i_label.payload)
-        at, items = Signal.like(port.read_at), Signal(range(max(r.sizes[0], link.chunk) + 1))
-        bits, byte_left = Signal(8), Signal(4)
-        value, have = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
+        at = Signal.like(port.read_at)
+        items = Signal(range(max(r.sizes[0], link.chunk) + 1))
+        bits = Signal(8)
+        byte_left = Signal(4)
+        value = Signal(max(state, weight))
+        have = Signal(range(max(state, weight) + 1))
         m.d.comb += [
             self.busy.eq(chip.busy), port.read_at.eq(at), port.flags.eq(Cat(chip.busy, loading, reading)),
             chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(bits), chip.i_label.p.eq(label),
@@ -61,13 +70,20 @@ class Player(wiring.Component):
         weights = Signal()             # what is fed are weights, not a sample
         offer = Signal()               # of an element of a sample, a register: the chip writes it to its stores at once
         m.d.comb += [weights.eq(tag == Tag.WEIGHTS), chip.i_sample.valid.eq(offer)]
-        number, todo, again, stored = Signal(16), Signal(8), Signal(), Signal()     # of kept samples: which, how many, checked, trained on
+        # of kept samples: which, how many, checked, trained on
+        number = Signal(16)
+        todo = Signal(8)
+        again = Signal()
+        stored = Signal()
         storing = (tag == Tag.STORE) if self._samples else Const(0, 1)
         if self._samples:
             place_bits = (r.sizes[0] - 1).bit_length()
             m.submodules.samples = samples = Memory(shape=state, depth=self._samples << place_bits, init=[])
             m.submodules.labels = labels = Memory(shape=len(label), depth=self._samples, init=[])
-            keep, kept, keep_label, kept_label = samples.write_port(), samples.read_port(), labels.write_port(), labels.read_port()
+            keep = samples.write_port()
+            kept = samples.read_port()
+            keep_label = labels.write_port()
+            kept_label = labels.read_port()
             element = Cat(items[:place_bits], number)         # from the sample's last to its first
             m.d.comb += [
                 keep.addr.eq(element), keep.data.eq(value), kept.addr.eq(element),
@@ -83,7 +99,8 @@ class Player(wiring.Component):
             m.d.sync += fault.eq(error)
             m.next = "REFUSE"
 
-        settled, given = Signal(range(SETTLED + 1)), Signal(8 * link.label)
+        settled = Signal(range(SETTLED + 1))
+        given = Signal(8 * link.label)
         m.d.comb += stored.eq((tag == Tag.TRAIN_STORED) if self._samples else 0)
         with m.FSM() as feeding:
             with m.State("IDLE"):
@@ -277,20 +294,30 @@ class Player(wiring.Component):
                     finish()
 
         # replies
-        writing, place, failed = Signal(4), Signal.like(port.write_at), Signal()
-        out, out_left = Signal(max(state, weight)), Signal(range(max(state, weight) + 1))
-        packed, packed_count, chunk_left = Signal(8), Signal(3), Signal(range(link.chunk + 1))
-        ended, ran, quiet = Signal(), Signal(), Signal(range(SETTLED + 1))
+        writing = Signal(4)
+        place = Signal.like(port.write_at)
+        failed = Signal()
+        out = Signal(max(state, weight))
+        out_left = Signal(range(max(state, weight) + 1))
+        packed = Signal(8)
+        packed_count = Signal(3)
+        chunk_left = Signal(range(link.chunk + 1))
+        ended = Signal()
+        ran = Signal()
+        quiet = Signal(range(SETTLED + 1))
         own = Signal()               # the registers are read for a reply, not for the link
         weight_step = Signal()
         registers = Cat(chip.cycles, chip.saturations_accumulator, chip.saturations_state, chip.saturations_delta, chip.saturations_weight,
                         chip.rate, Const(0, 8 - len(chip.rate)), chip.loss, chip.loss[-1].replicate(-len(chip.loss) % 8),
                         port.status, chip.step)
         # one of them is shown: the mark moves from byte to byte, and needs no decoder
-        mark, begin, advance = Signal(link.report + STATUS), Signal(link.report + STATUS), Signal()
+        mark = Signal(link.report + STATUS)
+        begin = Signal(link.report + STATUS)
+        advance = Signal()
         shown = [registers.word_select(i, 8) & mark[i].replicate(8) for i in range(len(mark))]
         # in a register, as counters add up until they are looked at: the byte is there from the second cycle after the mark has moved
-        showing, moved = Signal(), Signal()
+        showing = Signal()
+        moved = Signal()
         m.d.sync += [
             port.register.eq(functools.reduce(operator.or_, shown)), moved.eq(advance | begin.any()), showing.eq(port.claim & ~own),
         ]

@@ -64,18 +64,21 @@ class Dyad(wiring.Component):
         two_alpha = r.twice_alpha
         # cycle 1: the compartments' drives, in half accumulator LSBs
         drive = signed(f.accumulator.width + 2)
-        plus, minus = Signal(drive), Signal(drive)
+        plus = Signal(drive)
+        minus = Signal(drive)
         m.d.sync += [
             plus.eq(_times(self.a, 2) + _times(self.b, 2 - two_alpha)),
             minus.eq(_times(self.a, 2) - _times(self.b, two_alpha)),
         ]
         # cycle 2: the activation
         low, high = (2 * bound for bound in r.bounds(self._unit))
-        u_plus, u_minus = Signal(span(low, high)), Signal(span(low, high))
+        u_plus = Signal(span(low, high))
+        u_minus = Signal(span(low, high))
         m.d.sync += [u_plus.eq(clip(plus, low, high)), u_minus.eq(clip(minus, low, high))]
         # cycle 3: read-out
         fed = delayed(m, self.b, 2).shift_left(1)
-        inside, a = Signal(), delayed(m, self.a, 1)
+        inside = Signal()
+        a = delayed(m, self.a, 1)
         m.d.sync += inside.eq((a > low // 2) & (a < high // 2))
         given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": Mux(inside, fed, 0)}
         apart, error = given[self._errors[0]], delayed(m, self.error, 2)

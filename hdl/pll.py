@@ -29,7 +29,8 @@ class Pll(NamedTuple):
 
     def connect(self, m: Module, clk, out) -> Signal:
         """Make `out` from `clk`; return the signal that says that it is steady."""
-        locked, vco = Signal(name="locked"), self.frequency * self.output
+        locked = Signal(name="locked")
+        vco = self.frequency * self.output
         feedback = Signal(name="clk_feedback")
         m.submodules.pll = Instance(
             "EHXPLLL",

@@ -74,7 +74,8 @@ class Sequencer(wiring.Component):
         rows.append({"before": never})
         m.submodules.instructions = memory = Memory(shape=instruction, depth=len(rows), init=rows)
         read = memory.read_port(domain="comb")
-        address, fetched = Signal(range(len(rows))), Signal(instruction)
+        address = Signal(range(len(rows)))
+        fetched = Signal(instruction)
         last = Signal(now.shape())      # program cycle length - 2
         match = self.busy & (now == fetched.before)
 
@@ -113,8 +114,13 @@ class Sequencer(wiring.Component):
         rows.append({"before": never})
         m.submodules.instructions = memory = Memory(shape=row, depth=len(rows), init=rows)
         read = memory.read_port(domain="comb")
-        address, fetched = Signal(range(len(rows))), Signal(row)
-        first, second, second_bank, trains, turn = Signal(), Signal(), Signal(), Signal(), Signal()
+        address = Signal(range(len(rows)))
+        fetched = Signal(row)
+        first = Signal()
+        second = Signal()
+        second_bank = Signal()
+        trains = Signal()
+        turn = Signal()
         here = Mux(fetched.second, second, first)
 
         m.d.comb += [read.addr.eq(address), self.busy.eq(first | second), self.again.eq(turn & first), self.rest.eq(~(first & second))]

@@ -102,7 +102,7 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     require_recipe(recipe)
     target = board_of(board)
     check_fits(_least(recipe, target.family, samples), target, recipe)
-    _ensure_tools(target.family)
+    ensure_tools(target.family)
     folder, own = Path(folder), target.clock
 
     def at(pll, place, seeds, **told):
@@ -150,7 +150,7 @@ def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=
     The report has what is `told` as well.
     """
     family = board.family
-    _ensure_tools(family)
+    ensure_tools(family)
     if not seeds:
         raise ValueError("seeds: none given; give at least one")
     for seed in seeds:
@@ -294,7 +294,8 @@ class Harness(wiring.Component):
             m.d.comb += Cat(*inputs).eq(held)
             self.bits += 2 * width_in
         out = Cat(*outputs)
-        seen, leaving = Signal(len(out)), Signal(len(out))
+        seen = Signal(len(out))
+        leaving = Signal(len(out))
         m.d.sync += seen.eq(out)
         with m.If(self.take):
             m.d.sync += leaving.eq(seen)
@@ -353,7 +354,8 @@ def missing_tool(family: Family = ECP5) -> str | None:
     return None
 
 
-def _ensure_tools(family: Family) -> None:
+def ensure_tools(family: Family) -> None:
+    """Raise `ToolMissing` if nothing can be synthesised here for a family."""
     if reason := missing_tool(family):
         raise ToolMissing(reason)
 

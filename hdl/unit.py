@@ -93,7 +93,8 @@ class Unit(wiring.Component):
         recalled = Const(0, signed(wide))
         if any(e.keep_drive for e in entries):
             recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries))
-        keeps, kept = Signal(), Signal(signed(wide))
+        keeps = Signal()
+        kept = Signal(signed(wide))
         fed = Const(0, signed(wide))
         if any(e.keep_feedback for e in entries):
             fed = self._memory(m, "feedbacks", keeps, kept, any(e.enter == "relax" for e in entries))
@@ -164,7 +165,8 @@ class Unit(wiring.Component):
     def _memory(self, m, name, write, value, recalls):
         """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago."""
         m.submodules[name] = memory = Memory(shape=value.shape(), depth=max(2, self._recipe.sizes[self._unit + 1]), init=[])
-        writes, reads = memory.write_port(), memory.read_port()
+        writes = memory.write_port()
+        reads = memory.read_port()
         m.d.comb += [
             writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index),
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -17,6 +19,7 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 from ..recipe import Recipe, RecipeError, in_memory, load, programs, require_recipe
+from ..recipe.link import fingerprint
 from . import cache
 
 MADE = "# made by `crossdyad generate`, which replaces it: keep a recipe of your own under another name or in another folder\n"
@@ -93,6 +96,32 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
     return re.sub(r"\\(\S+)\s", rename, text), names
 
 
+def _next_values(text: str) -> str:
+    """Verilog in which what a register takes at the next edge is called ``REGISTER_next``, not a number."""
+    def module(match):
+        body = match[0]
+        used, names = set(re.findall(r"\w+", body)), {}
+        for register, value in re.findall(r"^\s*(?:else )?(\w+)\s*<=\s*(n_\d+)\s*;", body, re.M):
+            name = f"{register}_next"
+            while name in used:
+                name += "_"
+            if value not in names:
+                names[value] = name
+                used.add(name)
+        return re.sub(r"\bn_\d+\b", lambda number: names.get(number[0], number[0]), body)
+
+    return re.sub(r"^module .*?^endmodule", module, text, flags=re.M | re.S)
+
+
+def headed(source: Verilog, recipe: Recipe, command: str) -> str:
+    """The text with a header: recipe, version, command, and a hash of all that follows."""
+    what = f"a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})"
+    return "".join(f"// {line}\n" for line in (
+        f"{recipe.name}: {what}, recipe {fingerprint(recipe).hex()}",
+        f"made by crossdyad {importlib.metadata.version('crossdyad')}: {command}",
+        f"SHA-256 of what follows: {hashlib.sha256(source.text.encode()).hexdigest()}")) + source.text
+
+
 def convert(component: wiring.Component, name: str) -> Verilog:
     """A component and everything below it as Verilog.
 
@@ -108,6 +137,7 @@ def convert(component: wiring.Component, name: str) -> Verilog:
     text, paths = backend.convert_fragment(Fragment.get(component, None), ports, name, emit_src=False,
                                            strip_internal_attrs=True)
     text, plain = _plain(text)
+    text = _next_values(text)
     listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
               for port, (value, direction) in ports.items()]
     clocking = [Port(port, "input", 1, False) for port in ("clk", "rst")
@@ -177,7 +207,8 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
             f"  lint:\n    <<: *default\n    default_tool: verilator\n    tools: {{verilator: {{mode: lint-only}}}}\n")
     schedule = str(infer) + ("" if train is infer else "\n" + str(train))
     files = write_together(folder, {
-        f"{recipe.name}.v": source.text, f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
+        f"{recipe.name}.v": headed(source, recipe, f"crossdyad generate {recipe.name}"),
+        f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
         f"{recipe.name}.program.txt": schedule, f"{recipe.name}.core": core,
     } | ({} if kept else {f"{recipe.name}.toml": MADE + recipe.to_toml()}))
     tell("written", 3, 3)
