@@ -69,6 +69,8 @@ class Family:
         Bits of a memory block, and of a memory that is surely put into one.
     fastest : callable, optional
         Of an oscillator's and the greatest frequency: the loop that makes a clock of it, or None where it is the oscillator's own.
+    flow, plain : str, tuple of str
+        FuseSoC's name of the tools, and their options for the synthesis of Verilog without this family's blocks.
     fitted : bool
         Whether the cost model was calibrated on builds of this family.
     """
@@ -91,6 +93,8 @@ class Family:
     takes: dict[str, tuple[str, int]]
     block: int
     least: int
+    flow: str
+    plain: tuple[str, ...] = ()
     fastest: Callable[[float, float], pll.Pll | None] | None = None
     fitted: bool = False
 
@@ -165,7 +169,7 @@ ECP5 = Family(
     resources={"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "multiplier": "MULT18X18D", "memory block": "DP16KD"},
     takes={"LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "TRELLIS_DPR16X4": ("LUT", 4), "TRELLIS_FF": ("FF", 1),
            "MULT18X18D": ("multiplier", 1), "DP16KD": ("memory block", 1)},
-    block=18 * 1024, least=16 * 1024, fastest=pll.fastest, fitted=True,
+    block=18 * 1024, least=16 * 1024, flow="trellis", fastest=pll.fastest, fitted=True,
 )
 
 ICE40 = Family(
@@ -178,5 +182,5 @@ ICE40 = Family(
     resources={"LUT": "ICESTORM_LC", "multiplier": "ICESTORM_DSP", "memory block": "ICESTORM_RAM"},
     takes={"SB_LUT4": ("LUT", 1), "SB_MAC16": ("multiplier", 1), "SB_RAM40_4K": ("memory block", 1)}
     | {f"SB_DFF{n}{e}{r}": ("FF", 1) for n in ("", "N") for e in ("", "E") for r in ("", "R", "S", "SR", "SS")},
-    block=4 * 1024, least=16 * 1024,
+    block=4 * 1024, least=16 * 1024, flow="icestorm", plain=("-device", "u", "-dsp"),
 )

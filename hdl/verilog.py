@@ -179,7 +179,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
 
     require_recipe(recipe)
     folder, tell = Path(folder), progress or (lambda step, done, total: None)
-    kept = _kept(folder / f"{recipe.name}.toml", recipe)
+    stays = kept(folder / f"{recipe.name}.toml", recipe)
     module = recipe.name.replace("-", "_") + "_chip"      # no keyword: a recipe may be called xor
     tell("circuit", 0, 3)
     component = build(recipe, weights)
@@ -210,12 +210,12 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         f"{recipe.name}.v": headed(source, recipe, f"crossdyad generate {recipe.name}"),
         f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
         f"{recipe.name}.program.txt": schedule, f"{recipe.name}.core": core,
-    } | ({} if kept else {f"{recipe.name}.toml": MADE + recipe.to_toml()}))
+    } | ({} if stays else {f"{recipe.name}.toml": MADE + recipe.to_toml()}))
     tell("written", 3, 3)
-    return files + [folder / f"{recipe.name}.toml"] * kept
+    return files + [folder / f"{recipe.name}.toml"] * stays
 
 
-def _kept(path: Path, recipe: Recipe) -> bool:
+def kept(path: Path, recipe: Recipe) -> bool:
     """Whether a file of the user's is there that says this recipe already; ValueError if it says another."""
     if not path.exists() or (path.is_file() and path.read_bytes().startswith(MADE.encode())):
         return False
