@@ -242,6 +242,9 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
         address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
         ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
         lut["control"] += 4 * address + 6 * steps + 60
+    if r.samples_in_flight > 1:                    # a step of its own for each, and which of them an operation has (counted on digits)
+        ff["control"] += 90
+        lut["control"] += 80
     for engine in table.engines(r):               # signs of fixed feedback, of columns of noise, of shaken neurons in reads and in updates
         groups, sources = -(-engine.lanes // 16), {m.name: m.source for m in r.matrices}
         own = groups * any(s.column == NOISE for s in engine.operations)

@@ -15,8 +15,6 @@ GAP = 2
 """Least distance of two instructions, in cycles."""
 FREE = FIRST + LEAD + 1
 """Program cycle from which on the sample before needs its slot no longer: the first slot issues."""
-SHORTEST = FREE + 3
-"""Of intervals."""
 MOST_MOVED = 24
 """Operations of a program whose order is looked for; longer ones keep theirs."""
 NONE = -(1 << 40)
@@ -105,8 +103,9 @@ def overlapped(tasks, starts: list[int], length: int) -> tuple[list[int], int, i
     for t in tasks:
         for place, (first, last) in t.passes.items():
             slots[place] = slots.get(place, 0) + last + 1 - first
-    least = max(SHORTEST, *slots.values())
-    best = _shortest(e, order, late, least, length - 2)
+    # a shorter interval is never kept, as the next sample comes an element a cycle
+    least = max(FREE + tasks[0].geometry.recipe.sizes[0] + 1, *slots.values())
+    best = _shortest(e, order, late, least, length - 2) if least <= length - 2 else None
     if best is None:
         return None
     for_moves = len(tasks) <= MOST_MOVED

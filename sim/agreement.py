@@ -318,7 +318,10 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         nonlocal done
         done += 1
         tell(f"simulate on {simulator} and compare: {part}", done, stages)
-        arguments = session.arguments(dict.fromkeys(streams.STREAMS, stalls), watch=True, seed=seed << 16 | done)
+        pauses = dict.fromkeys(streams.STREAMS, stalls)
+        if programs(recipe)[True].interval and done % 2:
+            pauses["i_sample"] = "never"            # with pauses a sample may take longer than the interval to load
+        arguments = session.arguments(pauses, watch=True, seed=seed << 16 | done)
         if waves or keep:
             at = Path(folder) / f"{recipe.name}-{part.replace(' ', '-')}"
             record = simulators.run(component, streams.play, arguments, simulator, source, optimize,

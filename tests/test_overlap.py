@@ -62,7 +62,7 @@ def test_every_read_finds_the_element_of_its_own_sample_and_the_weights_of_the_o
     program = programs(recipe)[1]
     assert faults(recipe) == []
     if program.interval:
-        assert 12 <= program.interval <= program.length - 2 <= 2 * program.interval - 4
+        assert recipe.sizes[0] + 10 <= program.interval <= program.length - 2 <= 2 * program.interval - 4
 
 
 @settings(max_examples=30, deadline=None)
@@ -180,6 +180,17 @@ def test_programs_follow_at_the_interval_or_when_all_is_over():
             busy = shown["busy"]
         assert launches == [first, second, second + program.interval, second + program.interval + program.length + 1]
         assert not busy and shown["step"] == 3
+
+
+def test_samples_that_take_longest_to_load_still_follow():
+    """An element a cycle: the interval leaves time for all of them."""
+    recipe = two(variety.small("loads", sizes=(60, 3, 2), lanes=(60, 2)))
+    assert programs(recipe)[1].interval == 60 + 10
+    block, launches = edge.Clocked(recipe), []
+    for c in range(300):
+        given = dict.fromkeys(edge.INPUTS, 1) | {"i_command_code": edge.TRAIN, "i_weight_valid": 0}
+        launches += [c] * block.clock(**given)["launch"]
+    assert launches == [60, 130, 200, 270]
 
 
 def test_what_cannot_overlap_says_so():
