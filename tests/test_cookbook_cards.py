@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -209,10 +208,9 @@ def test_convolutions_are_told_apart_from_their_transposes():
 # The command --------------------------------------------------------------------------------------------------------
 
 
-def test_the_list_is_there_at_once_and_without_jax():
-    began = time.process_time()
+def test_the_list_is_there_without_jax_and_numpy():
     done = subprocess.run([sys.executable, "-X", "importtime", "-m", "crossdyad", "cookbook"], capture_output=True, text=True)
-    assert done.returncode == 0 and "Backprop" in done.stdout and time.process_time() - began < 2
+    assert done.returncode == 0 and "Backprop" in done.stdout
     assert "jax" not in done.stderr and "numpy" not in done.stderr
 
 
