@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import emulator
 from ..emulator import TrainResult
@@ -111,7 +113,7 @@ class Chip:
         return weights
 
     @weights.setter
-    def weights(self, weights):
+    def weights(self, weights: Sequence[ArrayLike]) -> None:
         self._rules.weights = weights           # an error if they are none of this chip
         self._load(self._rules.weights)
 
@@ -146,7 +148,7 @@ class Chip:
         return self._report()["rate"]
 
     @rate.setter
-    def rate(self, rate):
+    def rate(self, rate: int) -> None:
         self._rules.rate = rate
         self.session.ask(Tag.RATE, bytes([self._rules.rate]))
 
@@ -173,7 +175,7 @@ class Chip:
     def _mark(self, state):
         self.session.mark(digest(state), {"run": self.run, "before": self._before, "loss": self._loss})
 
-    def restore(self, state) -> None:
+    def restore(self, state: Mapping[str, ArrayLike]) -> None:
         """Go on from a `state()`, of this chip or an emulated one; ValueError if it is not one of a chip like this."""
         if int(np.asarray(state.get("seeds", self.recipe.seed))) != self.recipe.seed:
             raise ValueError(f"state: of a chip with seed {int(np.asarray(state['seeds']))}; this one was built with {self.recipe.seed}")
@@ -205,12 +207,12 @@ class Chip:
         empty = np.zeros((0, self.recipe.sizes[-1]), np.int32)
         return np.stack(outputs) if outputs else empty, np.array(losses, np.int64)
 
-    def infer(self, x) -> np.ndarray:
+    def infer(self, x: ArrayLike) -> np.ndarray:
         """Return the outputs for samples, int32 (n, outputs), as `emulator.Chip.infer` does."""
         width = self.recipe.formats.state.width
         return self._programs(((Tag.INFER, packed(row, width)) for row in self._rules._samples(x)), False)[0]
 
-    def store(self, x, y) -> None:
+    def store(self, x: ArrayLike, y: ArrayLike) -> None:
         """Keep samples and labels, as `train` takes them, beside the chip, numbered from 0; ValueError if they are more than it holds."""
         x, width, room = self._rules._samples(x), self.recipe.formats.state.width, self.session.identity.samples
         y = self._rules._labels(y, len(x))
@@ -222,7 +224,7 @@ class Chip:
             pass
         self._stored = len(x)
 
-    def train_stored(self, order) -> None:
+    def train_stored(self, order: ArrayLike) -> None:
         """Train on stored samples, a step for each number in `order`: only numbers are on the line, and no outputs come back."""
         order = np.asarray(order)
         if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < self._stored:
@@ -235,7 +237,7 @@ class Chip:
             run = (run + len(part)) % (1 << 32)
             self._run, self._loss = run, None
 
-    def train(self, x, y) -> TrainResult:
+    def train(self, x: ArrayLike, y: ArrayLike) -> TrainResult:
         """Run the training program on each sample in turn, as `emulator.Chip.train` does."""
         x, width = self._rules._samples(x), self.recipe.formats.state.width
         y = self._rules._labels(y, len(x))

@@ -7,6 +7,7 @@ import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..recipe import near
@@ -97,7 +98,7 @@ def is_condition(field: str) -> None:
     raise ValueError(f"{field}: no condition; {near(field, FIELDS)}allowed are {', '.join(FIELDS)}: what a design chooses is an axis")
 
 
-def ranked(values, rank, worse_is_less: bool = True) -> np.ndarray:
+def ranked(values: ArrayLike, rank: float | str, worse_is_less: bool = True) -> np.ndarray:
     """A figure of the last axis of (..., cases): the mean, the worst, or the quantile (by `numpy.quantile`) towards the worse end."""
     values = np.asarray(values, dtype=float)
     if rank == "mean":

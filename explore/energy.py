@@ -26,6 +26,7 @@ import hashlib
 import importlib.metadata
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def of(recipe: Recipe, model: str = "digital") -> Energy:
     return find(model)(recipe)
 
 
-def find(model: str):
+def find(model: str) -> Callable[[Recipe], float]:
     """The function of a model's name; raises as `of`."""
     if model == "converters":
         _version()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _svg(figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg"):]
 
 
-def pareto(found: Front, objectives, names: dict[int, str], marked: int | None, width: float = 7.2) -> str:
+def pareto(found: Front, objectives: Sequence[str], names: dict[int, str], marked: int | None, width: float = 7.2) -> str:
     """The first two objectives of all points: dominated ones faint, the front joined, with its seeds' range and the cost
     model's errors, as dark as it is sure.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .. import data
@@ -100,7 +101,7 @@ class Batch(NamedTuple):
     shared: Common | None
 
 
-def batches(jobs, most: int) -> list[Batch]:
+def batches(jobs: Iterable[Job], most: int) -> list[Batch]:
     """Jobs in batches of one structure, at most so many each, as even as they go."""
     found: dict = {}
     for job in jobs:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 ONE_THREAD = {
@@ -85,7 +85,7 @@ def stop(executor: Executor) -> None:
 
 
 @contextlib.contextmanager
-def held_back():
+def held_back() -> Iterator[None]:
     """Hold Ctrl-C back, so that it comes between two steps; a second one comes at once.
 
     Yields

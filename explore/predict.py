@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import data
 from ..emulator.devices import device_of
@@ -56,7 +58,7 @@ class Prediction(NamedTuple):
     high: float
 
 
-def predict(recipes, seed: int = 101) -> list[Prediction]:
+def predict(recipes: Sequence[Recipe], seed: int = 101) -> list[Prediction]:
     """Predict each recipe's accuracy.
 
     Parameters
@@ -94,7 +96,7 @@ def check(recipe: Recipe) -> None:
                          "allowed is a recipe without cells and arrays")
 
 
-def critical_noise(recipe: Recipe, noises=None, seeds=(101, 102, 103)) -> float | None:
+def critical_noise(recipe: Recipe, noises: Sequence[float] | None = None, seeds: Sequence[int] = (101, 102, 103)) -> float | None:
     """Predict the read noise at which a rule stops learning: where the accuracy is midway between chance and the one without noise.
 
     Parameters
@@ -118,7 +120,7 @@ def critical_noise(recipe: Recipe, noises=None, seeds=(101, 102, 103)) -> float 
     return crossing(noises, seen[1:], seen[0])
 
 
-def crossing(noises, accuracy, quiet: float) -> float | None:
+def crossing(noises: ArrayLike, accuracy: ArrayLike, quiet: float) -> float | None:
     """Where accuracies at ascending noises fall to midway between chance and that without noise; None where they do not."""
     limit = (CHANCE + quiet) / 2
     for i, a in enumerate(accuracy):
@@ -149,7 +151,7 @@ def _changed(recipe: Recipe, **parts) -> Recipe:
     return Recipe.model_validate(recipe.model_dump() | parts)
 
 
-def observed(recipes, seeds) -> np.ndarray:
+def observed(recipes: Sequence[Recipe], seeds: Sequence[int]) -> np.ndarray:
     """What is seen of chips at `POINTS`, by their training samples alone: (recipes, features)."""
     jobs, found = [Job(r, s) for r, s in zip(recipes, seeds, strict=True)], {}
     for batch in batches(list(dict.fromkeys(jobs)), WIDEST):
@@ -175,7 +177,7 @@ def observed(recipes, seeds) -> np.ndarray:
 # The regression ---------------------------------------------------------------------------------------------
 
 
-def logit(accuracy) -> np.ndarray:
+def logit(accuracy: ArrayLike) -> np.ndarray:
     """Of accuracies within `CLIPPED`."""
     p = np.clip(accuracy, *CLIPPED)
     return np.log(p / (1 - p))
@@ -196,7 +198,7 @@ def _design(terms, mean, deviation) -> np.ndarray:
     return np.column_stack([np.ones(len(z)), z, *squares])
 
 
-def fit(seen, accuracy) -> dict:
+def fit(seen: ArrayLike, accuracy: ArrayLike) -> dict:
     """Coefficients from features (recipes, features) and accuracies after training (recipes,)."""
     terms = _terms(seen)
     mean, deviation = terms.mean(0), terms.std(0) + 1e-9
@@ -207,7 +209,7 @@ def fit(seen, accuracy) -> dict:
     return {"mean": mean.tolist(), "deviation": deviation.tolist(), "factors": factors.tolist()}
 
 
-def accuracies(model: dict, seen) -> np.ndarray:
+def accuracies(model: dict, seen: ArrayLike) -> np.ndarray:
     """Predicted accuracies of features (recipes, features)."""
     terms = _terms(seen)
     return 1 / (1 + np.exp(-_design(terms, np.array(model["mean"]), np.array(model["deviation"])) @ np.array(model["factors"])))

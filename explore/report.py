@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import numpy as np
@@ -38,7 +39,7 @@ MOST = 4
 """Figures of a kind, and points in a figure of curves, at most."""
 
 
-def page(store: Store, objectives=None, progress=None) -> str:
+def page(store: Store, objectives: Sequence[str] | None = None, progress: Callable | None = None) -> str:
     """The report as HTML, with everything that it shows inside.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..recipe import Recipe
 from ..recipe.seeds import GENERATION, derived
@@ -13,11 +14,14 @@ from .statistics import summaries
 from .store import Store
 from .sweep import plan, run, settings_of
 
+if TYPE_CHECKING:
+    import optuna
+
 TRIES = 3
 """Times the population that a generation asks for at most, where what it gets is known already."""
 
 
-def sampler(search: Search, generation: int):
+def sampler(search: Search, generation: int) -> optuna.samplers.BaseSampler:
     """Return Optuna's sampler of a generation, with a seed of its own, of 32 bits: a sampler that is resumed would repeat itself."""
     import warnings
 

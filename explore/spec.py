@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -125,7 +126,7 @@ class Search(_Part):
         return known_metrics(objectives)
 
 
-def known_metrics(names) -> list[str]:
+def known_metrics(names: Iterable[str]) -> list[str]:
     """The names, if each is a metric; otherwise a ValueError that tells the nearest."""
     wrong = [f"{name!r} is no metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}" for name in names if name not in METRICS]
     if wrong:

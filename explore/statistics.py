@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import functools
 import json
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import cost
 from .conditions import Conditions, ranked
@@ -66,7 +68,7 @@ class Summary(NamedTuple):
         return float(ranked(self.cases[metric].ravel(), self.rank, metric not in SMALLER_IS_BETTER))
 
 
-def summaries(rows, conditions: Conditions = Conditions()) -> list[Summary]:  # noqa: B008
+def summaries(rows: Iterable[dict], conditions: Conditions = Conditions()) -> list[Summary]:  # noqa: B008
     """The points of a store's rows that were evaluated, in the order of their settings.
 
     Under conditions a point is a design, the rows of one seed are its cases, and seeds that lack some case are left out.
@@ -128,7 +130,7 @@ def portions(n: int) -> np.ndarray:
     return drawn / drawn.sum(1, keepdims=True)
 
 
-def bounds(metric: str, values) -> np.ndarray:
+def bounds(metric: str, values: ArrayLike) -> np.ndarray:
     """Means over seeds and the limits that hold for the mean over all seeds, in at least `LEVEL` of cases, (..., seeds) to (3, ...).
 
     Of a metric with bounds: Gaffke's, which suppose nothing about how seeds scatter (`bounded`). Of others a rare seed, that none of these
@@ -169,7 +171,7 @@ def ranks(n: int) -> tuple[int, int]:
     return min(pairs, key=lambda pair: abs(1 - binom.cdf(pair[0], n, 0.5) - binom.cdf(n - 1 - pair[1], n, 0.5) - LEVEL))
 
 
-def middle(values) -> np.ndarray:
+def middle(values: ArrayLike) -> np.ndarray:
     """Medians over seeds and their intervals at `LEVEL`, (..., seeds) to (3, ...): half of all seeds are above.
 
     Low and high are two of the values (`ranks`), so they are within any bounds, and enclose the middle as often for skewed seeds and
@@ -184,7 +186,7 @@ def middle(values) -> np.ndarray:
     return np.stack([median, ordered[..., low], ordered[..., high]])
 
 
-def bounded(values, least: float, most: float) -> np.ndarray:
+def bounded(values: ArrayLike, least: float, most: float) -> np.ndarray:
     """Means and their intervals, (..., seeds) to (3, ...), of values between two bounds, however they are distributed.
 
     Seeds have unknown shares of all seeds (`portions`), and what was never seen has a share as well, of values at the bound: so five
@@ -233,12 +235,12 @@ def span(s: Summary, metric: str) -> tuple[float, float, float]:
     return s.figure(metric), float(values.min() * min(1, off.min())), float(values.max() * max(1, off.max()))
 
 
-def signed(metric: str, values):
+def signed(metric: str, values: ArrayLike) -> np.ndarray:
     """Values of a metric so that larger is better."""
     return -np.asarray(values, dtype=float) if metric in SMALLER_IS_BETTER else np.asarray(values, dtype=float)
 
 
-def non_dominated(scores) -> np.ndarray:
+def non_dominated(scores: ArrayLike) -> np.ndarray:
     """Which rows of (points, objectives), all to be made large, no other row is at least as good as in all and better than in one."""
     scores = np.asarray(scores, dtype=float)
     if scores.shape[1] != 2 or not len(scores):
@@ -284,7 +286,7 @@ class Front(NamedTuple):
     surely: np.ndarray
 
 
-def front(found: list[Summary], objectives) -> Front:
+def front(found: list[Summary], objectives: Sequence[str]) -> Front:
     """The front of these metrics and how sure each point's place on it is."""
     usable = [s for s in found if all(m in s.values for m in objectives)]
     if not usable:
@@ -323,7 +325,7 @@ def _redrawn(points: list[Summary], metric: str, n: int) -> np.ndarray:
     return np.tile(found, (RESAMPLES // QUANTILES, 1))
 
 
-def knee(scores, objectives) -> int:
+def knee(scores: ArrayLike, objectives: Sequence[str]) -> int:
     """Of a front's points the one furthest from the line between the best in each objective; of one objective the best."""
     scores = np.stack([signed(m, v) for m, v in zip(objectives, np.asarray(scores).T, strict=True)], axis=1)
     spread = np.ptp(scores, axis=0)

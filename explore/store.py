@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 VERSION = 2
@@ -110,7 +111,7 @@ class Store:
                              "or use the crossdyad that made it")
         return db
 
-    def put(self, rows) -> None:
+    def put(self, rows: Iterable[dict]) -> None:
         """Add rows, or replace those of the same keys, all or none."""
         values = [tuple(json.dumps(row[c], sort_keys=True) if isinstance(row[c], dict) else row[c] for c in COLUMNS) for row in rows]
         self._write(f"INSERT OR REPLACE INTO result VALUES ({', '.join('?' * len(COLUMNS))})", values)

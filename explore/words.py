@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from .spec import METRICS, SMALLER_IS_BETTER
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 NAMES = {
     "accuracy": "test accuracy, %", "yield": "yield, %", "loss": "mean cost",
@@ -53,7 +58,7 @@ def field(name: str) -> str:
     return FIELDS.get(name, name)
 
 
-def scaled(name: str, values):
+def scaled(name: str, values: ArrayLike) -> ArrayLike:
     """A metric's values as they are shown."""
     return 100 * values if name in PERCENT else values
 
@@ -63,12 +68,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def value(v) -> str:
+def value(v: Any) -> str:
     """An axis's value."""
     return f"{v:g}" if isinstance(v, (int, float)) and not isinstance(v, bool) else (v or "none") if isinstance(v, str) else json.dumps(v)
 
 
-def glossary(metrics, fields) -> list[tuple[str, str]]:
+def glossary(metrics: Iterable[str], fields: Iterable[str]) -> list[tuple[str, str]]:
     """What the names of metrics and axes mean."""
     told = [(field(f), MEANINGS.get(f, "") + f"the recipe's {f}") for f in fields if field(f) != f]
     return [(NAMES[m], METRICS[m]) for m in metrics] + told

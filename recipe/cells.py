@@ -6,6 +6,7 @@ import csv
 import itertools
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +64,7 @@ class Cell(BaseModel):
     voltage: Positive = 0.0
 
     @property
-    def mistakes(self):
+    def mistakes(self) -> Iterator[str]:
         """What is wrong, each as ``key: what; what is allowed``."""
         g = self.conductance
         if not g:

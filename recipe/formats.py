@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
 from .kinds import Whole
@@ -66,7 +67,7 @@ class QFormat(BaseModel):
         """Greatest value."""
         return self.max * self.step
 
-    def encode(self, values, what: str = "values") -> np.ndarray:
+    def encode(self, values: ArrayLike, what: str = "values") -> np.ndarray:
         """Real numbers to integers of this format, to nearest (half up).
 
         Parameters
@@ -101,7 +102,7 @@ class QFormat(BaseModel):
             )
         return np.minimum(half_up(scaled), self.max).astype(np.int32)
 
-    def samples(self, values, what: str = "x") -> np.ndarray:
+    def samples(self, values: ArrayLike, what: str = "x") -> np.ndarray:
         """Samples of a user as integers of this format, by a rule that cannot be misread.
 
         Parameters
@@ -129,11 +130,11 @@ class QFormat(BaseModel):
                              f"in which 1 means {self.step:g}, are a NumPy array of int32, as QFormat.encode makes it")
         return self.check(array, what)
 
-    def decode(self, integers) -> np.ndarray:
+    def decode(self, integers: ArrayLike) -> np.ndarray:
         """Integers of this format to real numbers (float64, exact)."""
         return np.ldexp(np.asarray(integers, dtype=np.float64), -self.frac)
 
-    def check(self, integers, what: str = "values") -> np.ndarray:
+    def check(self, integers: ArrayLike, what: str = "values") -> np.ndarray:
         """Integers as int32, or a ValueError that names those which do not fit."""
         integers = np.asarray(integers)
         if integers.dtype.kind not in "iu":
@@ -148,7 +149,7 @@ class QFormat(BaseModel):
         return f"s{self.width}.{self.frac}"
 
 
-def half_up(values):
+def half_up(values: ArrayLike) -> np.ndarray:
     """Real numbers to the nearest whole ones, halves up; adding 0.5 would round once too often just below a half."""
     below = np.floor(values)
     return below + (values - below >= 0.5)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import timing
 from .geometry import LEAD
+
+if TYPE_CHECKING:
+    from .program import Task
 
 FIRST = 2
 """Program cycle of the earliest instruction."""
@@ -50,7 +54,7 @@ def once(store: str) -> bool:
     return store == timing.LOSS or store.startswith(("drive of ", "feedback of ", "words of "))
 
 
-def edges(tasks) -> Edges:
+def edges(tasks: Sequence[Task]) -> Edges:
     """Return what the operations of a program ask of each other."""
     n = len(tasks)
     own, carried, places = (np.full((n, n), NONE, np.int64) for _ in range(3))
@@ -80,7 +84,7 @@ def _apart(first, then, which=lambda store: True) -> list[int]:
     return found
 
 
-def overlapped(tasks, starts: list[int], length: int) -> tuple[list[int], int, int] | None:
+def overlapped(tasks: Sequence[Task], starts: list[int], length: int) -> tuple[list[int], int, int] | None:
     """Return starts, length and interval of a program that overlaps with the next sample's; None where nothing is gained.
 
     Parameters
