@@ -60,7 +60,8 @@ def same(many: Many, result, inferred, i: int, x, y) -> bool:
     {"rule": "weight-mirror", "decay": 2.0**-9}, {"rule": "predictive-coding", "alpha": 0, "sweeps": (0, 2)},
     {"rule": "centered-equilibrium", "sweeps": (2, 1),
      "rounding": dict.fromkeys(("accumulator", "state", "delta", "weight"), "stochastic")},
-], ids=["saturating", "stochastic", "wrapping", "soft bounds", "linear", "spsa", "shaken", "signs", "decay", "hearing", "relaxing", "settling"])
+], ids=["saturating", "stochastic", "wrapping", "soft bounds", "linear", "spsa", "shaken", "signs", "decay", "hearing",
+       "relaxing", "settling"])
 def test_each_chip_of_a_batch_is_the_chip_alone(common):
     made = recipes(24, len(common), **common)
     many = Many(made, range(len(made)))
