@@ -233,6 +233,10 @@ def _stepped(circuit, parameters, x, reached, start) -> dict:
 
     derivatives = _jit(jax.vmap(derivative, (None, None, 0)))
     jumps = [_jump(lambda t, a=a, b=b: np.asarray(derivatives(at(a), at(b), t))) for a, b in WAYS]
+    if "neurons" in circuit.capabilities:       # of drives of either sign, whatever those that were met
+        drive = jax.tree.map(lambda v: 3 * (1 + _size(circuit.drive(parameters, at(0), x))) * v, _like(at(0), 8))
+        slopes = _jit(jax.vmap(lambda t: _flat(jax.jvp(circuit.fire, (jax.tree.map(lambda v: (2 * t - 1) * v, drive),), (drive,))[1])))
+        jumps.append(_jump(lambda t: np.asarray(slopes(t))))
     return {"complex": found, "jumps": (np.array(jumps), 0.0, 1.0)}
 
 

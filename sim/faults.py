@@ -349,7 +349,7 @@ def _collected(field: Field) -> list[str]:
     pytest.main(["-q", "--collect-only", "--rootdir", str(ROOT), "-p", "no:cacheprovider", *files], plugins=[items])
     rows = importlib.import_module(f"{PACKAGE}.models.cookbook").ROWS if field.rows else ()
     # rows, minutes each, or with processes of their own, which a witness may not have
-    again = ("a_row_fulfils_its_law", "the_first_rows", "every_standard_row_learns", "a_seeded_fault", "on_workers", "worker")
+    again = ("a_row_fulfils_its_law", "the_first_rows", "every_standard_row_learns", "a_seeded_fault", "worker", "are_drawn_as_told")
     return [i for i in items if not any(word in i for word in again)] + [f"row {n}" for n in sorted(rows)]
 
 

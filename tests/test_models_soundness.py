@@ -154,6 +154,9 @@ WRONG = {
     "analytic with max": (smooth(lambda p, s, x: well(p, s, x) + jnp.sum(jnp.maximum(s[0], 0) ** 2)), W, X, "'analytic', but a derivative"),
     "analytic with the largest": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W, X, "'analytic', but"),
     "analytic with the largest, other weights": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W.T[::-1], X, "'analytic', but"),
+    "analytic with max, of drives that stay positive": (
+        models.from_neurons(lambda p, s, x: (0.1 * p @ s[0] + x + 1,), lambda a: (jnp.maximum(a[0], 0),), lambda p, x: (jnp.zeros(3),),
+                            capabilities=["analytic"]), W, X, "'analytic', but a derivative jumps"),
     "analytic with abs": (smooth(lambda p, s, x: well(p, s, x) + jnp.sum(jnp.abs(s[0]) ** 2)), W, X, "'analytic', but a complex step"),
     "a chain that takes two sweeps": (STEPWISE, (W, W), X, "'triangular', but one sweep"),
     "an energy whose Jacobian is not symmetric": (SKEWED, jnp.eye(3) + W, X, "residual: not the derivative of the energy"),
