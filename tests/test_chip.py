@@ -19,7 +19,8 @@ def session(r, seed=1):
     s.read()
     for i in range(3):
         x = rng.integers(f.state.min, f.state.max, r.sizes[0], endpoint=True)
-        s.train(x, rng.integers(r.sizes[-1]))
+        for _ in range(r.samples_in_flight):
+            s.train(x, rng.integers(r.sizes[-1]))
         s.rate(7 - i)
         s.infer(x)
         for operand in (0xAA, 3, 0, i):          # not all of a register's bytes each time
