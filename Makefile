@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 .PHONY: demo test evidence bench lint notebooks check-notebooks docs picture
 
 demo: $(UV)          ## a chip learns to read digits: trained, emitted, co-simulated, built
-	$(RUN) crossdyad demo
+	$(UV) run --no-dev --extra sim --extra synth crossdyad demo
 
 test: $(UV)          ## everything that is checked in minutes
 	$(RUN) pytest -q -n 2 -m "not slow"

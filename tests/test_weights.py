@@ -89,8 +89,8 @@ class Stored:
         self.id = "storage", kind, key, "cpu", count
 
 
-def forged(tensor: tuple, stored: Stored) -> bytes:
-    """The pickle of a state_dict with one tensor of this offset, size and stride."""
+def forged(**tensors: tuple[tuple, Stored]) -> bytes:
+    """The pickle of a state_dict: by name the offset, size and stride of a tensor, and its storage."""
     import io
     import sys
     import types
@@ -109,7 +109,8 @@ def forged(tensor: tuple, stored: Stored) -> bytes:
     sys.modules.update({"torch": fake, "torch._utils": utils})
     try:
         out = io.BytesIO()
-        Pickler(out, protocol=2).dump({"0.weight": Calls(utils._rebuild_tensor_v2, stored, *tensor, False, OrderedDict())})
+        Pickler(out, protocol=2).dump({name: Calls(utils._rebuild_tensor_v2, stored, *tensor, False, OrderedDict())
+                                       for name, (tensor, stored) in tensors.items()})
         return out.getvalue()
     finally:
         for name, module in before.items():
@@ -120,8 +121,8 @@ def forged(tensor: tuple, stored: Stored) -> bytes:
 
 
 def test_a_forged_tensor_is_a_tensor(tmp_path):
-    path = archive(tmp_path / "net.pt", forged((1, (2, 2), (2, 1)), Stored(5)), {"0": np.arange(5, dtype="<f4").tobytes()})
-    assert pytorch.read(path)["0.weight"].tolist() == [[1, 2], [3, 4]]
+    path = archive(tmp_path / "net.pt", forged(a=((1, (2, 2), (2, 1)), Stored(5))), {"0": np.arange(5, dtype="<f4").tobytes()})
+    assert pytorch.read(path)["a"].tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("tensor, stored", [
@@ -131,7 +132,7 @@ def test_a_forged_tensor_is_a_tensor(tmp_path):
     ((0, (2, 2), (2, 1)), Stored(5, key="../0")), ((0, (2, 2), (2, 1)), Stored(5, key="1")),
 ])
 def test_a_tensor_beyond_its_storage_is_refused(tensor, stored, tmp_path):
-    path = archive(tmp_path / "net.pt", forged(tensor, stored), {"0": np.arange(5, dtype="<f4").tobytes()})
+    path = archive(tmp_path / "net.pt", forged(a=(tensor, stored)), {"0": np.arange(5, dtype="<f4").tobytes()})
     with pytest.raises(ValueError, match="net.pt: "):
         pytorch.read(path)
 
@@ -442,6 +443,8 @@ def test_commands(tmp_path, monkeypatch):
     assert told.exit_code == 0 and "W0 from 0.weight" in told.output, told.output
     told = call("generate", "small.toml", "--from", NETS / "net.pt", "-o", "v")
     assert told.exit_code == 0, told.output
+    told = call("generate", "small.toml", "--from", NETS / "net.pt", "--board", "ulx3s")
+    assert told.exit_code == 2 and "only without --board" in told.output, told.output
     for command in ("train", "generate", "cosim"):
         told = call(command, "digits", "--from", NETS / "net.pt")
         assert told.exit_code == 2 and "not the shapes of digits" in told.output, told.output
