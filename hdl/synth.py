@@ -327,9 +327,11 @@ def _least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
     engines, width = engines_of(recipe), recipe.formats.weight.width
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
-    squared = family.others or recipe.formats.accumulator.width < family.multiplier.width       # of errors, a bit wider, for the loss
+    # products of wider operands go where synthesis puts them; the loss squares errors, a bit wider than the accumulator
+    block, operand = family.multiplier.width, max(width, recipe.bits.operand)
+    multiplied, squared = (family.others or bits <= block for bits in (operand, recipe.formats.accumulator.width + 1))
     return {
-        "multiplier": sum(e.lanes for e in engines) + squared,
+        "multiplier": sum(e.lanes for e in engines) * multiplied + squared,
         # a memory of a few words goes to LUTs instead
         "memory block": sum(-(-e.words * e.lanes * width // family.block) for e in engines if e.words * e.lanes * width > family.least)
         + -(-kept // family.block),

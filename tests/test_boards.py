@@ -134,15 +134,25 @@ def test_the_small_familys_block_multiplies_as_its_vendors_model_does(tmp_path):
     assert [int(n) for n in seen if n.lstrip("-").isdigit()] == [a * b for a, b in cases]
 
 
-@pytest.mark.parametrize(("name", "board", "said"), [
-    ("digits", "icebreaker", "24 multipliers needed, 8 available"), ("mnist", "icebreaker", r"\d+ memory blocks needed, 30 available"),
+NARROW = Recipe(name="narrow", sizes=[64, 32, 10], lanes=[16, 8], formats={"delta": {"width": 9, "frac": 6}})
+"""Whose products fit the small family's block."""
+
+
+@pytest.mark.parametrize(("recipe", "board", "said"), [
+    (NARROW, "icebreaker", "24 multipliers needed, 8 available"), ("mnist", "icebreaker", r"\d+ memory blocks needed, 30 available"),
     ("mnist", "orangecrab", r"\d+ memory blocks needed, 56 available"),
     ("mnist", "colorlight-5a-75b", r"\d+ memory blocks needed, 56 available"),
 ])
-def test_what_does_not_fit_is_refused_with_resource_and_number(name, board, said, tmp_path, monkeypatch):
+def test_what_does_not_fit_is_refused_with_resource_and_number(recipe, board, said, tmp_path, monkeypatch):
+    recipe = load(recipe) if isinstance(recipe, str) else recipe
     monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))
-    with pytest.raises(synth.DoesNotFit, match=rf"{name} does not fit {board} .*{said}.*Remedy: "):
-        synth.synthesize(load(name), board, tmp_path)
+    with pytest.raises(synth.DoesNotFit, match=rf"{recipe.name} does not fit {board} .*{said}.*Remedy: "):
+        synth.synthesize(recipe, board, tmp_path)
+
+
+def test_products_too_wide_for_a_block_need_none():
+    """The lanes of `xor` multiply by 18 bits: a block each on the ECP5, logic on the iCE40."""
+    assert synth._least(load("xor"), ECP5)["multiplier"] == 9 and synth._least(load("xor"), ICE40)["multiplier"] == 0
 
 
 def test_a_board_without_a_loop_has_one_clock(tmp_path, monkeypatch):
