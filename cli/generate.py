@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, Folder, RecipeName, WeightsFile, loaded, refuse
+from .options import AsJson, Folder, RecipeName, WeightsFile, loaded
 from .progress import bar
 
 
@@ -19,8 +19,8 @@ def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson
     """Write the chip as Verilog, with its sidecar, its programs, its recipe and a FuseSoC core file.
 
     With --board, the top level of that board, constraints, a core that builds it, a cocotb test, and a page with the commands and the
-    map of frames or registers. With --from the memories hold these weights from power-up on. A recipe NAME.toml of yours that is in the
-    folder already stays as it is.
+    map of frames or registers. With --from the memories hold these weights from power-up on.
+    A recipe NAME.toml of yours that is in the folder already stays as it is.
 
     Example: crossdyad generate digits -o build
     """
@@ -31,11 +31,9 @@ def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson
     from ..sim import kit
 
     recipe = load(recipe)
-    if board:
-        refuse({"--from": begin}, "only without --board, whose host loads weights")
     first = loaded(recipe, begin)
     with bar(recipe.name) as report:
-        made = kit.write(recipe, board, output, f"crossdyad generate {recipe.name} --board {board}") if board else \
+        made = kit.write(recipe, board, output, f"crossdyad generate {recipe.name} --board {board}", first) if board else \
             hdl.generate(recipe, output, report, first)
     files = [str(path) for path in made]
     typer.echo(json.dumps({"files": files}) if as_json else "\n".join(files))

@@ -17,7 +17,11 @@ __all__ = ["Chip", "DoesNotFit", "Verilog", "build", "convert", "generate", "syn
 
 def build(recipe: Recipe, weights: Sequence[np.ndarray] | None = None) -> Chip:
     """The chip of a recipe, as an Amaranth component; with weights (R, C) of each matrix in memory it wakes up with them."""
-    chip = Chip(require_recipe(recipe))
+    return woken(Chip(require_recipe(recipe)), recipe, weights)
+
+
+def woken(chip: Chip, recipe: Recipe, weights: Sequence[np.ndarray] | None) -> Chip:
+    """Let a chip wake up with weights, (R, C) of each matrix in memory; return it."""
     for engine, initial in zip(chip.engines, words(recipe, weights) if weights is not None else (), strict=False):
         engine.crossbar.initial = initial
     return chip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .. import emulator
 from ..emulator.link import Board as Twin
 from ..emulator.link import frame, packed
-from ..hdl import synth, verilog
+from ..hdl import synth, verilog, woken
 from ..hdl.axi import Axi
 from ..hdl.boards import Board, Top
 from ..hdl.boards import board as board_of
@@ -25,7 +26,7 @@ SAMPLES = 2
 """That the cocotb test trains."""
 
 
-def write(recipe: Recipe, board: str, folder: str | Path, command: str) -> list[Path]:
+def write(recipe: Recipe, board: str, folder: str | Path, command: str, weights: Sequence[np.ndarray] | None = None) -> list[Path]:
     """Write a recipe's chip for a board, or for a processor beside it, with what is needed to build and to test it.
 
     Parameters
@@ -37,6 +38,8 @@ def write(recipe: Recipe, board: str, folder: str | Path, command: str) -> list[
         Made if it does not exist; files of the same names are replaced, except a ``NAME.toml`` of the user's that says this recipe.
     command : str
         That asked for it, for the header and the page.
+    weights : list of int arrays (R, C), optional
+        That the memories hold at power-up.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def write(recipe: Recipe, board: str, folder: str | Path, command: str) -> list[
     """
     require_recipe(recipe)
     folder, own = Path(folder), f"{recipe.name}.toml"
-    files = _generic(recipe, command) if board == GENERIC else _board(recipe, board_of(board), command)
+    files = _generic(recipe, command, weights) if board == GENERIC else _board(recipe, board_of(board), command, weights)
     if not verilog.kept(folder / own, recipe):
         files[own] = verilog.MADE + recipe.to_toml()
     return verilog.write_together(folder, files)
@@ -64,9 +67,11 @@ def _word(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _generic(recipe: Recipe, command: str) -> dict[str, str]:
+def _generic(recipe: Recipe, command: str, weights) -> dict[str, str]:
     name, top = recipe.name, _word(f"{recipe.name}_axi")
-    source = verilog.convert(Axi(recipe), top)
+    component = Axi(recipe)
+    woken(component.chip, recipe, weights)
+    source = verilog.convert(component, top)
     page = (f"# {name}: a chip beside a processor\n\nMade by `{command}`. `{name}.v` is the module `{top}`: AXI4-Stream for samples, "
             f"labels, results and weights, AXI4-Lite for control and counters, one clock.\n\n"
             f"```sh\nfusesoc --cores-root . run --target lint crossdyad:boards:{name}     # with Verilator\n```\n\n"
@@ -84,10 +89,12 @@ def _streams(recipe: Recipe) -> str:
     return "| stream | transfers |\n|---|---|\n" + "".join(f"| {name} | {what} |\n" for name, what in rows)
 
 
-def _board(recipe: Recipe, board: Board, command: str) -> dict[str, str]:
+def _board(recipe: Recipe, board: Board, command: str, weights) -> dict[str, str]:
     synth.ensure_tools(board.family)
     name, top, family = recipe.name, _word(f"{recipe.name}_{board.name}"), board.family
-    source = verilog.convert(Top(Host(recipe, board.clock, synth.BAUD), pins=board.pins), top)
+    host = Host(recipe, board.clock, synth.BAUD)
+    woken(host.chip, recipe, weights)
+    source = verilog.convert(Top(host, pins=board.pins), top)
     test, pins = f"test_{_word(name)}", f"{name}.{family.pins[1]}"
     options = [*family.options(family.devices[board.device], board.description.package, board.speed), "--freq", f"{board.clock / 1e6:g}"]
     targets = {
@@ -157,6 +164,7 @@ TEST = '''\
 """NAME over its serial line, under cocotb: frames that the emulated board has answered get the same answers, byte for byte."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cocotb

@@ -34,7 +34,7 @@ def test_a_line_agrees_with_the_description_of_the_board(board):
     assert len(set(sites)) == len(sites), "two ports on a pin"
 
 
-PINS = {      # from the schematics: ULX3S 3.0.8, OrangeCrab r0.2, ECPIX-5 rev. B, 5A-75B V7.0, iCEBreaker 1.0e
+PINS = {      # as amaranth-boards 0.0.21 has them: another release that says otherwise is to be looked at
     "ulx3s": "clk G2, rx M1, tx L4, rst R1, busy B2", "orangecrab": "clk A9, rx N17, tx M18, rst ~J17, busy ~M3",
     "ecpix5-85f": "clk K23, rx R26, tx R24, rst ~AB1, busy ~R21", "colorlight-5a-75b": "clk P6, rx M13, tx P11",
     "icebreaker": "clk 35, rx 6, tx 9, rst ~10, busy ~11",

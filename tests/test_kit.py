@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -95,6 +96,15 @@ def test_beside_a_processor(tmp_path):
     assert done.exit_code == 0, done.output
     assert registers.table() in (tmp_path / "xor.md").read_text() and "s_axi_awaddr" in (tmp_path / "xor.v").read_text()
     fusesoc(tmp_path, "run", "--setup", "--target", "lint", "crossdyad:boards:xor")
+
+
+def test_weights_are_in_the_memories_from_power_up(tmp_path):
+    weights = [np.full_like(w, 3) for w in Twin(RECIPE).chip.weights]
+    plain, held = (kit.write(RECIPE, kit.GENERIC, tmp_path / name, "..", w) for name, w in (("a", None), ("b", weights)))
+    texts = [next(p for p in made if p.suffix == ".v").read_text().split("\n", 3)[3] for made in (plain, held)]
+    bits = RECIPE.formats.weight.width           # of each of two lanes
+    word = f"weights[0] = {2 * bits}'d{3 << bits | 3};"
+    assert word in texts[1] and word not in texts[0]
 
 
 def test_a_recipe_of_the_users_stays(tmp_path):
