@@ -268,16 +268,20 @@ def test_a_matrix_beside_the_weights_starts_as_the_recipe_says():
     assert (loaded.weights[2] == emulator.initial_weights(recipe)[2]).all() and "B1 is not in" in loaded.notes[0]
 
 
-def test_biases_are_columns_whose_input_is_one():
-    """The chip's inference is the biased net's of PyTorch, to what rounding leaves."""
-    recipe = Recipe(name="biased", sizes=[5, 4, 2], lanes=[2, 2], activation="hard_sigmoid", formats=FINE, data={"one": True})
-    loaded = weights.load(recipe, NETS / "biased.pt")
+@pytest.mark.parametrize("frac", [18, 19])
+def test_biases_are_columns_whose_input_is_one(frac):
+    """The chip's inference is the biased net's of PyTorch, to what rounding leaves; also where a hidden unit that is always on says 1/2."""
+    formats = FINE | {"weight": {"width": 20, "frac": frac}}
+    recipe = Recipe(name="biased", sizes=[5, 4, 2], lanes=[2, 2], activation="hard_sigmoid", formats=formats, data={"one": True})
+    net = pytorch.read(NETS / "biased.pt")
+    loaded = weights.fit(recipe, net | {name: net[name] / 2 for name in ("2.weight", "2.bias")})
     chip = emulator.Chip(recipe)
     chip.weights = loaded.weights
     x = np.hstack([EXPECTED["x"], np.ones((3, 1))])
     found = recipe.formats.state.decode(chip.infer(x.astype(float)))
-    assert np.abs(found - EXPECTED["biased"]).max() < 1e-4 < np.abs(EXPECTED["biased"] - EXPECTED["net"]).max()
+    assert np.abs(found - EXPECTED["biased"] / 2).max() < 1e-4 < np.abs(EXPECTED["biased"] - EXPECTED["net"]).max()
     assert any("biases are the last column" in note for note in loaded.notes)
+    assert loaded.weights[0][3, 4] == recipe.formats.weight.encode([1.0 if frac == 18 else 0.5])[0]
     plain = emulator.Chip(SMALL.model_copy(update={"formats": recipe.formats, "activation": "hard_sigmoid"}))
     plain.weights = weights.load(plain.recipe, NETS / "net.pt").weights
     assert np.abs(recipe.formats.state.decode(plain.infer(EXPECTED["x"].astype(float))) - EXPECTED["net"]).max() < 1e-4
