@@ -219,8 +219,10 @@ if __name__ == "__main__":
     from cocotb_tools.runner import get_results, get_runner
 
     here = Path(__file__).resolve().parent
-    runner = get_runner(os.environ.get("SIM", "icarus"))
-    runner.build(sources=[here / "NAME.v"], hdl_toplevel="TOP", build_dir=here / "build-test", timescale=("1ns", "1ps"))
+    simulator = os.environ.get("SIM", "icarus")
+    runner, options = get_runner(simulator), {"icarus": ["-g2005"], "verilator": ["-Wno-fatal"]}
+    runner.build(sources=[here / "NAME.v"], hdl_toplevel="TOP", build_dir=here / "build-test",
+                 build_args=options.get(simulator, []), timescale=("1ns", "1ps"))
     results = runner.test(hdl_toplevel="TOP", test_module=Path(__file__).stem, test_dir=here)
     sys.exit(bool(get_results(results)[1]))
 '''

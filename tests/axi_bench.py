@@ -93,7 +93,7 @@ class Processor:
         assert (cycles, await self.read("STEP"), await self.read("RATE"), loss) == (chip.cycles, chip.step, chip.rate, int(chip.loss))
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def it_learns_what_the_emulator_learns(dut):
     cpu = Processor(dut)
     await cpu.start()
@@ -114,6 +114,15 @@ async def it_learns_what_the_emulator_learns(dut):
     await cpu.rest()
     await cpu.same_counters()
     await cpu.same_weights()
+    # answers that wait are not lost to those behind them
+    names = ["STEP", "RATE", "IDENTITY_LOW", "STEP", "IDENTITY_HIGH", "RATE"] * 4
+    several = [cocotb.start_soon(cpu.bus.read(ADDRESS[name], 4)) for name in names]
+    identity = fingerprint(r)
+    shown = {"STEP": count, "RATE": cpu.chip.rate, "IDENTITY_LOW": int.from_bytes(identity[:4], "little"),
+             "IDENTITY_HIGH": int.from_bytes(identity[4:], "little")}
+    assert [int.from_bytes((await read).data, "little") for read in several] == [shown[name] for name in names]
+    several = [cocotb.start_soon(cpu.bus.write(ADDRESS[name], bytes(4))) for name in ["STATUS", "INFER"] * 8]
+    assert [(await write).resp for write in several] == [AxiResp.SLVERR, AxiResp.OKAY] * 8
     # another rate, inference, another step: as the emulator has them
     await cpu.write("RATE", 2)
     await cpu.rest()
@@ -129,7 +138,7 @@ async def it_learns_what_the_emulator_learns(dut):
     assert await cpu.read("STEP") == 0x12345678
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def a_write_never_waits_and_what_is_wrong_changes_nothing(dut):
     cpu = Processor(dut)
     await cpu.start()
