@@ -140,8 +140,8 @@ def convert(component: wiring.Component, name: str) -> Verilog:
     text = _next_values(text)
     listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
               for port, (value, direction) in ports.items()]
-    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst")
-                if port not in ports and f" input {port};" in text.split(f"module {name}(")[1].split("endmodule")[0]]
+    top = re.search(rf"^module {plain.get(name, name)} ?\(.*?^endmodule", text, re.M | re.S)[0]      # a keyword's name is another one
+    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if port not in ports and f" input {port};" in top]
     return Verilog(text, tuple(clocking + listed),
                    {path: ".".join(plain.get(part, part) for part in paths[value][1:])
                     for path, value in inner(component) if value in paths})
