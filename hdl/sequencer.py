@@ -60,6 +60,16 @@ class Sequencer(wiring.Component):
         (self._one_after_the_other if not self._overlaps else self._two_at_a_time)(m)
         return m
 
+    def _fetch(self, m, row, rows):
+        """Return an address of the program memory and its row, which is there a cycle later."""
+        m.submodules.instructions = memory = Memory(shape=row, depth=len(rows), init=rows)
+        read = memory.read_port(domain="comb")
+        address = Signal(range(len(rows)), name="address")
+        fetched = Signal(row, name="fetched")
+        m.d.comb += read.addr.eq(address)
+        m.d.sync += fetched.eq(read.data)
+        return address, fetched
+
     def _one_after_the_other(self, m):
         instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
@@ -72,15 +82,11 @@ class Sequencer(wiring.Component):
         rows = [{"before": i.cycle - 1, "engine": i.engine, "number": self._engines[i.engine].operations.index(i.step)}
                 for i in instructions]
         rows.append({"before": never})
-        m.submodules.instructions = memory = Memory(shape=instruction, depth=len(rows), init=rows)
-        read = memory.read_port(domain="comb")
-        address = Signal(range(len(rows)))
-        fetched = Signal(instruction)
+        address, fetched = self._fetch(m, instruction, rows)
         last = Signal(now.shape())      # program cycle length - 2
         match = self.busy & (now == fetched.before)
 
-        m.d.comb += read.addr.eq(address)
-        m.d.sync += [fetched.eq(read.data), now.eq(now + 1), self.start.eq(0)]
+        m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(match):
             m.d.sync += [
                 address.eq(address + 1), self.pc.eq(address),
@@ -112,10 +118,7 @@ class Sequencer(wiring.Component):
                          "number": self._engines[i.engine].operations.index(i.step) // 2})
         rows[train_address:] = sorted(rows[train_address:], key=lambda r: r["before"])
         rows.append({"before": never})
-        m.submodules.instructions = memory = Memory(shape=row, depth=len(rows), init=rows)
-        read = memory.read_port(domain="comb")
-        address = Signal(range(len(rows)))
-        fetched = Signal(row)
+        address, fetched = self._fetch(m, row, rows)
         first = Signal()
         second = Signal()
         second_bank = Signal()
@@ -123,8 +126,8 @@ class Sequencer(wiring.Component):
         turn = Signal()
         here = Mux(fetched.second, second, first)
 
-        m.d.comb += [read.addr.eq(address), self.busy.eq(first | second), self.again.eq(turn & first), self.rest.eq(~(first & second))]
-        m.d.sync += [fetched.eq(read.data), now.eq(now + 1), self.start.eq(0)]
+        m.d.comb += [self.busy.eq(first | second), self.again.eq(turn & first), self.rest.eq(~(first & second))]
+        m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(self.busy & (now == fetched.before)):
             m.d.sync += [
                 address.eq(address + 1), self.pc.eq(fetched.pc), self.start.eq(Mux(here, 1 << fetched.engine, 0)),

@@ -15,9 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from ..recipe import Recipe, emissions, in_memory
-
-INFER, TRAIN, LOAD, READ, RATE = range(5)
-"""Command codes (contract section 9)."""
+from .chip import INFER, LOAD, RATE, READ, TRAIN, command
 
 
 class Source:
@@ -117,7 +115,7 @@ class Chip:
 
     async def rate(self, register: int) -> None:
         """Set the rate register, 0 to 7."""
-        await self.command.send(RATE | register << 3)
+        await self.command.send(command(RATE, register))
 
     async def infer(self, x: Iterable[int]) -> np.ndarray:
         """Infer a sample of state integers; return the outputs as state integers."""

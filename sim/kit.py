@@ -164,7 +164,6 @@ TEST = '''\
 """NAME over its serial line, under cocotb: frames that the emulated board has answered get the same answers, byte for byte."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import cocotb
