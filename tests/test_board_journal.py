@@ -96,6 +96,18 @@ def test_a_session_of_another_program_is_not_taken_for_ones_own(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(history.weights, ALONE.weights, strict=True)) and history.cycles == ALONE.cycles
 
 
+def test_a_journal_that_is_behind_the_board_is_not_gone_on_with(tmp_path):
+    """As from a backup: what the board has played since is lost, so the run begins at the last epoch."""
+    machine = twin.Board(TINY)
+    assert drive(machine, 25, tmp_path) is None
+    old = (tmp_path / "tiny.journal").read_bytes()
+    assert drive(machine, 14, tmp_path) is None                 # the first epoch still, and more than the board has slots
+    assert not (tmp_path / "kept.npz").exists()
+    (tmp_path / "tiny.journal").write_bytes(old)
+    history = drive(machine, 10**6, tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(history.weights, ALONE.weights, strict=True)) and history.cycles == ALONE.cycles
+
+
 def test_a_run_that_goes_on_in_another_way_is_told(tmp_path):
     machine = twin.Board(TINY)
     assert drive(machine, 40, tmp_path) is None                 # in the first epoch
