@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
 
 def digest(state: dict) -> str:
-    """Return what a state is known by, whoever gave it."""
+    """Return the SHA-256 of a state's arrays, by name."""
     told = hashlib.sha256()
     for name in sorted(state):
         told.update(f"{name} {np.shape(state[name])} ".encode() + np.ascontiguousarray(state[name]).tobytes())
@@ -49,7 +49,7 @@ def digest(state: dict) -> str:
 
 
 def request(tag: int, payload: bytes) -> int:
-    """Return what a request is known by."""
+    """Return the CRC-32 of a request's tag and payload."""
     return zlib.crc32(bytes([tag]) + payload)
 
 

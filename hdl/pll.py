@@ -7,7 +7,7 @@ from typing import NamedTuple
 from amaranth.hdl import Instance, Module, Signal
 
 MARGIN = 1.1
-"""What was routed, by the clock that a bitstream gets: place and route knows the slowest part, not the board's supply and noise."""
+"""Ratio of the routed frequency to a bitstream's clock: place and route knows the slowest part, not the board's supply and noise."""
 VCO = 400e6, 800e6
 """Least and greatest frequency of the loop's oscillator."""
 LEAST_COMPARED = 3.125e6

@@ -26,7 +26,7 @@ NONE = -(1 << 40)
 
 
 class Edges(NamedTuple):
-    """What two operations ask of their starts, by their numbers; `NONE` where they ask nothing.
+    """Least distances between the starts of two operations, by their numbers; `NONE` where there is none.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ def once(store: str) -> bool:
 
 
 def edges(tasks: Sequence[Task]) -> Edges:
-    """Return what the operations of a program ask of each other."""
+    """Return the least distances between the starts of a program's operations."""
     n = len(tasks)
     own, carried, places = (np.full((n, n), NONE, np.int64) for _ in range(3))
     last = np.full(n, NONE, np.int64)
