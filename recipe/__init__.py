@@ -2,6 +2,7 @@
 
 from . import table, timing
 from .cells import Cell
+from .derived import LONGEST_TRAIN
 from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
@@ -9,22 +10,9 @@ from .mistakes import mistakes, near
 from .operations import ELEMENT_BITS, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .overlap import FREE
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
-from .recipe import (
-    LAYOUT,
-    LONGEST_TRAIN,
-    Arrays,
-    Bits,
-    Devices,
-    Formats,
-    Recipe,
-    RecipeError,
-    Training,
-    load,
-    parse,
-    presets,
-    require_recipe,
-)
+from .recipe import Recipe, RecipeError, load, parse, presets, require_recipe
 from .rules import RULES, Rule, rule
+from .sections import LAYOUT, Arrays, Bits, Devices, Formats, Training
 from .source import Data
 
 __all__ = [

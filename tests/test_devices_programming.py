@@ -13,7 +13,8 @@ from crossdyad.emulator import devices
 from crossdyad.emulator.devices import Array, Circuit, Constant, Device, DeviceWarning, Generic, Spread, Stuck, draws, drift
 from crossdyad.explore import jobs as todo
 from crossdyad.recipe import Recipe, RecipeError, load
-from crossdyad.recipe.recipe import AGING, DevicePreset
+from crossdyad.recipe.check import AGING
+from crossdyad.recipe.sections import DevicePreset
 from crossdyad.sim import budget
 
 DIGITS = data.load("digits")

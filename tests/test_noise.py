@@ -7,7 +7,7 @@ from crossdyad import emulator
 from crossdyad.emulator import noise as emulated
 from crossdyad.emulator import rng
 from crossdyad.recipe import Devices, Geometry, load
-from crossdyad.recipe.recipe import NOISE_DEVIATION
+from crossdyad.recipe.derived import NOISE_DEVIATION
 from crossdyad.sim import noise, scenario, variety
 
 NOISY = [r for r in variety.recipes() if r.devices.read_noise]

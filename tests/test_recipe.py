@@ -13,8 +13,8 @@ from strategies import recipes
 
 from crossdyad.explore import energy, spec
 from crossdyad.recipe import QFormat, Recipe, RecipeError, allow, load, parse, presets
+from crossdyad.recipe.derived import NOISE_DEVIATION
 from crossdyad.recipe.imported import ALLOWED
-from crossdyad.recipe.recipe import NOISE_DEVIATION
 
 
 @settings(deadline=None)

@@ -1,0 +1,256 @@
+"""What follows from a recipe in integers, for both wings."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from . import rules, seeds
+from .formats import half_up, log2_exact
+from .operations import NOISE, SIGNS, SLOPE, Matrix, Op, Operation
+from .sections import LOADED, Arrays, Bits, Devices
+from .source import Data
+
+LONGEST_TRAIN = 31
+"""Contract section 11: pulses of one update, at most."""
+
+UPDATE_SHIFT_SPSA = 8
+"""Contract section 6: fraction bits below the weight LSB that an SPSA product carries."""
+
+NOISE_DEVIATION = (8 * (256**2 - 1) / 12) ** 0.5
+"""Standard deviation of a sum of eight bytes, the deviate of contract section 11."""
+
+
+class Derived:
+    """Derived numbers of a `Recipe`, which has the fields."""
+
+    @property
+    def as_built(self) -> Self:
+        """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
+        ideal = {name: Devices.model_fields[name].default for name in LOADED}
+        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data()})
+
+    def input_width(self, place: str) -> int:
+        """Bits of the arrays' input converters for states or deltas."""
+        return min(self.arrays.input_bits or 12, getattr(self.formats, place).width)
+
+    @property
+    def pulse(self) -> float:
+        """Change of a weight by one pulse of the arrays' law in the middle of its range; 0 without pulses."""
+        f = self.formats.weight
+        return self.devices.cell.pulse * (f.high - f.low) if self.arrays.law == "measured" else self.arrays.pulse
+
+    @property
+    def cell_width(self) -> int:
+        """Bits of a weight that arrays see, sign included: at most 12, as many as `devices.levels` are."""
+        return max(2, min(12, log2_exact(self.devices.levels) if self.devices.levels else self.formats.weight.width))
+
+    @property
+    def engine_lanes(self) -> tuple[int, ...]:
+        """Lanes of each engine."""
+        return tuple(e.lanes for e in self.engines) or self.lanes
+
+    def engine_of(self, matrix: str, layer: int | None = None) -> int:
+        """Return the number of the engine that holds a matrix; one that no engine names lies with the weights of `layer`."""
+        if not self.engines:
+            return int(matrix[1:]) if layer is None else layer
+        held = {name: e for e, placed in enumerate(self.engines) for name in placed.matrices}
+        return held[matrix] if matrix in held else held[f"W{layer}"]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers of weights, K."""
+        return len(self.sizes) - 1
+
+    @property
+    def steps(self) -> tuple[Operation, ...]:
+        """Operations of the training program, in the order of the rule; none rewrites what is frozen."""
+        if not self.frozen:
+            return rules.steps(self)
+        still = {m.name for m in self.matrices if m.layer in self.frozen}
+        return tuple(step for step in rules.steps(self) if step.reads or step.matrix not in still)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Matrices of the rule: the weights of the layers, and what it has beside them."""
+        return rules.matrices(self)
+
+    @property
+    def states(self) -> frozenset[str]:
+        """Stores that hold states; the others hold differences."""
+        return rules.states(self, self.samples_in_flight > 1)
+
+    def place(self, step: Operation) -> str:
+        """Return the format of what a read reads, ``state`` or ``delta``."""
+        return "state" if (step.column if step.op is Op.FORWARD else step.row) in self.states | {NOISE} else "delta"
+
+    @property
+    def learns(self) -> bool:
+        """Whether the training program changes weights."""
+        return any(step.op is Op.UPDATE for step in self.steps)
+
+    @property
+    def signed(self) -> bool:
+        """Whether weights are probed or learn along the generator's signs."""
+        return any(step.op is Op.PROBE or step.column == SIGNS for step in self.steps)
+
+    @property
+    def sloped(self) -> bool:
+        """Whether updates follow the loss register's difference."""
+        return any(step.row == SLOPE for step in self.steps)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether what updates read depends on the number of the step, which the generator's signs follow."""
+        return self.sloped or self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether operations have a column of noise."""
+        return any(step.column == NOISE for step in self.steps)
+
+    @property
+    def noise_level(self) -> int:
+        """An element of a column of noise, in state LSBs."""
+        return round(self.sigma * 2.0**self.formats.state.frac)
+
+    def shake(self, place: str) -> int:
+        """Return log2 of `sigma` in LSBs of a sum over states or deltas (contract section 12)."""
+        return log2_exact(self.sigma) + self.sum_frac(place)
+
+    def sum_frac(self, place: str) -> int:
+        """Return the fraction bits of an exact sum over states or deltas."""
+        return self.formats.weight.frac + getattr(self.formats, place).frac
+
+    @property
+    def align(self) -> int:
+        """Bits by which a state in the row of an update is shifted left, to the fraction bits of differences."""
+        return self.formats.delta.frac - self.formats.state.frac
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Formats of what the rule's programs read from arrays: states, and differences where any come down."""
+        down = any(step.op is Op.TRANSPOSED and step.row not in self.states for step in self.steps)
+        return ("state", "delta") if down else ("state",)
+
+    def row_of_states(self, step: Operation) -> bool:
+        """Return whether the row of an update holds states, not differences."""
+        return step.op is Op.UPDATE and step.row in self.states
+
+    @property
+    def decay_bits(self) -> int:
+        """``-log2(decay)``; 0 where nothing decays."""
+        return -log2_exact(self.decay) if self.decay else 0
+
+    @property
+    def feedback_level(self) -> int:
+        """What a sign of feedback counts, in weight LSBs."""
+        return round(self.feedback * 2.0**self.formats.weight.frac)
+
+    @property
+    def rate(self) -> int:
+        """Rate register after reset: ``log2(learning_rate / rate_floor)``."""
+        return log2_exact(self.learning_rate) - log2_exact(self.rate_floor)
+
+    @property
+    def probe(self) -> int:
+        """SPSA's probe in weight LSBs."""
+        return round(self.epsilon * 2.0**self.formats.weight.frac)
+
+    @property
+    def twice_alpha(self) -> int:
+        """0, 1 or 2."""
+        return round(2 * self.alpha)
+
+    @property
+    def nudge_shift(self) -> int:
+        """Fraction bits that an error loses when it becomes a nudge: ``-log2(beta)`` (contract section 5)."""
+        return -log2_exact(self.beta)
+
+    @property
+    def bits(self) -> Bits:
+        """The widths that decide which integer type holds what."""
+        f = self.formats
+        # a row of states is aligned to the fraction bits of differences
+        operand = max([f.delta.width] + [f.state.width + self.align for step in self.steps if self.row_of_states(step)])
+        operand += 7 + max(step.gain for step in self.steps)
+        # the least number has no opposite of its width
+        operand += any(step.op is Op.UPDATE and (step.negative or step.row == SLOPE and step.column != SIGNS) for step in self.steps)
+        if self.signed:
+            operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
+        # a left shift wants room: products are limited to ww + 2 bits before it
+        decays = [step.decay for step in self.steps if step.decay]
+        shift = max([self.update_shift, *decays])
+        widths = [operand + f.state.width + shift - self.update_shift, f.weight.width + 1]
+        widths += [f.weight.width + shift - d + 1 for d in decays]
+        product = 64 if self.product_shift < 0 else max(widths) + 1
+        return Bits(f.state.width, f.weight.width, f.delta.width, operand, product)
+
+    @property
+    def guard(self) -> int:
+        """Weight LSBs kept free at each end of the range, so that a probe never saturates (contract section 6)."""
+        return self.probe if self.signed else 0
+
+    @property
+    def update_shift(self) -> int:
+        """Fraction bits of an update's product below the weight LSB, S of contract section 6."""
+        f = self.formats
+        if self.signed:
+            return UPDATE_SHIFT_SPSA
+        return f.delta.frac + f.state.frac - f.weight.frac + log2_exact(self.beta) - log2_exact(self.rate_floor)
+
+    @property
+    def slope_shift(self) -> int:
+        """Shift from the loss register to the slope along signs of the weights, or of the neurons (contract section 5)."""
+        f = self.formats
+        if not self.signed:
+            return 2 * f.accumulator.frac + 2 + log2_exact(self.sigma) - f.delta.frac - log2_exact(self.beta)
+        return 2 * f.accumulator.frac + 2 + log2_exact(self.epsilon) - f.weight.frac - log2_exact(self.rate_floor) - self.update_shift
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The generator's key (contract section 2)."""
+        return seeds.key(self.seed)
+
+    def noise_gain(self, place: str) -> int:
+        """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over states or deltas (contract section 11)."""
+        return round(self.devices.read_noise * 2.0 ** self.sum_frac(place) * 256 / NOISE_DEVIATION)
+
+    @property
+    def hidden_bits(self) -> int:
+        """Low bits of a weight that no product sees (contract section 11)."""
+        return self.formats.weight.width - log2_exact(self.devices.levels) if self.devices.levels else 0
+
+    @property
+    def pulse_bits(self) -> int:
+        """log2 of a pulse in weight LSBs; 0 with the ideal law (contract section 11)."""
+        return log2_exact(self.devices.pulse) + self.formats.weight.frac if self.devices.law != "ideal" else 0
+
+    @property
+    def product_shift(self) -> int:
+        """Fraction bits that an update's product loses: to weight LSBs, or to a count of pulses."""
+        return self.update_shift + self.pulse_bits
+
+    @property
+    def slope_bits(self) -> int | None:
+        """Of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
+        return {"linear": -log2_exact(self.devices.slope), "soft-bounds": 0}.get(self.devices.law)
+
+    @property
+    def stuck_limit(self) -> int:
+        """A cell is stuck if its 16-bit word is below this (contract section 11)."""
+        return round(self.devices.stuck * 65536)
+
+    def bounds(self, layer: int) -> tuple[int, int]:
+        """The activation's limits ``(lo_a, hi_a)`` of a layer, in accumulator LSBs (contract section 4)."""
+        state, frac = self.formats.state, self.formats.accumulator.frac
+        name = self.output if layer == self.layers - 1 else self.activation
+        low, high = {"identity": (state.low, state.high), "relu": (0.0, state.high),
+                     "hard_sigmoid": (0.0, 1.0), "hard_tanh": (-1.0, 1.0)}[name]
+        low, high = max(low, state.low), min(high, state.high)
+        return math.ceil(low * 2.0**frac), math.floor(high * 2.0**frac)
+
+    def target(self, on: bool) -> int:
+        """A target in accumulator LSBs (contract section 5)."""
+        value = self.target_on if on else self.target_off
+        return min(int(half_up(value * 2.0**self.formats.accumulator.frac)), self.formats.accumulator.max)
