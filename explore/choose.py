@@ -129,7 +129,7 @@ def standing(s: Summary, sweep: str) -> Recipe:
     recipe, epochs = Recipe.model_validate(s.recipe), s.measured.get("epochs")
     if epochs:
         recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
-    mark = hashlib.sha256(json.dumps(recipe.model_dump(mode="json", exclude={"name"}), sort_keys=True).encode()).hexdigest()[:6]
+    mark = hashlib.sha256(json.dumps(recipe.model_dump(mode="json", exclude={"name"})).encode()).hexdigest()[:6]
     return recipe.model_copy(update={"name": f"{re.sub('^[^a-z]+', '', sweep.lower()) or 'picked'}-{mark}"})
 
 
