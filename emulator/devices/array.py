@@ -11,12 +11,11 @@ from . import draws, wires
 from .converters import CLIPPED_SHARE, DeviceWarning, InputConverter, OutputConverter, Usage
 from .device import EFFECTS, Device
 from .direction import LARGEST, Direction, integers, largest_input
-from .drift import compensation
 from .mapping import Mapping, Slice
-from .noise import CellNoise, Constant, PerProduct
+from .noise import Constant
 from .noisy_reads import Even, OfCells
-from .spread import Spread
 from .tiles import Tiles
+from .written import Written
 
 ALL_EFFECTS = (*EFFECTS, "wires", "converters")
 """What can be switched off one by one."""
@@ -160,24 +159,25 @@ class Array:
     # construction
 
     def _build(self):
-        slices, device, circuit, tiles = self.circuit.mapping.slices(self.levels), self.device, self.circuit, self._tiles
-        cells = [self._program(n, s) for n, s in enumerate(slices)]
-        linear = [self._linear(s, *g) for s, g in zip(slices, cells, strict=True)]
+        device, circuit, tiles = self.device, self.circuit, self._tiles
+        self._written = written = Written(self.levels, device, circuit.mapping, tiles, circuit.wires, self.seed, time=self.time)
+        numbers = range(len(written.slices))
+        linear = [self._linear(n) for n in numbers]
         if self._turned is not None:
             linear[0] = linear[0][0], linear[0][1] + self._turned
-        weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(slices, linear, strict=True)]
+        weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(written.slices, linear, strict=True)]
         self.effective, self.effective_transposed = (sum(w) for w in zip(*weighted, strict=True))
-        variances = [self._variances(n, s, *g) for n, (s, g) in enumerate(zip(slices, cells, strict=True))]
+        variances = [written.variances(n) for n in numbers]
         sides = []
         # each direction: its name, shape, converters, and the (inputs, outputs) matrices of each slice of each block of inputs
         for name, shape, converters, lines, turn in (
             ("forward", self.shape, (circuit.input, circuit.output), tiles.rows, np.transpose),
             ("transposed", self.shape[::-1], (circuit.input_transposed, circuit.output_transposed), tiles.columns, np.asarray),
         ):
-            terms = [self._terms(s, g, m[len(sides)], converters[0].limit) for s, g, m in zip(slices, cells, linear, strict=True)]
+            terms = [self._terms(n, linear[n][len(sides)], converters[0].limit) for n in numbers]
             sides.append((name, shape, converters, [
                 (block, s, [(table, turn(m)[block]) for table, m in t], self._noise(name, n, block, s, v))
-                for n, block in enumerate(lines) for s, t, v in zip(slices, terms, variances, strict=True)
+                for n, block in enumerate(lines) for s, t, v in zip(written.slices, terms, variances, strict=True)
             ]))
         self.fraction_bits = circuit.fraction_bits
         if self.fraction_bits is None:
@@ -195,47 +195,22 @@ class Array:
                                   circuit.clipped_share))
         self.forward, self.transposed = made
         if self._compensate and self.time is not None and device.drift:
-            before = self._like(time=None, compensate=None)
-            per_output = self._compensate == "output"
-            self.forward.scale = compensation(before.effective, self.effective, per_output)
-            self.transposed.scale = compensation(before.effective_transposed.T, self.effective_transposed.T, per_output)
+            self.forward.scale = written.factor(self._compensate)
+            self.transposed.scale = written.factor(self._compensate, turned=True, outputs=1)
 
-    def _program(self, number: int, s: Slice):
-        """Conductances of a slice's two planes of cells now, microsiemens; None where they are the nominal ones and nobody asks."""
-        device = self.device
-        if not (device.changes_cells or self.circuit.wires or device.iv or isinstance(device.read, CellNoise)):
-            return None, None
-        return tuple(device.program(levels / s.top, self.seed, 2 * number + i, self.time)[1]
-                     for i, levels in enumerate(self._tiles.planes(s)))
+    def _linear(self, n: int):
+        """Matrices of the forward and the transposed read (outputs, inputs) in levels of slice n, as far as cells follow Ohm's law."""
+        if not (self.device.changes_cells or self.circuit.wires):
+            return (self._written.slices[n].digits.astype(np.float64),) * 2
+        return tuple(self._written.conductance(n, turned) / self._written.unit(n) for turned in (False, True))
 
-    def _linear(self, s: Slice, plus, minus):
-        """Matrices of the forward and the transposed read (outputs, inputs) in levels of a slice, as far as cells follow Ohm's law."""
-        w = self.circuit.wires
-        if plus is None or not (self.device.changes_cells or w):
-            return (s.digits.astype(np.float64),) * 2
-        unit = (self.device.g_max - self.device.g_min) / s.top
-        forward = self._tiles.read(plus, minus, w) / unit
-        if w is None or w.reciprocal:
-            return forward, forward
-        return forward, self._tiles.read(plus, minus, w, transposed=True) / unit
-
-    def _terms(self, s: Slice, cells, linear, limit: int):
-        """(table, matrix (outputs, inputs) in levels) of each term of the current of a slice's cells."""
+    def _terms(self, n: int, linear, limit: int):
+        """(table, matrix (outputs, inputs) in levels) of each term of the current of slice n's cells."""
         if self.device.iv is None:
             return [(None, linear)]
-        unit = (self.device.g_max - self.device.g_min) / s.top
-        plus, minus = (self.device.iv.terms(g, limit) for g in cells)
-        return [(table, self._tiles.pairs(np.asarray, p, m) / unit) for (table, p), (_, m) in zip(plus, minus, strict=True)]
-
-    def _variances(self, number: int, s: Slice, plus, minus):
-        """Variances of one read of the cells of a slice's two planes, in levels squared; None without noise of cells."""
-        device, unit = self.device, (self.device.g_max - self.device.g_min) / s.top
-        if not isinstance(device.read, CellNoise | PerProduct):
-            return None
-        planes = (plus, minus) if plus is not None else [device.target(levels / s.top) for levels in self._tiles.planes(s)]
-        spread, key = device.spread or Spread(), draws.key(self.seed)
-        found = [device.read_variance(g) * (spread.noisiness(key, 2 * number + i, g.shape) / unit) ** 2 for i, g in enumerate(planes)]
-        return found if any(v.any() for v in found) else None
+        plus, minus = (self.device.iv.terms(g, limit) for g in self._written.cells(n))
+        return [(table, self._tiles.pairs(np.asarray, p, m) / self._written.unit(n))
+                for (table, p), (_, m) in zip(plus, minus, strict=True)]
 
     def _noise(self, side: str, number: int, block: slice, s: Slice, variances):
         """The read noise of a block of inputs (the `number`-th) and a slice, as a function of the grid's units per level; or None."""

@@ -19,7 +19,7 @@ from ...recipe import Arrays, Cell, Devices, Recipe, in_memory
 from .. import crossbar, rng
 from .converters import CLIPPED_SHARE, DeviceWarning
 from .device import Device
-from .drift import PowerLaw, compensation
+from .drift import PowerLaw
 from .iv import Measured
 from .mapping import Mapping
 from .noise import Constant, Generic, Table
@@ -27,9 +27,9 @@ from .presets import preset
 from .spread import Spread, Stuck
 from .tiles import Tiles
 from .wires import Wires
+from .written import Written
 
 LINES = Arrays.model_fields["lines"].default
-COMPENSATIONS = ("none", "array", "output")
 EFFECTS = {"states": "levels of cells", "programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells",
            "drift": "drift", "flicker": "1/f noise"}
 """What a device does to stored weights, by its field."""
@@ -129,7 +129,7 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
     Returns
     -------
     float64 array (outputs, inputs)
-        In the unit of the weights. Of weights that are levels, and layer 0: `Array.effective` times the weight of one level.
+        In the unit of the weights: what an `Array` of the same levels reads with, as both are of one `Written`.
     """
     weights = np.asarray(weights, np.float64)
     largest = float(np.max(np.abs(weights)))
@@ -140,21 +140,10 @@ def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time:
     if largest > span:
         raise ValueError(f"layer {layer}: a weight of {largest:g} is more than {span:g}, which the device's range of {device.g_min:g} to "
                          f"{device.g_max:g} uS stands for; give a range of at least {largest:g}")
-    if compensate not in COMPENSATIONS:
-        raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
-    slices, tiles = mapping.slices(_levels(weights, span, mapping)), Tiles.of(weights.shape, lines, lines, mapping.kind)
-    compensated = compensate != "none" and time is not None
-    written, now = np.zeros(weights.shape), np.zeros(weights.shape)
-    for n, s in enumerate(slices):
-        planes = [device.program(levels / s.top, seed, 2 * (len(slices) * layer + n) + i, time, write)
-                  for i, levels in enumerate(tiles.planes(s))]
-        for total, cells in zip((written, now), zip(*planes, strict=True), strict=True):
-            if compensated or total is now:
-                total += s.significance * s.top * tiles.read(*cells, wires, turned)
-    if compensated:
-        factor = compensation(written, now, compensate == "output")
-        now = now * (factor[:, None] if compensate == "output" else factor)
-    return now * (span / mapping.limit / (device.g_max - device.g_min))
+    tiles = Tiles.of(weights.shape, lines, lines, mapping.kind)
+    cells = Written(_levels(weights, span, mapping), device, mapping, tiles, wires, seed, layer, write, time)
+    now, factor = cells.weight(turned), np.asarray(cells.factor(compensate, turned))
+    return now * factor[..., None] * (span / mapping.limit / (device.g_max - device.g_min))
 
 
 def _levels(weights, span: float, mapping: Mapping) -> np.ndarray:
@@ -263,10 +252,9 @@ def read_noise(device: Device, weights, inputs, mapping: Mapping = Mapping(12)) 
 def _variance(device: Device, weights, mapping: Mapping):
     """Of a read of each weight (outputs, inputs), per square of its input; a reference line's is that of each of its outputs."""
     span, variance = float(np.max(np.abs(weights))) or 1.0, np.zeros(weights.shape)
-    for s in mapping.slices(_levels(weights, span, mapping)):
-        if isinstance(device.read, Constant):
-            cells = device.read.magnitude**2
-        else:
-            cells = sum(device.read_variance(device.target(p / s.top)) for p in (s.plus, s.minus)) / (device.g_max - device.g_min) ** 2
-        variance += (s.significance * s.top * span / mapping.limit) ** 2 * cells
+    alike = replace(device, **dict.fromkeys(EFFECTS.keys() - {"states"}))
+    cells = Written(_levels(weights, span, mapping), alike, mapping, Tiles.of(weights.shape, None, None, mapping.kind))
+    for n, s in enumerate(cells.slices):
+        one = (device.read.magnitude * s.top) ** 2 if isinstance(device.read, Constant) else sum(cells.variances(n) or [0.0])
+        variance += (s.significance * span / mapping.limit) ** 2 * one
     return variance
