@@ -23,7 +23,7 @@ def age(recipe: RecipeName,
         sense: Annotated[float | None, typer.Option(help="ohm behind every sensed line; the recipe's by default")] = None,
         span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
         seed: Annotated[int | None, typer.Option(min=0, help="of the cells; the recipe's by default")] = None,
-        output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None):
+        output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None) -> None:
     """Say what trained weights become on a device: integers to load, with which chip and FPGA compute as that device does.
 
     Written with its noise, spread and stuck cells, then older: drift, 1/f noise and what compensation repairs; read through wires.

@@ -23,7 +23,7 @@ def board(recipe: RecipeName, as_json: AsJson = False,
           port: Annotated[Path | None, typer.Option(help="of a virtual board: a link to its pseudo-terminal, made here")] = None,
           faults: Annotated[float, typer.Option(help="of a virtual board: share of bytes that are spoiled, each way")] = 0.0,
           samples: Annotated[int, typer.Option(min=0, max=65535, help="of a virtual board: kept in memory beside the chip")] = 0,
-          seed: Annotated[int, typer.Option(min=0, help="of the faults")] = 1):
+          seed: Annotated[int, typer.Option(min=0, help="of the faults")] = 1) -> None:
     """Find, program and test a board with the recipe's chip; or be one, without hardware.
 
     Without an option: the serial ports here, and what the board at each says of itself.

@@ -16,7 +16,7 @@ from .progress import bar
 def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
            samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
            epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0,
-           predict: Annotated[bool, typer.Option("--predict", help="also what training comes to, and what to mend first")] = False):
+           predict: Annotated[bool, typer.Option("--predict", help="also what training comes to, and what to mend first")] = False) -> None:
     """Say which effect costs how much of the gradient: formats, read noise, levels, cells, wires, converters, alone and together.
 
     Cosine, bias, deviation and sign agreement against the exact gradient, each effect as it is measured, and a waterfall plot. Of SPSA the

@@ -33,7 +33,7 @@ def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]..."
              seed: Annotated[int | None, typer.Option(min=0, help="of a check's weights, inputs and directions; 0 by default")] = None,
              as_json: AsJson = False,
              figures: Annotated[Path | None, typer.Option(
-                 callback=usable, help="draw the families' laws in this folder instead")] = None):
+                 callback=usable, help="draw the families' laws in this folder instead")] = None) -> None:
     """List the learning rules of the cookbook, say what they cost, check each by its own law, or draw the laws of the families.
 
     A check prints measured against expected, each row as it ends; exit status 1 if one fails. Costs are counted on a net 6-5-5-5-3, one

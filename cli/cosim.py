@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import CHECK_FAILED, explained
 from .options import AsJson, DataSource, Folder, RecipeName, WeightsFile, dump, loaded, with_data
 from .progress import bar
+
+if TYPE_CHECKING:
+    from ..sim import Report
 
 
 @explained
@@ -18,7 +21,7 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
           samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20,
           seed: Annotated[int, typer.Option(min=0, help="of the pauses on the streams")] = 0,
           waves: Annotated[bool, typer.Option("--waves", help="write waves (FST), with a view for GTKWave and one for Surfer")] = False,
-          keep: Annotated[bool, typer.Option("--keep", help="write what the simulator says")] = False):
+          keep: Annotated[bool, typer.Option("--keep", help="write what the simulator says")] = False) -> None:
     """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
 
     Samples are of the recipe's data, or of the set with a name that has as many inputs; where there is none, they are drawn at random.
@@ -41,7 +44,7 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
         raise typer.Exit(CHECK_FAILED)
 
 
-def text(report) -> str:
+def text(report: Report) -> str:
     """Return a co-simulation report as text: its figures, the gradient, and whatever is wrong."""
     from ..sim import gradient
 

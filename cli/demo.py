@@ -40,7 +40,7 @@ svg {{ max-width: 100%; height: auto }}
 @explained
 def demo(output: Folder = Path("build/demo"),
          recipe: Annotated[str, typer.Option(help="a preset's name or a TOML file")] = "digits",
-         samples: Annotated[int, typer.Option(min=1, help="training samples to co-simulate")] = 20):
+         samples: Annotated[int, typer.Option(min=1, help="training samples to co-simulate")] = 20) -> None:
     """A chip learns to read digits: trained, written as Verilog, co-simulated, its gradient checked, built for an FPGA.
 
     The FPGA build, synthesis and one seed of place and route, runs beside the rest. Ends with one page, on the terminal and, with its

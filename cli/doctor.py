@@ -39,7 +39,7 @@ def findings() -> list[dict]:
 
 
 @explained
-def doctor(as_json: AsJson = False):
+def doctor(as_json: AsJson = False) -> None:
     """Say which tools are here, and what to do about those that are not.
 
     Everything but Icarus, g++, perl and libpython comes with the package's extras. Exit status 3 if a tool is missing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -16,7 +17,7 @@ PIPE_CLOSED = 141
 """As a shell says of a command that a closed pipe has ended."""
 
 
-def explained(command):
+def explained(command: Callable[..., None]) -> Callable[..., None]:
     """Turn the errors a user can cause into one line on standard error and an exit status."""
 
     @functools.wraps(command)

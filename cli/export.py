@@ -12,7 +12,7 @@ from .options import Results
 
 
 @explained
-def export(store: Results, output: Annotated[Path, typer.Option("--output", "-o", help="a file that ends in .csv or .parquet")]):
+def export(store: Results, output: Annotated[Path, typer.Option("--output", "-o", help="a file that ends in .csv or .parquet")]) -> None:
     """Write every row of a store as CSV or Parquet, for other tools.
 
     Example: crossdyad export precision.db -o precision.csv

@@ -17,7 +17,7 @@ def fit(
     board: Annotated[str, typer.Option("--board", help="the board that the chip must fit")] = "ulx3s",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write the recipe with the best engines here")] = None,
     json: Annotated[bool, typer.Option("--json", help="print the layouts as JSON")] = False,
-):
+) -> None:
     """Choose engines: rows of lanes, and the matrices on each, for the shortest training step that fits a board.
 
     Lanes that divide the columns of a matrix keep multipliers busy; one row for all matrices is busy nearly always, several at once

@@ -15,7 +15,7 @@ from .progress import bar
 @explained
 def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, begin: WeightsFile = None,
              board: Annotated[str | None, typer.Option(help="behind the serial line of this board; generic: beside a processor, by AXI")]
-             = None):
+             = None) -> None:
     """Write the chip as Verilog, with its sidecar, its programs, its recipe and a FuseSoC core file.
 
     With --board, the top level of that board, constraints, a core that builds it, a cocotb test, and a page with the commands and the

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 GRACE = 4.0
 """Seconds from a signal until the process is ended as it is: files are written beside their places and renamed, so none is half there."""
@@ -32,7 +33,7 @@ def loud() -> None:
 
 
 @contextlib.contextmanager
-def at_once():
+def at_once() -> Iterator[None]:
     """Around a whole command: nothing follows an interrupted one of what libraries do at the end of a process, which may fail."""
     quiet()
     try:
@@ -48,7 +49,7 @@ def at_once():
 
 
 @contextlib.contextmanager
-def prompt():
+def prompt() -> Iterator[None]:
     """While a command runs, a signal raises `KeyboardInterrupt` or `SystemExit`, and ends the process after `GRACE` at the latest.
 
     Raises

@@ -29,7 +29,7 @@ def new(name: Annotated[str, typer.Argument(metavar="NAME", help="of the recipe:
         label: Annotated[str, typer.Option(help="name of the label's column; the last by default")] = "",
         hidden: Annotated[list[int] | None, typer.Option(
             min=1, help=f"units of a hidden layer; repeat for more; {HIDDEN} by default")] = None,
-        force: Annotated[bool, typer.Option("--force", help="write over a recipe that is there")] = False):
+        force: Annotated[bool, typer.Option("--force", help="write over a recipe that is there")] = False) -> None:
     """Write NAME.toml, a recipe to start from, with a comment to every line.
 
     With --data the file is read once: sizes, how missing values and rare classes are met, epochs and formats follow from what it holds.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import usable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import numpy as np
+
+    from ..recipe import Recipe
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a preset's name or a TOML file")]
 Folder = Annotated[Path, typer.Option("--output", "-o", callback=usable, help="folder for the files; made if it does not exist")]
@@ -31,7 +39,7 @@ def workers_of(given: int) -> int:
     return given or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
-def executor_of(scheduler: str | None, workers: int):
+def executor_of(scheduler: str | None, workers: int) -> Callable[[], Executor]:
     """What makes the executor: processes here, or a cluster's workers."""
     import functools
 
@@ -40,7 +48,7 @@ def executor_of(scheduler: str | None, workers: int):
     return functools.partial(pool.cluster, scheduler) if scheduler else functools.partial(pool.processes, workers)
 
 
-def dump(result) -> str:
+def dump(result: object) -> str:
     """Return a result as JSON that every reader takes: what is no number is null."""
     import json
     import math
@@ -67,12 +75,12 @@ def refuse(given: dict[str, object], why: str) -> None:
         raise ValueError(f"{', '.join(named)}: {why}")
 
 
-def with_data(recipe, source: Path | None):
+def with_data(recipe: Recipe, source: Path | None) -> Recipe:
     """Return a recipe that learns from a file or a folder, read as the recipe says, or as it is without one."""
     return recipe if source is None else recipe.model_copy(update={"data": recipe.data.model_copy(update={"file": str(source)})})
 
 
-def loaded(recipe, source: Path | None):
+def loaded(recipe: Recipe, source: Path | None) -> list[np.ndarray] | None:
     """Return the weights of a file, after a word on standard error about what rounding lost; None without one."""
     from .. import weights
 
@@ -84,7 +92,7 @@ def loaded(recipe, source: Path | None):
     return found.weights
 
 
-def check_data(recipes) -> None:
+def check_data(recipes: Iterable[Recipe]) -> None:
     """Refuse at once what every worker would: data that are not here, or not for these chips.
 
     Raises

@@ -17,7 +17,7 @@ def pick(context: typer.Context, store: Results,
          best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
          sure: Annotated[bool, typer.Option(
              "--sure", help="limits hold for all that means may be, and the cost model's worst errors")] = False,
-         as_json: AsJson = False):
+         as_json: AsJson = False) -> None:
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
     Limits are --min-METRIC and --max-METRIC for any metric: accuracy, yield, loss, cosine, bias, deviation, sign, saturations, cycles,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..emulator import History
 
 
 def _save(figure, path: Path) -> None:
@@ -28,7 +33,7 @@ def _figure(title: str, columns: int = 1):
     return figure, axes
 
 
-def learning(history, path: Path) -> None:
+def learning(history: History, path: Path) -> None:
     """Accuracy and loss over epochs; one faint line per chip, their mean in front."""
     figure, (left, right) = _figure("Learning on the emulated chip", 2)
     epochs = [e["epoch"] for e in history.epochs]
@@ -46,7 +51,7 @@ def learning(history, path: Path) -> None:
     _save(figure, path)
 
 
-def ranges(history, path: Path) -> None:
+def ranges(history: History, path: Path) -> None:
     """The values that were seen against what their formats hold."""
     figure, (ax,) = _figure("Values seen, as a share of their formats")
     places = list(history.ranges)[::-1]
@@ -61,7 +66,7 @@ def ranges(history, path: Path) -> None:
     _save(figure, path)
 
 
-def cosines(epochs, series: dict[str, list[float]], path: Path) -> None:
+def cosines(epochs: Sequence[int], series: dict[str, list[float]], path: Path) -> None:
     """Gradient cosine over training; one line per comparison."""
     figure, (ax,) = _figure("Does the circuit compute the gradient?")
     for label, values in series.items():

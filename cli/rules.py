@@ -25,7 +25,7 @@ def rules(
     check: Annotated[bool, typer.Option("--check", help="check each rule's gradient, and its hardware against the emulator, on a small "
                                                         "net with these settings; exit status 1 if anything is wrong")] = False,
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
-):
+) -> None:
     """List the learning rules: what each asks of hardware, counted on its program for one sample, what it costs, and what it reaches.
 
     busy: share of the multipliers' cycles with a product that counts; transport: weight bits read in rows and in columns; memory: bits

@@ -8,7 +8,7 @@ from .errors import explained
 
 
 @explained
-def schema():
+def schema() -> None:
     """Print the JSON Schema of a recipe file, for completion and checks in an editor.
 
     Example: crossdyad schema > recipe.schema.json

@@ -14,7 +14,7 @@ from .sweep import INTERRUPTED
 
 @explained
 def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
-           retry: Retry = False, as_json: AsJson = False):
+           retry: Retry = False, as_json: AsJson = False) -> None:
     r"""Let Optuna look for the front instead of trying every combination: NSGA-II, NSGA-III or TPE, in generations.
 
     The same SPEC as for `crossdyad sweep`, with a table more. The points depend on the SPEC alone, not on workers or interruptions;

@@ -19,7 +19,7 @@ INTERRUPTED = 130
 def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
           retry: Retry = False, dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False,
           estimate: Annotated[bool, typer.Option(help="compute one batch per worker, keep it, and say how long the rest takes")] = False,
-          as_json: AsJson = False):
+          as_json: AsJson = False) -> None:
     r"""Evaluate every combination of a SPEC's axes with every seed: accuracy, gradient quality, cost.
 
     A SPEC is a TOML file: a base recipe, axes over its fields, seeds. What is finished is kept in one SQLite file, batch by batch:

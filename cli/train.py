@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import explained
 from .options import AsJson, DataSource, Folder, WeightsFile, dump, loaded, refuse, with_data
 from .progress import bar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .. import board
+    from ..data import Dataset
+    from ..emulator import Chip, History
+    from ..recipe import Recipe
 
 
 @explained
@@ -25,7 +34,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
           rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
-          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None):
+          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None) -> None:
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
@@ -121,7 +130,7 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
     typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r["files"]))
 
 
-def with_frozen(recipe, layers: list[int]):
+def with_frozen(recipe: Recipe, layers: list[int]) -> Recipe:
     """Return a recipe of which these layers do not learn, checked as a whole."""
     from ..recipe import Recipe, RecipeError, mistakes
 
@@ -150,7 +159,8 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool, firs
     return history, files
 
 
-def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str = "jax", chip=None, weights=None):
+def run(recipe: Recipe, dataset: Dataset, output: Path, epochs: int | None = None, seeds: int = 1, engine: str = "jax",
+        chip: Chip | board.Chip | None = None, weights: Sequence[np.ndarray] | None = None) -> tuple[History, list[Path]]:
     """Train with a progress bar and a checkpoint; returns the history and the files written."""
     from .. import emulator
     from ..recipe.seeds import several
@@ -165,7 +175,7 @@ def run(recipe, dataset, output: Path, epochs=None, seeds: int = 1, engine: str 
     return history, [write_integers(output / f"{recipe.name}-weights.npz", recipe, history.weights, scaling(dataset)), checkpoint]
 
 
-def scaling(dataset) -> dict:
+def scaling(dataset: Dataset) -> dict:
     """What a chip's user must know of one's own data, as arrays: ``data_offset``, ``data_factor``, ``data_columns``, ``data_classes``."""
     import numpy as np
 
@@ -191,7 +201,8 @@ def _numbers(recipe, history, dataset) -> dict:
     return {"r2": float(1 - error / max(np.var(wanted), 1e-300)), "rmse": float(np.sqrt(error))}
 
 
-def summary(recipe, history, seeds: int = 1, dataset=None, first=None) -> dict:
+def summary(recipe: Recipe, history: History, seeds: int = 1, dataset: Dataset | None = None,
+            first: Sequence[np.ndarray] | None = None) -> dict:
     """Return a training run of so many chips, from given weights or the recipe's, as plain data; notes say what should be known."""
     import numpy as np
 

@@ -11,6 +11,7 @@ from ..recipe import Recipe, in_memory
 from ..recipe.link import fingerprint
 from ..recipe.registers import ADDRESS, ADDRESS_BITS, REGISTERS
 from .chip import INFER, LOAD, RATE, READ, RUN, STEP, TRAIN, Chip
+from .families import Platform
 
 COMMANDS = {"INFER": INFER, "TRAIN": TRAIN, "LOAD": LOAD, "READ": READ, "RATE": RATE, "STEP": STEP, "RUN": RUN}
 TIMES = {"LOAD": 1, "READ": 1, "RATE": 1, "STEP": 4, "RUN": 4}
@@ -47,7 +48,7 @@ class Axi(wiring.Component):
             members[f"s_axi_{channel}ready"] = In(1)
         super().__init__(members)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.domains.sync = sync = ClockDomain()
         m.d.comb += sync.clk.eq(self.aclk)

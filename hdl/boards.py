@@ -141,12 +141,12 @@ class Top(wiring.Component):
         And the members of the component.
     """
 
-    def __init__(self, component, pll: Pll | None = None, pins: dict[str, Pin] | None = None):
+    def __init__(self, component: wiring.Component, pll: Pll | None = None, pins: dict[str, Pin] | None = None):
         self._component, self._pll, self._pins = component, pll, pins or {}
         members = {"clk": In(1), "rst": In(1)} | dict(component.signature.members)
         super().__init__({name: member for name, member in members.items() if pins is None or name in pins})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.domains.sync = sync = ClockDomain()
         low = {name for name, pin in self._pins.items() if pin.inverted}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -12,6 +12,7 @@ from ..recipe import SLOPE, Geometry, Recipe, in_memory, most_results, table
 from .choose import choose, index_bits
 from .delay import delayed
 from .engine import Engine
+from .families import Platform
 from .fixed import Requantize
 from .sequencer import Sequencer
 from .unit import Unit
@@ -34,14 +35,14 @@ class Queue(wiring.Component):
         At most half of the elements are taken.
     """
 
-    def __init__(self, shape, depth: int):
+    def __init__(self, shape: ShapeLike, depth: int):
         self._depth = depth
         super().__init__({
             "write": In(1), "value": In(shape),
             "o": Out(stream.Signature(shape)), "half_empty": Out(1, init=1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.elements = elements = Memory(shape=self.value.shape(), depth=self._depth, init=[])
         write = elements.write_port()
@@ -92,7 +93,7 @@ class Walk(wiring.Component):
             "word_end": Out(1), "chip_end": Out(1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
 
         def of_matrix(numbers):
@@ -158,7 +159,7 @@ class Chip(wiring.Component):
             "saturations_delta": Out(32), "saturations_weight": Out(32),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, engines, last = self._recipe, self.engines, self.units[-1]
         m.submodules.sequencer = sequencer = self.sequencer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Const, Value, unsigned
+from amaranth.hdl import Array, Const, ShapeLike, Value, unsigned
 
 
 def index_bits(n: int) -> int:
@@ -12,7 +12,7 @@ def index_bits(n: int) -> int:
     return max(1, (n - 1).bit_length())
 
 
-def choose(number: Value, values: Sequence[int | bool | None], shape=None) -> Value:
+def choose(number: Value, values: Sequence[int | bool | None], shape: ShapeLike | None = None) -> Value:
     """Return the entry of `values` with this number: a constant if all agree, else a multiplexer.
 
     Parameters

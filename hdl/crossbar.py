@@ -12,6 +12,7 @@ from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2
 from .choose import choose, index_bits
 from .delay import delayed, history
 from .elements import vector, word_and_lane
+from .families import Platform
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
 from .update import Update
 
@@ -45,7 +46,7 @@ class Multiplier(wiring.Component):
             "a": In(signed(width_a)), "b": In(signed(width_b)), "product": Out(signed(width_a + width_b)),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         block = platform.family.multiplier if platform else None
         if block and max(len(self.a), len(self.b)) <= block.width:
@@ -122,7 +123,7 @@ class Crossbar(wiring.Component):
         pairs = zip(self._geometry, self._table.operations, strict=True)
         return choose(number, [None if only and not only(s) else value(g, s) for g, s in pairs], shape)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         L, lv = self._table.lanes, clog2(self._table.lanes)
         r, f, operations = self._recipe, self._recipe.formats, self._table.operations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value, ValueLike
 
 
-def history(m: Module, value, cycles: int) -> list[Value]:
+def history(m: Module, value: ValueLike, cycles: int) -> list[Value]:
     """`value` now and as it was 1 .. `cycles` cycles ago, by position; zero after reset."""
     stages = [Value.cast(value)]
     name = value.name if isinstance(value, Signal) else "stage"
@@ -16,6 +16,6 @@ def history(m: Module, value, cycles: int) -> list[Value]:
     return stages
 
 
-def delayed(m: Module, value, cycles: int) -> Value:
+def delayed(m: Module, value: ValueLike, cycles: int) -> Value:
     """`value` as it was `cycles` cycles ago; zero after reset. Same shape as `value`."""
     return history(m, value, cycles)[-1]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib.wiring import Out, Signature
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
+from amaranth.lib.wiring import Out, PureInterface, Signature
 
 from .choose import index_bits
 
 
-def vector(count: int, shape, slots: int = 1) -> Signature:
+def vector(count: int, shape: ShapeLike, slots: int = 1) -> Signature:
     """Return the signature of a stream that writes vectors of `count` elements, each from element 0 on, into `slots` slots."""
     return Signature({"valid": Out(1), "slot": Out(index_bits(slots)), "index": Out(index_bits(count)), "value": Out(shape)})
 
 
-def word_and_lane(m: Module, stream, lanes: int):
+def word_and_lane(m: Module, stream: PureInterface, lanes: int) -> tuple[Value, Value]:
     """Return which word of `lanes` lanes, and which lane of it, an element of a `vector` stream belongs to."""
     if lanes & lanes - 1 == 0:
         shift = lanes.bit_length() - 1

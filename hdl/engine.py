@@ -10,6 +10,7 @@ from ..recipe import ELEMENT_BITS, RANDOM_BITS, Recipe, matrix_geometries, table
 from .choose import choose
 from .crossbar import AHEAD, Crossbar
 from .delay import delayed
+from .families import Platform
 from .fixed import Requantize
 from .noise import Noise
 from .rng import Generator, negative, rounding_word
@@ -48,7 +49,7 @@ class Engine(wiring.Component):
             **({name: In(32) for name in ("run", "run_odd")[:recipe.samples_in_flight]} if recipe.devices.read_noise else {}),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, f, operations = self._recipe, self._recipe.formats, self._table.operations
         m.submodules.crossbar = crossbar = self.crossbar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
@@ -97,6 +97,14 @@ class Family:
     plain: tuple[str, ...] = ()
     fastest: Callable[[float, float], pll.Pll | None] | None = None
     fitted: bool = False
+
+
+class Platform(Protocol):
+    """What a design is built for, as its blocks see it; in simulation there is none."""
+
+    @property
+    def family(self) -> Family:
+        """Whose blocks there are."""
 
 
 def _ecp5_block(a: Value, b: Value, product: Signal) -> Instance:

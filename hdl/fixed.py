@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ..recipe import RANDOM_BITS, Overflow, Rounding
+from .families import Platform
 
 
 def rounded(value: Value, shift: int, rounding: Rounding, random: Value) -> Value:
@@ -92,7 +93,7 @@ class Requantize(wiring.Component):
             "result": Out(signed(width)), "out_of_range": Out(1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         # cycle 1: round
         exact = rounded(self.value, self._shift, self._rounding, self.random)

@@ -7,6 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe
+from .chip import Chip
+from .families import Platform
 from .link import Wire
 from .link_player import Player
 
@@ -39,10 +41,10 @@ class Host(wiring.Component):
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})
 
     @property
-    def chip(self):
+    def chip(self) -> Chip:
         return self.player.chip
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.wire = wire = self.wire
         # a clock domain of its own, whose reset is a register: it goes to every flip-flop of the chip

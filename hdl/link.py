@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe
 from ..recipe.link import CONTROL_ROOM, ERROR, OVERHEAD, REPLY, STATUS, Error, Link, Tag
+from .families import Platform
 from .link_frames import Deframer, Framer
 from .link_line import Receiver, Transmitter, bit
 
@@ -64,7 +65,7 @@ class Wire(wiring.Component):
             "rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         link, player = self._link, self.player
         m.submodules.receiver = receiver = Receiver(self._bit)

@@ -6,6 +6,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .families import Platform
+
 POLYNOMIAL = 0xEDB88320
 """Of CRC-32, lowest power in the highest bit."""
 RESIDUE = 0xDEBB20E3
@@ -36,7 +38,7 @@ class Crc(wiring.Component):
         self.left = Signal(4, name="left")
         self.plain = Signal(name="plain")
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         bits, left, plain = self.bits, self.left, self.plain
         m.d.comb += self.busy.eq(left != 0)
@@ -80,7 +82,7 @@ class Deframer(wiring.Component):
         self.empty = Signal(init=1, name="empty")        # nothing of a frame has come
         self.whole = Signal(name="whole")                # the block has 254 bytes, after which no zero is meant
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.crc = crc = self.crc
         left, empty, whole = self.left, self.empty, self.whole
@@ -130,7 +132,7 @@ class Framer(wiring.Component):
             "o": Out(stream.Signature(8)),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.crc = crc = Crc()
         at = self.position

@@ -8,6 +8,8 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .families import Platform
+
 LEAST = 4
 """Clock cycles of the shortest bit."""
 
@@ -40,7 +42,7 @@ class Receiver(wiring.Component):
         self._bit, self._cycle = cycles.as_integer_ratio()
         super().__init__({"rx": In(1, init=1), "o": Out(stream.Signature(8))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         line = Signal(3, init=7)      # two stages against metastability, one to see the edge
         m.d.sync += line.eq(Cat(self.rx, line))
@@ -69,7 +71,7 @@ class Transmitter(wiring.Component):
         self._bit, self._cycle = cycles.as_integer_ratio()
         super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         timer = Signal(range(self._bit))
         left = Signal(range(11))

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import Out
 from ..recipe import Recipe
 from ..recipe.link import ERROR, REPLY, STATUS, Error, Link, Tag
 from .chip import Chip
+from .families import Platform
 from .link import LinkPort
 
 SETTLED = 4
@@ -40,7 +41,7 @@ class Player(wiring.Component):
         self.chip = Chip(recipe)
         super().__init__({"link": Out(LinkPort(self._link)), "busy": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, link, port = self._recipe, self._link, self.link
         m.submodules.chip = chip = self.chip

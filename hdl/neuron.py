@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..recipe import RANDOM_BITS, Recipe
 from .choose import index_bits
 from .delay import delayed
+from .families import Platform
 from .fixed import Requantize, clip, span
 
 
@@ -58,7 +59,7 @@ class Dyad(wiring.Component):
             "difference": Out(signed(f.delta.width)), "difference_out_of_range": Out(1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, f = self._recipe, self._recipe.formats
         two_alpha = r.twice_alpha

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe
 from .delay import delayed
+from .families import Platform
 
 BYTES = 8
 
@@ -41,7 +42,7 @@ class Noise(wiring.Component):
         super().__init__({"x": In(32), "y": In(32), "delta": In(1),
                           "noise": Out(signed(noise_width(max(self._gains))))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         words = Cat(self.x, self.y)
         parts = [words.word_select(i, 8) for i in range(BYTES)]

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import RANDOM_BITS, Recipe
 from .delay import delayed
+from .families import Platform
 from .fixed import Requantize, clip, span
 
 
@@ -46,7 +47,7 @@ class Nudge(wiring.Component):
             "error": Out(signed(width + 1)), "b": Out(signed(width)), "b_out_of_range": Out(1),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r = self._recipe
         low, high = r.bounds(r.layers - 1)

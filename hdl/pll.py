@@ -27,7 +27,7 @@ class Pll(NamedTuple):
         """Of the output, in Hz."""
         return self.oscillator / self.reference * self.feedback
 
-    def connect(self, m: Module, clk, out) -> Signal:
+    def connect(self, m: Module, clk: Signal, out: Signal) -> Signal:
         """Make `out` from `clk`; return the signal that says that it is steady."""
         locked = Signal(name="locked")
         vco = self.frequency * self.output

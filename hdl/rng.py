@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import RANDOM_BITS
+from .families import Platform
 
 ROUNDS = 8
 INDEX_BITS = 24
@@ -58,7 +59,7 @@ class Generator(wiring.Component):
         self._key, self._stream = key, stream
         super().__init__({"layer": In(4), "index": In(INDEX_BITS), "step": In(32), "x": Out(32), "y": Out(32)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         x = (Cat(self.index, self.layer) | Const(self._stream << INDEX_BITS, 32)) ^ Const(self._key[0], 32)
         y = self.step ^ Const(self._key[1], 32)

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import FREE, POSITION_BITS, Recipe, program_memory, programs, table
 from .choose import index_bits
+from .families import Platform
 
 
 class Sequencer(wiring.Component):
@@ -55,7 +56,7 @@ class Sequencer(wiring.Component):
             **({"bank": In(1), "again": Out(1), "spare": Out(1), "rest": Out(1)} if self._overlaps else {}),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         (self._one_after_the_other if not self._overlaps else self._two_at_a_time)(m)
         return m

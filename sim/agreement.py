@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import data, emulator, hdl
 from ..emulator import training
@@ -172,7 +174,7 @@ def samples_for(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray, str
     return form.encode(x, "x"), y % recipe.sizes[-1], name or "drawn"
 
 
-def learning(recipe: Recipe, weights, x, y) -> chip.Session:
+def learning(recipe: Recipe, weights: Sequence[ArrayLike], x: np.ndarray, y: np.ndarray) -> chip.Session:
     """Load, train with a change of the rate half way, infer, and read the weights back.
 
     Every weight that changes is compared when it is written; reading back shows that nothing else changed.
@@ -246,7 +248,8 @@ def chunk(recipe: Recipe) -> int:
 
 
 def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress=None, stalls: str = "random", optimize: int = 0, weights=None, seed: int = 0,
+          progress: Callable[[str, int, int], None] | None = None, stalls: str = "random", optimize: int = 0,
+          weights: Sequence[ArrayLike] | None = None, seed: int = 0,
           waves: bool = False, keep: bool = False) -> Report:
     """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
 
@@ -387,7 +390,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     return report
 
 
-def write(path: Path, content) -> None:
+def write(path: Path, content: object) -> None:
     """JSON, written beside its place and then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -11,7 +11,15 @@ gets outputs and ticks; nothing else, so that the same body means the same on ev
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
+    from amaranth.sim import SimulatorContext
+
+Result = TypeVar("Result")
+"""What a body returns."""
 
 
 class Undefined(ValueError):
@@ -37,7 +45,7 @@ class Bench(Protocol):
 class AmaranthBench:
     """A bench in Amaranth's own simulator."""
 
-    def __init__(self, context, component):
+    def __init__(self, context: SimulatorContext, component: wiring.Component):
         self._context, self._component, self._values = context, component, {}
 
     def _value(self, name: str):
@@ -53,10 +61,10 @@ class AmaranthBench:
             self._values[name] = Value.cast(target)
         return self._values[name]
 
-    def set(self, port, value):
+    def set(self, port: str, value: int) -> None:
         self._context.set(self._value(port), value)
 
-    def get(self, port):
+    def get(self, port: str) -> int:
         return self._context.get(self._value(port))
 
     async def settle(self):
@@ -66,7 +74,7 @@ class AmaranthBench:
         await self._context.tick()
 
 
-def simulate(component, body, arguments: dict):
+def simulate(component: wiring.Component, body: Callable[..., Awaitable[Result]], arguments: dict) -> Result:
     """Run a body against an Amaranth component in Amaranth's simulator; returns what the body returns."""
     from amaranth.sim import Simulator
 

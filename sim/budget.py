@@ -6,10 +6,11 @@ number format refined and every other device effect off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from ..emulator.devices import Device, alone, device_of, wires_of
@@ -27,7 +28,7 @@ GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
 
 
-def refined(recipe: Recipe, places) -> Recipe:
+def refined(recipe: Recipe, places: Collection[str]) -> Recipe:
     """The recipe with more fraction bits at these places, its ranges kept, as far as a format goes, and the recipe's noise with it."""
     def finer(q: QFormat, bits: int) -> dict:
         more = min(bits, 24 - q.width)
@@ -42,7 +43,7 @@ def refined(recipe: Recipe, places) -> Recipe:
     return recipe
 
 
-def without(recipe: Recipe, effects) -> Recipe:
+def without(recipe: Recipe, effects: Iterable[str]) -> Recipe:
     """The recipe with these device effects off."""
     return _changed(recipe, devices=recipe.devices.model_dump(exclude=set(effects)))
 
@@ -119,7 +120,8 @@ def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str
     return found
 
 
-def measured(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> Iterator[dict]:
+def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: int = SEEDS,
+             progress: Callable[[str, int, int], None] | None = None, device: Device | None = None) -> Iterator[dict]:
     """Yield the rows of `budget`, with its parameters, each as it is measured."""
     chips, done = variants(recipe, device), 0
     exact = gradient.exact(chips["rule"].recipe, weights, x, y)
@@ -131,7 +133,8 @@ def measured(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, d
     tell("done", done, len(chips))
 
 
-def budget(recipe: Recipe, weights, x, y, seeds: int = SEEDS, progress=None, device: Device | None = None) -> list[dict]:
+def budget(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: int = SEEDS,
+           progress: Callable[[str, int, int], None] | None = None, device: Device | None = None) -> list[dict]:
     """The table: one row per effect alone, and all together.
 
     Parameters

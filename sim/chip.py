@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import emulator
 from ..emulator import chip as emulated
@@ -39,31 +41,31 @@ class Session:
     cycles: int = 0
     """About how many cycles it takes without stalls."""
 
-    def load(self, weights):
+    def load(self, weights: Sequence[ArrayLike]) -> None:
         """Load all weights: list of integer arrays (R, C)."""
         self.given["i_command"].append(command(LOAD))
         self.given["i_weight"] += [int(w) for layer in weights for w in np.asarray(layer).ravel()]
         self.cycles += 2 * self._weights()
 
-    def read(self):
+    def read(self) -> None:
         """Read all weights back."""
         self.given["i_command"].append(command(READ))
         self.wanted["o_weight"] += self._weights()
         self.cycles += 5 * self._weights()
 
-    def rate(self, rate: int):
+    def rate(self, rate: int) -> None:
         """Set the rate register."""
         self.given["i_command"].append(command(RATE, rate))
 
-    def shift(self, code: int, operand: int):
+    def shift(self, code: int, operand: int) -> None:
         """Shift a byte into the step (`STEP`) or run (`RUN`) register, or into none (`NOTHING`)."""
         self.given["i_command"].append(command(code, operand))
 
-    def infer(self, x):
+    def infer(self, x: Iterable[int]) -> None:
         """Infer one sample of state integers."""
         self._sample(x, INFER)
 
-    def train(self, x, y: int):
+    def train(self, x: Iterable[int], y: int) -> None:
         """Train on one sample."""
         self.given["i_label"].append(int(y))
         self._sample(x, TRAIN)
@@ -161,7 +163,7 @@ class Prediction:
             values |= {f"saturations_{n}": int(v) for n, v in counted.items()}
         return values
 
-    def step(self, cycle: int, taken: dict, shown: dict):
+    def step(self, cycle: int, taken: dict, shown: dict) -> None:
         """Move on, given the payloads transferred in this cycle."""
         code = None
         if self.mode == "idle" and self.command is not None:

@@ -11,6 +11,7 @@ import pickle
 from pathlib import Path
 
 import cocotb
+from cocotb.handle import HierarchyObject
 from cocotb.triggers import Timer
 
 from .bench import Undefined
@@ -19,7 +20,7 @@ from .bench import Undefined
 class CocotbBench:
     """A bench under cocotb. The body owns the clock: two time steps per cycle, edges between them."""
 
-    def __init__(self, top, signals: dict[str, tuple[str, bool]]):
+    def __init__(self, top: HierarchyObject, signals: dict[str, tuple[str, bool]]):
         self._top, self._signals, self._handles = top, signals, {}
 
     def _handle(self, name):
@@ -31,11 +32,11 @@ class CocotbBench:
             self._handles[name] = handle, signed, 1 << len(handle)
         return self._handles[name]
 
-    def set(self, port, value):
+    def set(self, port: str, value: int) -> None:
         handle, _, span = self._handle(port)
         handle.value = value & (span - 1)
 
-    def get(self, port):
+    def get(self, port: str) -> int:
         handle, signed, span = self._handle(port)
         try:
             value = int(handle.value)

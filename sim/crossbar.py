@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from ..emulator import crossbar as emulated
@@ -13,12 +15,12 @@ from .timeline import Timeline
 from .variety import named, recipes, small
 
 
-def pack(lanes, width: int) -> int:
+def pack(lanes: Iterable[int], width: int) -> int:
     """Lanes to a memory word, lane 0 lowest."""
     return sum((int(v) & ((1 << width) - 1)) << (i * width) for i, v in enumerate(lanes))
 
 
-def load_words(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator):
+def load_words(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator) -> None:
     """Write every word of an engine's matrices through the host port; lanes beyond the last column stay 0."""
     width, found = recipe.formats.weight.width, table.engines(recipe)[engine]
     for name, base in found.base.items():
@@ -30,7 +32,7 @@ def load_words(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Gener
             line.now += 1
 
 
-def read_words(line: Timeline, recipe: Recipe, engine: int):
+def read_words(line: Timeline, recipe: Recipe, engine: int) -> None:
     """Address every word through the host port; each is shown two cycles later."""
     for address in range(table.engines(recipe)[engine].words):
         line.pulse(line.now, word_address=address)
@@ -56,7 +58,7 @@ def pulses(recipe: Recipe, engine: int) -> tuple[str, ...]:
     return tuple(p for p in emulated.inputs(recipe, engine) if p not in emulated.levels(recipe))
 
 
-def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, rounds: int, levels=dict):
+def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, rounds: int, levels: Callable[[], dict] = dict) -> None:
     """Load an engine; then in every round all its operations, in random order, alone and as close as they may be; then read back.
 
     Parameters

@@ -5,9 +5,11 @@ Data hardly ever do that. Many scenes are tried on the emulator, as one batch of
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import emulator
 from ..recipe import Recipe
@@ -45,7 +47,8 @@ def limits(recipe: Recipe) -> tuple[int, int]:
     return form.min + recipe.guard, form.max - recipe.guard
 
 
-def reached(recipe: Recipe, before, after, saturations) -> dict[str, np.ndarray]:
+def reached(recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.ndarray], saturations: Mapping[str, ArrayLike]) -> dict[str,
+            np.ndarray]:
     """Count how often chips came to the limits of their numbers.
 
     Parameters

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..recipe import Recipe, Rounding, load
@@ -60,7 +61,7 @@ def block(case: scenario.Scenario) -> dict:
             "never exercised": list(outcome.uncovered)}
 
 
-def blocks():
+def blocks() -> Iterator[tuple[str, Callable[[], scenario.Scenario]]]:
     """(name, case maker): exhaustive where the inputs have fewer than 20 bits, else a million vectors."""
     for rounding, overflow in fixed.modes():
         for width_in, shift, width, cycles in ((18, 7, 8, None), (36, 19, 16, VECTORS)):

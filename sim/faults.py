@@ -476,10 +476,10 @@ class Store:
         self.witnesses = kept.get("witnesses", {})
         self.faults = kept.get("faults", {})
 
-    def keep(self):
+    def keep(self) -> None:
         write(self.path, {"witnesses": self.witnesses, "faults": self.faults})
 
-    def record(self, field: Field):
+    def record(self, field: Field) -> None:
         """Record what is not yet known about the witnesses of a field."""
         for found in _apart(_record, (field, set(self.witnesses))):
             if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def integers(rng: np.random.Generator, width: int, cycles: int) -> np.ndarray:
     return np.where(rng.random(cycles) < 0.2, near, values).astype(np.int64)
 
 
-def close_calls(rng: np.random.Generator, values, shift: int) -> np.ndarray:
+def close_calls(rng: np.random.Generator, values: np.ndarray, shift: int) -> np.ndarray:
     """Return for each value the least word with which it is rounded up, or the largest with which it is not.
 
     Of 65536 words one tells a rounder that drops a bit from one that does not: chance does not meet it.
@@ -104,7 +105,7 @@ def vectors(scenario: Scenario, shift: int, width: int, rounding: str, overflow:
     return replace(scenario, trace=trace)
 
 
-def modes():
+def modes() -> Iterator[tuple[str, str]]:
     """Every rounding with every overflow."""
     return itertools.product(ROUNDINGS, OVERFLOWS)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import models
 from ..emulator import crossbar, rng
+from ..emulator.machine import Machine
 from ..emulator.signals import Write, writes
 from ..recipe import Recipe, geometries, require_recipe, rule
 from . import real
@@ -26,7 +29,7 @@ def circuit(recipe: Recipe) -> models.Feedforward:
     return models.Feedforward(recipe.sizes, neuron(0), neuron(recipe.layers - 1))
 
 
-def targets(recipe: Recipe, y) -> np.ndarray:
+def targets(recipe: Recipe, y: ArrayLike) -> np.ndarray:
     """Output targets of labels as real numbers, (n, classes)."""
     values = np.array([recipe.target(False), recipe.target(True)]) * 2.0**-recipe.formats.accumulator.frac
     return values[(np.asarray(y)[:, None] == np.arange(recipe.sizes[-1])).astype(int)]
@@ -57,7 +60,8 @@ def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], lis
     return found
 
 
-def chip(recipe: Recipe, weights, x, y, machine=None) -> list[np.ndarray]:
+def chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray,
+         machine: Callable[..., Machine] | None = None) -> list[np.ndarray]:
     """Return the chip's gradient estimate of each sample, one array (n, R, C) per layer; `machine` as in `signals.writes`."""
     return [sum(e[:, :, None] * v[:, None, :] for e, v in zip(*layer, strict=True))
             for layer in terms(recipe, writes(recipe, weights, x, y, machine))]
@@ -85,7 +89,7 @@ def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.n
         return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
 
 
-def exact(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
+def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """The exact gradient in float64 with the chip's weights, one array (n, R, C) per layer."""
     return _reference(recipe, models.exact_gradient, weights, x, y)
 
@@ -94,7 +98,7 @@ def _flat(gradient) -> np.ndarray:
     return np.concatenate([g.reshape(len(g), -1) for g in gradient], axis=1)
 
 
-def cosine(a, b) -> np.ndarray:
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of each sample's two gradients; samples whose gradient is zero on both sides are left out."""
     a, b = _flat(a), _flat(b)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -102,7 +106,7 @@ def cosine(a, b) -> np.ndarray:
     return np.divide((a * b).sum(1), norms, out=np.zeros(len(a)), where=norms > 0)[there]
 
 
-def relative_error(a, b) -> float | None:
+def relative_error(a: np.ndarray, b: np.ndarray) -> float | None:
     """``norm(a - b) / norm(b)`` over all samples; None where b is zero."""
     a, b = _flat(a), _flat(b)
     size = np.linalg.norm(b)
@@ -114,7 +118,7 @@ def _mean(cosines: np.ndarray) -> float | None:
     return float(cosines.mean()) if cosines.size else None
 
 
-def compare(recipe: Recipe, weights, x, y) -> dict:
+def compare(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> dict:
     """Compare the chip, its rule in real numbers and the exact gradient for the same samples and weights.
 
     Parameters
@@ -175,8 +179,9 @@ def with_fraction_bits(recipe: Recipe, frac: int) -> Recipe:
     return Recipe.model_validate(changed)
 
 
-def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0.5, 0.0),
-              betas=tuple(2.0**e for e in (-6, -4, -2, -1, 0, 1, 2, 3))) -> list[dict]:
+def precision(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, fractions: Sequence[int] = (12, 10, 8, 6),
+              alphas: Sequence[float] = (0.5, 0.0),
+              betas: Sequence[float] = tuple(2.0**e for e in (-6, -4, -2, -1, 0, 1, 2, 3))) -> list[dict]:
     """Mean per-sample cosine to the exact gradient over fraction bits, alpha and beta (the law of row 57's word lengths).
 
     Parameters
@@ -209,19 +214,19 @@ def precision(recipe: Recipe, weights, x, y, fractions=(12, 10, 8, 6), alphas=(0
 # SPSA -------------------------------------------------------------------------------------------------------
 
 
-def slopes(recipe: Recipe, loss) -> np.ndarray:
+def slopes(recipe: Recipe, loss: ArrayLike) -> np.ndarray:
     """Differences of the loss register as slopes of the objective along a direction of signs."""
     return loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2 / (2 * recipe.epsilon)
 
 
-def directions(recipe: Recipe, seeds, step: int = 0) -> list[np.ndarray]:
+def directions(recipe: Recipe, seeds: ArrayLike, step: int = 0) -> list[np.ndarray]:
     """The signs along which chips of these seeds probe in a step, one array (chips, R, C) per layer."""
     step = np.uint32(step)
     found = [crossbar.signs(g, crossbar.pairs(g, rng.keys(seeds), step, step)) for g in geometries(recipe)]
     return [v[..., : g.C] for g, v in zip(geometries(recipe), found, strict=True)]
 
 
-def spsa_estimates(recipe: Recipe, weights, x, y, count: int) -> np.ndarray:
+def spsa_estimates(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: int, count: int) -> np.ndarray:
     """The chip's SPSA estimates of one sample's gradient, one per chip seed: signs times the loss register's difference.
 
     Parameters
@@ -246,7 +251,7 @@ def spsa_estimates(recipe: Recipe, weights, x, y, count: int) -> np.ndarray:
     return made * np.concatenate([s.reshape(count, -1) for s in directions(recipe, seeds)], axis=1)
 
 
-def spsa_law(recipe: Recipe, weights, x, y, count: int = 4096) -> dict:
+def spsa_law(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: int, count: int = 4096) -> dict:
     """The chip's SPSA against the exact gradient of one sample, and against row 29's variance law.
 
     Returns

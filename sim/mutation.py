@@ -12,10 +12,12 @@ import functools
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from types import ModuleType
 
 HARDWARE = __package__.rpartition(".")[0] + ".hdl"
 RECIPE = __package__.rpartition(".")[0] + ".recipe"
@@ -314,7 +316,7 @@ class _Loader:
 
 
 @contextlib.contextmanager
-def seeded(fault: Fault):
+def seeded(fault: Fault) -> Iterator[ModuleType]:
     """While this lasts, the hardware has the fault; yields the hardware package."""
     def ours():
         return {name: m for name, m in sys.modules.items() if name == HARDWARE or name.startswith(HARDWARE + ".")}
@@ -347,7 +349,7 @@ def _broken(path: str, fault: Fault):
 
 
 @contextlib.contextmanager
-def shared(fault: Fault):
+def shared(fault: Fault) -> Iterator[None]:
     """While this lasts, the recipe has the fault, whoever has imported it: its functions have other code."""
     module = importlib.import_module(f"{RECIPE}.{fault.module}")
     functions, changed = _functions(module), {}

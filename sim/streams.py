@@ -7,6 +7,7 @@ Nothing is compared here (see `sim.chip`).
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..recipe import Recipe
@@ -44,7 +45,7 @@ class Record:
     writes: list = field(default_factory=list)
 
 
-def pauses(kind: str, seed: int):
+def pauses(kind: str, seed: int) -> Iterator[bool]:
     """Endless sequence of pauses (True: stall in this cycle)."""
     if kind == "never":
         while True:

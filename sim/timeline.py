@@ -17,17 +17,17 @@ class Timeline:
         self.marks: dict[str, list[int]] = {}
         """Cycles worth remembering, by name."""
 
-    def pulse(self, cycle: int, **values):
+    def pulse(self, cycle: int, **values: int) -> None:
         """Values of ports in one cycle."""
         for port, value in values.items():
             self._pulses[port][cycle] = int(value)
 
-    def level(self, **values):
+    def level(self, **values: int) -> None:
         """Values of ports from `now` on."""
         for port, value in values.items():
             self._levels[port][self.now] = int(value)
 
-    def mark(self, name: str, cycle: int):
+    def mark(self, name: str, cycle: int) -> None:
         """Remember a cycle."""
         self.marks.setdefault(name, []).append(cycle)
 
