@@ -39,6 +39,8 @@ class Chip:
     ----------
     weights, cycles, step, run, rate, saturations, loss
         As of `emulator.Chip`. What the board's registers do not hold (what was counted before a `restore`) is added here.
+    room : int
+        Samples that the board keeps beside its chip (`store`); 0 if it has no memory for them.
     session : Session
         `session.found` is the status that the board had before.
 
@@ -72,7 +74,7 @@ class Chip:
             raise
         self._link = self.session.link
         self._before = {"cycles": 0} | dict.fromkeys(COUNTERS, 0)
-        self._stored = 0
+        self._stored: tuple[int, str] = (0, "")       # how many samples the board keeps, and their digest
         self._loss: int | None = None           # of a restored state, until a program sets the register
         self._run: int | None = None
 
@@ -89,6 +91,10 @@ class Chip:
         if self.session.journal:
             self.session.journal.close()
         self.port.close()
+
+    @property
+    def room(self) -> int:
+        return self.session.identity.samples
 
     # Registers and memories -----------------------------------------------------------------------------------
 
@@ -173,7 +179,7 @@ class Chip:
         return state
 
     def _mark(self, state):
-        self.session.mark(digest(state), {"run": self.run, "before": self._before, "loss": self._loss})
+        self.session.mark(digest(state), {"run": self.run, "before": self._before, "loss": self._loss, "stored": self._stored})
 
     def restore(self, state: Mapping[str, ArrayLike]) -> None:
         """Go on from a `state()`, of this chip or an emulated one; ValueError if it is not one of a chip like this."""
@@ -183,6 +189,7 @@ class Chip:
         rules, state = self._rules, self._rules.state()
         if (driver := self.session.resume(digest(state))) is not None:
             self._run, self._before, self._loss = driver["run"], driver["before"], driver["loss"]
+            self._stored = tuple(driver["stored"])
             return
         report = self._report()
         self._load(rules.weights)
@@ -213,22 +220,29 @@ class Chip:
         return self._programs(((Tag.INFER, packed(row, width)) for row in self._rules._samples(x)), False)[0]
 
     def store(self, x: ArrayLike, y: ArrayLike) -> None:
-        """Keep samples and labels, as `train` takes them, beside the chip, numbered from 0; ValueError if they are more than it holds."""
-        x, width, room = self._rules._samples(x), self.recipe.formats.state.width, self.session.identity.samples
+        """Keep samples and labels, as `train` takes them, beside the chip, numbered from 0; ValueError if they are more than it holds.
+
+        Those that this session has put there already are not sent again.
+        """
+        x, width = self._rules._samples(x), self.recipe.formats.state.width
         y = self._rules._labels(y, len(x))
-        if len(x) > room:
-            raise ValueError(f"x: {len(x)} samples; the board's memory holds {room}; store fewer, or build with room for more")
+        if len(x) > self.room:
+            raise ValueError(f"x: {len(x)} samples; the board's memory holds {self.room}; store fewer, or build with room for more")
+        stored = len(x), digest({"x": x, "y": y})
+        if stored == self._stored:
+            return
+        self._stored = 0, ""
         labels = (int(label).to_bytes(self._link.label, "little") for label in y)
         for _ in self.session.play((Tag.STORE, n.to_bytes(2, "little") + label + packed(row, width))
                                    for n, (row, label) in enumerate(zip(x, labels, strict=True))):
             pass
-        self._stored = len(x)
+        self._stored = stored
 
     def train_stored(self, order: ArrayLike) -> None:
         """Train on stored samples, a step for each number in `order`: only numbers are on the line, and no outputs come back."""
-        order = np.asarray(order)
-        if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < self._stored:
-            raise ValueError(f"order: allowed are whole numbers from 0 to {self._stored - 1}, of samples that are stored")
+        order, stored = np.asarray(order), self._stored[0]
+        if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < stored:
+            raise ValueError(f"order: allowed are whole numbers from 0 to {stored - 1}, of samples that are stored")
         most, run = self._link.numbers, self.run
         parts = [order[i:i + most] for i in range(0, len(order), most)]
         for part, _ in zip(parts, self.session.play(

@@ -226,8 +226,10 @@ class Session:
             body = self._next(wait)
             if body is None:
                 # the oldest alone: if the board has it, its reply comes again, and with it the number of the one that it misses
+                # and the status, as a frame of many stored samples may be played for longer than the patience
                 self._alive("no reply")
                 send([under_way[0]])
+                self.port.write(frame(self._echo, Tag.STATUS))
                 wait, told, clean = min(2 * wait, LONGEST_WAIT), None, False
                 continue
             if body[1] != ERROR and body[1] >= Tag.IDENTIFY | REPLY:

@@ -47,7 +47,8 @@ def learning(history: History, path: Path) -> None:
     left.set_ylabel("accuracy, %")
     left.legend(frameon=False)
     right.set_ylabel("mean cost, 1/2 sum of squares")
-    right.set_yscale("log")
+    if not np.isnan([e["loss"] for e in history.epochs]).all():      # no outputs come from a board's memory
+        right.set_yscale("log")
     _save(figure, path)
 
 

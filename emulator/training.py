@@ -37,6 +37,7 @@ class History:
     epochs : list of dict
         Per epoch: ``epoch`` (from 1), ``rate`` (register), ``loss`` (mean cost), ``train_accuracy`` (of the outputs while training)
         and ``accuracy`` (test set, after the epoch; `Training.metric`), the last three with one number per chip where several were trained.
+        ``loss`` and ``train_accuracy`` are NaN where samples lay beside the chip, which gives no outputs then.
     weights : list of int32 arrays
         At the end.
     ranges : dict
@@ -113,7 +114,8 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     device : Device, optional
         Instead of the recipe's: a device of your own.
     chip : Chip, optional
-        Train this one, of the same recipe, instead of one that is made: anything with its methods, such as a `board.Chip`.
+        Train this one, of the same recipe, instead of one that is made: anything with its methods, such as a `board.Chip`. One with `room`
+        for all training samples is given them once, and trains from there.
     weights : list of int32 arrays (R, C), optional
         Of each matrix in memory, to go on from, of every chip; `initial_weights` by default.
 
@@ -163,7 +165,11 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     elif start:
         chip.restore(Chip(recipe.as_built).state() | start)
     report = progress or (lambda step, done, of: None)
-    n, x_train, x_test = len(x_train), recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
+    n, kept = len(x_train), getattr(chip, "room", 0) >= len(x_train)
+    x_train, x_test = recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
+    if kept and len(history.epochs) < epochs:
+        report("samples are stored beside the chip", 0, epochs * PIECES)
+        chip.store(x_train, y_train)
     for epoch in range(len(history.epochs), epochs):
         chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
         mixed, losses, given = order(recipe, epoch, n, seeds), [], []
@@ -174,14 +180,19 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
         for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)), axis=-1)):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
+            if kept:
+                chip.train_stored(part)
+                continue
             result = chip.train(x_train[part], y_train[part])
             losses.append(costs(recipe, result, y_train[part]))
             given.append(result.outputs)
         if device:
             learned, chip.weights = chip.weights, cells(epoch + 1, recipe.devices.age or None)
         history.epochs.append({
-            "epoch": epoch + 1, "rate": int(np.max(chip.rate)), "loss": np.concatenate(losses, -1).mean(-1),
-            "train_accuracy": score(recipe, np.concatenate(given, -2), y_train[mixed]), "accuracy": accuracy(chip, x_test, y_test),
+            "epoch": epoch + 1, "rate": int(np.max(chip.rate)),
+            "loss": np.nan if kept else np.concatenate(losses, -1).mean(-1),
+            "train_accuracy": np.nan if kept else score(recipe, np.concatenate(given, -2), y_train[mixed]),
+            "accuracy": accuracy(chip, x_test, y_test),
         })
         if device:
             chip.weights = learned

@@ -1,5 +1,6 @@
 """The driver: the emulator's methods on a board, over lines that lose and spoil what they carry (contract section 10)."""
 
+import json
 import os
 import random
 import subprocess
@@ -123,7 +124,8 @@ def test_a_bad_line_loses_and_doubles_nothing(monkeypatch, seed):
         exercised(chip, TINY)
 
 
-def test_training_on_a_board_is_training_on_the_emulator(tmp_path):
+def test_training_on_a_board_is_training_on_the_emulator(monkeypatch):
+    monkeypatch.setattr(ports, "KEPT", 0)
     x, y = samples(TINY, 70)
     given = (x, y, x[:20], y[:20])
     with board.Chip(TINY, "emulator://") as chip:
@@ -135,6 +137,38 @@ def test_training_on_a_board_is_training_on_the_emulator(tmp_path):
     assert [{k: float(v) for k, v in e.items()} for e in on.epochs] == [{k: float(v) for k, v in e.items()} for e in alone.epochs]
     with pytest.raises(ValueError, match="chip: trained as it is"):
         emulator.train(TINY, *given, epochs=1, chip=chip, seeds=[1, 2])
+
+
+@pytest.mark.parametrize(("room", "told"), [(4, "the 4 training samples are kept in the board's memory"),
+                                            (3, "each training sample goes over the line, as the board keeps 3 of the 4")])
+def test_training_says_whether_the_board_keeps_the_samples(room, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(ports, "KEPT", room)
+    done = CliRunner().invoke(app, ["train", "xor", "--on", "emulator://", "--compare", "--epochs", "1", "-o", str(tmp_path), "--json"])
+    assert done.exit_code == 0 and told in done.output and "every weight and the cycles equal the emulator's" in done.output
+    assert (json.loads(done.stdout)["loss"] is None) == (room == 4)
+
+
+def test_a_frame_that_is_played_for_longer_than_the_patience_is_waited_for():
+    """Of many stored samples: the board says meanwhile that it is there."""
+    machine = twin.Board(TINY)
+    line, begin, held = ports.Emulated(machine), time.monotonic(), bytearray()
+    talk = session.Session(TINY, line, patience=0.3)
+    receive = machine.receive
+
+    def slowly(data):
+        out = receive(data)
+        for body in filter(None, map(twin.opened, filter(None, out.split(b"\0")))):
+            if body[1] == Tag.NOTHING | 0x80 and time.monotonic() < begin + 1.5:
+                continue
+            held.extend(twin.frame(body[0], body[1], body[2:]))
+        out = bytes(held)
+        held.clear()
+        return out
+
+    talk.ask(Tag.REPORT)
+    begin, machine.receive = time.monotonic(), slowly
+    talk.ask(Tag.NOTHING)
+    assert time.monotonic() - begin > 1.4
 
 
 # Bad input --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A driver that is killed goes on after the last step that the board applied: nothing is trained twice, nothing left out."""
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from crossdyad.board import port as ports
 from crossdyad.board.journal import Journal, Mark
 from crossdyad.emulator import link as twin
 from crossdyad.recipe import Recipe
+from crossdyad.recipe.link import Tag
 
 TINY = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
 SAMPLES, EPOCHS = 30, 2
@@ -77,6 +79,23 @@ def test_each_step_is_applied_once_however_often_the_driver_is_killed(kills):
         # the board's own count: none played twice, the inferences of the ranges at the end included
         assert machine.chip.step == SAMPLES * EPOCHS and machine.chip.cycles == UNDISTURBED
         assert not (Path(folder) / "tiny.journal").exists()
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(8, 60), min_size=1, max_size=6))
+def test_what_the_board_keeps_is_stored_and_trained_on_once(kills):
+    """From the memory beside the chip: a driver that goes on in a later epoch sends no sample again."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        machine, history, played = twin.Board(TINY, samples=SAMPLES), None, Counter()
+        play = machine._play
+        patch.setattr(machine, "_play", lambda tag, payload: (played.update([tag]), play(tag, payload))[1])
+        for frames in [*kills, 10**6]:
+            history = history or drive(machine, frames, Path(folder))
+        assert all(np.array_equal(a, b) for a, b in zip(history.weights, ALONE.weights, strict=True))
+        assert history.cycles == ALONE.cycles and history.saturations == ALONE.saturations
+        assert [e["accuracy"] for e in history.epochs] == [e["accuracy"] for e in ALONE.epochs]
+        assert np.isnan([e["loss"] for e in history.epochs]).all()
+        assert machine.chip.step == SAMPLES * EPOCHS and played[Tag.STORE] == SAMPLES and not played[Tag.TRAIN]
 
 
 def test_a_board_that_was_reset_begins_at_the_last_epoch(tmp_path):
