@@ -53,7 +53,8 @@ EXAMPLES = (
     {"name": "mine", "sizes": (64, 24, 10), "lanes": (8, 4), "alpha": 0.5, "beta": 1.0, "learning_rate": 0.0625, "rate_floor": 0.00390625,
      "formats": {"weight": {"width": 8, "frac": 6}, "delta": {"width": 11, "frac": 8}}},
     {"name": "noisy", "sizes": (64, 32, 10), "lanes": (16, 8), "alpha": 0, "beta": 4.0,
-     "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02, "law": "soft-bounds", "pulse": 0.001953125}},
+     "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02},
+     "pulses": {"law": "soft-bounds", "step": 0.001953125}},
     {"name": "least", "sizes": (3, 6, 2), "lanes": (1, 1), "alpha": 0, "beta": 4.0,
      "formats": {"weight": {"width": 4, "frac": 2}, "state": {"width": 4, "frac": 1}, "accumulator": {"width": 12, "frac": 6},
                  "delta": {"width": 6, "frac": 2}}},
@@ -86,8 +87,8 @@ def drawn(count: int, seed: int) -> list[Recipe]:
                          "state": one_of("nearest", "nearest", "nearest", "stochastic"),
                          "accumulator": one_of("nearest", "nearest", "floor", "stochastic"),
                          "delta": one_of("nearest", "nearest", "stochastic")},
-            "devices": {"read_noise": one_of(0, 0, 0.05, 0.1), "levels": one_of(0, 0, 0, 16, 64), "stuck": one_of(0, 0, 0, 0.02),
-                        "law": law, **({} if law == "ideal" else {"pulse": 2.0 ** (whole["weight"] - weight + draw.randint(0, 4))})},
+            "devices": {"read_noise": one_of(0, 0, 0.05, 0.1), "levels": one_of(0, 0, 0, 16, 64), "stuck": one_of(0, 0, 0, 0.02)},
+            "pulses": {} if law == "ideal" else {"law": law, "step": 2.0 ** (whole["weight"] - weight + draw.randint(0, 4))},
         }
         most = one_of(8, 12, 16, 24) if law in ("ideal", "constant") and delta < 12 else 12
         try:
@@ -275,7 +276,7 @@ def words(recipe: Recipe) -> str:
     f, d = recipe.formats, recipe.devices
     told = [recipe.name + ":", "-".join(map(str, recipe.sizes)), "lanes " + ", ".join(map(str, recipe.lanes)),
             "bits " + "/".join(str(getattr(f, p).width) for p in ("weight", "state", "accumulator", "delta"))]
-    told += [recipe.rule] * (recipe.rule != "dual-propagation") + [d.law] * (d.law != "ideal")
+    told += [recipe.rule] * (recipe.rule != "dual-propagation") + [recipe.pulses.law] * (recipe.pulses.law != "ideal")
     told += [n.replace("_", " ") for n in ("read_noise", "levels", "stuck") if getattr(d, n)]
     return " ".join(told[:2]) + ", " + ", ".join(told[2:])
 

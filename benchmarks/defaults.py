@@ -16,7 +16,7 @@ from crossdyad.recipe import Recipe
 from crossdyad.sim import gradient
 
 HELD, JUDGED = 300, 60
-NOISY = {"read_noise": 0.05, "levels": 64, "stuck": 0.02, "law": "soft-bounds", "pulse": 2.0**-9}
+NOISY = {"devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02}, "pulses": {"law": "soft-bounds", "step": 2.0**-9}}
 """The README's noisy chip."""
 
 
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--rate", type=float, nargs="*", default=[2.0**-6, 2.0**-5, 2.0**-4, 2.0**-3])
     parser.add_argument("--noisy", action="store_true", help="on the README's noisy cells")
     given = parser.parse_args()
-    devices = NOISY if given.noisy else {}
+    cells = NOISY if given.noisy else {}
     whole, seeds = data.load("digits"), range(1, given.seeds + 1)
     x, y, held, classes = whole.x_train[:-HELD], whole.y_train[:-HELD], whole.x_train[-HELD:], whole.y_train[-HELD:]
     sizes = (64, *given.hidden, 10)
@@ -40,8 +40,7 @@ def main():
         for beta in given.beta:
             cosines = []
             for seed in seeds:
-                r = Recipe(name="first", sizes=sizes, lanes=(8,) * (len(sizes) - 1), alpha=alpha, beta=beta, seed=seed,
-                           devices=devices)
+                r = Recipe(name="first", sizes=sizes, lanes=(8,) * (len(sizes) - 1), alpha=alpha, beta=beta, seed=seed, **cells)
                 made = gradient.compare(r, emulator.initial_weights(r), held[:JUDGED], classes[:JUDGED])
                 cosines.append((made["rule_exact"]["cosine"], made["exact"]["cosine"]))
             rule, chip = np.mean(cosines, axis=0)

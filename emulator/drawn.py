@@ -47,12 +47,13 @@ def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, devic
     if not seeds:
         raise ValueError("seeds: none; give one per device")
     made, cells = [], device or device_of(recipe.devices)
+    read = recipe.as_built if recipe.pulses.emulated else recipe            # nothing learns any more
     if recipe.arrays.on:
         return np.concatenate([_on_arrays(recipe, weights, x, seed, cells, shown) for seed in seeds])
     for i in range(0, len(seeds), TOGETHER):
         some = seeds[i:i + TOGETHER]
         filled = some + some[-1:] * (min(TOGETHER, len(seeds)) - len(some))           # what is added is computed, and dropped
-        chips = Many([recipe] * len(filled), filled, shared)
+        chips = Many([read] * len(filled), filled, shared)
         each = [np.broadcast_to(w, (len(some), *w.shape)) for w in map(np.asarray, weights)]
         if cells:
             each = programmed(recipe, each, 0, recipe.devices.age or None, some, device)

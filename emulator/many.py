@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Bits, Devices, Formats, Recipe, Training, in_memory
+from ..recipe import Bits, Devices, Formats, Pulses, Recipe, Training, in_memory
 from . import sequencer
 from .arrays import CHIPS, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
@@ -34,15 +34,16 @@ def structure(recipe: Recipe) -> Recipe:
     Raises
     ------
     ValueError
-        If the recipe's reads are those of arrays, which are played chip by chip.
+        If the recipe's reads or pulses are such as no hardware has, which are played chip by chip.
     """
-    if recipe.arrays.on:
-        raise ValueError(f"{recipe.name}: arrays.on: many chips at once play the chip's own reads only; use `crossdyad train`")
+    if recipe.emulated:
+        which = "arrays.on" if recipe.arrays.on else f"pulses.law: {recipe.pulses.law}, as no hardware has it"
+        raise ValueError(f"{recipe.name}: {which}: many chips at once play the chip's own reads and pulses only; use `crossdyad train`")
     return recipe.model_copy(update={
         "name": "many", "seed": 0, "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
         "rate_floor": 1.0, "epsilon": 1.0, "sigma": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0,
         "formats": Formats(),
-        "devices": Devices(law=recipe.devices.law), "training": Training(),
+        "devices": Devices(), "pulses": Pulses(law=recipe.pulses.law), "training": Training(),
     })
 
 
@@ -129,7 +130,7 @@ class Together:
         self.formats = SimpleNamespace(**places)
 
     def __getattr__(self, name):
-        if not getattr(self.structure.devices, SWITCHED.get(name, "law")):
+        if name in SWITCHED and not getattr(self.structure.devices, SWITCHED[name]):
             return 0                                # no chip of the batch has the effect
         return self.numbers[name] if name in DERIVED else getattr(self.structure, name)
 

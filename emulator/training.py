@@ -139,7 +139,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     device = device or device_of(recipe.devices)
     if device and recipe.devices.age:
         device.check(recipe.devices.age)
-    arrays = recipe.arrays.on
+    arrays = recipe.emulated
     first = initial_weights(recipe, seeds)
     if weights is not None:
         first = [np.broadcast_to(w, v.shape) for w, v in zip(weights, first, strict=True)]

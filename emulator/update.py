@@ -50,7 +50,7 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False, decay
     v = weight.astype(product.dtype) + _change(recipe, weight, fixed.round_shift(bounded, shift, recipe.rounding.weight, random))
     result, out_of_range = fixed.limit(v, f.min + guard, f.max - guard)
     if wraps:              # modulo a power of two: a shift that overflows the type is harmless
-        if recipe.devices.law == "ideal":
+        if recipe.pulses.built == "ideal":
             if not known:
                 v = xp.where(shift < 0, weight + (product << xp.maximum(-shift, 0)), v)
             elif shift < 0:
@@ -61,7 +61,7 @@ def update(recipe: Recipe, weight, product, random=0, probe: bool = False, decay
 
 def _change(recipe: Recipe, weight, q):
     """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
-    if recipe.devices.law == "ideal":
+    if recipe.pulses.built == "ideal":
         return q
     xp, c, width = namespace(weight, q), recipe.slope_bits, recipe.formats.weight.width
     n = xp.minimum(xp.maximum(q, -LONGEST_TRAIN), LONGEST_TRAIN)
@@ -77,7 +77,7 @@ def largest_change(recipe: Recipe, product):
     xp, shift = namespace(product), recipe.product_shift
     down, up = (lambda: (product >> shift) + 1), (lambda: xp.minimum(product, 2 << recipe.formats.weight.width) << -shift)
     q = (down() if shift > 0 else up()) if isinstance(shift, int) else xp.where(shift > 0, down(), up())
-    return q if recipe.devices.law == "ideal" else xp.minimum(q, LONGEST_TRAIN) << recipe.pulse_bits + 1
+    return q if recipe.pulses.built == "ideal" else xp.minimum(q, LONGEST_TRAIN) << recipe.pulse_bits + 1
 
 
 # Trace ------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def round_exact(recipe: Recipe, weight: int, product: int, random: int, decay: i
         finer = max(decay, shift)
         product, shift = (product << finer - shift) - (weight << finer - decay), finer
     q = fixed.round_exact(product, shift, recipe.rounding.weight, random)
-    return q if recipe.devices.law == "ideal" else min(max(q, -LONGEST_TRAIN), LONGEST_TRAIN)
+    return q if recipe.pulses.built == "ideal" else min(max(q, -LONGEST_TRAIN), LONGEST_TRAIN)
 
 
 def change_exact(recipe: Recipe, weight: int, n: int) -> int:

@@ -14,8 +14,8 @@ from ..recipe import near
 from ..recipe.kinds import Real, Whole
 
 FIELDS = tuple(f"devices.{name}" for name in ("read_noise", "age", "programming", "spread", "noise_spread", "stuck", "stuck_low",
-                                              "stuck_high", "wires", "driver", "sense")) + tuple(
-    f"arrays.{name}" for name in ("gain_spread", "offset_spread", "pulse_noise", "pulse_spread", "bound_spread"))
+                                              "stuck_high", "wires", "driver", "sense")) + (
+    "arrays.gain_spread", "arrays.offset_spread", "pulses.noise", "pulses.step_spread", "pulses.bound_spread")
 """Fields of a recipe that can be conditions: what happens to a chip."""
 OTHERS = 1_000_001
 """The first of the seeds of devices that trained weights are written to: none that chips are trained with by default."""

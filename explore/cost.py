@@ -139,7 +139,7 @@ def lane(g: Geometry) -> Lane:
     kept, random = rounded(product, shift, how), min(max(shift, 0), RANDOM_BITS) if how == "stochastic" else 0
     adder = kept + random if shift > 0 and how != "floor" else 0
     change = kept
-    if r.devices.law != "ideal":
+    if r.pulses.built != "ideal":
         kept = PULSES
         change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
     return Lane(max(f.weight.width, g.operand_width), max(f.state.width, f.delta.width), f.weight.width + f.delta.width + clog2(g.R),
@@ -207,7 +207,7 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
                 ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
                 lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
                 lut["lanes"] -= w.column
-                if d.law != "ideal":
+                if r.pulses.built != "ideal":
                     lut["pulses"] += g.L * (w.rounding or w.kept + 14)
                     lut["slopes"] += g.L * (3 * ww + 8) * (r.slope_bits is not None)
                 if max(w.a, w.b) > DSP_WIDTH:
@@ -287,7 +287,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
         found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (_error(r) > DSP_WIDTH)
     if learns and max(layers[0].operand_width, f.weight.width) > DSP_WIDTH:
         found["products"] = multiplied + BIT * layers[0].operand_width
-    if learns and r.devices.law != "ideal":
+    if learns and r.pulses.built != "ideal":
         found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (layers[0].operand_width + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
         found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * f.weight.width)       # room, size, new weight

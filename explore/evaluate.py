@@ -140,10 +140,11 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     """The same of chips of one recipe with arrays, which differ in their seeds: as `emulator.train` has them, an epoch at a time."""
     recipe, seeds = batch.jobs[0].recipe, [job.seed for job in batch.jobs]
     if not settings.epochs or not recipe.learns:
-        raise ValueError(f"arrays.on: chips with arrays are measured after training; allowed are 1 or more epochs and a rule that learns, "
-                         f"not {settings.epochs} and {recipe.rule!r}")
+        raise ValueError(f"{recipe.name}: chips whose arrays or pulses no hardware has are measured after training; allowed are 1 or more "
+                         f"epochs and a rule that learns, not {settings.epochs} and {recipe.rule!r}")
     if settings.under.subsets > 1 and not settings.under.draws:
-        raise ValueError("conditions.subsets: of chips with arrays those of other devices are known only; give draws, or 1 subset")
+        raise ValueError("conditions.subsets: of chips whose arrays or pulses no hardware has those of other devices are known only; "
+                         "give draws, or 1 subset")
     dataset = data.of(recipe)
     judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []

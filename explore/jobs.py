@@ -92,7 +92,7 @@ class Batch(NamedTuple):
     width : int
         Chips of the compiled program, at least as many as jobs.
     shared : Common or None
-        Of all batches of one structure: they share one compiled program. None for chips whose reads are those of analog arrays: those of
+        Of all batches of one structure: they share one compiled program. None for chips whose reads or pulses no hardware has: those of
         one recipe are a batch, and no program is compiled for many.
     """
 
@@ -105,10 +105,10 @@ def batches(jobs: Iterable[Job], most: int) -> list[Batch]:
     """Jobs in batches of one structure, at most so many each, as even as they go."""
     found: dict = {}
     for job in jobs:
-        found.setdefault(job.recipe if job.recipe.arrays.on else structure(job.recipe), []).append(job)
+        found.setdefault(job.recipe if job.recipe.emulated else structure(job.recipe), []).append(job)
     made = []
     for same in found.values():
-        if same[0].recipe.arrays.on:
+        if same[0].recipe.emulated:
             made += [Batch(tuple(same[i:i + most]), len(same[i:i + most]), None) for i in range(0, len(same), most)]
             continue
         shared, width = common([j.recipe for j in same]), math.ceil(len(same) / math.ceil(len(same) / most))

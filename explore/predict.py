@@ -91,7 +91,7 @@ def check(recipe: Recipe) -> None:
         raise ValueError(f"{recipe.name}: sizes: predictions are calibrated on digits, 64-32-10; allowed is a recipe of these")
     if recipe.rule not in RULES:
         raise ValueError(f"{recipe.name}: rule: predictions are calibrated on {', '.join(RULES)}; allowed is one of these")
-    if recipe.arrays.on or device_of(recipe.devices):
+    if recipe.emulated or device_of(recipe.devices):
         raise ValueError(f"{recipe.name}: devices: predictions are calibrated on the chip's own effects (read noise, levels, stuck cells); "
                          "allowed is a recipe without cells and arrays")
 

@@ -26,8 +26,8 @@ FIELDS = {
     "beta": "nudging strength beta", "alpha": "dyad's mean alpha", "rule": "learning rule", "sizes": "units per layer",
     "lanes": "multipliers per layer", "learning_rate": "learning rate", "epsilon": "probe epsilon", "board": "board",
     "activation": "neuron", "output": "output neuron", "devices.read_noise": "read noise",
-    "devices.levels": "conductance levels (0: all)", "devices.stuck": "share of stuck cells", "devices.law": "pulse law",
-    "devices.pulse": "weight per pulse", "devices.preset": "device", "devices.age": "age, s", "devices.wires": "wire segment, ohm",
+    "devices.levels": "conductance levels (0: all)", "devices.stuck": "share of stuck cells", "pulses.law": "pulse law",
+    "pulses.step": "weight per pulse", "devices.preset": "device", "devices.age": "age, s", "devices.wires": "wire segment, ohm",
 }
 
 MEANINGS = {

@@ -79,7 +79,7 @@ class Update(wiring.Component):
         # cycle 1: round, with a pulse law to a count of pulses
         product, shift = self._decayed()
         exact = rounded(product, shift, r.rounding.weight, self.random)
-        if r.devices.law != "ideal":
+        if r.pulses.built != "ideal":
             exact = clip(exact, -LONGEST_TRAIN, LONGEST_TRAIN)
         q = Signal(signed(len(exact)))
         m.d.sync += q.eq(exact)

@@ -10,6 +10,7 @@ from .mistakes import mistakes, near
 from .operations import ELEMENT_BITS, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .overlap import FREE
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
+from .pulses import Pulses
 from .recipe import Recipe, RecipeError, load, parse, presets, require_recipe
 from .rules import RULES, Rule, rule
 from .sections import LAYOUT, Arrays, Bits, Devices, Formats, Training
@@ -18,7 +19,7 @@ from .source import Data
 __all__ = [
     "ELEMENT_BITS", "FREE", "LAYOUT", "LEAD", "LONGEST_TRAIN", "NOISE", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE",
     "Arrays", "Bits", "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operation", "Overflow", "Program",
-    "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions", "geometries",
-    "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
+    "Pulses", "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions",
+    "geometries", "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
     "presets", "program_memory", "programs", "require_recipe", "rule", "table", "timing",
 ]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import rules
+from . import pulses, rules
 from .derived import NOISE_DEVIATION
 from .formats import log2_exact
 from .operations import SIGNS, SLOPE
@@ -121,7 +120,7 @@ def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.arrays.on and others:
         yield (f"arrays.on: rule {recipe.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
                "allowed is false")
-    yield from _law_mistakes(recipe)
+    yield from pulses.mistakes_of(recipe)
     if recipe.devices.read_noise and not all(1 <= recipe.noise_gain(place) < 1 << 24 for place in recipe.read):
         grids = [2.0 ** -(f.weight.frac + getattr(f, place).frac) for place in recipe.read]
         least, most = (grid * NOISE_DEVIATION / 256 for grid in (max(grids), min(grids)))
@@ -130,25 +129,6 @@ def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     if not -32 <= recipe.update_shift <= 40:
         yield (f"rate_floor: together with formats and beta it shifts products by {recipe.update_shift} bits; "
                "allowed is -32 to 40")
-
-
-def _law_mistakes(recipe: Recipe) -> Iterator[str]:
-    d, f = recipe.devices, recipe.formats.weight
-    if d.law == "ideal":
-        if d.pulse:
-            yield f"devices.pulse: {d.pulse:g} with the ideal law, which has no pulses; allowed is 0, or another law"
-        return
-    low, high = f.step, f.step * 2.0 ** (f.width - 2)
-    if not d.pulse or math.frexp(d.pulse)[0] != 0.5 or not low <= d.pulse <= high:
-        yield f"devices.pulse: {d.pulse:g} with law {d.law}; allowed are the powers of two from {low:g} to {high:g}, in weight units"
-    elif recipe.product_shift > 40:
-        yield f"devices.pulse: {d.pulse:g} with rate_floor {recipe.rate_floor:g} is too coarse; allowed is a larger rate_floor"
-    if math.frexp(d.slope)[0] != 0.5:
-        yield f"devices.slope: {d.slope:g}; allowed are powers of two up to 0.5"
-    if recipe.signed:
-        yield f"devices.law: {d.law} with rule {recipe.rule}, whose probes must be taken back exactly; allowed is ideal"
-    if any(step.decay for step in recipe.steps):
-        yield f"devices.law: {d.law} with rule {recipe.rule}, whose weights decay; allowed is ideal"
 
 
 def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
@@ -182,7 +162,7 @@ def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
 
 
 def _array_mistakes(recipe: Recipe) -> Iterator[str]:
-    a, d, f = recipe.arrays, recipe.devices, recipe.formats
+    a, d = recipe.arrays, recipe.devices
     bits = recipe.cell_width - (a.mapping == "differential")
     if a.cell_bits > bits:
         yield f"arrays.cell_bits: {a.cell_bits}; allowed are 0 (all) to {bits}, the bits of a weight in its cells"
@@ -201,19 +181,3 @@ def _array_mistakes(recipe: Recipe) -> Iterator[str]:
         yield f"arrays.input_slice: {a.input_slice}; allowed is less than the bits of the input converters"
     if a.sensing == "opposite" and not any(d.segments):
         yield "arrays.sensing: 'opposite' without devices.wires; without resistance both reads are alike"
-    if a.law and d.law != "ideal":
-        yield f"arrays.law: {a.law!r} together with devices.law {d.law!r}; allowed is one of the two"
-    if a.law == "measured":
-        if not d.cell.up:
-            yield "arrays.law: 'measured' without pulses that were measured; give devices.cell.up and down"
-        elif a.pulse:
-            yield f"arrays.pulse: {a.pulse:g} with law 'measured'; allowed is 0, as the cell's own curves say it"
-        elif recipe.pulse < f.weight.step:
-            yield (f"devices.cell.up: a pulse in the middle is {recipe.pulse:.3g} of a weight, less than the weights' step of "
-                   f"{f.weight.step:g}; give the weights more fraction bits")
-    elif bool(a.law) != bool(a.pulse) or a.pulse > f.weight.high or (a.pulse and a.pulse < f.weight.step):
-        yield (f"arrays.pulse: {a.pulse:g} with law {a.law!r}; "
-               f"allowed is {f.weight.step:g} to {f.weight.high:g} where there is a law, else 0")
-    for name in ("pulse_noise", "pulse_spread", "bound_spread"):
-        if getattr(a, name) and not a.law:
-            yield f"arrays.{name}: {getattr(a, name):g} without pulses; give arrays.law"

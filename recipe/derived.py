@@ -8,6 +8,7 @@ from typing import Self
 from . import rules, seeds
 from .formats import half_up, log2_exact
 from .operations import NOISE, SIGNS, SLOPE, Matrix, Op, Operation
+from .pulses import Pulses
 from .sections import LOADED, Arrays, Bits, Devices
 from .source import Data
 
@@ -28,7 +29,13 @@ class Derived:
     def as_built(self) -> Self:
         """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
-        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data()})
+        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data(),
+                                       "pulses": Pulses() if self.pulses.emulated else self.pulses})
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the emulator alone plays the chip in training: reads of arrays, or pulses that no hardware has."""
+        return self.arrays.on or self.pulses.emulated
 
     def input_width(self, place: str) -> int:
         """Bits of the arrays' input converters for states or deltas."""
@@ -36,9 +43,9 @@ class Derived:
 
     @property
     def pulse(self) -> float:
-        """Change of a weight by one pulse of the arrays' law in the middle of its range; 0 without pulses."""
+        """Change of a weight by one pulse in the middle of its range; 0 without pulses."""
         f = self.formats.weight
-        return self.devices.cell.pulse * (f.high - f.low) if self.arrays.law == "measured" else self.arrays.pulse
+        return self.devices.cell.pulse * (f.high - f.low) if self.pulses.law == "measured" else self.pulses.step
 
     @property
     def cell_width(self) -> int:
@@ -224,7 +231,7 @@ class Derived:
     @property
     def pulse_bits(self) -> int:
         """log2 of a pulse in weight LSBs; 0 with the ideal law (contract section 11)."""
-        return log2_exact(self.devices.pulse) + self.formats.weight.frac if self.devices.law != "ideal" else 0
+        return log2_exact(self.pulses.step) + self.formats.weight.frac if self.pulses.built != "ideal" else 0
 
     @property
     def product_shift(self) -> int:
@@ -234,7 +241,9 @@ class Derived:
     @property
     def slope_bits(self) -> int | None:
         """Of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
-        return {"linear": -log2_exact(self.devices.slope), "soft-bounds": 0}.get(self.devices.law)
+        if self.pulses.emulated:
+            return None
+        return {"linear": -log2_exact(self.pulses.slope), "soft-bounds": 0}.get(self.pulses.law)
 
     @property
     def stuck_limit(self) -> int:

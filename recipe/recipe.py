@@ -18,6 +18,7 @@ from .formats import log2_exact
 from .kinds import Number, Real, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
+from .pulses import Pulses, moved
 from .sections import MOST_LANES, Activation, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
 from .source import Data
 
@@ -105,8 +106,14 @@ class Recipe(Part, Derived):
     overflow: Overflows = Overflows()
     devices: Devices = Devices()
     arrays: Arrays = Arrays()
+    pulses: Pulses = Pulses()
     training: Training = Training()
     data: Data = Data()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pulses_of_before(cls, table):
+        return moved(table)
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,6 @@ from .imported import imported
 from .kinds import Real, Switch, Whole
 
 Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
-PulseLaw = Literal["ideal", "constant", "linear", "soft-bounds"]
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
 Compensation = Literal["none", "array", "output"]
 
@@ -56,7 +55,7 @@ class Overflows(Part):
 class Devices(Part):
     """What is not ideal about the crossbars' cells and reads (contract section 11).
 
-    The first six are built into the hardware. The others change no hardware, only which integers are loaded as weights: training writes
+    The first three are built into the hardware. The others change no hardware, only which integers are loaded as weights: training writes
     the weights to such cells at the start of every epoch and before every test, and goes on with what they hold.
 
     Attributes
@@ -68,13 +67,6 @@ class Devices(Part):
         How many conductance levels a product sees of a weight, a power of two. 0: all that the weight format has.
     stuck : float
         Share of the cells whose weight no update changes.
-    law : str
-        How a cell answers to pulses: ``ideal`` (a weight changes as it is told), ``constant`` (in whole pulses), ``linear`` and
-        ``soft-bounds`` (in whole pulses that shrink towards the end of the weight's range, by a part or down to nothing).
-    pulse : float
-        Change of a weight in the middle of its range by one pulse: a power of two. 0 with the ideal law.
-    slope : float
-        Of the linear law: what share of a pulse is lost at the end of the range, a power of two below 1.
     preset : str
         A published device that holds the weights.
     measured : list of [conductance, deviation]
@@ -102,10 +94,6 @@ class Devices(Part):
     stuck_low, stuck_high : float
         Shares of the cells that hold the least and the largest conductance whatever is written.
     """
-
-    law: PulseLaw = "ideal"
-    pulse: Annotated[Real, Field(ge=0)] = 0.0
-    slope: Annotated[Real, Field(gt=0, le=0.5)] = 0.25
 
     read_noise: Annotated[Real, Field(ge=0, le=2.0**52)] = 0.0
     levels: Annotated[Whole, Field(ge=0)] = 0
@@ -144,7 +132,7 @@ LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "leakage",
 
 
 class Arrays(Part):
-    """Reads and pulses as arrays of analog cells make them. The emulator plays them in training; no hardware has them.
+    """Reads as arrays of analog cells make them. The emulator plays them in training; no hardware has them.
 
     Of these, `lines`, `mapping` and `cell_bits` also say where the cells of the recipe's device lie, and so what is loaded (`Devices`).
 
@@ -170,13 +158,6 @@ class Arrays(Part):
         Bits of an input that one read applies. 0: all at once.
     sensing : str
         Where the transposed read of resistive wires drives and senses: at the ``same`` terminals, or the ``opposite`` ones.
-    law : str
-        How cells answer to pulses: ``constant``, ``linear``, ``soft-bounds``, ``exponential``, ``power``, or ``measured``: by the cell's
-        own curves (`devices.cell`), whose range of conductances is that of the weights; empty: updates as the chip's.
-    pulse : float
-        Change of a weight by one pulse in the middle of its range. With the measured law 0: it is the cell's.
-    pulse_noise, pulse_spread, bound_spread : float
-        Standard deviations of a pulse from pulse to pulse, of pulses from cell to cell, and of the bounds of weights; relative to each.
     """
 
     on: Switch = False
@@ -190,11 +171,6 @@ class Arrays(Part):
     cell_bits: Annotated[Whole, Field(ge=0, le=12)] = 0
     input_slice: Annotated[Whole, Field(ge=0, le=11)] = 0
     sensing: Literal["same", "opposite"] = "same"
-    law: Literal["", "constant", "linear", "soft-bounds", "exponential", "power", "measured"] = ""
-    pulse: Annotated[Real, Field(ge=0)] = 0.0
-    pulse_noise: Annotated[Real, Field(ge=0)] = 0.0
-    pulse_spread: Annotated[Real, Field(ge=0)] = 0.0
-    bound_spread: Annotated[Real, Field(ge=0)] = 0.0
 
 
 LAYOUT = ("lines", "mapping", "cell_bits")

@@ -38,11 +38,11 @@ def recipes() -> dict[str, Recipe]:
     found["spsa"] = digits(rule="spsa")
     effects = {"read_noise": 0.05, "levels": 64, "stuck": 0.02}
     found |= {f"{name} {value:g}": digits(devices={name: value}) for name, value in effects.items()}
-    found |= {f"{law} pulses": digits(devices={"law": law, "pulse": 2.0**-9}) for law in ("constant", "linear", "soft-bounds")}
-    effects |= {"law": "soft-bounds", "pulse": 2.0**-9}
+    found |= {f"{law} pulses": digits(pulses={"law": law, "step": 2.0**-9}) for law in ("constant", "linear", "soft-bounds")}
     stochastic = dict.fromkeys(places, "stochastic")
-    found["all effects, stochastic everywhere"] = digits(devices=effects, rounding=stochastic)
-    found["all effects, spsa"] = digits(devices=effects | {"law": "ideal", "pulse": 0}, rule="spsa")
+    found["all effects, stochastic everywhere"] = digits(devices=effects, rounding=stochastic,
+                                                          pulses={"law": "soft-bounds", "step": 2.0**-9})
+    found["all effects, spsa"] = digits(devices=effects, rule="spsa")
     return found
 
 
@@ -79,13 +79,14 @@ def blocks() -> Iterator[tuple[str, Callable[[], scenario.Scenario]]]:
 
 def soaked() -> dict[str, Recipe]:
     """A small chip that learns, without and with each device effect alone, and with all that go together."""
-    effects = {"ideal": {}, "read noise": {"read_noise": 0.1}, "levels": {"levels": 8}, "stuck cells": {"stuck": 0.2}}
-    laws = {f"{law} pulses": {"law": law, "pulse": 2.0**-3} for law in ("constant", "linear", "soft-bounds")}
     every = {"read_noise": 0.1, "levels": 8, "stuck": 0.2}
-    all_of_them = {f"all effects, {name}": every | law for name, law in laws.items()}
-    return {name: variety.small(f"soak-{number}", alpha=0.5, seed=number, devices=devices, **variety.modes("stochastic", "saturate"),
+    effects = {"ideal": {}, "read noise": {"read_noise": 0.1}, "levels": {"levels": 8}, "stuck cells": {"stuck": 0.2}}
+    effects = {name: {"devices": devices} for name, devices in effects.items()}
+    laws = {f"{law} pulses": {"pulses": {"law": law, "step": 2.0**-3}} for law in ("constant", "linear", "soft-bounds")}
+    all_of_them = {f"all effects, {name}": {"devices": every} | law for name, law in laws.items()}
+    return {name: variety.small(f"soak-{number}", alpha=0.5, seed=number, **tables, **variety.modes("stochastic", "saturate"),
                                 **variety.narrow())
-            for number, (name, devices) in enumerate((effects | laws | all_of_them).items())}
+            for number, (name, tables) in enumerate((effects | laws | all_of_them).items())}
 
 
 def soak_one(recipe: Recipe) -> dict:

@@ -101,10 +101,10 @@ def recipes() -> list[Recipe]:
               **modes("stochastic", "saturate"), **narrow()),
         small("spsa-devices", rule="spsa", epsilon=2.0**-3, devices={"read_noise": 0.1, "levels": 32, "stuck": 0.2},
               **modes("nearest", "saturate"), **narrow()),
-        small("pulses-constant", seed=5, devices={"law": "constant", "pulse": 2.0**-3}, **modes("stochastic", "saturate"), **narrow()),
-        small("pulses-linear", alpha=1, lanes=(4, 2), devices={"law": "linear", "pulse": 2.0**-4, "slope": 0.5, "stuck": 0.1},
+        small("pulses-constant", seed=5, pulses={"law": "constant", "step": 2.0**-3}, **modes("stochastic", "saturate"), **narrow()),
+        small("pulses-linear", alpha=1, lanes=(4, 2), pulses={"law": "linear", "step": 2.0**-4, "slope": 0.5}, devices={"stuck": 0.1},
               **modes("nearest", "wrap"), **narrow()),
-        small("soft-bounds", alpha=0.5, lanes=(1, 4), devices={"law": "soft-bounds", "pulse": 2.0**-2, "read_noise": 0.05},
+        small("soft-bounds", alpha=0.5, lanes=(1, 4), pulses={"law": "soft-bounds", "step": 2.0**-2}, devices={"read_noise": 0.05},
               **modes("stochastic", "saturate"), **narrow()),
         small("gates", rule="backprop", output="hard_tanh", **modes("nearest", "saturate"), **narrow()),
         small("random-feedback", rule="feedback-alignment", feedback=0.5, lanes=(4, 4), **modes("stochastic", "saturate"), **narrow()),
@@ -141,9 +141,10 @@ def table(draw: random.Random, name: str, rule: str, program: str = "") -> dict:
     widths = {place: draw.randint(4, 12) for place in places}
     floor, weight = draw.randint(-9, -4), {"width": widths["weight"], "frac": widths["weight"] - draw.randint(2, 3)}
     devices = {"read_noise": draw.choice((0, 0.05, 0.3)), "levels": draw.choice((0, 2, 4, 16)), "stuck": draw.choice((0, 0.1, 0.5))}
+    pulses = {}
     if draw.random() < 0.3:
         law = draw.choice(("constant", "linear", "soft-bounds"))
-        devices |= {"law": law, "pulse": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
+        pulses = {"law": law, "step": 2.0 ** draw.randint(-weight["frac"], -1), "slope": 2.0 ** -draw.randint(1, 4)}
     lanes = [draw.randint(1, 2 * c - 1) for c in sizes[:-1]]
     placed = {"lanes": lanes}
     if draw.random() < 0.5:
@@ -158,7 +159,7 @@ def table(draw: random.Random, name: str, rule: str, program: str = "") -> dict:
         "output": draw.choice(("identity", "hard_tanh", "relu", "hard_sigmoid")),
         "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
         "epsilon": 2.0 ** draw.randint(-4, -2), "sweeps": (draw.randint(1, 2), draw.randint(1, 2)),
-        "decay": 2.0 ** -draw.randint(8, 9), "devices": devices,
+        "decay": 2.0 ** -draw.randint(8, 9), "devices": devices, "pulses": pulses,
         "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
         "rounding": {p: draw.choice(Rounding.__args__) for p in places},
         "overflow": {p: draw.choice(Overflow.__args__) for p in places}}

@@ -196,9 +196,6 @@ def test_a_recipe_with_arrays_is_text_and_builds_the_same_chip():
     ("on = true\ncell_bits = 12", "arrays.cell_bits: 12; allowed are 0 .all. to 11"),
     ("on = true\ninput_slice = 8", "arrays.input_slice: 8; allowed is less than"),
     ('on = true\nsensing = "opposite"', "arrays.sensing: 'opposite' without devices.wires"),
-    ('on = true\nlaw = "power"', "arrays.pulse: 0 with law 'power'"),
-    ("on = true\npulse_noise = 0.3", "arrays.pulse_noise: 0.3 without pulses"),
-    ('on = true\nlaw = "power"\npulse = 0.01\n[devices]\nlaw = "constant"\npulse = 0.0078125', "allowed is one of the two"),
     ("\n[devices]\nstuck_low = 0.7\nstuck_high = 0.7", "shares whose sum is at most 1"),
     ("\n[devices]\nprogramming = -0.1", "devices.programming"),
 ])

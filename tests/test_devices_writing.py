@@ -175,7 +175,7 @@ def chip_recipe(law, pulse, width):
 def both(law, pulse, width, counts):
     """Weights of the chip (in LSBs over the LSB) and of cells, after the same pulses."""
     r = chip_recipe(law, pulse, width)
-    laws = {"constant": ConstantStep(), "linear": LinearStep(r.devices.slope, r.devices.slope), "soft-bounds": SoftBounds()}
+    laws = {"constant": ConstantStep(), "linear": LinearStep(r.pulses.slope, r.pulses.slope), "soft-bounds": SoftBounds()}
     cells = PulsedDevice(law=laws[law], step=pulse, low=-4.0, high=4.0).cells((1, counts.shape[1]), 0, np.float64)
     w = np.linspace(-2, 2, counts.shape[1])
     integers = r.formats.weight.encode(w, "w").astype(np.int32)

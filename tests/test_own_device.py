@@ -95,7 +95,7 @@ def test_unequal_levels_are_those_of_an_array_too(tmp_path):
     assert np.allclose(stored(levels.astype(float), device, 0, 0, mapping=Mapping(4)), expected)
 
 
-PULSES = '[arrays]\non = true\nlaw = "measured"\npulse_noise = 0.2\n'
+PULSES = '[arrays]\non = true\n[pulses]\nlaw = "measured"\nnoise = 0.2\n'
 
 
 def test_from_curve_to_yield(tmp_path):
@@ -171,7 +171,7 @@ def test_a_recipe_that_contradicts_its_table_is_told(lines, told, tmp_path):
 
 
 @pytest.mark.parametrize(("lines", "told"), [
-    ("[arrays]\non = true\nlaw = 'measured'", "arrays.law: 'measured' without pulses that were measured"),
+    ("[pulses]\nlaw = 'measured'", "pulses.law: measured without pulses that were measured"),
     ("[devices.cell]\nconductance = [1, 2]\nup = [1, 1]", "devices.cell.down: missing; pulses need both"),
     ("[devices.cell]\nup = [1, 1]", "devices.cell.conductance: missing"),
     ("[devices.cell]\nconductance = [1, 2]\ntable = 'no.csv'", "devices.cell.table: no.csv: cannot be read"),

@@ -12,8 +12,8 @@ END = 4.0
 """Where the weight's range ends."""
 
 
-def recipe(law, pulse=2.0**-4, **devices):
-    return Recipe.model_validate(load("digits").model_dump() | {"devices": {"law": law, "pulse": pulse} | devices})
+def recipe(law, pulse=2.0**-4, **given):
+    return Recipe.model_validate(load("digits").model_dump() | {"pulses": {"law": law, "step": pulse} | given})
 
 
 def pulses(r, w, count, sign):
@@ -61,22 +61,68 @@ def test_learning_through_pulses():
     assert min(found.values()) > 0.93
 
 
-@pytest.mark.parametrize(("devices", "message"), [
-    ('law = "constant"', "devices.pulse: 0 with law constant; allowed are the powers of two"),
-    ('law = "constant"\npulse = 0.3', "devices.pulse: 0.3 with law constant"),
-    ("pulse = 0.5", "with the ideal law, which has no pulses"),
-    ('law = "linear"\npulse = 0.25\nslope = 0.3', "devices.slope: 0.3"),
-    ("levels = 3", "devices.levels: 3; allowed are 0"),
-    ("read_noise = 1e-9", "devices.read_noise: 1e-09; allowed is 0 or"),
-    ("stuck = 2", "devices.stuck"),
+@pytest.mark.parametrize(("table", "message"), [
+    ('[pulses]\nlaw = "constant"', "pulses.step: 0 with law constant; allowed are the powers of two"),
+    ('[pulses]\nlaw = "constant"\nstep = 0.3', "pulses.step: 0.3 with law constant; allowed are the powers of two"),
+    ("[pulses]\nstep = 0.5", "pulses.step: 0.5 with the ideal law, which has no pulses"),
+    ("[pulses]\nnoise = 0.5", "pulses.noise: 0.5 with the ideal law, which has no pulses"),
+    ('[pulses]\nlaw = "linear"\nstep = 0.25\nslope = 0.3', "pulses.slope: 0.3"),
+    ('[pulses]\nlaw = "power"\nstep = 9', "pulses.step: 9 with law power; allowed is 0.00012207 to"),
+    ('[pulses]\nlaw = "measured"', "pulses.law: measured without pulses that were measured"),
+    ('[pulses]\nlaw = "linear"\nstep = 0.25\n[devices]\nlaw = "constant"',
+     "devices.law together with pulses: pulses are said twice"),
+    ('[arrays]\non = true\nlaw = "power"\npulse = 0.1\n[devices]\nlaw = "constant"\npulse = 0.25',
+     "devices.law and arrays.law: pulses are said twice"),
+    ("[devices]\nlevels = 3", "devices.levels: 3; allowed are 0"),
+    ("[devices]\nread_noise = 1e-9", "devices.read_noise: 1e-09; allowed is 0 or"),
+    ("[devices]\nstuck = 2", "devices.stuck"),
 ])
-def test_what_cannot_be_built_is_told(devices, message):
-    text = 'name = "x"\nsizes = [3, 2]\nlanes = [2]\n[devices]\n' + devices
+def test_what_cannot_be_built_is_told(table, message):
+    text = 'name = "x"\nsizes = [3, 2]\nlanes = [2]\n' + table
     with pytest.raises(RecipeError) as told:
         parse(text)
     assert message in str(told.value)
 
 
 def test_spsa_needs_the_ideal_law():
-    with pytest.raises(RecipeError, match="devices.law: constant with rule spsa"):
-        parse('name = "x"\nsizes = [3, 2]\nlanes = [2]\nrule = "spsa"\n[devices]\nlaw = "constant"\npulse = 0.25')
+    with pytest.raises(RecipeError, match="pulses.law: constant with rule spsa"):
+        parse('name = "x"\nsizes = [3, 2]\nlanes = [2]\nrule = "spsa"\n[pulses]\nlaw = "constant"\nstep = 0.25')
+
+
+def test_who_plays_pulses_follows_from_their_table():
+    """Hardware has three laws of cells that are alike; what has more is the emulator's, and its hardware has the ideal law."""
+    for law in ("constant", "linear", "soft-bounds"):
+        r = recipe(law)
+        assert not r.emulated and r.as_built == r
+        for more in ({"noise": 0.1}, {"step_spread": 0.1}, {"bound_spread": 0.1}, {"one_by_one": True}):
+            r = recipe(law, **more)
+            assert r.emulated and r.pulse_bits == 0 and r.slope_bits is None and r.as_built == load("digits").as_built
+    assert recipe("exponential").emulated and recipe("power", 0.01).emulated
+    parse('name = "x"\nsizes = [3, 2]\nlanes = [2]\nrule = "spsa"\n[pulses]\nlaw = "constant"\nstep = 0.3\none_by_one = true')
+
+
+@pytest.mark.parametrize(("before", "now"), [
+    ({"devices": {"law": "linear", "pulse": 0.25, "slope": 0.5}}, {"law": "linear", "step": 0.25, "slope": 0.5}),
+    ({"devices": {"law": "ideal", "pulse": 0.0, "slope": 0.25}}, {}),
+    ({"arrays": {"on": True, "law": "linear", "pulse": 0.3, "pulse_noise": 0.1, "pulse_spread": 0.2, "bound_spread": 0.3}},
+     {"law": "linear", "step": 0.3, "slope": 0.5, "noise": 0.1, "step_spread": 0.2, "bound_spread": 0.3, "one_by_one": True}),
+    ({"arrays": {"law": "", "pulse": 0.0, "pulse_noise": 0.0}}, {}),
+])
+def test_keys_of_before_mean_the_same(before, now):
+    table = load("digits").model_dump()
+    arrays = {k: {"on": v["on"]} for k, v in before.items() if v.get("on")}
+    assert Recipe.model_validate(table | before) == Recipe.model_validate(table | arrays | {"pulses": now})
+
+
+def test_pulses_of_the_emulator_need_no_arrays():
+    """Reads are the chip's, of all the weights' 16 bits; updates are those pulses, which on average do what the chip would."""
+    d, r = data.load("digits"), recipe("constant", 0.003, one_by_one=True)
+    chip, own = emulator.devices.ArrayChip(r), emulator.Chip(load("digits"))
+    chip.weights = own.weights = emulator.initial_weights(r)
+    assert (chip.infer(d.x_test[:20]) == own.infer(d.x_test[:20])).all()
+    assert (chip.train(d.x_train[:1], d.y_train[:1]).outputs == own.train(d.x_train[:1], d.y_train[:1]).outputs).all()
+    made = emulator.train(r, d.x_train[:600], d.y_train[:600], d.x_test[:200], d.y_test[:200], epochs=1)
+    assert made.epochs[-1]["accuracy"] > 0.6
+    first = emulator.initial_weights(r)[0] * r.formats.weight.step
+    steps = (made.weights[0] * r.formats.weight.step - first) / 0.003
+    assert np.abs(steps - np.rint(steps)).max() < 0.5 and np.abs(steps).max() > 2      # whole pulses, but for the weights' rounding

@@ -196,7 +196,8 @@ def test_noise_that_a_sum_over_differences_cannot_hold_is_refused(frac, noise):
     ("sizes = [4, 2.5]", ["sizes[1]: 2.5; allowed is a whole number"]),
     ("sizes = [4, 2]\nformats = 3", ["formats: 3; allowed is a table, as { key = value }"]),
     ("sizes = [4, 2]\ndevices.measured = [1]", ["devices.measured[0]: 1; allowed is a list, as [1, 2]"]),
-    ("sizes = [4, 2]\ndevices.law = true", ["devices.law: true; allowed is 'ideal', 'constant', 'linear' or 'soft-bounds'"]),
+    ("sizes = [4, 2]\npulses.law = true", [
+        "pulses.law: true; allowed is 'ideal', 'constant', 'linear', 'soft-bounds', 'exponential', 'power' or 'measured'"]),
     ("sizes = [4, 2]\nformats.state = { width = 8, fracc = 2 }",
      ["formats.state.frac: missing; it must be given", "formats.state.fracc: unknown key; did you mean 'frac'? allowed are width, frac"]),
 ])

@@ -1,4 +1,4 @@
-"""The chip's programs on analog arrays: every product is a read of an array, and updates may be pulses (the recipe's `arrays`).
+"""The chip's programs on analog arrays: every product is a read of an array (the recipe's `arrays`), and updates may be pulses (`pulses`).
 
 A layer's arrays hold its weights as the chip has them, as levels of cells; what writing, age and wires made of them is in the integers
 already (`programming`). What no integer can hold happens here: converters, read noise that depends on what is read, curved currents,
@@ -28,8 +28,7 @@ from .writing import Cells, PulsedDevice, send
 
 COUNTS = 0xBA
 """Stream of the generator (`draws`): rounding of counts of pulses; step is the chip's, index the cell, the key of the layer's own seed."""
-LAWS = {"constant": ConstantStep(), "linear": LinearStep(), "soft-bounds": SoftBounds(), "exponential": ExponentialStep(),
-        "power": PowerStep()}
+LAWS = {"constant": ConstantStep(), "soft-bounds": SoftBounds(), "exponential": ExponentialStep(), "power": PowerStep()}
 CALIBRATED = 1e-3
 """Share of the reads that calibration lets clip."""
 
@@ -129,6 +128,8 @@ class ArrayMachine(Machine):
 
     def product(self, g, pc, step, vectors):
         """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
+        if not self.recipe.arrays.on:
+            return super().product(g, pc, step, vectors)
         with np.errstate(over="ignore"):
             numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(self.operations) + np.uint32(pc)
         return self.chosen.layers[g.layer].read(step.op, self.weights[step.matrix], vectors, numbers)
@@ -167,7 +168,7 @@ class _Engine:
 
     def __init__(self, recipe: Recipe, seeds, device: Device):
         self.chosen = [Chosen([Layer(recipe, k, device, int(s)) for k in range(recipe.layers)],
-                              [_cells(recipe, g, int(s)) for g in geometries(recipe)] if recipe.arrays.law else []) for s in seeds]
+                              [_cells(recipe, g, int(s)) for g in geometries(recipe)] if recipe.pulses.emulated else []) for s in seeds]
 
     def put(self, state):
         return state
@@ -217,8 +218,11 @@ def _each(state: dict, function):
 
 
 def _law(recipe: Recipe):
-    if recipe.arrays.law != "measured":
-        return LAWS[recipe.arrays.law]
+    p = recipe.pulses
+    if p.law == "linear":
+        return LinearStep(p.slope, p.slope)
+    if p.law != "measured":
+        return LAWS[p.law]
     cell = recipe.devices.cell
     g = np.array(cell.conductance)
     unit = cell.pulse * (g[-1] - g[0])
@@ -226,13 +230,13 @@ def _law(recipe: Recipe):
 
 
 def _cells(recipe: Recipe, g, seed: int) -> Cells:
-    a, f = recipe.arrays, recipe.formats.weight
-    device = PulsedDevice(_law(recipe), recipe.pulse, f.low, f.high, a.pulse_spread, bound_spread=a.bound_spread, noise=a.pulse_noise)
+    p, f = recipe.pulses, recipe.formats.weight
+    device = PulsedDevice(_law(recipe), recipe.pulse, f.low, f.high, p.step_spread, bound_spread=p.bound_spread, noise=p.noise)
     return device.cells((g.R, g.C), derived(seed, LAYER, g.layer), np.float64)
 
 
 class ArrayChip(Chip):
-    """A chip whose crossbars are analog arrays, as the recipe's `arrays` says. With ideal arrays: the same bits as `Chip`.
+    """A chip whose crossbars are analog arrays, as the recipe's `arrays` and `pulses` say. With ideal ones: the same bits as `Chip`.
 
     Parameters
     ----------
