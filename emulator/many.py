@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..recipe import Bits, Devices, Formats, Pulses, Recipe, Training, in_memory
+from ..recipe import Bits, Devices, Formats, Pieces, Pulses, Recipe, Training, activation, in_memory
 from . import sequencer
 from .arrays import CHIPS, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
@@ -22,14 +22,13 @@ SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
 """Derived number to the field of `Devices` that enables it: compiled only if some chip of the batch enables it."""
 SHARED = ("step", "run")
 """Registers that all chips of a batch have in common."""
-FURTHEST = 1 << 27
-"""Limits of activations beyond this can never be reached by an accumulator."""
 
 
 def structure(recipe: Recipe) -> Recipe:
     """What chips must have in common to run as one batch: the recipe without its numbers.
 
-    That leaves sizes, lanes, rule with its sweeps and decay, how each place rounds and overflows, and the law of pulses.
+    That leaves sizes, lanes, rule with its sweeps and decay, how each place rounds and overflows, the law of pulses, and activations with
+    knots between their ends.
 
     Raises
     ------
@@ -39,8 +38,9 @@ def structure(recipe: Recipe) -> Recipe:
     if recipe.emulated:
         which = "arrays.on" if recipe.arrays.on else f"pulses.law: {recipe.pulses.law}, as no hardware has it"
         raise ValueError(f"{recipe.name}: {which}: many chips at once play the chip's own reads and pulses only; use `crossdyad train`")
-    return recipe.model_copy(update={
-        "name": "many", "seed": 0, "activation": "identity", "output": "identity", "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
+    alike = {place: "identity" for place in ("activation", "output") if activation(getattr(recipe, place)).slopes == (1.0,)}
+    return recipe.model_copy(update=alike | {
+        "name": "many", "seed": 0, "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
         "rate_floor": 1.0, "epsilon": 1.0, "sigma": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0,
         "formats": Formats(),
         "devices": Devices(), "pulses": Pulses(law=recipe.pulses.law), "training": Training(),
@@ -86,8 +86,8 @@ def numbers(recipe: Recipe) -> dict:
     f, devices = recipe.formats, recipe.devices
     found = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields for part in ("width", "frac")}
     found |= {name: getattr(recipe, name) for name in DERIVED}
-    bounds = [recipe.bounds(k) for k in range(recipe.layers)]
-    found |= {"low": [max(low, -FURTHEST) for low, _ in bounds], "high": [min(high, FURTHEST) for _, high in bounds]}
+    for k in range(recipe.layers):
+        found |= {f"knots{k}": recipe.pieces(k).knots, f"first{k}": recipe.pieces(k).first}
     found |= {"slope_bits": recipe.slope_bits or 0, "targets": [recipe.target(False), recipe.target(True)]}
     found |= {f"{place}_gain": recipe.noise_gain(place) if devices.read_noise else 0 for place in ("state", "delta")}
     found |= {f"{place}_shake": recipe.shake(place) for place in ("state", "delta")}
@@ -138,8 +138,8 @@ class Together:
     def slope_bits(self):
         return None if self.structure.slope_bits is None else self.numbers["slope_bits"]
 
-    def bounds(self, layer: int):
-        return self.numbers["low"][layer], self.numbers["high"][layer]
+    def pieces(self, layer: int) -> Pieces:
+        return Pieces(self.numbers[f"knots{layer}"], self.structure.pieces(layer).shifts, self.numbers[f"first{layer}"])
 
     def target(self, on: bool):
         return self.numbers["targets"][int(on)]

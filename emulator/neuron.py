@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from ..recipe import Recipe
+from ..recipe import Pieces, Recipe
 from . import fixed
-from .arrays import namespace, within
+from .arrays import namespace
 from .clock import walk
+
+
+def activated(pieces: Pieces, p):
+    """Return the value of an activation at drives `p`; all in half accumulator LSBs, int32."""
+    xp, value = namespace(p), pieces.first
+    for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
+        if shift is not None:
+            value = value + (xp.minimum(xp.maximum(p, low), high) >> shift) - (low >> shift)
+    return value
+
+
+def gated(pieces: Pieces, p, q):
+    """Return `q` times the slope of an activation at drives `p`, 0 at both ends; all in half accumulator LSBs, int32."""
+    xp, found = namespace(p, q), 0
+    for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
+        if shift is not None:
+            found = xp.where((p >= low) & (p < high) & (p > pieces.knots[0]), q >> shift, found)
+    return found
 
 
 def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error: str = "dyad", moved: bool = False):
@@ -20,8 +38,7 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error
     random_state, random_delta : integer arrays
         16-bit rounding words.
     error : str
-        What stands for the difference: the ``dyad``'s; ``gate``: b where a lies between the activation's limits, which is the slope
-        times b; ``feedback``: b.
+        What stands for the difference: the ``dyad``'s; ``gate``: the activation's slope at a times b; ``feedback``: b.
     moved : bool
         The mean is the minus compartment plus the difference.
 
@@ -30,15 +47,13 @@ def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error
     mean, mean_out_of_range : int32 and bool arrays, state format
     difference, difference_out_of_range : int32 and bool arrays, delta format
     """
-    xp = namespace(a, b)
     state_shift, delta_shift, twice = _constants(recipe)
-    low, high = _limits(recipe, layer)
     # half units of the accumulator LSB: at most 27 bits
-    plus = xp.minimum(xp.maximum(2 * a + (2 - twice) * b, low), high)
-    minus = xp.minimum(xp.maximum(2 * a - twice * b, low), high)
+    pieces = recipe.pieces(layer)
+    plus, minus = activated(pieces, 2 * a + (2 - twice) * b), activated(pieces, 2 * a - twice * b)
     f, r, o = recipe.formats, recipe.rounding, recipe.overflow
     apart = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
-             "gate": lambda: xp.where((2 * a > low) & (2 * a < high), 2 * b, 0)}[error]()
+             "gate": lambda: gated(pieces, 2 * a, 2 * b)}[error]()
     mean = fixed.requantize(2 * (minus + apart) if moved else twice * plus + (2 - twice) * minus, state_shift, f.state.width,
                             r.state, o.state, random_state)
     difference = fixed.requantize(apart, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
@@ -51,11 +66,18 @@ def _constants(recipe: Recipe) -> tuple[int, int, int]:
     return f.accumulator.frac + 2 - f.state.frac, f.accumulator.frac + 1 - f.delta.frac, recipe.twice_alpha
 
 
-def _limits(recipe: Recipe, layer: int) -> tuple[int, int]:
-    """The activation's limits in half accumulator LSBs, no wider than what any P+ or P- can reach."""
-    low, high = recipe.bounds(layer)
-    reach = 1 << 28
-    return within(2 * low, reach), within(2 * high, reach)
+def activated_exact(pieces: Pieces, p: int) -> int:
+    """`activated` on a Python integer."""
+    ends = zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True)
+    return pieces.first + sum((min(max(p, low), high) >> s) - (low >> s) for s, low, high in ends if s is not None)
+
+
+def _gated_exact(pieces: Pieces, p: int, q: int) -> int:
+    """`gated` on Python integers."""
+    if not pieces.knots[0] < p < pieces.knots[-1]:
+        return 0
+    here = next(n for n, high in enumerate(pieces.knots[1:]) if p < high)
+    return 0 if pieces.shifts[here] is None else q >> pieces.shifts[here]
 
 
 # Trace ------------------------------------------------------------------------------------------------------
@@ -89,9 +111,9 @@ class Clocked:
 
     def __init__(self, recipe: Recipe, unit: int):
         self.recipe = recipe
-        self.low, self.high = recipe.bounds(unit)
+        self.pieces = recipe.pieces(unit)
         self.entered = self.limited = (0, 0, "dyad", 0)    # a, b, the kind of error and whether it moves, one and two cycles ago
-        self.sums = self.clipped = self.mixed = self.rounded = (0, 0)
+        self.sums = self.values = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
     def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad", moved: int = 0) -> dict:
@@ -102,13 +124,13 @@ class Clocked:
         state_shift, delta_shift, twice = _constants(recipe)
         self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
                         fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
-        plus, minus = self.clipped
+        plus, minus = self.values
         apart, (kept, fed, kind, moves) = plus - minus, self.limited
         if kind != "dyad":
-            apart = 2 * fed if kind == "feedback" or self.low < kept < self.high else 0
+            apart = 2 * fed if kind == "feedback" else _gated_exact(self.pieces, 2 * kept, 2 * fed)
         self.mixed = 2 * (minus + apart) if moves else twice * plus + (2 - twice) * minus, apart
         self.limited, self.entered = self.entered, (a, b, error, moved)
-        self.clipped = tuple(min(max(p, 2 * self.low), 2 * self.high) for p in self.sums)
+        self.values = tuple(activated_exact(self.pieces, p) for p in self.sums)
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
         return {"mean": mean, "mean_out_of_range": mean_out,
                 "difference": difference, "difference_out_of_range": difference_out}

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..recipe import Recipe
 from . import fixed
-from .arrays import namespace, within
+from .arrays import namespace
 from .clock import walk
+from .neuron import activated, activated_exact
 
 
 def targets(recipe: Recipe, a, target):
@@ -36,9 +37,7 @@ def nudge(recipe: Recipe, a, target, random=0, negative: bool = False):
         In accumulator LSBs.
     b, b_out_of_range : int32 and bool arrays, accumulator format
     """
-    xp = namespace(a, target)
-    low, high = (within(v, 1 << 28) for v in recipe.bounds(recipe.layers - 1))
-    error = targets(recipe, a, target) - xp.minimum(xp.maximum(a, low), high)
+    error = targets(recipe, a, target) - (activated(recipe.pieces(recipe.layers - 1), 2 * a) >> 1)
     b = fixed.requantize(-error if negative else error, recipe.nudge_shift, recipe.formats.accumulator.width,
                          recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return error, *b
@@ -85,9 +84,9 @@ class Clocked:
 
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
-        self.low, self.high = recipe.bounds(recipe.layers - 1)
+        self.pieces = recipe.pieces(recipe.layers - 1)
         self.shift = recipe.nudge_shift
-        self.clipped, self.error, self.rounded, self.fitted = (0, 0, 0), 0, 0, (0, False)
+        self.output, self.error, self.rounded, self.fitted = (0, 0, 0), 0, 0, (0, False)
         self.negative = 0
 
     def clock(self, a: int, target: int, random: int, negative: int = 0) -> dict:
@@ -95,6 +94,6 @@ class Clocked:
         ports = {"error": self.error, "b": self.fitted[0], "b_out_of_range": self.fitted[1]}
         self.fitted = fixed.fit_exact(self.rounded, recipe.formats.accumulator.width, recipe.overflow.accumulator)
         self.rounded = fixed.round_exact(-self.error if self.negative else self.error, self.shift, recipe.rounding.accumulator, random)
-        self.error, self.negative = self.clipped[1] - self.clipped[0], self.clipped[2]
-        self.clipped = min(max(a, self.low), self.high), recipe.target(bool(target)), negative
+        self.error, self.negative = self.output[1] - self.output[0], self.output[2]
+        self.output = activated_exact(self.pieces, 2 * a) >> 1, recipe.target(bool(target)), negative
         return ports

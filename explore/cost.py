@@ -232,11 +232,13 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
         low, high = r.bounds(g.layer)
         span = max(low.bit_length(), high.bit_length()) + 1
         forward = rounded(_sum(g), f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)
+        bends = sum(a < b for a, b in zip(r.pieces(g.layer).knots, r.pieces(g.layer).knots[1:], strict=False)) - 1
         backward = 0
         if g.layer and learns:
             backward = rounded(_sum(g), f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
         dyad = 2 * (wa + 2) + 4 * span + 2 * (ws + wd) if learns else (wa + 2) + 2 * span + 2 * ws
         last = g.loss_width + 4 * wa if g.is_last else 2 * wa
+        lut["layers"] += bends * (2 if learns else 1) * (wa + 2 + span)           # a comparison more, and a multiplexer
         ff["layers"] += _sum(g) + forward + wa + backward + wa * bool(backward) + dyad + last
         lut["layers"] += 2 * _sum(g) + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
         address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)

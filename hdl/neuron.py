@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe
+from ..recipe import RANDOM_BITS, Pieces, Recipe
 from .choose import index_bits
 from .delay import delayed
 from .families import Platform
@@ -16,6 +16,24 @@ from .fixed import Requantize, clip, span
 def _times(value, n: int):
     """0, 1 or 2 times a value, without a multiplier."""
     return value.shift_left(n - 1) if n else 0
+
+
+def activated(value: Value, pieces: Pieces) -> Value:
+    """The value of an activation at a drive, both in half accumulator LSBs; combinational, in the `span` of its ends.
+
+    Each piece is a shift and a constant to add, so that the drive is compared with the knots and then added to once.
+    """
+    knots, values = pieces.knots, pieces.values
+    low, high = values[0], values[-1]
+    if pieces.shifts == (0,) and low == knots[0]:
+        return clip(value, low, high)
+    moved, added = Const(0, signed(1)), Const(high, span(low, high))
+    for knot, end, at, shift in reversed(list(zip(knots, knots[1:], values, pieces.shifts, strict=False))):
+        if knot < end:
+            moved = Mux(value < end, 0 if shift is None else value.shift_right(shift), moved)
+            added = Mux(value < end, at if shift is None else at - (knot >> shift), added)
+    below = value < knots[0]
+    return (Mux(below, 0, moved) + Mux(below, low, added))[:span(low, high).width].as_signed()
 
 
 class Dyad(wiring.Component):
@@ -72,16 +90,18 @@ class Dyad(wiring.Component):
             minus.eq(_times(self.a, 2) - _times(self.b, two_alpha)),
         ]
         # cycle 2: the activation
-        low, high = (2 * bound for bound in r.bounds(self._unit))
-        u_plus = Signal(span(low, high))
-        u_minus = Signal(span(low, high))
-        m.d.sync += [u_plus.eq(clip(plus, low, high)), u_minus.eq(clip(minus, low, high))]
+        pieces = r.pieces(self._unit)
+        u_plus = Signal(span(pieces.first, pieces.values[-1]))
+        u_minus = Signal(span(pieces.first, pieces.values[-1]))
+        m.d.sync += [u_plus.eq(activated(plus, pieces)), u_minus.eq(activated(minus, pieces))]
         # cycle 3: read-out
         fed = delayed(m, self.b, 2).shift_left(1)
-        inside = Signal()
-        a = delayed(m, self.a, 1)
-        m.d.sync += inside.eq((a > low // 2) & (a < high // 2))
-        given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": Mux(inside, fed, 0)}
+        a, gated = delayed(m, self.a, 1), Const(0, fed.shape())
+        for n, (low, high, shift) in enumerate(zip(pieces.knots, pieces.knots[1:], pieces.shifts, strict=False)):
+            inside = Signal(name=f"inside_{n}" if n else "inside")
+            m.d.sync += inside.eq((a > low // 2 if low == pieces.knots[0] else a >= low // 2) & (a < high // 2))
+            gated = Mux(inside, 0 if shift is None else fed.shift_right(shift), gated)
+        given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": gated}
         apart, error = given[self._errors[0]], delayed(m, self.error, 2)
         for n, name in enumerate(self._errors[1:], 1):
             apart = Mux(error == n, given[name], apart)

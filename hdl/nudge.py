@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 from ..recipe import RANDOM_BITS, Recipe
 from .delay import delayed
 from .families import Platform
-from .fixed import Requantize, clip, span
+from .fixed import Requantize
+from .neuron import activated
 
 
 class Nudge(wiring.Component):
@@ -50,10 +51,10 @@ class Nudge(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r = self._recipe
-        low, high = r.bounds(r.layers - 1)
         # cycle 1: the output
-        v = Signal(span(low, high))
-        m.d.sync += v.eq(clip(self.a, low, high))
+        output = activated(self.a.shift_left(1), r.pieces(r.layers - 1)).shift_right(1)
+        v = Signal(signed(len(output)))
+        m.d.sync += v.eq(output)
         # cycle 2: the error
         m.d.sync += self.error.eq(Mux(delayed(m, self.target, 1), r.target(True), r.target(False)) - v)
         # cycles 3 and 4: times beta

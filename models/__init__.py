@@ -16,7 +16,7 @@ Whatever JAX is set to, they compute in float64 and leave it as it is set. Under
 `jax.vmap`), begin that in 64 bits too: `float64`. Activations and objectives alone have the precision of what they are given.
 """
 
-from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_neurons, from_residual, identity, relu
+from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_neurons, from_residual, identity, piecewise, relu
 from .estimators.contrast import contrast
 from .estimators.dyads import Dyads, dual_propagation, dyads
 from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved
@@ -30,5 +30,5 @@ from .training import train
 __all__ = [
     "Dyads", "Equilibrium", "Estimator", "Feedforward", "Hopfield", "NoFixedPoint", "Unsuitable", "check_circuit", "clip", "contrast",
     "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "float64", "from_energy", "from_neurons", "from_residual",
-    "identity", "probes", "relu", "solved", "spsa", "spsa_slopes", "squared_error", "train", "triangular_multipliers",
+    "identity", "piecewise", "probes", "relu", "solved", "spsa", "spsa_slopes", "squared_error", "train", "triangular_multipliers",
 ]

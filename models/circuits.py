@@ -52,6 +52,22 @@ def clip(low: float, high: float) -> Callable:
     return functools.partial(jnp.clip, min=low, max=high)
 
 
+def piecewise(knots, slopes, first) -> Callable:
+    """The activation that is straight between knots and flat beyond them, as every one of the chip is (contract section 4).
+
+    Parameters
+    ----------
+    knots : sequence of n + 1 floats
+    slopes : sequence of n floats
+    first : float
+        Value up to the first knot.
+    """
+    def neuron(drive):
+        return first + sum(slopes[n] * (jnp.clip(drive, knots[n], knots[n + 1]) - knots[n]) for n in range(len(slopes)))
+
+    return neuron
+
+
 def gradient(function: Callable, *primals, argument: int = 0):
     """Derivative of a scalar function of pytrees, also of complex ones: then `function` must be holomorphic."""
     holomorphic = any(jnp.iscomplexobj(v) for p in primals for v in jax.tree.leaves(p))

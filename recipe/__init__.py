@@ -1,6 +1,7 @@
 """The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
 
 from . import table, timing
+from .activations import ACTIVATIONS, Activation, Pieces, activation
 from .cells import Cell
 from .derived import LONGEST_TRAIN
 from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
@@ -17,9 +18,10 @@ from .sections import LAYOUT, Arrays, Bits, Devices, Formats, Training
 from .source import Data
 
 __all__ = [
-    "ELEMENT_BITS", "FREE", "LAYOUT", "LEAD", "LONGEST_TRAIN", "NOISE", "POSITION_BITS", "RANDOM_BITS", "RULES", "SIGNS", "SLOPE",
-    "Arrays", "Bits", "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix", "Op", "Operation", "Overflow", "Program",
-    "Pulses", "QFormat", "Recipe", "RecipeError", "Rounding", "Rule", "Training", "allow", "clog2", "compile_program", "emissions",
-    "geometries", "imported", "in_memory", "load", "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse",
-    "presets", "program_memory", "programs", "require_recipe", "rule", "table", "timing",
+    "ACTIVATIONS", "ELEMENT_BITS", "FREE", "LAYOUT", "LEAD", "LONGEST_TRAIN", "NOISE", "POSITION_BITS", "RANDOM_BITS", "RULES",
+    "SIGNS", "SLOPE", "Activation", "Arrays", "Bits", "Cell", "Data", "Devices", "Formats", "Geometry", "Instruction", "Matrix",
+    "Op", "Operation", "Overflow", "Pieces", "Program", "Pulses", "QFormat", "Recipe", "RecipeError", "Rounding", "Rule",
+    "Training", "activation", "allow", "clog2", "compile_program", "emissions", "geometries", "imported", "in_memory", "load",
+    "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse", "presets", "program_memory", "programs",
+    "require_recipe", "rule", "table", "timing",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import pulses, rules
+from .activations import activation
 from .derived import NOISE_DEVIATION
 from .formats import log2_exact
 from .operations import SIGNS, SLOPE
@@ -46,9 +48,14 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         if not f.accumulator.low <= value <= f.accumulator.high:
             yield (f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; "
                    f"allowed is {f.accumulator.low:g} to {f.accumulator.high:g}")
-    for place in ("hard_sigmoid", "hard_tanh"):
-        if place in (recipe.activation, recipe.output) and f.accumulator.high < 1:
-            yield f"formats.accumulator: {f.accumulator} does not reach 1, which {place} needs; allowed is width > frac + 1"
+    for name in dict.fromkeys((recipe.activation, recipe.output)):
+        low, high = activation(name).limits
+        if not math.isinf(high) and f.accumulator.high < high or not math.isinf(low) and f.accumulator.low > low:
+            end = high if f.accumulator.high < high else low
+            yield f"formats.accumulator: {f.accumulator} does not reach {end:g}, which {name} needs; allowed is width > frac + 1"
+        elif low >= f.state.high or high <= f.state.low:
+            yield (f"formats.state: {f.state} has no value of {name}, which gives {low:g} to {high:g}; "
+                   "allowed are formats with more integer bits")
     levels = recipe.devices.levels
     unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width)
     if unlike:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
+import numpy as np
+
 from . import rules, seeds
+from .activations import Pieces, activation
 from .formats import half_up, log2_exact
 from .operations import NOISE, SIGNS, SLOPE, Matrix, Op, Operation
 from .pulses import Pulses
@@ -250,14 +252,20 @@ class Derived:
         """A cell is stuck if its 16-bit word is below this (contract section 11)."""
         return round(self.devices.stuck * 65536)
 
+    def pieces(self, layer: int) -> Pieces:
+        """The activation of a layer in half accumulator LSBs (contract section 4)."""
+        state, name = self.formats.state, self.output if layer == self.layers - 1 else self.activation
+        return activation(name).pieces(state.low, state.high, self.formats.accumulator.frac)
+
+    def neuron(self, layer: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """The activation of a layer in real numbers, as the chip has it: knots, slopes between them, and the value up to the first knot."""
+        pieces, unit = self.pieces(layer), 2.0 ** -(self.formats.accumulator.frac + 1)
+        return np.array(pieces.knots) * unit, np.array(pieces.slopes), pieces.first * unit
+
     def bounds(self, layer: int) -> tuple[int, int]:
-        """The activation's limits ``(lo_a, hi_a)`` of a layer, in accumulator LSBs (contract section 4)."""
-        state, frac = self.formats.state, self.formats.accumulator.frac
-        name = self.output if layer == self.layers - 1 else self.activation
-        low, high = {"identity": (state.low, state.high), "relu": (0.0, state.high),
-                     "hard_sigmoid": (0.0, 1.0), "hard_tanh": (-1.0, 1.0)}[name]
-        low, high = max(low, state.low), min(high, state.high)
-        return math.ceil(low * 2.0**frac), math.floor(high * 2.0**frac)
+        """The least and greatest value of a layer's activation, in accumulator LSBs."""
+        pieces = self.pieces(layer)
+        return pieces.first >> 1, pieces.values[-1] >> 1
 
     def target(self, on: bool) -> int:
         """A target in accumulator LSBs (contract section 5)."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from . import rules, toml
+from .activations import ACTIVATIONS, activation
 from .cells import with_table
 from .check import mistakes_of
 from .derived import Derived
@@ -19,7 +20,7 @@ from .kinds import Number, Real, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
 from .pulses import Pulses, moved
-from .sections import MOST_LANES, Activation, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
+from .sections import MOST_LANES, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
 from .source import Data
 
 
@@ -44,7 +45,8 @@ class Recipe(Part, Derived):
         Rows of lanes, each with the matrices that lie on it by name: ``W0``, ``W1``, .. and those of the rule. A matrix that is not named
         lies on the engine of the weights beside it. Empty: one engine per layer.
     activation, output : str
-        Neuron function of the hidden layers and of the last one (contract section 4).
+        Neuron function of the hidden layers and of the last one, of `ACTIVATIONS` (contract section 4); or one's own, an `Activation`, as
+        ``package.module:name``, if the user allows it (`imported.allow`).
     rule : str
         The training program: ``dual-propagation``, ``spsa``, or ``inference`` (a chip that does not learn); or one's own, a function
         of a recipe that yields `rules.Step`, as ``package.module:function``, if the user allows it (`imported.allow`).
@@ -83,8 +85,8 @@ class Recipe(Part, Derived):
     sizes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
     lanes: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=15)]
     engines: tuple[Placement, ...] = ()
-    activation: Activation = "relu"
-    output: Activation = "identity"
+    activation: Annotated[str, Field(description=f"{', '.join(ACTIVATIONS)}, or your own as package.module:name")] = "relu"
+    output: str = "identity"
     rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
     alpha: Annotated[Literal[0, 0.5, 1], Number] = 0.5
     beta: Real = 1.0
@@ -150,6 +152,12 @@ class Recipe(Part, Derived):
     @classmethod
     def _a_rule(cls, name):
         rules.rule(name)
+        return name
+
+    @field_validator("activation", "output")
+    @classmethod
+    def _an_activation(cls, name):
+        activation(name)
         return name
 
     @field_validator("beta", "learning_rate", "rate_floor", "epsilon", "sigma", "initial", "feedback")

@@ -11,7 +11,6 @@ from .formats import Overflow, QFormat, Rounding
 from .imported import imported
 from .kinds import Real, Switch, Whole
 
-Activation = Literal["identity", "relu", "hard_sigmoid", "hard_tanh"]
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
 Compensation = Literal["none", "array", "output"]
 

@@ -23,8 +23,7 @@ COMPARISONS = ("rule", "exact", "rule_exact")
 def circuit(recipe: Recipe) -> models.Feedforward:
     """The recipe's net in float64, with the chip's activations."""
     def neuron(layer):
-        low, high = (limit * 2.0**-recipe.formats.accumulator.frac for limit in recipe.bounds(layer))
-        return models.clip(low, high)
+        return models.piecewise(*recipe.neuron(layer))
 
     return models.Feedforward(recipe.sizes, neuron(0), neuron(recipe.layers - 1))
 
@@ -69,12 +68,12 @@ def chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.nda
 
 @functools.cache
 def _compiled(sizes: tuple[int, ...], estimator, **options):
-    """An estimator of a net of these sizes, for samples (n, inputs); the neurons' limits are data, so that recipes share it."""
+    """An estimator of a net of these sizes, for samples (n, inputs); the neurons' knots are data, so that recipes share it."""
     import jax
 
     @jax.jit
-    def each(limits, weights, x, y):
-        net = models.Feedforward(sizes, *(models.clip(*pair) for pair in limits))
+    def each(neurons, weights, x, y):
+        net = models.Feedforward(sizes, *(models.piecewise(*each) for each in neurons))
         return jax.vmap(lambda a, b: estimator(net, models.squared_error, weights, a, b, **options))(x, y)
 
     return each
@@ -84,9 +83,9 @@ def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.n
     f = recipe.formats
     w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights[: recipe.layers])
     x = f.state.decode(f.state.samples(x))
-    limits = np.array([recipe.bounds(0), recipe.bounds(recipe.layers - 1)]) * 2.0**-f.accumulator.frac
+    neurons = recipe.neuron(0), recipe.neuron(recipe.layers - 1)
     with models.float64():
-        return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(limits, w, x, targets(recipe, y))]
+        return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(neurons, w, x, targets(recipe, y))]
 
 
 def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:

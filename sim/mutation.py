@@ -66,7 +66,7 @@ FAULTS = (
           "_times(self.a, 2) + _times(self.b, two_alpha)", "neuron"),
     Fault("target swapped", "nudge", "r.target(True), r.target(False)", "r.target(False), r.target(True)", "nudge"),
     Fault("guard missing", "update", "low + guard", "low", "update"),
-    Fault("a gate open at its lower limit", "neuron", "(a > low // 2)", "(a >= low // 2)", "neuron"),
+    Fault("a gate open at its lower limit", "neuron", "(a > low // 2 if", "(a >= low // 2 if", "neuron"),
     Fault("a gate of the neuron before", "neuron", "a = delayed(m, self.a, 1)", "a = delayed(m, self.a, 2)", "neuron"),
     Fault("signs of feedback swapped", "crossbar", "Mux(minus, Const(-level", "Mux(~minus, Const(-level", "crossbar"),
     Fault("feedback as the updates' rounding", "crossbar", 'pairs_of("feedback", 0xA0)', 'pairs_of("feedback", 0)', "crossbar"),
@@ -201,11 +201,14 @@ SHARED = (
           "the_stated_share"),
     Fault("a stuck cell too few", "derived", "round(self.devices.stuck * 65536)", "min(65535, round(self.devices.stuck * 65536))",
           "every_cell"),
-    Fault("limits of the hidden layers' activation", "derived", "name = self.output if layer == self.layers - 1 else self.activation",
-          "name = self.activation", "outputs_are"),
-    Fault("hard sigmoid down to -1", "derived", '"hard_sigmoid": (0.0, 1.0)', '"hard_sigmoid": (-1.0, 1.0)', "outputs_are"),
-    Fault("limits not within the state format", "derived", "low, high = max(low, state.low), min(high, state.high)",
-          "low, high = max(low, 2 * state.low), min(high, 2 * state.high)", "limits_are"),
+    Fault("the hidden layers' activation in the last", "derived", "name = self.formats.state, self.output if layer == self.layers - 1 else",
+          "name = self.formats.state,", "outputs_are"),
+    Fault("activations of twice the value", "activations", "math.ceil(2 * grid * of", "math.ceil(4 * grid * of", "outputs_are"),
+    Fault("knots in whole LSBs", "activations", "min(max(2 * k, -REACH), REACH)", "min(max(k, -REACH), REACH)", "outputs_are"),
+    Fault("a knot is lost", "activations", "for k in of.knots]", "for k in (of.knots[0], *of.knots[2:], of.knots[-1])]",
+          "outputs_are"),
+    Fault("limits not within the state format", "activations", "of.drive(Fraction(low)) if", "of.drive(Fraction(2 * low)) if",
+          "limits_are"),
     Fault("targets rounded down", "derived", "int(half_up(value * 2.0**self.formats.accumulator.frac))",
           "math.floor(value * 2.0**self.formats.accumulator.frac)", "targets_are"),
     Fault("targets swapped", "derived", "self.target_on if on else self.target_off", "self.target_off if on else self.target_on",
@@ -374,7 +377,7 @@ def shared(fault: Fault) -> Iterator[None]:
 
 def _forget() -> None:
     """Clear what the recipe's functions remember."""
-    for name in ("program", "rules", "table"):
+    for name in ("activations", "program", "rules", "table"):
         for function in vars(importlib.import_module(f"{RECIPE}.{name}")).values():
             if hasattr(function, "cache_clear"):
                 function.cache_clear()

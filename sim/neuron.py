@@ -41,12 +41,16 @@ def scenario(recipe: Recipe, layer: int, cycles: int, vectorised: bool = False) 
         return {n: delayed(np.asarray(v).astype(np.int64), LATENCY) for n, v in zip(names, ports, strict=True)}
 
     def coverage(stimulus, expected):
-        low, high = recipe.bounds(layer)
+        pieces = recipe.pieces(layer)
+        low, high = pieces.knots[0] // 2, pieces.knots[-1] // 2
         a, b = stimulus["a"], stimulus["b"]
         goals = {"below the activation's range": (a < low).sum(), "inside": ((a >= low) & (a <= high)).sum(),
                  "feedback negative": (b < 0).sum(), "feedback positive": (b > 0).sum(),
                  "difference negative": (expected["difference"] < 0).sum(),
                  "difference positive": (expected["difference"] > 0).sum()}
+        for n, (start, end) in enumerate(zip(pieces.knots, pieces.knots[1:], strict=False)):
+            if len(pieces.shifts) > 1 and start < end:
+                goals[f"piece {n}"] = ((2 * a >= start) & (2 * a < end)).sum()
         acc = recipe.formats.accumulator
         if high < acc.max:
             goals["above the activation's range"] = (a > high).sum()

@@ -49,7 +49,6 @@ class _Player:
     def __init__(self, recipe: Recipe, weights, x, y):
         self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": x}, {}, {}
         unit = 2.0**-recipe.formats.accumulator.frac
-        self.limits = [tuple(limit * unit for limit in recipe.bounds(k)) for k in range(recipe.layers)]
         self.targets = np.where(y[:, None] == np.arange(recipe.sizes[-1]), recipe.target(True), recipe.target(False)) * unit
         self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(x))
 
@@ -83,19 +82,30 @@ class _Player:
             self.drive[k] = a
         if step.keep_feedback:
             self.feedback[k] = b
+        neuron = self.recipe.neuron(k)
         if step.loss != "keep":
-            cost = ((self.targets - np.clip(a, *self.limits[k])) ** 2).sum(1) / 2
+            cost = ((self.targets - _value(a, *neuron)) ** 2).sum(1) / 2
             self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
         if step.force:
-            push = (-1 if step.negative else 1) * self.recipe.beta * (self.targets - np.clip(a, *self.limits[k]))
+            push = (-1 if step.negative else 1) * self.recipe.beta * (self.targets - _value(a, *neuron))
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
-        alpha, (low, high) = self.recipe.alpha, self.limits[k]
-        plus, minus = np.clip(a + (1 - alpha) * b, low, high), np.clip(a - alpha * b, low, high)
-        difference = {"dyad": plus - minus, "gate": ((a > low) & (a < high)) * b, "feedback": b}[step.error]
+        alpha = self.recipe.alpha
+        plus, minus = _value(a + (1 - alpha) * b, *neuron), _value(a - alpha * b, *neuron)
+        difference = {"dyad": plus - minus, "gate": _slope(a, *neuron) * b, "feedback": b}[step.error]
         if step.mean:
             self.stores[step.mean] = minus + difference if step.moved else alpha * plus + (1 - alpha) * minus
         if step.difference:
             self.stores[step.difference] = difference
+
+
+def _value(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: float) -> np.ndarray:
+    """Return the activation's values."""
+    return first + sum(slope * (np.clip(drive, low, high) - low) for slope, low, high in zip(slopes, knots, knots[1:], strict=False))
+
+
+def _slope(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: float) -> np.ndarray:
+    """Return the activation's slopes: 0 at both ends, at other knots that of the piece above."""
+    return np.where(drive > knots[0], np.append(slopes, 0.0)[np.searchsorted(knots[1:], drive, "right")], 0.0)
 
 
 def _matrices(recipe: Recipe, weights) -> dict[str, np.ndarray]:

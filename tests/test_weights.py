@@ -326,6 +326,7 @@ def test_what_train_writes_is_read_into_a_chip_of_other_formats(tmp_path):
 
 @pytest.mark.parametrize("given", [
     {}, {"rounding": {"accumulator": "floor", "state": "nearest_even"}, "activation": "hard_sigmoid", "output": "hard_tanh"},
+    {"activation": "leaky_relu", "output": "tanh"}, {"activation": "sigmoid", "output": "leaky_relu"},
     {"rounding": {"accumulator": "nearest_even", "state": "floor"}, "devices": {"levels": 16}},
 ])
 def test_the_onnx_net_infers_the_chips_bits(given, tmp_path):

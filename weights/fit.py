@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..emulator import initial_weights
-from ..recipe import Recipe, in_memory
+from ..recipe import Recipe, activation, in_memory
 from ..recipe.formats import half_up
 from . import files
 
@@ -264,6 +264,8 @@ def _folded(recipe, chosen, biases, wrong, notes) -> list[tuple[str, np.ndarray]
         if k < len(chosen) - 1:
             top = min(1.0, recipe.bounds(k)[1] * f.accumulator.step, f.state.high)
             level = min(2.0 ** math.floor(math.log2(top)) if top > 0 else 0.0, one * 2.0 ** math.floor(math.log2(f.weight.high)))
+            if activation(recipe.activation).at(level) != level:
+                wrong.append(f"biases: no unit of {recipe.activation} says the {level:g} of its drive; leave the net without them")
             whole[rows, columns] = level / one
             one = level
         made.append((name, whole))

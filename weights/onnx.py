@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..recipe import QFormat, Recipe, rule
+from ..recipe import Pieces, QFormat, Recipe, rule
 from ..recipe.rules import parts
 
 OPSET = 13
@@ -67,6 +67,25 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
         add("Mul", constant(form.step))
         add("Clip", constant(form.low), constant(form.high))
 
+    def activated(pieces: Pieces) -> None:
+        """Add the values of an activation, of a drive as of both compartments."""
+        nonlocal at
+        half, drive, rises = f.accumulator.step / 2, at, []
+        for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
+            if shift is not None:
+                at = drive
+                add("Clip", constant(low * half), constant(high * half))
+                if shift:
+                    add("Mul", constant(2.0**-shift / half))
+                    add("Floor")
+                    add("Mul", constant(half))
+                add("Add", constant(-(low >> shift) * half))
+                rises.append(at)
+        at = rises[0]
+        for rise in rises[1:]:
+            add("Add", rise)
+        add("Add", constant(pieces.first * half))
+
     nodes.append(helper.make_node("Cast", ["x"], ["n0"], to=TensorProto.DOUBLE))
     at = "n0"
     requantized(f.state, "nearest")
@@ -75,8 +94,7 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
         seen = (w >> hidden << hidden) + (1 << hidden >> 1) if hidden else w
         add("MatMul", constant(f.weight.decode(seen).T))
         requantized(f.accumulator, recipe.rounding.accumulator)
-        low, high = (f.accumulator.decode(b) for b in recipe.bounds(k))
-        add("Clip", constant(low), constant(high))
+        activated(recipe.pieces(k))
         requantized(f.state, recipe.rounding.state)
     nodes.append(helper.make_node("Cast", [at], ["y"], to=TensorProto.FLOAT))
     graph = helper.make_graph(
