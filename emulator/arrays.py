@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, Union
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import jax
 
-def namespace(*arrays):
+Integers: TypeAlias = Union[np.ndarray, np.integer, np.bool, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
+"""Integers, or truths, of either engine and of any shape."""
+Made = TypeVar("Made")
+
+
+def namespace(*arrays: object) -> ModuleType:
     """The array namespace (NumPy's or JAX's) of the arguments; plain numbers count as NumPy's."""
     for a in arrays:
         if not isinstance(a, np.ndarray | np.generic) and hasattr(a, "__array_namespace__"):
@@ -29,7 +38,7 @@ CHIPS = "chips"
 """Name of the axis of `many` chips."""
 
 
-def choose(condition, yes, no, *operands):
+def choose(condition: Integers | bool, yes: Callable[..., Made], no: Callable[..., Made], *operands: Integers) -> Made:
     """``yes(*operands)`` if the condition holds, else ``no(*operands)``, which must be right in any case; only that one is computed.
 
     Inside a map over the axis `CHIPS` the condition must hold for all chips, so that there is one branch to take.
@@ -53,19 +62,19 @@ def _together() -> bool:
         return False
 
 
-def within(value, reach: int):
+def within(value: Integers | int, reach: int) -> Integers | int:
     """Clamp a Python int to plus or minus `reach`; return a traced value unchanged (`many` clamps its numbers itself)."""
     return min(max(value, -reach), reach) if isinstance(value, int) else value
 
 
-def integer_type(bits: int):
+def integer_type(bits: int) -> type[np.int32] | type[np.int64]:
     """The signed NumPy type that holds every `bits`-bit two's complement integer, int32 or int64."""
     if bits > 64:
         raise ValueError(f"{bits}-bit integers: this emulator holds at most 64 bits; use narrower formats")
     return np.int32 if bits <= 32 else np.int64
 
 
-def product(a, b, bits_a: int, bits_b: int, peak=None, by_columns: bool = False):
+def product(a: Integers, b: Integers, bits_a: int, bits_b: int, peak: Integers | None = None, by_columns: bool = False) -> Integers:
     """Exact integer matrix product ``a @ b``, where b is given by its rows or by its columns.
 
     Parameters

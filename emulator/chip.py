@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import SLOPE, Recipe, in_memory, require_recipe, table
 from . import crossbar, engine, nudge, rng, sequencer, unit
-from .arrays import integers
+from .arrays import Integers, integers
 from .machine import COUNTERS, draw, reset, run, train
+from .sequencer import Program
 
 INITIAL = 0xC0
 """Streams of the initial weights; the chip itself uses none from here on."""
@@ -31,7 +34,7 @@ class TrainResult(NamedTuple):
     loss: np.ndarray
 
 
-def initial_weights(recipe: Recipe, seeds=None) -> list[np.ndarray]:
+def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.ndarray]:
     """Make weights to load before training: uniform, `recipe.initial` times a size whose variance ``2 / C`` keeps relu layers alive.
 
     Parameters
@@ -122,12 +125,12 @@ def _compiled(recipe: Recipe, trains: bool):
     return jax.jit(functools.partial(train_all if trains else infer_all, recipe, program), donate_argnums=0)
 
 
-def infer_all(recipe: Recipe, program, state: dict, x, label):
+def infer_all(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers | None) -> tuple[dict, Integers]:
     """`run`, to be compiled."""
     return run(recipe, program, state, x, label)
 
 
-def train_all(recipe: Recipe, program, state: dict, x, label):
+def train_all(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers) -> tuple[dict, Integers, Integers]:
     """`train` on every sample in turn, to be compiled: state, outputs (*batch, n, outputs) and loss registers (*batch, n)."""
     import jax
     from jax import numpy as jnp
@@ -188,7 +191,7 @@ class Chip:
     (1, 10)
     """
 
-    def __init__(self, recipe: Recipe, engine: str = "numpy", batch: tuple[int, ...] = (), seeds=None):
+    def __init__(self, recipe: Recipe, engine: str = "numpy", batch: tuple[int, ...] = (), seeds: ArrayLike | None = None):
         require_recipe(recipe)
         if engine not in ENGINES:
             raise ValueError(f"engine: {engine!r}; allowed are {', '.join(ENGINES)}")
@@ -212,7 +215,7 @@ class Chip:
                                                                 strict=True)]
 
     @weights.setter
-    def weights(self, weights):
+    def weights(self, weights: Sequence[ArrayLike]) -> None:
         self._load(weights, 0 if self.recipe.overflow.weight == "wrap" else self.recipe.guard)
 
     def _load(self, weights, guard: int):
@@ -245,12 +248,12 @@ class Chip:
         return int(self._state["run"])
 
     @property
-    def rate(self):
+    def rate(self) -> int | np.ndarray:
         rate = self._engine.get(self._state["rate"])
         return rate if self.batch else int(rate)
 
     @rate.setter
-    def rate(self, rate):
+    def rate(self, rate: ArrayLike) -> None:
         rate = np.asarray(rate)
         if rate.dtype.kind not in "iu" or rate.shape not in ((), self.batch) or (rate < 0).any() or (rate > 7).any():
             raise ValueError(f"rate: {rate}; allowed is an integer from 0 to 7, one or as many as chips")
@@ -274,7 +277,7 @@ class Chip:
             "loss": self.loss, "cycles": np.array(self._cycles, dtype=np.int64),
         } | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
 
-    def restore(self, state) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state()`; ValueError if it is not one of a chip like this."""
         missing = sorted(set(self.state()) - set(state))
         if missing:
@@ -294,7 +297,7 @@ class Chip:
 
     # Commands -----------------------------------------------------------------------------------------------
 
-    def infer(self, x) -> np.ndarray:
+    def infer(self, x: ArrayLike) -> np.ndarray:
         """Outputs for samples, with the weights as they are.
 
         Parameters
@@ -317,7 +320,7 @@ class Chip:
         return np.concatenate(outputs, axis=-2) if outputs else np.zeros(
             (*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32)
 
-    def train(self, x, y) -> TrainResult:
+    def train(self, x: ArrayLike, y: ArrayLike) -> TrainResult:
         """Run the training program on each sample in turn.
 
         Parameters
@@ -366,7 +369,7 @@ class Chip:
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def trace(recipe: Recipe, state: dict, x, y: int | None = None) -> list[tuple[int, int, str, int, int]]:
+def trace(recipe: Recipe, state: dict, x: ArrayLike, y: int | None = None) -> list[tuple[int, int, str, int, int]]:
     """One program on one chip, walked cycle by cycle through the registers of the sequencer and of every layer.
 
     Parameters

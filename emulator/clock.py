@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
-def walk(clock, stimulus: dict, inputs: tuple[str, ...]) -> dict:
+def walk(clock: Callable[..., dict], stimulus: dict, inputs: tuple[str, ...]) -> dict:
     """Every output port at every clock.
 
     Parameters

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from ..recipe import LEAD, NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
 from . import fixed, noise, rng
-from .arrays import choose, integer_type, namespace, product
+from .arrays import Integers, choose, integer_type, namespace, product
 from .clock import walk
+from .rng import Pair
 from .update import largest_change, product_type, update, update_exact
 
 # Weights are kept as the memory holds them: (..., R, F * L), columns beyond C are 0. So are input vectors: (..., F * L).
 
 
-def pad(geometry: Geometry, array):
+def pad(geometry: Geometry, array: Integers) -> Integers:
     """The last axis from C columns to whole words, F * L."""
     xp = namespace(array)
     spare = geometry.F * geometry.L - geometry.C
@@ -24,7 +26,7 @@ def pad(geometry: Geometry, array):
     return xp.concatenate([array, xp.zeros((*array.shape[:-1], spare), dtype=array.dtype)], axis=-1)
 
 
-def seen(recipe: Recipe, weights):
+def seen(recipe: Recipe, weights: Integers | int) -> Integers | int:
     """What products see of weights: as many levels as the cells have (contract section 11)."""
     d = recipe.hidden_bits
     if isinstance(d, int):
@@ -40,7 +42,7 @@ def _seen(geometry: Geometry, weights, peak):
     return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
 
 
-def forward(geometry: Geometry, weights, x, peak=None, place: str = "state"):
+def forward(geometry: Geometry, weights: Integers, x: Integers, peak: Integers | None = None, place: str = "state") -> Integers:
     """Return ``W x`` exactly, W as it is seen.
 
     Parameters
@@ -60,7 +62,7 @@ def forward(geometry: Geometry, weights, x, peak=None, place: str = "state"):
     return product(x, weights, getattr(width, place), width.weight, peak, by_columns=True)
 
 
-def transposed(geometry: Geometry, weights, e, peak=None, place: str = "delta"):
+def transposed(geometry: Geometry, weights: Integers, e: Integers, peak: Integers | None = None, place: str = "delta") -> Integers:
     """Return ``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
     width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
     return product(e, weights, getattr(width, place), width.weight, peak)[..., : geometry.C]
@@ -71,7 +73,7 @@ def needs_pairs(recipe: Recipe) -> bool:
     return recipe.rounding.weight == "stochastic" or recipe.signed
 
 
-def pairs(geometry: Geometry, key, step, like):
+def pairs(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Pair:
     """The generator's pairs for all words of the weight memory.
 
     Parameters
@@ -90,21 +92,21 @@ def pairs(geometry: Geometry, key, step, like):
     return rng.pair(tuple(k[..., None, None, None] for k in key), g.layer, step, index)
 
 
-def bits(geometry: Geometry, pairs):
+def bits(geometry: Geometry, pairs: Pair) -> Integers:
     """The lane views of all weights, uint32 (..., R, F, G, lanes of a group)."""
     x, y = pairs
     lane = namespace(x).arange(min(geometry.L, 16), dtype=np.uint32)
     return rng.lane_view(x[..., None], y[..., None], lane)
 
 
-def by_lanes(geometry: Geometry, array):
+def by_lanes(geometry: Geometry, array: Integers) -> Integers:
     """Flatten (..., R, F, G, lanes of a group) to (..., R, F * L); the last group may have fewer lanes than the others."""
     g = geometry
     flat = array.reshape(*array.shape[:-2], -1)
     return flat[..., : g.L].reshape(*array.shape[:-4], g.R, g.F * g.L)
 
 
-def signs(geometry: Geometry, pairs):
+def signs(geometry: Geometry, pairs: Pair) -> Integers:
     """SPSA's signs of all weights, +1 or -1, 0 in the columns beyond C; int32 (..., R, F * L)."""
     return pad(geometry, by_lanes(geometry, rng.sign(bits(geometry, pairs)))[..., : geometry.C])
 
@@ -112,7 +114,7 @@ def signs(geometry: Geometry, pairs):
 STUCK = 0x40
 
 
-def stuck(geometry: Geometry, key, like):
+def stuck(geometry: Geometry, key: Pair, like: Integers) -> Integers | None:
     """Which cells no update changes, bool (..., R, F * L), or None where none can be (contract section 11)."""
     g, limit = geometry, geometry.recipe.stuck_limit
     if isinstance(limit, int) and not limit:
@@ -126,7 +128,7 @@ FEEDBACK = 0xA0
 """Streams of the signs of feedback that no memory holds."""
 
 
-def feedback(geometry: Geometry, key, weights):
+def feedback(geometry: Geometry, key: Pair, weights: Integers) -> Integers:
     """Return the signs, times the recipe's feedback, that stand for a matrix that is not in memory (contract section 3).
 
     Parameters
@@ -148,7 +150,8 @@ def feedback(geometry: Geometry, key, weights):
     return (signs(g, pairs) * level).astype(np.int32)
 
 
-def rewrite(geometry: Geometry, weights, e, b, pairs, probe: bool, peak, stuck=None, decay: int = 0):
+def rewrite(geometry: Geometry, weights: Integers, e: Integers, b: Integers, pairs: Pair | None, probe: bool, peak: Integers,
+            stuck: Integers | None = None, decay: int = 0) -> tuple[Integers, Integers, Integers]:
     """Update or probe: every weight plus the rounded product of its operand and its factor.
 
     Parameters
@@ -220,7 +223,7 @@ def probe_operand(geometry: Geometry, negative: bool) -> int:
     return (-2 * recipe.probe if negative else recipe.probe) << recipe.update_shift
 
 
-def operand_type(geometry: Geometry):
+def operand_type(geometry: Geometry) -> type[np.int32] | type[np.int64]:
     """Integer type that holds the scalar operand E."""
     return integer_type(geometry.operand_width + 1)
 
@@ -262,7 +265,7 @@ def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
     return walk(Clocked(recipe, engine).clock, stimulus, inputs(recipe, engine))
 
 
-def pack(values, width: int) -> int:
+def pack(values: Iterable[int], width: int) -> int:
     """A word from its lanes, lane 0 lowest, as an unsigned integer."""
     return sum((v & ((1 << width) - 1)) << (lane * width) for lane, v in enumerate(values))
 
@@ -314,7 +317,8 @@ class Clocked:
         self.writes: dict[int, tuple[int, list[int], int]] = {}          # cycle: address, lanes, out of range
         self.words = [0, 0]                                              # the host port's two read registers
 
-    def clock(self, start, number, pc, rate, slope, step, word_address, word_write, word_in, bank=0, step_odd=None, **streams) -> dict:
+    def clock(self, start: int, number: int, pc: int, rate: int, slope: int, step: int, word_address: int, word_write: int, word_in: int,
+              bank: int = 0, step_odd: int | None = None, **streams: int) -> dict:
         width, lanes_of = self.recipe.formats.weight.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import Recipe
 from .devices import ArrayChip, Device, device_of, programmed
@@ -12,8 +15,9 @@ TOGETHER = 100
 """Devices of one compiled program."""
 
 
-def drawn(recipe: Recipe, weights, x, seeds, shared: Common | None = None, device: Device | None = None,
-          shown=None) -> np.ndarray:
+def drawn(recipe: Recipe, weights: Sequence[np.ndarray], x: ArrayLike, seeds: Sequence[int], shared: Common | None = None,
+          device: Device | None = None,
+          shown: tuple[ArrayLike, ArrayLike] | None = None) -> np.ndarray:
     """Return the outputs of chips that the same weights are written to, once, and that are as old as the recipe says.
 
     Parameters

@@ -64,8 +64,8 @@ class Clocked:
         self.wait = 0                    # cycles until a read word is there
         self.cycles = self.step = 0
 
-    def clock(self, i_command_valid, i_command_code, i_sample_valid, i_label_valid, i_weight_valid,
-              o_result_ready, o_weight_ready) -> dict:
+    def clock(self, i_command_valid: int, i_command_code: int, i_sample_valid: int, i_label_valid: int, i_weight_valid: int,
+              o_result_ready: int, o_weight_ready: int) -> dict:
         idle, running = self.doing is None, self.doing in (INFER, TRAIN)
         ports = {
             "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,

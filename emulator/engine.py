@@ -6,7 +6,9 @@ import numpy as np
 
 from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries
 from . import crossbar, fixed, noise, rng
+from .arrays import Integers
 from .clock import walk
+from .rng import Pair
 
 VECTORS = 0x80
 """Streams from here on are those of vector elements (contract section 2)."""
@@ -18,7 +20,7 @@ def is_random(recipe: Recipe) -> bool:
     return "stochastic" in (r.accumulator, r.state, r.delta)
 
 
-def words(geometry: Geometry, key, step, pc: int, count: int, like):
+def words(geometry: Geometry, key: Pair, step: Integers, pc: int, count: int, like: Integers) -> tuple[Integers | int, ...]:
     """Random words of the elements that an operation makes.
 
     Parameters
@@ -42,7 +44,7 @@ def words(geometry: Geometry, key, step, pc: int, count: int, like):
     return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
 
 
-def convert(recipe: Recipe, place: str, sums, random, added=None):
+def convert(recipe: Recipe, place: str, sums: Integers, random: Integers | int, added: Integers | None = None) -> tuple[Integers, Integers]:
     """Convert exact sums over a store of format `place`, and the noise of their read: (int32 array, accumulator format; out_of_range)."""
     sums = sums if added is None else sums + added
     value, out_of_range = fixed.requantize(sums, _shift(recipe, place), recipe.formats.accumulator.width,
@@ -102,7 +104,7 @@ class Clocked:
         self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
         self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
 
-    def clock(self, step, step_odd=None, run=0, run_odd=None, **ports) -> dict:
+    def clock(self, step: int, step_odd: int | None = None, run: int = 0, run_odd: int | None = None, **ports: int) -> dict:
         """Output ports of this cycle; all registers move to the next one."""
         shown = self.crossbar.clock(step=step, step_odd=step_odd, **ports)
 

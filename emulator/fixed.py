@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..recipe import RANDOM_BITS
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .clock import walk
 
 
-def round_shift(value, shift: int, rounding: str, random=0):
+def round_shift(value: Integers, shift: int | Integers, rounding: str, random: Integers | int = 0) -> Integers:
     """The rounding step: ``value * 2**-shift`` to an integer (contract section 1, step 1).
 
     Parameters
@@ -69,19 +69,20 @@ def _round_by(value, shift, rounding: str, random):
     return xp.where(right > 0, (halves + up) >> 1, value)
 
 
-def limit(value, low: int, high: int):
+def limit(value: Integers, low: int | Integers, high: int | Integers) -> tuple[Integers, Integers]:
     """Saturate to ``low .. high``; also says where that changed the value."""
     xp = namespace(value)
     return xp.minimum(xp.maximum(value, low), high), (value < low) | (value > high)
 
 
-def wrap(value, width: int):
+def wrap(value: Integers, width: int | Integers) -> Integers:
     """The low `width` bits, read as signed."""
     spare = np.iinfo(value.dtype).bits - width
     return (value << spare) >> spare
 
 
-def requantize(value, shift: int, width: int, rounding: str, overflow: str, random=0):
+def requantize(value: Integers, shift: int | Integers, width: int | Integers, rounding: str, overflow: str,
+               random: Integers | int = 0) -> tuple[Integers, Integers]:
     """Round and fit a number into fewer bits.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import Recipe, in_memory
 from ..recipe.link import CONTROL_ROOM, ERROR, REPLY, VERSION, Error, Link, Tag, fingerprint
@@ -55,7 +56,7 @@ def opened(blocks: bytes) -> bytes | None:
     return body[:-4]
 
 
-def packed(values, width: int) -> bytes:
+def packed(values: ArrayLike, width: int) -> bytes:
     """Integers side by side, `width` bits each, the first lowest; the last byte is filled with zeros."""
     bits = (np.asarray(values, np.int64).reshape(-1, 1) >> np.arange(width)) & 1
     return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()

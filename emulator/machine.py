@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
 from . import crossbar, engine, noise, nudge, rng, unit
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .neuron import dyad
+from .rng import Pair
+from .sequencer import Program
 
 COUNTERS = ("accumulator", "state", "delta", "weight")
 
 
-def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
+def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> dict:
     """The architectural state after reset: all zero but for the rate register.
 
     Returns
@@ -36,7 +40,8 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds) -> dict:
     } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
 
 
-def run(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None):
+def run(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers | None, drawn: Drawn | None = None,
+        machine: Callable[..., Machine] | None = None) -> tuple[dict, Integers]:
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -84,7 +89,7 @@ class Drawn(NamedTuple):
     noise: dict | None
 
 
-def draw(recipe: Recipe, program, state: dict) -> Drawn:
+def draw(recipe: Recipe, program: Program, state: dict) -> Drawn:
     """The generator's numbers for a training program in the state's step and run."""
     return Drawn(_pairs(recipe, state), _noise(recipe, program, state) if recipe.devices.read_noise else None)
 
@@ -126,7 +131,7 @@ class Machine:
         The means of the last operation with a result.
     """
 
-    def __init__(self, recipe: Recipe, state: dict, x, label, drawn=None):
+    def __init__(self, recipe: Recipe, state: dict, x: Integers, label: Integers | None, drawn: Drawn | None = None):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
         self.geometry = matrix_geometries(recipe)
@@ -141,11 +146,11 @@ class Machine:
         """Play one operation as a whole; `pc` is its position in the program memory."""
         (self.read if step.reads else self.rewrite)(pc, step)
 
-    def count(self, counter: str, flags):
+    def count(self, counter: str, flags: Integers) -> None:
         """Add the range events of (*batch, n, units) to a counter."""
         self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
 
-    def noise(self, g: Geometry, step: Operation, pc: int, sums):
+    def noise(self, g: Geometry, step: Operation, pc: int, sums: Integers) -> Integers | None:
         """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
         return self._shaken(g, step, sums, self._read_noise(g, step, pc, sums))
 
@@ -165,7 +170,7 @@ class Machine:
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
         return noise.noise(g, self.recipe.place(step), self.state["key"], run, pc, sums.shape[-1], sums)
 
-    def matrix(self, g: Geometry):
+    def matrix(self, g: Geometry) -> tuple[Integers, Integers | None]:
         """Weights of a matrix and their bound; what no memory holds is made again."""
         m = g.matrix
         if m.source == "memory":
@@ -173,7 +178,7 @@ class Machine:
         made = crossbar.feedback(g, self.state["key"], self.weights[m.of] if m.of else self.xp.zeros((g.R, g.F * g.L), dtype=np.int32))
         return made, None
 
-    def product(self, g: Geometry, pc: int, step: Operation, vectors):
+    def product(self, g: Geometry, pc: int, step: Operation, vectors: Integers) -> Integers:
         """Sums of a read of (*batch, n, elements)."""
         weights, peak = self.matrix(g)
         if step.op == Op.FORWARD:
@@ -242,7 +247,7 @@ class Machine:
         self.count("accumulator", out)
         return a, b
 
-    def column(self, g: Geometry, step: Operation):
+    def column(self, g: Geometry, step: Operation) -> Integers:
         """Return what the columns of a matrix meet, (*batch, n, C): a store, or noise."""
         if step.column != NOISE:
             return self.stores[step.column]
@@ -273,13 +278,13 @@ class Machine:
             e = (-e if step.negative else e) << (self.state["rate"][..., None] + step.gain).astype(kind)
         self.state["weight"] = self.state["weight"] + self.change(g, step, e, b, pairs)
 
-    def along(self, g: Geometry, step: Operation, slope):
+    def along(self, g: Geometry, step: Operation, slope: Integers) -> Integers:
         """Return the slope (*batch) as the row of an update: (*batch, 1), or with the sign of each element's noise, (*batch, R)."""
         if step.column == SIGNS:
             return slope[..., None]
         return slope[..., None] * noise.node_signs(g, self.state["key"], self.state["step"], g.R, slope)[..., 0, :]
 
-    def change(self, g: Geometry, step: Operation, e, b, pairs):
+    def change(self, g: Geometry, step: Operation, e: Integers, b: Integers, pairs: Pair | None) -> Integers:
         """Rewrite a matrix; return how many of its weights were out of range."""
         name = step.matrix
         self.weights[name], events, self.peak[name] = crossbar.rewrite(
@@ -288,7 +293,8 @@ class Machine:
         return events
 
 
-def train(recipe: Recipe, program, state: dict, x, label, drawn=None, machine=None):
+def train(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers, drawn: Drawn | None = None,
+          machine: Callable[..., Machine] | None = None) -> tuple[dict, Integers]:
     """One training program on one sample per chip: `run`, after which the step grows."""
     state, outputs = run(recipe, program, state, x, label, drawn, machine)
     with np.errstate(over="ignore"):

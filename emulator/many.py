@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import Bits, Devices, Formats, Pieces, Pulses, Recipe, Training, activation, in_memory
 from . import sequencer
-from .arrays import CHIPS, integers
+from .arrays import CHIPS, Integers, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
 from .machine import COUNTERS, reset
@@ -62,7 +64,7 @@ class Common(NamedTuple):
     bits: Bits
 
 
-def common(recipes) -> Common:
+def common(recipes: Sequence[Recipe]) -> Common:
     """Of recipes that may run together, in batches that share one compiled program.
 
     Raises
@@ -135,19 +137,19 @@ class Together:
         return self.numbers[name] if name in DERIVED else getattr(self.structure, name)
 
     @property
-    def slope_bits(self):
+    def slope_bits(self) -> Integers | None:
         return None if self.structure.slope_bits is None else self.numbers["slope_bits"]
 
     def pieces(self, layer: int) -> Pieces:
         return Pieces(self.numbers[f"knots{layer}"], self.structure.pieces(layer).shifts, self.numbers[f"first{layer}"])
 
-    def target(self, on: bool):
+    def target(self, on: bool) -> Integers:
         return self.numbers["targets"][int(on)]
 
-    def noise_gain(self, place: str):
+    def noise_gain(self, place: str) -> Integers:
         return self.numbers[f"{place}_gain"]
 
-    def shake(self, place: str):
+    def shake(self, place: str) -> Integers:
         return self.numbers[f"{place}_shake"]
 
 
@@ -200,7 +202,7 @@ class Many:
         If the structures differ.
     """
 
-    def __init__(self, recipes, seeds, shared: Common | None = None):
+    def __init__(self, recipes: Iterable[Recipe], seeds: Iterable[int], shared: Common | None = None):
         self.recipes, self.seeds = list(recipes), [int(s) for s in seeds]
         if len(self.recipes) != len(self.seeds):
             raise ValueError(f"seeds: {len(self.seeds)} for {len(self.recipes)} recipes; expected one each")
@@ -217,7 +219,7 @@ class Many:
         return [np.asarray(w)[..., : g.C] for g, w in zip(in_memory(self.structure), self._state["weights"], strict=True)]
 
     @weights.setter
-    def weights(self, weights):
+    def weights(self, weights: Sequence[ArrayLike]) -> None:
         loaded = tuple(pad(g, np.asarray(w, np.int32)) for g, w in zip(in_memory(self.structure), weights, strict=True))
         self._state = self._state | {"weights": loaded, "peak": tuple(np.abs(w).max((-2, -1)).astype(np.int64) for w in loaded)}
 
@@ -226,18 +228,18 @@ class Many:
         return np.asarray(self._state["rate"])
 
     @rate.setter
-    def rate(self, rate):
+    def rate(self, rate: ArrayLike) -> None:
         self._state = self._state | {"rate": np.asarray(rate, np.int32)}
 
     @property
     def saturations(self) -> dict[str, np.ndarray]:
         return {name: np.asarray(self._state[name]) for name in COUNTERS}
 
-    def infer(self, x) -> np.ndarray:
+    def infer(self, x: ArrayLike) -> np.ndarray:
         """Outputs of all chips for the same samples: (samples, inputs) real values to int32 (n, samples, outputs) in state integers."""
         return self._run(False, x, np.zeros(len(x), np.int32))[0]
 
-    def train(self, x, y, order=None) -> TrainResult:
+    def train(self, x: ArrayLike, y: ArrayLike, order: ArrayLike | None = None) -> TrainResult:
         """Run the training program of all chips on each sample in turn.
 
         Parameters

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..recipe import Pieces, Recipe
 from . import fixed
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .clock import walk
 
 
-def activated(pieces: Pieces, p):
+def activated(pieces: Pieces, p: Integers) -> Integers:
     """Return the value of an activation at drives `p`; all in half accumulator LSBs, int32."""
     xp, value = namespace(p), pieces.first
     for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
@@ -17,7 +17,7 @@ def activated(pieces: Pieces, p):
     return value
 
 
-def gated(pieces: Pieces, p, q):
+def gated(pieces: Pieces, p: Integers, q: Integers) -> Integers:
     """Return `q` times the slope of an activation at drives `p`, 0 at both ends; all in half accumulator LSBs, int32."""
     xp, found = namespace(p, q), 0
     for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
@@ -26,7 +26,8 @@ def gated(pieces: Pieces, p, q):
     return found
 
 
-def dyad(recipe: Recipe, layer: int, a, b, random_state=0, random_delta=0, error: str = "dyad", moved: bool = False):
+def dyad(recipe: Recipe, layer: int, a: Integers, b: Integers, random_state: Integers | int = 0, random_delta: Integers | int = 0,
+         error: str = "dyad", moved: bool = False) -> tuple[Integers, Integers, Integers, Integers]:
     """Mean and difference of a dyad; the paper's Eq. 10 and 13 with errata E9 and E12, form DP^T.
 
     Parameters

@@ -6,14 +6,15 @@ import numpy as np
 
 from ..recipe import ELEMENT_BITS, Geometry, Recipe
 from . import rng
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .clock import walk
+from .rng import Pair
 
 STREAM = 0x90
 CENTRE = 8 * 255 // 2
 
 
-def noise(geometry: Geometry, place: str, key, run, pc: int, count: int, like):
+def noise(geometry: Geometry, place: str, key: Pair, run: Integers, pc: int, count: int, like: Integers) -> Integers:
     """The noise of the elements that an operation reads, in LSBs of the sum.
 
     Parameters
@@ -45,7 +46,7 @@ NODES = 0xD0
 """Streams of the signs along which neurons are shaken."""
 
 
-def node_signs(geometry: Geometry, key, step, count: int, like):
+def node_signs(geometry: Geometry, key: Pair, step: Integers, count: int, like: Integers) -> Integers:
     """Return the signs of the elements of a shaken read, +1 or -1, int32 (*batch, 1, count); `step` is the chip's (contract section 12)."""
     index = namespace(like).arange(count, dtype=np.uint32)
     x, y = rng.pair(tuple(k[..., None, None] for k in key), NODES | geometry.layer, step, index)
@@ -61,7 +62,7 @@ COLUMNS = 0xE0
 """Streams of the signs of columns of noise."""
 
 
-def column(geometry: Geometry, key, step, like):
+def column(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Integers:
     """Return a column of noise, `Recipe.noise_level` with a sign for each column: int32 (*batch, 1, C) (contract section 12)."""
     g, xp = geometry, namespace(like)
     index = xp.arange(g.F * g.G, dtype=np.uint32).reshape(g.F, g.G, 1)

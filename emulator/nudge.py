@@ -6,17 +6,18 @@ import numpy as np
 
 from ..recipe import Recipe
 from . import fixed
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .clock import walk
 from .neuron import activated, activated_exact
 
 
-def targets(recipe: Recipe, a, target):
+def targets(recipe: Recipe, a: Integers, target: Integers) -> Integers:
     """Return the outputs' targets in accumulator format, of the type of the drive `a`; `target` as in `nudge`."""
     return namespace(a, target).where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
 
 
-def nudge(recipe: Recipe, a, target, random=0, negative: bool = False):
+def nudge(recipe: Recipe, a: Integers, target: Integers, random: Integers | int = 0, negative: bool = False) -> tuple[Integers, Integers,
+          Integers]:
     """Error of the outputs, and the feedback that nudges them.
 
     Parameters
@@ -43,13 +44,13 @@ def nudge(recipe: Recipe, a, target, random=0, negative: bool = False):
     return error, *b
 
 
-def loss(error):
+def loss(error: Integers) -> Integers:
     """Sum of the squared errors over the last axis, int64: the loss register's units."""
     error = error.astype(np.int64)
     return namespace(error).sum(error * error, axis=-1)
 
 
-def slope(recipe: Recipe, loss):
+def slope(recipe: Recipe, loss: Integers) -> tuple[Integers, Integers]:
     """SPSA's slope from the loss register: (slope in delta format, out_of_range)."""
     return fixed.requantize(-loss, recipe.slope_shift, recipe.formats.delta.width, "nearest", "saturate")
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe.seeds import key as seed_key
-from .arrays import namespace
+from .arrays import Integers, namespace
 from .clock import walk
 
 ROUNDS = 8
 GOLDEN = 0x9E3779B9
 MASK = 0xFFFFFFFF
 
+Pair: TypeAlias = tuple[Integers, Integers]
+"""A key, or the two random words of an index."""
 
-def keys(seeds) -> tuple[np.ndarray, np.ndarray]:
+
+def keys(seeds: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Generator keys of 64-bit seeds (contract section 2)."""
     seeds = np.asarray(seeds, dtype=object)
     words = np.array([seed_key(s) for s in seeds.ravel()], np.uint32).reshape(-1, 2)
     return words[:, 0].reshape(seeds.shape), words[:, 1].reshape(seeds.shape)
 
 
-def constants(key) -> list:
+def constants(key: Pair) -> list[Integers]:
     """What each round adds: its own constant and one word of the key; uint32 of the words' shape."""
     return [np.uint32(GOLDEN * i & MASK) ^ key[i % 2] for i in range(1, ROUNDS + 1)]
 
 
-def pair(key, stream: int, step, index):
+def pair(key: Pair, stream: int | Integers, step: int | Integers, index: int | Integers) -> Pair:
     """The two random words of an index.
 
     Parameters
@@ -59,37 +65,37 @@ def pair(key, stream: int, step, index):
     return x, y
 
 
-def lane_view(x, y, lane):
+def lane_view(x: Integers, y: Integers, lane: int | Integers) -> Integers:
     """The 24 bits that lane view `lane` (0 .. 15) takes from a pair."""
     lane = (np.asarray(lane) if isinstance(lane, int) else lane).astype(np.uint32)
     one, eight = np.uint32(1), np.uint32(8)
     return ((x >> ((lane + one) >> one)) ^ (y >> (eight - (lane >> one)))) & np.uint32(0xFFFFFF)
 
 
-def rounding_word(bits):
+def rounding_word(bits: Integers) -> Integers:
     """The 16-bit rounding word of a lane view, int32."""
     return (bits >> np.uint32(8)).astype(np.int32)
 
 
-def sign(bits):
+def sign(bits: Integers) -> Integers:
     """The sign of a lane view: +1 if bit 0 is 0, else -1; int32."""
     return 1 - 2 * (bits & np.uint32(1)).astype(np.int32)
 
 
 # Trace ------------------------------------------------------------------------------------------------------
 
-def first_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
+def first_exact(key: tuple[int, int], stream: int, step: int, index: int) -> tuple[int, int]:
     """The generator's state before the first round."""
     return ((stream << 24) | index) ^ key[0], step ^ key[1]
 
 
-def round_exact(key, i: int, x: int, y: int) -> tuple[int, int]:
+def round_exact(key: tuple[int, int], i: int, x: int, y: int) -> tuple[int, int]:
     """Round i on Python integers."""
     x = ((((x >> 8) | (x << 24)) & MASK) + y & MASK) ^ (GOLDEN * i & MASK) ^ key[i % 2]
     return x, (((y << 3) | (y >> 29)) & MASK) ^ x
 
 
-def pair_exact(key, stream: int, step: int, index: int) -> tuple[int, int]:
+def pair_exact(key: tuple[int, int], stream: int, step: int, index: int) -> tuple[int, int]:
     """`pair` on Python integers."""
     x, y = first_exact(key, stream, step, index)
     for i in range(1, ROUNDS + 1):
@@ -103,7 +109,7 @@ def view_exact(x: int, y: int, lane: int) -> tuple[int, int]:
     return bits >> 8, -1 if bits & 1 else 1
 
 
-def trace(key, stream: int, stimulus: dict) -> dict:
+def trace(key: tuple[int, int], stream: int, stimulus: dict) -> dict:
     """Every port of `Generator` at every clock: one register pair per round (contract section 2: latency 8).
 
     Parameters
@@ -124,7 +130,7 @@ def trace(key, stream: int, stimulus: dict) -> dict:
 class Clocked:
     """The registers of `Generator`."""
 
-    def __init__(self, key, stream: int):
+    def __init__(self, key: tuple[int, int], stream: int):
         self.key, self.stream = key, stream
         self.stages = [(0, 0)] * ROUNDS
 

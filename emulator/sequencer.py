@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from ..recipe import FREE, Instruction, Recipe, program_memory, programs, table
 from .clock import walk
 
+Program: TypeAlias = tuple[tuple[int, Instruction], ...]
+"""Instructions with their positions in the program memory."""
 
-def instructions(recipe: Recipe, train: bool) -> tuple[tuple[int, Instruction], ...]:
+
+def instructions(recipe: Recipe, train: bool) -> Program:
     """The instructions of a program with their positions in the program memory, in that order."""
     memory, first = program_memory(recipe)
     program = programs(recipe)[train]

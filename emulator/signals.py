@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import SIGNS, SLOPE, Op, Operation, Recipe
 from . import nudge, sequencer
@@ -31,7 +33,8 @@ class Write(NamedTuple):
     column: np.ndarray | None
 
 
-def writes(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Write]:
+def writes(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, machine: Callable[..., Machine] | None = None,
+           seeds: ArrayLike | None = None) -> list[Write]:
     """Play the training program with the weights held, but for probes, and keep what each of its updates reads.
 
     Parameters
@@ -62,7 +65,8 @@ def writes(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> list[Writ
     return played(recipe, weights, x, y, machine, seeds)[1]
 
 
-def played(recipe: Recipe, weights, x, y, machine=None, seeds=None) -> tuple[Machine, list[Write]]:
+def played(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, machine: Callable[..., Machine] | None = None,
+           seeds: ArrayLike | None = None) -> tuple[Machine, list[Write]]:
     """Return the machine that `writes` has played and the writes; where these follow the generator's signs, the last sample's."""
     if not recipe.learns:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..recipe import Recipe, require_recipe
 from . import rng
-from .chip import Chip, initial_weights
+from .chip import Chip, TrainResult, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
 from .metric import score
 from .signals import played
@@ -62,7 +63,7 @@ def standing_still(recipe: Recipe) -> str:
             "deltas, or stochastic rounding")
 
 
-def order(recipe: Recipe, epoch: int, samples: int, seeds=None) -> np.ndarray:
+def order(recipe: Recipe, epoch: int, samples: int, seeds: ArrayLike | None = None) -> np.ndarray:
     """Return the seeded order of an epoch's samples: the same on every machine and NumPy.
 
     Parameters
@@ -81,12 +82,13 @@ def order(recipe: Recipe, epoch: int, samples: int, seeds=None) -> np.ndarray:
     return np.lexsort((y, x))
 
 
-def accuracy(chip: Chip, x, y):
+def accuracy(chip: Chip, x: ArrayLike, y: ArrayLike) -> float | np.ndarray:
     """The recipe's metric, by default the share of samples whose greatest output is their class; one number per chip."""
     return score(chip.recipe, chip.infer(x), np.asarray(y))
 
 
-def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | None = None, engine: str = "jax", seeds=None,
+def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, *, epochs: int | None = None,
+          engine: str = "jax", seeds: Sequence[int] | None = None,
           progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
           device: Device | None = None, chip: Chip | None = None, weights: Sequence[np.ndarray] | None = None) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
@@ -209,7 +211,7 @@ def train(recipe: Recipe, x_train, y_train, x_test, y_test, *, epochs: int | Non
     return history
 
 
-def costs(recipe: Recipe, result, labels) -> np.ndarray:
+def costs(recipe: Recipe, result: TrainResult, labels: np.ndarray) -> np.ndarray:
     """Cost of each sample: the loss register, or from the outputs where the register holds a difference of two."""
     shown = [step.loss for step in recipe.steps if step.loss != "keep"]
     if shown and shown[-1] == "set":

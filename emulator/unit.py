@@ -6,10 +6,11 @@ import numpy as np
 
 from ..recipe import Recipe, table
 from . import fixed, neuron, nudge
+from .arrays import Integers
 from .clock import walk
 
 
-def add(recipe: Recipe, a, b):
+def add(recipe: Recipe, a: Integers, b: Integers) -> tuple[Integers, Integers]:
     """Add two numbers of accumulator format: (int32 array, out_of_range), by the accumulator's overflow."""
     value, out_of_range = fixed.requantize(a + b, 0, recipe.formats.accumulator.width, "floor", recipe.overflow.accumulator)
     return value.astype(np.int32), out_of_range
@@ -67,7 +68,7 @@ class Clocked:
         self.random_nudge: dict[int, int] = {}
         self.errors = [0, 0]                       # of the nudge, two cycles and one cycle ago
 
-    def clock(self, valid, number, index, random, label=0, **values) -> dict:
+    def clock(self, valid: int, number: int, index: int, random: int, label: int = 0, **values: int) -> dict:
         """Output ports of this cycle; all registers move to the next one."""
         now, events = self.now, 0
         ports = self._present()

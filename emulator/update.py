@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..recipe import LONGEST_TRAIN, Geometry, Recipe
 from . import fixed
-from .arrays import integer_type, namespace
+from .arrays import Integers, integer_type, namespace
 from .clock import walk
 
 
-def product_type(geometry: Geometry):
+def product_type(geometry: Geometry) -> type[np.int32] | type[np.int64]:
     """Integer type that holds a product of `update`, one bit of headroom included."""
     return integer_type(geometry.recipe.bits.product)
 
 
-def update(recipe: Recipe, weight, product, random=0, probe: bool = False, decay: int = 0):
+def update(recipe: Recipe, weight: Integers, product: Integers, random: Integers | int = 0, probe: bool = False,
+           decay: int = 0) -> tuple[Integers, Integers]:
     """A weight after an update or a probe.
 
     Parameters
@@ -72,7 +75,7 @@ def _change(recipe: Recipe, weight, q):
     return (n * room + (1 << m - 1)) >> m
 
 
-def largest_change(recipe: Recipe, product):
+def largest_change(recipe: Recipe, product: Integers) -> Integers:
     """A bound of the change that products up to `product` (int64 scalar) make."""
     xp, shift = namespace(product), recipe.product_shift
     down, up = (lambda: (product >> shift) + 1), (lambda: xp.minimum(product, 2 << recipe.formats.weight.width) << -shift)

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import draws, wires
 from .converters import CLIPPED_SHARE, DeviceWarning, InputConverter, OutputConverter, Usage
@@ -134,8 +135,8 @@ class Array:
     array([[-0.12,  0.  ]])
     """
 
-    def __init__(self, weights, device: Device = Device(), circuit: Circuit = Circuit(), seed: int = 0, scale: float | None = None,  # noqa: B008
-                 time: float | None = None, compensate: str | None = None, turned=None):
+    def __init__(self, weights: ArrayLike, device: Device = Device(), circuit: Circuit = Circuit(), seed: int = 0,  # noqa: B008
+                 scale: float | None = None, time: float | None = None, compensate: str | None = None, turned: np.ndarray | None = None):
         if compensate not in (None, "array", "output"):
             raise ValueError(f"compensate = {compensate!r}; allowed are 'array', 'output', None")
         if time is not None:
@@ -281,15 +282,15 @@ class Array:
         """Input codes (inputs,) or (inputs, n) to output integers (outputs,) or (outputs, n)."""
         return self.forward @ codes
 
-    def read(self, codes, vectors=None) -> np.ndarray:
+    def read(self, codes: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Input codes (..., inputs) to output integers (..., outputs): `Direction.read` of the forward direction."""
         return self.forward.read(codes, vectors)
 
-    def encode(self, values) -> np.ndarray:
+    def encode(self, values: ArrayLike) -> np.ndarray:
         """Input codes of real numbers."""
         return self.forward.encode(values)
 
-    def decode(self, integers) -> np.ndarray:
+    def decode(self, integers: np.ndarray) -> np.ndarray:
         """Real numbers of output integers."""
         return self.forward.decode(integers)
 
@@ -297,7 +298,8 @@ class Array:
         """Real inputs (..., inputs) to real outputs (..., outputs)."""
         return self.forward(values, vectors)
 
-    def calibrate(self, codes=None, transposed=None, clipped_share: float = 0.0, per_array: bool = False) -> Array:
+    def calibrate(self, codes: ArrayLike | None = None, transposed: ArrayLike | None = None, clipped_share: float = 0.0,
+                  per_array: bool = False) -> Array:
         """Set the output ranges by data: input codes (n, inputs), and codes (n, outputs) for the transposed read. Returns the array.
 
         See `Direction.calibrate`.
@@ -308,7 +310,7 @@ class Array:
             self.transposed.calibrate(transposed, clipped_share, per_array)
         return self
 
-    def effective_noise(self, codes) -> float:
+    def effective_noise(self, codes: ArrayLike) -> float:
         """Root mean square difference of reads of these codes to the exact product, relative to the root mean square of that."""
         exact = np.asarray(codes, np.float64) @ self.levels.T * (self.step * self.circuit.input.step)
         return float(np.sqrt(np.mean((self.decode(self.read(codes)) - exact) ** 2) / np.mean(exact**2)))

@@ -6,11 +6,13 @@ change, and those of the other enter a bound only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
 
-def compiled(**options):
+def compiled(**options: object) -> Callable[[Callable], Callable]:
     """Compile a function, and keep the result for the next process where a folder for it can be written."""
     def made(function):
         try:
@@ -41,7 +43,7 @@ def _fill(x, y, low, high, constants, prefix):
 
 
 @compiled()
-def pairs(key, steps, prefixes, count):
+def pairs(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefixes: np.ndarray, count: int) -> np.ndarray:
     """Random words: uint32 (steps, prefixes, 2, count).
 
     Parameters
@@ -61,7 +63,8 @@ def pairs(key, steps, prefixes, count):
 
 
 @compiled()
-def deviates(key, steps, prefix, count, memories):
+def deviates(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefix: np.uint32, count: int,
+             memories: np.ndarray) -> np.ndarray:
     """`draws.reading`, with the generator's key and indices as in `pairs`, and the two memories: float32 (steps, count)."""
     q = (count + 3) // 4
     words, out = np.empty((2, q), np.uint32), np.empty((len(steps), count), np.float32)
@@ -79,7 +82,7 @@ def deviates(key, steps, prefix, count, memories):
 
 
 @compiled()
-def shared(key, steps, prefixes, count):
+def shared(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefixes: np.ndarray, count: int) -> np.ndarray:
     """16 words of each of `pairs`, ``x ^ rotate(y, 2 lane)``, two 11-bit numbers in each: uint32 (steps, prefixes, 16, count)."""
     x, y = np.empty(count, np.uint32), np.empty(count, np.uint32)
     out = np.empty((len(steps), len(prefixes), 16, count), np.uint32)
@@ -98,7 +101,7 @@ def shared(key, steps, prefixes, count):
 
 
 @compiled()
-def squares(codes, top):
+def squares(codes: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
     """Squares of codes (n, inputs) as integers relative to each vector's largest, which is `top`; what one loses the next gets.
 
     Returns
@@ -143,7 +146,9 @@ def _norm(x):
 
 
 @compiled()
-def convert(sums, noise, x, inverse, shift, slack, limits, weights, lsb, offset, factor, out):
+def convert(sums: np.ndarray, noise: np.ndarray, x: np.ndarray, inverse: np.ndarray, shift: np.ndarray, slack: tuple,
+            limits: tuple[int, int], weights: np.ndarray, lsb: np.ndarray, offset: np.ndarray, factor: int, out: np.ndarray) -> tuple[int,
+            int, int, int]:
     """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
 
     Returns
@@ -198,7 +203,7 @@ def convert(sums, noise, x, inverse, shift, slack, limits, weights, lsb, offset,
 
 
 @compiled()
-def chosen(counts, up, down):
+def chosen(counts: np.ndarray, up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """`down` where counts are negative, else `up`."""
     out = np.empty_like(up)
     for i in range(counts.shape[0]):
@@ -209,7 +214,8 @@ def chosen(counts, up, down):
 
 
 @compiled()
-def add(w, change, reach, factors, counts, words, low, high):
+def add(w: np.ndarray, change: np.ndarray, reach: np.ndarray, factors: np.ndarray, counts: np.ndarray, words: np.ndarray, low: np.ndarray,
+        high: np.ndarray) -> None:
     """``w += change * reach * factors[counts << 11 | words]``, within the bounds; no factors where there are no words."""
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):

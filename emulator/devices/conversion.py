@@ -55,7 +55,7 @@ class Conversion(NamedTuple):
     offset: np.ndarray
 
 
-def conversion(output: OutputConverter, weights, lsb, offset, bound: int, peak: int) -> Conversion:
+def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray, offset: np.ndarray, bound: int, peak: int) -> Conversion:
     """The converters of one product.
 
     Parameters
@@ -88,7 +88,7 @@ def conversion(output: OutputConverter, weights, lsb, offset, bound: int, peak: 
                       lsb.copy(), offset.copy())
 
 
-def add_codes(out, factor: int, made: Conversion, x, noise=None) -> Usage:
+def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None) -> Usage:
     """Add the codes of some vectors' sums, times a factor, to an array.
 
     Parameters

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 CLIPPED_SHARE = 0.01
 """Share of clipped reads above which a report warns, unless told otherwise."""
@@ -105,7 +106,7 @@ class InputConverter:
         """Real value of one code."""
         return self.full_scale / self.limit
 
-    def encode(self, values) -> tuple[np.ndarray, int]:
+    def encode(self, values: ArrayLike) -> tuple[np.ndarray, int]:
         """Nearest codes (ties to even), and how many values were clipped.
 
         Returns
@@ -119,7 +120,7 @@ class InputConverter:
         clipped = int(np.count_nonzero(np.abs(code) > self.limit))
         return np.clip(code, -self.limit, self.limit).astype(np.int16), clipped
 
-    def check(self, codes) -> np.ndarray:
+    def check(self, codes: ArrayLike) -> np.ndarray:
         """The codes, or a ValueError if they are no integers of this converter."""
         codes = np.asarray(codes)
         if codes.dtype.kind not in "iu":
@@ -129,7 +130,7 @@ class InputConverter:
                              f"allowed is -{self.limit} to {self.limit}")
         return codes
 
-    def slices(self, codes):
+    def slices(self, codes: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """Pairs (digital weight, codes that one read sees); their weighted sum is `codes`."""
         if self.slice_bits is None:
             return [(1, codes)]
@@ -180,7 +181,7 @@ class OutputConverter:
         """The LSB of a range, in input LSB times weight levels."""
         return full_scale / -self.low
 
-    def calibrate(self, sums, clipped_share: float = 0.0) -> float:
+    def calibrate(self, sums: np.ndarray, clipped_share: float = 0.0) -> float:
         """The least LSB of `LSB_BITS` binary digits with which at most a share of the sums is clipped.
 
         Its last digit is 1: so few sums lie just between two codes, and none of whole numbers that are smaller than the LSB has digits.

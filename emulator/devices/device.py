@@ -75,7 +75,7 @@ class Device:
         """Whether there is a law of what time does to cells."""
         return bool(self.drift or self.flicker)
 
-    def check(self, time: float):
+    def check(self, time: float) -> None:
         """ValueError if nothing is known of the device so many seconds after programming."""
         if not 0 <= time < np.inf:
             raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative or infinite")
@@ -85,7 +85,7 @@ class Device:
         if self.drift:
             self.drift.check(time)
 
-    def target(self, share) -> np.ndarray:
+    def target(self, share: np.ndarray) -> np.ndarray:
         """Conductances (microsiemens) for shares 0 .. 1 of the range."""
         share = np.asarray(share, np.float64)
         if share.size and (share.min() < 0 or share.max() > 1):
@@ -97,7 +97,7 @@ class Device:
         states = np.asarray(self.states, np.float64)
         return states[np.searchsorted((states[1:] + states[:-1]) / 2, g)]
 
-    def program(self, share, seed: int, plane: int, time: float | None = None, write: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def program(self, share: np.ndarray, seed: int, plane: int, time: float | None = None, write: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Cells as they are written, and as they are `time` seconds later.
 
         Parameters
@@ -135,7 +135,7 @@ class Device:
             g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
         return g, now
 
-    def read_variance(self, g) -> np.ndarray:
+    def read_variance(self, g: np.ndarray) -> np.ndarray:
         """Variance of one read of conductances g (microsiemens), in microsiemens squared; 0 where no cell is noisy on its own."""
         if isinstance(self.read, CellNoise):
             return self.read.sigma(g, self.g_max) ** 2

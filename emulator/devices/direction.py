@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import draws
 from .conversion import Conversion, add_codes, conversion
-from .converters import DeviceWarning, Usage
+from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
+from .draws import Key
 from .noisy_reads import Even, OfCells
 
 VECTORS = 4096
@@ -40,13 +43,13 @@ class Product:
     conversion: Conversion | None = None
     lsb: int | None = None             # nominal, in sum units
 
-    def seen(self, codes, kind) -> np.ndarray:
+    def seen(self, codes: np.ndarray, kind: type[np.floating]) -> np.ndarray:
         """What the weights are multiplied with, of input codes (n, inputs) that one read sees."""
         codes = codes[:, self.inputs]
         seen = [codes.astype(kind) if t is None else t.astype(kind)[codes.astype(np.int64) + len(t) // 2] for t in self.tables]
         return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=1)
 
-    def sums(self, codes) -> np.ndarray:
+    def sums(self, codes: np.ndarray) -> np.ndarray:
         """Exact sums, a new float64 array (n, outputs)."""
         return self.seen(codes, np.float64) @ self.weights.T
 
@@ -54,7 +57,8 @@ class Product:
 class Direction:
     """One direction of an array: its products, converters, and what they have done. Made by `Array`."""
 
-    def __init__(self, name: str, shape, key, converters, products, fraction_bits: int, step: float, clipped_share: float):
+    def __init__(self, name: str, shape: tuple[int, int], key: Key, converters: tuple[InputConverter, OutputConverter | None],
+                 products: list[Product], fraction_bits: int, step: float, clipped_share: float):
         self.name, self.shape = name, shape
         self.input, self.output = converters
         self._key, self._products, self._fraction, self._clipped_share = key, products, fraction_bits, clipped_share
@@ -77,7 +81,7 @@ class Direction:
 
     # ranges
 
-    def set_lsb(self, level_lsb):
+    def set_lsb(self, level_lsb: Sequence[float]) -> None:
         """Set each product's LSB (in input LSB times levels), with its spread over converters. The grid has the nearest one."""
         for n, (p, lsb) in enumerate(zip(self._products, level_lsb, strict=True)):
             p.lsb = nominal = max(1, round(lsb * 2.0**self._fraction))
@@ -91,7 +95,7 @@ class Direction:
             p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, p.peak)
         self._make_plan()
 
-    def calibrate(self, codes, clipped_share: float = 0.0, per_array: bool = False):
+    def calibrate(self, codes: ArrayLike, clipped_share: float = 0.0, per_array: bool = False) -> None:
         """Choose output ranges from input codes (n, inputs), such that at most a share of their noise-free sums clips.
 
         Parameters
@@ -123,7 +127,7 @@ class Direction:
         stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
         return p.noise.draw(x[:, p.inputs], lambda lines: draws.reading(self._key, stream, number, vectors, lines))
 
-    def read(self, codes, vectors=None) -> np.ndarray:
+    def read(self, codes: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Outputs of input codes.
 
         Parameters
@@ -201,13 +205,13 @@ class Direction:
             return self.read(codes)
         return np.swapaxes(self.read(np.swapaxes(codes, -1, -2)), -1, -2)
 
-    def encode(self, values) -> np.ndarray:
+    def encode(self, values: ArrayLike) -> np.ndarray:
         """Input codes of real numbers; clipped ones are counted."""
         codes, clipped = self.input.encode(values)
         self.inputs_clipped += clipped
         return codes
 
-    def decode(self, integers) -> np.ndarray:
+    def decode(self, integers: np.ndarray) -> np.ndarray:
         """Output integers to real numbers, with drift compensation."""
         return integers * (self.unit * np.asarray(self.scale))
 
@@ -216,12 +220,13 @@ class Direction:
         return self.decode(self.read(self.encode(values), vectors))
 
 
-def largest_input(table, seen: int) -> int:
+def largest_input(table: np.ndarray | None, seen: int) -> int:
     """Of what a table, or None, makes of codes to +-`seen`."""
     return seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
 
 
-def integers(matrices, inputs: slice, significance: int, fraction: int, seen: int) -> Product:
+def integers(matrices: Sequence[tuple[np.ndarray | None, np.ndarray]], inputs: slice, significance: int, fraction: int,
+             seen: int) -> Product:
     """The product of real matrices, on the grid.
 
     `matrices`: (table or None, (inputs, outputs) array in levels) for each term; `seen`: the largest code that one read sees.

@@ -22,8 +22,10 @@ stream  what                                                  step              
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import rng
 
@@ -35,6 +37,9 @@ CELLS = 1 << 24
 PLANES = 1 << 9
 """Planes of cells that have draws of their own."""
 
+Key: TypeAlias = tuple[np.uint32, np.uint32]
+"""The generator's, of one seed."""
+
 
 def step(plane: int, write: int) -> int:
     """The generator's step for what happens to a plane of cells when it has been written `write` times before."""
@@ -43,12 +48,12 @@ def step(plane: int, write: int) -> int:
     return write << 9 | plane
 
 
-def key(seed: int):
+def key(seed: int) -> Key:
     """The generator's key of a 64-bit seed; two uint32."""
     return tuple(word[()] for word in rng.keys(seed))
 
 
-def uniform(key, stream: int, step: int, shape) -> np.ndarray:
+def uniform(key: Key, stream: int, step: int, shape: int | tuple[int, ...]) -> np.ndarray:
     """Independent draws, uniform in (0, 1), of 53 bits; float64 of the shape, which has at most 2**24 elements."""
     count = int(np.prod(shape))
     if count > CELLS:
@@ -59,7 +64,7 @@ def uniform(key, stream: int, step: int, shape) -> np.ndarray:
     return (((x.astype(np.uint64) << np.uint64(20) | y.astype(np.uint64) >> np.uint64(12)) + 0.5) * 2.0**-52).reshape(shape)
 
 
-def normal(key, stream: int, step: int, shape) -> np.ndarray:
+def normal(key: Key, stream: int, step: int, shape: int | tuple[int, ...]) -> np.ndarray:
     """Independent standard normal draws; float64 of the shape."""
     return inverse_normal(uniform(key, stream, step, shape))
 
@@ -86,7 +91,7 @@ def _ratio(coefficients, r):
     return top / bottom
 
 
-def inverse_normal(u) -> np.ndarray:
+def inverse_normal(u: np.ndarray) -> np.ndarray:
     """The standard normal quantile of probabilities in (0, 1)."""
     u = np.asarray(u, np.float64)
     q = u - 0.5
@@ -116,7 +121,7 @@ DEVIATION = float(np.sqrt(np.mean(SUMS.astype(np.float64) ** 2)))
 """Standard deviation of the deviates."""
 
 
-def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
+def reading(key: Key, stream: int, block: int, vectors: ArrayLike, count: int) -> np.ndarray:
     """One deviate for every vector and output, the same however the vectors are split into batches.
 
     Parameters
@@ -150,6 +155,6 @@ def reading(key, stream: int, block: int, vectors, count: int) -> np.ndarray:
     return compiled.deviates(streamed(key, stream), np.asarray(vectors, np.uint32), np.uint32(block << 12), count, MEMORIES)
 
 
-def streamed(key, stream: int):
+def streamed(key: Key, stream: int) -> tuple[np.uint32, np.uint32, np.ndarray]:
     """The key as the functions of `compiled` take it: its words, the first with the stream in it, and the constants of the rounds."""
     return np.uint32(int(key[0]) ^ stream << 24), np.uint32(key[1]), np.array(rng.constants(tuple(map(np.uint32, key))), np.uint32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import draws
+from .draws import Key
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,19 @@ class PowerLaw:
         if not self.start > 0:
             raise ValueError(f"drift: start = {self.start}; t0 must be positive (seconds)")
 
-    def check(self, time: float):
+    def check(self, time: float) -> None:
         """ValueError if the time is before t0."""
         if not time >= self.start:
             raise ValueError(f"drift: time = {time:g} s is before t0 = {self.start:g} s, when the programmed conductance was measured; "
                              "give t0 or later")
 
-    def exponents(self, g, g_max: float, key, plane: int) -> np.ndarray:
+    def exponents(self, g: np.ndarray, g_max: float, key: Key, plane: int) -> np.ndarray:
         """nu of each cell."""
         share = np.maximum(np.asarray(g, np.float64) / g_max, self.FLOOR)
         mean, deviation = self.mean(share), self.deviation(share)
         return np.abs(mean + np.hypot(deviation, self.spread * mean) * draws.normal(key, draws.DRIFT, plane, share.shape))
 
-    def apply(self, g, g_max: float, time: float, key, plane: int) -> np.ndarray:
+    def apply(self, g: np.ndarray, g_max: float, time: float, key: Key, plane: int) -> np.ndarray:
         """Conductances in microsiemens, `time` seconds after programming."""
         self.check(time)
         return g * (time / self.start) ** -self.exponents(g, g_max, key, plane)
@@ -58,7 +59,7 @@ def fixed(nu: float, start: float = 1.0, deviation: float = 0.0) -> PowerLaw:
     return PowerLaw(lambda share: np.full(share.shape, nu), lambda share: np.full(share.shape, deviation), start)
 
 
-def compensation(programmed, now, per_output: bool = False):
+def compensation(programmed: np.ndarray, now: np.ndarray, per_output: bool = False) -> float | np.ndarray:
     """The digital factor that undoes the mean drift of an array.
 
     Parameters

@@ -29,7 +29,7 @@ class Cubic:
     voltage: float
     range: tuple[float, float]
 
-    def terms(self, g, limit: int):
+    def terms(self, g: np.ndarray, limit: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """The current in microsiemens times volts of the least input code, as pairs (function of the code, matrix).
 
         Parameters
@@ -73,7 +73,7 @@ class Measured:
             raise ValueError(f"I-V table: {self.volts[0]:g} to {self.volts[-1]:g} V does not cover inputs of +-{self.voltage:g} V; "
                              "extend the table")
 
-    def terms(self, g, limit: int):
+    def terms(self, g: np.ndarray, limit: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """As `Cubic.terms`."""
         volt = self.voltage / limit
         bent = np.interp(np.arange(-limit, limit + 1) * volt, self.volts, self.bent) / volt

@@ -11,6 +11,7 @@ not depend on the weight, log is None, and n pulses change it by ``n * reach``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ LEAST = 1e-7
 """Least slope: flatter laws act as if they had this one, and differ by less than a float32 can tell."""
 
 
-def tangent(change, slope):
+def tangent(change: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(reach, log) of a pulse that changes a weight by `change`, and by ``slope`` less for every unit that the weight is higher.
 
     For laws of one's own: `slope` is the derivative of `change` by the weight, normally negative, never below -1.
@@ -32,10 +33,10 @@ def tangent(change, slope):
 class ConstantStep:
     """Every pulse is a whole step, up to the bound (Gokmen and Vlasov, Frontiers in Neuroscience 10:333, 2016)."""
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         return (step,)
 
-    def tangent(self, w, step):
+    def tangent(self, w: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, None]:
         return step, None
 
 
@@ -43,10 +44,10 @@ class ConstantStep:
 class SoftBounds:
     """A pulse shrinks in proportion to the room that is left, ``step (1 - w / end)`` (Fusi and Abbott, Nat. Neurosci. 10:485, 2007)."""
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         return end, np.log1p(-np.minimum(step / end, 1 - LEAST))
 
-    def tangent(self, w, end, log):
+    def tangent(self, w: np.ndarray, end: np.ndarray, log: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return w - end, log
 
 
@@ -69,7 +70,7 @@ class LinearStep:
     def __post_init__(self):
         _check(self, most=1.0)
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         # soft bounds with an end further off
         return SoftBounds().numbers(step, end / np.clip(_of_side(self, step, draw), LEAST, 1), span, draw)
 
@@ -104,12 +105,12 @@ class ExponentialStep:
     def __post_init__(self):
         _check(self)
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         gamma = np.sign(end) * _of_side(self, end, draw)
         amount = self.amount_up if np.max(end) > 0 else self.amount_down
         return step, amount * np.exp(gamma * self.offset), 2 * self.scale * gamma / span
 
-    def tangent(self, w, step, amount, steepness):
+    def tangent(self, w: np.ndarray, step: np.ndarray, amount: np.ndarray, steepness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         lost = amount * np.exp(steepness * w)
         return tangent(step * np.maximum(1 - lost, 0), -step * steepness * lost * (lost < 1))
 
@@ -133,10 +134,11 @@ class PowerStep:
     def __post_init__(self):
         _check(self)
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         return step, end, np.sign(end) / span, _of_side(self, end, draw)
 
-    def tangent(self, w, step, end, per_span, gamma):
+    def tangent(self, w: np.ndarray, step: np.ndarray, end: np.ndarray, per_span: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray,
+                np.ndarray]:
         room = np.maximum((end - w) * per_span, 1e-6)
         change = step * room**gamma
         return tangent(change, -gamma * per_span * change / room)
@@ -162,10 +164,10 @@ class MeasuredStep:
         if not len(self.share) == len(self.up) == len(self.down) >= 2 or np.any(np.diff(self.share) <= 0):
             raise ValueError("measured pulses: give one size up and one down for each of two shares or more, in ascending order")
 
-    def numbers(self, step, end, span, draw):
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         return step, end if np.max(end) < 0 else end - span, 1 / span
 
-    def tangent(self, w, step, low, per_span):
+    def tangent(self, w: np.ndarray, step: np.ndarray, low: np.ndarray, per_span: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         s = np.clip((w - low) * per_span, self.share[0], self.share[-1])
         part = np.clip(np.searchsorted(self.share, s, side="right") - 1, 0, len(self.share) - 2)
         up = step > 0

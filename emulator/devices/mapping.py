@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Mapping:
         """Whether a weight takes several cells."""
         return self.slice_bits is not None and self.slice_bits < self.stored_bits
 
-    def levels(self, weights, scale: float | None = None) -> tuple[np.ndarray, float]:
+    def levels(self, weights: ArrayLike, scale: float | None = None) -> tuple[np.ndarray, float]:
         """Nearest levels of real weights.
 
         Parameters
@@ -106,7 +107,7 @@ class Mapping:
                              "give a larger scale or clip the weights")
         return levels, step
 
-    def slices(self, levels) -> list[Slice]:
+    def slices(self, levels: np.ndarray) -> list[Slice]:
         """The planes of cells that hold levels (outputs, inputs), least significant first.
 
         Levels are whole numbers, or any where one cell takes all bits of a weight.

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import draws
 from .converters import DeviceWarning
+from .draws import Key
 
 
 def _share(what: str, magnitude: float):
@@ -31,10 +32,10 @@ class CellNoise(ABC):
     shape = "normal"
 
     @abstractmethod
-    def sigma(self, g, g_max: float) -> np.ndarray:
+    def sigma(self, g: np.ndarray, g_max: float) -> np.ndarray:
         """Standard deviation in microsiemens at conductances g, in a device that reaches g_max (both in microsiemens)."""
 
-    def draw(self, g, g_max: float, key, stream: int, plane: int, noisiness=1.0) -> np.ndarray:
+    def draw(self, g: np.ndarray, g_max: float, key: Key, stream: int, plane: int, noisiness: float | np.ndarray = 1.0) -> np.ndarray:
         """Conductances with their noise, in microsiemens, not below 0.
 
         Parameters
@@ -81,7 +82,7 @@ class Generic(CellNoise):
         if self.shape not in ("normal", "uniform"):
             raise ValueError(f"noise: shape = {self.shape!r}; allowed are normal, uniform")
 
-    def sigma(self, g, g_max):
+    def sigma(self, g: np.ndarray, g_max: float) -> np.ndarray:
         g = np.asarray(g, np.float64)
         if self.kind == "independent":
             return np.full(g.shape, self.magnitude * g_max)
@@ -107,7 +108,7 @@ class Polynomial(CellNoise):
     coefficients: tuple[float, ...]
     reference: float
 
-    def sigma(self, g, g_max):
+    def sigma(self, g: np.ndarray, g_max: float) -> np.ndarray:
         share = np.asarray(g, np.float64) / g_max
         return np.maximum(np.polynomial.polynomial.polyval(share, self.coefficients), 0) * (g_max / self.reference)
 
@@ -128,7 +129,7 @@ class Saturating(CellNoise):
     b: float
     reference: float
 
-    def sigma(self, g, g_max):
+    def sigma(self, g: np.ndarray, g_max: float) -> np.ndarray:
         scale = g_max / self.reference
         return self.a * scale * -np.expm1(-np.asarray(g, np.float64) / (self.b * scale))
 
@@ -164,7 +165,7 @@ class Table(CellNoise):
         if (s < 0).any():
             raise ValueError("noise table: standard deviations cannot be negative")
 
-    def sigma(self, g, g_max):
+    def sigma(self, g: np.ndarray, g_max: float) -> np.ndarray:
         scale = g_max / (self.reference or self.conductance[-1])
         return np.interp(np.asarray(g, np.float64) / scale, self.conductance, self.deviation) * scale
 
@@ -210,13 +211,14 @@ class Flicker:
     q: object
     read_time: float
 
-    def sigma(self, g, programmed, g_max: float, time: float) -> np.ndarray:
+    def sigma(self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float) -> np.ndarray:
         """Standard deviation in microsiemens, `time` seconds after programming."""
         if time < self.read_time:
             raise ValueError(f"1/f noise: time = {time:g} s is before the first read is over; "
                              f"give at least read_time = {self.read_time:g} s")
         return np.abs(g) * self.q(programmed / g_max) * math.sqrt(math.log((time + self.read_time) / (2 * self.read_time)))
 
-    def draw(self, g, programmed, g_max: float, time: float, key, plane: int, noisiness=1.0) -> np.ndarray:
+    def draw(self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float, key: Key, plane: int,
+             noisiness: float | np.ndarray = 1.0) -> np.ndarray:
         """Conductances `time` seconds after programming, microsiemens, not below 0."""
         return np.maximum(g + self.sigma(g, programmed, g_max, time) * noisiness * draws.normal(key, draws.FLICKER, plane, g.shape), 0.0)

@@ -7,7 +7,7 @@ such that what one loses the next gets: many small inputs, or many quiet cells, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Even:
     deviation: float
     outputs: int
 
-    def draw(self, codes, deviates: Callable) -> np.ndarray:
+    def draw(self, codes: np.ndarray, deviates: Callable) -> np.ndarray:
         """As `OfCells.draw`."""
         x = codes.astype(np.float32)
         length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
@@ -53,7 +53,7 @@ class OfCells:
         Variance of one more cell of each output, driven with minus the sum of the inputs.
     """
 
-    def __init__(self, variance, unit: float, groups=(), summed=None):
+    def __init__(self, variance: np.ndarray, unit: float, groups: Sequence[slice] = (), summed: np.ndarray | None = None):
         bits = (24 - (len(variance) - 1).bit_length()) // 2
         peak, largest = variance.max(), variance.max(axis=0)
         # a line whose cells are all so much less noisy that 6 bits would not be left gets integers and a factor of its own
@@ -65,7 +65,7 @@ class OfCells:
         self._outputs = variance.shape[1] - len(groups)
         self._summed = None if summed is None else (summed * (unit / draws.DEVIATION) ** 2).astype(np.float32)
 
-    def draw(self, codes, deviates: Callable) -> np.ndarray:
+    def draw(self, codes: np.ndarray, deviates: Callable) -> np.ndarray:
         """Noise of one read of each vector.
 
         Parameters
@@ -104,7 +104,7 @@ class OfCells:
         return np.ascontiguousarray(own) if self._groups else own
 
 
-def evenly_rounded(values) -> np.ndarray:
+def evenly_rounded(values: np.ndarray) -> np.ndarray:
     """Integers (inputs, lines) whose sums along the inputs, up to any of them, are within a half of those of the values."""
     until = np.rint(np.cumsum(values, axis=0))
     until[1:] -= until[:-1].copy()

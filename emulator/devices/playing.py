@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as StateOf
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ...recipe import LONGEST_TRAIN, Op, Recipe, geometries, program_memory
+from ...recipe import LONGEST_TRAIN, Geometry, Op, Operation, Recipe, geometries, program_memory
 from ...recipe.seeds import LAYER, derived
 from .. import crossbar, sequencer
 from ..chip import Chip
 from ..machine import COUNTERS, Machine, run, train
+from ..rng import Pair
 from . import draws
 from .array import Array, Circuit
 from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
@@ -60,7 +64,7 @@ class Layer:
             mapping_of(recipe), None,
             converter("state"), output, converter("delta"), output, clipped_share=1.0)
 
-    def array(self, weights) -> Array:
+    def array(self, weights: np.ndarray) -> Array:
         """For weights (R, F * L), the last of which are kept."""
         if weights is not self._weights:
             self._count()
@@ -81,13 +85,13 @@ class Layer:
                 self.usage[op] += self._side(op).usage
                 self._side(op).usage = Usage()
 
-    def codes(self, op: Op, vectors):
+    def codes(self, op: Op, vectors: np.ndarray) -> np.ndarray:
         """Input codes of states or errors."""
         drop, limit = self._drop[op], (self._circuit.input_transposed if op == Op.TRANSPOSED else self._circuit.input).limit
         vectors = vectors[..., : self.g.R if op == Op.TRANSPOSED else self.g.C]
         return np.clip(np.rint(vectors * 2.0**-drop), -limit, limit).astype(np.int16)
 
-    def read(self, op: Op, weights, vectors, numbers):
+    def read(self, op: Op, weights: np.ndarray, vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Sums of n vectors as the crossbar makes them, int64 (n, R or C)."""
         self.array(weights)
         side = self._side(op)
@@ -95,7 +99,7 @@ class Layer:
             raise ValueError("arrays: the output ranges are not set; call chip.calibrate with training samples")
         return np.rint(side.read(self.codes(op, vectors), numbers) * (side.unit * 2.0 ** (self._shift + self._drop[op]))).astype(np.int64)
 
-    def calibrate(self, op: Op, weights, vectors):
+    def calibrate(self, op: Op, weights: np.ndarray, vectors: np.ndarray) -> None:
         """Set the output range of one direction by vectors (n, R or C)."""
         self.array(weights)
         side = self._side(op)
@@ -103,7 +107,7 @@ class Layer:
             side.calibrate(self.codes(op, vectors), CALIBRATED, per_array=True)
             self.level_lsb[op] = side.level_lsb
 
-    def complaints(self, share: float):
+    def complaints(self, share: float) -> list[str]:
         """What is wrong with the output ranges since the last time that this was asked."""
         self._count()
         told = [f"layer {self.g.layer}, {op.name.lower()}: {u.complaints(share)[0]}"
@@ -126,7 +130,7 @@ class ArrayMachine(Machine):
         super().__init__(*arguments)
         self.chosen, self.operations = chosen, len(program_memory(self.recipe)[0])
 
-    def product(self, g, pc, step, vectors):
+    def product(self, g: Geometry, pc: int, step: Operation, vectors: np.ndarray) -> np.ndarray:
         """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
         if not self.recipe.arrays.on:
             return super().product(g, pc, step, vectors)
@@ -134,7 +138,7 @@ class ArrayMachine(Machine):
             numbers = (self.state["run"] + np.arange(vectors.shape[-2], dtype=np.uint32)) * np.uint32(self.operations) + np.uint32(pc)
         return self.chosen.layers[g.layer].read(step.op, self.weights[step.matrix], vectors, numbers)
 
-    def change(self, g, step, e, b, pairs):
+    def change(self, g: Geometry, step: Operation, e: np.ndarray, b: np.ndarray, pairs: Pair | None) -> np.ndarray | np.uint32:
         """As `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
         if step.op == Op.PROBE or not self.chosen.cells:
             return super().change(g, step, e, b, pairs)
@@ -247,12 +251,12 @@ class ArrayChip(Chip):
         Whose read noise and current curve reads have; ideal cells by default.
     """
 
-    def __init__(self, recipe: Recipe, batch: tuple[int, ...] = (), seeds=None, device: Device | None = None):
+    def __init__(self, recipe: Recipe, batch: tuple[int, ...] = (), seeds: ArrayLike | None = None, device: Device | None = None):
         super().__init__(recipe, "numpy", batch, seeds)
         self._device, self._turned = device or Device(), None
         self._engine = _Engine(recipe, np.ravel(self.seeds), self._device)
 
-    def restore(self, state) -> None:
+    def restore(self, state: StateOf[str, Any]) -> None:
         """Go on from a `state()`, with the cells of its seeds; output ranges are no part of it: calibrate anew if the seeds are others."""
         before = np.ravel(self.seeds).tolist()
         super().restore(state)
@@ -261,22 +265,22 @@ class ArrayChip(Chip):
             self.turned = self._turned
 
     @property
-    def turned(self):
+    def turned(self) -> list[np.ndarray] | None:
         """Weight errors that only transposed reads see: None, or real weights (*batch, R, C) of every layer; assign to set."""
         return self._turned
 
     @turned.setter
-    def turned(self, weights):
+    def turned(self, weights: Sequence[ArrayLike] | None) -> None:
         self._turned, step = weights, self.recipe.formats.weight.step
         for n, i in enumerate(np.ndindex(self.batch)):
             for k, layer in enumerate(self._engine.chosen[n].layers):
                 layer.turned, layer._weights = None if weights is None else weights[k][i] / step, None
 
-    def machine(self, chip: int = 0):
+    def machine(self, chip: int = 0) -> Callable[..., ArrayMachine]:
         """What makes the machine of a chip, by its number."""
         return self._engine.machine(chip)
 
-    def calibrate(self, x, y):
+    def calibrate(self, x: ArrayLike, y: ArrayLike) -> None:
         """Set the ranges of all output converters by training samples, with the weights as they are. Does nothing without converters."""
         if not self.recipe.arrays.output_bits:
             return
@@ -294,7 +298,7 @@ class ArrayChip(Chip):
 
         _each(self._state, one)
 
-    def watch(self, share: float = 0.01):
+    def watch(self, share: float = 0.01) -> None:
         """Warn, with counts, where more than a share of the reads since the last time clipped."""
         for chosen in self._engine.chosen:
             for layer in chosen.layers:

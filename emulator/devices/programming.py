@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...recipe import Arrays, Cell, Devices, Recipe, in_memory
 from .. import crossbar, rng
@@ -96,7 +98,7 @@ def alone(device: Device) -> dict[str, Device]:
     return {"ideal": ideal} | own
 
 
-def stored(weights, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
+def stored(weights: ArrayLike, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
            wires: Wires | None = None, span: float | None = None, turned: bool = False, mapping: Mapping = Mapping(12),  # noqa: B008
            lines: int = LINES) -> np.ndarray:
     """What is read of real weights that have been written to cells.
@@ -152,7 +154,8 @@ def _levels(weights, span: float, mapping: Mapping) -> np.ndarray:
     return np.rint(levels).astype(np.int64) if mapping.sliced else levels
 
 
-def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None,
+def programmed(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, time: float | None = None, seeds: ArrayLike | None = None,
+               device: Device | None = None,
                span: float | None = None) -> list[np.ndarray]:
     """The integers that a chip's weights become on the recipe's devices (contract section 11).
 
@@ -199,7 +202,8 @@ def programmed(recipe: Recipe, weights, write: int = 0, time: float | None = Non
     return made
 
 
-def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None, seeds=None, device: Device | None = None):
+def asymmetry(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, time: float | None = None, seeds: ArrayLike | None = None,
+              device: Device | None = None) -> list[np.ndarray] | None:
     """Return the weight errors that only transposed reads see: of drivers unlike sense circuits, or the other ends of resistive wires.
 
     Parameters are those of `programmed`, with the weights before they are written.
@@ -224,7 +228,8 @@ def asymmetry(recipe: Recipe, weights, write: int = 0, time: float | None = None
     return made
 
 
-def read_noise(device: Device, weights, inputs, mapping: Mapping = Mapping(12)) -> float:  # noqa: B008
+def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[np.ndarray],
+               mapping: Mapping = Mapping(12)) -> float:  # noqa: B008
     """A recipe's `devices.read_noise` for this device: the root mean square, over outputs and vectors, of its noise on a sum.
 
     The chip adds noise of one size to every sum, whatever is read; a device's noise grows with what is read. So their variances are

@@ -77,7 +77,7 @@ class Trains:
         return (total + net) / 2, (total - net) / 2
 
 
-def trains(x, delta, amount: float, seed: int, pulses: Pulses = STOCHASTIC, first: int = 0) -> Trains:
+def trains(x: np.ndarray, delta: np.ndarray, amount: float, seed: int, pulses: Pulses = STOCHASTIC, first: int = 0) -> Trains:
     """Pulse trains of samples.
 
     Parameters

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import draws
+from .draws import Key
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Spread:
         if not (self.span >= 0 and self.least >= 0 and self.noise >= 0):
             raise ValueError("spread: span, least and noise are standard deviations and cannot be negative")
 
-    def apply(self, g, g_min: float, g_max: float, key, plane: int) -> np.ndarray:
+    def apply(self, g: np.ndarray, g_min: float, g_max: float, key: Key, plane: int) -> np.ndarray:
         """What cells of spread ranges give for nominal conductances g (microsiemens), not below 0."""
         if self.span:
             g = g_min + (g - g_min) * np.maximum(1 + self.span * draws.normal(key, draws.RANGE, plane, g.shape), 0)
@@ -40,7 +41,7 @@ class Spread:
         return np.maximum(g, 0.0)
 
 
-    def noisiness(self, key, plane: int, shape):
+    def noisiness(self, key: Key, plane: int, shape: tuple[int, ...]) -> float | np.ndarray:
         """How much noisier each cell is than its model says; 1 if all are alike."""
         return np.abs(1 + self.noise * draws.normal(key, draws.NOISE, plane, shape)) if self.noise else 1.0
 
@@ -63,7 +64,7 @@ class Stuck:
         if self.low < 0 or self.high < 0 or self.low + self.high > 1:
             raise ValueError(f"stuck cells: low = {self.low}, high = {self.high}; shares and their sum are 0 to 1 (0.01 is one per cent)")
 
-    def apply(self, g, g_min: float, g_max: float, key, plane: int) -> np.ndarray:
+    def apply(self, g: np.ndarray, g_min: float, g_max: float, key: Key, plane: int) -> np.ndarray:
         """Conductances (microsiemens) with the stuck cells in them."""
         order = np.argsort(draws.uniform(key, draws.STUCK, plane, g.size), kind="stable")
         low, high = round(self.low * g.size), round(self.high * g.size)

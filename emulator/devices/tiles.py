@@ -37,7 +37,7 @@ class Tiles:
         """Levels of the two planes of cells (outputs, inputs)."""
         return s.plus, np.repeat(s.minus, len(self.columns), axis=0) if self.referenced else s.minus
 
-    def pairs(self, function: Callable, plus, minus) -> np.ndarray:
+    def pairs(self, function: Callable, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
         """`function` of the cells of each array, one by one, as its result for signed weights (outputs, inputs).
 
         The function takes (inputs, outputs) of one array and returns the same shape.
@@ -52,7 +52,7 @@ class Tiles:
                     out[columns, rows] = (function(plus[columns, rows].T) - function(minus[columns, rows].T)).T
         return out
 
-    def read(self, plus, minus, w: wires.Wires | None, transposed: bool = False) -> np.ndarray:
+    def read(self, plus: np.ndarray, minus: np.ndarray, w: wires.Wires | None, transposed: bool = False) -> np.ndarray:
         """What a read multiplies with (outputs, inputs), in the unit of the conductances (microsiemens), of cells that obey Ohm's law."""
         if w is None:
             return self.pairs(np.asarray, plus, minus)

@@ -60,7 +60,7 @@ class Wires:
         return self.sensing == "same" and self.driver == self.sense
 
 
-def effective_conductance(g, word: float, bit: float, driver: float = 0.0, sense: float = 0.0) -> np.ndarray:
+def effective_conductance(g: np.ndarray, word: float, bit: float, driver: float = 0.0, sense: float = 0.0) -> np.ndarray:
     """Currents of the bit lines per volt on each word line.
 
     Parameters
@@ -87,7 +87,7 @@ def effective_conductance(g, word: float, bit: float, driver: float = 0.0, sense
     return _eliminate(g, *(ohm * MEGOHM for ohm in (word, bit, driver, sense)))
 
 
-def read(g, wires: Wires, transposed: bool = False) -> np.ndarray:
+def read(g: np.ndarray, wires: Wires, transposed: bool = False) -> np.ndarray:
     """Effective conductance (inputs, outputs) of a forward or a transposed read, microsiemens, its selectors included."""
     g = np.asarray(g) + wires.leakage
     if not transposed:
@@ -97,7 +97,7 @@ def read(g, wires: Wires, transposed: bool = False) -> np.ndarray:
     return effective_conductance(g[ends, ends], wires.word, wires.bit, wires.sense, wires.driver)[ends, ends]
 
 
-def asymmetry(forward, transposed) -> float:
+def asymmetry(forward: np.ndarray, transposed: np.ndarray) -> float:
     """Largest difference of the two reads' effective matrices, relative to the largest entry."""
     return float(np.max(np.abs(forward - transposed)) / np.max(np.abs(forward)))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...recipe import LONGEST_TRAIN
 from . import draws
@@ -85,7 +86,7 @@ class PulsedDevice:
         if not -1 < self.imbalance < 1:
             raise ValueError(f"pulsed device: imbalance = {self.imbalance}; a share of the step is between -1 and 1")
 
-    def cells(self, shape: tuple[int, int], seed: int, dtype=np.float32) -> Cells:
+    def cells(self, shape: tuple[int, int], seed: int, dtype: DTypeLike = np.float32) -> Cells:
         """An array of cells, each with what is hidden in it.
 
         Parameters
@@ -159,11 +160,11 @@ class Cells:
         return self.bounds[0].shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """Of the weights."""
         return self.bounds[0].dtype
 
-    def limit(self, weights) -> np.ndarray:
+    def limit(self, weights: np.ndarray) -> np.ndarray:
         """A copy of the weights, each within the bounds of its cell."""
         weights = np.asarray(weights, self.dtype)
         if weights.shape != self.shape:
@@ -176,7 +177,7 @@ class Cells:
         return (1 + self.device.noise * DEVIATES / np.sqrt(np.maximum(np.arange(LONGEST_TRAIN + 1), 1))[:, None]).ravel().astype(self.dtype)
 
 
-def send(cells: Cells, weights, counts, sample: int | None = None) -> np.ndarray:
+def send(cells: Cells, weights: np.ndarray, counts: np.ndarray | int, sample: int | None = None) -> np.ndarray:
     """Pulses to every cell.
 
     Parameters
@@ -202,7 +203,8 @@ def send(cells: Cells, weights, counts, sample: int | None = None) -> np.ndarray
     return weights
 
 
-def update(cells: Cells, weights, x, delta, rate: float, pulses: Pulses = STOCHASTIC, first: int = 0) -> np.ndarray:
+def update(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC,
+           first: int = 0) -> np.ndarray:
     """Weights after the pulses of one sample after another, each ``rate * outer(delta, x)`` on average if cells were ideal.
 
     Parameters
@@ -232,7 +234,8 @@ def update(cells: Cells, weights, x, delta, rate: float, pulses: Pulses = STOCHA
     return weights
 
 
-def update_batch(cells: Cells, weights, x, delta, rate: float, pulses: Pulses = STOCHASTIC, first: int = 0) -> np.ndarray:
+def update_batch(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC,
+                 first: int = 0) -> np.ndarray:
     """Weights after the pulses of all samples at once: the coincidences of `update`, without their order.
 
     Pulses up and down mix evenly, and each cell has one draw of noise. Parameters and result are those of `update`, but a batch is one step

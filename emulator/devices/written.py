@@ -41,7 +41,8 @@ class Written:
         Least significant first.
     """
 
-    def __init__(self, levels, device: Device, mapping: Mapping, tiles: Tiles, wires: Wires | None = None, seed: int = 0, layer: int = 0,
+    def __init__(self, levels: np.ndarray, device: Device, mapping: Mapping, tiles: Tiles, wires: Wires | None = None, seed: int = 0,
+                 layer: int = 0,
                  write: int = 0, time: float | None = None):
         self.slices, self.device, self._tiles, self._wires = mapping.slices(levels), device, tiles, wires
         self._seed, self._first, self._when = seed, 2 * len(self.slices) * layer, (time, write)
@@ -71,7 +72,7 @@ class Written:
         """All slices together (outputs, inputs): microsiemens times levels, of which a level has ``g_max - g_min``."""
         return sum(s.significance * s.top * self.conductance(n, turned, fresh) for n, s in enumerate(self.slices))
 
-    def factor(self, compensate: str, turned: bool = False, outputs: int = 0):
+    def factor(self, compensate: str, turned: bool = False, outputs: int = 0) -> float | np.ndarray:
         """Digital factor against the mean drift: one (``array``), one along the axis of the outputs (``output``), or 1 (``none``)."""
         if compensate not in COMPENSATIONS:
             raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
