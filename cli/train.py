@@ -83,8 +83,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
         typer.echo(dump(result))
         return
     spread = f" +- {100 * result['accuracy_spread']:.2f} over {seeds} seeds" if seeds > 1 else ""
-    typer.echo(f"{recipe.name}: {100 * result['accuracy']:.2f} %{spread} on the test set after {result['epochs']} epochs, "
-               f"{result['cycles']} chip cycles")
+    typer.echo(f"{recipe.name}: {100 * result['accuracy']:.2f} %{spread} on the test set after {result['epochs']} "
+               f"epoch{'s' * (result['epochs'] != 1)}, {result['cycles']} chip cycles")
     if "r2" in result:
         typer.echo(f"  as numbers: R2 {result['r2']:.4f}, root mean square error {result['rmse']:.4g}")
     for name, count in result["saturations"].items():
@@ -110,7 +110,8 @@ def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epo
     output.mkdir(parents=True, exist_ok=True)
     results = []
     if not as_json:
-        typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epochs, {seeds} seed{'s' * (seeds > 1)}: accuracy on the test set")
+        typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
+                   "accuracy on the test set")
         typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
         histories, files = [], []

@@ -174,7 +174,7 @@ def test_a_circuit_that_contradicts_itself_is_refused_in_one_line(name):
 
 
 @pytest.mark.parametrize("make", [systems.relu_net, systems.hopfield, systems.equilibrium, systems.resistive, systems.tied])
-@pytest.mark.parametrize("large", [1, 5])
+@pytest.mark.parametrize("large", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_sound_circuits_pass_with_any_weights(make, large):
     s = make(large)
     models.check_circuit(s.circuit, jax.tree.map(lambda w: large * w, s.parameters), s.x)

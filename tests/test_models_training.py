@@ -144,7 +144,7 @@ def test_kolen_pollack_in_training_keeps_its_law():
 def test_the_command_trains_rows_into_a_table(tmp_path):
     done = CliRunner().invoke(app, ["train", "--reference", "20", "--reference", "57", "--epochs", "1", "-o", str(tmp_path)])
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("64-64-10 on digits, 1 epochs, 1 seed: accuracy")
+    assert lines[0].startswith("64-64-10 on digits, 1 epoch, 1 seed: accuracy")
     assert "Backprop" in lines[2] and "Dual propagation" in lines[3]
     assert len(list(tmp_path.iterdir())) == 2
 
