@@ -60,7 +60,8 @@ def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.n
         index = np.arange(g.R * g.C, dtype=np.uint32).reshape(g.R, g.C)
         x, _ = rng.pair(tuple(k[..., None, None] for k in key), INITIAL | n, np.uint32(0), index)
         uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
-        w = np.floor(uniform * np.sqrt(6.0 / g.C) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
+        w = np.floor(uniform * np.sqrt(6.0 / g.D) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
+        w[..., g.D:] = 0                            # biases
         made[m.name] = np.clip(w, f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
     return list(made.values())
 

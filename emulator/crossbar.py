@@ -63,9 +63,9 @@ def forward(geometry: Geometry, weights: Integers, x: Integers, peak: Integers |
 
 
 def transposed(geometry: Geometry, weights: Integers, e: Integers, peak: Integers | None = None, place: str = "delta") -> Integers:
-    """Return ``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, C)."""
+    """Return ``W^T e`` exactly, W as it is seen: (..., R, F * L) and (..., n, R) to (..., n, D)."""
     width, (weights, peak) = geometry.recipe.bits, _seen(geometry, weights, peak)
-    return product(e, weights, getattr(width, place), width.weight, peak)[..., : geometry.C]
+    return product(e, weights, getattr(width, place), width.weight, peak)[..., : geometry.D]
 
 
 def needs_pairs(recipe: Recipe) -> bool:
@@ -357,7 +357,7 @@ class Clocked:
         if step.op == Op.FORWARD:
             cycles = [LEAD + 5 + g.lv + g.F * (t + 1) for t in range(g.R)]
         elif step.op == Op.TRANSPOSED:
-            cycles = [LEAD + 6 + g.P * (j // g.L) + g.R + j % g.L for j in range(g.C)]
+            cycles = [LEAD + 6 + g.P * (j // g.L) + g.R + j % g.L for j in range(g.D)]
         else:
             return
         for index, z in enumerate(cycles):
@@ -409,7 +409,7 @@ class Clocked:
             self.accumulators = [z + w * e for z, w in zip(self.accumulators, self._read(g, t * g.F + fold), strict=True)]
             if t == g.R - 1:
                 for lane, z in enumerate(self.accumulators):
-                    if fold * g.L + lane < g.C:
+                    if fold * g.L + lane < g.D:
                         self.sums[self.now + 6 + lane] = (o.number, fold * g.L + lane, z)
             return
         t, fold = divmod(i, g.F)
@@ -445,7 +445,7 @@ class Clocked:
         if step.column == NOISE:
             return [noise.column_exact(g, now, j) for j in columns]
         store = self._store("column", step.column, bank)
-        return [store[j] for j in columns]
+        return [store[j] if j < g.D else self.recipe.one for j in columns]
 
     def _operand(self, o: UnderWay, t: int, rate: int, slope: int, now: int, bank: int) -> int:
         """Return the scalar E of a slot in row t."""

@@ -111,7 +111,7 @@ def _noise(recipe: Recipe, program, state: dict) -> dict:
     for pc, i in program:
         if i.step.reads:
             g = geometry[i.step.matrix]
-            units = g.R if i.op == Op.FORWARD else g.C
+            units = g.R if i.op == Op.FORWARD else g.D
             made[pc] = noise.noise(g, recipe.place(i.step), state["key"], state["run"][None], pc, units, state["rate"])
     return made
 
@@ -189,7 +189,7 @@ class Machine:
         """Play a forward or a transposed read, and what its elements do in their unit."""
         recipe, g, k = self.recipe, self.geometry[step.matrix], step.unit
         vectors = self.column(g, step) if step.op == Op.FORWARD else self.stores[step.row]
-        random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.C, vectors)
+        random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.D, vectors)
         sums = self.product(g, pc, step, vectors)
         y, out = engine.convert(recipe, recipe.place(step), sums, random[0], self.noise(g, step, pc, sums))
         self.count("accumulator", out)
@@ -248,9 +248,13 @@ class Machine:
         return a, b
 
     def column(self, g: Geometry, step: Operation) -> Integers:
-        """Return what the columns of a matrix meet, (*batch, n, C): a store, or noise."""
+        """Return what the columns of a matrix meet, (*batch, n, C): a store and what a bias meets, or noise."""
         if step.column != NOISE:
-            return self.stores[step.column]
+            store = self.stores[step.column]
+            if not self.recipe.bias:
+                return store
+            one = self.xp.broadcast_to(self.xp.asarray(self.recipe.one, store.dtype), (*store.shape[:-1], 1))
+            return self.xp.concatenate([store, one], axis=-1)
         x = self.stores["input0"]
         made = noise.column(g, self.state["key"], self.state["step"], x)
         return self.xp.broadcast_to(made, (*made.shape[:-2], x.shape[-2], g.C))

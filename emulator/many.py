@@ -18,7 +18,7 @@ from .crossbar import pad
 from .machine import COUNTERS, reset
 
 DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
-           "stuck_limit", "align", "feedback_level", "noise_level")
+           "stuck_limit", "align", "feedback_level", "noise_level", "one")
 """Properties of a recipe that are numbers of its arithmetic."""
 SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
 """Derived number to the field of `Devices` that enables it: compiled only if some chip of the batch enables it."""

@@ -72,7 +72,7 @@ def memories(recipe: Recipe) -> list[Words]:
     f, found = recipe.formats, []
     for g in geometries(recipe):
         banks = 2 if g.layer == 0 else 1
-        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.F), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
+        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.T), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
         found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
     return found
 

@@ -145,7 +145,7 @@ def _instructions(recipe: Recipe):
 def converters(recipe: Recipe) -> Energy:
     """A conversion for every sum that is read: a row's forward, a column's transposed."""
     geometry, bits = matrix_geometries(recipe), recipe.formats.accumulator.width
-    reads = sum(geometry[i.step.matrix].C if i.op is Op.TRANSPOSED else geometry[i.step.matrix].R
+    reads = sum(geometry[i.step.matrix].D if i.op is Op.TRANSPOSED else geometry[i.step.matrix].R
                 for i in _instructions(recipe) if i.op in (Op.FORWARD, Op.TRANSPOSED))
     name = f"hwcomponents-adc {_version()}, {TECHNOLOGY * 1e9:g} nm, {RATE * 1e-6:g} MS/s, {bits} effective bits, converters only"
     if bits < LEAST_BITS:

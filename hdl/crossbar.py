@@ -98,7 +98,7 @@ class Crossbar(wiring.Component):
         geometry, f = matrix_geometries(recipe), recipe.formats
         self._geometry = [geometry[step.matrix] for step in t.operations]
         reads = [(g, step) for g, step in zip(self._geometry, t.operations, strict=True) if step.reads]
-        self._elements = max((g.R if step.op is Op.FORWARD else g.C for g, step in reads), default=1)
+        self._elements = max((g.R if step.op is Op.FORWARD else g.D for g, step in reads), default=1)
         sum_width = max((g.sums(step) for g, step in reads), default=1)
         word, address = t.lanes * f.weight.width, index_bits(t.words)
         number, index = index_bits(len(t.operations)), index_bits(self._elements)
@@ -143,7 +143,7 @@ class Crossbar(wiring.Component):
         transposed = is_op(number, Op.TRANSPOSED)
         by_rows = Op.TRANSPOSED in kinds
         first_row, last_row = row == 0, row == self._of(number, lambda g, s: g.R - 1, len(row))
-        first_fold, last_fold = fold == 0, fold == self._of(number, lambda g, s: g.F - 1, len(fold))
+        first_fold, last_fold = fold == 0, fold == self._of(number, lambda g, s: (g.T if s.op is Op.TRANSPOSED else g.F) - 1, len(fold))
         with m.If(self.start):
             m.d.sync += [running.eq(1), number.eq(self.number), pc.eq(self.pc), address.eq(0), row.eq(0), fold.eq(0)]
         with m.Elif(transposed if by_rows else Const(0)):
@@ -189,7 +189,7 @@ class Crossbar(wiring.Component):
         column = self._store_of(number_at[1], "column", columns)
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
         x = [Const(0, signed(f.state.width)) if column is None else
-             delayed(m, Mux(last_fold_at[1] & beyond(lane, number_at[1]), 0, column[lane]), 1) for lane in range(L)]
+             delayed(m, self._met(column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1) for lane in range(L)]
         element = self._store_of(number_at[1], "row", rows)
         element = Const(0, signed(1)) if element is None else element
 
@@ -321,6 +321,13 @@ class Crossbar(wiring.Component):
         ]
         return m
 
+    def _met(self, value, lane, number, last_fold, beyond):
+        """What a lane meets of a store: its element, one in the column of the bias, 0 beyond that."""
+        if self._recipe.bias:
+            biased = self._of(number, lambda g, s: lane == g.D - (g.F - 1) * self._table.lanes, 1)
+            value = Mux(last_fold & biased, Const(self._recipe.one, value.shape()), value)
+        return Mux(last_fold & beyond, 0, value)
+
     def _stores(self, m, number, row, fold):
         """Add the memories of columns and rows; return their outputs by the memory's number."""
         r, L = self._recipe, self._table.lanes
@@ -429,7 +436,7 @@ class Crossbar(wiring.Component):
         pending = Signal(L)
         leaving = Signal(L)
         number = delayed(m, number_at[4], 1)
-        tail = self._of(number, lambda g, s: (1 << g.C - (g.F - 1) * L) - 1, L, lambda s: s.op is Op.TRANSPOSED)
+        tail = self._of(number, lambda g, s: (1 << g.D - (g.T - 1) * L) - 1, L, lambda s: s.op is Op.TRANSPOSED)
         m.d.comb += leaving.eq(Mux(ends, Mux(last_fold_at[5], tail, (1 << L) - 1), pending))
         m.d.sync += pending.eq(leaving >> 1)
         for i in range(L - 1):
@@ -443,7 +450,7 @@ class Crossbar(wiring.Component):
         number_row, pc_row = delayed(m, number, lv), delayed(m, pc, lv)
         # transposed: the lanes of a fold come one after the other, from the cycle after the walk has named its last row
         ends_fold = running & transposed & last_row
-        lanes = Mux(last_fold, self._of(number, lambda g, s: g.C - (g.F - 1) * L, index_bits(L + 1), lambda s: s.op is Op.TRANSPOSED), L)
+        lanes = Mux(last_fold, self._of(number, lambda g, s: g.D - (g.T - 1) * L, index_bits(L + 1), lambda s: s.op is Op.TRANSPOSED), L)
         left = Signal(range(L + 1))
         number_fold = Signal.like(number)
         pc_fold = Signal.like(pc)
@@ -460,6 +467,6 @@ class Crossbar(wiring.Component):
 
     def _count_elements(self, m, index, valid, number):
         """Number the elements of each read from 0 on."""
-        last = self._of(number, lambda g, s: (g.R if s.op is Op.FORWARD else g.C) - 1, len(index), lambda s: s.reads)
+        last = self._of(number, lambda g, s: (g.R if s.op is Op.FORWARD else g.D) - 1, len(index), lambda s: s.reads)
         with m.If(valid):
             m.d.sync += index.eq(Mux(index == last, 0, index + 1))

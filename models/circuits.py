@@ -121,7 +121,7 @@ def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
 @in_float64
 @dataclass(frozen=True)
 class Feedforward(LayeredStates):
-    """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K, without biases (row 6).
+    """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K (row 6).
 
     Hashable, so that it can be a static argument of a jitted function.
 
@@ -131,11 +131,14 @@ class Feedforward(LayeredStates):
         Units per layer, inputs first.
     activation, output_activation : callable
         Elementwise neuron functions of the hidden layers and of the last layer.
+    one : float
+        What a further column of each layer's weights meets, so that it is a bias; 0: there is none.
     """
 
     sizes: tuple[int, ...]
     activation: Callable = relu
     output_activation: Callable = identity
+    one: float = 0.0
 
     capabilities = frozenset({"chain", "triangular", "neurons"})
 
@@ -149,14 +152,19 @@ class Feedforward(LayeredStates):
         return self.output_activation if k == self.layers - 1 else self.activation
 
     def random_parameters(self, key) -> tuple:
-        """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
-        return uniform_weights(key, self.sizes)
+        """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays (outputs, inputs), with biases of 0 beside them."""
+        weights = uniform_weights(key, self.sizes)
+        return tuple(jnp.pad(w, ((0, 0), (0, 1))) for w in weights) if self.one else weights
+
+    def summed(self, w, below):
+        """The drive of a layer from the states below it."""
+        return w[:, :-1] @ below + w[:, -1] * self.one if self.one else w @ below
 
     def forward(self, parameters, x) -> list:
         """States from the input on: K + 1 vectors, the first is `x`. The solution of ``residual == 0``."""
         states = [x]
         for k, w in enumerate(parameters):
-            states.append(self.neuron(k)(w @ states[-1]))
+            states.append(self.neuron(k)(self.summed(w, states[-1])))
         return states
 
     def start(self, parameters, x):
@@ -166,11 +174,11 @@ class Feedforward(LayeredStates):
     def residual(self, parameters, s, x):
         """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, a vector per layer; `s` without the input."""
         layers = zip(parameters, s, [x, *s[:-1]], strict=True)
-        return tuple(v - self.neuron(k)(w @ below) for k, (w, v, below) in enumerate(layers))
+        return tuple(v - self.neuron(k)(self.summed(w, below)) for k, (w, v, below) in enumerate(layers))
 
     def drive(self, parameters, s, x):
         """``W_k s_(k-1)`` of every layer."""
-        return tuple(w @ below for w, below in zip(parameters, (x, *s[:-1]), strict=True))
+        return tuple(self.summed(w, below) for w, below in zip(parameters, (x, *s[:-1]), strict=True))
 
     def fire(self, drive):
         """Every layer's activation."""
@@ -180,7 +188,7 @@ class Feedforward(LayeredStates):
         """One sweep from the input up: without a force, or with one on the output alone, it is the solution."""
         states = [x]
         for k, (w, f) in enumerate(zip(parameters, force, strict=True)):
-            states.append(self.neuron(k)(w @ states[-1]) - f)
+            states.append(self.neuron(k)(self.summed(w, states[-1])) - f)
         return tuple(states[1:])
 
 

@@ -34,7 +34,7 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
             if lanes >= 2 * columns and not recipe.engines:
                 yield f"lanes: layer {k} has {lanes} lanes for {columns} columns; allowed is less than twice the columns"
             rows = recipe.sizes[k + 1]
-            if rows * -(-columns // lanes) * -(-lanes // 16) > 1 << 24:
+            if rows * -(-(columns + recipe.bias) // lanes) * -(-lanes // 16) > 1 << 24:
                 yield f"sizes: layer {k} needs more than 2**24 memory words; use more lanes or smaller layers"
     if strange := [k for k in recipe.frozen if not 0 <= k < recipe.layers]:
         yield f"frozen: {', '.join(map(str, strange))}; allowed are the layers 0 to {recipe.layers - 1}"
@@ -56,6 +56,8 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         elif low >= f.state.high or high <= f.state.low:
             yield (f"formats.state: {f.state} has no value of {name}, which gives {low:g} to {high:g}; "
                    "allowed are formats with more integer bits")
+    if recipe.bias and recipe.arrays.on:
+        yield "arrays.on: arrays have no line for a bias; allowed is false, or bias = false with an input that is one"
     levels = recipe.devices.levels
     unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width)
     if unlike:

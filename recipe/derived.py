@@ -119,6 +119,11 @@ class Derived:
         return any(step.column == NOISE for step in self.steps)
 
     @property
+    def one(self) -> int:
+        """What a bias meets, in state LSBs: one, or what the state format has next to it."""
+        return min(1 << max(self.formats.state.frac, 0), self.formats.state.max)
+
+    @property
     def noise_level(self) -> int:
         """An element of a column of noise, in state LSBs."""
         return round(self.sigma * 2.0**self.formats.state.frac)

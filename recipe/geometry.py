@@ -33,8 +33,10 @@ class Geometry:
     ----------
     engine : int
         Number of the row of lanes that reads and writes it.
-    F, N, P, lv, G : int
-        Folds, words, period of a transposed fold, adder-tree levels, lane groups of the generator.
+    D : int
+        Columns that meet elements of a store; with a bias there is one more, C = D + 1.
+    F, T, N, P, lv, G : int
+        Folds, those with elements of a store, words, period of a transposed fold, adder-tree levels, lane groups of the generator.
     operand_width : int
         Bits of the scalar operand E of update and probe.
     loss_width : int
@@ -50,8 +52,12 @@ class Geometry:
         return self.recipe.sizes[self.matrix.above if self.matrix else self.layer + 1]
 
     @cached_property
-    def C(self) -> int:
+    def D(self) -> int:
         return self.recipe.sizes[self.matrix.below if self.matrix else self.layer]
+
+    @cached_property
+    def C(self) -> int:
+        return self.D + self.recipe.bias
 
     @cached_property
     def engine(self) -> int:
@@ -64,6 +70,10 @@ class Geometry:
     @cached_property
     def F(self) -> int:
         return -(-self.C // self.L)
+
+    @cached_property
+    def T(self) -> int:
+        return -(-self.D // self.L)
 
     @cached_property
     def N(self) -> int:
@@ -102,7 +112,7 @@ class Geometry:
 
     def slots(self, op: Op) -> int:
         """Return the issue slots of an operation: so many cycles after its start the engine takes another one."""
-        return (self.F - 1) * self.P + self.R if op is Op.TRANSPOSED else self.N
+        return (self.T - 1) * self.P + self.R if op is Op.TRANSPOSED else self.N
 
 
 def geometries(recipe: Recipe) -> tuple[Geometry, ...]:

@@ -16,7 +16,7 @@ from .cells import with_table
 from .check import mistakes_of
 from .derived import Derived
 from .formats import log2_exact
-from .kinds import Number, Real, Whole
+from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
 from .pulses import Pulses, moved
@@ -37,13 +37,15 @@ class Recipe(Part, Derived):
     ----------
     name : str
     sizes : tuple of int
-        Units per layer, inputs first: ``(64, 32, 10)``. There are no biases; feed an input that is always one.
+        Units per layer, inputs first: ``(64, 32, 10)``.
     lanes : tuple of int
         Multipliers of each layer's row engine, one entry per layer of weights: an engine for each layer. From `engines` where these are
         given.
     engines : tuple of Placement
         Rows of lanes, each with the matrices that lie on it by name: ``W0``, ``W1``, .. and those of the rule. A matrix that is not named
         lies on the engine of the weights beside it. Empty: one engine per layer.
+    bias : bool
+        Every matrix has one more column, its last, which meets one and learns like the others. It starts at zero.
     activation, output : str
         Neuron function of the hidden layers and of the last one, of `ACTIVATIONS` (contract section 4); or one's own, an `Activation`, as
         ``package.module:name``, if the user allows it (`imported.allow`).
@@ -85,6 +87,7 @@ class Recipe(Part, Derived):
     sizes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
     lanes: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=15)]
     engines: tuple[Placement, ...] = ()
+    bias: Switch = False
     activation: Annotated[str, Field(description=f"{', '.join(ACTIVATIONS)}, or your own as package.module:name")] = "relu"
     output: str = "identity"
     rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"

@@ -54,7 +54,7 @@ def sums(g: Geometry, op: Op) -> np.ndarray:
     """Return the cycle of each sum that a read gives, by element (contract section 3)."""
     if op is Op.FORWARD:
         return LEAD + 5 + g.lv + g.F * (np.arange(g.R) + 1)
-    fold, lane = np.divmod(np.arange(g.C), g.L)
+    fold, lane = np.divmod(np.arange(g.D), g.L)
     return LEAD + 6 + g.P * fold + g.R + lane
 
 
@@ -82,11 +82,11 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
         return sums(g, step.op), sums(g, step.op)
     if store == words(g.matrix):
         t, f = np.divmod(np.arange(g.N), g.F)
-        cycle = first + (f * g.P + t if step.op is Op.TRANSPOSED else np.arange(g.N))
+        cycle = first + (np.minimum(f, g.T - 1) * g.P + t if step.op is Op.TRANSPOSED else np.arange(g.N))
         return cycle, cycle
     if step.op is Op.TRANSPOSED:
-        return first + row, first + (g.F - 1) * g.P + row
-    fold = np.arange(g.C) // g.L
+        return first + row, first + (g.T - 1) * g.P + row
+    fold = np.arange(g.D) // g.L
     columns, rows = (first + fold, first + (g.R - 1) * g.F + fold), (first + g.F * row, first + g.F * row + g.F - 1)
     if store == step.column == step.row:
         return tuple(pick(a, b) for pick, a, b in zip((np.minimum, np.maximum), columns, rows, strict=True))

@@ -25,7 +25,12 @@ def circuit(recipe: Recipe) -> models.Feedforward:
     def neuron(layer):
         return models.piecewise(*recipe.neuron(layer))
 
-    return models.Feedforward(recipe.sizes, neuron(0), neuron(recipe.layers - 1))
+    return models.Feedforward(recipe.sizes, neuron(0), neuron(recipe.layers - 1), _one(recipe))
+
+
+def _one(recipe: Recipe) -> float:
+    """What a bias meets; 0 without one."""
+    return recipe.one * recipe.formats.state.step if recipe.bias else 0.0
 
 
 def targets(recipe: Recipe, y: ArrayLike) -> np.ndarray:
@@ -55,7 +60,7 @@ def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], lis
         if not rows:                    # a layer that does not learn has the gradient 0
             like = next(w for w in made if w.column is not None)
             rows.append(np.zeros((*like.row.shape[:-1], recipe.sizes[k + 1])))
-            columns.append(np.zeros((*like.column.shape[:-1], recipe.sizes[k])))
+            columns.append(np.zeros((*like.column.shape[:-1], recipe.sizes[k] + recipe.bias)))
     return found
 
 
@@ -67,13 +72,13 @@ def chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.nda
 
 
 @functools.cache
-def _compiled(sizes: tuple[int, ...], estimator, **options):
+def _compiled(sizes: tuple[int, ...], one: float, estimator, **options):
     """An estimator of a net of these sizes, for samples (n, inputs); the neurons' knots are data, so that recipes share it."""
     import jax
 
     @jax.jit
     def each(neurons, weights, x, y):
-        net = models.Feedforward(sizes, *(models.piecewise(*each) for each in neurons))
+        net = models.Feedforward(sizes, *(models.piecewise(*each) for each in neurons), one)
         return jax.vmap(lambda a, b: estimator(net, models.squared_error, weights, a, b, **options))(x, y)
 
     return each
@@ -85,7 +90,7 @@ def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.n
     x = f.state.decode(f.state.samples(x))
     neurons = recipe.neuron(0), recipe.neuron(recipe.layers - 1)
     with models.float64():
-        return [np.asarray(g) for g in _compiled(recipe.sizes, estimator, **options)(neurons, w, x, targets(recipe, y))]
+        return [np.asarray(g) for g in _compiled(recipe.sizes, _one(recipe), estimator, **options)(neurons, w, x, targets(recipe, y))]
 
 
 def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:

@@ -31,7 +31,7 @@ def gradient(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np
     f, share = recipe.formats, rule(recipe.rule).share
     x = f.state.decode(f.state.samples(x))
     player = _Player(recipe, weights, x, np.asarray(y))
-    found = [np.zeros((len(x), recipe.sizes[k + 1], recipe.sizes[k])) for k in range(recipe.layers)]
+    found = [np.zeros((len(x), recipe.sizes[k + 1], recipe.sizes[k] + recipe.bias)) for k in range(recipe.layers)]
     for step in recipe.steps:
         if step.reads:
             player.read(step)
@@ -60,7 +60,9 @@ class _Player:
     def column(self, step) -> np.ndarray:
         """Return what the columns of a matrix meet, (n, C): a store, or noise, of which sample i has that of the chip's step i."""
         if step.column != NOISE:
-            return self.stores[step.column]
+            store = self.stores[step.column]
+            one = np.full((len(store), int(self.recipe.bias)), self.recipe.one * self.recipe.formats.state.step)
+            return np.concatenate([store, one], axis=1)
         g, key, form = matrix_geometries(self.recipe)[step.matrix], rng.keys(self.recipe.seed), self.recipe.formats.state
         return np.concatenate([form.decode(noise.column(g, key, np.uint32(i), np.zeros(1))) for i in range(len(self.loss))])
 
@@ -71,7 +73,7 @@ class _Player:
 
     def read(self, step):
         m, k = self.matrices[step.matrix], step.unit
-        y = self.column(step) @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m
+        y = self.column(step) @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m[:, : m.shape[1] - self.recipe.bias]
         if step.noise:
             y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
         kept, zero = self.drive.get(k), np.zeros_like(y)

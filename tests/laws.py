@@ -148,6 +148,14 @@ def outputs_are_activations_of_products():
 
 
 @law
+def biases_meet_one():
+    recipe = chip_of((3, 2), (2,), bias=True, rule="inference")
+    chip = emulator.Chip(recipe)
+    chip.weights = [recipe.formats.weight.encode([[0, 0, 0, 0.75], [0.5, 0, 0, -0.25]])]
+    near(chip.infer(np.array([[0.5, 1.0, -1.0]])) * lsb(recipe, "state"), [[0.75, 0.0]], lsb(recipe, "state"))
+
+
+@law
 def limits_are_those_of_states():
     """Far outside, a unit gives the ends of the state format, and no range event: it is the activation that limits."""
     for output, frac in (("identity", 6), ("hard_tanh", 7)):

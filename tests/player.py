@@ -24,20 +24,20 @@ def engine_of(recipe, m):
 def accesses(recipe, step, start):
     """Yield (cycle, "read" or "write" or "slope", store, element) of one operation; of "slot", "sum", "entry", "drive", "dyad": whose."""
     m = next(m for m in recipe.matrices if m.name == step.matrix)
-    R, C, (engine, L) = recipe.sizes[m.above], recipe.sizes[m.below], engine_of(recipe, m)
-    F, lv, P, slot = -(-C // L), (L - 1).bit_length(), max(R, L), start + 7
+    R, D, (engine, L) = recipe.sizes[m.above], recipe.sizes[m.below], engine_of(recipe, m)
+    F, T, lv, P, slot = -(-(D + recipe.bias) // L), -(-D // L), (L - 1).bit_length(), max(R, L), start + 7
     held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
     if step.row == SLOPE:
         yield start, "slope", "loss", 0                                     # a level that stands still while the operation runs
-    for i in range((F - 1) * P + R if step.op == Op.TRANSPOSED else R * F):
+    for i in range((T - 1) * P + R if step.op == Op.TRANSPOSED else R * F):
         yield slot + i, "slot", f"engine {engine}", 0
     if step.op == Op.TRANSPOSED:
-        for f in range(F):
+        for f in range(T):
             for t in range(R):
                 yield slot + f * P + t, "read", step.row, t
                 if held:
                     yield slot + f * P + t, "read", f"words of {held}", t * F + f
-            sums += [(f * L + lane, slot + f * P + R - 1 + 6 + lane) for lane in range(min(L, C - f * L))]
+            sums += [(f * L + lane, slot + f * P + R - 1 + 6 + lane) for lane in range(min(L, D - f * L))]
     else:
         for t in range(R):
             for f in range(F):
@@ -45,7 +45,7 @@ def accesses(recipe, step, start):
                 if held:
                     yield c, "read", f"words of {held}", t * F + f
                 if step.column and step.column not in (SIGNS, NOISE):
-                    for lane in range(min(L, C - f * L)):
+                    for lane in range(min(L, D - f * L)):
                         yield c, "read", step.column, f * L + lane
                 if step.op == Op.UPDATE:
                     if step.row == SLOPE:

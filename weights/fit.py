@@ -99,8 +99,9 @@ def fit(recipe: Recipe, tensors: Mapping[str, np.ndarray], label: str = "weights
     """Match tensors to a recipe's matrices and round them.
 
     Tensors that have the names of matrices (``W0``, ``B1``, ..) are those. Others are the layers in their order, or in the only order
-    that their shapes allow; rows are outputs, as PyTorch has it, or all are transposed. A bias is folded into a column whose input is
-    one, if the recipe has room for it: one input more (``data.one``), and one unit more in every hidden layer, which then always is.
+    that their shapes allow; rows are outputs, as PyTorch has it, or all are transposed. A bias is the last column where the recipe has
+    ``bias = true``; without that it is folded into a column whose input is one, if the recipe has room for it: one input more
+    (``data.one``), and one unit more in every hidden layer, which then always is.
     What the file does not hold starts as the recipe says.
 
     Parameters
@@ -193,7 +194,7 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
     plain = [(recipe.sizes[k + 1], recipe.sizes[k]) for k in range(recipe.layers)]
     last = recipe.layers - 1
     folded = [(rows - (k < last), columns - 1) for k, (rows, columns) in enumerate(plain)]
-    for shapes, folds in (([*plain], False), ([*folded], True)):
+    for shapes, folds in (([*plain], False),) if recipe.bias else (([*plain], False), ([*folded], True)):
         for turned in (False, True):
             wanted = [s[::-1] for s in shapes] if turned else shapes
             order, said = _order(matrices, wanted, ordered)
@@ -202,7 +203,7 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
                     wrong.append(said)
                     return {}, False
                 continue
-            if folds and not biased or biased and not folds:
+            if folds and not biased or biased and not folds and not recipe.bias:
                 break
             notes += [said] * bool(said)
             chosen = [(name, matrices[name].T if turned else matrices[name]) for name in order]
@@ -210,14 +211,16 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
                 wrong += [f"{_bias_of(name)}: {_by(biases[name].shape)}; {name} has {v.shape[0]} outputs"
                           for name, v in chosen if name in biased and biases[name].shape != v.shape[:1]]
                 return {}, False
+            if recipe.bias:
+                one = recipe.one * recipe.formats.state.step
+                chosen = [(name, np.column_stack([v, biases.get(name, np.zeros(len(v))) / one])) for name, v in chosen]
             if folds:
                 chosen = _folded(recipe, chosen, biases, wrong, notes)
             return {f"W{k}": pair for k, pair in enumerate(chosen)}, turned
     net = _net(matrices, recipe)
     if biased and net:
-        with_ones = [net[0] + 1, *(n + 1 for n in net[1:-1]), net[-1]]
-        wrong.append(f"{', '.join(_bias_of(name) for name in matrices if name in biased)}: biases, which a chip has as a column whose "
-                     f"input is one; write sizes = {with_ones} and data.one = true, or train the net with bias=False")
+        wrong.append(f"{', '.join(_bias_of(name) for name in matrices if name in biased)}: biases of a net of {net}; write "
+                     f"{'' if net == list(recipe.sizes) else f'sizes = {net} and '}bias = true, or train the net with bias=False")
     else:
         found = ", ".join(f"{name} {_by(v.shape)}" for name, v in matrices.items())
         wrong.append(f"{found}: not the shapes of {recipe.name}, {', '.join(map(_by, plain))} (outputs by inputs, or all the other way "

@@ -28,7 +28,12 @@ def write(path: Path, recipe: Recipe, numbers: dict[str, np.ndarray]) -> None:
     nodes: dict[str, Any] = {"input": nir.Input(np.array([recipe.sizes[0]]))}
     for k in range(recipe.layers):
         said = recipe.activation if k < recipe.layers - 1 else recipe.output
-        nodes[f"W{k}"] = nir.Linear(weight=numbers[f"W{k}"], metadata={"activation": said})
+        held, about = numbers[f"W{k}"], {"activation": said}
+        if recipe.bias:
+            one = np.float32(recipe.one * recipe.formats.state.step)
+            nodes[f"W{k}"] = nir.Affine(weight=held[:, :-1], bias=held[:, -1] * one, metadata=about)
+        else:
+            nodes[f"W{k}"] = nir.Linear(weight=held, metadata=about)
     nodes["output"] = nir.Output(np.array([recipe.sizes[-1]]))
     names = list(nodes)
     nir.write(path, nir.NIRGraph(nodes, list(zip(names, names[1:], strict=False))))

@@ -92,7 +92,10 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
     hidden = recipe.hidden_bits
     for k, w in enumerate(weights[:recipe.layers]):
         seen = (w >> hidden << hidden) + (1 << hidden >> 1) if hidden else w
-        add("MatMul", constant(f.weight.decode(seen).T))
+        held = f.weight.decode(seen)
+        add("MatMul", constant(held[:, :recipe.sizes[k]].T))
+        if recipe.bias:
+            add("Add", constant(held[:, -1] * recipe.one * f.state.step))
         requantized(f.accumulator, recipe.rounding.accumulator)
         activated(recipe.pieces(k))
         requantized(f.state, recipe.rounding.state)
