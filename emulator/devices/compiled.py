@@ -126,6 +126,107 @@ def squares(codes: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
     return out, largest
 
 
+@compiled()
+def noise(squares, top, scales, own, deviates):
+    """Noise of sums of squares (n, lines) times `top`, in place: the root, times that of its vector, of its line and a deviate, rounded."""
+    n, lines = squares.shape
+    for i in range(n):
+        scale = scales[i]
+        for j in range(lines):
+            squares[i, j] = np.rint(np.sqrt(squares[i, j] * top) * scale * own[j] * deviates[i, j])
+
+
+# Inputs bit by bit ------------------------------------------------------------------------------------------
+
+
+@compiled()
+def bits(codes, count):
+    """Binary digits of magnitudes, the least first, each with the sign of its code: float32 (count, n, inputs)."""
+    n, inputs = codes.shape
+    out = np.empty((count, n, inputs), np.float32)
+    for b in range(count):
+        for i in range(n):
+            for j in range(inputs):
+                code = np.int32(codes[i, j])
+                digit = abs(code) >> b & 1
+                out[b, i, j] = -digit if code < 0 else digit
+    return out
+
+
+def _looked_up(size: int, radix: int):
+    """`looked_up` of groups of so many inputs, each of which has `radix` states; constants of the compiled program."""
+    block, most_states = 64, radix**size
+
+    @compiled()
+    def states(x, groups):
+        n, inputs = x.shape
+        out = np.zeros((groups, n), np.uint8)
+        for i in range(n):
+            for g in range(groups):
+                state, factor = 0, 1
+                for k in range(size * g, min(size * (g + 1), inputs)):
+                    digit = np.int64(x[i, k])
+                    state += factor * (digit + 3 * (digit < 0) if radix == 3 else digit & 1)
+                    factor *= radix
+                out[g, i] = state
+        return out
+
+    @compiled()
+    def sums(x, words, most, unit):
+        n, wide = len(x), words.shape[1]
+        groups = -(-len(words) // (4 * size)) * 4
+        seen = states(x, groups)
+        table, total = np.zeros((4, most_states, block), np.int64), np.zeros((n, block), np.int64)
+        row, out = np.zeros(block, np.int64), np.zeros((n, 4 * wide), np.float32)
+        for start in range(0, wide, block):
+            width, taken = min(block, wide - start), 0
+            for g in range(0, groups, 4):
+                for t in range(4):
+                    known = 1
+                    for k in range((g + t) * size, (g + t + 1) * size):
+                        row[:] = 0
+                        if k < len(words):
+                            row[:width] = words[k, start : start + width]
+                        for state in range(known):
+                            for j in range(block):
+                                table[t, state + known, j] = table[t, state, j] + row[j]
+                                if radix == 3:
+                                    table[t, state + 2 * known, j] = table[t, state, j] - row[j]
+                        known *= radix
+                for i in range(n):
+                    a, b, c, d = np.intp(seen[g, i]), np.intp(seen[g + 1, i]), np.intp(seen[g + 2, i]), np.intp(seen[g + 3, i])
+                    for j in range(block):
+                        total[i, j] += (table[0, a, j] + table[1, b, j]) + (table[2, c, j] + table[3, d, j])
+                taken += 4 * size
+                if taken + 4 * size > most or g + 4 >= groups:
+                    for i in range(n):
+                        for j in range(width):
+                            word = total[i, j]
+                            for quarter in range(4):
+                                one = np.int64(np.int16(word & 0xFFFF))
+                                out[i, 4 * (start + j) + quarter] += unit * np.float32(one)
+                                word = (word - one) >> 16
+                        for j in range(block):
+                            total[i, j] = 0
+                    taken = 0
+        return out
+
+    return sums
+
+
+SIGNED, POSITIVE = _looked_up(4, 3), _looked_up(6, 2)
+"""Sums over inputs that are 0, 1 or (`SIGNED`) -1 of matrices of which a word holds four numbers: float32 (n, 4 words). Of
+
+x : float32 array (n, inputs)
+    For `POSITIVE` -1 counts as 1.
+words : int64 array (inputs, words)
+most : int
+    Of how many inputs no sum leaves 16 bits.
+unit : float32
+    A power of two that all sums are multiplied by.
+"""
+
+
 # Output converters ------------------------------------------------------------------------------------------
 
 

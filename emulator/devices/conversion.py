@@ -88,7 +88,8 @@ def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray, of
                       lsb.copy(), offset.copy())
 
 
-def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None) -> Usage:
+def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None,
+              sums: np.ndarray | None = None) -> Usage:
     """Add the codes of some vectors' sums, times a factor, to an array.
 
     Parameters
@@ -100,6 +101,8 @@ def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noi
         Integers.
     noise : float array (n, outputs) of that type, optional
         Integers, added to the sums.
+    sums : float array (n, outputs) of that type, optional
+        ``x @ made.factors``, in any order of addition.
 
     Returns
     -------
@@ -109,5 +112,5 @@ def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noi
 
     if not out.size:
         return Usage()
-    clipped, least, most, _ = compiled.convert(x @ made.factors, noise, x, *made[1:], out.dtype.type(factor), out)
+    clipped, least, most, _ = compiled.convert(x @ made.factors if sums is None else sums, noise, x, *made[1:], out.dtype.type(factor), out)
     return Usage(out.size, clipped, least, most, 1 << made.limits[1].bit_length() + 1)

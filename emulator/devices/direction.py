@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import draws
+from .bitwise import Sums
 from .conversion import Conversion, add_codes, conversion
 from .converters import DeviceWarning, InputConverter, OutputConverter, Usage
 from .draws import Key
@@ -67,7 +68,7 @@ class Direction:
         """Weight of one level; digital factor of the outputs (drift compensation)."""
         self.usage, self.inputs_clipped, self.vectors, self._warned = Usage(), 0, 0, False
         self._noisy = any(p.noise for p in products)
-        self._common, self._plan = 1, None
+        self._common, self._plan, self._bits = 1, None, None
         if self.output is None:
             self._make_plan()
         elif self.output.full_scale != "calibrated":
@@ -122,10 +123,10 @@ class Direction:
 
     # reading
 
-    def _noise(self, p: Product, x, number: int, vectors):
-        """Read noise of one read in sum units: integers (n, outputs)."""
+    def _noise(self, p: Product, x, number: int, vectors, variance=None):
+        """Read noise of one read of inputs (n, inputs of the product) in sum units: integers (n, outputs)."""
         stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
-        return p.noise.draw(x[:, p.inputs], lambda lines: draws.reading(self._key, stream, number, vectors, lines))
+        return p.noise.draw(x, lambda lines: draws.reading(self._key, stream, number, vectors, lines), variance)
 
     def read(self, codes: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Outputs of input codes.
@@ -163,10 +164,13 @@ class Direction:
                              "a full_scale")
         factors, whole = self._plan
         out, number = np.zeros((len(codes), self.shape[0]), whole), 0
-        reads = self.input.slices(codes)
-        for p, factor in zip(self._products, factors, strict=True):
+        reads = self.input.slices(codes) if self._bits is None else ()
+        for n, (p, factor) in enumerate(zip(self._products, factors, strict=True)):
+            if self._bits is not None:
+                number = self._read_bits(out, n, factor, codes[:, p.inputs], number, vectors)
+                continue
             for weight, x in reads:
-                noise = self._noise(p, x, number, vectors) if p.noise else None
+                noise = self._noise(p, x[:, p.inputs], number, vectors) if p.noise else None
                 number += 1
                 if self.output is None:
                     sums = p.sums(x) if noise is None else p.sums(x) + noise
@@ -176,6 +180,23 @@ class Direction:
                     noise = None if noise is None else noise.astype(kind, copy=False)
                     self.usage += add_codes(out, factor * weight, p.conversion, p.seen(x, kind), noise)
         return out
+
+    def _read_bits(self, out, n: int, factor: int, codes, number: int, vectors) -> int:
+        """Add the codes of all bits of the inputs of the n-th product; returns the number of the next read."""
+        from . import compiled
+
+        p, count = self._products[n], self.input.bits - 1
+        bits = compiled.bits(codes, count)
+        flat = bits.reshape(-1, codes.shape[1])
+        sums = self._bits[n].of(flat).reshape(count, len(codes), -1)
+        variance = p.noise.bitwise(flat) if p.noise else None
+        for b in range(count):
+            noise = None
+            if p.noise:
+                own = None if variance is None else variance[b * len(codes) : (b + 1) * len(codes)]
+                noise = self._noise(p, bits[b], number + b, vectors, own)
+            self.usage += add_codes(out, factor << b, p.conversion, bits[b], noise, sums[b])
+        return number + count
 
     def _make_plan(self):
         """Common factor of all codes, what is left of it for each product in the digital sum, and the type of the result."""
@@ -190,6 +211,11 @@ class Direction:
         if bound >= 1 << 62:
             raise ValueError(f"{self.name} read: outputs reach 2**{bound.bit_length()} units of the grid, more than 62 bits; give output "
                              "ranges that are closer to each other, or fewer fraction_bits")
+        # bit by bit, where float32 products decide about codes and inputs are not bent
+        self._bits = None
+        if self.input.slice_bits == 1 and self.output is not None:
+            if all(p.conversion.factors.dtype == np.float32 and p.tables == [None] for p in self._products):
+                self._bits = [Sums(p.weights.T, signed=True) for p in self._products]
         self._plan = factors, np.int32 if bound < 1 << 30 and not (self._noisy and self.output is None) else np.int64
 
     def _watch(self):

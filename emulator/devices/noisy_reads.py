@@ -7,12 +7,14 @@ such that what one loses the next gets: many small inputs, or many quiet cells, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import draws
+from .bitwise import Sums
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Even:
     deviation: float
     outputs: int
 
-    def draw(self, codes: np.ndarray, deviates: Callable) -> np.ndarray:
+    def bitwise(self, bits: np.ndarray) -> None:
+        """As `OfCells.bitwise`: nothing but the input's norm is needed."""
+
+    def draw(self, codes: np.ndarray, deviates: Callable, variance: np.ndarray | None = None) -> np.ndarray:
         """As `OfCells.draw`."""
         x = codes.astype(np.float32)
         length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
@@ -61,17 +66,27 @@ class OfCells:
         self._top, self._groups = (1 << bits) - 1, groups
         self._matrix = np.ascontiguousarray(evenly_rounded(variance * (self._top / largest)), np.float32)
         self._unit = unit * float(np.sqrt(peak)) / (self._top * draws.DEVIATION)
-        self._own = np.sqrt(largest / peak).astype(np.float32) if (largest < peak).any() else None
+        self._own = np.sqrt(largest / (peak or 1.0)).astype(np.float32)
         self._outputs = variance.shape[1] - len(groups)
         self._summed = None if summed is None else (summed * (unit / draws.DEVIATION) ** 2).astype(np.float32)
 
-    def draw(self, codes: np.ndarray, deviates: Callable) -> np.ndarray:
+    @functools.cached_property
+    def _of_bits(self) -> Sums:
+        return Sums(self._matrix, signed=False)
+
+    def bitwise(self, bits: np.ndarray) -> np.ndarray:
+        """Sums of the cells' variances for inputs (n, inputs) that are 0, 1 or -1, as `draw` takes them."""
+        return self._of_bits.of(bits)
+
+    def draw(self, codes: np.ndarray, deviates: Callable, variance: np.ndarray | None = None) -> np.ndarray:
         """Noise of one read of each vector.
 
         Parameters
         ----------
         codes : integer array (n, inputs)
             What the read applies.
+        variance : float32 array (n, lines), optional
+            `bitwise` of these codes.
         deviates : callable
             Of a number of lines: integers of standard deviation `draws.DEVIATION`, float32 (n, lines).
 
@@ -82,22 +97,18 @@ class OfCells:
         """
         from . import compiled
 
-        squares, largest = compiled.squares(codes, self._top)
-        deviation = squares @ self._matrix
-        if self._summed is None:
-            np.sqrt(deviation, out=deviation)
-            deviation *= largest[:, None] * np.float32(self._unit)
-            if self._own is not None:
-                deviation *= self._own
-        else:
-            deviation *= np.square(largest[:, None] * np.float32(self._unit))
-            if self._own is not None:
-                deviation *= np.square(self._own)
-            total = codes.sum(axis=1, dtype=np.int64).astype(np.float32)
-            deviation += np.square(total)[:, None] * self._summed
-            np.sqrt(deviation, out=deviation)
-        deviation *= deviates(deviation.shape[1])
-        noise = np.rint(deviation, out=deviation)
+        top, largest = np.float32(self._top), np.ones(len(codes), np.float32)
+        if variance is None:
+            squares, largest = compiled.squares(codes, self._top)
+            variance, top = squares @ self._matrix, np.float32(1)
+        noise, scales, own = variance, largest * np.float32(self._unit), self._own
+        if self._summed is not None:
+            noise *= top
+            noise *= np.square(scales)[:, None]
+            noise *= np.square(own)
+            noise += np.square(codes.sum(axis=1, dtype=np.float64).astype(np.float32))[:, None] * self._summed
+            top, scales, own = np.float32(1), np.ones_like(scales), np.ones_like(own)
+        compiled.noise(noise, top, scales, own, deviates(noise.shape[1]))
         own = noise[:, : self._outputs]
         for line, outputs in enumerate(self._groups):
             own[:, outputs] -= noise[:, self._outputs + line, None]
