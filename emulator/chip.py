@@ -1,4 +1,4 @@
-"""The chip as its user has it: many at once, loaded, trained and asked on two engines, or one cycle by cycle (contract sections 7 to 9)."""
+"""The chip as its user has it: many at once, loaded, trained and asked on two engines (contract sections 7 to 9)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..recipe import SLOPE, Recipe, in_memory, require_recipe, table
-from . import crossbar, engine, nudge, rng, sequencer, unit
+from ..recipe import Recipe, in_memory, require_recipe
+from . import crossbar, rng, sequencer
 from .arrays import Integers, integers
-from .machine import COUNTERS, draw, reset, run, train
+from .machine import COUNTERS, draw, reset, run, settled, train
 from .sequencer import Program
 
 INITIAL = 0xC0
@@ -171,7 +171,7 @@ class Chip:
     seeds : array of int, of shape `batch`
         Seeds of the generators.
     cycles : int
-        Busy cycles of the programs run, per chip; where two samples are under way, each one of a call waits for the one before.
+        Busy cycles of the programs run, per chip; where several samples may be under way, each one of a call waits for the one before.
     step, run : int
         Training programs run, and all programs run.
     rate : int or int32 array (*batch)
@@ -321,8 +321,8 @@ class Chip:
         return np.concatenate(outputs, axis=-2) if outputs else np.zeros(
             (*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32)
 
-    def train(self, x: ArrayLike, y: ArrayLike) -> TrainResult:
-        """Run the training program on each sample in turn.
+    def train(self, x: ArrayLike, y: ArrayLike, follows: bool = False) -> TrainResult:
+        """Run the training program on each sample in turn; where several may be under way, each starts an interval after the one before.
 
         Parameters
         ----------
@@ -330,6 +330,9 @@ class Chip:
             Real values (floating) or state integers.
         y : integer array (*batch, n) or (n,)
             Class numbers.
+        follows : bool
+            The first one, too, starts an interval after the last one of the call before; else no program runs then, so that it sees all
+            updates. It makes a difference to bits only where reads may be stale.
 
         Returns
         -------
@@ -341,8 +344,9 @@ class Chip:
         if n == 0:
             return TrainResult(np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32),
                                np.zeros((*self.batch, 0), dtype=np.int64))
-        self._state, outputs, losses = self._engine.train(self.recipe, self._state, x, y)
-        self._cycles = (self._cycles + sequencer.cycles(self.recipe, n)) & ((1 << 48) - 1)
+        state = self._state if follows else settled(self.recipe, self._state)
+        self._state, outputs, losses = self._engine.train(self.recipe, state, x, y)
+        self._cycles = (self._cycles + sequencer.cycles(self.recipe, n, follows)) & ((1 << 48) - 1)
         return TrainResult(self._engine.get(outputs), self._engine.get(losses))
 
     def _samples(self, x) -> np.ndarray:
@@ -365,142 +369,3 @@ class Chip:
             bad = int(y[(y < 0) | (y >= classes)][0])
             raise ValueError(f"y: label {bad}; allowed is 0 to {classes - 1}, one class per output")
         return np.broadcast_to(y.astype(np.int32), (*self.batch, n))
-
-
-# Trace ------------------------------------------------------------------------------------------------------
-
-
-def trace(recipe: Recipe, state: dict, x: ArrayLike, y: int | None = None) -> list[tuple[int, int, str, int, int]]:
-    """One program on one chip, walked cycle by cycle through the registers of the sequencer and of every layer.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    state : dict
-        `Chip.state()` of a single chip.
-    x : array (inputs,)
-        One sample, real values or state integers.
-    y : int, optional
-        Its label; with it the training program runs, else `infer`.
-
-    Returns
-    -------
-    list of (program cycle, block, register, index, value)
-        In order of time. Blocks are ``engine0``, .. and ``unit0``, ... Registers of a unit: ``feedback`` (what enters beside a
-        drive), ``drive``, ``mean`` and ``difference`` (what
-        its elements leave with), ``result`` (what enters the result queue). Of an engine: ``weight`` (index is the word's address, value
-        the word, unsigned, lane 0 lowest). And ``events_accumulator``, ``events_state``, ``events_delta``, ``events_weight`` (index 0,
-        value how many range events happen in the cycle), and last ``loss`` (index 0): the register when the program ends.
-    """
-    chip = Chip(recipe)
-    chip.restore(state)                       # all checks are there
-    sample = chip._samples(recipe.formats.state.samples(x)[None])[0]
-    label = 0 if y is None else int(chip._labels(np.array([y]), 1)[0])
-    recipe = recipe.model_copy(update={"seed": int(np.asarray(state["seeds"]))})
-    engines = [engine.Clocked(recipe, e) for e in range(len(recipe.engine_lanes))]
-    units = [unit.Clocked(recipe, k) for k in range(recipe.layers)]
-    _load_blocks(recipe, engines, chip.weights, sample.tolist())
-    units[-1].loss = int(chip.loss)
-
-    play, alone = (sequencer.Overlapping(recipe), {"bank": 0}) if recipe.samples_in_flight > 1 else (sequencer.Clocked(recipe), {})
-    play.clock(launch=1, train=int(y is not None), **alone)
-    known = {"rate": chip.rate, "step": chip.step, "step_odd": chip.step, "bank": 0, "run": chip.run, "run_odd": chip.run}
-    levels = {name: known[name] for name in (*crossbar.levels(recipe), *engine.runs(recipe)) if name in known}
-    shared, events = _Wires(recipe, units), []
-    slopes = [(0, False)] * 2
-    for now in range(play.length):
-        order = play.clock(launch=0, train=0, **alone)
-        before = units[-1].loss
-        # what leaves units now is written now; what engines give reaches units now, or two cycles later
-        shared.leaving(units)
-        for e, block in enumerate(engines):
-            starts = order["start"] >> e & 1
-            ports = block.clock(start=starts, number=order["number"], pc=order["pc"], slope=slopes[0][0], word_address=0, word_write=0,
-                                word_in=0, **levels, **shared.stores[e])
-            if starts and block.operations[order["number"]].row == SLOPE:
-                ports["events_delta"] = int(slopes[0][1])
-            shared.summed(e, ports)
-            events += _events(now, f"engine{e}", ports, {"weight": ("weight_write", "weight_address", "weight_word")})
-        for k, block in enumerate(units):
-            wires = shared.entering(k)
-            if fed := block.feeds(wires):
-                events.append((now, f"unit{k}", "feedback", *fed))
-            ports = block.clock(**wires, **({"label": label} if block.is_last else {}))
-            ports["queued"] = ports["mean_valid"] and block.entries[ports["out_number"]].result
-            events += _events(now, f"unit{k}", ports, {
-                "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),
-                "difference": ("difference_valid", "out_index", "difference"), "result": ("queued", "out_index", "mean")})
-        shared.tick()
-        slopes = [slopes[1], nudge.slope_exact(recipe, before)]
-    return [*events, (play.length - 1, f"unit{len(units) - 1}", "loss", 0, units[-1].loss)]
-
-
-def _load_blocks(recipe: Recipe, engines: list, weights, sample: list[int]):
-    """Put the weights and the sample where the engines have them."""
-    for g, w in zip(in_memory(recipe), weights, strict=True):
-        block, rows = engines[g.engine].crossbar, crossbar.pad(g, w).tolist()
-        first = block.table.base[g.matrix.name]
-        block.weights[first:first + g.N] = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
-    for block in (e.crossbar for e in engines):
-        for memory, store in zip(block.table.memories, block.stores, strict=True):
-            if memory.population == 0:
-                store[0][: len(sample)] = sample
-
-
-class _Wires:
-    """What goes from engines to units and from units to stores in a cycle."""
-
-    def __init__(self, recipe: Recipe, units: list):
-        self.recipe, self.engines, self.units = recipe, table.engines(recipe), units
-        self.stores = [{} for _ in self.engines]
-        self.elements = [{} for _ in units]                        # in this cycle: valid, number, index
-        self.values = [[(0, 0)] * len(u.sources) for u in units]   # in this cycle: value and random words of each source
-
-    def leaving(self, units: list):
-        """Lead what leaves the units in this cycle to the stores."""
-        shown = [u.peek() for u in units]
-        for wires, found in zip(self.stores, self.engines, strict=True):
-            wires.clear()
-            for i, memory in enumerate(found.memories):
-                wires |= {f"store{i}__{name}": 0 for name in ("valid", "slot", "index", "value")}
-                ports = shown[memory.population - 1] if memory.population else None
-                if ports:
-                    number, index, mean, difference = ports
-                    e = table.entries(self.recipe, memory.population - 1)[number]
-                    name, value = (e.mean, mean) if memory.format == "state" else (e.difference, difference)
-                    if name in memory.stores:
-                        wires |= {f"store{i}__valid": 1, f"store{i}__slot": memory.stores.index(name), f"store{i}__index": index,
-                                  f"store{i}__value": value}
-
-    def summed(self, e: int, ports: dict):
-        """Lead a sum of engine e, and values that were sums before, to the units."""
-        for k, u in enumerate(self.units):
-            self.values[k] = [(ports[f"value_{place}"], ports["random"]) if engine == e else old
-                              for (engine, place), old in zip(u.sources, self.values[k], strict=True)]
-        if ports["sum_valid"]:
-            step = self.engines[e].operations[ports["sum_number"]]
-            number = table.entries(self.recipe, step.unit).index(table.entry(self.recipe, step))
-            self.elements[step.unit] = {"valid": 1, "number": number, "index": ports["sum_index"]}
-
-    def entering(self, k: int) -> dict:
-        """Input ports of unit k but for the label."""
-        u = self.units[k]
-        n = u.arriving[u.now][0] if u.now in u.arriving else None
-        words = 0 if n is None else self.values[k][u.sources.index((u.entries[n].engine, u.entries[n].place))][1]
-        return {"valid": 0, "number": 0, "index": 0} | self.elements[k] | {"random": words} | {
-            f"value{i}": value for i, (value, _) in enumerate(self.values[k])}
-
-    def tick(self):
-        """Move to the next cycle."""
-        self.elements = [{} for _ in self.units]
-
-
-def _events(now: int, block: str, ports: dict, registers: dict):
-    for name, (valid, index, value) in registers.items():
-        if ports[valid]:
-            yield now, block, name, ports[index], ports[value]
-    if ports.get("weight_out_of_range"):
-        yield now, block, "events_weight", 0, ports["weight_out_of_range"]
-    for name in ("accumulator", "state", "delta"):
-        if ports.get(f"events_{name}"):
-            yield now, block, f"events_{name}", 0, ports[f"events_{name}"]

@@ -233,7 +233,14 @@ def operand_type(geometry: Geometry) -> type[np.int32] | type[np.int64]:
 
 def levels(recipe: Recipe) -> tuple[str, ...]:
     """Return the input ports of `Crossbar` that stand still while operations run."""
-    return ("rate", "slope", "step", "step_odd" if recipe.samples_in_flight > 1 else "bank")
+    return ("rate", "slope", "step", "turn" if recipe.samples_in_flight > 1 else "bank")
+
+
+def of_sample(recipe: Recipe, level: int, turn: int | None, number: int) -> int:
+    """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
+    if turn is None:
+        return level
+    return (level - (turn - number) % recipe.samples_in_flight) & 0xFFFFFFFF
 
 
 AHEAD = 11
@@ -318,7 +325,7 @@ class Clocked:
         self.words = [0, 0]                                              # the host port's two read registers
 
     def clock(self, start: int, number: int, pc: int, rate: int, slope: int, step: int, word_address: int, word_write: int, word_in: int,
-              bank: int = 0, step_odd: int | None = None, **streams: int) -> dict:
+              bank: int = 0, turn: int | None = None, **streams: int) -> dict:
         width, lanes_of = self.recipe.formats.weight.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
@@ -336,7 +343,7 @@ class Clocked:
         if start:
             self._start(number, pc)
         for operation in self.under_way:
-            its = step_odd if step_odd is not None and operation.number & 1 else step
+            its = of_sample(self.recipe, step, turn, operation.number)
             self._generate(operation, self.now - operation.cycle - 1, its)
             self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, its, bank)
         self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]

@@ -66,8 +66,8 @@ def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
 
 
 def runs(recipe: Recipe) -> tuple[str, ...]:
-    """Return the ports with the numbers of the programs, that of the odd sample last."""
-    return ("run", "run_odd")[:recipe.samples_in_flight] if recipe.devices.read_noise else ()
+    """Return the port with the number of the program, where there is one."""
+    return ("run",) if recipe.devices.read_noise else ()
 
 
 def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
@@ -104,19 +104,19 @@ class Clocked:
         self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
         self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
 
-    def clock(self, step: int, step_odd: int | None = None, run: int = 0, run_odd: int | None = None, **ports: int) -> dict:
+    def clock(self, step: int, run: int = 0, turn: int | None = None, **ports: int) -> dict:
         """Output ports of this cycle; all registers move to the next one."""
-        shown = self.crossbar.clock(step=step, step_odd=step_odd, **ports)
+        shown = self.crossbar.clock(step=step, turn=turn, **ports)
 
-        def its(number, even, odd):
-            return odd if odd is not None and number & 1 else even
+        def its(number, level):
+            return crossbar.of_sample(self.recipe, level, turn, number)
 
         number, index, pc = (shown.pop(f"coming_{name}") for name in ("number", "index", "pc"))
         if shown.pop("coming_valid"):
-            self._coming(number, index, pc, its(number, run, run_odd))
+            self._coming(number, index, pc, its(number, run))
         if self.now in self.coming:
             number, index, pc = self.coming.pop(self.now)
-            self._draw(number, index, pc, its(number, step, step_odd))
+            self._draw(number, index, pc, its(number, step))
         total = shown.pop("sum")
         if shown["sum_valid"]:
             self._convert(shown["sum_number"], total)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries
+from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries, programs
 from . import crossbar, engine, noise, nudge, rng, unit
 from .arrays import Integers, namespace
 from .neuron import dyad
@@ -27,8 +27,10 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> dict:
         ``weights`` (tuple of int32 (*batch, R, F * L), of each matrix in memory), ``peak`` (tuple of int64: none of its weights is further
         from zero), ``key`` (pair of uint32 (*batch)), ``step`` and ``run`` (uint32: training programs and all programs),
         ``rate`` (int32 (*batch)), ``loss``
-        (int64 (*batch)) and the four counters (uint32 (*batch)).
+        (int64 (*batch)) and the four counters (uint32 (*batch)). Where reads may be stale also ``older``, by matrix those weights that the
+        samples just before left, the latest first.
     """
+    furthest = lags(recipe)
     return {
         "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in in_memory(recipe)),
         "peak": tuple(np.zeros((), dtype=np.int64) for _ in in_memory(recipe)),
@@ -37,7 +39,26 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> dict:
         "run": np.zeros((), dtype=np.uint32),
         "rate": np.full(batch, recipe.rate, dtype=np.int32),
         "loss": np.zeros(batch, dtype=np.int64),
-    } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
+    } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS} | ({"older": {
+        g.matrix.name: (np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32),) * furthest[g.matrix.name]
+        for g in in_memory(recipe) if g.matrix.name in furthest}} if furthest else {})
+
+
+def lags(recipe: Recipe) -> dict[str, int]:
+    """Return how many updates the furthest read is behind, by matrix in memory; those that no read is behind of are left away."""
+    of, found = {m.name: m.of or m.name for m in recipe.matrices}, {}
+    for name, lag in programs(recipe)[True].staleness.items():
+        if lag:
+            found[of[name]] = max(lag, found.get(of[name], 0))
+    return found
+
+
+def settled(recipe: Recipe, state: dict) -> dict:
+    """Return the state of chips in which no program runs, so that the next sample's reads see every update."""
+    if "older" not in state:
+        return state
+    now = dict(zip((g.matrix.name for g in in_memory(recipe)), state["weights"], strict=True))
+    return state | {"older": {name: tuple(now[name].copy() for _ in kept) for name, kept in state["older"].items()}}
 
 
 def run(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers | None, drawn: Drawn | None = None,
@@ -69,7 +90,7 @@ def run(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integ
     machine = (machine or Machine)(recipe, state, x, label, drawn)
     with np.errstate(over="ignore"):                # counters wrap
         for pc, i in program:
-            machine.play(pc, i.step)
+            machine.play(pc, i.step, i.lag)
         after = machine.state["run"] + np.uint32(x.shape[-2])
     return machine.state | {"weights": tuple(machine.weights.values()), "peak": tuple(machine.peak.values()), "run": after}, machine.outputs
 
@@ -140,10 +161,11 @@ class Machine:
         self.peak = dict(zip(names, state["peak"], strict=True))
         self.stores, self.drive, self.feedback, self.drawn = {"input0": x}, {}, {}, drawn
         self.pairs = drawn and drawn.pairs
-        self.outputs = None
+        self.outputs, self.lag = None, 0
 
-    def play(self, pc: int, step: Operation) -> None:
-        """Play one operation as a whole; `pc` is its position in the program memory."""
+    def play(self, pc: int, step: Operation, lag: int = 0) -> None:
+        """Play one operation as a whole; `pc` is its position in the program memory, and of a read `lag` updates are not seen yet."""
+        self.lag = lag
         (self.read if step.reads else self.rewrite)(pc, step)
 
     def count(self, counter: str, flags: Integers) -> None:
@@ -174,8 +196,9 @@ class Machine:
         """Weights of a matrix and their bound; what no memory holds is made again."""
         m = g.matrix
         if m.source == "memory":
-            return self.weights[m.name], self.peak[m.name]
-        made = crossbar.feedback(g, self.state["key"], self.weights[m.of] if m.of else self.xp.zeros((g.R, g.F * g.L), dtype=np.int32))
+            return (self.state["older"][m.name][self.lag - 1], None) if self.lag else (self.weights[m.name], self.peak[m.name])
+        seen = self.state["older"][m.of][self.lag - 1] if self.lag else self.weights.get(m.of)
+        made = crossbar.feedback(g, self.state["key"], seen if m.of else self.xp.zeros((g.R, g.F * g.L), dtype=np.int32))
         return made, None
 
     def product(self, g: Geometry, pc: int, step: Operation, vectors: Integers) -> Integers:
@@ -300,6 +323,10 @@ class Machine:
 def train(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers, drawn: Drawn | None = None,
           machine: Callable[..., Machine] | None = None) -> tuple[dict, Integers]:
     """One training program on one sample per chip: `run`, after which the step grows."""
+    before = state
     state, outputs = run(recipe, program, state, x, label, drawn, machine)
+    if "older" in state:
+        found = dict(zip((g.matrix.name for g in in_memory(recipe)), before["weights"], strict=True))
+        state["older"] = {name: (found[name], *kept[:-1]) for name, kept in state["older"].items()}
     with np.errstate(over="ignore"):
         return state | {"step": state["step"] + np.uint32(1)}, outputs

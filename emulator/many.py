@@ -15,7 +15,7 @@ from . import sequencer
 from .arrays import CHIPS, Integers, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
-from .machine import COUNTERS, reset
+from .machine import COUNTERS, lags, reset, settled
 
 DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
            "stuck_limit", "align", "feedback_level", "noise_level", "one")
@@ -160,7 +160,7 @@ def _compiled(structure: Recipe, bits: Bits, trains: bool):
     from jax import numpy as jnp
 
     program, axes = sequencer.instructions(structure, trains), dict.fromkeys(("weights", "peak", "key", "rate", "loss", *COUNTERS), 0)
-    axes |= dict.fromkeys(SHARED)
+    axes |= dict.fromkeys(SHARED) | ({"older": 0} if lags(structure) else {})
 
     def one(numbers, state, x, label, order):
         recipe = Together(structure, bits, numbers)
@@ -260,7 +260,8 @@ class Many:
         x = x.astype(np.float64)
         for f in {r.formats.state for r in self.recipes}:
             f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")          # the checks alone
+        state = settled(self.structure, self._state) if trains else self._state
         with integers():
             self._state, *made = _compiled(self.structure, self.bits, trains)(
-                self.numbers, self._state, x, np.asarray(y, np.int32), None if order is None else np.asarray(order, np.int32))
+                self.numbers, state, x, np.asarray(y, np.int32), None if order is None else np.asarray(order, np.int32))
         return [np.asarray(m) for m in made]

@@ -24,10 +24,10 @@ def length(recipe: Recipe, train: bool) -> int:
     return programs(recipe)[train].length
 
 
-def cycles(recipe: Recipe, samples: int) -> int:
-    """Cycles of the training programs of samples that wait for one another."""
+def cycles(recipe: Recipe, samples: int, follows: bool = False) -> int:
+    """Cycles of the training programs of samples that wait for one another; `follows`: for one before them, too."""
     program = programs(recipe)[True]
-    return samples * program.period + program.length - program.period
+    return samples * program.period + (0 if follows else program.length - program.period)
 
 
 # Trace ------------------------------------------------------------------------------------------------------
@@ -40,20 +40,20 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     ----------
     recipe : Recipe
     stimulus : dict
-        ``launch``, ``train`` and, where two samples are under way, ``bank``: one entry per clock, from reset.
+        ``launch``, ``train`` and, where several samples may be under way, ``turn``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``busy``, ``finish``, ``start`` (bit e: engine e), ``number``, ``pc``; the last two mean something only while a bit of `start`
-        is set. And ``again``, ``spare``, ``rest`` where two samples are under way.
+        is set. And ``again``, ``spare``, ``rest`` where several samples may be under way.
     """
     return walk((Overlapping if recipe.samples_in_flight > 1 else Clocked)(recipe).clock, stimulus, inputs(recipe))
 
 
 def inputs(recipe: Recipe) -> tuple[str, ...]:
     """Return the input ports of `Sequencer`."""
-    return ("launch", "train", *(("bank",) if recipe.samples_in_flight > 1 else ()))
+    return ("launch", "train", *(("turn",) if recipe.samples_in_flight > 1 else ()))
 
 
 class Clocked:
@@ -66,6 +66,11 @@ class Clocked:
         self.table, self.length = self.programs[0]
         self.cycle = None                    # program cycle, None when idle
 
+    def start(self, trains: bool) -> None:
+        """Launch a program: its cycle 0 is the next one."""
+        self.table, self.length = self.programs[trains]
+        self.cycle = 0
+
     def clock(self, launch: int, train: int) -> dict:
         busy, finish = self.cycle is not None, False
         start = number = pc = 0
@@ -77,31 +82,33 @@ class Clocked:
                 number = self.engines[instruction.engine].operations.index(instruction.step)
             self.cycle = None if finish else self.cycle + 1
         elif launch:
-            self.table, self.length = self.programs[bool(train)]
-            self.cycle = 0
+            self.start(bool(train))
         return {"busy": int(busy), "finish": int(finish), "start": start, "number": number, "pc": pc}
 
 
 class Overlapping:
-    """The same where two samples are under way."""
+    """The same where several samples may be under way."""
 
     def __init__(self, recipe: Recipe):
         self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, program.length, program.interval)
                          for train, program in enumerate(programs(recipe))]
         self.engines = table.engines(recipe)
-        self.running: list[list[int]] = []          # oldest first: program cycle, whether it trains, bank of its sample or None
-        self.length = 0                             # of the program launched last
+        self.running: list[list[int]] = []          # oldest first: program cycle, whether it trains, turn of its sample or None
 
-    def clock(self, launch: int, train: int, bank: int) -> dict:
+    def start(self, trains: bool) -> None:
+        """Launch a program: its cycle 0 is the next one."""
+        self.running.append([0, trains, None])
+
+    def clock(self, launch: int, train: int, turn: int) -> dict:
         ports = {"busy": int(bool(self.running)), **dict.fromkeys(("finish", "rest", "again", "spare", "start", "number", "pc"), 0)}
         for program in self.running:
-            cycle, trains, odd = program
+            cycle, trains, its = program
             of_cycle, length, interval = self.programs[trains]
-            odd = program[2] = bank if odd is None else odd
+            its = program[2] = turn if its is None else its
             if cycle in of_cycle:
                 pc, instruction = of_cycle[cycle]
                 found = self.engines[instruction.engine].operations
-                ports |= {"start": 1 << instruction.engine, "number": found.index(instruction.step) + odd, "pc": pc}
+                ports |= {"start": 1 << instruction.engine, "number": found.index(instruction.step) + its, "pc": pc}
             ports["finish"] |= cycle == length - 1
             ports["again"] |= cycle == interval - 1
             ports["spare"] |= cycle == FREE - 1
@@ -110,6 +117,5 @@ class Overlapping:
             ports["rest"] = len(self.running) == 1
             self.running.pop(0)
         if launch:
-            self.running.append([0, bool(train), None])
-            self.length = self.programs[bool(train)][1]
+            self.start(bool(train))
         return {name: int(value) for name, value in ports.items()}

@@ -27,7 +27,12 @@ def sources(recipe: Recipe, unit: int) -> tuple[tuple[int, str], ...]:
 def inputs(recipe: Recipe, unit: int) -> tuple[str, ...]:
     """Return the input ports of `Unit`."""
     values = (f"value{i}" for i in range(len(sources(recipe, unit))))
-    return ("valid", "number", "index", *values, "random", *(("label",) if unit == recipe.layers - 1 else ()))
+    return ("valid", "number", "index", *values, "random", *(labels(recipe) if unit == recipe.layers - 1 else ()))
+
+
+def labels(recipe: Recipe) -> tuple[str, ...]:
+    """Return the ports of the last unit that have the labels of the samples under way, by turn."""
+    return ("label",) if recipe.samples_in_flight == 1 else tuple(f"label{n}" for n in range(recipe.samples_in_flight))
 
 
 def trace(recipe: Recipe, unit: int, stimulus: dict) -> dict:
@@ -55,7 +60,9 @@ class Clocked:
         self.recipe, self.entries, self.sources = recipe, table.entries(recipe, unit), sources(recipe, unit)
         self.is_last = unit == recipe.layers - 1
         self.dyad, self.nudge = neuron.Clocked(recipe, unit), nudge.Clocked(recipe)
-        self.drive, self.feedback = [0] * recipe.sizes[unit + 1], [0] * recipe.sizes[unit + 1]
+        self.drives = [[0] * recipe.sizes[unit + 1] for _ in range(table.drive_slots(recipe, unit))]
+        self.feedback = [0] * recipe.sizes[unit + 1]
+        self.labels = labels(recipe)
         self.loss = 0
         self.now = 0
         # what is under way, by the cycle in which it arrives
@@ -68,12 +75,12 @@ class Clocked:
         self.random_nudge: dict[int, int] = {}
         self.errors = [0, 0]                       # of the nudge, two cycles and one cycle ago
 
-    def clock(self, valid: int, number: int, index: int, random: int, label: int = 0, **values: int) -> dict:
+    def clock(self, valid: int, number: int, index: int, random: int, **values: int) -> dict:
         """Output ports of this cycle; all registers move to the next one."""
         now, events = self.now, 0
         ports = self._present()
         if valid:
-            self.arriving[now + 2] = number, index, self.drive[index], self.feedback[index]
+            self.arriving[now + 2] = number, index, self.drives[self.entries[number].slot][index], self.feedback[index]
         if now in self.arriving:
             self._enter(*self.arriving.pop(now), values, random)
         wrote = None
@@ -82,11 +89,11 @@ class Clocked:
             n, i, a, b, words, out = self.driving.pop(now)
             events += out
             if self.entries[n].keep_drive:
-                wrote = i, a
+                wrote = i, a, self.entries[n].slot
             if self.entries[n].keep_feedback:
                 self.feedback[i] = b
             if self.is_last:
-                self._push(n, i, a, b, words, label)
+                self._push(n, i, a, b, words, values[self.labels[self.entries[n].turn]])
             else:
                 self.entering[now] = n, i, a, b, words, False
         if now in self.nudged:
@@ -96,7 +103,7 @@ class Clocked:
         events += self._dyad()
         ports |= {"drive_write": int(wrote is not None), "drive_index": wrote[0] if wrote else 0, "drive_value": wrote[1] if wrote else 0}
         if wrote:
-            self.drive[wrote[0]] = wrote[1]
+            self.drives[wrote[2]][wrote[0]] = wrote[1]
         self.now += 1
         return ports | {"events_accumulator": events}
 

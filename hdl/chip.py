@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import SLOPE, Geometry, Recipe, in_memory, most_results, table
+from ..recipe import SLOPE, Geometry, Recipe, clog2, in_memory, most_results, results_held, table
 from .choose import choose, index_bits
 from .delay import delayed
 from .engine import Engine
@@ -31,15 +31,15 @@ class Queue(wiring.Component):
     write : In(1)
     value : In(shape)
     o : Out(stream.Signature(shape))
-    half_empty : Out(1)
-        At most half of the elements are taken.
+    has_room : Out(1)
+        At most `few` elements are taken.
     """
 
-    def __init__(self, shape: ShapeLike, depth: int):
-        self._depth = depth
+    def __init__(self, shape: ShapeLike, depth: int, few: int):
+        self._depth, self._few = depth, few
         super().__init__({
             "write": In(1), "value": In(shape),
-            "o": Out(stream.Signature(shape)), "half_empty": Out(1, init=1),
+            "o": Out(stream.Signature(shape)), "has_room": Out(1, init=1),
         })
 
     def elaborate(self, platform: Platform | None) -> Module:
@@ -65,7 +65,7 @@ class Queue(wiring.Component):
             m.d.sync += tail.eq(advance(tail))
         with m.If(leaves):
             m.d.sync += head.eq(advance(head))
-        m.d.sync += [level.eq(level_next), self.half_empty.eq(level_next <= self._depth // 2)]
+        m.d.sync += [level.eq(level_next), self.has_room.eq(level_next <= self._few)]
         return m
 
 
@@ -173,10 +173,11 @@ class Chip(wiring.Component):
         command_full = Signal()
         label = Signal.like(self.i_label.payload)
         label_full = Signal()
-        label_used = Signal.like(label)
+        labels = [Signal.like(label, name=f"label_used{n}") for n in range(r.samples_in_flight)]         # by turn
         sample_index = Signal(index_bits(r.sizes[0]))
         sample_full = Signal()
-        bank = Signal()
+        overlaps = r.samples_in_flight > 1
+        turn = Signal(max(1, clog2(r.samples_in_flight)), name="turn" if overlaps else "bank")       # of the sample launched last
         m.d.comb += [
             self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full),
             self.i_sample.ready.eq(~sample_full),
@@ -192,7 +193,7 @@ class Chip(wiring.Component):
                 m.d.sync += [sample_index.eq(0), sample_full.eq(1)]
 
         # Results
-        m.submodules.results = results = Queue(self.o_result.payload.shape(), 2 * most_results(r))
+        m.submodules.results = results = Queue(self.o_result.payload.shape(), results_held(r), most_results(r))
         wiring.connect(m, results.o, wiring.flipped(self.o_result))
         of_result = choose(last.out_number, [e.result for e in table.entries(r, r.layers - 1)], 1)
         m.d.comb += [
@@ -200,32 +201,28 @@ class Chip(wiring.Component):
             results.value.last.eq(last.out_index == r.sizes[-1] - 1),
         ]
 
-        # Engines, units and stores; where two samples are under way, each has its own number, an even and an odd one in turn
+        # Engines, units and stores; where several samples may be under way, engines know the number of the newest one, and its turn
         launch = Signal()
-        overlaps = r.samples_in_flight > 1
 
-        def numbers(count):
-            """The numbers of the two samples, of which a counter grows when one has ended."""
-            made = [Signal(32, name=f"{count.name}_{which}") for which in ("even", "odd")]
-            for parity, number in enumerate(made):
-                with m.If(launch & (bank != parity)):
-                    m.d.sync += number.eq(count + sequencer.busy)
-            return made
+        def newest(count):
+            """The number of the sample launched last; the counter grows when one has ended."""
+            if not overlaps:
+                return count
+            number = Signal(32, name=f"{count.name}_newest")
+            with m.If(launch):
+                m.d.sync += number.eq(Mux(sequencer.busy, number + 1, count))
+            return number
 
-        steps = numbers(self.step) if overlaps else []
+        step = newest(self.step)
         for e, engine in enumerate(engines):
             m.d.comb += [
                 engine.start.eq(sequencer.start[e]), engine.number.eq(sequencer.number), engine.pc.eq(sequencer.pc),
-                engine.rate.eq(self.rate),
+                engine.rate.eq(self.rate), engine.step.eq(step), (engine.turn if overlaps else engine.bank).eq(turn),
             ]
-            if overlaps:
-                m.d.comb += [engine.step.eq(steps[0]), engine.step_odd.eq(steps[1])]
-            else:
-                m.d.comb += [engine.step.eq(self.step), engine.bank.eq(bank)]
             for i, memory in enumerate(table.engines(r)[e].memories):
                 store = getattr(engine, f"store{i}")
                 if memory.population == 0:
-                    m.d.comb += [store.valid.eq(sample_taken), store.slot.eq(~bank), store.index.eq(sample_index),
+                    m.d.comb += [store.valid.eq(sample_taken), store.slot.eq(turn + 1), store.index.eq(sample_index),
                                  store.value.eq(self.i_sample.payload)]
                 else:
                     self._fill(m, store, memory)
@@ -234,9 +231,10 @@ class Chip(wiring.Component):
         run = Signal(32)
         if r.devices.read_noise:
             m.d.sync += run.eq(run + sequencer.finish)
-            runs = numbers(run) if overlaps else [run]
-            m.d.comb += [getattr(engine, name).eq(its) for engine in engines for name, its in zip(("run", "run_odd"), runs, strict=False)]
-        m.d.comb += [last.label.eq(label_used), self.loss.eq(last.loss)]
+            its_run = newest(run)
+            m.d.comb += [engine.run.eq(its_run) for engine in engines]
+        m.d.comb += [getattr(last, name).eq(its) for name, its in zip(last.labels, labels, strict=True)]
+        m.d.comb += self.loss.eq(last.loss)
 
         # SPSA's slope
         slope_event = Const(0)
@@ -292,17 +290,20 @@ class Chip(wiring.Component):
             sequencer.train.eq(train if r.learns else 0),
         ]
         if overlaps:
-            m.d.comb += sequencer.bank.eq(bank)
+            m.d.comb += sequencer.turn.eq(turn)
             with m.If(sequencer.spare):
                 m.d.sync += sample_full.eq(0)
         with m.If(launch):
-            m.d.sync += [bank.eq(~bank), training.eq(train)]
+            m.d.sync += [turn.eq(turn + 1), training.eq(train)]
             if not overlaps:
                 m.d.sync += sample_full.eq(0)
             with m.If(train):
-                m.d.sync += [label_used.eq(label), label_full.eq(0)]
+                m.d.sync += label_full.eq(0)
+                for n, its in enumerate(labels):
+                    with m.If(turn + 1 == n if n else (turn + 1)[:len(turn)] == 0) if overlaps else m.If(1):
+                        m.d.sync += its.eq(label)
         with m.FSM():
-            ready = sample_full & results.half_empty
+            ready = sample_full & results.has_room
             with m.State("IDLE"):
                 m.d.comb += walk.restart.eq(1)
                 with m.If(command_full):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
@@ -25,6 +25,13 @@ def _count(bits):
     if len(bits) == 1:
         return bits[0]
     return _count(bits[::2]) + _count(bits[1::2])
+
+
+def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -> Value:
+    """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
+    if turn is None:
+        return level
+    return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]
 
 
 class Multiplier(wiring.Component):
@@ -105,7 +112,7 @@ class Crossbar(wiring.Component):
         super().__init__({
             "start": In(1), "number": In(number), "pc": In(POSITION_BITS),
             "rate": In(3), "slope": In(signed(f.delta.width)), "step": In(32),
-            **({"step_odd": In(32)} if r.samples_in_flight > 1 else {"bank": In(1)}),
+            **({"turn": In(clog2(r.samples_in_flight))} if r.samples_in_flight > 1 else {"bank": In(1)}),
             **{f"store{i}": In(vector(r.sizes[x.population], signed(getattr(f, x.format).width), x.slots))
                for i, x in enumerate(t.memories)},
             "coming_valid": Out(1), "coming_number": Out(number), "coming_index": Out(index), "coming_pc": Out(POSITION_BITS),
@@ -211,7 +218,7 @@ class Crossbar(wiring.Component):
 
         signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
         stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
-        its_step = self.step if r.samples_in_flight == 1 else Mux(number[0], self.step_odd, self.step)
+        its_step = of_sample(r, self.step, getattr(self, "turn", None), number)
         pairs = pairs_of("generator", 0, its_step) if signs_used or stochastic else []
         stuck = []
         if r.stuck_limit and rewrites:

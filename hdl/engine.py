@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import ELEMENT_BITS, RANDOM_BITS, Recipe, matrix_geometries, table
 from .choose import choose
-from .crossbar import AHEAD, Crossbar
+from .crossbar import AHEAD, Crossbar, of_sample
 from .delay import delayed
 from .families import Platform
 from .fixed import Requantize
@@ -46,7 +46,7 @@ class Engine(wiring.Component):
         ports |= {f"value_{place}": Out(accumulator) for place in self.places}
         super().__init__(ports | {
             "random": Out(3 * RANDOM_BITS), "events_accumulator": Out(1),
-            **({name: In(32) for name in ("run", "run_odd")[:recipe.samples_in_flight]} if recipe.devices.read_noise else {}),
+            **({"run": In(32)} if recipe.devices.read_noise else {}),
         })
 
     def elaborate(self, platform: Platform | None) -> Module:
@@ -68,9 +68,7 @@ class Engine(wiring.Component):
 
         def its(name, wait):
             """What a level is for the sample of the element that is coming."""
-            if r.samples_in_flight == 1:
-                return getattr(self, name)
-            return Mux(delayed(m, crossbar.coming_number[0], wait), getattr(self, f"{name}_odd"), getattr(self, name))
+            return of_sample(r, getattr(self, name), getattr(self, "turn", None), delayed(m, crossbar.coming_number, wait))
 
         def generator(name, stream, step, wait):
             m.submodules[name] = made = Generator(r.key, stream)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import FREE, POSITION_BITS, Recipe, program_memory, programs, table
+from ..recipe import FREE, POSITION_BITS, Recipe, clog2, program_memory, programs, table
 from .choose import index_bits
 from .families import Platform
 
@@ -36,12 +36,12 @@ class Sequencer(wiring.Component):
         Of the operation, in its engine's table.
     pc : Out(12)
         Position in the program memory of the instruction that starts.
-    bank : In(1)
-        Where two samples are under way, as what follows: that of the program launched last.
+    turn : In
+        Where several samples may be under way, as what follows: that of the program launched last.
     again : Out(1)
         A training program may be launched, while one runs.
     spare : Out(1)
-        From the next cycle on nobody reads the other bank.
+        From the next cycle on nobody reads the next slot of the sample.
     rest : Out(1)
         With `finish`: no other program runs.
     """
@@ -53,12 +53,12 @@ class Sequencer(wiring.Component):
         super().__init__({
             "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
             "start": Out(len(self._engines)), "number": Out(self._number), "pc": Out(POSITION_BITS),
-            **({"bank": In(1), "again": Out(1), "spare": Out(1), "rest": Out(1)} if self._overlaps else {}),
+            **({"turn": In(clog2(recipe.samples_in_flight)), "again": Out(1), "spare": Out(1), "rest": Out(1)} if self._overlaps else {}),
         })
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
-        (self._one_after_the_other if not self._overlaps else self._two_at_a_time)(m)
+        (self._one_after_the_other if not self._overlaps else self._several_at_a_time)(m)
         return m
 
     def _fetch(self, m, row, rows):
@@ -102,48 +102,54 @@ class Sequencer(wiring.Component):
                 last.eq(Mux(self.train, train.length, infer.length) - 2),
             ]
 
-    def _two_at_a_time(self, m):
-        """Count cycles within the interval: two bits say whether a program is in its first one, and whether one is in its second."""
+    def _several_at_a_time(self, m):
+        """Count cycles within the interval: a bit for each interval of a program's length says whether a sample is in it."""
         instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
+        flight, stages = self._recipe.samples_in_flight, train.in_flight
         never = max(infer.length, train.period)
         now = Signal(range(never + 1))
         row = StructLayout({
-            "before": now.shape(), "second": 1, "engine": unsigned(index_bits(len(self._engines))), "number": self._number - 1,
-            "pc": POSITION_BITS,
+            "before": now.shape(), "stage": unsigned(index_bits(stages)), "engine": unsigned(index_bits(len(self._engines))),
+            "number": self._number - clog2(flight), "pc": POSITION_BITS,
         })
         rows = []
         for pc, i in enumerate(instructions):
-            second, cycle = divmod(i.cycle, train.period if pc >= train_address else never)
-            rows.append({"before": cycle - 1, "second": second, "engine": i.engine, "pc": pc,
-                         "number": self._engines[i.engine].operations.index(i.step) // 2})
+            stage, cycle = divmod(i.cycle, train.period if pc >= train_address else never)
+            rows.append({"before": cycle - 1, "stage": stage, "engine": i.engine, "pc": pc,
+                         "number": self._engines[i.engine].operations.index(i.step) // flight})
         rows[train_address:] = sorted(rows[train_address:], key=lambda r: r["before"])
         rows.append({"before": never})
         address, fetched = self._fetch(m, row, rows)
-        first = Signal()
-        second = Signal()
-        second_bank = Signal()
+        here = Signal(stages)                   # by interval: a sample is in it
+        turns = [self.turn, *(Signal(len(self.turn), name=f"turn{n}") for n in range(1, stages))]
         trains = Signal()
-        turn = Signal()
-        here = Mux(fetched.second, second, first)
+        again = Signal()                        # the last cycle of an interval of a training program
 
-        m.d.comb += [self.busy.eq(first | second), self.again.eq(turn & first), self.rest.eq(~(first & second))]
+        m.d.comb += [self.busy.eq(here.any()), self.again.eq(again & here[0])]
         m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(self.busy & (now == fetched.before)):
             m.d.sync += [
-                address.eq(address + 1), self.pc.eq(fetched.pc), self.start.eq(Mux(here, 1 << fetched.engine, 0)),
-                self.number.eq(Cat(Mux(fetched.second, second_bank, self.bank), fetched.number)),
+                address.eq(address + 1), self.pc.eq(fetched.pc), self.start.eq(Mux(Array(here)[fetched.stage], 1 << fetched.engine, 0)),
+                self.number.eq(Cat(Array(turns)[fetched.stage], fetched.number)),
             ]
-        # a training program ends in its second interval
-        ends = second & (now == train.length - train.interval - 2) if train.interval else first & trains & (now == train.length - 2)
+        last, residue = divmod(train.length - 1, train.period)
+        ending = Signal()                       # the cycle of the interval in which training programs end
+        inferred = Signal()                     # the last cycle of inference
+        others = here & ~Mux(trains, 1 << last, 1)
         m.d.sync += [
-            self.spare.eq(first & (now == FREE - 2)),
-            self.finish.eq(ends | first & ~trains & (now == infer.length - 2)),
-            turn.eq(self.busy & trains & (now == train.interval - 2) if train.interval else 0),
+            ending.eq(self.busy & trains & (now == (residue - 1) % train.period)),
+            inferred.eq(self.busy & ~trains & (now == infer.length - 2)),
+        ]
+        m.d.comb += [self.finish.eq(inferred | ending & here[last]), self.rest.eq(~others.any())]
+        m.d.sync += [
+            self.spare.eq(here[0] & (now == FREE - 2)),
+            again.eq(self.busy & trains & (now == train.interval - 2) if train.interval else 0),
         ]
         with m.If(self.finish):
-            m.d.sync += [second.eq(0), first.eq(first & second)]
-        with m.If(turn):
-            m.d.sync += [now.eq(0), first.eq(0), second.eq(first), second_bank.eq(self.bank), address.eq(train_address)]
+            m.d.sync += here.eq(others)
+        with m.If(again):
+            m.d.sync += [now.eq(0), here.eq(here << 1), address.eq(train_address)]
+            m.d.sync += [after.eq(before) for before, after in zip(turns, turns[1:], strict=False)]
         with m.If(self.launch):
-            m.d.sync += [first.eq(1), trains.eq(self.train), now.eq(0), address.eq(Mux(self.train, train_address, 0))]
+            m.d.sync += [here[0].eq(1), trains.eq(self.train), now.eq(0), address.eq(Mux(self.train, train_address, 0))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -59,6 +59,8 @@ class Unit(wiring.Component):
             raise ValueError(f"unit {unit}; allowed are 0 to {recipe.layers - 1}")
         self._recipe, self._unit, self._entries = recipe, unit, table.entries(recipe, unit)
         self.is_last = unit == recipe.layers - 1
+        turns = recipe.samples_in_flight
+        self.labels = ("label",) if turns == 1 else tuple(f"label{n}" for n in range(turns))
         f = recipe.formats
         self.sources = tuple(dict.fromkeys((e.engine, e.place) for e in self._entries))
         accumulator, index = signed(f.accumulator.width), index_bits(recipe.sizes[unit + 1])
@@ -70,7 +72,8 @@ class Unit(wiring.Component):
             "mean": Out(signed(f.state.width)), "difference": Out(signed(f.delta.width)),
             "drive_write": Out(1), "drive_index": Out(index), "drive_value": Out(accumulator),
             "events_accumulator": Out(3), "events_state": Out(1), "events_delta": Out(1),
-            **({"label": In(index), "loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
+            **({name: In(index) for name in self.labels} if self.is_last else {}),
+            **({"loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
         })
 
     def _of(self, number, value, shape=None, only=None):
@@ -92,8 +95,10 @@ class Unit(wiring.Component):
         events = []
         # z: the drive and the feedback that are there are looked up
         recalled = Const(0, signed(wide))
+        drive_slot = Signal(index_bits(table.drive_slots(r, self._unit)))
         if any(e.keep_drive for e in entries):
-            recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries))
+            recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries),
+                                    table.drive_slots(r, self._unit), drive_slot)
         keeps = Signal()
         kept = Signal(signed(wide))
         fed = Const(0, signed(wide))
@@ -135,6 +140,7 @@ class Unit(wiring.Component):
         m.d.comb += [
             self.drive_write.eq(element.valid & self._is(element.number, lambda e: e.keep_drive)),
             self.drive_index.eq(element.index), self.drive_value.eq(a),
+            drive_slot.eq(self._of(element.number, lambda e: e.slot, len(drive_slot), lambda e: e.keep_drive)),
             keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)), kept.eq(b),
         ]
         if self.is_last:
@@ -163,14 +169,21 @@ class Unit(wiring.Component):
         ]
         return m
 
-    def _memory(self, m, name, write, value, recalls):
-        """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago."""
-        m.submodules[name] = memory = Memory(shape=value.shape(), depth=max(2, self._recipe.sizes[self._unit + 1]), init=[])
+    def _memory(self, m, name, write, value, recalls, slots=1, slot=None):
+        """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago.
+
+        Where samples take turns it has `slots` of them, and `slot` says which is written.
+        """
+        count = max(2, self._recipe.sizes[self._unit + 1])
+        m.submodules[name] = memory = Memory(shape=value.shape(), depth=count if slots == 1 else slots << len(self.index), init=[])
         writes = memory.write_port()
         reads = memory.read_port()
         m.d.comb += [
             writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index),
         ]
+        if slots > 1:
+            read = self._of(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
+            m.d.comb += [writes.addr.eq(Cat(self.drive_index, slot)), reads.addr.eq(Cat(self.index, read))]
         return delayed(m, reads.data, 1) if recalls else Const(0, value.shape())
 
     def _value(self, number, *enters):
@@ -187,7 +200,7 @@ class Unit(wiring.Component):
         """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
         r, entries = self._recipe, self._entries
         m.submodules.nudge = nudge = Nudge(r)
-        target = element.index == self.label
+        target = element.index == Array(getattr(self, self.labels[e.turn]) for e in entries)[element.number]
         m.d.comb += [
             nudge.a.eq(a), nudge.target.eq(target), nudge.random.eq(delayed(m, element.random[2 * RANDOM_BITS:], 2)),
             nudge.negative.eq(self._of(element.number, lambda e: e.negative, 1, lambda e: e.force)),

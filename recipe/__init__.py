@@ -10,7 +10,7 @@ from .imported import allow, imported
 from .mistakes import mistakes, near
 from .operations import ELEMENT_BITS, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .overlap import FREE
-from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs
+from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs, results_held
 from .pulses import Pulses
 from .recipe import Recipe, RecipeError, load, parse, presets, require_recipe
 from .rules import RULES, Rule, rule
@@ -23,5 +23,5 @@ __all__ = [
     "Op", "Operation", "Overflow", "Pieces", "Program", "Pulses", "QFormat", "Recipe", "RecipeError", "Rounding", "Rule",
     "Training", "activation", "allow", "clog2", "compile_program", "emissions", "geometries", "imported", "in_memory", "load",
     "log2_exact", "matrix_geometries", "mistakes", "most_results", "near", "parse", "presets", "program_memory", "programs",
-    "require_recipe", "rule", "table", "timing",
+    "require_recipe", "results_held", "rule", "table", "timing",
 ]

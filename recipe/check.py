@@ -99,11 +99,37 @@ def _engine_mistakes(recipe: Recipe) -> Iterator[str]:
             yield f"engines: {m.name}, the signs of {m.of}, lies on another engine; allowed is the one of {m.of}"
 
 
+def _staleness_mistakes(recipe: Recipe) -> Iterator[str]:
+    """Yield which staleness there can be none of."""
+    stale, told = recipe.staleness, list(recipe.staleness)
+    if not any(stale):
+        if stale and len(stale) != recipe.layers:
+            yield f"staleness: {told} for {recipe.layers} layers of weights; one number each is needed"
+        return
+    if len(stale) != recipe.layers:
+        yield f"staleness: {told} for {recipe.layers} layers of weights; one number each is needed"
+        return
+    if recipe.samples_in_flight == 1:
+        yield f"staleness: {told} with one sample in flight, which sees every update; allowed are zeros, or more samples_in_flight"
+        return
+    if recipe.arrays.on:
+        yield f"staleness: {told} with arrays.on, whose cells hold one version of the weights; allowed are zeros"
+    for name in dict.fromkeys(m.of or m.name for m in recipe.matrices if stale[m.layer]):
+        mine = {m.name for m in recipe.matrices if name in (m.name, m.of)}
+        written = [n for n, step in enumerate(recipe.steps) if step.matrix == name and not step.reads]
+        read = [n for n, step in enumerate(recipe.steps) if step.matrix in mine and step.reads]
+        if len(written) > 1 or written and read and read[-1] > written[0]:
+            why = f"rewrites {name} {len(written)} times a sample" if len(written) > 1 else f"reads {name} after its update"
+            layer = next(m.layer for m in recipe.matrices if m.name == name)
+            yield f"staleness: {stale[layer]} of layer {layer} with rule {recipe.rule}, which {why}; allowed is 0 there"
+
+
 def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     """Yield where formats do not suit the rule, which is right in itself."""
     f = recipe.formats
     if recipe.samples_in_flight > 1 and not recipe.learns:
         yield f"samples_in_flight: {recipe.samples_in_flight} with rule {recipe.rule}, which learns nothing; allowed is 1"
+    yield from _staleness_mistakes(recipe)
     if recipe.signed:
         probe = recipe.epsilon * 2.0**f.weight.frac
         if probe < 1 or probe * 4 > f.weight.max:

@@ -87,7 +87,11 @@ class Derived:
     @property
     def states(self) -> frozenset[str]:
         """Stores that hold states; the others hold differences."""
-        return rules.states(self, self.samples_in_flight > 1)
+        return rules.states(self, self.samples_in_flight)
+
+    def staleness_of(self, m: Matrix) -> int:
+        """Return how many updates by earlier samples a read of a matrix may not see yet."""
+        return self.staleness[m.layer] if self.staleness else 0
 
     def place(self, step: Operation) -> str:
         """Return the format of what a read reads, ``state`` or ``delta``."""

@@ -86,6 +86,8 @@ class Operation(NamedTuple):
         Of ``relax``: 0 to 15.
     moved : bool
         The mean is the activation's value plus the difference, where alpha is 0.
+    turn : int
+        Which of the samples under way it is on; set in the hardware's table, not by rules.
     mean, difference : str
         Stores that take the ports' elements; empty: none.
     result : bool
@@ -121,6 +123,7 @@ class Operation(NamedTuple):
     keep_feedback: bool = False
     leak: int = 0
     moved: bool = False
+    turn: int = 0
 
     @property
     def reads(self) -> bool:
@@ -142,9 +145,9 @@ class Operation(NamedTuple):
 
 
 
-def odd_store(name: str) -> str:
-    """Return the store that the odd samples have where two samples are under way and each needs one."""
-    return f"{name}'"
+def in_turn(name: str, slot: int) -> str:
+    """Return the store that a slot of another one is, where the samples under way take turns in several."""
+    return name + "'" * slot
 
 
 SLOPE = "slope"

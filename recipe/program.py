@@ -12,17 +12,18 @@ import numpy as np
 from . import rules, timing
 from .geometry import Geometry, matrix_geometries
 from .operations import Op, Operation
-from .overlap import FIRST, GAP, once, overlapped
+from .overlap import FIRST, FREE, GAP, once, overlapped
 from .recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """Start `step` on engine `engine` in program cycle `cycle`."""
+    """Start `step` on engine `engine` in program cycle `cycle`; of a read, `lag` updates of the samples before it are not seen yet."""
 
     cycle: int
     engine: int
     step: Operation
+    lag: int = 0
 
     @property
     def op(self) -> Op:
@@ -30,7 +31,8 @@ class Instruction:
         return self.step.op
 
     def __str__(self) -> str:
-        return f"{self.cycle:8d}  engine {self.engine}  {self.step}"
+        behind = f"; {self.lag} update{'s' * (self.lag > 1)} behind" if self.lag else ""
+        return f"{self.cycle:8d}  engine {self.engine}  {self.step}{behind}"
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,29 @@ class Program:
         """Cycles that a sample takes where the next one waits for it."""
         return self.interval or self.length
 
+    @property
+    def in_flight(self) -> int:
+        """Samples that are under way at most, each an interval after the one before."""
+        return -(-self.length // self.interval) if self.interval else 1
+
+    @property
+    def staleness(self) -> dict[str, int]:
+        """By matrix that is read: the updates by earlier samples that the furthest of its reads does not see yet."""
+        found: dict[str, int] = {}
+        for i in self.instructions:
+            if i.step.reads:
+                found[i.step.matrix] = max(i.lag, found.get(i.step.matrix, 0))
+        return found
+
     def __str__(self) -> str:
-        told = f", the next sample after {self.interval}" if self.interval else ""
+        stale = ", ".join(f"{name} {lag}" for name, lag in self.staleness.items() if lag)
+        told = f", the next sample after {self.interval}, {self.in_flight} under way; updates behind: {stale or 'none'}"
+        told = told if self.interval else ""
         head = f"program {self.name}: {self.length} cycles{told}\n   cycle  engine    operation\n"
         return head + "\n".join(map(str, self.instructions)) + "\n"
 
 
-def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation], overlaps: bool = False) -> Program:
+def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation], flight: int = 1) -> Program:
     """Return the program of a rule's operations: each as early as its elements and its way through engine and unit allow.
 
     Parameters
@@ -74,8 +92,9 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation], overl
         Of the program.
     steps : iterable of Operation
         In the order of the rule.
-    overlaps : bool
-        The next sample starts while this one still runs, as soon as both give the values that they give alone.
+    flight : int
+        More than 1: the next sample starts while this one still runs, and so many may be under way, as soon as all give the values that
+        they give alone, with weights as stale as the recipe allows.
 
     Returns
     -------
@@ -88,10 +107,10 @@ def compile_program(recipe: Recipe, name: str, steps: Iterable[Operation], overl
     patience = PATIENCE if 1 < len(tasks) <= MOST_ORDERED else (None,)
     found = [_listed(tasks, wait) for wait in patience]
     placed, length = min(found, key=lambda made: made[1])
-    order, interval = np.argsort(placed, kind="stable"), 0
-    if overlaps and (shorter := overlapped(tasks, placed, length)):
-        placed, length, interval = shorter
-    instructions = tuple(Instruction(placed[n], tasks[n].geometry.engine, tasks[n].step) for n in order)
+    order, interval, lags = np.argsort(placed, kind="stable"), 0, [0] * len(tasks)
+    if flight > 1 and (shorter := overlapped(tasks, placed, length, flight)):
+        placed, length, interval, lags = shorter
+    instructions = tuple(Instruction(placed[n], tasks[n].geometry.engine, tasks[n].step, lags[n]) for n in order)
     return Program(name, instructions, length, interval)
 
 
@@ -222,17 +241,17 @@ class _Schedule:
 def programs(recipe: Recipe) -> tuple[Program, Program]:
     """Return the chip's two programs, (infer, train); a chip that does not learn has the same twice."""
     infer = compile_program(recipe, "infer", rules.rule(recipe.rule).infer(recipe))
-    return infer, compile_program(recipe, recipe.rule, recipe.steps, recipe.samples_in_flight > 1) if recipe.learns else infer
+    return infer, compile_program(recipe, recipe.rule, recipe.steps, recipe.samples_in_flight) if recipe.learns else infer
 
 
 @functools.cache
-def lasting(recipe: Recipe) -> frozenset[str]:
-    """Return the stores that the next sample writes while this one still needs them, so that each has one of its own; the sample is one."""
-    return frozenset() if recipe.samples_in_flight == 1 else outlasting(recipe, programs(recipe)[1])
+def lasting(recipe: Recipe) -> dict[str, int]:
+    """Return the slots of each store that the next samples write while this one still needs it; of the sample and the drives, too."""
+    return {} if recipe.samples_in_flight == 1 else outlasting(recipe, programs(recipe)[1])
 
 
-def outlasting(recipe: Recipe, program: Program) -> frozenset[str]:
-    """Return the same of any program, whose next sample may start after its interval."""
+def outlasting(recipe: Recipe, program: Program) -> dict[str, int]:
+    """Return the same of any program, whose next sample may start after its interval: powers of two, more than 1."""
     geometry = matrix_geometries(recipe)
     first, last = {}, {}
     for i in program.instructions:
@@ -243,8 +262,13 @@ def outlasting(recipe: Recipe, program: Program) -> frozenset[str]:
             last[v] = functools.reduce(np.maximum, (i.cycle + c for c in used), last.get(v, 0))
         for v in makes:
             first[v] = np.minimum(first.get(v, 1 << 40), i.cycle + timing.writes(g, i.step, v))
-    return frozenset({"input0"} | {v for v in first if not once(v) and program.interval
-                                   and (last[v] >= program.interval + first[v]).any()})
+    # the next sample comes into the slot after that of the one before, from program cycle FREE on
+    first["input0"] = FREE - program.interval + np.arange(recipe.sizes[0])
+    found = {"input0": 2}
+    for v in first:
+        while program.interval and not once(v) and (last.get(v, first[v] - 1) >= found.get(v, 1) * program.interval + first[v]).any():
+            found[v] = 2 * found.get(v, 1)
+    return found
 
 
 def program_memory(recipe: Recipe) -> tuple[tuple[Instruction, ...], int]:
@@ -258,6 +282,14 @@ def program_memory(recipe: Recipe) -> tuple[tuple[Instruction, ...], int]:
 def emissions(recipe: Recipe, train: bool) -> tuple[Instruction, ...]:
     """Return the reads of a program whose outputs enter the result queue, in order (contract section 9)."""
     return tuple(i for i in programs(recipe)[train].instructions if i.step.result)
+
+
+def results_held(recipe: Recipe) -> int:
+    """Return the elements for which the result queue has room: a program's, and those of the samples under way (contract section 9)."""
+    train, geometry = programs(recipe)[True], matrix_geometries(recipe)
+    last = max((i.cycle + int(timing.writes(geometry[i.step.matrix], i.step, "result")[-1]) for i in emissions(recipe, True)), default=0)
+    coming = 1 + (last + 1) // train.interval if train.interval else 1
+    return (1 + coming) * most_results(recipe)
 
 
 def most_results(recipe: Recipe) -> int:

@@ -20,7 +20,7 @@ from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
 from .pulses import Pulses, moved
-from .sections import MOST_LANES, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
+from .sections import MOST_LAG, MOST_LANES, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
 from .source import Data
 
 
@@ -71,8 +71,10 @@ class Recipe(Part, Derived):
     sweeps : (int, int)
         Of a rule that settles: sweeps of the free phase, and of each phase after it.
     samples_in_flight : int
-        2: the chip starts with the next sample while the one before still runs, as soon as nothing that it reads is stale, so that all
-        weights and results are those of 1, one after the other.
+        How many samples may be under way: more than 1, and the chip starts with the next sample while the one before still runs, as soon as
+        nothing that it reads is staler than `staleness` allows; without that all weights and results are those of 1, one after the other.
+    staleness : tuple of int
+        By layer: how many updates by earlier samples a read of the matrices beside it may not see yet. Empty: none of any.
     target_on, target_off : float
         Output targets of the label's class and of the others.
     seed : int
@@ -101,7 +103,8 @@ class Recipe(Part, Derived):
     feedback: Real = 0.25
     decay: Real = 0.0
     sweeps: tuple[Annotated[Whole, Field(ge=0, le=256)], Annotated[Whole, Field(ge=1, le=256)]] = (4, 2)
-    samples_in_flight: Annotated[Literal[1, 2], Number] = 1
+    samples_in_flight: Annotated[Literal[1, 2, 4, 8], Number] = 1
+    staleness: tuple[Annotated[Whole, Field(ge=0, le=MOST_LAG)], ...] = ()
     target_on: Real = 1.0
     target_off: Real = 0.0
     frozen: tuple[Whole, ...] = ()

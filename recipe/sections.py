@@ -15,6 +15,7 @@ DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wa
 Compensation = Literal["none", "array", "output"]
 
 MOST_LANES = 156
+MOST_LAG = 7
 """Of an engine: the multipliers of the largest device that boards here carry."""
 
 

@@ -6,10 +6,11 @@ import functools
 from typing import NamedTuple
 
 from .geometry import Geometry, matrix_geometries
-from .operations import MADE, Operation, odd_store
+from .operations import MADE, Operation, in_turn
 from .program import lasting
 from .recipe import Recipe
 from .rules import rule
+from .timing import drive, needs_label
 
 
 class Memory(NamedTuple):
@@ -50,7 +51,7 @@ class Engine(NamedTuple):
     ----------
     lanes : int
     operations : tuple of Operation
-        By number. Where two samples are under way, an even number has its operation on an even sample, the next one the same on an odd one.
+        By number. Where several samples may be under way, each is there so many times, on the sample of turn 0, 1, ...
     base : dict
         Address of the first word of each of its matrices in memory, by name.
     words : int
@@ -74,6 +75,10 @@ class Entry(NamedTuple):
         Where the elements come from.
     place : str
         Format of what was read, ``state`` or ``delta``: which converter made the elements.
+    slot : int
+        Of the drives, where it takes or keeps one.
+    turn : int
+        Whose label it looks at, where it does.
     enter, force, negative, error, keep_drive, mean, difference, result, loss, keep_feedback, leak, moved
         As the operation's; the sign only of a force, the error only where a difference is kept or moves the mean, that it moves only where
         there is a mean.
@@ -93,6 +98,8 @@ class Entry(NamedTuple):
     keep_feedback: bool
     leak: int
     moved: bool
+    slot: int
+    turn: int
 
 
 @functools.lru_cache(maxsize=1024)
@@ -101,14 +108,19 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
     found = dict.fromkeys((*rule(recipe.rule).infer(recipe), *(recipe.steps if recipe.learns else ())))
     if recipe.samples_in_flight == 1:
         return tuple(found)
-    return tuple(step for first in found for step in (first, twin(recipe, first)))
+    return tuple(in_its_turn(recipe, step, turn) for step in found for turn in range(recipe.samples_in_flight))
 
 
-def twin(recipe: Recipe, step: Operation) -> Operation:
-    """Return the operation of the odd samples: on stores of their own, where both samples need one at a time."""
-    own = lasting(recipe)
-    return step._replace(**{port: odd_store(name) for port in ("column", "row", "mean", "difference")
-                            if (name := getattr(step, port)) in own})
+def in_its_turn(recipe: Recipe, step: Operation, turn: int) -> Operation:
+    """Return the operation on the sample of a turn: on the slots of its own of stores that have several."""
+    slots = lasting(recipe)
+    return step._replace(turn=turn, **{port: in_turn(name, turn % slots[name]) for port in ("column", "row", "mean", "difference")
+                                       if (name := getattr(step, port)) in slots})
+
+
+def drive_slots(recipe: Recipe, unit: int) -> int:
+    """Return how many samples' drives a unit keeps."""
+    return lasting(recipe).get(drive(unit), 1)
 
 
 def entry(recipe: Recipe, step: Operation) -> Entry:
@@ -116,7 +128,9 @@ def entry(recipe: Recipe, step: Operation) -> Entry:
     moved = step.moved and bool(step.mean or step.result)
     return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force,
                  bool(step.force) and step.negative, step.error if step.difference or moved else "dyad", step.keep_drive, step.mean,
-                 step.difference, step.result, step.loss, step.keep_feedback, step.leak if step.enter == "relax" else 0, moved)
+                 step.difference, step.result, step.loss, step.keep_feedback, step.leak if step.enter == "relax" else 0, moved,
+                 step.turn % drive_slots(recipe, step.unit) if step.keep_drive or step.enter != "drive" else 0,
+                 step.turn if needs_label(step) else 0)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -145,7 +159,7 @@ def _engine(recipe: Recipe, e: int, lanes: int, matrices: list[Geometry]) -> Eng
 
 def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory, ...]:
     made = [(name, step.unit + 1) for step in steps(recipe) if step.reads for name in (step.mean, step.difference)]
-    population = {"input0": 0, odd_store("input0"): 0} | dict(made)
+    population = {in_turn("input0", n): 0 for n in range(recipe.samples_in_flight)} | dict(made)
     found: dict[tuple[str, int, str], dict[str, None]] = {}
     for port in ("column", "row"):
         for name in (getattr(step, port) for step in operations):

@@ -105,14 +105,9 @@ def writes(g: Geometry, step: Operation, store: str) -> np.ndarray:
     return z + at_dyad(g, step) + 5
 
 
-def needs_label(g: Geometry, step: Operation) -> bool:
+def needs_label(step: Operation) -> bool:
     """Return whether what a read does depends on the label."""
     return bool(step.force) or step.loss in ("set", "subtract")
-
-
-def labelled(g: Geometry, step: Operation) -> int:
-    """Return the last cycle in which a read looks at the label."""
-    return int(sums(g, step.op)[-1]) + at_drive(step)
 
 
 def passes(g: Geometry, step: Operation) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import emulator
-from ..emulator import chip as emulated
+from ..emulator import walk as emulated
 from ..recipe import FREE, Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
 from ..recipe.program import FIRST
 from . import streams
@@ -130,6 +130,9 @@ class Prediction:
         """(cycle, code) of every launch."""
         self.overlaps = 0
         """Launches while another program runs."""
+        self.since_rest, self.walking = 0, deque()
+        self.walk: emulated.Walk | None = None
+        """Where weights may be stale, the chip since the last launch in rest, if it is traced."""
 
     def wires(self, cycle: int) -> dict:
         """What the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
@@ -139,6 +142,7 @@ class Prediction:
             self.ending.popleft()
             self.mode = "run" if self.ending else "idle"
             self.ended += self.trains
+            self.walk = self.walk if self.ending else None
         if cycle == self.free_from:
             self.sample, self.spare_full, self.free_from = [], False, None
         offered = self.mode == "read" and cycle >= self.offer_from
@@ -174,6 +178,8 @@ class Prediction:
             self.cycles = (self.cycles + 1) % (1 << 48)
         if "o_result" in taken and self.queue:
             self.queue.popleft()
+        if self.walk and cycle > self.since_rest:
+            self._walk(cycle)
         if cycle in self.arriving:
             self.queue.append(self.arriving.pop(cycle))
         if self.mode == "read" and "o_weight" in taken:
@@ -234,21 +240,40 @@ class Prediction:
             self.sample, self.spare_full = [], False
         self.label = None if code == TRAIN else self.label
         times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
-        if self.traces or len(times) > count:
+        several = len(times) > count
+        walks = any(programs(self.recipe)[True].staleness.values()) and (self.traces or several)
+        if walks:
+            if not self.ending:
+                self.walk, self.since_rest = emulated.Walk(self.recipe, self.chip.state()), cycle
+            self.walking.append((cycle + 1, x.tolist(), y or 0, train))
+        elif self.traces or several:
             for now, block, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
                 if register in REGISTERS:
                     self.writes.append((cycle + 1 + now, block, register, index, value))
                 elif register == "result":
                     entered.append(value)
-        outputs = (self.chip.train(x[None], np.array([y])).outputs if code == TRAIN else self.chip.infer(x[None]))[0].tolist()
+        made = self.chip.train(x[None], np.array([y]), bool(self.ending)).outputs if code == TRAIN else self.chip.infer(x[None])
+        outputs = made[0].tolist()
         # the chip gives the last read alone, the trace every one
         span, values = 1 << self.recipe.formats.state.width, entered[:-count] + outputs
-        for i, (t, value) in enumerate(zip(times, values, strict=True)):
+        for i, (t, value) in enumerate(zip(times, values, strict=True) if not (walks and several) else ()):
             self.arriving[cycle + 1 + t] = value % span | (i % count == count - 1) * span
         self.overlaps += bool(self.ending)
         self.mode, self.since, self.trains = "run", cycle, code == TRAIN
         self.ending.append(cycle + 1 + self.programs[train].length)
         self.rested = self.ending[-1] + REST
+
+    def _walk(self, cycle: int):
+        """Walk on to a cycle while samples are under way, for what they write then."""
+        if self.walking and self.walking[0][0] == cycle:
+            self.walk.launch(*self.walking.popleft()[1:])
+        count, span = self.recipe.sizes[-1], 1 << self.recipe.formats.state.width
+        several = len(result_times(self.recipe, self.trains)) > count
+        for block, register, index, value in self.walk.clock():
+            if register in REGISTERS and self.traces:
+                self.writes.append((cycle, block, register, index, value))
+            elif register == "result" and several:
+                self.arriving[cycle] = value % span | (index == count - 1) * span
 
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)

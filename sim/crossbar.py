@@ -77,7 +77,7 @@ def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator,
             bank = fill_stores(line, recipe, engine, rng, bank)
             line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]),
                        step=rng.integers(0, 1 << 32), **levels())
-            line.level(**({"bank": bank} if recipe.samples_in_flight == 1 else {"step_odd": rng.integers(0, 1 << 32)}))
+            line.level(**({"bank": bank} if recipe.samples_in_flight == 1 else {"turn": rng.integers(0, recipe.samples_in_flight)}))
             line.now = _operations(line, recipe, engine, group, rng) + 30
             if rng.random() < 0.5:
                 read_words(line, recipe, engine)

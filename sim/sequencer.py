@@ -11,17 +11,17 @@ from .variety import recipes
 
 
 def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
-    """Both programs in turn, back to back and with pauses; where two samples are under way, training programs as they may follow."""
+    """Both programs in turn, back to back and with pauses; where several samples may be under way, training programs as they may follow."""
     name = f"sequencer {recipe.name}"
     overlaps = recipe.samples_in_flight > 1
-    rng, line = seeded(name), Timeline(("launch", "train"), ("bank",) * overlaps)
-    line.now, bank = 3, 0
+    rng, line = seeded(name), Timeline(("launch", "train"), ("turn",) * overlaps)
+    line.now, turn = 3, 0
     kinds = [1, 1, 0, 1, 1, 1, 0, 0, 1, 1] if overlaps else [i % 2 for i in range(launches)]
     for i, train in enumerate(kinds):
         line.pulse(line.now, launch=1, train=train)
-        line.now, bank = line.now + 1, bank ^ 1
+        line.now, turn = line.now + 1, (turn + 1) % recipe.samples_in_flight
         if overlaps:
-            line.level(bank=bank)
+            line.level(turn=turn)
         program = programs(recipe)[train]
         if train and program.interval and kinds[i + 1:i + 2] == [1] and i % 5:
             line.now += program.interval - 1          # while it runs

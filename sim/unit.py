@@ -15,12 +15,13 @@ def scenario(recipe: Recipe, unit: int, rounds: int = 6) -> Scenario:
     name = f"unit {recipe.name} unit {unit}"
     rng, entries, last = seeded(name), table.entries(recipe, unit), unit == recipe.layers - 1
     width, count = recipe.formats.accumulator.width, recipe.sizes[unit + 1]
-    ports = [p for p in emulated.inputs(recipe, unit) if p != "label"]
-    line = Timeline(tuple(ports), ("label",) if last else ())
+    labels = emulated.labels(recipe)
+    ports = [p for p in emulated.inputs(recipe, unit) if p not in labels]
+    line = Timeline(tuple(ports), labels if last else ())
     line.now = 3
     for _ in range(rounds):
         if last:
-            line.level(label=rng.integers(0, count))
+            line.level(**{name: rng.integers(0, count) for name in labels})
         for number in rng.permutation(len(entries)):
             line.mark(str(entries[number]), line.now)
             every = rng.integers(1, 4)

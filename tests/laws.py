@@ -584,11 +584,24 @@ def samples_that_overlap_are_played_over_each_other():
         cases.append((recipe, tuple((drawn_machine if seed % 2 else drawn_rule)(seed)(recipe))))
     overlapping = 0
     for recipe, steps in cases:
-        program = compile_program(recipe, "drawn", steps, True)
+        recipe = recipe.model_copy(update={"samples_in_flight": 2})
+        program = compile_program(recipe, "drawn", steps, 2)
         overlapping += program.interval > 0
         samples = 4 if program.interval else 1
         assert player.faults(recipe, program, steps, samples, outlasting(recipe, program)) == [], (recipe, program)
     assert overlapping > len(cases) // 2
+
+
+@law
+def stale_reads_see_one_version_as_old_as_allowed():
+    """Chips of one engine and of several, eight samples an interval apart."""
+    for lanes, staleness in (((4, 3, 2), (3, 2, 0)), ((4, 3, 2), (1, 0, 0)), ((4, 4, 4), (2, 2, 1))):
+        rows = [{"lanes": 4, "matrices": ["W0", "W2"]}, {"lanes": 4, "matrices": ["W1"]}] if lanes[0] == lanes[2] else []
+        recipe = chip_of((9, 5, 6, 4), () if rows else lanes, engines=rows, samples_in_flight=4, staleness=staleness)
+        program = programs(recipe)[True]
+        behind = [program.staleness[f"W{k}"] for k in range(3)]
+        assert any(behind) and all(lag <= allowed for lag, allowed in zip(behind, staleness, strict=True)), (behind, staleness)
+        assert player.faults(recipe, program, recipe.steps, 8, outlasting(recipe, program)) == [], program
 
 
 @law

@@ -89,54 +89,66 @@ def accesses(recipe, step, start):
             yield drive + 4, "error", "loss", e                      # into the sum; seen a cycle later
 
 
-def faults(recipe, program, steps, samples=1, twice=()):
+def faults(recipe, program, steps, samples=1, slots=None):
     """Return what goes wrong when a program is played; `steps` are the rule's, in its order.
 
-    With several samples each starts an interval after the one before; `twice` are the stores of which even and odd ones have their own.
+    With several samples each starts an interval after the one before; `slots` says in how many slots of a store they take turns. Each
+    read must find all its words as the samples before have left them, but for as many of these as its instruction is behind.
     """
+    slots, flight = dict(slots or {}), recipe.samples_in_flight
+    if flight > 1:                                  # the unit keeps a label for each
+        slots["label"] = flight
+    slots = {f"drive {v.split()[-1]}" if v.startswith("drive of unit") else v: count for v, count in slots.items()}
     steps = list(steps)
-    waiting, starts, found = list(program.instructions), {}, []
+    waiting, starts, lags, found = list(program.instructions), {}, {}, []
     for n, step in enumerate(steps):              # the k-th of equal steps is the k-th of equal instructions
         match = next((i for i in waiting if i.step == step), None)
         if match is None:
             return [f"no instruction for {step}"]
         waiting.remove(match)
-        starts[n] = match.cycle
+        starts[n], lags[n] = match.cycle, match.lag
     if waiting:
         found.append(f"{len(waiting)} instructions that no step asks for")
 
-    plays = []
+    plays, behind, results = [], [], []
     for q in range(samples):
         begins = q * program.interval
         if samples > 1:
-            # a launch takes the label in the cycle before; the sample comes as soon as its bank is free, in cycle 9 of the other
+            # a launch takes the label in the cycle before; the sample comes as soon as it may, from cycle 9 of the one before on
             free = begins - program.interval + 9 if q else -recipe.sizes[0]
+            behind += [0, 0]
             plays += [[(begins - 1, "write", "label", 0)], [(free + e, "write", "input0", e) for e in range(recipe.sizes[0])]]
         for n, step in enumerate(steps):
             plays.append(list(accesses(recipe, step, begins + starts[n])))
-            if q + 1 < samples and any(kind == "result" and cycle > begins + program.interval - 2 for cycle, kind, _, _ in plays[-1]):
-                found.append(f"step {n} ({step}) gives results when the next sample has been launched")
+            behind.append(min(lags[n], q))
+            results += [(q, cycle) for cycle, kind, _, _ in plays[-1] if kind == "result"]
         plays[-len(steps) - 2 * (samples > 1):] = [
-            [(cycle, kind, f"{v} of {('odd', 'even')[q % 2]} samples" if v in twice else v, e) for cycle, kind, v, e in play]
+            [(cycle, kind, f"{v} in slot {q % slots[v]}" if v in slots else v, e) for cycle, kind, v, e in play]
             for play in plays[-len(steps) - 2 * (samples > 1):]]
     if samples > 1:
         every = sorted(q * program.interval + c for q in range(samples) for c in starts.values())
         if min(b - a for a, b in zip(every, every[1:], strict=False)) < 2 or min(c % program.interval for c in starts.values()) < 2:
             found.append("operations start too close to one another, or in the first cycles of an interval")
+        if program.length > flight * program.interval:
+            found.append("more samples are under way than turns")
+        if [q for q, _ in sorted(results, key=lambda r: r[1])] != sorted(q for q, _ in results):
+            found.append("a sample's results come before those of the one before it")
 
     # who should be found by each read: the last writer before it in the rule's order
-    writer, expected, timeline = {}, {}, defaultdict(list)
+    writer, expected, timeline = defaultdict(list), {}, defaultdict(list)
     for n, here in enumerate(plays):
         for _, kind, vector, e in here:
             if kind in ("read", "slope"):
-                expected[n, vector, e] = writer.get((vector, e if kind == "read" else "whole"))
+                made = writer[vector, e if kind == "read" else "whole"]
+                late = 1 + behind[n] * vector.startswith("words of")
+                expected[n, vector, e] = made[-late] if late <= len(made) else None
         for cycle, kind, vector, e in here:
             timeline[cycle].append((kind, vector, e, n))
         for _, kind, vector, e in here:
             if kind == "write":
-                writer[vector, e] = n
+                writer[vector, e].append(n)
             if kind == "error":                   # the loss is whole with its last element
-                writer[vector, "whole"] = n, e
+                writer[vector, "whole"].append((n, e))
     holds, loss_then = {}, {}
     for cycle in sorted(timeline):
         now = timeline[cycle]
@@ -152,7 +164,7 @@ def faults(recipe, program, steps, samples=1, twice=()):
                 there, right = holds.get((v, e)), expected[n, v, e]
                 if there != right:
                     found.append(f"cycle {cycle}: step {n} reads {v}[{e}] of step {there}, not {right}")
-                if (v, e) in writes and v != "label":              # a register
+                if (v, e) in writes and not v.startswith("label"):              # a register
                     found.append(f"cycle {cycle}: {v}[{e}] is read while it is written")
             if kind == "slope":                    # two registers between the loss and the slope
                 shown = [who for when, who in loss_then.items() if when < cycle - 2]

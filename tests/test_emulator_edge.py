@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossdyad.emulator import chip, edge
+from crossdyad.emulator import Chip, edge, walk
 from crossdyad.emulator.edge import INFER, LOAD, RATE, READ, TRAIN
 from crossdyad.recipe import Recipe, geometries, programs
 
@@ -45,9 +45,9 @@ def test_program_after_program(rule):
 @pytest.mark.parametrize("rule", ["dual-propagation", "spsa", "inference"])
 def test_results_enter_when_the_trace_says(rule):
     r = recipe(rule)
-    state = chip.Chip(r).state()
+    state = Chip(r).state()
     for label in (None, 1):
-        events = chip.trace(r, state, np.zeros(r.sizes[0]), label)
+        events = walk.trace(r, state, np.zeros(r.sizes[0]), label)
         entered = [e[0] for e in events if e[2] == "result"]
         assert edge.result_cycles(r, label is not None) == entered
         out = play(r, [INFER if label is None else TRAIN], 30 + programs(r)[1].length)

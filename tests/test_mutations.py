@@ -53,9 +53,9 @@ def noticed_by_wiring(hdl) -> str | None:
     return None
 
 
-def noticed_by_overlap(hdl) -> str | None:
-    """A chip with two samples in flight, all that it needs waiting; then labels that come late, and samples that wait for their bank."""
-    r = variety.named("overlaps")
+def noticed_by_overlap(hdl, name: str = "overlaps") -> str | None:
+    """A chip with samples in flight, all that it needs waiting; then labels that come late, and samples that wait for their slot."""
+    r = variety.named(name)
     draw, session, f = np.random.default_rng(5), chip.Session(r), r.formats
     session.load([draw.integers(f.weight.min, f.weight.max + 1, (g.R, g.C)) for g in in_memory(r)])
     for n in range(4):
@@ -85,7 +85,7 @@ def noticed_by_counters(hdl) -> str | None:
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
         chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters,
-                 "wiring": noticed_by_wiring, "overlap": noticed_by_overlap}
+                 "wiring": noticed_by_wiring, "overlap": noticed_by_overlap, "stale": lambda hdl: noticed_by_overlap(hdl, "stale")}
         by = chips[fault.block](hdl) if fault.block in chips else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"
@@ -110,7 +110,8 @@ def test_a_fault_that_both_twins_have_is_noticed(fault):
 def test_without_a_fault_the_same_checks_pass():
     from crossdyad import hdl
 
-    assert noticed_by_overlap(hdl) is noticed_by_the_chip(hdl) is noticed_with_anything_in_memories(hdl) is noticed_by_counters(hdl) is None
+    assert noticed_by_overlap(hdl, "stale") is noticed_by_overlap(hdl) is None
+    assert noticed_by_the_chip(hdl) is noticed_with_anything_in_memories(hdl) is noticed_by_counters(hdl) is None
 
 
 def test_a_fault_that_does_not_apply_is_an_error():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..imported import imported
-from ..operations import Matrix, Operation, odd_store
+from ..operations import Matrix, Operation, in_turn
 from . import backward, local, parts, phases, trials
 from .check import mistakes_of
 
@@ -90,10 +90,10 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def states(recipe: Recipe, odd: bool = False) -> frozenset[str]:
-    """Return the stores that hold states: the sample, and what takes means in either program; with those of odd samples, too."""
+def states(recipe: Recipe, flight: int = 1) -> frozenset[str]:
+    """Return the stores that hold states: the sample, and what takes means in either program; with the slots of `flight` samples' turns."""
     found = {"input0"} | {step.mean for step in (*rule(recipe.rule).infer(recipe), *steps(recipe))}
-    return frozenset(found | {odd_store(name) for name in found if name} if odd else found)
+    return frozenset(found | {in_turn(name, n) for name in found if name for n in range(1, flight)})
 
 
 @functools.lru_cache(maxsize=1024)
