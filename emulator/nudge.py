@@ -1,4 +1,4 @@
-"""The nudge of the last layer: squared error, its loss register and SPSA's slope (contract section 5)."""
+"""The nudge of the last layer: squared error or hinge, its loss register and SPSA's slope (contract section 5)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def nudge(recipe: Recipe, a: Integers, target: Integers, random: Integers | int 
         In accumulator LSBs.
     b, b_out_of_range : int32 and bool arrays, accumulator format
     """
+    xp = namespace(a, target)
     error = targets(recipe, a, target) - (activated(recipe.pieces(recipe.layers - 1), 2 * a) >> 1)
+    if recipe.objective == "squared-hinge":
+        error = xp.where(target, xp.maximum(error, 0), xp.minimum(error, 0))
     b = fixed.requantize(-error if negative else error, recipe.nudge_shift, recipe.formats.accumulator.width,
                          recipe.rounding.accumulator, recipe.overflow.accumulator, random)
     return error, *b
@@ -87,7 +90,7 @@ class Clocked:
         self.recipe = recipe
         self.pieces = recipe.pieces(recipe.layers - 1)
         self.shift = recipe.nudge_shift
-        self.output, self.error, self.rounded, self.fitted = (0, 0, 0), 0, 0, (0, False)
+        self.output, self.error, self.rounded, self.fitted = (0, 0, 0, 0), 0, 0, (0, False)
         self.negative = 0
 
     def clock(self, a: int, target: int, random: int, negative: int = 0) -> dict:
@@ -95,6 +98,9 @@ class Clocked:
         ports = {"error": self.error, "b": self.fitted[0], "b_out_of_range": self.fitted[1]}
         self.fitted = fixed.fit_exact(self.rounded, recipe.formats.accumulator.width, recipe.overflow.accumulator)
         self.rounded = fixed.round_exact(-self.error if self.negative else self.error, self.shift, recipe.rounding.accumulator, random)
-        self.error, self.negative = self.output[1] - self.output[0], self.output[2]
-        self.output = activated_exact(self.pieces, 2 * a) >> 1, recipe.target(bool(target)), negative
+        value, wanted, label, self.negative = self.output
+        self.error = wanted - value
+        if recipe.objective == "squared-hinge":
+            self.error = max(self.error, 0) if label else min(self.error, 0)
+        self.output = activated_exact(self.pieces, 2 * a) >> 1, recipe.target(bool(target)), bool(target), negative
         return ports

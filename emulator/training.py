@@ -218,6 +218,8 @@ def costs(recipe: Recipe, result: TrainResult, labels: np.ndarray) -> np.ndarray
         return result.loss * 2.0 ** (-2 * recipe.formats.accumulator.frac) / 2
     on = np.asarray(labels)[..., None] == np.arange(recipe.sizes[-1])
     error = np.where(on, recipe.target_on, recipe.target_off) - recipe.formats.state.decode(result.outputs)
+    if recipe.objective == "squared-hinge":
+        error = np.where(on, np.maximum(error, 0), np.minimum(error, 0))
     return (error**2).sum(-1) / 2
 
 

@@ -1,4 +1,4 @@
-"""The output's nudge: squared error (contract section 5)."""
+"""The output's nudge: squared error, or its hinge (contract section 5)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ class Nudge(wiring.Component):
         v = Signal(signed(len(output)))
         m.d.sync += v.eq(output)
         # cycle 2: the error
-        m.d.sync += self.error.eq(Mux(delayed(m, self.target, 1), r.target(True), r.target(False)) - v)
+        label = delayed(m, self.target, 1)
+        error = Mux(label, r.target(True), r.target(False)) - v
+        if r.objective == "squared-hinge":              # beyond its target: less than 0 of the label, or more of others
+            error = Mux(error[-1] == label, 0, error)
+        m.d.sync += self.error.eq(error)
         # cycles 3 and 4: times beta
         m.submodules.requantize = requantize = Requantize(
             len(self.error) + 1, r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator)

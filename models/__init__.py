@@ -22,13 +22,14 @@ from .estimators.dyads import Dyads, dual_propagation, dyads
 from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved
 from .estimators.implicit import exact_gradient, triangular_multipliers
 from .estimators.probes import probes, spsa, spsa_slopes
-from .objectives import cross_entropy, squared_error
+from .objectives import cross_entropy, squared_error, squared_hinge
 from .precision import float64
 from .soundness import check_circuit
 from .training import train
 
 __all__ = [
-    "Dyads", "Equilibrium", "Estimator", "Feedforward", "Hopfield", "NoFixedPoint", "Unsuitable", "check_circuit", "clip", "contrast",
-    "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "float64", "from_energy", "from_neurons", "from_residual",
-    "identity", "piecewise", "probes", "relu", "solved", "spsa", "spsa_slopes", "squared_error", "train", "triangular_multipliers",
+    "Dyads", "Equilibrium", "Estimator", "Feedforward", "Hopfield", "NoFixedPoint", "Unsuitable", "check_circuit", "clip",
+    "contrast", "cross_entropy", "dual_propagation", "dyads", "exact_gradient", "float64", "from_energy", "from_neurons",
+    "from_residual", "identity", "piecewise", "probes", "relu", "solved", "spsa", "spsa_slopes", "squared_error", "squared_hinge",
+    "train", "triangular_multipliers",
 ]

@@ -12,6 +12,11 @@ def squared_error(s, y):
     return jnp.sum((s - y) ** 2) / 2
 
 
+def squared_hinge(s, y):
+    """Squared error where an output is on the wrong side of its target: below the largest of `y`, above the others (contract section 5)."""
+    return squared_error(jnp.where(y == jnp.max(y), jnp.minimum(s, y), jnp.maximum(s, y)), y)
+
+
 def cross_entropy(s, y):
     """Softmax cross-entropy; `s` are logits, `y` a distribution (a one-hot label)."""
     return -jnp.sum(y * jax.nn.log_softmax(s))

@@ -48,6 +48,9 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         if not f.accumulator.low <= value <= f.accumulator.high:
             yield (f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; "
                    f"allowed is {f.accumulator.low:g} to {f.accumulator.high:g}")
+    if recipe.objective == "squared-hinge" and recipe.target_on <= recipe.target_off:
+        yield (f"target_on: {recipe.target_on:g} with target_off {recipe.target_off:g} and a hinge, which drives outputs apart; "
+               "allowed is a larger target_on")
     for name in dict.fromkeys((recipe.activation, recipe.output)):
         low, high = activation(name).limits
         if not math.isinf(high) and f.accumulator.high < high or not math.isinf(low) and f.accumulator.low > low:
@@ -130,6 +133,8 @@ def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.samples_in_flight > 1 and not recipe.learns:
         yield f"samples_in_flight: {recipe.samples_in_flight} with rule {recipe.rule}, which learns nothing; allowed is 1"
     yield from _staleness_mistakes(recipe)
+    if recipe.objective == "squared-hinge" and any(step.force == "clamp" for step in recipe.steps):
+        yield f"objective: squared-hinge with rule {recipe.rule}, which clamps outputs to their targets; allowed is squared-error"
     if recipe.signed:
         probe = recipe.epsilon * 2.0**f.weight.frac
         if probe < 1 or probe * 4 > f.weight.max:

@@ -20,7 +20,7 @@ from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
 from .operations import ELEMENT_BITS
 from .pulses import Pulses, moved
-from .sections import MOST_LAG, MOST_LANES, Arrays, Devices, Formats, Overflows, Part, Placement, Roundings, Training
+from .sections import MOST_LAG, MOST_LANES, Arrays, Devices, Formats, Objective, Overflows, Part, Placement, Roundings, Training
 from .source import Data
 
 
@@ -77,6 +77,9 @@ class Recipe(Part, Derived):
         By layer: how many updates by earlier samples a read of the matrices beside it may not see yet. Empty: none of any.
     target_on, target_off : float
         Output targets of the label's class and of the others.
+    objective : str
+        ``squared-error``, or ``squared-hinge``: an output beyond its target, above that of the label's class or below that of the
+        others, has no error.
     seed : int
         Key of the counter-based generator, 0 to 2**64 - 1.
     frozen : tuple of int
@@ -107,6 +110,7 @@ class Recipe(Part, Derived):
     staleness: tuple[Annotated[Whole, Field(ge=0, le=MOST_LAG)], ...] = ()
     target_on: Real = 1.0
     target_off: Real = 0.0
+    objective: Objective = "squared-error"
     frozen: tuple[Whole, ...] = ()
     seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
     formats: Formats = Formats()

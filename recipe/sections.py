@@ -12,6 +12,7 @@ from .imported import imported
 from .kinds import Real, Switch, Whole
 
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
+Objective = Literal["squared-error", "squared-hinge"]
 Compensation = Literal["none", "array", "output"]
 
 MOST_LANES = 156

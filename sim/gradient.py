@@ -18,6 +18,9 @@ from . import real
 COMPARISONS = ("rule", "exact", "rule_exact")
 """Chip against its rule in real numbers; chip against the exact gradient; the rule in real numbers against exact."""
 
+OBJECTIVES = {"squared-error": models.squared_error, "squared-hinge": models.squared_hinge}
+"""Of the reference, by the recipe's name."""
+
 
 @functools.cache
 def circuit(recipe: Recipe) -> models.Feedforward:
@@ -72,14 +75,14 @@ def chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.nda
 
 
 @functools.cache
-def _compiled(sizes: tuple[int, ...], one: float, estimator, **options):
+def _compiled(sizes: tuple[int, ...], one: float, objective: str, estimator, **options):
     """An estimator of a net of these sizes, for samples (n, inputs); the neurons' knots are data, so that recipes share it."""
     import jax
 
     @jax.jit
     def each(neurons, weights, x, y):
         net = models.Feedforward(sizes, *(models.piecewise(*each) for each in neurons), one)
-        return jax.vmap(lambda a, b: estimator(net, models.squared_error, weights, a, b, **options))(x, y)
+        return jax.vmap(lambda a, b: estimator(net, OBJECTIVES[objective], weights, a, b, **options))(x, y)
 
     return each
 
@@ -90,7 +93,8 @@ def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.n
     x = f.state.decode(f.state.samples(x))
     neurons = recipe.neuron(0), recipe.neuron(recipe.layers - 1)
     with models.float64():
-        return [np.asarray(g) for g in _compiled(recipe.sizes, _one(recipe), estimator, **options)(neurons, w, x, targets(recipe, y))]
+        estimates = _compiled(recipe.sizes, _one(recipe), recipe.objective, estimator, **options)
+        return [np.asarray(g) for g in estimates(neurons, w, x, targets(recipe, y))]
 
 
 def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:

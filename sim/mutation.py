@@ -66,6 +66,7 @@ FAULTS = (
     Fault("rotation off by one", "rng", "y.rotate_left(3)", "y.rotate_left(4)", "rng"),
     Fault("feedback with the wrong sign", "neuron", "_times(self.a, 2) - _times(self.b, two_alpha)",
           "_times(self.a, 2) + _times(self.b, two_alpha)", "neuron"),
+    Fault("a hinge the other way", "nudge", "error[-1] == label", "error[-1] != label", "nudge"),
     Fault("target swapped", "nudge", "r.target(True), r.target(False)", "r.target(False), r.target(True)", "nudge"),
     Fault("guard missing", "update", "low + guard", "low", "update"),
     Fault("a gate open at its lower limit", "neuron", "(a > low // 2 if", "(a >= low // 2 if", "neuron"),

@@ -49,7 +49,8 @@ class _Player:
     def __init__(self, recipe: Recipe, weights, x, y):
         self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": x}, {}, {}
         unit = 2.0**-recipe.formats.accumulator.frac
-        self.targets = np.where(y[:, None] == np.arange(recipe.sizes[-1]), recipe.target(True), recipe.target(False)) * unit
+        self.labelled = y[:, None] == np.arange(recipe.sizes[-1])
+        self.targets = np.where(self.labelled, recipe.target(True), recipe.target(False)) * unit
         self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(x))
 
     def signs(self, matrix: str, count: int) -> np.ndarray:
@@ -71,6 +72,13 @@ class _Player:
         slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
         return slope[:, None] * self.signs(step.matrix, len(self.matrices[step.matrix]))
 
+    def _error(self, a: np.ndarray, neuron) -> np.ndarray:
+        """Return what the outputs lack to their targets; a hinge has no error beyond them."""
+        error = self.targets - _value(a, *neuron)
+        if self.recipe.objective == "squared-error":
+            return error
+        return np.where(self.labelled, np.maximum(error, 0), np.minimum(error, 0))
+
     def read(self, step):
         m, k = self.matrices[step.matrix], step.unit
         y = self.column(step) @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m[:, : m.shape[1] - self.recipe.bias]
@@ -86,10 +94,10 @@ class _Player:
             self.feedback[k] = b
         neuron = self.recipe.neuron(k)
         if step.loss != "keep":
-            cost = ((self.targets - _value(a, *neuron)) ** 2).sum(1) / 2
+            cost = (self._error(a, neuron) ** 2).sum(1) / 2
             self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
         if step.force:
-            push = (-1 if step.negative else 1) * self.recipe.beta * (self.targets - _value(a, *neuron))
+            push = (-1 if step.negative else 1) * self.recipe.beta * self._error(a, neuron)
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
         alpha = self.recipe.alpha
         plus, minus = _value(a + (1 - alpha) * b, *neuron), _value(a - alpha * b, *neuron)

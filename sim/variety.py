@@ -103,6 +103,8 @@ def recipes() -> list[Recipe]:
               **modes("nearest_even", "wrap"), **narrow(accumulator=(9, 5), delta=(8, 5))),
         small("bends-settled", rule="centered-equilibrium", alpha=0, sweeps=(2, 1), activation="sigmoid", output="sigmoid",
               **modes("floor", "saturate"), **narrow(accumulator=(9, 5), delta=(8, 5))),
+        small("hinge", objective="squared-hinge", beta=2, output="hard_tanh", target_off=-0.5, target_on=0.5,
+              **modes("stochastic", "saturate"), **narrow()),
         small("biased", bias=True, lanes=(2, 3), **modes("stochastic", "saturate"), **narrow()),
         small("biased-pollack", bias=True, rule="kolen-pollack", sizes=(4, 3, 5, 2), lanes=(4, 2, 4), decay=2.0**-8,
               **modes("nearest", "saturate"), **narrow()),
