@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.interpreters import partial_eval
+from jax.typing import ArrayLike
 
 from .precision import in_float64
 
@@ -154,7 +156,8 @@ def marked(activation: Callable) -> Callable:
 
 
 @in_float64
-def count(function: Callable, matrices: Sequence, x, y=None, others: Sequence = (), key=None, *, loops: int = 12,
+def count(function: Callable, matrices: Sequence, x: ArrayLike, y: ArrayLike | None = None, others: Sequence = (),
+          key: Array | None = None, *, loops: int = 12,
           kernels: bool = False) -> Count:
     """Trace ``function(matrices, others, x, y, key)`` and count what it does.
 

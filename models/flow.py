@@ -7,12 +7,14 @@ from collections.abc import Callable
 import diffrax
 import jax
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
+from .kinds import Tree
 from .precision import in_float64
 
 
 @in_float64
-def flow(field: Callable, start, duration, step, arguments=None, times=None):
+def flow(field: Callable, start: Tree, duration: float, step: float, arguments: Tree = None, times: ArrayLike | None = None) -> Tree:
     """Integrate ``field(t, state, arguments)`` from time 0 by steps of constant size (Heun, order 2).
 
     Parameters

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 
+from .kinds import Tree
 from .precision import in_float64
 
 
@@ -25,29 +28,29 @@ class Coupling(NamedTuple):
     grid: float = 0.0
     printed: bool = False
 
-    def added(self, w, s):
+    def added(self, w: Array, s: Array) -> Array:
         """What a stream gains from the other."""
         v = jnp.tanh(w @ s)
         return v + jax.lax.stop_gradient(jnp.round(v / self.grid) * self.grid - v) if self.grid else v
 
-    def forward(self, parameters, u):
+    def forward(self, parameters: Tree, u: Array) -> Array:
         """Both streams on."""
         a, b = jnp.split(u, 2)
         new = a + self.added(parameters[0], b)
         return jnp.concatenate([new, b + self.added(parameters[1], a if self.printed else new)])
 
-    def inverse(self, parameters, o):
+    def inverse(self, parameters: Tree, o: Array) -> Array:
         """Both streams back, in reverse order."""
         a, b = jnp.split(o, 2)
         b = b - self.added(parameters[1], a)
         return jnp.concatenate([a - self.added(parameters[0], b), b])
 
-    def backward(self, parameters, u, force, key=None):
+    def backward(self, parameters: Tree, u: Array, force: Array, key: Array | None = None) -> tuple[Tree, Array]:
         """By transposed derivatives."""
         return jax.vjp(self.forward, parameters, u)[1](force)
 
 
-def inverting_feedback(weights, inverse_activation, damping: float = 0.0):
+def inverting_feedback(weights: Array, inverse_activation: Callable[[Array], Array], damping: float = 0.0) -> Callable[[Array], Array]:
     """Feedback that takes a layer ``s = f(W u)`` back to `u`: ``g(s) = W^+ f^-1(s)``, on the row space of W (row 18).
 
     Parameters
@@ -67,7 +70,7 @@ def inverting_feedback(weights, inverse_activation, damping: float = 0.0):
 
 
 @in_float64
-def pseudo_inverse(w, damping: float = 0.0):
+def pseudo_inverse(w: Array, damping: float = 0.0) -> Array:
     """Moore and Penrose's inverse, or with damping Tikhonov's (rows 18 and 70)."""
     if not damping:
         return jnp.linalg.pinv(w)

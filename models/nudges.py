@@ -10,13 +10,15 @@ from collections.abc import Callable
 
 import jax
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from .circuits import add, forced, from_residual, gradient
+from .kinds import Circuit, Objective, Tree
 from .precision import in_float64
 from .solvers import Problem
 
 
-def output_force(circuit, objective, y, beta):
+def output_force(circuit: Circuit, objective: Objective, y: ArrayLike, beta: ArrayLike) -> Callable[[Tree], Tree]:
     """The force ``beta * grad_s objective``: a function of the states."""
     def force(s):
         zeros = jax.tree.map(lambda v: jnp.zeros_like(v, jnp.result_type(v, beta)), s)
@@ -25,18 +27,18 @@ def output_force(circuit, objective, y, beta):
     return force
 
 
-def weak(problem: Problem, free, objective, y, beta) -> Problem:
+def weak(problem: Problem, free: Tree, objective: Objective, y: ArrayLike, beta: ArrayLike) -> Problem:
     """``C + beta grad objective = 0``: the derivative of the states by beta is the error signal (Eq. 9; row 62)."""
     return problem._replace(force=output_force(problem.circuit, objective, y, beta), begin=free)
 
 
 @in_float64
-def clamped(problem: Problem, free, objective, y, beta) -> Problem:
+def clamped(problem: Problem, free: Tree, objective: Objective, y: ArrayLike, beta: ArrayLike) -> Problem:
     """The output held at ``(1 - beta) free + beta y`` (rows 58 and 59); `beta` 1 is contrastive Hebbian learning."""
     return problem._replace(clamp=(1 - beta) * problem.circuit.output(free) + beta * y, begin=free)
 
 
-def strong(problem: Problem, free, objective, y, beta) -> Problem:
+def strong(problem: Problem, free: Tree, objective: Objective, y: ArrayLike, beta: ArrayLike) -> Problem:
     """``grad objective + beta C = 0``: objective and constraint swapped, beta now weighs the energy (row 63).
 
     Relaxation diverges for small `beta`; start `newton(limit=0)` from the clamped solution.

@@ -6,10 +6,15 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Iterator
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+
+from .kinds import Tree
+
+Wrapped = TypeVar("Wrapped")
 
 
 @contextlib.contextmanager
@@ -26,7 +31,7 @@ def float64() -> Iterator[None]:
         yield
 
 
-def in_float64(what):
+def in_float64(what: Wrapped) -> Wrapped:
     """A function that computes in `float64`, its arguments widened; of a class all that are public, of a generator every step.
 
     Raises
@@ -63,7 +68,7 @@ def _stepped(steps: Iterator) -> Iterator:
         yield step
 
 
-def widened(tree):
+def widened(tree: Tree) -> Tree:
     """A pytree with its real and complex arrays in 64 and 128 bits; in `float64`."""
     return jax.tree.map(lambda v: v.astype(jnp.promote_types(v.dtype, jnp.float64)) if _narrow(v) else v, tree)
 

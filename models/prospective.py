@@ -6,19 +6,25 @@ will be, not what it is. The circuits have the capability ``neurons``; voltages 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from .circuits import add
 from .estimators.estimator import needing
 from .flow import flow
+from .kinds import Circuit, Objective, Tree
 from .precision import in_float64
 
 
 @in_float64
 @needing(83, "prospective units", "neurons")
-def velocity(circuit, parameters, u, x, tau, rates, lookahead=None, sweeps: int = 1):
+def velocity(circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike, tau: float, rates: Tree, lookahead: float | None = None,
+             sweeps: int = 1) -> tuple[Tree, Tree]:
     """The voltages' velocity and the rates that go with it: ``r = fire(u + lookahead du/dt)``, each in terms of the other.
 
     Parameters
@@ -40,7 +46,8 @@ def velocity(circuit, parameters, u, x, tau, rates, lookahead=None, sweeps: int 
 
 
 @in_float64
-def latent_equilibrium(circuit, parameters, inputs, tau=10.0, step=0.1, lookahead=None, sweeps: int = 1):
+def latent_equilibrium(circuit: Circuit, parameters: Tree, inputs: Array, tau: float = 10.0, step: float = 0.1,
+                       lookahead: float | None = None, sweeps: int = 1) -> Tree:
     """Rates in time: latent equilibrium, by Euler steps of the voltages from 0 (row 83).
 
     The rate at a time is that of the circuit without any delay, for any `tau`.
@@ -68,14 +75,14 @@ def latent_equilibrium(circuit, parameters, inputs, tau=10.0, step=0.1, lookahea
 
 @in_float64
 @needing(19, "velocity-augmented energy", "neurons")
-def mismatch_energy(circuit, parameters, u, x):
+def mismatch_energy(circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike) -> Array:
     """``1/2 sum |u - drive(fire(u))|**2``: zero where every voltage is what its input asks for."""
     errors = add(u, circuit.drive(parameters, circuit.fire(u), x), -1.0)
     return sum(jnp.sum(e ** 2) for e in jax.tree.leaves(errors)) / 2
 
 
 @in_float64
-def augmented_energy(circuit, parameters, u, v, x, tau):
+def augmented_energy(circuit: Circuit, parameters: Tree, u: Tree, v: Tree, x: ArrayLike, tau: float) -> Array:
     """The mismatch energy at ``u + tau v``: the velocity is a variable of its own (row 19).
 
     For given voltages its minimum over the velocity is row 83's law of motion.
@@ -84,7 +91,9 @@ def augmented_energy(circuit, parameters, u, v, x, tau):
 
 
 @in_float64
-def least_action(circuit, objective, parameters, x, y, times, beta=0.0, tau=1.0, step=0.01, start=None):
+def least_action(circuit: Circuit, objective: Objective, parameters: Tree, x: Callable, y: Callable, times: ArrayLike,
+                 beta: ArrayLike = 0.0,
+                 tau: float = 1.0, step: float = 0.01, start: Tree | None = None) -> Tree:
     """Neuronal least action: ``(1 + tau d/dt) grad F = 0`` along the motion, F the mismatch energy plus ``beta objective`` (row 84).
 
     F is taken at the prospective voltages ``z = u + tau du/dt``, that is, z is the discounted future of u. So it stays
@@ -119,13 +128,15 @@ def least_action(circuit, objective, parameters, x, y, times, beta=0.0, tau=1.0,
 
 
 @in_float64
-def prospective_energy(circuit, objective, parameters, z, x, y, beta):
+def prospective_energy(circuit: Circuit, objective: Objective, parameters: Tree, z: Tree, x: ArrayLike, y: ArrayLike,
+                       beta: ArrayLike) -> Array:
     """The mismatch energy plus ``beta objective`` of the rates."""
     return mismatch_energy(circuit, parameters, z, x) + beta * objective(circuit.output(circuit.fire(z)), y)
 
 
 @in_float64
-def least_action_gradient(circuit, objective, parameters, x, y, beta=0.05, duration=30.0, step=0.25):
+def least_action_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.05,
+                          duration: float = 30.0, step: float = 0.25) -> Tree:
     """For a static input, where the motion ends, ``grad_parameters`` of the mismatch energy over beta (row 84).
 
     The gradient of predictive coding (row 68) in terms of voltages: error of order 1 in beta.

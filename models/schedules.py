@@ -19,14 +19,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+from jax import Array
+from jax.typing import ArrayLike
 
 from .circuits import add
+from .kinds import Objective, Tree
 from .precision import in_float64
+
+if TYPE_CHECKING:
+    from .estimators.chains import Block
 
 
 class Event(NamedTuple):
@@ -300,7 +306,7 @@ class Functions(NamedTuple):
     inverse: Callable | None = None
 
 
-def compiled(block) -> Functions:
+def compiled(block: Block) -> Functions:
     """A block's functions, compiled; to be made once, for blocks of one kind and for all plays."""
     made = {name: in_float64(jax.jit(getattr(block, name))) for name in Functions._fields if hasattr(block, name)}
     return Functions(**made)
@@ -308,7 +314,7 @@ def compiled(block) -> Functions:
 
 @in_float64
 @partial(jax.jit, static_argnums=0)
-def slope(objective, output, y):
+def slope(objective: Objective, output: Array, y: ArrayLike) -> Array:
     """The force on the output: the objective's gradient by it."""
     return jax.grad(objective)(output, y)
 
@@ -327,7 +333,7 @@ class Played(NamedTuple):
     gradients: dict
     versions: list[list]
 
-    def total(self, block: int):
+    def total(self, block: int) -> Tree:
         """The sum of a block's gradients over all samples, in their order."""
         first, *others = (self.gradients[key] for key in sorted(self.gradients) if key[0] == block)
         for g in others:
@@ -336,7 +342,8 @@ class Played(NamedTuple):
 
 
 @in_float64
-def play(events: Iterable[Event], blocks, objective, parameters, xs, ys, update: Callable | None = None, key=None) -> Played:
+def play(events: Iterable[Event], blocks: Sequence, objective: Objective, parameters: Sequence[Tree], xs: Sequence[ArrayLike],
+         ys: Sequence[ArrayLike], update: Callable | None = None, key: Array | None = None) -> Played:
     """Carry out a schedule.
 
     Parameters

@@ -12,8 +12,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from .circuits import Own, add, forced, gradient, zeros
+from .kinds import Circuit, Tree
 from .precision import in_float64
 
 MEMBERS = {"energy": ("energy",), "chain": ("layers", "neuron", "forward"), "triangular": ("forward",), "neurons": ("drive", "fire"),
@@ -31,7 +33,7 @@ POINTS, ZOOMS = 33, 6
 
 
 @in_float64
-def check_circuit(circuit, parameters, x) -> None:
+def check_circuit(circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
     """Refuse a circuit whose members contradict each other or the words of its capabilities.
 
     What is checked: every capability's members are there; the residual is the derivative of the energy, and so its Jacobian symmetric; a
@@ -57,7 +59,7 @@ def check_circuit(circuit, parameters, x) -> None:
 
 
 @in_float64
-def faults(circuit, parameters, x) -> Iterator[str]:
+def faults(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Iterator[str]:
     """All that `check_circuit` finds, one after the other."""
     for word in sorted(circuit.capabilities):
         for member in MEMBERS[word]:
@@ -260,7 +262,7 @@ SOUND: set = set()
 
 
 @in_float64
-def once(name: str, circuit, parameters, x) -> None:
+def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
     """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
     ours = type(circuit).__module__.startswith(__package__) and not isinstance(circuit, Own)      # tests hold these
     if ours or circuit in SOUND or any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((parameters, x))):

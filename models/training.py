@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from .estimators.estimator import Estimator, NoFixedPoint
+from .kinds import Circuit, Tree
 from .precision import in_float64
 from .solvers import Problem, newton
 
@@ -42,7 +45,8 @@ class Run:
     epochs: list[dict] = field(default_factory=list)
 
 
-def train(rule: Estimator, circuit, objective: Callable, data, *, parameters=None, epochs: int = 10, batch: int = 32,
+def train(rule: Estimator, circuit: Circuit, objective: Callable, data: Sequence[np.ndarray], *, parameters: Tree = None, epochs: int = 10,
+          batch: int = 32,
           optimizer: optax.GradientTransformation | None = None, seed: int = 0, solver: Callable | None = None,
           project: Callable | None = None, checkpoint: str | Path | None = None,
           progress: Callable[[str, int, int], None] | None = None, settings: dict | None = None) -> Run:
@@ -156,7 +160,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
 
 
 @in_float64
-def predict(circuit, parameters, x, solver: Callable | None = None):
+def predict(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Callable | None = None) -> Array:
     """Outputs of the free circuit for one input."""
     if "triangular" in circuit.capabilities:
         return circuit.forward(parameters, x)[-1]

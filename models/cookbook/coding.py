@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from ..estimators.microcircuits import apical, dendritic_error, microcircuit, ph
 from ..nudges import weak
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, angle, below, equal, flat, law, slope, within
+from .findings import Finding, above, angle, below, equal, flat, law, slope, within
 from .row import row
 
 CODING = Estimator(68, "predictive coding", jax.jit(predictive_coding, static_argnums=(0, 1), static_argnames="solver"),
@@ -30,7 +31,7 @@ DENDRITIC = Estimator(72, "dendritic error", jax.jit(dendritic_error, static_arg
 
 @row(68, "Predictive coding", "3.4, Eq. 11, erratum E7", estimator=CODING, systems=[systems.tanh_net, systems.equilibrium],
      circuit="any, as energy 1/2 |C|^2", nudge="weak", solver="gradient descent, Newton", schedule="a single nudged phase")
-def coding_law(seed):
+def coding_law(seed: int) -> Iterator[Finding]:
     """One nudged state suffices, as there is no energy without a nudge; read in the sweep that errors arrive it is backprop."""
     s = systems.tanh_net(seed)
     exact = exact_gradient(*s)
@@ -63,7 +64,7 @@ def _conditioned(seed: int) -> systems.System:
 
 @row(72, "Dendritic microcircuit", "3.4, after Eq. 11", estimator=DENDRITIC, systems=[systems.tanh_net, systems.equilibrium],
      circuit="of neurons, with interneurons", nudge="weak", solver="fixed-point sweeps", schedule="a single nudged phase")
-def microcircuit_law(seed):
+def microcircuit_law(seed: int) -> Iterator[Finding]:
     """Interneurons that learnt to predict leave no feedback without a nudge; with one, row 68's direction remains."""
     s = _conditioned(seed)
     start = jax.tree.map(lambda w: 0.2 * w, s.circuit.random_parameters(jax.random.key(seed + 100)))
@@ -94,7 +95,7 @@ def microcircuit_law(seed):
 
 @row(73, "Phaseless alignment learning (PAL)", "3.4", estimator="feedback from the neurons' noise", circuit="of neurons",
      update="feedback: correlation of noise and high-passed rates")
-def alignment_law(seed):
+def alignment_law(seed: int) -> Iterator[Finding]:
     """Feedback tends to the noise's variance times the transposed forward path, under a signal ten times the noise."""
     noise, copies, sweeps = 0.1, 8, 20000
     keys = jax.random.split(jax.random.key(seed), copies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache, partial
 
 import jax
@@ -25,7 +26,7 @@ from ..estimators.implicit import clamp_gradient, cost, exact_gradient, multipli
 from ..nudges import clamped, controller, strong, weak
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, angle, below, equal, flat, identical, refused, relative_error, slope
+from .findings import Finding, above, angle, below, equal, flat, identical, refused, relative_error, slope
 from .row import row
 
 
@@ -65,7 +66,7 @@ _parts = {"circuit": "layered Hopfield net", "nudge": "weak", "solver": "coordin
 
 
 @row(51, "Equilibrium propagation, one-sided", "3.1, Eq. 8", estimator=ONE_SIDED, systems=[systems.hopfield], **_parts)
-def one_sided_law(seed):
+def one_sided_law(seed: int) -> Iterator[Finding]:
     """The mean over both signs of beta has no error of first order."""
     s = systems.hopfield(seed)
     both = jax.tree.map(lambda a, b: (a + b) / 2, ONE_SIDED(*s, beta=0.01), ONE_SIDED(*s, beta=-0.01))
@@ -73,7 +74,7 @@ def one_sided_law(seed):
 
 
 @row(52, "Equilibrium propagation, centered", "3.1, Eq. 8", estimator=CENTERED, systems=[systems.hopfield], **_parts)
-def centered_law(seed):
+def centered_law(seed: int) -> Iterator[Finding]:
     """It is the mean of both one-sided estimates, and no estimate at all without a symmetric Jacobian."""
     s = systems.hopfield(seed)
     both = jax.tree.map(lambda a, b: (a + b) / 2, ONE_SIDED(*s, beta=0.1), ONE_SIDED(*s, beta=-0.1))
@@ -82,7 +83,7 @@ def centered_law(seed):
 
 
 @row(53, "Equilibrium propagation, four points", "3.1", estimator=EXTRAPOLATED, systems=[systems.hopfield], **_parts)
-def extrapolated_law(seed):
+def extrapolated_law(seed: int) -> Iterator[Finding]:
     """At b = 0.1 it is far closer than two points."""
     s = systems.hopfield(seed)
     exact = _exact(*s)
@@ -91,7 +92,7 @@ def extrapolated_law(seed):
 
 
 @row(54, "Holomorphic equilibrium propagation", "3.2, erratum E5", estimator=holomorphic(4), systems=[systems.hopfield], **_parts)
-def holomorphic_law(seed):
+def holomorphic_law(seed: int) -> Iterator[Finding]:
     """Error of order N; exact at N = 16 well inside the radius of analyticity; nothing with the printed sign of the phase."""
     s = systems.hopfield(seed)
     exact = _exact(*s)
@@ -110,7 +111,7 @@ def holomorphic_law(seed):
 
 @row(58, "Contrastive Hebbian learning", "3.2", estimator="contrast: clamped, free", circuit="layered Hopfield net",
      nudge="clamp, beta = 1", solver="coordinate descent, Newton", schedule="two phases")
-def hebbian_law(seed):
+def hebbian_law(seed: int) -> Iterator[Finding]:
     """Coupled learning at beta = 1; a direction of its own, not the squared error's gradient."""
     s = systems.hopfield(seed)
     g = COUPLED(*s, beta=1.0)
@@ -124,7 +125,7 @@ def hebbian_law(seed):
 
 @row(59, "Coupled learning", "3.2", estimator=COUPLED, systems=[systems.hopfield], circuit="layered Hopfield net",
      nudge="clamp, (1 - beta) free + beta y", solver="coordinate descent, Newton", schedule="two phases")
-def coupled_law(seed):
+def coupled_law(seed: int) -> Iterator[Finding]:
     """The gradient of another cost: the squared error weighed by the stiffness of the outputs."""
     s = systems.hopfield(seed)
     both, target = _declared(59, "coupled learning, two-sided", centered, nudge=clamped), _clamp(*s)
@@ -138,7 +139,7 @@ CONTROLLED = _declared(61, "EP by an output controller", centered, frozenset({"e
 
 @row(61, "Output controller nudging", "3.2", estimator=CONTROLLED, systems=[systems.hopfield], circuit="layered Hopfield net",
      nudge="controller of the output", solver="coordinate descent and the controller's own dynamics", schedule="two phases")
-def controller_law(seed):
+def controller_law(seed: int) -> Iterator[Finding]:
     """With a leak it settles at weak nudging; an integrator drives the objective's gradient to zero, as the clamp does."""
     s = systems.hopfield(seed)
     yield equal("leaky: the gradient of weak nudging, beta = 0.1", CONTROLLED(*s, beta=0.1), CENTERED(*s, beta=0.1), 1e-10)
@@ -155,7 +156,7 @@ def controller_law(seed):
 
 @row(62, "Weak nudging limit", "3.2, Eq. 9", estimator="derivative of the states by beta", circuit="of an energy", nudge="weak",
      solver="coordinate descent, Newton", schedule="two phases")
-def weak_law(seed):
+def weak_law(seed: int) -> Iterator[Finding]:
     """The states move by beta times the adjoint's error signal, where the Jacobian is symmetric and only there."""
     for make, expected, limit in ((systems.hopfield, below, 1e-8), (systems.equilibrium, above, 0.1)):
         s = make(seed)
@@ -169,7 +170,7 @@ def weak_law(seed):
 
 @row(63, "Strong nudging limit", "3.2 and 3.4", estimator="the energy's derivative at the nudged state", circuit="of an energy",
      nudge="strong", solver="Newton from the clamp", schedule="single phase")
-def strong_law(seed):
+def strong_law(seed: int) -> Iterator[Finding]:
     """The state goes to the least energy among the minima of the loss; energy learnt away there leaves no loss when free."""
     s = systems.hopfield(seed)
     problem = Problem(s.circuit, s.parameters, s.x)
@@ -215,7 +216,7 @@ def strong_law(seed):
 
 @row(67, "Twin circuits", "3.3", estimator="contrast of copies", circuit="of an energy", nudge="weak or clamped",
      solver="coordinate descent", schedule="twins, single phase")
-def twin_law(seed):
+def twin_law(seed: int) -> Iterator[Finding]:
     """Bit for bit the gradient of two phases; copies that differ by delta give a bias of delta over beta."""
     s = systems.hopfield(seed)
     # the clamp follows the free copy's output: equal bits need a free state that is still, soon so with smaller weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
@@ -27,9 +28,10 @@ from ..estimators.control import (
 )
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient, read_out
+from ..kinds import Tree
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, angle, equal, relative_error, slope
+from .findings import Finding, above, angle, equal, relative_error, slope
 from .row import row
 
 
@@ -45,7 +47,7 @@ LEAST = Estimator(76, "least control", _jit(least_control), frozenset(), _jit(le
                   small="leak", largest=0.002)
 
 
-def random_like(seed: int, feedback):
+def random_like(seed: int, feedback: Tree) -> Tree:
     """Normal entries in the shapes of `feedback`."""
     flat_feedback, shape = ravel_pytree(feedback)
     return shape(jax.random.normal(jax.random.key(seed), flat_feedback.shape))
@@ -53,7 +55,7 @@ def random_like(seed: int, feedback):
 
 @row(74, "Deep feedback control (DFC)", "3.4", estimator=DEEP, systems=[systems.tanh_net, systems.equilibrium], circuit="of neurons",
      nudge="controller of all neurons", solver="the controller's dynamics, all layers at once; Newton", schedule="free, then controlled")
-def deep_law(seed):
+def deep_law(seed: int) -> Iterator[Finding]:
     """Feedback that spans the rows of J brings the output to its target by the least control; other feedback by more."""
     s = systems.tanh_net(seed)
     linear = replace(s.circuit, activation=identity)
@@ -104,7 +106,7 @@ def deep_law(seed):
 @row(75, "Strong deep feedback control", "3.4", estimator=STRONG, systems=[systems.equilibrium], circuit="any",
      nudge="controller of all states, no error left", solver="Newton", schedule="a single phase",
      update="feedback: correlation of noise and output, meanwhile")
-def strong_law(seed):
+def strong_law(seed: int) -> Iterator[Finding]:
     """No error is left at the output; with feedback of the right columns, in any mixture, it is least control."""
     s = systems.tanh_net(seed)
     seen = potentials(s.circuit)
@@ -135,7 +137,7 @@ def strong_law(seed):
 
 @row(76, "Least-control principle", "3.4", estimator=LEAST, systems=[systems.equilibrium], circuit="any",
      nudge="strong: controller of all states", solver="dynamic inversion, Newton", schedule="a single phase")
-def least_law(seed):
+def least_law(seed: int) -> Iterator[Finding]:
     """A local rule without derivatives is the gradient of the least control H, by differences; not that of the loss."""
     s, loop = systems.tanh_net(seed), systems.equilibrium(seed)
     seen = potentials(s.circuit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -13,8 +14,9 @@ from ..estimators.implicit import exact_gradient, read_out
 from ..nudges import weak
 from ..solvers import Problem, newton
 from . import systems
-from .findings import above, angle, below, equal, identical, refused, relative_error, slope
+from .findings import Finding, above, angle, below, equal, identical, refused, relative_error, slope
 from .row import row
+from .systems import System
 
 _static = ("sweeps", "weighted", "adversarial", "order")
 _compiled = jax.jit(dual_propagation, static_argnums=(0, 1), static_argnames=_static)
@@ -35,7 +37,7 @@ def _drift(s, **how):
     return lambda b: _states(*s, beta=b, sweeps=60, **how).mean
 
 
-def without_kinks(s, alpha=0.5, adversarial=False) -> float:
+def without_kinks(s: System, alpha: float = 0.5, adversarial: bool = False) -> float:
     """The largest power of two as beta at which both compartments of every hidden unit lie on one side of the ReLU's kink."""
     plus, minus = (alpha, 1 - alpha) if adversarial else (1 - alpha, alpha)
     for beta in 2.0 ** -np.arange(20):
@@ -51,7 +53,7 @@ def without_kinks(s, alpha=0.5, adversarial=False) -> float:
 
 @row(56, "Dual propagation, relaxed-adversarial form (DP)", "3.3, erratum E12", estimator=ADVERSARIAL, systems=[systems.tanh_net],
      circuit="chain", nudge="weak", solver="alternating sweeps", schedule="single phase")
-def adversarial_law(seed):
+def adversarial_law(seed: int) -> Iterator[Finding]:
     """Row 57 at alpha 1/2, exact for ReLUs at finite beta; elsewhere its mean drifts with beta and its sweeps do not settle."""
     s, r = systems.tanh_net(seed), systems.relu_net(seed)
     yield equal("alpha 1/2: DP^T's gradient", ADVERSARIAL(*s, beta=0.1), DUAL(*s, beta=0.1))
@@ -67,7 +69,7 @@ def adversarial_law(seed):
 
 @row(57, "Dual propagation, Lagrangian form (DP^T)", "3.3, Eq. 10, errata E9 and E12", estimator=DUAL, systems=[systems.tanh_net],
      circuit="chain", nudge="weak", solver="alternating sweeps", schedule="single phase")
-def dual_law(seed):
+def dual_law(seed: int) -> Iterator[Finding]:
     """At alpha 0 the mean is the forward pass; ReLUs that cross no kink give the exact gradient at finite beta."""
     s = systems.tanh_net(seed)
     exact = _exact(*s)
@@ -85,7 +87,7 @@ def dual_law(seed):
 
 @row(87, "Synchrony-free hierarchical update (mean substitution)", "3.6, Eq. 13, erratum E9", estimator=SUBSTITUTED,
      systems=[systems.tanh_net], circuit="chain", nudge="weak", solver="odd layers, then even ones", schedule="single phase")
-def substitution_law(seed):
+def substitution_law(seed: int) -> Iterator[Finding]:
     """The mean is off the forward state by beta**2, and the order of the updates does not matter; kept states serve as well."""
     s = systems.tanh_net(seed)
     exact, forward = _exact(*s), s.circuit.forward(s.parameters, s.x)[1:]
@@ -107,7 +109,7 @@ def _contrast(circuit, objective, parameters, x, y, beta):
 
 @row(88, "Dyads for arbitrary connectivity", "3.3, outlook", estimator=ANYWHERE, systems=[systems.equilibrium, systems.tanh_net],
      circuit="any of neurons", nudge="weak", solver="fixed-point sweeps", schedule="single phase")
-def anywhere_law(seed):
+def anywhere_law(seed: int) -> Iterator[Finding]:
     """Exact as beta falls although weights are not symmetric, where equilibrium propagation stays off; on a chain row 57."""
     s, chain = systems.equilibrium(seed), systems.tanh_net(seed)
     yield equal("on a chain DP^T's gradient", ANYWHERE(*chain, beta=0.1), DUAL(*chain, beta=0.1))

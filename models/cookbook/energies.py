@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -30,7 +31,7 @@ from ..objectives import squared_error
 from ..solvers import Problem, newton, relaxation
 from . import systems
 from .contrasts import CENTERED
-from .findings import above, angle, below, equal, identical, refused, relative_error, slope
+from .findings import Finding, above, angle, below, equal, identical, refused, relative_error, slope
 from .row import row
 
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
@@ -48,7 +49,7 @@ def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20):
 
 
 @row(8, "Layered Hopfield net", "3.6, Eq. 12", circuit="layered Hopfield net", solver="coordinate descent by layers")
-def hopfield_law(seed):
+def hopfield_law(seed: int) -> Iterator[Finding]:
     """The Jacobian of its constraint is symmetric, and layer after layer its energy never rises; all at once it may."""
     s = systems.hopfield(seed)
     random = tuple(jnp.tanh(jax.random.normal(k, v.shape)) for k, v in zip(
@@ -71,7 +72,7 @@ def hopfield_law(seed):
 
 @row(9, "Nonlinear resistive network", "1, 3.5", estimator=replace(CENTERED, row=9, largest=0.05), systems=[systems.resistive],
      circuit="resistors, ideal diodes", nudge="weak", solver="exact coordinate descent")
-def resistive_law(seed):
+def resistive_law(seed: int) -> Iterator[Finding]:
     """No current is left over but in conducting diodes, and those conduct the right way."""
     s = systems.resistive(seed)
     problem = Problem(s.circuit, s.parameters, s.x)
@@ -96,7 +97,7 @@ def resistive_law(seed):
 
 
 @row(10, "Boltzmann machine", "3.1", estimator="contrast of held and free statistics", circuit="spins")
-def boltzmann_law(seed):
+def boltzmann_law(seed: int) -> Iterator[Finding]:
     """By enumeration the difference of statistics is the gradient of the data's surprise, as differences find it."""
     keys = jax.random.split(jax.random.key(seed), 3)
     parameters = jax.random.normal(keys[0], (5, 5)), jax.random.normal(keys[1], (5,))
@@ -118,7 +119,7 @@ def boltzmann_law(seed):
 
 
 @row(11, "Energy from a residual", "3.4", estimator="1/2 |C|^2", circuit="any", solver="Newton")
-def residual_law(seed):
+def residual_law(seed: int) -> Iterator[Finding]:
     """Free, the energy is zero at the circuit's own solution, and its Hessian there is J^T J."""
     s = systems.equilibrium(seed)
     energetic = residual_energy(s.circuit)
@@ -132,7 +133,7 @@ def residual_law(seed):
 
 
 @row(12, "Energy split into G and U", "3.5", circuit="layered Hopfield net", solver="exact minimum over a block, s = f(-grad U)")
-def split_law(seed):
+def split_law(seed: int) -> Iterator[Finding]:
     """A layer's update lands on the minimum of the whole energy over that layer, without the activation's derivative."""
     s = systems.hopfield(seed)
     state = Problem(s.circuit, s.parameters, s.x).sweep(s.circuit.start(s.parameters, s.x))
@@ -154,7 +155,7 @@ STORED = Estimator(13, "Eq. 13, states kept", jax.jit(stored_propagation, static
 
 @row(13, "Hierarchical energy-based model", "3.6, Eq. 12 and 13, erratum E11", estimator=STORED, systems=[systems.tanh_net],
      circuit="hierarchy of energies", nudge="weak", solver="minimum of E_k, layer after layer")
-def hierarchical_law(seed):
+def hierarchical_law(seed: int) -> Iterator[Finding]:
     """The minima of the energies, one after the other, are the forward pass, bit for bit; the gradient is the net's.
 
     Not the one of the Hopfield net with the same weights, whose layers feel those above: the paper sets the two side by side, but
@@ -177,7 +178,7 @@ def hierarchical_law(seed):
 
 @row(14, "Method of auxiliary coordinates (MAC)", "2.1, 3.6", estimator="penalised states", circuit="chain", nudge="penalty, 1 / mu",
      solver="Newton over all layers")
-def auxiliary_law(seed):
+def auxiliary_law(seed: int) -> Iterator[Finding]:
     """Its states are the nudged minimum of the residual's energy with beta = 1 / mu; the gradient comes at first order in 1 / mu."""
     s = systems.tanh_net(seed)
     states = jax.jit(partial(auxiliary_coordinates, s.circuit, s.objective, s.parameters, s.x, s.y))
@@ -202,7 +203,7 @@ LIFTED = Estimator(15, "lifted, one nudged state", jax.jit(_lifted, static_argnu
 
 @row(15, "Lifted proximal operator machine, Fenchel-lifted net", "2.1, 3.6", estimator=LIFTED, systems=[systems.bounded_net],
      circuit="Fenchel-lifted net", nudge="weak", solver="layers in turn, Newton", schedule="a single nudged phase")
-def lifted_law(seed):
+def lifted_law(seed: int) -> Iterator[Finding]:
     """The lifted energy is never negative and zero only in the forward states."""
     s = systems.bounded_net(seed)
     net = lifted(s.circuit)
@@ -216,7 +217,7 @@ def lifted_law(seed):
 
 @row(16, "Feedforward-tied energy-based model (ff-EBM)", "2.1, 3.1", estimator=replace(CENTERED, row=16), systems=[systems.tied],
      circuit="layered Hopfield net behind features", nudge="weak", solver="coordinate descent, Newton", schedule="two phases")
-def tied_law(seed):
+def tied_law(seed: int) -> Iterator[Finding]:
     """The front learns from the change of the energy by its features alone, carried back by their derivative."""
     s = systems.tied(seed)
     (front, inner), beta = s.parameters, 0.1

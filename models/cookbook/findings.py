@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from ..estimators.estimator import Estimator, Unsuitable
+from ..kinds import Tree
 from ..precision import in_float64
+
+if TYPE_CHECKING:
+    from .systems import System
 
 
 class Finding(NamedTuple):
@@ -32,53 +37,53 @@ class Finding(NamedTuple):
     passed: bool
 
 
-def flat(tree) -> np.ndarray:
+def flat(tree: Tree) -> np.ndarray:
     """A pytree as one vector."""
     return np.asarray(ravel_pytree(tree)[0])
 
 
-def relative_error(estimate, exact) -> float:
+def relative_error(estimate: Tree, exact: Tree) -> float:
     """``|estimate - exact| / |exact|`` over all leaves."""
     e = flat(exact)
     return float(np.linalg.norm(flat(estimate) - e) / np.linalg.norm(e))
 
 
-def cosine(a, b) -> float:
+def cosine(a: Tree, b: Tree) -> float:
     """Of two pytrees."""
     a, b = flat(a), flat(b)
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def angle(a, b) -> float:
+def angle(a: Tree, b: Tree) -> float:
     """Of two pytrees, in degrees."""
     return float(np.degrees(np.arccos(np.clip(cosine(a, b), -1, 1))))
 
 
-def within(what: str, measured, expected: float, tolerance: float) -> Finding:
+def within(what: str, measured: ArrayLike, expected: float, tolerance: float) -> Finding:
     """``|measured - expected| <= tolerance``."""
     m = float(measured)
     return Finding(what, m, f"{expected:.4g} +- {tolerance:.2g}", abs(m - expected) <= tolerance)
 
 
-def below(what: str, measured, limit: float) -> Finding:
+def below(what: str, measured: ArrayLike, limit: float) -> Finding:
     """``measured < limit``; with `limit` 90 an angle, for one."""
     m = float(measured)
     return Finding(what, m, f"< {limit:.4g}", m < limit)
 
 
-def above(what: str, measured, limit: float) -> Finding:
+def above(what: str, measured: ArrayLike, limit: float) -> Finding:
     """``measured > limit``: also what a wrong form must fail by."""
     m = float(measured)
     return Finding(what, m, f"> {limit:.4g}", m > limit)
 
 
-def identical(what: str, a, b) -> Finding:
+def identical(what: str, a: Tree, b: Tree) -> Finding:
     """Every bit of two pytrees equal; the measure is how many numbers differ."""
     differ = sum(int(np.sum(np.asarray(p) != np.asarray(q))) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
     return Finding(what, differ, "0 numbers differ", differ == 0)
 
 
-def equal(what: str, a, b, tolerance: float = 1e-12) -> Finding:
+def equal(what: str, a: Tree, b: Tree, tolerance: float = 1e-12) -> Finding:
     """Two pytrees equal to a relative `tolerance`."""
     return below(what, relative_error(a, b), tolerance)
 
@@ -92,7 +97,7 @@ def refused(what: str, call: Callable) -> Finding:
     return Finding(what, 0, ">= 1 remedy named", False)
 
 
-def slope(what: str, estimate: Callable, exact, order: float, largest: float, tolerance: float = 0.15) -> Finding:
+def slope(what: str, estimate: Callable, exact: Tree, order: float, largest: float, tolerance: float = 0.15) -> Finding:
     """The order of an error: the slope of its logarithm over a factor 8 in the small parameter.
 
     Parameters
@@ -107,7 +112,7 @@ def slope(what: str, estimate: Callable, exact, order: float, largest: float, to
 
 
 @in_float64
-def accepted(estimator: Estimator, system, name: str = "own system") -> Finding:
+def accepted(estimator: Estimator, system: System, name: str = "own system") -> Finding:
     """An estimator's error on a system falls as it declares; against its own oracle.
 
     Parameters
@@ -121,7 +126,7 @@ def accepted(estimator: Estimator, system, name: str = "own system") -> Finding:
                  estimator.largest, tolerance)
 
 
-def descended(estimator: Estimator, system) -> Finding:
+def descended(estimator: Estimator, system: System) -> Finding:
     """What training descends, the surrogate's derivative on a batch of two samples, against the mean of the estimates."""
     circuit, objective, parameters, x, y = system
     xs, ys = np.stack([x, -x]), np.stack([y, y / 2])
@@ -131,7 +136,7 @@ def descended(estimator: Estimator, system) -> Finding:
     return equal("what training descends, on a batch, against the mean of the estimates", batch, mean, 1e-9)
 
 
-def law(what: str, samples, expected: float, errors: float = 3.0) -> Finding:
+def law(what: str, samples: ArrayLike, expected: float, errors: float = 3.0) -> Finding:
     """A mean over samples within `errors` standard errors of `expected`; the measure is the mean."""
     samples = np.asarray(samples, float)
     mean, error = samples.mean(), samples.std(ddof=1) / np.sqrt(len(samples))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from .. import schedules
 from ..circuits import Feedforward, from_energy, identity
+from ..estimators.estimator import Estimator
 from ..estimators.feedback import direct, layered
 from ..estimators.greedy import greedy_gradient, interlocking
 from ..estimators.implicit import exact_gradient, multipliers, neumann_multipliers
@@ -31,9 +33,14 @@ from .findings import angle, flat, relative_error
 from .mixtures import mixed
 from .reversible import there_and_back
 from .row import ROWS
+from .systems import System
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def figure(title: str, horizontal: str, vertical: str, **scales):
+def figure(title: str, horizontal: str, vertical: str, **scales: str) -> tuple[Figure, Axes]:
     """An empty figure and its axes."""
     from matplotlib.figure import Figure  # the cookbook itself does not need it
 
@@ -45,7 +52,8 @@ def figure(title: str, horizontal: str, vertical: str, **scales):
     return paper, axes
 
 
-def orders(title: str, estimators, make, horizontal="nudging strength beta"):
+def orders(title: str, estimators: Sequence[Estimator], make: Callable[[int], System] | Sequence[Callable[[int], System]],
+           horizontal: str = "nudging strength beta") -> Figure:
     """Error against the small parameter, with the slope of each estimator; on one system, or each on its own."""
     paper, axes = figure(title, horizontal, "relative error of the gradient", xscale="log", yscale="log")
     makes = make if isinstance(make, list) else [make] * len(estimators)
@@ -60,34 +68,34 @@ def orders(title: str, estimators, make, horizontal="nudging strength beta"):
     return paper
 
 
-def declared(*numbers: int):
+def declared(*numbers: int) -> list[Estimator]:
     """Estimators of rows."""
     return [ROWS[n].estimator for n in numbers]
 
 
-def contrasts():
+def contrasts() -> Figure:
     """Rows 51 to 54: the order of the stencil is the order of the error."""
     return orders("Contrast of nudged states, a Hopfield net", [*declared(51, 52, 53), contrast_rows.holomorphic(4)], systems.hopfield)
 
 
-def dyads():
+def dyads() -> Figure:
     """Rows 57 and 88: second order in the nudge where both compartments share it, first order where one carries it."""
     halves, anywhere = declared(57, 88)
     forms = [replace(halves, name=f"DP^T, alpha = {a:g}", settings={"alpha": a}) for a in (0.0, 0.25, 0.5)]
     return orders("Dyads, a chain of tanh units", [*forms, replace(anywhere, largest=0.07)], systems.tanh_net)
 
 
-def coding():
+def coding() -> Figure:
     """Rows 68, 72 and 74: first order, each against its own target."""
     return orders("Predictive coding, microcircuit, feedback control", declared(68, 72, 74), systems.tanh_net)
 
 
-def control():
+def control() -> Figure:
     """Row 76: least control as the controller's leak vanishes, in a feedforward and a recurrent circuit."""
     return orders("Least control, a deep equilibrium model", declared(76), systems.equilibrium, "leak of the controller")
 
 
-def variance():
+def variance() -> Figure:
     """Rows 29, 30 and 32: what one probe's variance grows with."""
     paper, axes = figure("Variance of one probe", "parameters", "relative variance", xscale="log", yscale="log")
     keys = jax.random.split(jax.random.key(1), 2000)
@@ -115,7 +123,7 @@ def variance():
     return paper
 
 
-def relaxation():
+def relaxation() -> Figure:
     """Rows 8, 12 and 77: the energy falls in every sweep, by exact block minima faster than by its gradient."""
     paper, axes = figure("Relaxation of a Hopfield net", "sweeps", "energy above the minimum", yscale="log")
     s = systems.hopfield(0)
@@ -133,7 +141,7 @@ def relaxation():
     return paper
 
 
-def feedback():
+def feedback() -> Figure:
     """Rows 23, 24, 26 and 27: the errors turn towards backprop's while the digits are learnt."""
     paper, axes = figure("Feedback operators on the 8x8 digits", "epochs", "angle to backprop's errors, worst layer, degrees")
     images, labels, x, y = feedback_rows.digits(0)
@@ -154,7 +162,7 @@ def feedback():
     return paper
 
 
-def staleness():
+def staleness() -> Figure:
     """Rows 47 to 49: which block does what when, and how many updates its weights are behind."""
     from matplotlib.figure import Figure
 
@@ -176,18 +184,18 @@ def staleness():
     return paper
 
 
-def energies():
+def energies() -> Figure:
     """Rows 9, 15 and 16: energies of other systems, contrasted or lifted."""
     return orders("Energies: resistors, a lifted net, a net behind features", declared(9, 15, 16),
                   [systems.resistive, systems.bounded_net, systems.tied])
 
 
-def targets():
+def targets() -> Figure:
     """Row 71: with feedback learnt from noise, target propagation is backprop in the limit."""
     return orders("Target propagation, a chain of tanh units", declared(71), systems.tanh_net, "noise that the feedback learns from")
 
 
-def series():
+def series() -> Figure:
     """Rows 7 and 22: every term shrinks the error by the spectral radius; damped, more slowly."""
     paper, axes = figure("The adjoint by a series, a deep equilibrium model", "terms", "relative error of the error signal", yscale="log")
     s = systems.equilibrium(0)
@@ -203,7 +211,7 @@ def series():
     return paper
 
 
-def radius():
+def radius() -> Figure:
     """Row 54: ever more points help inside the radius of analyticity, and not outside."""
     paper, axes = figure("Holomorphic EP, a Hopfield net", "points", "relative error of the gradient", yscale="log")
     s, points = systems.hopfield(0), np.array([2, 3, 4, 6, 8, 12, 16, 24])
@@ -215,7 +223,7 @@ def radius():
     return paper
 
 
-def oscillation():
+def oscillation() -> Figure:
     """Rows 55 and 60: the slower the turn the better, at finite beta; an alternating nudge is centered."""
     paper, axes = figure("Nudges that oscillate, a Hopfield net", "relaxation time over period; nudging strength beta",
                          "relative error of the gradient", xscale="log", yscale="log")
@@ -228,7 +236,7 @@ def oscillation():
     return paper
 
 
-def prospective():
+def prospective() -> Figure:
     """Row 83: rates ahead of their voltages leave no lag, whatever the time constant."""
     paper, axes = figure("Four layers follow a moving input", "time over tau", "output of the first unit")
     s, tau, step = systems.tanh_net(0), 10.0, 0.1
@@ -243,7 +251,7 @@ def prospective():
     return paper
 
 
-def inverses():
+def inverses() -> Figure:
     """Rows 17 and 45: reversible blocks run backwards, exactly in fixed point, not at all as printed."""
     paper, axes = figure("There and back through reversible blocks", "blocks", "largest error of the input that comes back", yscale="log")
     blocks = np.array([1, 2, 5, 10, 20, 50, 100, 200])
@@ -255,7 +263,7 @@ def inverses():
     return paper
 
 
-def updates():
+def updates() -> Figure:
     """Rows 64, 66 and 81: what updates on the fly, springs and damping cost."""
     paper, axes = figure("Updates, against their limits", "rate / beta; epsilon; damping", "relative error of the step",
                          xscale="log", yscale="log")
@@ -277,7 +285,7 @@ def updates():
     return paper
 
 
-def greedy():
+def greedy() -> Figure:
     """Row 38: the more blocks learn from one loss, the nearer they are to backprop, from greedy (1) to all."""
     paper, axes = figure("Interlocking backprop, blocks of one layer each", "blocks that a loss reaches back",
                          "angle to backprop, degrees")
@@ -292,7 +300,7 @@ def greedy():
     return paper
 
 
-def hybrid():
+def hybrid() -> Figure:
     """Row 85: blocks that learn by nudges below and above one that learns by its derivative."""
     return orders("Hopfield net, feedforward net, Hopfield net in a chain", declared(85), mixed)
 
@@ -301,7 +309,7 @@ FIGURES = (contrasts, radius, oscillation, dyads, coding, targets, control, ener
            updates, feedback, greedy, hybrid, staleness)
 
 
-def draw(folder, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
+def draw(folder: str | Path, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
     """Write all figures into a folder as SVG, the same bytes whenever the numbers are the same.
 
     Parameters

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
 from jax.scipy.special import i0, i1
+from jax.typing import ArrayLike
 
 from ..circuits import Feedforward, add, identity
 from ..estimators.estimator import Estimator
@@ -31,10 +34,12 @@ from ..estimators.greedy import (
 )
 from ..estimators.implicit import exact_gradient, triangular_multipliers
 from ..estimators.synthetic import features, predictors, synthetic_gradient, taught
+from ..kinds import Circuit, Tree
 from ..objectives import squared_error
 from . import systems
-from .findings import above, below, equal, flat, identical, law, relative_error
+from .findings import Finding, above, below, equal, flat, identical, law, relative_error
 from .row import row
+from .systems import System
 
 SYNTHETIC = Estimator(43, "synthetic gradients", synthetic_gradient, frozenset({"chain", "triangular"}))
 CLASSES = 3
@@ -42,7 +47,7 @@ CLASSES = 3
 _parts = {"circuit": "blocks in a chain", "schedule": "greedy, no way back"}
 
 
-def classified(seed: int):
+def classified(seed: int) -> tuple:
     """A tanh net in blocks of a layer each, with a linear classifier on every block, a sample and its label."""
     s = systems.tanh_net(seed)
     rng = np.random.default_rng(seed)
@@ -50,14 +55,16 @@ def classified(seed: int):
     return s, layers(s.circuit), (classifier,) * s.circuit.layers, heads, jnp.eye(CLASSES)[seed % CLASSES]
 
 
-def chain_gradient(circuit, parameters, loss, head, x, y, first: int, last: int):
+def chain_gradient(circuit: Circuit, parameters: Tree, loss: Callable, head: Tree, x: ArrayLike, y: ArrayLike, first: int,
+                   last: int) -> tuple:
     """Eq. 2 on blocks `first` to `last` alone, the input of the first held: their adjoint gradient of one local loss."""
     below = circuit.forward(parameters, x)[first]
     part = Feedforward(circuit.sizes[first:last + 2], circuit.activation, circuit.neuron(last))
     return exact_gradient(part, lambda s, y: loss(head, s, y), parameters[first:last + 1], below, y)
 
 
-def isolation(blocks, losses, parameters, heads, x, y):
+def isolation(blocks: Sequence[Callable], losses: Sequence[Callable], parameters: Tree, heads: Sequence[Tree], x: ArrayLike,
+              y: ArrayLike) -> Iterator[Finding]:
     """Findings: a block's loss does not depend on the blocks below it, nor on those above, exactly."""
     jacobian = jax.jit(jax.jacrev(lambda p, h: local_objectives(blocks, losses, p, h, x, y), (0, 1)))(parameters, heads)
     size = np.array([[max(float(jnp.abs(v[k]).max()) for v in jax.tree.leaves(tree[j])) for j in range(len(blocks))]
@@ -68,7 +75,7 @@ def isolation(blocks, losses, parameters, heads, x, y):
 
 
 @row(34, "Activity-perturbed forward gradient with local losses", "2.2 and 2.3", estimator="forward gradients in blocks", **_parts)
-def activity_law(seed):
+def activity_law(seed: int) -> Iterator[Finding]:
     """The variance of a block's error is ``n_k + 1`` times its square, n_k its own states, whatever the other blocks do."""
     s, blocks, losses, heads, y = classified(seed)
     keys = jax.random.split(jax.random.key(seed), 2000)
@@ -85,7 +92,7 @@ def activity_law(seed):
 
 
 @row(35, "Local supervised losses", "2.3", estimator="adjoint in blocks", **_parts)
-def local_law(seed):
+def local_law(seed: int) -> Iterator[Finding]:
     """Every block fulfils Eq. 2 with its own loss, and no other block moves it, exactly."""
     s, blocks, losses, heads, y = classified(seed)
     yield from isolation(blocks, losses, s.parameters, heads, s.x, y)
@@ -104,7 +111,7 @@ def local_law(seed):
 
 @row(36, "Decoupled greedy learning", "2.3", estimator="adjoint in blocks", circuit="blocks in a chain",
      schedule="asynchronous, a buffer before every block")
-def decoupled_law(seed):
+def decoupled_law(seed: int) -> Iterator[Finding]:
     """All blocks learn at every tick, each with row 35's gradient on a sample no older than its buffer is deep."""
     s, blocks, losses, heads, _ = classified(seed)
     depth, ticks = 4, 60
@@ -141,7 +148,7 @@ def decoupled_law(seed):
 
 
 @row(37, "InfoPro", "2.3", estimator="adjoint in blocks", **_parts)
-def informed_law(seed):
+def informed_law(seed: int) -> Iterator[Finding]:
     """With the best decoder of a Gaussian channel the first loss is the information itself; without it, row 35; cut as there."""
     s, blocks, losses, labels, y = classified(seed)
     rng = np.random.default_rng(seed)
@@ -164,7 +171,7 @@ def informed_law(seed):
 
 @row(38, "Interlocking backpropagation", "2.3", estimator="adjoint in windows of blocks", circuit="blocks in a chain",
      schedule="greedy, N blocks back")
-def interlocking_law(seed):
+def interlocking_law(seed: int) -> Iterator[Finding]:
     """N = 1 is row 35, N = 2 is Eq. 2 on pairs of blocks, N = K is backprop."""
     s, blocks, losses, heads, y = classified(seed)
     last = len(blocks) - 1
@@ -181,7 +188,7 @@ def interlocking_law(seed):
 
 
 @row(39, "Greedy InfoMax", "2.3", estimator="adjoint in blocks", **_parts)
-def infomax_law(seed):
+def infomax_law(seed: int) -> Iterator[Finding]:
     """The scores that fit are the logarithm of the density ratio; the loss then bounds the information between patches."""
     s = systems.tanh_net(seed)
     blocks = [jax.vmap(jax.vmap(b, (None, 0)), (None, 0)) for b in layers(s.circuit)]
@@ -205,7 +212,7 @@ def infomax_law(seed):
 
 
 @row(40, "LoCo", "2.3", estimator="adjoint in windows of blocks", circuit="blocks in a chain", schedule="greedy, overlapping pairs")
-def overlapping_law(seed):
+def overlapping_law(seed: int) -> Iterator[Finding]:
     """A block in two pairs learns from the sum of both pairs' gradients."""
     s, blocks, losses, heads, y = classified(seed)
     last = len(blocks) - 1
@@ -219,7 +226,7 @@ def overlapping_law(seed):
 
 
 @row(41, "Block-wise Barlow twins", "2.3", estimator="adjoint in blocks", **_parts)
-def barlow_law(seed):
+def barlow_law(seed: int) -> Iterator[Finding]:
     """The loss sees correlations alone: any scale and offset of a unit leaves it as it is; it counts what they miss of 1 and 0."""
     s = systems.tanh_net(seed)
     rng = np.random.default_rng(seed)
@@ -238,7 +245,7 @@ def barlow_law(seed):
 
 
 @row(42, "Forward-Forward", "2.3", estimator="goodness, in closed form", circuit="chain", schedule="two forward passes")
-def forward_forward_law(seed):
+def forward_forward_law(seed: int) -> Iterator[Finding]:
     """The closed form is the local gradient, by differentiation and by complex steps; no layer feels the length or those above."""
     for make in (systems.relu_net, systems.tanh_net):
         s = make(seed)
@@ -259,7 +266,7 @@ def forward_forward_law(seed):
                 forward_forward_gradient(circuit, longer, s.x, 1.0, 3.0)[1:], found[1:])
 
 
-def complex_steps(s, blocks, threshold, y, step: float = 1e-30):
+def complex_steps(s: System, blocks: Sequence[Callable], threshold: float, y: ArrayLike, step: float = 1e-30) -> Array:
     """Every block's gradient of its own loss by imaginary steps of its weights: no difference is rounded."""
     def loss(_, states, y):
         return jnp.log1p(jnp.exp(-y * (jnp.sum(states ** 2) - threshold)))     # JAX's softplus rounds small imaginary parts away
@@ -276,7 +283,7 @@ def complex_steps(s, blocks, threshold, y, step: float = 1e-30):
 
 @row(43, "Synthetic gradients", "2.3", estimator=SYNTHETIC, circuit="chain", update="predictors on bootstrapped targets",
      schedule="no way back")
-def synthetic_law(seed):
+def synthetic_law(seed: int) -> Iterator[Finding]:
     """In a linear net the error is affine in states and label: predictors taught by one another become exact; not without label."""
     n, layers_, samples = 4, 3, 2000
     net = Feedforward((n,) * (layers_ + 1), identity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -14,18 +15,19 @@ from ..circuits import add, from_energy
 from ..estimators.contrast import coincidences
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import cost, exact_gradient, multipliers, neumann_multipliers, read_out, response, triangular_multipliers
+from ..kinds import Tree
 from ..nudges import output_force, weak
 from ..objectives import squared_error
 from ..solvers import Problem, newton, size
 from . import systems
 from .contrasts import ONE_SIDED
-from .findings import above, below, equal, identical, relative_error, within
+from .findings import Finding, above, below, equal, identical, relative_error, within
 from .row import row
 
 ADJOINT = Estimator(21, "adjoint", exact_gradient)
 
 
-def differences(system: systems.System, step: float = 1e-5):
+def differences(system: systems.System, step: float = 1e-5) -> Tree:
     """The gradient of `cost` by central differences, entry by entry: knows nothing of derivatives."""
     circuit, objective, parameters, x, y = system
     point, shape = ravel_pytree(parameters)
@@ -40,7 +42,7 @@ def differences(system: systems.System, step: float = 1e-5):
 
 
 @row(1, "Learning at equilibrium (P1)", "1, Eq. 1", estimator=ADJOINT, circuit="any", solver="Newton")
-def equilibrium_law(seed):
+def equilibrium_law(seed: int) -> Iterator[Finding]:
     """The gradient of the cost at the solution, by differences, is the adjoint's, on seven circuits."""
     for make in (systems.tanh_net, systems.relu_net, systems.bounded_net, systems.hopfield, systems.equilibrium, systems.resistive,
                  systems.tied):
@@ -58,7 +60,7 @@ def _solved(s: systems.System):
 
 
 @row(2, "Lagrangian, two circuits", "1, Eq. 2", estimator="second circuit", circuit="any", solver="its own dynamics")
-def lagrangian_law(seed):
+def lagrangian_law(seed: int) -> Iterator[Finding]:
     """Both equations of Eq. 2 hold at the solution, and the second circuit's own dynamics settle there."""
     s = systems.equilibrium(seed)
     states = _solved(s)
@@ -74,7 +76,7 @@ def lagrangian_law(seed):
 
 
 @row(3, "Hierarchical constraints (P2)", "2.1, Eq. 3 and 4", estimator="block-wise adjoint", circuit="chain", solver="blocks in turn")
-def hierarchical_law(seed):
+def hierarchical_law(seed: int) -> Iterator[Finding]:
     """Block by block from the output down, the adjoint is the one of the whole system."""
     for make in (systems.tanh_net, systems.relu_net):
         s = make(seed)
@@ -85,7 +87,7 @@ def hierarchical_law(seed):
 
 @row(4, "Relaxed constraints (P3)", "2.1, Eq. 5", estimator="derivative of the optimal value", circuit="any with an energy", nudge="weak",
      solver="Newton")
-def relaxed_law(seed):
+def relaxed_law(seed: int) -> Iterator[Finding]:
     """The relaxed Lagrangian's derivative, by imaginary steps of its value, which nothing rounds, is one-sided equilibrium propagation."""
     s, beta = systems.hopfield(seed), 0.1
     flat, shape = ravel_pytree(s.parameters)
@@ -106,7 +108,7 @@ def relaxed_law(seed):
 
 
 @row(5, "Implicit function theorem", "1, 2.2", estimator="ds/dparameters, forwards and back", circuit="any", solver="linear")
-def implicit_law(seed):
+def implicit_law(seed: int) -> Iterator[Finding]:
     """Forwards and back agree: the cost's change along a direction is the gradient's component; the states move as predicted."""
     for make in (systems.hopfield, systems.equilibrium):
         s = make(seed)
@@ -122,7 +124,7 @@ def implicit_law(seed):
 
 
 @row(6, "Feedforward net as an implicit model", "1", circuit="chain", solver="as many sweeps as layers")
-def feedforward_law(seed):
+def feedforward_law(seed: int) -> Iterator[Finding]:
     """All layers at once, K updates reach a residual of exactly zero, and K - 1 do not."""
     s = systems.tanh_net(seed)
     v = s.circuit.start(s.parameters, s.x)
@@ -134,7 +136,7 @@ def feedforward_law(seed):
 
 
 @row(7, "Deep equilibrium model", "1", estimator="adjoint, by a series", circuit="any weights", solver="Newton")
-def equilibrium_model_law(seed):
+def equilibrium_model_law(seed: int) -> Iterator[Finding]:
     """Every term of the adjoint's series shrinks the error by the spectral radius of the Jacobian."""
     s = systems.equilibrium(seed)
     states = _solved(s)
@@ -152,7 +154,7 @@ def equilibrium_model_law(seed):
 
 @row(20, "Backprop", "1, 2.2, erratum E1", estimator="error signal of a chain", circuit="chain", solver="one sweep up",
      schedule="one sweep back")
-def backprop_law(seed):
+def backprop_law(seed: int) -> Iterator[Finding]:
     """On a chain it is the adjoint of the whole system; and JAX's own reverse mode."""
     for make in (systems.tanh_net, systems.relu_net):
         s, name = make(seed), make.__name__.replace("_", " ")
@@ -164,7 +166,7 @@ def backprop_law(seed):
 
 
 @row(21, "Adjoint linear solve", "2.2", estimator=ADJOINT, circuit="any", solver="LU, GMRES")
-def adjoint_law(seed):
+def adjoint_law(seed: int) -> Iterator[Finding]:
     """The solver makes no difference, and nothing but the solution is kept: LU and GMRES, from the states alone."""
     for make in (systems.equilibrium, systems.hopfield):
         s, name = make(seed), make.__name__
@@ -180,7 +182,7 @@ def adjoint_law(seed):
 
 @row(22, "Recurrent backprop, truncated and phantom gradients", "2.2", estimator="series of k terms", circuit="any",
      solver="unrolled steps")
-def truncated_law(seed):
+def truncated_law(seed: int) -> Iterator[Finding]:
     """After t steps of a nudged energy's descent the contrast is backprop through the last t steps, for every t."""
     rate, beta, steps = 0.2, 1e-5, 10
 

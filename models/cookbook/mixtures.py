@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Equilibrium, Feedforward, Hopfield, add
 from ..estimators.chains import Block, Chain, chain_gradient
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import cost, exact_gradient
+from ..kinds import Objective, Tree
 from ..nudges import weak
 from ..objectives import squared_error
 from ..schedules import compiled, dapple, gpipe, one_forward_one_backward, play, sequential
 from ..solvers import Problem, relaxation
 from .contrasts import CENTERED, COUPLED
 from .dyads import DUAL
-from .findings import above, below, equal, flat, identical, law, refused, relative_error, slope
+from .findings import Finding, above, below, equal, flat, identical, law, refused, relative_error, slope
 from .implicit import ADJOINT
 from .probes import SPSA, rows_of
 from .row import row
@@ -37,7 +40,7 @@ def using(rule: Estimator, **settings) -> Estimator:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def hybrid_gradient(chain, objective, parameters, x, y, beta=0.1):
+def hybrid_gradient(chain: Feedforward, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1) -> Tree:
     """Feedforward blocks by their derivatives, all others by centered nudges (row 85)."""
     nudged = using(CENTERED, beta=beta, solver=RELAXED)
     return chain_gradient(chain, objective, parameters, x, y, [ADJOINT if "triangular" in b.capabilities else nudged for b in chain.blocks])
@@ -66,7 +69,7 @@ def mixed(seed: int) -> System:
 
 @row(85, "Hybrid BP-EP chaining", "2.1, 3.1, Eq. 3", estimator=HYBRID, systems=[mixed],
      circuit="feedforward and energy-based blocks in a chain", nudge="weak, in each block", schedule="forward, then nudged from the top")
-def hybrid_law(seed):
+def hybrid_law(seed: int) -> Iterator[Finding]:
     """The gradient of every block has an error of second order; cutting feedforward blocks changes nothing."""
     s = mixed(seed)
     exact = jax.jit(HYBRID.oracle, static_argnums=(0, 1))(*s)
@@ -104,7 +107,7 @@ def mixture() -> tuple[Chain, list[Estimator]]:
 
 @row(86, "Free mixtures", "4, conclusion", estimator="another one in each block", circuit="another one in each block",
      schedule="any of rows 44 to 50")
-def mixture_law(seed):
+def mixture_law(seed: int) -> Iterator[Finding]:
     """Every block keeps its own law, for its gradient and for the force that it hands down; schedules do not change them."""
     chain, rules = mixture()
     s = sampled(chain, seed, 2)

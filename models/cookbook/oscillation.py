@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import jax
 from jax import numpy as jnp
 
@@ -12,7 +14,7 @@ from ..nudges import weak
 from ..solvers import Problem, newton
 from . import systems
 from .contrasts import CENTERED
-from .findings import below, equal, refused, relative_error
+from .findings import Finding, below, equal, refused, relative_error
 from .row import row
 
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
@@ -25,7 +27,7 @@ FREQUENCY = Estimator(60, "frequency propagation",
 
 @row(55, "Adiabatic oscillation", "3.2, erratum E5", estimator=ADIABATIC, systems=[systems.hopfield], circuit="of an analytic energy",
      nudge="weak, turning in the complex plane", solver="gradient flow", schedule="single phase")
-def adiabatic_law(seed):
+def adiabatic_law(seed: int) -> Iterator[Finding]:
     """A slow turn is exact at finite beta, where a centered difference is not."""
     s = systems.hopfield(seed)
     exact = _exact(*s)
@@ -36,7 +38,7 @@ def adiabatic_law(seed):
 
 @row(60, "Frequency propagation", "3.2", estimator=FREQUENCY, systems=[systems.hopfield], circuit="of an energy",
      nudge="weak, sin(phase)", solver="coordinate descent, Newton", schedule="single phase")
-def frequency_law(seed):
+def frequency_law(seed: int) -> Iterator[Finding]:
     """Mean times first harmonic of every element; four phases make it the centered difference of the states."""
     s = systems.hopfield(seed)
     x, w = s.x, s.parameters

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
@@ -26,10 +28,12 @@ from ..estimators.probes import (
     spsa,
     spsa_slopes,
 )
+from ..kinds import Tree
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, below, equal, flat, identical, law, relative_error, slope, within
+from .findings import Finding, above, below, equal, flat, identical, law, relative_error, slope, within
 from .row import row
+from .systems import System
 
 _compiled = partial(jax.jit, static_argnums=(0, 1))
 SPSA = Estimator(29, "SPSA", _compiled(spsa, static_argnames=("directions",)))
@@ -42,23 +46,23 @@ slopes = _compiled(spsa_slopes)
 exactly = _compiled(exact_gradient)
 
 
-def drawn(draw, tree, seed: int):
+def drawn(draw: Callable[[Array, Tree], Tree], tree: Tree, seed: int) -> Tree:
     """Directions like a pytree, `SAMPLES` of them stacked."""
     return jax.vmap(partial(draw, parameters=tree))(jax.random.split(jax.random.key(seed), SAMPLES))
 
 
-def rows_of(stacked) -> np.ndarray:
+def rows_of(stacked: Tree) -> np.ndarray:
     """A stacked pytree as a matrix, a vector per sample."""
     return np.concatenate([np.asarray(v).reshape(len(v), -1) for v in jax.tree.leaves(stacked)], 1)
 
 
-def spread(estimates, exact) -> np.ndarray:
+def spread(estimates: np.ndarray, exact: Tree) -> np.ndarray:
     """Squared error of every sample over the square of what is estimated: rows and a pytree."""
     e = flat(exact)
     return ((estimates - e) ** 2).sum(1) / (e @ e)
 
 
-def averages(estimator: Estimator, s, exact, expected: float, seed: int, **settings):
+def averages(estimator: Estimator, s: System, exact: Tree, expected: float, seed: int, **settings: object) -> Iterator[Finding]:
     """Findings of the estimator itself, from keys: the mean over three directions is unbiased, with a third of one's variance."""
     one = jax.jit(jax.vmap(lambda key: estimator.estimate(*s, key=key, directions=3, **settings)))
     estimates, g = rows_of(one(jax.random.split(jax.random.key(seed), SAMPLES))), flat(exact)
@@ -67,7 +71,7 @@ def averages(estimator: Estimator, s, exact, expected: float, seed: int, **setti
 
 
 @row(29, "SPSA", "2.2, Eq. 6, erratum E3", estimator=SPSA, circuit="any", schedule="two passes")
-def spsa_law(seed):
+def spsa_law(seed: int) -> Iterator[Finding]:
     """The variance of one direction is ``P - 1`` times the gradient's square; the bias is of second order in epsilon."""
     s = systems.tanh_net(seed)
     exact = exactly(*s)
@@ -85,7 +89,7 @@ def spsa_law(seed):
 
 
 @row(30, "Forward gradient", "2.2, erratum E2", estimator=FORWARD, circuit="any", schedule="one pass of values and tangents")
-def forward_law(seed):
+def forward_law(seed: int) -> Iterator[Finding]:
     """Unbiased, with variance ``P + 1`` or ``P - 1`` times the gradient's square, and no probe size to be biased by."""
     s = systems.tanh_net(seed)
     exact = exactly(*s)
@@ -110,7 +114,7 @@ def forward_law(seed):
 
 @row(31, "In-place seeded probes", "2.2", estimator="SPSA, directions drawn anew", circuit="any", schedule="two passes",
      update="probe, probe back, return")
-def in_place_law(seed):
+def in_place_law(seed: int) -> Iterator[Finding]:
     """Parameters return bit for bit in fixed point, and to an ulp a step in floats; the slope is SPSA's."""
     s = systems.tanh_net(seed)
     unit, epsilon, trials = 2.0 ** -12, 8, 100
@@ -137,7 +141,7 @@ def in_place_law(seed):
 
 @row(32, "Node perturbation", "2.2, erratum E2", estimator=NODES, circuit="any", nudge="a random force on the states",
      schedule="two passes")
-def node_law(seed):
+def node_law(seed: int) -> Iterator[Finding]:
     """The variance of the error signal is ``n + 1`` times its square, that of the gradient far below ``P + 1``."""
     s = systems.tanh_net(seed)
     states = tuple(s.circuit.forward(s.parameters, s.x)[1:])
@@ -159,7 +163,7 @@ def node_law(seed):
         yield complete(make(seed), make.__name__.replace("_", " "))
 
 
-def complete(s, name: str):
+def complete(s: System, name: str) -> Finding:
     """Finding: perturbing every state in turn gives the error signal, with an error of second order."""
     solver = relaxation(1) if "triangular" in s.circuit.capabilities else newton()
     states = solver(Problem(s.circuit, s.parameters, s.x)).states
@@ -171,7 +175,7 @@ def complete(s, name: str):
 
 
 @row(33, "Learned or guessed directions", "2.2", estimator=GUIDED, circuit="any", schedule="one pass of values and tangents")
-def guided_law(seed):
+def guided_law(seed: int) -> Iterator[Finding]:
     """The orthogonal projection of the gradient on the guess: of 1 / P of its square if the guess is random."""
     s = systems.tanh_net(seed)
     exact = exactly(*s)

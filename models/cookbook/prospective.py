@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -13,7 +14,7 @@ from ..circuits import Feedforward, identity
 from ..estimators.estimator import Estimator
 from ..prospective import augmented_energy, latent_equilibrium, least_action, least_action_gradient, prospective_energy, velocity
 from . import systems
-from .findings import above, below, equal, flat, relative_error, within
+from .findings import Finding, above, below, equal, flat, relative_error, within
 from .row import row
 
 LEAST_ACTION = Estimator(84, "least action, static input", jax.jit(least_action_gradient, static_argnums=(0, 1)),
@@ -22,7 +23,7 @@ _latent = jax.jit(latent_equilibrium, static_argnums=0, static_argnames=("sweeps
 
 
 @row(19, "Velocity-augmented energy", "4", circuit="of neurons, their velocity a variable", solver="minimum over the velocity")
-def velocity_law(seed):
+def velocity_law(seed: int) -> Iterator[Finding]:
     """For any voltages the energy's minimum over the velocity is row 83's law of motion, not the leaky one."""
     s = systems.tanh_net(seed)
     tau, u = 10.0, tuple(jax.random.normal(jax.random.key(seed + k), (n,)) for k, n in enumerate(s.circuit.sizes[1:]))
@@ -39,7 +40,7 @@ def velocity_law(seed):
 
 @row(83, "Latent equilibrium (prospective units)", "4", circuit="of neurons", solver="voltages in time, rates ahead of them",
      estimator="forward pass")
-def latent_law(seed):
+def latent_law(seed: int) -> Iterator[Finding]:
     """The output is the forward pass of the moving input from the first step on; leaky units lag by Erlang's law."""
     s = systems.tanh_net(seed)
     turns = jnp.sin(0.05 * jnp.arange(200)[:, None] * jnp.arange(1, 7) + s.x)
@@ -56,7 +57,7 @@ def latent_law(seed):
 
 @row(84, "Neuronal least action", "4", estimator=LEAST_ACTION, systems=[systems.tanh_net, systems.equilibrium], circuit="of neurons",
      nudge="weak", solver="voltages in time", schedule="single phase")
-def least_action_law(seed):
+def least_action_law(seed: int) -> Iterator[Finding]:
     """The energy's slope decays as exp(-t / tau) whatever input and target do; without a nudge the rates are row 83's."""
     s = systems.tanh_net(seed)
     tau, times = 2.0, jnp.linspace(0.0, 4.0, 5)

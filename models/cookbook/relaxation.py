@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Equilibrium, Hopfield, add, clip, from_residual, identity, square_primitive
 from ..fixed_points import anderson, broyden, gradient_flow, mirror_descent
+from ..kinds import Tree
 from ..solvers import Problem, newton, relaxation
 from . import systems
-from .findings import above, below, equal, within
+from .findings import Finding, above, below, equal, within
 from .row import row
 
 CLIPPED = Hopfield((4, 8, 6, 4), clip(-0.5, 0.5), square_primitive, frozenset({"energy", "block-exact"}))
@@ -23,13 +26,13 @@ class Unswept(NamedTuple):
 
     circuit: Any
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         return self.circuit.start(parameters, x)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         return self.circuit.residual(parameters, s, x)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         return jax.tree.map(lambda v: v * jnp.nan, s)
 
 
@@ -40,7 +43,7 @@ def _energies(circuit, parameters, x, states):
 
 @row(77, "Exact coordinate descent with hard bounds", "3.5", circuit="block-quadratic energy in a box",
      solver="odd and even layers in turn")
-def coordinate_law(seed):
+def coordinate_law(seed: int) -> Iterator[Finding]:
     """Each layer to its exact minimum in the box: the energy never rises, the end fulfils its optimality conditions, at a constant rate."""
     keys = jax.random.split(jax.random.key(seed))
     parameters, x = CLIPPED.random_parameters(keys[0]), jax.random.normal(keys[1], (4,))
@@ -64,7 +67,7 @@ def coordinate_law(seed):
 
 
 @row(78, "Mirror descent", "3.5", circuit="energy G + U", solver="mirror descent")
-def mirror_law(seed):
+def mirror_law(seed: int) -> Iterator[Finding]:
     """States stay inside the activation's range and the energy falls; the end is that of all other solvers."""
     s = systems.hopfield(seed)
     problem = Problem(s.circuit, s.parameters, s.x)
@@ -89,7 +92,7 @@ def mirror_law(seed):
 
 
 @row(80, "Other fixed-point solvers", "3.5", circuit="any", solver="Anderson, Broyden, gradient flow, sweeps")
-def solvers_law(seed):
+def solvers_law(seed: int) -> Iterator[Finding]:
     """All reach the same states; those that remember take fewer sweeps."""
     for make, flow in ((systems.hopfield, None), (systems.equilibrium, gradient_flow(0.5))):
         s, name = make(seed), make.__name__

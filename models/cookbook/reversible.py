@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
 
 from ..invertible import Coupling, inverting_feedback, pseudo_inverse
-from .findings import above, below, equal, identical, slope, within
+from .findings import Finding, above, below, equal, identical, slope, within
 from .row import row
 
 CHANNELS = 6
 
 
-def there_and_back(coupling: Coupling, blocks: int, seed: int):
+def there_and_back(coupling: Coupling, blocks: int, seed: int) -> tuple[Array, Array, Array]:
     """A random input, and what comes back through so many blocks."""
     rng = np.random.default_rng(seed)
     weights = jnp.asarray(rng.normal(size=(blocks, 2, CHANNELS, CHANNELS)) / np.sqrt(CHANNELS))
@@ -29,7 +32,7 @@ def there_and_back(coupling: Coupling, blocks: int, seed: int):
 
 
 @row(17, "Reversible two-stream block", "2.3, Eq. 7, erratum E4", circuit="reversible blocks in a chain", solver="forward, inverse")
-def reversible_law(seed):
+def reversible_law(seed: int) -> Iterator[Finding]:
     """Inputs follow from outputs: to rounding in floats, exactly in fixed point; not at all as printed."""
     x, far, back = there_and_back(Coupling(), 50, seed)
     yield below("50 blocks in floats: largest error of the inverse", np.abs(back - x).max(), 1e-12)
@@ -41,7 +44,7 @@ def reversible_law(seed):
 
 
 @row(18, "Self-invertible circuit", "4", circuit="layers with inverting feedback")
-def invertible_law(seed):
+def invertible_law(seed: int) -> Iterator[Finding]:
     """Its feedback undoes a layer on the row space, and is Moore and Penrose's inverse; damped it tends to it at first order."""
     rng = np.random.default_rng(seed)
     w, u = jnp.asarray(rng.normal(size=(4, 6)) / 3), jnp.asarray(rng.normal(size=6))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..estimators.estimator import Estimator
@@ -62,7 +62,8 @@ class Row:
             yield descended(self.estimator, self.systems[0](seed))
 
 
-def row(number: int, title: str, source: str, *, estimator: Estimator | str | None = None, systems=(), **combination: str):
+def row(number: int, title: str, source: str, *, estimator: Estimator | str | None = None, systems: Sequence[Callable[[int], System]] = (),
+        **combination: str) -> Callable[[Callable[[int], Iterator[Finding]]], Callable[[int], Iterator[Finding]]]:
     """Enter a check, a generator of `Finding`s from a seed, as row `number`.
 
     Parameters

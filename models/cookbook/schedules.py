@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -12,9 +13,12 @@ from ..circuits import Feedforward, add
 from ..estimators.chains import Batches, Block
 from ..estimators.implicit import cost
 from ..invertible import Coupling
+from ..kinds import Tree
 from ..objectives import squared_error
 from ..schedules import (
+    Event,
     Functions,
+    Played,
     checkpointed,
     compiled,
     dapple,
@@ -31,7 +35,7 @@ from ..schedules import (
     ticks,
     versions_kept,
 )
-from .findings import above, below, equal, identical, relative_error, slope, within
+from .findings import Finding, above, below, equal, identical, relative_error, slope, within
 from .implicit import ADJOINT
 from .row import row
 
@@ -48,7 +52,7 @@ class Pipeline(NamedTuple):
     ys: jax.Array
     exact: Functions
 
-    def play(self, events, rate: float = 0.1):
+    def play(self, events: Iterable[Event], rate: float = 0.1) -> Played:
         """With gradient descent."""
         return play(events, self.blocks, squared_error, self.weights, self.xs, self.ys, lambda p, g: add(p, g, -rate))
 
@@ -71,12 +75,12 @@ def pipeline(seed: int, blocks: int = BLOCKS, samples: int = SAMPLES, integers: 
     return Pipeline([layer] * blocks, weights, xs, ys, exact)
 
 
-def totals(played) -> list:
+def totals(played: Played) -> list:
     """Every block's gradient, summed over all samples."""
     return [played.total(k) for k in range(len(played.versions))]
 
 
-def on_own_weights(p: Pipeline, events, played, sample: int):
+def on_own_weights(p: Pipeline, events: Iterable[Event], played: Played, sample: int) -> tuple[list, Tree]:
     """The gradient of a sample as played, and the exact one for the weights that each block's forward had."""
     used = {e.block: e.version for e in events if e.phase == "forward" and e.sample == sample}
     blocks = range(len(p.blocks))
@@ -85,7 +89,7 @@ def on_own_weights(p: Pipeline, events, played, sample: int):
 
 
 @row(44, "Activation checkpointing", "2.3", schedule="forward, then segments forward again and back", **PARTS)
-def checkpointing_law(seed):
+def checkpointing_law(seed: int) -> Iterator[Finding]:
     """Bit for bit the gradient with all states kept, with about twice the square root of the states and less than one sweep more."""
     for blocks in (9, 16, 30):
         events = checkpointed(blocks, 1)
@@ -100,7 +104,7 @@ def checkpointing_law(seed):
 
 @row(45, "Reversible recomputation", "2.3, Eq. 7, erratum E4", circuit="reversible blocks in a chain",
      schedule="forward, then inverse and back, block by block")
-def reversible_law(seed):
+def reversible_law(seed: int) -> Iterator[Finding]:
     """Two states are kept, whatever the depth; the gradient is that with all kept, bit for bit in fixed point."""
     blocks, grid = 50, 2.0 ** -12
     rng = np.random.default_rng(seed)
@@ -120,7 +124,7 @@ def reversible_law(seed):
 
 
 @row(46, "GPipe", "2.3", schedule="all micro-batches forward, all back, one update", **PARTS)
-def gpipe_law(seed):
+def gpipe_law(seed: int) -> Iterator[Finding]:
     """The gradient of the full batch, the same bits where nothing is rounded; idle for ``(K - 1) / (M + K - 1)`` of the time."""
     for blocks, samples in ((BLOCKS, SAMPLES), (3, 12), (BLOCKS, 1)):
         yield within(f"{blocks} blocks, {samples} micro-batches: idle", idle(gpipe(blocks, samples)),
@@ -137,7 +141,7 @@ def gpipe_law(seed):
 
 
 @row(47, "DAPPLE", "2.3", schedule="back as early as can be, one update", **PARTS)
-def dapple_law(seed):
+def dapple_law(seed: int) -> Iterator[Finding]:
     """GPipe's gradient, bit for bit, in GPipe's time, with ``K - k`` micro-batches kept at block k, however many there are."""
     p, late, early = pipeline(seed), gpipe(BLOCKS, SAMPLES), dapple(BLOCKS, SAMPLES)
     yield identical("gradient, against GPipe's", *(totals(p.play(events)) for events in (early, late)))
@@ -149,7 +153,7 @@ def dapple_law(seed):
 
 
 @row(48, "PipeDream: 1F1B with weight stashing", "2.3", schedule="forward and back in turn, an update after each", **PARTS)
-def stashing_law(seed):
+def stashing_law(seed: int) -> Iterator[Finding]:
     """Every gradient is exact for the weights of its forward, ``K - 1 - k`` updates old, of which ``K - k`` versions are kept."""
     p, events = pipeline(seed), one_forward_one_backward(BLOCKS, SAMPLES)
     yield within("ticks", ticks(events), 2 * SAMPLES + 2 * (BLOCKS - 1), 0)
@@ -169,7 +173,7 @@ def stashing_law(seed):
 
 
 @row(49, "PipeDream-2BW", "2.3", schedule="forward and back in turn, two versions of the weights", **PARTS)
-def double_buffered_law(seed):
+def double_buffered_law(seed: int) -> Iterator[Finding]:
     """``W_(t+1) = W_t - rate g(W_(t-1))``: one update late in every block, with two versions of the weights."""
     every, batches, rate = BLOCKS, 4, 0.05
     p, events = pipeline(seed, samples=every * batches), double_buffered(BLOCKS, every * batches, every)
@@ -190,7 +194,7 @@ def double_buffered_law(seed):
 
 
 @row(50, "Unmitigated staleness", "2.3", schedule="back with newer weights than forward", **PARTS)
-def stale_law(seed):
+def stale_law(seed: int) -> Iterator[Finding]:
     """A bias linear in the rate and in the delay; none in the last block of 1F1B, which is not late."""
     p = pipeline(seed, samples=9)
     repeated = p._replace(xs=jnp.stack([p.xs[0]] * 9), ys=jnp.stack([p.ys[0]] * 9))

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
+from ...data import Dataset
 from ..circuits import Equilibrium, Feedforward, Hopfield, clip, identity, relu, square_primitive
 from ..energies import Resistive, auxiliary_coordinates, behind
 from ..estimators.chains import Chain, chain_gradient
@@ -19,6 +22,7 @@ from ..estimators.estimator import Estimator, Unsuitable
 from ..estimators.implicit import neumann_multipliers, read_out
 from ..estimators.probes import averaged, in_place_slope, probes, scaled
 from ..fixed_points import mirror_descent
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import cross_entropy, squared_error
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
@@ -56,20 +60,23 @@ class Standard(NamedTuple):
 # Estimators of rows that the cookbook holds as functions --------------------------------------------------------
 
 
-def series(circuit, objective, parameters, x, y, terms=SWEEPS, rate=1.0, solver=SOLVER):
+def series(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, terms: int = SWEEPS, rate: float = 1.0,
+           solver: Solver | None = SOLVER) -> Tree:
     """The error signal by so many terms of its series (rows 2 and 22)."""
     states = solver(Problem(circuit, parameters, x)).states
     return read_out(circuit, parameters, x, states, neumann_multipliers(circuit, objective, parameters, x, y, states, terms, rate))
 
 
-def penalised(circuit, objective, parameters, x, y, mu=10.0, steps=3):
+def penalised(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float = 10.0,
+              steps: int = 3) -> Tree:
     """The errors of the states of MAC, times the penalty (row 14)."""
     held = auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps)
     errors = circuit.residual(parameters, held, x)
     return read_out(circuit, parameters, x, held, jax.tree.map(lambda e: mu * e, errors))
 
 
-def in_place(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=16):
+def in_place(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, epsilon: ArrayLike = 1e-3,
+             directions: int = 16) -> Tree:
     """Slopes along directions of which only the key is kept, times these (row 31)."""
     def one(key):
         return scaled(probes(key, parameters), in_place_slope(circuit, objective, parameters, x, y, key, epsilon)[0])
@@ -77,7 +84,8 @@ def in_place(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions
     return averaged(one, key, directions)
 
 
-def twins(circuit, objective, parameters, x, y, beta=0.5, sweeps=SWEEPS):
+def twins(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.5,
+          sweeps: int = SWEEPS) -> Tree:
     """Two copies at both nudges (row 67)."""
     return twin(circuit, objective, parameters, x, y, centered(beta), sweeps=sweeps)
 
@@ -90,7 +98,7 @@ def moved(update: Callable, over: float) -> Callable:
     return estimate
 
 
-def pseudo_inverted(circuit, objective, parameters, x, y, damping=0.1):
+def pseudo_inverted(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, damping: float = 0.1) -> Tree:
     """Minus the step of second order (row 81)."""
     return scaled(pseudo_inverse_step(circuit, objective, parameters, x, y, damping), -1.0)
 
@@ -259,7 +267,7 @@ def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
     return make(rule, sizes, seed, **settings)
 
 
-def learn(number: int, sizes: tuple[int, ...], data, epochs: int, seed: int = 0, rate: float = 3e-3, **more) -> Run:
+def learn(number: int, sizes: tuple[int, ...], data: Dataset, epochs: int, seed: int = 0, rate: float = 3e-3, **more: Any) -> Run:
     """Train a row as `standard` says.
 
     Parameters

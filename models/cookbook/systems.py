@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Equilibrium, Feedforward, Hopfield, identity, relu
 from ..energies import Resistive, behind
+from ..kinds import Tree
 from ..objectives import squared_error
 from ..precision import in_float64
 
@@ -60,7 +63,7 @@ def resistive(seed: int) -> System:
     return _system(Resistive((6, 8, 2)), 6, 2, seed, 0.3)
 
 
-def features(parameters, x):
+def features(parameters: Tree, x: ArrayLike) -> Array:
     """``tanh(V x)``, the front of `tied`."""
     return jnp.tanh(parameters @ x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -23,14 +24,14 @@ from ..estimators.targets import (
     target_propagation,
 )
 from . import systems
-from .findings import above, equal, law, relative_error, slope
+from .findings import Finding, above, equal, law, relative_error, slope
 from .row import row
 
 LEARNT = Estimator(71, "DTP, feedback by L-DRL", jax.jit(learnt_target_propagation, static_argnums=(0, 1)),
                    frozenset({"chain", "triangular"}), order=2, small="noise", largest=0.02)
 
 
-def square_net(seed: int, activation=identity) -> systems.System:
+def square_net(seed: int, activation: Callable = identity) -> systems.System:
     """Three layers of five units each, their weights orthogonal but for factors from 1/2 to 2: all can be inverted."""
     circuit = Feedforward((5, 5, 5, 5), activation, identity)
     factors = jnp.geomspace(0.5, 2, 5)
@@ -51,7 +52,7 @@ def _jacobian(s, k, states):
 
 @row(69, "Difference target propagation", "3.4", estimator="targets by the inverse of every layer", circuit="chain",
      schedule="forward, then targets down", update="feedback: reconstruction of noisy states")
-def difference_law(seed):
+def difference_law(seed: int) -> Iterator[Finding]:
     """With inverses targets are preimages of the output's, a Gauss-Newton step; with transposes it is backprop."""
     s = square_net(seed)
     states, change = _start(s)
@@ -87,7 +88,7 @@ def difference_law(seed):
 
 @row(70, "Difference reconstruction loss, direct targets (DRL, DDTP)", "3.4", estimator="targets straight from the output",
      circuit="chain", schedule="forward, then all targets at once", update="feedback: reconstruction through the whole path")
-def direct_law(seed):
+def direct_law(seed: int) -> Iterator[Finding]:
     """Linear feedback of least loss is the damped pseudo-inverse of the path; without damping the step is of least norm."""
     s = systems.tanh_net(seed)
     states, change = _start(s)
@@ -128,7 +129,7 @@ def direct_law(seed):
 
 @row(71, "Local difference reconstruction loss (L-DRL)", "3.4", estimator=LEARNT, systems=[systems.tanh_net], circuit="chain",
      schedule="forward, then targets down", update="feedback: local difference reconstruction of noise")
-def local_law(seed):
+def local_law(seed: int) -> Iterator[Finding]:
     """The only minimum of the loss is the transposed derivative, whereupon target propagation is backprop."""
     s = square_net(seed)
     w = s.parameters[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -29,7 +30,7 @@ from ..updates import (
     pseudo_inverse_step,
 )
 from . import systems
-from .findings import above, angle, below, equal, relative_error, slope
+from .findings import Finding, above, angle, below, equal, relative_error, slope
 from .row import row
 
 
@@ -44,7 +45,7 @@ _continual = _compiled(continual, sweeps=200)
 
 @row(64, "Continual equilibrium propagation", "3.2", estimator="contrast of successive states", circuit="layered Hopfield net",
      nudge="weak", solver="coordinate descent", schedule="two phases, nothing stored", update="at every sweep")
-def continual_law(seed):
+def continual_law(seed: int) -> Iterator[Finding]:
     """The step is off equilibrium propagation's by an error linear in rate over beta."""
     s = systems.hopfield(seed)
     beta = 0.1
@@ -60,7 +61,7 @@ def continual_law(seed):
 
 @row(65, "Physical learning beyond the quasi-static limit", "3.2", estimator="contrast: clamped, free", circuit="of an energy",
      nudge="clamp, (1 - beta) free + beta y", solver="gradient flow", schedule="twins, single phase", update="free-running")
-def free_running_law(seed):
+def free_running_law(seed: int) -> Iterator[Finding]:
     """The trajectory tends to coupled learning's as learning slows; at the pace of relaxation it still learns."""
     w, x, y = jax.random.split(jax.random.key(seed), 3)
     circuit = Hopfield((3, 4, 2))
@@ -80,7 +81,7 @@ def free_running_law(seed):
 
 @row(66, "Agnostic equilibrium propagation", "3.2, erratum E6", estimator="displacement of the parameters", circuit="of an energy",
      nudge="weak", solver="coordinate descent and springs", schedule="two phases", update="parameters settle with the states")
-def agnostic_law(seed):
+def agnostic_law(seed: int) -> Iterator[Finding]:
     """The parameters settle 2 epsilon beta gradients away; the epsilon beta of the print is half of it."""
     s = systems.hopfield(seed)
     exact = _exact(*s)
@@ -97,7 +98,7 @@ def agnostic_law(seed):
 
 
 @row(79, "LocoProp", "3.5, erratum E8", estimator="backprop, for targets", circuit="chain", update="local problems per layer")
-def locoprop_law(seed):
+def locoprop_law(seed: int) -> Iterator[Finding]:
     """The first inner step is backprop's; many are the implicit update of each layer; no derivative of the activation is lost."""
     s = systems.tanh_net(seed)
     exact = _exact(*s)
@@ -129,7 +130,7 @@ def _moved_cost(s, offsets):
 
 @row(81, "Second order by pseudo-inverse", "4, Eq. 14, erratum E10", circuit="any", estimator="Jacobian of the output",
      update="pseudo-inverse")
-def pseudo_inverse_law(seed):
+def pseudo_inverse_law(seed: int) -> Iterator[Finding]:
     """The output moves along the objective's gradient, where backprop's step does not; damping costs linearly."""
     for make in (systems.tanh_net, systems.equilibrium):
         s = make(seed)
@@ -155,7 +156,7 @@ def pseudo_inverse_law(seed):
 
 @row(82, "Hessian-free and Kronecker curvature", "4", circuit="chain", estimator="backprop",
      update="conjugate gradients, Kronecker factors")
-def curvature_law(seed):
+def curvature_law(seed: int) -> Iterator[Finding]:
     """One linear layer: both are row 81's step, and on a batch the least squares; of one sample Kronecker blocks are exact."""
     a, b, c = jax.random.split(jax.random.key(seed), 3)
     layer = Feedforward((4, 3), identity)

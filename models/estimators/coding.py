@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import jax
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Own, from_energy
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import weak
 from ..precision import in_float64
 from ..solvers import Problem, newton
@@ -13,7 +15,7 @@ from .contrast import coincidences
 from .estimator import needing
 
 
-def residual_energy(circuit, rate: float = 0.1) -> Own:
+def residual_energy(circuit: Circuit, rate: float = 0.1) -> Own:
     """The circuit whose energy is ``1/2 |C|**2`` of another: any circuit becomes one with an energy, zero when free.
 
     Parameters
@@ -33,7 +35,8 @@ def residual_energy(circuit, rate: float = 0.1) -> Own:
 
 
 @in_float64
-def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=None):
+def predictive_coding(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+                      solver: Solver | None = None) -> Tree:
     """One nudged state of the residual's energy: ``(dC/dparameters)^T C / beta`` there, C the prediction errors.
 
     In a circuit ``C = s - f(s)`` that is ``-(df/dparameters)^T (s - f) / beta``: the paper's Eq. 11 lacks the sign
@@ -54,7 +57,7 @@ def predictive_coding(circuit, objective, parameters, x, y, beta=0.1, solver=Non
 
 @in_float64
 @needing(68, "predictive coding that is backprop", "chain")
-def zero_divergence(circuit, objective, parameters, x, y, beta=1.0):
+def zero_divergence(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 1.0) -> Tree:
     """Predictive coding that equals backprop: from the forward states, with unit steps, and every layer of a chain
     read in the very sweep in which its error first appears, when nothing below it has moved yet (row 68).
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import gradient
+from ..kinds import Circuit, Nudge, Objective, Solver, Tree
 from ..nudges import weak
 from ..precision import in_float64
 from ..solvers import REST, Problem, newton
@@ -22,23 +26,23 @@ class Stencil(NamedTuple):
     weights: np.ndarray
 
 
-def one_sided(beta: float) -> Stencil:
+def one_sided(beta: ArrayLike) -> Stencil:
     """Two points, 0 and `beta` of any sign; error of order 1 (Eq. 8; row 51)."""
     return Stencil(np.array([0.0, 1.0]) * beta, np.array([-1.0, 1.0]) / beta)
 
 
-def centered(beta: float) -> Stencil:
+def centered(beta: ArrayLike) -> Stencil:
     """Two points, ``+-beta``; error of order 2 (row 52)."""
     return Stencil(np.array([1.0, -1.0]) * beta, np.array([1.0, -1.0]) / (2 * beta))
 
 
-def extrapolated(beta: float) -> Stencil:
+def extrapolated(beta: ArrayLike) -> Stencil:
     """Four points, ``+-beta`` and ``+-beta/2``; error of order 4 (row 53)."""
     outer, inner = centered(beta), centered(beta / 2)
     return Stencil(np.concatenate([inner.points, outer.points]), np.concatenate([4 * inner.weights, -outer.weights]) / 3)
 
 
-def roots_of_unity(beta: float, points: int) -> Stencil:
+def roots_of_unity(beta: ArrayLike, points: int) -> Stencil:
     """`points` on a circle in the complex plane; error of order `points`, inside the radius of analyticity.
 
     The weights have the sign of erratum E5: with the paper's the integral vanishes (row 54).
@@ -48,7 +52,8 @@ def roots_of_unity(beta: float, points: int) -> Stencil:
 
 
 @in_float64
-def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
+def contrast(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil, nudge: Nudge = weak,
+             solver: Solver | None = None) -> Tree:
     """``sum_i w_i grad_parameters F(beta_i, s_(beta_i))``, the derivative of the energy's response to the nudge.
 
     Parameters
@@ -69,7 +74,8 @@ def contrast(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak,
 
 
 @in_float64
-def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
+def contrast_surrogate(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil,
+                       nudge: Nudge = weak, solver: Solver | None = None) -> Array:
     """The scalar ``sum_i w_i E(s_(beta_i))``, whose derivative by the parameters, the states held, is `contrast`."""
     held = jax.lax.stop_gradient(parameters)
     nudged, states = nudged_states(circuit, objective, held, x, y, stencil, nudge, solver)
@@ -78,7 +84,8 @@ def contrast_surrogate(circuit, objective, parameters, x, y, stencil: Stencil, n
 
 @in_float64
 @needing(51, "contrast of nudged states", "energy")
-def nudged_states(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, solver=None):
+def nudged_states(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil,
+                  nudge: Nudge = weak, solver: Solver | None = None) -> tuple[Callable[[ArrayLike], Problem], Tree]:
     """A point of the stencil to its problem, and the solutions of all, stacked along a leading axis."""
     solver = solver or newton()
     problem = Problem(circuit, parameters, x)
@@ -91,7 +98,7 @@ def nudged_states(circuit, objective, parameters, x, y, stencil: Stencil, nudge=
 
 
 @in_float64
-def inside_radius(circuit, stencil: Stencil, states):
+def inside_radius(circuit: Circuit, stencil: Stencil, states: Tree) -> Tree:
     """The states of `roots_of_unity`, or nan if the response is not analytic inside their circle (row 54).
 
     There its Fourier coefficients fall with their index, and those of negative index vanish: the one of index -1 must not reach that of
@@ -107,7 +114,8 @@ def inside_radius(circuit, stencil: Stencil, states):
 
 
 @in_float64
-def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None):
+def weighted_energy(parameters: Tree, nudged: Callable[[ArrayLike], Problem], stencil: Stencil, states: Tree,
+                    mismatch: Tree = None) -> Array:
     """``sum_i w_i E(parameters + mismatch_i, s_i)``, the real part.
 
     Parameters
@@ -127,7 +135,8 @@ def weighted_energy(parameters, nudged, stencil: Stencil, states, mismatch=None)
 
 @in_float64
 @needing(67, "twin circuits", "energy")
-def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, sweeps: int = 200, copies=None):
+def twin(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil, nudge: Nudge = weak,
+         sweeps: int = 200, copies: Sequence[Tree] | None = None) -> Tree:
     """`contrast` by as many copies of the circuit as there are nudges, all at once: one phase, nothing stored (row 67).
 
     Parameters
@@ -158,12 +167,12 @@ def twin(circuit, objective, parameters, x, y, stencil: Stencil, nudge=weak, swe
 
 
 @in_float64
-def coincidences(problem: Problem, s):
+def coincidences(problem: Problem, s: Tree) -> Tree:
     """``grad_parameters E`` at the states `s`."""
     return gradient(lambda p: problem.circuit.energy(p, s, problem.x), parameters_like(s, problem.parameters))
 
 
-def parameters_like(s, parameters):
+def parameters_like(s: Tree, parameters: Tree) -> Tree:
     """Parameters in the number type of the states."""
     complex_states = any(jnp.iscomplexobj(v) for v in jax.tree.leaves(s))
     return jax.tree.map(lambda p: p + 0j, parameters) if complex_states else parameters

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from ..circuits import Own, add, from_residual, gradient
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import squared_error
 from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
@@ -22,7 +25,7 @@ from .implicit import exact_gradient, multipliers, read_out
 
 
 @needing(74, "control of potentials", "neurons")
-def potentials(circuit) -> Own:
+def potentials(circuit: Circuit) -> Own:
     """A circuit of neurons seen at their drives: ``C = v - drive(parameters, fire(v), x)``.
 
     Its output are potentials as well: see `objective_of_potentials`.
@@ -37,19 +40,19 @@ def potentials(circuit) -> Own:
                          capabilities=circuit.capabilities & {"analytic"})
 
 
-def objective_of_potentials(circuit, objective, v) -> Callable:
+def objective_of_potentials(circuit: Circuit, objective: Objective, v: Tree) -> Callable:
     """An objective of the output's rates as one of its potentials; `v` are any potentials of the circuit."""
     return lambda o, y: objective(circuit.output(circuit.fire(circuit.with_output(v, o))), y)
 
 
 @in_float64
-def spread(feedback, u):
+def spread(feedback: Tree, u: Array) -> Tree:
     """``Q u``: a control of the outputs brought to every state by matrices with a column per output."""
     return jax.tree.map(lambda q: q @ u, feedback)
 
 
 @in_float64
-def output_responses(circuit, parameters, x, states):
+def output_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree) -> Tree:
     """``J^T``, like the states with a column per output: how the outputs move where C has to equal a small psi."""
     def response(unit):
         return multipliers(circuit, lambda o, _: -(o @ unit), parameters, x, None, states)
@@ -58,7 +61,7 @@ def output_responses(circuit, parameters, x, states):
     return jax.tree.map(lambda q: jnp.moveaxis(q, 0, -1), jax.vmap(response)(units))
 
 
-def controlled(circuit, objective, y, feedback, leak=0.0, rate=0.1) -> Own:
+def controlled(circuit: Circuit, objective: Objective, y: ArrayLike, feedback: Tree, leak: float = 0.0, rate: float = 0.1) -> Own:
     """A circuit and a controller of its output: ``C(s) = Q u``, ``du/dt = -grad objective - leak u`` (rows 74 and 75).
 
     States are the pair (s, u). Without a leak the objective's gradient vanishes at rest.
@@ -90,7 +93,7 @@ def controlled(circuit, objective, y, feedback, leak=0.0, rate=0.1) -> Own:
                          with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
 
 
-def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
+def inverted(circuit: Circuit, objective: Objective, y: ArrayLike, leak: float = 0.0, rate: float = 0.1) -> Own:
     """Dynamic inversion: ``C(s) = psi``, ``(dC/ds)^T psi = D^T u``, ``du/dt = -grad objective - leak u`` (row 76).
 
     D reads the outputs. States are the triple (s, u, psi), and the output is psi, flat. At rest and without a leak psi
@@ -122,13 +125,13 @@ def inverted(circuit, objective, y, leak=0.0, rate=0.1) -> Own:
 
 
 @in_float64
-def free_potentials(circuit, parameters, x):
+def free_potentials(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Tree:
     """Drives of a circuit of neurons without control."""
     return circuit.drive(parameters, free_states(circuit, parameters, x), x)
 
 
 @in_float64
-def free_states(circuit, parameters, x):
+def free_states(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Tree:
     """Where Newton steps under control start."""
     if "triangular" in circuit.capabilities:
         return tuple(circuit.forward(parameters, x)[1:])
@@ -136,7 +139,8 @@ def free_states(circuit, parameters, x):
 
 
 @in_float64
-def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedback=None, leak=0.0, solver=None):
+def deep_feedback_control(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+                          feedback: Tree | None = None, leak: float = 0.0, solver: Solver | None = None) -> Tree:
     """DFC: the output steered by ``-beta grad objective``, the gradient ``-drive_parameters^T (r - fire(drive(r))) / beta``.
 
     Row 74, section 3.4. With feedback whose columns span the rows of J it tends to `gauss_newton`, not to backprop.
@@ -165,7 +169,7 @@ def deep_feedback_control(circuit, objective, parameters, x, y, beta=0.1, feedba
 
 
 @in_float64
-def gauss_newton(circuit, objective, parameters, x, y):
+def gauss_newton(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike) -> Tree:
     """What small controls tend to: the read-out of ``J^+ (-grad objective)``, J how all potentials move the output (row 74)."""
     free = free_potentials(circuit, parameters, x)
     responses = output_responses(potentials(circuit), parameters, x, free)
@@ -176,7 +180,7 @@ def gauss_newton(circuit, objective, parameters, x, y):
 
 
 @in_float64
-def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
+def tightened(circuit_of_leak: Callable[[float], Circuit], start: Tree, parameters: Tree, x: ArrayLike, leak: float = 0.0) -> Tree:
     """States at rest under a controller: Newton steps while its leak falls from 100 to `leak`.
 
     At first there is hardly any control, so that the way starts at the free states, and it stays on their branch: where the branch ends
@@ -198,7 +202,7 @@ def tightened(circuit_of_leak, start, parameters, x, leak=0.0):
 
 
 @in_float64
-def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
+def least_controlled(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, leak: float = 0.0) -> Tree:
     """The states (s, u, psi) of `inverted` at rest (row 76)."""
     free = free_states(circuit, parameters, x)
     start = free, jnp.zeros_like(circuit.output(free)), jax.tree.map(jnp.zeros_like, free)
@@ -206,7 +210,7 @@ def least_controlled(circuit, objective, parameters, x, y, leak=0.0):
 
 
 @in_float64
-def strongly_controlled(circuit, objective, parameters, x, y, feedback):
+def strongly_controlled(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Tree) -> Tree:
     """The states (s, u) of `controlled` at rest, the objective's gradient zero (row 75)."""
     free = free_states(circuit, parameters, x)
     start = free, jnp.zeros_like(circuit.output(free))
@@ -214,7 +218,7 @@ def strongly_controlled(circuit, objective, parameters, x, y, feedback):
 
 
 @in_float64
-def least_control(circuit, objective, parameters, x, y, leak=1e-3):
+def least_control(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, leak: float = 1e-3) -> Tree:
     """The least-control principle: the gradient of ``H = 1/2 |psi|**2``, the least control that makes the loss minimal.
 
     Row 76, section 3.4: ``(dC/dparameters)^T psi`` at the rest of dynamic inversion. Not the gradient of the loss. With a
@@ -230,7 +234,7 @@ def least_control(circuit, objective, parameters, x, y, leak=1e-3):
 
 
 @in_float64
-def least_control_gradient(circuit, objective, parameters, x, y):
+def least_control_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike) -> Tree:
     """``dH/dparameters`` by implicit differentiation of the whole controlled circuit, psi's equation included (row 76)."""
     def solver(problem):
         return Solution(least_controlled(circuit, objective, problem.parameters, x, y), None, None)
@@ -239,7 +243,7 @@ def least_control_gradient(circuit, objective, parameters, x, y):
 
 
 @in_float64
-def learn_responses(circuit, parameters, x, states, noise):
+def learn_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree, noise: Array) -> Tree:
     """`output_responses` from noise alone: the correlation of noise in every state with the output's deviation (row 75).
 
     The noise is ``+-noise`` in each state in turn, the control held: the mean over white noise, with an error of order 2.
@@ -259,7 +263,8 @@ def learn_responses(circuit, parameters, x, states, noise):
 
 
 @in_float64
-def strong_control(circuit, objective, parameters, x, y, noise=0.05, rounds=100):
+def strong_control(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.05,
+                   rounds: int = 100) -> Tree:
     """Strong DFC: the output held at the minimum of the objective while the feedback learns there from noise (row 75).
 
     A single phase; the gradient is ``(dC/dparameters)^T Q u``, in the limit that of `least_control`.

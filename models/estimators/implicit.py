@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import add
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import output_force
 from ..precision import in_float64
 from ..solvers import Problem, newton
 
 
 @in_float64
-def triangular_multipliers(circuit, objective, parameters, x, y):
+def triangular_multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike) -> list[Array]:
     """Backprop: the error signal of a chain, solved block by block from the output down (row 20).
 
     ``lambda = -(dC/ds)^-T dO/ds``: the paper's sentence on backprop (section 2.2) prints O for its derivative (erratum E1).
@@ -34,13 +37,14 @@ def triangular_multipliers(circuit, objective, parameters, x, y):
 
 
 @in_float64
-def multipliers(circuit, objective, parameters, x, y, states):
+def multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree) -> Tree:
     """The error signal of Eq. 2 for any circuit, the solution of ``(dC/ds)^T lambda + dO/ds = 0``, like `states` (row 21)."""
     return _solved(circuit, parameters, x, states, output_force(circuit, objective, y, -1.0)(states), transposed=True)
 
 
 @in_float64
-def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int, rate: float = 1.0):
+def neumann_multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, terms: int,
+                        rate: float = 1.0) -> Tree:
     """The error signal by a series: ``lambda <- lambda - rate ((dC/ds)^T lambda + dO/ds)`` from zero, `terms` times (row 22).
 
     Recurrent backprop; with ``C = s - f(s)`` and rate 1 the terms are powers of the transposed Jacobian of f, with a smaller rate it is
@@ -56,7 +60,7 @@ def neumann_multipliers(circuit, objective, parameters, x, y, states, terms: int
 
 
 @in_float64
-def response(circuit, parameters, x, states, direction):
+def response(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree, direction: Tree) -> Tree:
     """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
     _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
     return jax.tree.map(jnp.negative, _solved(circuit, parameters, x, states, moved))
@@ -71,14 +75,15 @@ def _solved(circuit, parameters, x, states, right, transposed: bool = False):
 
 
 @in_float64
-def read_out(circuit, parameters, x, states, error):
+def read_out(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree, error: Tree) -> Tree:
     """``(dC/dparameters)^T lambda``: what an error signal means for the parameters."""
     _, transposed = jax.vjp(lambda p: circuit.residual(p, states, x), parameters)
     return transposed(error)[0]
 
 
 @in_float64
-def exact_gradient(circuit, objective, parameters, x, y, solver=None):
+def exact_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike,
+                   solver: Solver | None = None) -> Tree:
     """The exact implicit gradient of ``objective(output at the solution, y)``, the oracle of the cookbook (rows 20, 21).
 
     Parameters
@@ -96,7 +101,8 @@ def exact_gradient(circuit, objective, parameters, x, y, solver=None):
 
 
 @in_float64
-def clamp_gradient(circuit, objective, parameters, x, y, solver=None):
+def clamp_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike,
+                   solver: Solver | None = None) -> Tree:
     """What clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
 
     ``H_eff`` is the Schur complement of the energy's Hessian on the outputs: the stiffness that the clamp feels.
@@ -114,7 +120,7 @@ def clamp_gradient(circuit, objective, parameters, x, y, solver=None):
 
 
 @in_float64
-def cost(circuit, objective, parameters, x, y, solver=None):
+def cost(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None) -> Array:
     """The objective at the circuit's solution: what the gradients are of (row 1)."""
     if "triangular" in circuit.capabilities:
         return objective(circuit.forward(parameters, x)[-1], y)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from ..circuits import Own, add, from_residual
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import output_force
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
@@ -14,7 +17,7 @@ from .estimator import needing
 
 
 @needing(72, "microcircuit", "neurons")
-def microcircuit(circuit, objective, y, beta=0.0, gain=1.0) -> Own:
+def microcircuit(circuit: Circuit, objective: Objective, y: ArrayLike, beta: ArrayLike = 0.0, gain: float = 1.0) -> Own:
     """Pyramidal cells s with interneurons psi, of any circuit of neurons, as a circuit for any solver (row 72).
 
     ``s = fire(drive(s) + apical)``, ``psi = fire(drive_interneurons(s))`` and
@@ -43,7 +46,7 @@ def microcircuit(circuit, objective, y, beta=0.0, gain=1.0) -> Own:
 
 
 @in_float64
-def apical(circuit, parameters, states, x, gain=1.0):
+def apical(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike, gain: float = 1.0) -> Tree:
     """``gain (g(s) - g(psi))``: what the interneurons leave of the feedback, like the states."""
     s, psi = states
     _, transposed = jax.vjp(lambda v: circuit.drive(parameters[1], v, x), s)
@@ -51,7 +54,9 @@ def apical(circuit, parameters, states, x, gain=1.0):
 
 
 @in_float64
-def dendritic_error(circuit, objective, parameters, x, y, beta=0.01, gain=1.0, feedback=None, interneurons=None, solver=None):
+def dendritic_error(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.01,
+                    gain: float = 1.0, feedback: Tree | None = None, interneurons: Tree | None = None,
+                    solver: Solver | None = None) -> Tree:
     """The gradient of a microcircuit: ``-drive_parameters^T (s - psi) / beta``, local and without a derivative (row 72).
 
     Parameters
@@ -72,7 +77,8 @@ def dendritic_error(circuit, objective, parameters, x, y, beta=0.01, gain=1.0, f
 
 
 @in_float64
-def predict_self(circuit, parameters, interneurons, inputs, steps, rate=0.1, gain=1.0, sweeps=30):
+def predict_self(circuit: Circuit, parameters: Tree, interneurons: Tree, inputs: Array, steps: int, rate: float = 0.1, gain: float = 1.0,
+                 sweeps: int = 30) -> Tree:
     """Train the interneurons without a nudge until they predict the cells: the self-predicting state (row 72).
 
     The rule is local, ``drive_parameters^T (s - psi)``, and the apical compartment stays connected meanwhile.
@@ -104,7 +110,7 @@ def predict_self(circuit, parameters, interneurons, inputs, steps, rate=0.1, gai
 
 
 @in_float64
-def phaseless_alignment(circuit, parameters, inputs, key, noise=0.1, filtered=0.1):
+def phaseless_alignment(circuit: Circuit, parameters: Tree, inputs: Array, key: Array, noise: float = 0.1, filtered: float = 0.1) -> Tree:
     """Learn feedback while the circuit works, from the noise of its own neurons (PAL; row 73).
 
     In every sweep each neuron adds noise xi to its rate; feedback correlates it with the rates that follow, cleared of

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import jax
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..flow import flow
+from ..kinds import Circuit, Nudge, Objective, Solver, Tree
 from ..nudges import weak
 from ..precision import in_float64
 from ..solvers import Problem, newton
@@ -16,7 +18,8 @@ from .implicit import read_out
 
 @in_float64
 @needing(55, "adiabatic oscillation", "energy", "analytic")
-def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=0.01, step=0.1, nudge=weak):
+def adiabatic_oscillation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+                          speed: float = 0.01, step: float = 0.1, nudge: Nudge = weak) -> Tree:
     """Turn the nudge in the complex plane while the states follow ``ds/dt = -(C + force)``, and lock in (row 55).
 
     ``beta(t) = beta exp(2 pi i t / T)``; the gradient is ``1 / T beta`` times the integral of
@@ -48,7 +51,8 @@ def adiabatic_oscillation(circuit, objective, parameters, x, y, beta=0.1, speed=
 
 
 @in_float64
-def frequency_propagation(circuit, objective, parameters, x, y, beta=0.1, steps: int = 64, solver=None, nudge=weak):
+def frequency_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+                          steps: int = 64, solver: Solver | None = None, nudge: Nudge = weak) -> Tree:
     """An alternating nudge ``beta sin(phase)``: mean and first harmonic of the states, element by element (row 60).
 
     ``s ~ a + b sin(phase)``; the gradient is ``(dC/dparameters)^T b / beta`` at a: products of an element's steady and

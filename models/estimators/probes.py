@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from ..circuits import add
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .implicit import cost, read_out
@@ -18,36 +23,37 @@ def _draw(distribution, key, tree):
 
 
 @in_float64
-def probes(key, parameters):
+def probes(key: Array, parameters: Tree) -> Tree:
     """A direction of independent signs, shaped like the parameters."""
     return _draw(jax.random.rademacher, key, parameters)
 
 
 @in_float64
-def gaussian(key, parameters):
+def gaussian(key: Array, parameters: Tree) -> Tree:
     """A direction of independent normal entries of unit variance, shaped like the parameters."""
     return _draw(jax.random.normal, key, parameters)
 
 
 @in_float64
-def inner(a, b):
+def inner(a: Tree, b: Tree) -> Array:
     """Inner product of two pytrees."""
     return jnp.vdot(ravel_pytree(a)[0], ravel_pytree(b)[0])
 
 
 @in_float64
-def scaled(u, factor):
+def scaled(u: Tree, factor: ArrayLike) -> Tree:
     """``factor * u``, leaf by leaf."""
     return jax.tree.map(lambda v: factor * v, u)
 
 
-def averaged(one, key, directions: int):
+def averaged(one: Callable[[Array], Tree], key: Array, directions: int) -> Tree:
     """The mean of ``one(key)`` over so many keys."""
     return jax.tree.map(lambda g: g.mean(0), jax.vmap(one)(jax.random.split(key, directions)))
 
 
 @in_float64
-def spsa_slopes(circuit, objective, parameters, x, y, directions, epsilon):
+def spsa_slopes(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, directions: Tree,
+                epsilon: ArrayLike) -> Array:
     """``[J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon`` for directions u stacked on a leading axis."""
     def moved(step, u):
         return cost(circuit, objective, add(parameters, u, step), x, y)
@@ -56,7 +62,8 @@ def spsa_slopes(circuit, objective, parameters, x, y, directions, epsilon):
 
 
 @in_float64
-def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
+def spsa(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, epsilon: ArrayLike = 1e-3,
+         directions: int = 1) -> Tree:
     """Simultaneous perturbation: the mean of ``u [J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon``, row 29.
 
     Parameters
@@ -73,13 +80,14 @@ def spsa(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1):
 
 
 @in_float64
-def directional_derivative(circuit, objective, parameters, x, y, direction):
+def directional_derivative(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, direction: Tree) -> Array:
     """``g . u``, the derivative of the cost along a direction, of one pass in forward mode: no probe size, no bias (row 30)."""
     return jax.jvp(lambda p: cost(circuit, objective, p, x, y), (parameters,), (direction,))[1]
 
 
 @in_float64
-def forward_gradient(circuit, objective, parameters, x, y, key, directions=1, draw=gaussian):
+def forward_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, directions: int = 1,
+                     draw: Callable[[Array, Tree], Tree] = gaussian) -> Tree:
     """The mean of ``(g . u) u``, unbiased (section 2.2; row 30).
 
     Parameters
@@ -98,7 +106,9 @@ def forward_gradient(circuit, objective, parameters, x, y, key, directions=1, dr
 
 
 @in_float64
-def in_place_slope(circuit, objective, parameters, x, y, key, epsilon=1e-3, unit=1.0):
+def in_place_slope(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array,
+                   epsilon: ArrayLike = 1e-3,
+                   unit: float = 1.0) -> tuple[Array, Tree]:
     """SPSA that stores no direction: the parameters move by ``+e, -2e, +e`` along signs drawn anew from the key (row 31).
 
     Parameters
@@ -131,7 +141,7 @@ def in_place_slope(circuit, objective, parameters, x, y, key, epsilon=1e-3, unit
 
 
 @in_float64
-def guided_gradient(circuit, objective, parameters, x, y, direction):
+def guided_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, direction: Tree) -> Tree:
     """``(g . u) u / |u|^2``: the gradient's projection on a learned or guessed direction (section 2.2; row 33).
 
     Parameters
@@ -143,7 +153,8 @@ def guided_gradient(circuit, objective, parameters, x, y, direction):
 
 
 @in_float64
-def node_error(circuit, objective, parameters, x, y, states, direction, epsilon, solver):
+def node_error(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, direction: Tree,
+               epsilon: ArrayLike, solver: Solver) -> Tree:
     """``(v . error) v`` for a direction v of the states, like `states`: with ``C(s) + step v = 0``, ``dO/dstep`` is ``v . error``.
 
     Parameters
@@ -163,7 +174,9 @@ def node_error(circuit, objective, parameters, x, y, states, direction, epsilon,
 
 
 @in_float64
-def node_perturbation(circuit, objective, parameters, x, y, key, epsilon=1e-3, directions=1, draw=gaussian, solver=None):
+def node_perturbation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array,
+                      epsilon: ArrayLike = 1e-3, directions: int = 1, draw: Callable[[Array, Tree], Tree] = gaussian,
+                      solver: Solver | None = None) -> Tree:
     """Node perturbation: the error signal estimated along directions of the states, then read out as ever (row 32).
 
     Parameters

@@ -1,0 +1,43 @@
+"""Kinds of things that the parts of the reference hand to each other, for signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from jax import Array
+from jax.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from .solvers import Problem, Solution
+
+Tree: TypeAlias = Any
+"""A pytree of arrays, such as parameters or states. Which, is up to the circuit, and JAX has no type for it."""
+Objective: TypeAlias = Callable[[Array, ArrayLike], Array]
+"""Output and target to the cost."""
+Solver: TypeAlias = Callable[["Problem"], "Solution"]
+Nudge: TypeAlias = Callable[["Problem", Tree, Objective, ArrayLike, ArrayLike], "Problem"]
+"""Of `nudges`: a problem, its free states, objective, target and strength to the nudged problem."""
+
+
+class Circuit(Protocol):
+    """What every circuit has; `circuits` says what these do, and what more there is by its capabilities."""
+
+    capabilities: frozenset[str]
+
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
+        """States to start from."""
+
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
+        """The constraint, zero at a solution."""
+
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
+        """One sweep."""
+
+    @property
+    def output(self) -> Callable[[Tree], Array]:
+        """States to those that the objective sees."""
+
+    @property
+    def with_output(self) -> Callable[[Tree, Array], Tree]:
+        """States and an output to states that have it."""
