@@ -134,7 +134,7 @@ class Framer(wiring.Component):
             "o": Out(stream.Signature(8)),
         })
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.crc = crc = Crc()
         # places: of the byte that is sent, before the next block's first while none is; of the one that is looked at
