@@ -127,7 +127,7 @@ def squares(codes: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled()
-def noise(squares, top, scales, own, deviates):
+def noise(squares: np.ndarray, top: float, scales: np.ndarray, own: np.ndarray, deviates: np.ndarray) -> None:
     """Noise of sums of squares (n, lines) times `top`, in place: the root, times that of its vector, of its line and a deviate, rounded."""
     n, lines = squares.shape
     for i in range(n):
@@ -140,7 +140,7 @@ def noise(squares, top, scales, own, deviates):
 
 
 @compiled()
-def bits(codes, count):
+def bits(codes: np.ndarray, count: int) -> np.ndarray:
     """Binary digits of magnitudes, the least first, each with the sign of its code: float32 (count, n, inputs)."""
     n, inputs = codes.shape
     out = np.empty((count, n, inputs), np.float32)
