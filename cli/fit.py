@@ -21,7 +21,8 @@ def fit(
     """Choose engines: rows of lanes, and the matrices on each, for the shortest training step that fits a board.
 
     Lanes that divide the columns of a matrix keep multipliers busy; one row for all matrices is busy nearly always, several at once
-    are faster. The cost model says what fits (docs/cost.md).
+    are faster, most of all where the recipe lets samples overlap and weights be stale (`samples_in_flight`, `staleness`). The cost model
+    says what fits (docs/cost.md).
 
     Example: crossdyad fit digits --board ulx3s -o fitted.toml
     """
@@ -37,8 +38,10 @@ def fit(
         shown = [f._asdict() | {"recipe": f.recipe.name, "engines": [e.model_dump() for e in f.recipe.engines]} for f in found]
         typer.echo(options.dump(shown))
         return
-    typer.echo(f"{'cycles':>8} {'busy':>7} {'LUT':>8} {'multipliers':>12}  engines")
+    typer.echo(f"{'cycles':>8} {'busy':>7} {'LUT':>8} {'multipliers':>12} {'in flight':>10}  engines; updates behind")
     for f in found:
-        typer.echo(f"{f.cycles:8d} {100 * f.busy:6.1f}% {f.needs['LUT']:8.0f} {f.needs['multiplier']:12.0f}  {f.placed}")
+        behind = ", ".join(f"{name} {lag}" for name, lag in f.staleness.items() if lag)
+        typer.echo(f"{f.cycles:8d} {100 * f.busy:6.1f}% {f.needs['LUT']:8.0f} {f.needs['multiplier']:12.0f} {f.in_flight:10d}  {f.placed}"
+                   + (f"; behind: {behind}" if behind else ""))
     if output is not None:
         typer.echo(f"written: {output}")

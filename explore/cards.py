@@ -20,6 +20,10 @@ class Card(NamedTuple):
     operations, cycles : int
     interval : int
         Cycles after which the next sample may start: the same, where one sample is in flight.
+    in_flight : int
+        Samples that are under way at most.
+    staleness : dict
+        By matrix that is read: the updates by earlier samples that its reads do not see yet, of those that the recipe allows.
     matrices : int
     weight_bits, feedback_bits : int
         In memory: of the layers' weights; of other matrices.
@@ -49,6 +53,8 @@ class Card(NamedTuple):
     operations: int
     cycles: int
     interval: int
+    in_flight: int
+    staleness: dict[str, int]
     matrices: int
     weight_bits: int
     feedback_bits: int
@@ -99,7 +105,8 @@ def card(recipe: Recipe) -> Card:
     bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
-    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, program.period, len(geometry), own,
+    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, program.period, program.in_flight,
+                program.staleness, len(geometry), own,
                 sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
                 1 - slots / (program.period * len(recipe.engine_lanes)), products / (program.period * sum(recipe.engine_lanes)), writes,
                 random_bits)

@@ -86,9 +86,12 @@ def _placed(recipe: Recipe) -> list[Words]:
             count, width = recipe.sizes[m.population], getattr(f, m.format).width
             lanes = engine.lanes if m.port == "column" else 1
             found.append(Words(m.slots << clog2(-(-count // lanes)), lanes, width))
-    kept = [k for k in range(recipe.layers) for name in ("keep_drive", "keep_feedback")
-            if any(getattr(e, name) for e in table.entries(recipe, k))]
-    return found + [Words(recipe.sizes[k + 1], 1, f.accumulator.width) for k in kept]
+    for k in range(recipe.layers):
+        for name, slots in (("keep_drive", table.drive_slots(recipe, k)), ("keep_feedback", 1)):
+            if any(getattr(e, name) for e in table.entries(recipe, k)):
+                count = recipe.sizes[k + 1]
+                found.append(Words(count if slots == 1 else slots << clog2(count), 1, f.accumulator.width))
+    return found
 
 
 def blocks(recipe: Recipe) -> int:

@@ -27,12 +27,18 @@ class Fit(NamedTuple):
         Useful products over lanes and cycles.
     needs : dict
         Resource of a board to how much the chip takes, by the cost model.
+    in_flight : int
+        Samples that are under way at most.
+    staleness : dict
+        By matrix that is read: the updates by earlier samples that its reads do not see yet.
     """
 
     recipe: Recipe
     cycles: int
     busy: float
     needs: dict[str, float]
+    in_flight: int
+    staleness: dict[str, int]
 
     @property
     def placed(self) -> str:
@@ -46,7 +52,7 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     Parameters
     ----------
     recipe : Recipe
-        Its lanes and engines do not matter.
+        Its lanes and engines do not matter; how many samples may be in flight, and how stale weights may be, is its own.
     board : str
         Of `hdl.boards.BOARDS`.
     most : int
@@ -88,7 +94,7 @@ def measured(chip: Recipe) -> Fit:
                    for m in chip.matrices if m.name == i.step.matrix)
     known = cost.figures(cost.coefficients()["model"], chip)
     needs = {resource: known[metric] for metric, resource in cost.RESOURCES.items()}
-    return Fit(chip, program.period, products / (program.period * sum(chip.engine_lanes)), needs)
+    return Fit(chip, program.period, products / (program.period * sum(chip.engine_lanes)), needs, program.in_flight, program.staleness)
 
 
 def _layouts(recipe: Recipe, multipliers: int) -> Iterator[tuple[int, int, list[dict]]]:

@@ -194,7 +194,9 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         "recipe": recipe.model_dump(mode="json"),
         "programs": {
             role: {"name": program.name, "length": program.length, "interval": program.interval,
-                   "instructions": [{"cycle": i.cycle, "engine": i.engine, "operation": str(i.step)} for i in program.instructions]}
+                   "in_flight": program.in_flight, "staleness": program.staleness,
+                   "instructions": [{"cycle": i.cycle, "engine": i.engine, "operation": str(i.step), "lag": i.lag}
+                                    for i in program.instructions]}
             for role, program in (("infer", infer), ("train", train))
         },
         "matrices": [{"name": g.matrix.name, "rows": g.R, "columns": g.C, "engine": g.engine, "lanes": g.L, "words": g.N,

@@ -270,8 +270,6 @@ SHARED = (
     Fault("staler than allowed", "overlap", "0 <= _lag(order, late, r, u) <= allowed", "0 <= _lag(order, late, r, u)", "stale_reads"),
     Fault("a read that sees two versions", "overlap", "shared += _apart(a, b, stale.__contains__)", "pass", "stale_reads"),
     Fault("a lag that is not said", "overlap", "- (order.index(update) < order.index(read))", "", "stale_reads"),
-    Fault("drives of another sample", "overlap", '("feedback of ", "words of ")', '("feedback of ", "words of ", "drive of ")',
-          "stale_reads"),
     Fault("sums meet", "timing", "first - (g.F - 1) * (step.op is Op.FORWARD), last", "first, first", "stores_and_heads"),
     Fault("elements meet in a unit", "timing", "found[f\"{name} of unit {step.unit}\"] = first + after, last + after",
           "found[f\"{name} of unit {step.unit}\"] = first + after, first + after", "stores_and_heads"),

@@ -594,10 +594,14 @@ def samples_that_overlap_are_played_over_each_other():
 
 @law
 def stale_reads_see_one_version_as_old_as_allowed():
-    """Chips of one engine and of several, eight samples an interval apart."""
-    for lanes, staleness in (((4, 3, 2), (3, 2, 0)), ((4, 3, 2), (1, 0, 0)), ((4, 4, 4), (2, 2, 1))):
-        rows = [{"lanes": 4, "matrices": ["W0", "W2"]}, {"lanes": 4, "matrices": ["W1"]}] if lanes[0] == lanes[2] else []
-        recipe = chip_of((9, 5, 6, 4), () if rows else lanes, engines=rows, samples_in_flight=4, staleness=staleness)
+    """Chips of one engine and of several, eight samples an interval apart; in the last ones a read just after an update must wait."""
+    apart, together = [["W0"], ["W1"], ["W2"]], [["W0", "W2"], ["W1"]]
+    for sizes, lanes, rows, staleness in (((9, 5, 6, 4), (4, 3, 2), apart, (3, 2, 0)), ((9, 5, 6, 4), (4, 3, 2), apart, (1, 0, 0)),
+                                          ((9, 5, 6, 4), (4, 4), together, (2, 2, 1)), ((6, 2, 6, 2), (6, 2, 6), apart, (3, 3, 3)),
+                                          ((3, 2, 2, 2), (3, 2), together, (3, 3, 3)),
+                                          ((3, 2, 2, 2), (3,), [["W0", "W1", "W2"]], (3, 3, 3))):
+        engines = [{"lanes": n, "matrices": names} for n, names in zip(lanes, rows, strict=True)]
+        recipe = chip_of(sizes, (), engines=engines, samples_in_flight=4, staleness=staleness)
         program = programs(recipe)[True]
         behind = [program.staleness[f"W{k}"] for k in range(3)]
         assert any(behind) and all(lag <= allowed for lag, allowed in zip(behind, staleness, strict=True)), (behind, staleness)

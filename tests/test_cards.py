@@ -25,6 +25,13 @@ def test_dual_propagation_on_digits_by_hand():
     assert abs(c.idle - (1 - (128 + 40 + 40 + 128 + 40) / (2 * 358))) < 1e-12
 
 
+def test_samples_in_flight_and_what_they_do_not_see_are_told():
+    alone, stale = of("dual-propagation"), of("dual-propagation", samples_in_flight=4, staleness=(1, 0))
+    assert (alone.in_flight, alone.interval, set(alone.staleness.values())) == (1, 358, {0})
+    assert stale.in_flight > 1 and stale.interval < 358 and stale.staleness == {"W0": 1, "W1": 0}
+    assert stale.writes == alone.writes and stale.transport == alone.transport
+
+
 def test_equilibrium_propagation_by_hand():
     c = of("equilibrium", sweeps=(1, 1))
     # up, up; a sweep: outputs, hidden twice; the outputs again; a nudged sweep; two updates of each matrix

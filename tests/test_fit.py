@@ -29,17 +29,18 @@ def smaller(monkeypatch, **holds):
     monkeypatch.setitem(BOARDS, "tiny", replace(like, name="tiny", family=replace(like.family, devices=devices)))
 
 
-@pytest.mark.parametrize("in_flight", [1, 2])
-def test_nothing_shorter_fits(monkeypatch, in_flight):
+@pytest.mark.parametrize(("in_flight", "staleness"), [(1, ()), (2, ()), (4, (2, 0))])
+def test_nothing_shorter_fits(monkeypatch, in_flight, staleness):
     """Against every number of lanes and both placements, on a board of eight multipliers; the interval counts where samples overlap."""
-    base = Recipe.model_validate(SMALL.model_dump() | {"samples_in_flight": in_flight})
+    base = Recipe.model_validate(SMALL.model_dump() | {"samples_in_flight": in_flight, "staleness": staleness})
     spare = 8 - (cost.multipliers(SMALL) - 2)
     smaller(monkeypatch, multiplier=8)
     every = [placed((n, ["W0", "W1"]), base=base) for n in range(1, spare + 1)]
     every += [placed((a, ["W0"]), (b, ["W1"]), base=base) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]
     found = fit(base, "tiny")
     assert found[0].cycles == min(programs(chip)[1].period for chip in every)
-    assert (programs(found[0].recipe)[1].interval > 0) == (in_flight == 2)
+    assert (programs(found[0].recipe)[1].interval > 0) == (in_flight > 1)
+    assert found[0].staleness["W0"] <= max(staleness, default=0) and found[0].staleness["W1"] == 0
     assert [f.cycles for f in found] == sorted(f.cycles for f in found)
     assert all(n <= BOARDS["tiny"].holds[r] for f in found for r, n in f.needs.items())
 
