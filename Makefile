@@ -21,6 +21,8 @@ bench: $(UV)         ## speed and learning figures, as ratios of one run; rows.p
 
 lint: $(UV)
 	$(RUN) ruff check .
+	mkdir -p .build && ln -sfn .. .build/crossdyad
+	$(RUN) mypy
 
 notebooks: $(UV)     ## execute them in place; git sees a change only where an output has changed
 	$(RUN) --group notebooks python notebooks/execute.py
