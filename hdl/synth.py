@@ -336,8 +336,11 @@ def _least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     # products of wider operands go where synthesis puts them; the loss squares errors, a bit wider than the accumulator
     block, operand = family.multiplier.width, max(width, recipe.bits.operand)
     multiplied, squared = (family.others or bits <= block for bits in (operand, recipe.formats.accumulator.width + 1))
+    lanes = sum(e.lanes for e in engines)
     return {
-        "multiplier": sum(e.lanes for e in engines) * multiplied + squared,
+        "multiplier": lanes * multiplied + squared,
+        # of products that no block makes: half a cell for each pair of bits, by any way of adding
+        "LUT": lanes * (width * operand // 2) * (not multiplied),
         # a memory of a few words goes to LUTs instead
         "memory block": sum(-(-e.words * e.lanes * width // family.block) for e in engines if e.words * e.lanes * width > family.least)
         + -(-kept // family.block),

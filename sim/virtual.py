@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import importlib.metadata
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -14,6 +17,7 @@ from ..hdl.host import Host
 from ..hdl.link_line import bit
 from ..hdl.synth import BAUD
 from ..recipe import Recipe
+from . import simulators
 from .replay import clocking, executable
 from .simulators import TOP
 
@@ -149,7 +153,7 @@ def top(recipe: Recipe, board: Board, samples: int = 0) -> Top:
 
 
 def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int = 0) -> Path:
-    """Return the program of a virtual board, made where it is not kept already.
+    """Return the program of a virtual board, made where it is not kept already; one that is kept is found without making its Verilog.
 
     Parameters
     ----------
@@ -166,11 +170,29 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int 
     SimulatorMissing
         Without Verilator or a C++ compiler.
     """
+    known = simulators.builds() / f"virtual-{_key(recipe, board, optimize, samples)}"
+    # a rule of one's own may say something else than it did
+    if ":" not in recipe.rule and known.exists() and (program := known.parent / known.read_text()).exists():
+        return program
     source = verilog.convert(top(recipe.as_built, BOARDS[board], samples), TOP)
     cycles: Fraction = bit(BOARDS[board].clock, BAUD)
     numbers = {"BIT": cycles.numerator, "SHARES": cycles.denominator, "QUIET": QUIET}
     defines = [*(f"#define {name} {number}ull" for name, number in numbers.items()), *clocking(source)]
-    return executable(source, "\n".join(defines) + MAIN, optimize)
+    program = executable(source, "\n".join(defines) + MAIN, optimize)
+    draft = known.with_name(f".{known.name}.{os.getpid()}")
+    draft.write_text(str(program.relative_to(known.parent)))
+    draft.replace(known)
+    return program
+
+
+def _key(*asked) -> str:
+    """What a program is made from: a recipe as built, what was asked of it, and the text of what makes it."""
+    recipe, *others = asked
+    told = hashlib.sha256(f"{recipe.as_built.model_dump_json()} {others} {importlib.metadata.version('amaranth')} {QUIET}".encode())
+    root = Path(__file__).parents[1]
+    for path in sorted(path for folder in ("recipe", "hdl", "sim") for path in (root / folder).rglob("*.py")):
+        told.update(path.read_bytes())
+    return told.hexdigest()[:20]
 
 
 def command(program: Path, faults: float = 0.0, seed: int = 1, link: Path | None = None) -> list[str]:

@@ -234,6 +234,17 @@ def program():
     return virtual.build(TINY, samples=KEPT)
 
 
+def test_a_board_that_is_built_starts_without_its_verilog(program, monkeypatch):
+    """Another one, whose rule is a user's that may have changed, or that was asked for otherwise, does not."""
+    monkeypatch.setattr(virtual, "top", lambda *_: pytest.fail("Verilog was made"))
+    assert virtual.build(TINY, samples=KEPT) == program
+    own = TINY.model_copy(update={"rule": "package.module:function"})
+    for other in (lambda: virtual.build(TINY, samples=KEPT + 1), lambda: virtual.build(TINY, "orangecrab", samples=KEPT),
+                  lambda: virtual.build(TINY.model_copy(update={"beta": 0.5}), samples=KEPT), lambda: virtual.build(own, samples=KEPT)):
+        with pytest.raises(pytest.fail.Exception, match="Verilog was made"):
+            other()
+
+
 @pytest.mark.parametrize("faults", [0.0, 3e-3])
 def test_the_virtual_board_is_the_emulator_on_any_line(program, faults):
     with virtual.running(TINY, faults=faults, samples=KEPT) as port, board.Chip(TINY, port) as chip:
@@ -286,8 +297,8 @@ def test_a_script_that_knows_the_contract_alone_trains_the_board(program, tmp_pa
 
 
 @pytest.mark.slow
-def test_random_bytes_do_not_wedge_the_board_nor_change_it(program):
-    with virtual.running(TINY, samples=KEPT) as name:
+def test_random_bytes_on_a_bad_line_do_not_wedge_the_board_nor_change_it(program):
+    with virtual.running(TINY, faults=1e-3, samples=KEPT) as name:
         with board.Chip(TINY, name) as chip:
             chip.weights = emulator.initial_weights(TINY)
             before = chip.state()

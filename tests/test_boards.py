@@ -138,7 +138,24 @@ NARROW = Recipe(name="narrow", sizes=[64, 32, 10], lanes=[16, 8], formats={"delt
 """Whose products fit the small family's block."""
 
 
+WIDE = Recipe(name="wide", sizes=[64, 48, 10], lanes=[48, 10], formats={"delta": {"width": 11, "frac": 8}})
+"""Whose products do not."""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_large_recipe_is_refused_at_once_or_fits_on_every_board(board, tmp_path, monkeypatch):
+    """784 units on 256 take 178 memory blocks of an ECP5, 794 of an iCE40."""
+    monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))
+    needed, holds = {"ECP5": 178, "iCE40": 794}[BOARDS[board].family.name], BOARDS[board].holds["memory block"]
+    if needed <= holds:
+        synth.check_fits(synth._least(load("mnist"), BOARDS[board].family), BOARDS[board])
+        return
+    with pytest.raises(synth.DoesNotFit, match=f"mnist does not fit {board} .*{needed} memory blocks needed, {holds} available"):
+        synth.synthesize(load("mnist"), board, tmp_path)
+
+
 @pytest.mark.parametrize(("recipe", "board", "said"), [
+    (WIDE, "icebreaker", r"\d+ LUTs needed, 5280 available"),
     (NARROW, "icebreaker", "24 multipliers needed, 8 available"), ("mnist", "icebreaker", r"\d+ memory blocks needed, 30 available"),
     ("mnist", "orangecrab", r"\d+ memory blocks needed, 56 available"),
     ("mnist", "colorlight-5a-75b", r"\d+ memory blocks needed, 56 available"),
@@ -152,7 +169,9 @@ def test_what_does_not_fit_is_refused_with_resource_and_number(recipe, board, sa
 
 def test_products_too_wide_for_a_block_need_none():
     """The lanes of `xor` multiply by 18 bits: a block each on the ECP5, logic on the iCE40."""
-    assert synth._least(load("xor"), ECP5)["multiplier"] == 9 and synth._least(load("xor"), ICE40)["multiplier"] == 0
+    on, off = (synth._least(load("xor"), family) for family in (ECP5, ICE40))
+    assert on["multiplier"] == 9 and off["multiplier"] == 0
+    assert on["LUT"] == 0 and 0 < off["LUT"] <= 9280, "the least is no more than what synthesis has made"
 
 
 def test_a_board_without_a_loop_has_one_clock(tmp_path, monkeypatch):
@@ -167,6 +186,26 @@ def test_a_loop_slows_an_oscillator_down_where_the_chip_is_slower():
 
 
 SMALL = Recipe(name="small", sizes=[2, 2], lanes=[2], rule="inference")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_small_chip_is_built_for_every_board(board, tmp_path):
+    if reason := synth.missing_tool(BOARDS[board].family):
+        pytest.skip(reason)
+    report = synth.synthesize(SMALL, board, tmp_path, seeds=(1,), clock="fastest" if BOARDS[board].clock > 50e6 else None)
+    image = tmp_path / f"small.{BOARDS[board].family.image}"
+    assert image.stat().st_size > 1000 and report["fmax"]["min"] >= report["clock_mhz"]
+    assert all(0 <= n["used"] <= n["available"] for n in report["utilisation"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(synth.missing_tool(ICE40)), reason="needs nextpnr for the iCE40")
+def test_digits_is_refused_on_the_small_family_before_it_is_placed(tmp_path, monkeypatch):
+    monkeypatch.setattr(synth, "place_and_route", lambda *_: pytest.fail("it was placed"))
+    said = r"digits does not fit icebreaker .*\d{5} LUTs needed, 5280 available.*FFs needed.*memory blocks needed, 30 available.*Remedy: "
+    with pytest.raises(synth.DoesNotFit, match=said):
+        synth.synthesize(load("digits"), "icebreaker", tmp_path, seeds=(1,))
 
 
 @pytest.mark.slow
