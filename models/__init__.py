@@ -16,12 +16,13 @@ Whatever JAX is set to, they compute in float64 and leave it as it is set. Under
 `jax.vmap`), begin that in 64 bits too: `float64`. Activations and objectives alone have the precision of what they are given.
 """
 
-from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_neurons, from_residual, identity, piecewise, relu
+from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_neurons, from_residual, identity, relu
 from .estimators.contrast import contrast
 from .estimators.dyads import Dyads, dual_propagation, dyads
 from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved
 from .estimators.implicit import exact_gradient, triangular_multipliers
 from .estimators.probes import probes, spsa, spsa_slopes
+from .functions import piecewise
 from .objectives import cross_entropy, squared_error, squared_hinge
 from .precision import float64
 from .soundness import check_circuit

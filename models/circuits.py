@@ -32,53 +32,16 @@ from dataclasses import dataclass
 import jax
 from jax import numpy as jnp
 
+from .functions import add, gradient, identity, relu, zeros
+from .operators import Biased, Operator, inner, maps, silent, uniform
 from .precision import in_float64
 
 CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "neurons", "blocks"})
 
 
-def identity(a):
-    """``a``."""
-    return a
-
-
-def relu(a, high: float = jnp.inf):
-    """Clip to ``[0, high]``."""
-    return jnp.clip(a, 0.0, high)
-
-
 def clip(low: float, high: float) -> Callable:
     """The activation that limits to ``[low, high]``, as every one of the chip does (contract section 4)."""
     return functools.partial(jnp.clip, min=low, max=high)
-
-
-def piecewise(knots, slopes, first) -> Callable:
-    """The activation that is straight between knots and flat beyond them, as every one of the chip is (contract section 4).
-
-    Parameters
-    ----------
-    knots : sequence of n + 1 floats
-    slopes : sequence of n floats
-    first : float
-        Value up to the first knot.
-    """
-    def neuron(drive):
-        return first + sum(slopes[n] * (jnp.clip(drive, knots[n], knots[n + 1]) - knots[n]) for n in range(len(slopes)))
-
-    return neuron
-
-
-def gradient(function: Callable, *primals, argument: int = 0):
-    """Derivative of a scalar function of pytrees, also of complex ones: then `function` must be holomorphic."""
-    holomorphic = any(jnp.iscomplexobj(v) for p in primals for v in jax.tree.leaves(p))
-    if holomorphic:
-        primals = tuple(jax.tree.map(lambda v: v + 0j, p) if i == argument else p for i, p in enumerate(primals))
-    return jax.grad(function, argnums=argument, holomorphic=holomorphic)(*primals)
-
-
-def add(a, b, scale=1.0):
-    """``a + scale * b``, leaf by leaf."""
-    return jax.tree.map(lambda p, q: p + scale * q, a, b)
 
 
 def last_layer(s):
@@ -98,44 +61,70 @@ def forced(circuit, parameters, s, x, force):
     return own(parameters, s, x, force) if own else add(circuit.residual(parameters, s, x), force)
 
 
-def zeros(s):
-    """No force: zeros like the states."""
-    return jax.tree.map(jnp.zeros_like, s)
-
-
 class LayeredStates:
     """States are a tuple of layers, the last one is the output."""
 
     output, with_output = staticmethod(last_layer), staticmethod(with_last_layer)
 
 
-@in_float64
 def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
     """Uniform weights of variance ``scale / 3 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
-    keys = jax.random.split(key, len(sizes) - 1)
-    shapes = zip(sizes[1:], sizes[:-1], strict=True)
-    return tuple(jax.random.uniform(q, (m, n), jnp.float64, -1, 1) * jnp.sqrt(scale / n)
-                 for q, (m, n) in zip(keys, shapes, strict=True))
+    return uniform(key, maps(tuple(sizes)), scale)
+
+
+@in_float64
+class Layered(LayeredStates):
+    """Layers in a row, joined by linear operators."""
+
+    sizes: tuple
+
+    def __post_init__(self):
+        maps(self.sizes)        # refuses layers that do not fit
+
+    @property
+    def maps(self) -> tuple[Operator, ...]:
+        """The operator below each layer."""
+        return maps(self.sizes)
+
+    @property
+    def layers(self) -> int:
+        """K, the number of operators."""
+        return len(self.maps)
+
+    def start(self, parameters, x):
+        """Zeros."""
+        self.agrees(parameters)
+        return silent(self.maps, parameters, x)
+
+    def drives(self, parameters, below) -> tuple:
+        """Every layer's operator on what is below it."""
+        self.agrees(parameters)
+        return tuple(a(w, s) for a, w, s in zip(self.maps, parameters, below, strict=True))
+
+    def agrees(self, parameters) -> None:
+        """Refuse parameters that are not an entry per operator."""
+        if (found := len(parameters)) != self.layers:
+            raise ValueError(f"{found} entries of parameters, {self.layers} operators; give one each, or ()")
 
 
 @in_float64
 @dataclass(frozen=True)
-class Feedforward(LayeredStates):
-    """Layers in a chain: ``s_k = f_k(W_k s_(k-1))``, k = 1 .. K (row 6).
+class Feedforward(Layered):
+    """Layers in a chain: ``s_k = f_k(A_k s_(k-1))``, k = 1 .. K (row 6).
 
-    Hashable, so that it can be a static argument of a jitted function.
+    Hashable, to be a static argument of a jitted function.
 
     Parameters
     ----------
-    sizes : tuple of int
-        Units per layer, inputs first.
+    sizes : tuple
+        Units per layer, inputs first, between which are matrices; or operators (`operators`), and units where a dense one follows.
     activation, output_activation : callable
         Elementwise neuron functions of the hidden layers and of the last layer.
     one : float
         What a further column of each layer's weights meets, so that it is a bias; 0: there is none.
     """
 
-    sizes: tuple[int, ...]
+    sizes: tuple
     activation: Callable = relu
     output_activation: Callable = identity
     one: float = 0.0
@@ -143,42 +132,37 @@ class Feedforward(LayeredStates):
     capabilities = frozenset({"chain", "triangular", "neurons"})
 
     @property
-    def layers(self) -> int:
-        """K, the number of layers of weights."""
-        return len(self.sizes) - 1
+    def maps(self) -> tuple[Operator, ...]:
+        """The operator below each layer, with the column of biases if there is one."""
+        return tuple(Biased(a, self.one) for a in maps(self.sizes)) if self.one else maps(self.sizes)
 
     def neuron(self, k: int) -> Callable:
         """The neuron function of layer of weights `k`, 0 .. K-1."""
         return self.output_activation if k == self.layers - 1 else self.activation
 
     def random_parameters(self, key) -> tuple:
-        """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays (outputs, inputs), with biases of 0 beside them."""
-        weights = uniform_weights(key, self.sizes)
-        return tuple(jnp.pad(w, ((0, 0), (0, 1))) for w in weights) if self.one else weights
+        """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays, of dense layers (outputs, inputs), with biases of 0."""
+        return uniform(key, self.maps)
 
-    def summed(self, w, below):
-        """The drive of a layer from the states below it."""
-        return w[:, :-1] @ below + w[:, -1] * self.one if self.one else w @ below
+    def layer(self, k: int, w, s):
+        """Layer `k`, 0 .. K-1, of the states below."""
+        return self.neuron(k)(self.maps[k](w, s))
 
     def forward(self, parameters, x) -> list:
-        """States from the input on: K + 1 vectors, the first is `x`. The solution of ``residual == 0``."""
+        """States from the input on: K + 1 arrays, the first is `x`. The solution of ``residual == 0``."""
+        self.agrees(parameters)
         states = [x]
         for k, w in enumerate(parameters):
-            states.append(self.neuron(k)(self.summed(w, states[-1])))
+            states.append(self.layer(k, w, states[-1]))
         return states
 
-    def start(self, parameters, x):
-        """Zeros."""
-        return tuple(jnp.zeros(w.shape[0], jnp.result_type(w, x)) for w in parameters)
-
     def residual(self, parameters, s, x):
-        """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, a vector per layer; `s` without the input."""
-        layers = zip(parameters, s, [x, *s[:-1]], strict=True)
-        return tuple(v - self.neuron(k)(self.summed(w, below)) for k, (w, v, below) in enumerate(layers))
+        """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, an array per layer; `s` without the input."""
+        return tuple(v - f for v, f in zip(s, self.fire(self.drive(parameters, s, x)), strict=True))
 
     def drive(self, parameters, s, x):
         """``W_k s_(k-1)`` of every layer."""
-        return tuple(self.summed(w, below) for w, below in zip(parameters, (x, *s[:-1]), strict=True))
+        return self.drives(parameters, (x, *s[:-1]))
 
     def fire(self, drive):
         """Every layer's activation."""
@@ -188,44 +172,40 @@ class Feedforward(LayeredStates):
         """One sweep from the input up: without a force, or with one on the output alone, it is the solution."""
         states = [x]
         for k, (w, f) in enumerate(zip(parameters, force, strict=True)):
-            states.append(self.neuron(k)(self.summed(w, states[-1])) - f)
+            states.append(self.layer(k, w, states[-1]) - f)
         return tuple(states[1:])
 
 
 @in_float64
 @dataclass(frozen=True)
-class Hopfield(LayeredStates):
-    """A layered Hopfield net: ``E = sum_k G(s_k) - s_k W_k s_(k-1)``, with grad G the inverse of the activation (row 8).
+class Hopfield(Layered):
+    """A layered Hopfield net: ``E = sum_k G(s_k) - s_k A_k s_(k-1)``, with grad G the inverse of the activation (row 8).
 
     Relaxation is block coordinate descent: even layers, then odd ones, each to its exact minimum (rows 12 and 77).
 
     Parameters
     ----------
-    sizes : tuple of int
-        Units per layer, inputs first.
+    sizes : tuple
+        Units per layer or operators, as of `Feedforward`.
     activation : callable
         ``f``, strictly increasing, or clip.
     primitive : callable
         ``G``, elementwise on the range of `activation`.
     """
 
-    sizes: tuple[int, ...]
+    sizes: tuple
     activation: Callable = jnp.tanh
     primitive: Callable = None
     capabilities: frozenset = frozenset({"energy", "analytic", "block-exact"})
 
     def random_parameters(self, key) -> tuple:
-        """Uniform weights of variance ``1 / 2 inputs``: a tuple of float64 arrays (outputs, inputs)."""
-        return uniform_weights(key, self.sizes, 1.5)
-
-    def start(self, parameters, x):
-        """Zeros."""
-        return tuple(jnp.zeros(w.shape[0], jnp.result_type(w, x)) for w in parameters)
+        """Uniform weights of variance ``1 / 2 inputs``: a tuple of float64 arrays, of dense layers (outputs, inputs)."""
+        return uniform(key, self.maps, 1.5)
 
     def energy(self, parameters, s, x):
         """The energy, a scalar."""
         g = self.primitive or tanh_primitive
-        return sum(jnp.sum(g(v)) - v @ (w @ below) for w, v, below in zip(parameters, s, (x, *s[:-1]), strict=True))
+        return sum(jnp.sum(g(v)) - inner(v, a) for v, a in zip(s, self.drives(parameters, (x, *s[:-1])), strict=True))
 
     def residual(self, parameters, s, x):
         """``grad_s E``; of clipped units, whose minimum may lie at a bound, ``s - clip(s - grad_s E)``."""
@@ -240,12 +220,12 @@ class Hopfield(LayeredStates):
 
     def relax(self, parameters, s, x, force):
         """Every other layer to its minimum, then the rest; the output with the latter, so that a clamp reaches the others."""
-        s = list(s)
+        s, joined = list(s), self.maps
         for first in (len(s) % 2, (len(s) + 1) % 2):
             for k in range(first, len(s), 2):
-                drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
+                drive = joined[k](parameters[k], s[k - 1] if k else x) - force[k]
                 if k + 1 < len(s):
-                    drive = drive + parameters[k + 1].T @ s[k + 1]
+                    drive = drive + joined[k + 1].transposed(parameters[k + 1], s[k + 1])
                 s[k] = self.activation(drive)
         return tuple(s)
 

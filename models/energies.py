@@ -29,7 +29,9 @@ from .circuits import (
     zeros,
 )
 from .estimators.estimator import Unsuitable
+from .operators import inner
 from .precision import in_float64
+from .solvers import newton_direction
 
 
 @in_float64
@@ -165,14 +167,13 @@ def hierarchical(circuit) -> Own:
     The same states as the net, another constraint: artanh of the states instead of the activation of the drive.
     """
     def residual(parameters, s, x):
-        below = (x, *s[:-1])
-        return tuple(gradient(lambda v, w=w, b=b: jnp.sum(tanh_primitive(v)) - v @ (w @ b), v)
-                     for w, v, b in zip(parameters, s, below, strict=True))
+        drives = circuit.drives(parameters, (x, *s[:-1]))
+        return tuple(gradient(lambda v, a=a: jnp.sum(tanh_primitive(v)) - inner(v, a), v) for v, a in zip(s, drives, strict=True))
 
     def relax(parameters, s, x, force):
         states = [x]
-        for w, f in zip(parameters, force, strict=True):
-            states.append(jnp.tanh(w @ states[-1] - f))       # the minimum of E_k over s_k
+        for a, w, f in zip(circuit.maps, parameters, force, strict=True):
+            states.append(jnp.tanh(a(w, states[-1]) - f))       # the minimum of E_k over s_k
         return tuple(states[1:])
 
     return from_residual(residual, circuit.start, relax)
@@ -188,20 +189,21 @@ def lifted(circuit) -> Own:
     Unsuitable
         For activations whose primitives are not there.
     """
-    neurons = [circuit.neuron(k) for k in range(circuit.layers)]
+    neurons, joined = [circuit.neuron(k) for k in range(circuit.layers)], circuit.maps
     if not all(f in PRIMITIVES for f in neurons):
         raise Unsuitable(f"row 15 (lifted) knows no primitive of one of {circuit}'s activations; use tanh or identity, or dyads (row 57)")
 
     def energy(parameters, s, x):
-        layers = zip(neurons, parameters, s, (x, *s[:-1]), strict=True)
-        return sum(jnp.sum(PRIMITIVES[f].inverse(v) + PRIMITIVES[f].own(w @ b)) - v @ (w @ b) for f, w, v, b in layers)
+        layers = zip(neurons, s, circuit.drives(parameters, (x, *s[:-1])), strict=True)
+        return sum(jnp.sum(PRIMITIVES[f].inverse(v) + PRIMITIVES[f].own(a)) - inner(v, a) for f, v, a in layers)
 
     def relax(parameters, s, x, force):
         s = list(s)
         for k in range(len(s)):         # the output last, so that a clamp is heard
-            drive = parameters[k] @ (s[k - 1] if k else x) - force[k]
+            drive = joined[k](parameters[k], s[k - 1] if k else x) - force[k]
             if k + 1 < len(s):
-                drive = drive + parameters[k + 1].T @ (s[k + 1] - neurons[k + 1](parameters[k + 1] @ s[k]))
+                above, w = joined[k + 1], parameters[k + 1]
+                drive = drive + above.transposed(w, s[k + 1] - neurons[k + 1](above(w, s[k])))
             s[k] = neurons[k](drive)
         return tuple(s)
 
@@ -223,7 +225,7 @@ def auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps: int =
         return objective(circuit.output(s), y) + mu / 2 * sum(jnp.sum(c ** 2) for c in circuit.residual(parameters, s, x))
 
     def step(_, v):
-        return v - jnp.linalg.solve(jax.hessian(penalised)(v), jax.grad(penalised)(v))
+        return v - newton_direction(jax.grad(penalised), v)
 
     return shape(jax.lax.fori_loop(0, steps, step, flat))
 

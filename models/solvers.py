@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .circuits import add, forced
+from .linear import from_products, is_small
 from .precision import in_float64
 
 
@@ -122,12 +123,19 @@ def until_still(step: Callable, s, tolerance: float, limit: int):
     return s, n, change <= tolerance
 
 
+def newton_direction(residual: Callable, v):
+    """``J^-1 residual(v)`` with J its Jacobian at a vector `v`: dense for few states, else from products alone (`linear`)."""
+    if is_small(v):
+        return jnp.linalg.solve(jax.jacfwd(residual, holomorphic=jnp.iscomplexobj(v))(v), residual(v))
+    return from_products(lambda d: jax.jvp(residual, (v,), (d,))[1], residual(v))
+
+
 HALVINGS = 6
 """Of a Newton step, at most."""
 
 
 def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Callable:
-    """Relax until sweeps change less than `tolerance`, then Newton steps with the dense Jacobian: the reference's solver.
+    """Relax until sweeps change less than `tolerance`, then Newton steps: the reference's solver.
 
     Newton alone would leave the domain of an inverse activation. Of a step and its halves that one is taken which lowers the residual
     most; if none does, none.
@@ -140,10 +148,8 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
         def residual(v):
             return ravel_pytree(problem.residual(shape(v)))[0]
 
-        jacobian = jax.jacfwd(residual, holomorphic=jnp.iscomplexobj(flat))
-
         def step(_, v):
-            direction = jnp.linalg.solve(jacobian(v), residual(v))
+            direction = newton_direction(residual, v)
             tried = v - jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(HALVINGS + 1)])[:, None] * direction
             sizes = jnp.max(jnp.abs(jax.vmap(residual)(tried)), 1)
             return tried[jnp.argmin(jnp.where(jnp.isnan(sizes), jnp.inf, sizes))]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PIECES = 10
 """Progress reports per epoch, at most."""
+BRIGHTEST = 16.0
+"""Largest magnitude of a pixel that training takes: beyond, it was not scaled."""
 SHARE = 512
 """Test samples that are solved at once."""
 
@@ -60,7 +62,7 @@ def train(rule: Estimator, circuit: Circuit, objective: Callable, data: Sequence
     objective : callable
         ``objective(output, target)``; targets are one-hot.
     data : tuple
-        ``(x_train, y_train, x_test, y_test)``; real inputs (n, inputs), class numbers (n,).
+        ``(x_train, y_train, x_test, y_test)``; real inputs (n, inputs) or images (n, rows, columns, channels), class numbers (n,).
     parameters : pytree, optional
         To start from; ``circuit.random_parameters`` of the seed by default.
     batch : int
@@ -184,13 +186,17 @@ def _score(test, parameters, x, y, classes: int) -> dict:
 def _checked(data, batch: int):
     x, y, x_test, y_test = (np.asarray(v) for v in data)
     for name, inputs, classes in (("train", x, y), ("test", x_test, y_test)):
-        if inputs.ndim != 2 or classes.shape != inputs.shape[:1] or classes.dtype.kind not in "iu" or len(inputs) == 0:
+        if inputs.ndim < 2 or classes.shape != inputs.shape[:1] or classes.dtype.kind not in "iu" or len(inputs) == 0:
             raise ValueError(f"data: {name} inputs {inputs.shape} and classes {classes.dtype} {classes.shape}; "
-                             "expected (n, inputs) and n class numbers")
+                             "expected (n, inputs), or (n, rows, columns, channels), and n class numbers")
         if not np.isfinite(inputs).all():
             raise ValueError(f"data: {name} inputs hold numbers that are not finite; mend the data")
+        if inputs.ndim > 2 and (largest := np.abs(inputs).max()) > BRIGHTEST:
+            raise ValueError(f"data: {name} images reach {largest:g}; scale them to about 1, as x / 255 does of bytes")
         if classes.min() < 0:
             raise ValueError(f"data: {name} class {classes.min()}; classes are numbered from 0")
+    if x.shape[1:] != x_test.shape[1:]:
+        raise ValueError(f"data: train inputs of shape {x.shape[1:]}, test inputs of {x_test.shape[1:]}; make them alike")
     if not 1 <= batch <= len(x):
         raise ValueError(f"batch: {batch}; allowed is 1 to the {len(x)} training samples")
     return x.astype(np.float64), y, x_test.astype(np.float64), y_test

@@ -12,10 +12,11 @@ from jax.flatten_util import ravel_pytree
 
 from .circuits import add, forced, from_residual, zeros
 from .estimators.contrast import coincidences
-from .estimators.estimator import needing
+from .estimators.estimator import Unsuitable, needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
 from .nudges import clamped, weak
+from .operators import Dense
 from .precision import in_float64
 from .solvers import Problem, newton, relaxation
 
@@ -149,8 +150,8 @@ def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proxi
 
     def shifted(offsets):
         s = x
-        for k, (w, offset) in enumerate(zip(parameters, offsets, strict=True)):
-            s = circuit.neuron(k)(w @ s + offset)
+        for k, (a, w, offset) in enumerate(zip(circuit.maps, parameters, offsets, strict=True)):
+            s = circuit.neuron(k)(a(w, s) + offset)
         return objective(s, y)
 
     slopes = jax.grad(shifted)(tuple(jnp.zeros_like(s) for s in states[1:]))
@@ -159,7 +160,8 @@ def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proxi
         below, target, start = states[k], states[k + 1] - strength * slopes[k], parameters[k]
 
         def step(_, w):
-            return w - rate * (jnp.outer(circuit.neuron(k)(w @ below) - target, below) + (w - start) / proximity)
+            pulls = circuit.maps[k].correlated(w, below, circuit.layer(k, w, below) - target)
+            return jax.tree.map(lambda v, g, v0: v - rate * (g + (v - v0) / proximity), w, pulls, start)
 
         return jax.lax.fori_loop(0, steps, step, start)
 
@@ -244,6 +246,10 @@ def kronecker_factors(circuit, objective, parameters, xs, ys):
     -------
     list of pairs (A, S)
     """
+    if not all(isinstance(a, Dense) for a in circuit.maps):
+        raise Unsuitable("row 82 (Kronecker factors) needs dense layers, whose blocks are one Kronecker product; "
+                         "use the Hessian-free step (row 82)")
+
     def factors(x, y):
         states = circuit.forward(parameters, x)
         hessian = jax.hessian(objective)(states[-1], y)

@@ -16,6 +16,7 @@ from crossdyad.models import circuits, flow, nudges, objectives, solvers, traini
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
+from crossdyad.models.operators import Dense
 
 SIZES = (4, 5, 4, 3)
 NET, SMOOTH = models.Feedforward(SIZES), models.Feedforward(SIZES, jnp.tanh)
@@ -66,10 +67,10 @@ def test_feedback_control_with_feedback_and_leak():
 
 def test_learners_of_feedback_by_their_rates():
     w, b, n = others(3, [(3, 5), (5, 3), (5,)])
-    same(feedback.mirror((b,), (w,), (n,), 0.3, 0.2), [0.8 * b + 0.3 * np.outer(n, w @ n)])
+    same(feedback.mirror((Dense(5, 3),), (b,), (w,), (n,), 0.3, 0.2), [0.8 * b + 0.3 * np.outer(n, w @ n)])
     low, high, up, down = others(4, [(4, 3), (2, 4), (4, 2), (3, 4)])
     steps = others(5, [(4, 3), (2, 4)])
-    same(feedback.kolen_pollack((low, high), (up,), steps, 0.3, 0.2),
+    same(feedback.kolen_pollack(models.Feedforward((3, 4, 2)), (low, high), (up,), steps, 0.3, 0.2),
          [0.8 * low - 0.3 * steps[0], 0.8 * high - 0.3 * steps[1], 0.8 * up - 0.3 * steps[1].T])
     g = given()
     matrices = others(6, zip(SIZES[1:-1], SIZES[2:], strict=True))

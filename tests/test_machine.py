@@ -291,6 +291,7 @@ def test_a_state_is_its_prediction_and_its_error():
 def test_a_mirror_takes_one_step_of_row_25():
     """``B <- (1 - d) B + rate (W x) x^T / beta`` on the chip's integers, x its noise."""
     from crossdyad.models.estimators.feedback import mirror
+    from crossdyad.models.operators import Dense
 
     recipe = chip_of("weight-mirror", formats=FINE, sigma=0.25, rounding={"weight": "nearest"}, learning_rate=1.0, rate_floor=2.0**-5)
     chip, decode = emulator.Chip(recipe), recipe.formats.weight.decode
@@ -301,7 +302,7 @@ def test_a_mirror_takes_one_step_of_row_25():
     chip.train(x, y)
     assert set(np.abs(noise)) == {0.25} and len(set(noise)) == 2
     after = [decode(w) for w in chip.weights]
-    wanted = mirror((before[4].T,), (after[2],), (noise,), 1.0 / recipe.beta, recipe.decay)[0].T
+    wanted = mirror((Dense(*after[2].shape[::-1]),), (before[4].T,), (after[2],), (noise,), 1.0 / recipe.beta, recipe.decay)[0].T
     np.testing.assert_allclose(after[4], wanted, atol=2 * recipe.formats.weight.step)
 
 

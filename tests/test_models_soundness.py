@@ -282,7 +282,7 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
     random = jax.tree.map(lambda w: w + 0.1, s.parameters)
     columns = tuple(jnp.asarray(np.random.default_rng(k).normal(size=(len(w), 3))) for k, w in enumerate(s.parameters))
     columns = (*columns[:-1], jnp.zeros((3, 3)))
-    for row, mine, theirs in ((23, {"matrices": random}, {"matrices": transposes(random)}), (27, {}, {}),
+    for row, mine, theirs in ((23, {"matrices": random}, {"matrices": transposes(s.circuit, random)}), (27, {}, {}),
                               (24, {"matrices": columns}, {"matrices": columns[:-1]})):
         found, exact = (ROWS[row].estimator(c, *s[1:], **m) for c, m in ((own, mine), (s.circuit, theirs)))
         for a, b in zip(found, exact, strict=True):

@@ -15,6 +15,7 @@ import jax
 from jax import numpy as jnp
 
 from ..circuits import Feedforward, LayeredStates, add
+from ..estimators.estimator import Unsuitable
 from ..estimators.feedback import feedback_gradient, kolen_pollack, layered, mirror, perturb
 from ..estimators.greedy import (
     activity_perturbed,
@@ -39,6 +40,7 @@ from ..estimators.targets import (
     reconstruction,
     target_propagation,
 )
+from ..operators import Dense, Operator, dimensions, size
 from ..precision import in_float64
 
 NOISE = 0.1
@@ -83,15 +85,19 @@ class Extended(LayeredStates):
         return self.chain.relax(parameters[0], s, x, force)
 
 
-def matrices(shapes, key) -> tuple:
-    """Normal entries of variance ``1 / columns``."""
-    keys = jax.random.split(key, len(shapes))
-    return tuple(jax.random.normal(k, s) / s[1] ** 0.5 for k, s in zip(keys, shapes, strict=True))
+def downwards(chain) -> tuple[Operator, ...]:
+    """Operators of feedback to every hidden layer from the layer above."""
+    return tuple(a.twin for a in chain.maps[1:])
 
 
-def downwards(chain) -> list:
-    """Shapes of feedback to every hidden layer from the layer above."""
-    return list(zip(chain.sizes[1:-1], chain.sizes[2:], strict=True))
+def from_output(chain) -> tuple[Operator, ...]:
+    """Operators of feedback to every hidden layer from the output."""
+    return tuple(Dense(chain.maps[-1].outputs, a.outputs) for a in chain.maps[:-1])
+
+
+def normal(layers, key) -> tuple:
+    """Normal weights of variance 1 over what an output sums."""
+    return tuple(a.normal(k) for a, k in zip(layers, jax.random.split(key, len(layers)), strict=True))
 
 
 def to_new(old, new):
@@ -107,22 +113,24 @@ def _with_feedback(learn: Callable):
     def make(chain):
         def estimate(circuit, objective, parameters, x, y, key):
             weights, feedback = parameters
-            g = feedback_gradient(chain, objective, weights, x, y, layered(feedback))
+            g = feedback_gradient(chain, objective, weights, x, y, layered(chain, feedback))
             return learn(chain, objective, weights, feedback, g, x, y, key)
 
-        return Extended(chain, partial(matrices, downwards(chain))), estimate, True
+        return Extended(chain, partial(normal, downwards(chain))), estimate, True
 
     return make
 
 
 def _mirror(chain, objective, weights, feedback, g, x, y, key):
+    above = chain.maps[1:]
     keys = jax.random.split(key, len(feedback))
-    noise = tuple(jax.random.normal(k, b.shape[:1]) for k, b in zip(keys, feedback, strict=True))
-    return g, to_new(feedback, mirror(feedback, weights[1:], noise, 1.0, 1.0))
+    noise = tuple(jax.random.normal(k, dimensions(a.inputs)) for k, a in zip(keys, above, strict=True))
+    return g, to_new(feedback, mirror(above, feedback, weights[1:], noise, 1.0, 1.0))
 
 
 def _kolen_pollack(chain, objective, weights, feedback, g, x, y, key, decay=1e-3):
-    return tuple(to_new(old, new) for old, new in zip((weights, feedback), kolen_pollack(weights, feedback, g, 1.0, decay), strict=True))
+    moved = kolen_pollack(chain, weights, feedback, g, 1.0, decay)
+    return tuple(to_new(old, new) for old, new in zip((weights, feedback), moved, strict=True))
 
 
 def _perturb(chain, objective, weights, feedback, g, x, y, key):
@@ -138,12 +146,13 @@ mirrored, kolen_pollacked, perturbed = map(_with_feedback, (_mirror, _kolen_poll
 def _with_heads(gradient: Callable, decoders=False):
     """A linear classifier, and perhaps a decoder, on every hidden layer; the output has the objective itself."""
     def make(chain):
-        blocks, hidden = layers(chain), chain.sizes[1:-1]
+        blocks, hidden = layers(chain), [a.outputs for a in chain.maps[:-1]]
+        inputs, classes = chain.maps[0].inputs, chain.maps[-1].outputs
 
         def heads(key):
             a, b = jax.random.split(key)
-            labels = matrices([(chain.sizes[-1], n) for n in hidden], a)
-            return (*(zip(matrices([(chain.sizes[0], n) for n in hidden], b), labels, strict=True) if decoders else labels), ())
+            labels = normal([Dense(n, classes) for n in hidden], a)
+            return (*(zip(normal([Dense(n, inputs) for n in hidden], b), labels, strict=True) if decoders else labels), ())
 
         def estimate(circuit, objective, parameters, x, y, key):
             own = informed(0.1, 1.0) if decoders else classifier
@@ -182,8 +191,9 @@ overlapped = _with_heads(partial(_local, windows=overlapping))
 def synthesised(chain):
     """Predictors of the error signals, from states and label."""
     def predictors(key):
-        y = jnp.zeros(chain.sizes[-1])
-        return tuple(jnp.zeros((n, features(jnp.zeros(n), y).size)) for n in chain.sizes[1:])
+        y = jnp.zeros(size(chain.maps[-1].outputs))
+        units = [size(a.outputs) for a in chain.maps]
+        return tuple(jnp.zeros((n, features(jnp.zeros(n), y).size)) for n in units)
 
     def estimate(circuit, objective, parameters, x, y):
         weights, made = parameters
@@ -196,11 +206,13 @@ def synthesised(chain):
 # Targets: rows 69 to 71 -----------------------------------------------------------------------------------------
 
 
-def _with_targets(loss: Callable, shapes: Callable = downwards, activation: Callable | None = None, direct=False, beta=0.1):
+def _with_targets(loss: Callable, operators: Callable = downwards, activation: Callable | None = None, direct=False, beta=0.1):
     """Targets by linear feedback, before an activation if there is one, which descends a loss of noisy states."""
     def make(chain):
+        down = operators(chain)
+
         def maps(feedback):
-            return [(lambda v, m=m: activation(m @ v) if activation else m @ v) for m in feedback]
+            return [(lambda v, a=a, m=m: activation(a(m, v)) if activation else a(m, v)) for a, m in zip(down, feedback, strict=True)]
 
         def estimate(circuit, objective, parameters, x, y, key):
             weights, feedback = parameters
@@ -212,7 +224,7 @@ def _with_targets(loss: Callable, shapes: Callable = downwards, activation: Call
 
             return target_propagation(chain, objective, weights, x, y, maps(feedback), beta, direct), jax.grad(losses)(feedback)
 
-        return Extended(chain, lambda key: matrices(shapes(chain), key)), estimate, False
+        return Extended(chain, partial(normal, down)), estimate, False
 
     return make
 
@@ -235,7 +247,7 @@ def _transpose(chain, weights, k, g, states, key):
 
 
 inverting_targets = _with_targets(_inverse, activation=jax.nn.relu)
-direct_targets = _with_targets(_whole_path, lambda chain: [(n, chain.sizes[-1]) for n in chain.sizes[1:-1]], direct=True)
+direct_targets = _with_targets(_whole_path, from_output, direct=True)
 local_targets = _with_targets(_transpose)
 
 
@@ -293,8 +305,11 @@ class Goodness(LayeredStates):
 
 def forward_forward_net(chain, threshold=2.0):
     """The hidden layers of a chain and one more of their size, on images with labels, right and wrong."""
-    *sizes, classes = chain.sizes
-    net = Feedforward((sizes[0] + classes, *sizes[1:], sizes[-1]), chain.activation, chain.activation)
+    inputs, classes = chain.maps[0].inputs, size(chain.maps[-1].outputs)
+    if not all(isinstance(a, Dense) for a in chain.maps) or not isinstance(inputs, int):
+        raise Unsuitable("row 42 (Forward-Forward) puts the label before the pixels, so its first layer is dense; use row 35 on images")
+    hidden = [a.outputs for a in chain.maps[:-1]]
+    net = Feedforward((inputs + classes, *hidden, hidden[-1]), chain.activation, chain.activation)
     blocks, losses = normalising(layers(net)), (forward_forward(threshold),) * net.layers
 
     def estimate(circuit, objective, parameters, x, y, key):

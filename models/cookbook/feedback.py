@@ -27,6 +27,7 @@ from ..estimators.feedback import (
 )
 from ..estimators.implicit import exact_gradient
 from ..objectives import cross_entropy, squared_error
+from ..operators import Dense
 from . import systems
 from .findings import above, angle, below, equal, identical, law, relative_error
 from .row import row
@@ -35,16 +36,16 @@ BATCH, RATE = 10, 0.2
 NET = Feedforward((64, 64, 64, 10), jnp.tanh)
 
 
-def concordant(parameters):
+def concordant(circuit, parameters):
     """The operator that follows the signs of the weights."""
-    return layered(signs(parameters))
+    return layered(circuit, signs(circuit, parameters))
 
 
 def _estimate(operator):
     """Of layers of a chain by `operator`; of other neurons by parameters of the feedback's own, or from the output."""
     def estimate(circuit, objective, parameters, x, y, matrices):
         if "chain" in circuit.capabilities:
-            return feedback_gradient(circuit, objective, parameters, x, y, operator(matrices))
+            return feedback_gradient(circuit, objective, parameters, x, y, operator(circuit, matrices))
         if operator is direct:
             return feedback_gradient(circuit, objective, parameters, x, y, broadcast(circuit, matrices))
         back = carried_back(circuit, matrices, circuit.start(parameters, x), x)      # the drive is affine: any states do
@@ -55,7 +56,7 @@ def _estimate(operator):
 
 def _concordant_estimate(circuit, objective, parameters, x, y):
     if "chain" in circuit.capabilities:
-        return feedback_gradient(circuit, objective, parameters, x, y, concordant(parameters))
+        return feedback_gradient(circuit, objective, parameters, x, y, concordant(circuit, parameters))
     back = carried_back(circuit, concordant_parameters(parameters), circuit.start(parameters, x), x)
     return feedback_gradient(circuit, objective, parameters, x, y, back)
 
@@ -88,11 +89,11 @@ def train(operator, parameters, matrices, images, labels, epochs=1, decay=None):
     """Weights and feedback after some epochs; with a `decay` the feedback learns too, without matrices it follows the weights."""
     def step(carry, batch):
         parameters, matrices = carry
-        feedback = operator(parameters if matrices is None else matrices)
+        feedback = operator(NET, parameters if matrices is None else matrices)
         g = jax.vmap(lambda x, y: feedback_gradient(NET, cross_entropy, parameters, x, y, feedback))(*batch)
         g = jax.tree.map(lambda v: v.mean(0), g)
         if decay is not None:
-            return kolen_pollack(parameters, matrices, g, RATE, decay), None
+            return kolen_pollack(NET, parameters, matrices, g, RATE, decay), None
         return (add(parameters, g, -RATE), matrices), None
 
     def epoch(_, carry):
@@ -106,7 +107,7 @@ def hidden_errors(operator, parameters, matrices, x, y):
     """Error signals behind the activations of the hidden layers, of samples."""
     def errors(x, y):
         states = tuple(NET.forward(parameters, x)[1:])
-        error = feedback_multipliers(NET, cross_entropy, parameters, x, y, states, operator(matrices))
+        error = feedback_multipliers(NET, cross_entropy, parameters, x, y, states, operator(NET, matrices))
         return [e * (1 - s * s) for e, s in zip(error[:-1], states[:-1], strict=True)]
 
     return jax.vmap(errors)(x, y)
@@ -116,7 +117,7 @@ def angles(operator, parameters, matrices, x, y) -> float:
     """The largest angle, of any hidden layer, between its error signals and backprop's over the samples, in degrees."""
     y = np.eye(10)[y]
     found = hidden_errors(operator, parameters, matrices, x, y)
-    exact = hidden_errors(layered, parameters, transposes(parameters), x, y)
+    exact = hidden_errors(layered, parameters, transposes(NET, parameters), x, y)
     return max(angle(a, b) for a, b in zip(found, exact, strict=True))
 
 
@@ -145,7 +146,8 @@ def alignment_law(seed):
     """The forward weights turn towards the fixed feedback, and no other; with transposed weights it is Eq. 2, with loops as well."""
     exact = jax.jit(exact_gradient, static_argnums=(0, 1))
     s, loop = systems.tanh_net(seed), systems.equilibrium(seed)
-    yield equal("chain, with transposed weights: the adjoint's gradient", ALIGNED(*s, matrices=transposes(s.parameters)), exact(*s))
+    transposed = ALIGNED(*s, matrices=transposes(s.circuit, s.parameters))
+    yield equal("chain, with transposed weights: the adjoint's gradient", transposed, exact(*s))
     back = jax.jit(lambda p, x, y: feedback_gradient(*loop[:2], p, x, y, lambda _, driven: (p[0].T @ driven[0],)))
     yield equal("deep equilibrium, with transposed weights: the adjoint's gradient", back(*loop[2:]), exact(*loop))
     yield from alignment(layered, False, seed)
@@ -158,14 +160,14 @@ def direct_law(seed):
     matrices = random_matrices(rng, to_output=True), random_matrices(rng)
     error, other = (tuple(rng.normal(size=n) for n in NET.sizes[1:]) for _ in range(2))
     hidden = (*other[:-1], error[-1])
-    yield identical("other errors of the hidden layers make no difference", *(direct(matrices[0])(e, e) for e in (error, hidden)))
+    yield identical("other errors of the hidden layers make no difference", *(direct(NET, matrices[0])(e, e) for e in (error, hidden)))
     s = systems.tanh_net(seed)
     given = tuple(jnp.asarray(rng.normal(size=(n, 3))) for n in s.circuit.sizes[1:-1])
     states = [np.asarray(v) for v in s.circuit.forward(s.parameters, s.x)]
     miss = states[-1] - s.y
     own = [np.outer((1 - v * v) * (d @ miss), b) for d, v, b in zip(given, states[1:-1], states[:-2], strict=True)]
     yield equal("gradients by hand, each layer by its own matrix", list(DIRECT(*s, matrices=given)), [*own, np.outer(miss, states[-2])])
-    yield above("layered feedback: they do", relative_error(*(layered(matrices[1])(e, e) for e in (error, hidden))), 0.1)
+    yield above("layered feedback: they do", relative_error(*(layered(NET, matrices[1])(e, e) for e in (error, hidden))), 0.1)
     yield from alignment(direct, True, seed)
 
 
@@ -179,7 +181,7 @@ def mirror_law(seed):
     def run(key):
         def step(feedback, key):
             noise = sigma * jax.random.normal(key, (n,))
-            return mirror((feedback,), (weights,), (noise,), decay, decay)[0], None
+            return mirror((Dense(n, m),), (feedback,), (weights,), (noise,), decay, decay)[0], None
 
         return jax.lax.scan(step, jnp.zeros((n, m)), jax.random.split(key, steps))[0]
 
@@ -198,7 +200,7 @@ def kolen_pollack_law(seed):
     decay, epochs = 5e-4, 30
     start = NET.random_parameters(jax.random.key(seed)), random_matrices(np.random.default_rng(seed))
     parameters, matrices = train(layered, *start, images, labels, epochs, decay)
-    gap = [add(transposes(w), b, -1.0) for w, b in (start, (parameters, matrices))]
+    gap = [add(transposes(NET, w), b, -1.0) for w, b in (start, (parameters, matrices))]
     steps = epochs * len(images)
     yield equal(f"W - B^T after {steps} steps, against the law", gap[1], jax.tree.map(lambda v: (1 - decay) ** steps * v, gap[0]))
     yield above("what the weights themselves moved meanwhile, over their size", relative_error(parameters, start[0]), 0.1)
@@ -214,13 +216,13 @@ def concordant_law(seed):
     start = NET.random_parameters(jax.random.key(seed))
     rng = np.random.default_rng(seed)
     scaled = jax.tree.map(lambda w: w * rng.exponential(size=w.shape), start)
-    yield identical("other weights of the same signs: the same feedback", signs(scaled), signs(start))
+    yield identical("other weights of the same signs: the same feedback", signs(NET, scaled), signs(NET, start))
     for when, parameters in (("before", start), ("after an epoch", train(concordant, start, None, images, labels)[0])):
-        inner = [jnp.sqrt(w.shape[1]) * (b * w.T).sum() for w, b in zip(parameters[1:], signs(parameters), strict=True)]
+        inner = [jnp.sqrt(w.shape[1]) * (b * w.T).sum() for w, b in zip(parameters[1:], signs(NET, parameters), strict=True)]
         yield equal(f"{when}: inner product with W^T is the sum of magnitudes", inner, [jnp.abs(w).sum() for w in parameters[1:]])
-        found = angles(layered, parameters, signs(parameters), x, y)
+        found = angles(layered, parameters, signs(NET, parameters), x, y)
         yield below(f"{when}: angle of the errors to backprop's, worst layer, degrees", found, 90)
-        flipped = [jax.tree.map(lambda b: b * rng.choice([-1.0, 1.0], b.shape), signs(parameters)) for _ in range(9)]
+        flipped = [jax.tree.map(lambda b: b * rng.choice([-1.0, 1.0], b.shape), signs(NET, parameters)) for _ in range(9)]
         yield above(f"{when}: the least angle of nine random signs, beyond that",
                     min(angles(layered, parameters, b, x, y) for b in flipped) - found, 20)
 

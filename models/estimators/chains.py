@@ -15,6 +15,7 @@ import jax
 from jax import numpy as jnp
 
 from ..circuits import Feedforward, forced, identity
+from ..operators import Dense
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .estimator import Estimator, Unsuitable
@@ -178,9 +179,9 @@ class Block:
         """
         keys = {"key": key} if "key" in inspect.signature(self.rule.estimate).parameters else {}
         if "chain" in self.circuit.capabilities:
-            opened = OpenChain((1, *self.circuit.sizes), closed=self.circuit)
-            below, *g = self.rule(opened, work, (u[:, None], *parameters), jnp.ones(1), force, **keys)
-            return tuple(g), below[:, 0]
+            opened = OpenChain((Dense(1, u.shape), *self.circuit.maps), closed=self.circuit)
+            below, *g = self.rule(opened, work, (u.reshape(-1, 1), *parameters), jnp.ones(1), force, **keys)
+            return tuple(g), below.reshape(u.shape)
         return self.rule(OpenCircuit(self.circuit), work, (parameters, u), None, force, **keys)
 
 

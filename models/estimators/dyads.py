@@ -10,13 +10,14 @@ from jax import numpy as jnp
 
 from ..circuits import Own, add, from_residual
 from ..nudges import output_force
+from ..operators import inner, silent
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from .estimator import needing
 
 
 class Dyads(NamedTuple):
-    """Both compartments of every unit: lists of K vectors, and the input.
+    """Both compartments of every unit: lists of K arrays, and the input.
 
     Attributes
     ----------
@@ -67,13 +68,13 @@ def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, w
     order : callable
         Number of layers to a pair of sweeps, each the layers in turn.
     """
-    last = circuit.layers - 1
+    joined, last = circuit.maps, circuit.layers - 1
     shares = (alpha, 1 - alpha) if adversarial else (1 - alpha, alpha)
 
     def solve(k, mean, difference):
-        a, f = parameters[k] @ (mean[k - 1] if k else x), circuit.neuron(k)
+        a, f = joined[k](parameters[k], mean[k - 1] if k else x), circuit.neuron(k)
         plus, minus = shares if weighted or k == last else (1.0, 1.0)
-        v = -beta * jax.grad(objective)(f(a), y) if k == last else parameters[k + 1].T @ difference[k + 1]
+        v = -beta * jax.grad(objective)(f(a), y) if k == last else joined[k + 1].transposed(parameters[k + 1], difference[k + 1])
         up, down = f(a + plus * v), f(a - minus * v)
         mean[k], difference[k] = alpha * up + (1 - alpha) * down, up - down
 
@@ -85,7 +86,7 @@ def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, w
         return mean, difference
 
     pair = order(circuit.layers)
-    zeros = [jnp.zeros(w.shape[0]) for w in parameters]
+    zeros = list(silent(joined, (), jnp.zeros(0)))
     state = run(pair[:sweeps], (zeros, zeros))
     if sweeps > 3:
         state = jax.lax.fori_loop(1, sweeps // 2, lambda _, state: run(pair, state), state)
@@ -108,7 +109,7 @@ def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sw
     held = jax.lax.stop_gradient(parameters)
     d = jax.lax.stop_gradient(dyads(circuit, objective, held, x, y, alpha, beta, sweeps, weighted, adversarial, order))
     below = [d.x, *d.mean[:-1]]
-    return -sum(e @ (w @ s) for e, w, s in zip(d.difference, parameters, below, strict=True)) / beta
+    return -sum(inner(e, a) for e, a in zip(d.difference, circuit.drives(parameters, below), strict=True)) / beta
 
 
 @in_float64
@@ -120,10 +121,10 @@ def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):
     states = circuit.forward(parameters, x)
     v, g = -beta * jax.grad(objective)(states[-1], y), []
     for k in reversed(range(circuit.layers)):
-        a, f = parameters[k] @ states[k], circuit.neuron(k)
+        a, f = circuit.maps[k](parameters[k], states[k]), circuit.neuron(k)
         difference = f(a + v / 2) - f(a - v / 2)
-        g.append(-jnp.outer(difference, states[k]) / beta)
-        v = parameters[k].T @ difference
+        g.append(jax.tree.map(lambda c: -c / beta, circuit.maps[k].correlated(parameters[k], states[k], difference)))
+        v = circuit.maps[k].transposed(parameters[k], difference)
     return tuple(reversed(g))
 
 

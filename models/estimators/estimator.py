@@ -38,7 +38,7 @@ REMEDIES = {
 
 EXTRAS = {
     "key": "a random key, such as `jax.random.key(0)`",
-    "matrices": "the feedback, a matrix per hidden layer, or of neurons that are no chain like the parameters (`estimators.feedback`)",
+    "matrices": "the feedback, an entry per hidden layer, or of neurons that are no chain like the parameters (`estimators.feedback`)",
     "direction": "a guess, like the parameters",
     "predictors": "of the error signals (`estimators.synthetic.predictors`)",
 }

@@ -9,25 +9,39 @@ import lineax
 from jax import numpy as jnp
 
 from ..circuits import add
+from ..linear import solve
 from ..nudges import output_force
+from ..operators import Dense
 from ..precision import in_float64
 from ..solvers import Problem, newton
 from .estimator import needing
 from .implicit import read_out
 
 
-def layered(matrices) -> Callable:
-    """Every hidden layer of a chain hears the layer above: ``B_k (f' error)_(k+1)``, as in backprop, where B is W^T (row 23)."""
+def layered(circuit, matrices) -> Callable:
+    """Every hidden layer of a chain hears the layer above: ``B_k (f' error)_(k+1)``, as in backprop, where B is W^T (row 23).
+
+    Parameters
+    ----------
+    matrices : tuple
+        Weights of the operators' twins, of all layers but the first: matrices (inputs, outputs), kernels like the layer's own.
+    """
     def feedback(error, driven):
-        return (*(b @ d for b, d in zip(matrices, driven[1:], strict=True)), jnp.zeros_like(error[-1]))
+        return (*(a.twin(b, d) for a, b, d in zip(circuit.maps[1:], matrices, driven[1:], strict=True)), jnp.zeros_like(error[-1]))
 
     return feedback
 
 
-def direct(matrices) -> Callable:
-    """Every hidden layer of a chain hears the output: ``D_k error_K``; no layer waits for another (row 24)."""
+def direct(circuit, matrices) -> Callable:
+    """Every hidden layer of a chain hears the output: ``D_k error_K``; no layer waits for another (row 24).
+
+    Parameters
+    ----------
+    matrices : tuple of matrices (units, outputs)
+    """
     def feedback(error, driven):
-        return (*(d @ error[-1] for d in matrices), jnp.zeros_like(error[-1]))
+        hidden = zip(circuit.maps[:-1], matrices, strict=True)
+        return (*(Dense(error[-1].size, a.outputs)(d, error[-1]) for a, d in hidden), jnp.zeros_like(error[-1]))
 
     return feedback
 
@@ -52,19 +66,19 @@ def broadcast(circuit, matrices) -> Callable:
 
 def concordant_parameters(parameters):
     """Parameters of `carried_back` that follow the signs of the circuit's: `signs` of any matrices."""
-    return jax.tree.map(lambda w: jnp.where(w < 0, -1.0, 1.0) / jnp.sqrt(w.shape[-1]), parameters)
+    return jax.tree.map(lambda w: jnp.where(w < 0, -1.0, 1.0) / jnp.sqrt(w[0].size), parameters)
 
 
 @in_float64
-def transposes(parameters) -> tuple:
+def transposes(circuit, parameters) -> tuple:
     """The matrices of `layered` that make it backprop: ``W_(k+1)^T``."""
-    return tuple(w.T for w in parameters[1:])
+    return tuple(a.turned(w) for a, w in zip(circuit.maps[1:], parameters[1:], strict=True))
 
 
 @in_float64
-def signs(parameters) -> tuple:
+def signs(circuit, parameters) -> tuple:
     """Sign-concordant matrices of `layered`: ``sign(W_(k+1))^T / sqrt(inputs)``, one bit per weight (row 27)."""
-    return tuple(jnp.where(w < 0, -1.0, 1.0).T / jnp.sqrt(w.shape[1]) for w in parameters[1:])
+    return transposes(circuit, concordant_parameters(parameters))
 
 
 @in_float64
@@ -98,7 +112,7 @@ def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback:
             error = add(nudge, carried(error))
         return error
     loop = lineax.FunctionLinearOperator(lambda e: add(e, carried(e), -1.0), jax.eval_shape(lambda: nudge))
-    return lineax.linear_solve(loop, nudge, lineax.LU(), throw=False).value
+    return solve(loop, nudge)
 
 
 @in_float64
@@ -120,27 +134,35 @@ def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, 
 
 
 @in_float64
-def mirror(feedback, weights, noise, rate=1e-3, decay=1e-3):
+def mirror(layers, feedback, weights, noise, rate=1e-3, decay=1e-3) -> tuple:
     """One step of a weight mirror: ``B <- (1 - decay) B + rate x (W x)^T`` with noise x of variance sigma^2 (row 25).
 
-    Its fixed point in the mean is ``(rate / decay) sigma^2 W^T``.
+    Its fixed point in the mean is ``(rate / decay) sigma^2 W^T``; shared weights take the mean over the places that share them.
 
     Parameters
     ----------
-    feedback, weights, noise : pytrees of matrices (inputs, outputs), matrices (outputs, inputs) and vectors (inputs,)
+    layers : sequence of operators
+        Those that send an error down.
+    feedback, weights, noise : sequences
+        Of their twins, theirs, and of what they take: of dense ones (inputs, outputs), (outputs, inputs) and (inputs,).
     """
-    return jax.tree.map(lambda b, w, n: (1 - decay) * b + rate * jnp.outer(n, w @ n), feedback, weights, noise)
+    def step(a, b, w, n):
+        seen = a.twin.correlated(b, a(w, n), n)
+        return jax.tree.map(lambda old, new: (1 - decay) * old + rate * new / a.places, b, seen)
+
+    return tuple(map(step, layers, feedback, weights, noise))
 
 
 @in_float64
-def kolen_pollack(parameters, feedback, gradient, rate, decay):
+def kolen_pollack(circuit, parameters, feedback, gradient, rate, decay):
     """One step of weights and feedback alike: the same delta and decay, so ``W - B^T`` shrinks by ``1 - decay`` (row 26).
 
     Parameters
     ----------
-    parameters, gradient : tuples of matrices (outputs, inputs)
-    feedback : tuple of matrices (inputs, outputs)
-        Of all layers but the first, which sends no error down.
+    circuit : chain of layers
+    parameters, gradient : like its parameters
+    feedback : tuple
+        Of `layered`: of all layers but the first, which sends no error down.
 
     Returns
     -------
@@ -150,7 +172,7 @@ def kolen_pollack(parameters, feedback, gradient, rate, decay):
     def step(old, g):
         return (1 - decay) * old - rate * g
 
-    return jax.tree.map(step, parameters, gradient), jax.tree.map(step, feedback, transposes(gradient))
+    return jax.tree.map(step, parameters, gradient), jax.tree.map(step, feedback, transposes(circuit, gradient))
 
 
 @in_float64
@@ -165,7 +187,7 @@ def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rat
     ----------
     circuit
         A chain of neurons.
-    feedback : tuple of matrices (inputs, outputs)
+    feedback : tuple
         Of `layered`.
     key : jax.random key
     sigma : float
@@ -174,7 +196,7 @@ def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rat
 
     Returns
     -------
-    tuple of matrices
+    tuple
         New feedback.
     """
     states = tuple(circuit.forward(parameters, x)[1:])
@@ -185,7 +207,11 @@ def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rat
         return objective(circuit.relax(parameters, states, x, jax.tree.map(lambda n: -sign * n, noise))[-1], y)
 
     change = (cost(1.0) - cost(-1.0)) / 2
-    error = feedback_multipliers(circuit, objective, parameters, x, y, states, layered(feedback))
+    error = feedback_multipliers(circuit, objective, parameters, x, y, states, layered(circuit, feedback))
     driven = jax.tree.map(jnp.multiply, slopes(circuit, parameters, states, x), error)
-    return tuple(b + rate * jnp.outer(-n * change / sigma ** 2 - b @ d, d)
-                 for b, n, d in zip(feedback, noise, driven[1:], strict=False))
+
+    def step(a, b, n, d):
+        missed = -n * change / sigma ** 2 - a.twin(b, d)
+        return jax.tree.map(lambda old, new: old + rate * new, b, a.twin.correlated(b, d, missed))
+
+    return tuple(map(step, circuit.maps[1:], feedback, noise, driven[1:]))

@@ -6,12 +6,14 @@ samples; a local loss is ``loss(head_k, s_k, y)`` with parameters of its own. `l
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 from jax import numpy as jnp
 
 from ..objectives import cross_entropy
+from ..operators import inner
 from ..precision import in_float64
 from .probes import gaussian
 
@@ -20,7 +22,7 @@ stop = jax.lax.stop_gradient
 
 def layers(circuit) -> tuple:
     """The layers of a chain as blocks."""
-    return tuple(lambda w, s, k=k: circuit.neuron(k)(w @ s) for k in range(circuit.layers))
+    return tuple(partial(circuit.layer, k) for k in range(circuit.layers))
 
 
 class Window(NamedTuple):
@@ -149,7 +151,7 @@ def decoupled_tick(blocks, losses, parameters, heads, buffered, x, y, tick, key)
 
 def classifier(head, s, y):
     """Cross-entropy of a linear classifier on the block's states, ``y`` a distribution (row 35)."""
-    return cross_entropy(head @ s, y)
+    return cross_entropy(head @ s.reshape(-1), y)
 
 
 def similarity(head, s, y):
@@ -175,7 +177,7 @@ def informed(reconstruct: float = 1.0, classify: float = 1.0):
     def loss(head, s, target):
         decoder, labels = head
         x, y = target
-        return reconstruct * ((x - decoder @ s) ** 2).sum() / 2 + classify * classifier(labels, s, y)
+        return reconstruct * ((x.reshape(-1) - decoder @ s.reshape(-1)) ** 2).sum() / 2 + classify * classifier(labels, s, y)
 
     return loss
 
@@ -222,7 +224,7 @@ def normalising(blocks) -> tuple:
 
 def normalised(s):
     """``s / |s|``."""
-    return s / jnp.maximum(jnp.linalg.norm(s), 1e-12)
+    return s / jnp.maximum(jnp.linalg.norm(s.reshape(-1)), 1e-12)
 
 
 def forward_forward(threshold: float):
@@ -241,9 +243,9 @@ def forward_forward_gradient(circuit, parameters, x, y, threshold: float) -> tup
     """
     gradients, below = [], x
     for k, w in enumerate(parameters):
-        a = w @ below
+        a = circuit.maps[k](w, below)
         s, slope = jax.jvp(circuit.neuron(k), (a,), (jnp.ones_like(a),))
-        surprise = jax.nn.sigmoid(-y * (s @ s - threshold))
-        gradients.append(-2 * y * surprise * jnp.outer(s * slope, below))
+        surprise = jax.nn.sigmoid(-y * (inner(s, s) - threshold))
+        gradients.append(jax.tree.map(lambda c, p=-2 * y * surprise: p * c, circuit.maps[k].correlated(w, below, s * slope)))
         below = normalised(s)
     return tuple(gradients)

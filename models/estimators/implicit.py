@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from ..circuits import add
 from ..kinds import Circuit, Objective, Solver, Tree
+from ..linear import solve
 from ..nudges import output_force
 from ..precision import in_float64
 from ..solvers import Problem, newton
@@ -71,7 +72,7 @@ def _solved(circuit, parameters, x, states, right, transposed: bool = False):
     import lineax  # slow to import, and what is triangular does without
 
     jacobian = lineax.JacobianLinearOperator(lambda s, _: circuit.residual(parameters, s, x), states)
-    return lineax.linear_solve(jacobian.T if transposed else jacobian, right, lineax.LU(), throw=False).value
+    return solve(jacobian.T if transposed else jacobian, right)
 
 
 @in_float64

@@ -14,7 +14,7 @@ from .implicit import read_out
 @in_float64
 def features(state, y=None):
     """What a predictor sees: its states, the label if there is one, and a constant."""
-    return jnp.concatenate([state, *([] if y is None else [y]), jnp.ones(1)])
+    return jnp.concatenate([state.reshape(-1), *([] if y is None else [y]), jnp.ones(1)])
 
 
 @in_float64
@@ -26,7 +26,7 @@ def predictors(states, y=None) -> tuple:
 @in_float64
 def predict(predictors, states, y=None) -> tuple:
     """The error signals that the predictors expect, like `states`."""
-    return tuple(m @ features(s, y) for m, s in zip(predictors, states, strict=True))
+    return tuple((m @ features(s, y)).reshape(s.shape) for m, s in zip(predictors, states, strict=True))
 
 
 @in_float64
@@ -65,4 +65,5 @@ def taught(circuit, objective, parameters, x, y, predictors, rate, label=True) -
     guess = predict(predictors, states, seen)
     target = bootstrapped(circuit, objective, parameters, x, y, states, guess)
     inputs = (features(s, seen) for s in states)
-    return tuple(m + rate * jnp.outer(t - g, f) / (f @ f) for m, t, g, f in zip(predictors, target, guess, inputs, strict=True))
+    learning = zip(predictors, target, guess, inputs, strict=True)
+    return tuple(m + rate * jnp.outer((t - g).reshape(-1), f) / (f @ f) for m, t, g, f in learning)

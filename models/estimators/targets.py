@@ -7,11 +7,13 @@ Learners of the feedback are losses of one layer, to be minimised over what para
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from ..operators import Dense, inner
 from ..precision import in_float64
 from .estimator import needing
 from .implicit import read_out
@@ -19,7 +21,7 @@ from .implicit import read_out
 
 def forward_map(circuit, parameters, k: int) -> Callable:
     """The function of a chain from the states of hidden layer `k`, 0 .. K-2, to the layer above."""
-    return lambda s: circuit.neuron(k + 1)(parameters[k + 1] @ s)
+    return lambda s: circuit.layer(k + 1, parameters[k + 1], s)
 
 
 def path(circuit, parameters, k: int) -> Callable:
@@ -108,14 +110,14 @@ def local_difference_reconstruction(forward: Callable, feedback: Callable, s, no
     Both noises of the same variance: minimal where the derivative of the feedback is the transpose of the layer's.
     """
     o = forward(s)
-    return (-2 * noise @ difference(feedback, o, forward(s + noise) - o)
+    return (-2 * inner(noise, difference(feedback, o, forward(s + noise) - o))
             + jnp.sum(difference(feedback, o, noise_above) ** 2))
 
 
-def deviations(units: int, sigma: float):
-    """Noise of mean 0 and covariance ``sigma**2`` exactly: ``+-sigma sqrt(units)`` in each unit, (2 units, units)."""
-    steps = sigma * jnp.sqrt(units) * jnp.eye(units)
-    return jnp.concatenate([steps, -steps])
+def deviations(like, sigma: float):
+    """Noise of mean 0 and covariance ``sigma**2`` exactly: ``+-sigma sqrt(units)`` in each unit, on a leading axis of twice the units."""
+    steps = sigma * jnp.sqrt(like.size) * jnp.eye(like.size)
+    return jnp.concatenate([steps, -steps]).reshape(-1, *like.shape)
 
 
 def minimiser(loss: Callable, start):
@@ -133,13 +135,12 @@ def learnt_transposes(circuit, parameters, states, noise):
     """Linear feedback that minimises L-DRL at `states` for noise of that standard deviation: matrices (below, above)."""
     matrices = []
     for k, (s, above) in enumerate(zip(states[:-1], states[1:], strict=True)):
-        f, below, over = forward_map(circuit, parameters, k), deviations(s.size, noise), deviations(above.size, noise)
+        f, below, over = forward_map(circuit, parameters, k), deviations(s, noise), deviations(above, noise)
 
-        def loss(matrix, f=f, s=s, below=below, over=over):
-            def g(v):
-                return matrix @ v
+        def loss(matrix, f=f, s=s, above=above, below=below, over=over):
+            g = partial(Dense(above.shape, s.shape), matrix)
 
-            silent = jnp.zeros(s.size), jnp.zeros(over.shape[1])
+            silent = jnp.zeros_like(s), jnp.zeros_like(over[0])
             first = jax.vmap(lambda d: local_difference_reconstruction(f, g, s, d, silent[1]))(below)
             second = jax.vmap(lambda d: local_difference_reconstruction(f, g, s, silent[0], d))(over)
             return first.mean() + second.mean()
@@ -153,4 +154,5 @@ def learnt_target_propagation(circuit, objective, parameters, x, y, noise=0.1, b
     """Target propagation whose feedback minimises L-DRL, which makes it backprop (row 71); error of order 2 in the noise."""
     states = tuple(circuit.forward(parameters, x)[1:])
     matrices = learnt_transposes(circuit, parameters, states, noise)
-    return target_propagation(circuit, objective, parameters, x, y, [m.__matmul__ for m in matrices], beta)
+    feedback = [partial(Dense(above.shape, s.shape), m) for m, s, above in zip(matrices, states[:-1], states[1:], strict=True)]
+    return target_propagation(circuit, objective, parameters, x, y, feedback, beta)

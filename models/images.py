@@ -1,0 +1,86 @@
+"""Operators on images: convolution with shared weights, and pooling. Images are (rows, columns, channels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jax import numpy as jnp
+
+from .operators import Operator, dimensions
+
+
+@dataclass(frozen=True)
+class Convolution(Operator):
+    """Weights that all places of an image share: (channels, window, window, channels below).
+
+    Parameters
+    ----------
+    inputs : tuple of int
+        (rows, columns, channels) below.
+    channels : int
+    window : int
+        Rows and columns of the kernel.
+    padding : int
+        Zeros around the image.
+    """
+
+    inputs: tuple[int, int, int]
+    channels: int
+    window: int = 3
+    padding: int = 0
+
+    def __post_init__(self):
+        _image(self)
+        if min(self.outputs) < 1:
+            raise ValueError(f"{self}: outputs would be {self.outputs}; take a smaller window, or padding")
+
+    @property
+    def outputs(self) -> tuple[int, int, int]:
+        """(rows, columns, channels)."""
+        return (*(n + 2 * self.padding - self.window + 1 for n in self.inputs[:2]), self.channels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, window, window, channels below)."""
+        return self.channels, self.window, self.window, self.inputs[2]
+
+    @property
+    def places(self) -> int:
+        """Places of the image above."""
+        return self.outputs[0] * self.outputs[1]
+
+    def apply(self, w, s):
+        """The sum of kernel times patch at every place: one matrix product with all patches."""
+        rows, columns, _ = self.outputs
+        s = jnp.pad(s, ((self.padding, self.padding), (self.padding, self.padding), (0, 0)))
+        at = range(self.window)
+        patches = jnp.concatenate([s[i:i + rows, j:j + columns] for i in at for j in at], -1)
+        return patches @ w.reshape(self.channels, -1).T
+
+
+@dataclass(frozen=True)
+class Pooling(Operator):
+    """The mean over windows beside each other, of every channel; it has no weights."""
+
+    inputs: tuple[int, int, int]
+    window: int = 2
+
+    def __post_init__(self):
+        _image(self)
+        if any(n % self.window for n in self.inputs[:2]):
+            raise ValueError(f"{self}: {self.inputs[0]} x {self.inputs[1]} is no multiple of the window; pad, or take another window")
+
+    @property
+    def outputs(self) -> tuple[int, int, int]:
+        """(rows, columns, channels)."""
+        return self.inputs[0] // self.window, self.inputs[1] // self.window, self.inputs[2]
+
+    def apply(self, w, s):
+        """The means."""
+        rows, columns, channels = self.outputs
+        return s.reshape(rows, self.window, columns, self.window, channels).mean((1, 3))
+
+
+def _image(operator) -> None:
+    if len(dimensions(operator.inputs)) != 3:
+        raise ValueError(f"{operator}: inputs {operator.inputs}; an image has (rows, columns, channels)")

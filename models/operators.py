@@ -1,0 +1,351 @@
+"""Linear operators: what a layer makes of the states below before it fires (dense, of images, one's own).
+
+Weights are one array, its leading axis the outputs, or ``()`` where there are none. JAX transposes them; feedback that is not the
+transpose is an operator as well, the `twin`, which leads down. Images are (rows, columns, channels).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from .precision import in_float64
+
+
+class Operator:
+    """A linear map from states of shape `inputs` to states of shape `outputs`, linear in its weights too.
+
+    Attributes
+    ----------
+    inputs, outputs : int or tuple of int
+    shape : tuple of int or None
+        Of the weights; None where there are none.
+    """
+
+    inputs: Any
+    outputs: Any
+    shape: tuple[int, ...] | None = None
+
+    def apply(self, w, s):
+        """The map itself, of states of shape `inputs`."""
+        raise NotImplementedError
+
+    def __call__(self, w, s):
+        if jnp.shape(s) != dimensions(self.inputs):
+            raise ValueError(f"{self} takes states of shape {dimensions(self.inputs)}, not {jnp.shape(s)}; bring them to that shape")
+        if (found := getattr(w, "shape", None)) != self.shape:
+            raise ValueError(f"{self} has weights of shape {self.shape}, not {found}; None stands for ()")
+        return self.apply(w, s)
+
+    def transposed(self, w, v):
+        """What comes down of `v`, states of shape `outputs`, by the transpose."""
+        kind = jnp.result_type(v, *jax.tree.leaves(w))
+        like = jax.ShapeDtypeStruct(dimensions(self.inputs), kind)
+        return jax.linear_transpose(lambda s: self(w, s), like)(v.astype(kind))[0]
+
+    def correlated(self, w, s, v):
+        """The derivative of ``inner(v, A(s))`` by the weights, shaped like `w`: of a matrix ``outer(v, s)``."""
+        return jax.vjp(lambda w: self(w, s), w)[1](v)[0]
+
+    @property
+    def fan_in(self) -> int:
+        """Weights that an output sums over."""
+        return math.prod(self.shape[1:]) if self.shape else 1
+
+    @property
+    def places(self) -> int:
+        """How often a pass uses each weight: 1 where none is shared."""
+        return 1
+
+    @property
+    def twin(self) -> Operator:
+        """The operator of feedback, from `outputs` down to `inputs`, with weights of its own."""
+        return Transposed(self)
+
+    def turned(self, w):
+        """The weights with which `twin` is the transpose."""
+        return w
+
+    def uniform(self, key, scale: float):
+        """Weights of variance ``scale / 3 / fan_in``, float64."""
+        return () if self.shape is None else jax.random.uniform(key, self.shape, jnp.float64, -1, 1) * jnp.sqrt(scale / self.fan_in)
+
+    def normal(self, key):
+        """Weights of variance ``1 / fan_in``."""
+        return () if self.shape is None else jax.random.normal(key, self.shape) / self.fan_in ** 0.5
+
+
+@dataclass(frozen=True)
+class Dense(Operator):
+    """Every output from every input, by a matrix (outputs, inputs); images are read row by row."""
+
+    inputs: Any
+    outputs: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(outputs, inputs)."""
+        return size(self.outputs), size(self.inputs)
+
+    @property
+    def twin(self) -> Operator:
+        """A matrix (inputs, outputs)."""
+        return Dense(self.outputs, self.inputs)
+
+    def apply(self, w, s):
+        """``w @ s``."""
+        return (w @ s.reshape(-1)).reshape(dimensions(self.outputs))
+
+    def turned(self, w):
+        """The transposed matrix."""
+        return w.T
+
+
+@dataclass(frozen=True)
+class Composed(Operator):
+    """Operators one after the other as one, of which one may have weights: a convolution that is pooled before the units fire."""
+
+    parts: tuple[Operator, ...]
+
+    def __post_init__(self):
+        maps(self.parts)
+        if sum(p.shape is not None for p in self.parts) > 1:
+            raise ValueError(f"{self}: not linear in the weights of two parts; make them two layers")
+
+    @property
+    def inputs(self):
+        """Of the first part."""
+        return self.parts[0].inputs
+
+    @property
+    def outputs(self):
+        """Of the last part."""
+        return self.parts[-1].outputs
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the part that has weights."""
+        return next((p.shape for p in self.parts if p.shape is not None), None)
+
+    @property
+    def places(self) -> int:
+        """Of the part that has weights."""
+        return max(p.places for p in self.parts)
+
+    @property
+    def fan_in(self) -> int:
+        """Of the part that has weights."""
+        return max(p.fan_in for p in self.parts)
+
+    def apply(self, w, s):
+        """Every part in turn."""
+        for part in self.parts:
+            s = part(w if part.shape is not None else (), s)
+        return s
+
+
+@dataclass(frozen=True)
+class Biased(Operator):
+    """A dense operator with a further column of weights that meets `one`: biases, which nothing is sent down by."""
+
+    of: Dense
+    one: float
+
+    def __post_init__(self):
+        if not isinstance(self.of, Dense):
+            raise ValueError(f"one: {self.one:g}, but {self.of} is not dense, and biases are a column of its matrix; leave them out")
+
+    @property
+    def inputs(self):
+        """Of the dense one."""
+        return self.of.inputs
+
+    @property
+    def outputs(self):
+        """Of the dense one."""
+        return self.of.outputs
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(outputs, inputs + 1)."""
+        return self.of.shape[0], self.of.shape[1] + 1
+
+    @property
+    def twin(self) -> Operator:
+        """The dense one's."""
+        return self.of.twin
+
+    def apply(self, w, s):
+        """``W s + b one``."""
+        return self.of(w[:, :-1], s) + w[:, -1].reshape(dimensions(self.outputs)) * self.one
+
+    def transposed(self, w, v):
+        """The dense one's."""
+        return self.of.transposed(w[:, :-1], v)
+
+    def turned(self, w):
+        """The transposed matrix without the biases."""
+        return self.of.turned(w[:, :-1])
+
+    def uniform(self, key, scale: float):
+        """The dense one's weights, and biases of 0."""
+        return jnp.pad(self.of.uniform(key, scale), ((0, 0), (0, 1)))
+
+
+@dataclass(frozen=True)
+class Transposed(Operator):
+    """Another operator's transpose as an operator, with weights of its own: feedback of the same shape."""
+
+    of: Operator
+
+    @property
+    def inputs(self):
+        """What the other gives."""
+        return self.of.outputs
+
+    @property
+    def outputs(self):
+        """What the other takes."""
+        return self.of.inputs
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The other's."""
+        return self.of.shape
+
+    @property
+    def fan_in(self) -> int:
+        """Weights of one channel below, where the other's trailing axis is channels."""
+        return math.prod(self.shape[:-1]) if self.shape else 1
+
+    @property
+    def places(self) -> int:
+        """The other's."""
+        return self.of.places
+
+    @property
+    def twin(self) -> Operator:
+        """The other."""
+        return self.of
+
+    def apply(self, w, s):
+        """The other's transpose."""
+        return self.of.transposed(w, s)
+
+
+@dataclass(frozen=True)
+class Linear(Operator):
+    """A linear map of one's own.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(w, s)``, linear in either.
+    inputs : int or tuple of int
+        Shape of the states that it takes.
+    shape : tuple of int or None
+        Of its weights, an array, outputs first; None where it has none.
+    places : int
+        How often it uses each weight.
+
+    Raises
+    ------
+    ValueError
+        For a function that has no transpose, or that is not zero at zero.
+    """
+
+    function: Callable
+    inputs: Any
+    shape: tuple[int, ...] | None = None
+    places: int = 1
+
+    def __post_init__(self):
+        _has_transpose(self)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The shape that the function gives."""
+        kind = jnp.zeros(0).dtype
+        w = () if self.shape is None else jax.ShapeDtypeStruct(self.shape, kind)
+        return jax.eval_shape(self.function, w, jax.ShapeDtypeStruct(dimensions(self.inputs), kind)).shape
+
+    def apply(self, w, s):
+        """The function."""
+        return self.function(w, s)
+
+
+@in_float64
+def _has_transpose(operator: Linear) -> None:
+    """Refuse what is not linear in the states: JAX cannot transpose it, or it is not zero at zero, or not additive."""
+    name = getattr(operator.function, "__name__", str(operator.function))
+    remedy = "give a map that is linear in the states, such as a mean, and put what bends into the activation"
+    w = () if operator.shape is None else jax.random.normal(jax.random.key(0), operator.shape)
+    s, v = (jax.random.normal(jax.random.key(k), dimensions(operator.inputs)) for k in (1, 2))
+    try:
+        found = operator(w, s)
+        down = operator.transposed(w, found)
+    except (NotImplementedError, AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: an operator without a transpose ({(str(error) or type(error).__name__).splitlines()[0]}); "
+                         f"{remedy}") from error
+    off = jnp.abs(operator(w, jnp.zeros_like(s))).max(), jnp.abs(operator(w, s + v) - found - operator(w, v)).max()
+    scale = 1e-9 * (1 + jnp.abs(found).max())
+    if max(off) > scale or abs(inner(down, s) - inner(found, found)) > scale * (1 + inner(found, found)):
+        raise ValueError(f"{name}: an operator that is not linear: zero does not give zero, or a sum not the sum; {remedy}")
+
+
+def dimensions(shape) -> tuple[int, ...]:
+    """A shape as a tuple: of so many units, or of an image."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+def size(shape) -> int:
+    """How many units a shape has."""
+    return math.prod(dimensions(shape))
+
+
+def inner(a, b):
+    """``sum a b`` over all units, without a conjugate."""
+    return a.reshape(-1) @ b.reshape(-1)
+
+
+@functools.lru_cache(maxsize=512)
+def maps(layers: Sequence) -> tuple[Operator, ...]:
+    """The operators of layers in a row: between two numbers of units, or an operator and a number, a dense one.
+
+    Raises
+    ------
+    ValueError
+        Where an operator does not take what the one below gives.
+    """
+    found, below = [], None
+    for k, layer in enumerate(layers):
+        if not isinstance(layer, Operator):
+            if below is not None:
+                found.append(Dense(below, layer))
+            below = layer
+            continue
+        if below is not None and dimensions(below) != dimensions(layer.inputs):
+            raise ValueError(f"layer {k}, {layer}: takes {dimensions(layer.inputs)}, the one below gives {dimensions(below)}; "
+                             "make them agree")
+        found.append(layer)
+        below = layer.outputs
+    return tuple(found)
+
+
+@in_float64
+def uniform(key, layers: Sequence[Operator], scale: float = 6.0) -> tuple:
+    """Uniform weights of variance ``scale / 3 / fan_in`` of operators in a row, an entry each."""
+    keys = jax.random.split(key, len(layers))
+    return tuple(layer.uniform(k, scale) for k, layer in zip(keys, layers, strict=True))
+
+
+def silent(layers: Sequence[Operator], parameters, x) -> tuple:
+    """Zeros like the states of layers in a row, in the number type of parameters and input."""
+    kind = jnp.result_type(x, *jax.tree.leaves(parameters))
+    return tuple(jnp.zeros(dimensions(layer.outputs), kind) for layer in layers)

@@ -1,0 +1,351 @@
+"""Linear operators: convolutions with shared weights, pooling and maps of one's own in chains, Hopfield nets and what learns them."""
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from crossdyad import models
+from crossdyad.models import linear, operators
+from crossdyad.models.circuits import square_primitive
+from crossdyad.models.cookbook import ROWS, extended
+from crossdyad.models.cookbook.findings import accepted, angle, relative_error
+from crossdyad.models.cookbook.systems import System
+from crossdyad.models.estimators import feedback
+from crossdyad.models.estimators.chains import Chain, chain_gradient
+from crossdyad.models.images import Convolution, Pooling
+from crossdyad.models.operators import Composed, Dense, Linear, inner
+from crossdyad.models.updates import locoprop
+
+RNG = np.random.default_rng(5)
+LAYERS = Convolution((6, 6, 1), 2), Convolution((4, 4, 2), 2, padding=1), Pooling((4, 4, 2)), 3
+NET = models.Feedforward(LAYERS, jnp.tanh)
+
+
+def mean_of_pairs(w, s):
+    return w @ (s[:-1] + s[1:]) / 2
+
+
+def largest_of_pairs(w, s):
+    return jnp.maximum(s[::2], s[1::2])
+
+
+def one_more(w, s):
+    return s + 1
+
+
+ALL = [Dense(5, 3), Dense((2, 2, 3), 4), *LAYERS[:3], Composed((Convolution((6, 6, 2), 3), Pooling((4, 4, 3)))),
+       Linear(mean_of_pairs, 6, (4, 5))]
+
+
+@models.float64()
+def system(circuit=NET, seed=0, scale=1.0):
+    k = jax.random.split(jax.random.key(seed), 3)
+    w = jax.tree.map(lambda v: v * scale, circuit.random_parameters(k[0]))
+    y = jax.random.uniform(k[2], (3,), minval=-0.5, maxval=0.5)
+    return System(circuit, models.squared_error, w, jax.random.normal(k[1], (6, 6, 1)), y)
+
+
+def by_hand(w, x):
+    """The chain in loops of NumPy."""
+    def convolved(s, w, padding):
+        s = np.pad(s, ((padding, padding), (padding, padding), (0, 0)))
+        rows, columns = s.shape[0] - 2, s.shape[1] - 2
+        return np.array([[[(w[c] * s[i:i + 3, j:j + 3]).sum() for c in range(len(w))] for j in range(columns)] for i in range(rows)])
+
+    s = np.tanh(convolved(np.asarray(x), np.asarray(w[0]), 0))
+    s = np.tanh(convolved(s, np.asarray(w[1]), 1))
+    s = np.tanh(np.array([[s[i:i + 2, j:j + 2].mean((0, 1)) for j in (0, 2)] for i in (0, 2)]))
+    return np.asarray(w[3]) @ s.ravel()
+
+
+def by_jax(w, x):
+    """The same chain of JAX's own convolutions."""
+    s = x[None]
+    for k, p in ((0, 0), (1, 1)):
+        s = jnp.tanh(jax.lax.conv_general_dilated(s, w[k], (1, 1), [(p, p)] * 2, dimension_numbers=("NHWC", "OHWI", "NHWC")))
+    s = jnp.tanh(jax.lax.reduce_window(s, 0.0, jax.lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4)
+    return w[3] @ s.ravel()
+
+
+@models.float64()
+def backprop(s):
+    return jax.jit(jax.grad(lambda w: models.squared_error(by_jax(w, s.x), s.y)))(s.parameters)
+
+
+def fast(estimate):
+    """Compiled as a whole, anew for every call."""
+    def run(circuit, objective, *rest):
+        with models.float64():
+            return jax.jit(lambda *given: estimate(*given), static_argnums=(0, 1, *range(5, 2 + len(rest))))(circuit, objective, *rest)
+
+    return run
+
+
+@models.float64()
+def drawn(shape):
+    return jnp.asarray(RNG.normal(size=operators.dimensions(shape)))
+
+
+def test_a_chain_of_convolutions_is_what_loops_give():
+    s = system()
+    with models.float64():
+        states = jax.jit(NET.forward)(s.parameters, s.x)
+    np.testing.assert_allclose(states[-1], by_hand(s.parameters, s.x), rtol=1e-12)
+    assert [v.shape for v in states] == [(6, 6, 1), (4, 4, 2), (4, 4, 2), (2, 2, 2), (3,)]
+
+
+@pytest.mark.parametrize("a", ALL, ids=lambda a: type(a).__name__)
+def test_transpose_twin_and_weights_derivative_of_every_operator(a):
+    with models.float64():
+        w, s, v = a.normal(jax.random.key(1)), drawn(a.inputs), drawn(a.outputs)
+        other = jax.tree.map(lambda w: jnp.asarray(RNG.normal(size=w.shape)), w)
+
+        @jax.jit
+        def all_of(w, other, s, v):
+            return (a(w, s), a.transposed(w, v), a.twin(a.turned(w), v), a.correlated(w, s, v), a(other, s),
+                    a.transposed(w, v * (1 + 2j)))
+
+        up, down, by_twin, correlated, of_other, turning = all_of(w, other, s, v)
+        assert up.shape == operators.dimensions(a.outputs) and down.shape == s.shape
+        np.testing.assert_allclose(inner(up, v), inner(s, down), rtol=1e-12)
+        np.testing.assert_allclose(by_twin, down, rtol=1e-12, atol=1e-14)
+        assert (a.twin.inputs, a.twin.outputs) == (a.outputs, a.inputs)
+        for b, c in zip(jax.tree.leaves(other), jax.tree.leaves(correlated), strict=True):
+            np.testing.assert_allclose(inner(of_other, v), inner(b, c), rtol=1e-11)     # linear in the weights
+        np.testing.assert_allclose(turning, down * (1 + 2j), rtol=1e-11, atol=1e-14)
+
+
+def test_gradients_of_shared_weights_are_those_of_jax():
+    s = system()
+    exact = backprop(s)
+    assert relative_error(fast(models.exact_gradient)(*s), exact) < 1e-14
+    assert relative_error(fast(models.dual_propagation)(*s, 0.5, 1e-4), exact) < 1e-7
+    assert relative_error(ROWS[23].estimator(*s, matrices=feedback.transposes(NET, s.parameters)), exact) < 1e-14
+    moved = fast(locoprop)(*s, 1.0, 1.0, 1.0, 1)      # the first step of a layer's own problem is backprop's
+    assert relative_error(jax.tree.map(lambda a, b: b - a, moved, s.parameters), exact) < 1e-12
+
+
+def test_signs_and_random_feedback_keep_the_output_layer_exact_and_the_signs_within_a_right_angle():
+    s = system()
+    exact = backprop(s)
+    concordant = fast(ROWS[27].estimator.estimate)(*s)
+    assert angle(concordant, exact) < 90 and relative_error(concordant, exact) > 0.1
+    with models.float64():
+        random = extended.normal(extended.downwards(NET), jax.random.key(3))
+        columns = extended.normal(extended.from_output(NET), jax.random.key(3))
+    assert [np.shape(w) for w in random] == [(2, 3, 3, 2), (0,), (8, 3)]
+    for row, matrices in ((23, random), (24, columns)):
+        found = ROWS[row].estimator(*s, matrices=matrices)
+        np.testing.assert_allclose(found[-1], exact[-1], rtol=1e-10)
+        assert relative_error(found[0], exact[0]) > 0.1
+
+
+def test_a_mirror_of_shared_weights_tends_to_them():
+    """Row 25: in the mean over noise the twin's kernel is the kernel, whatever the number of places; and row 26 keeps the gap's law."""
+    a = Convolution((6, 6, 2), 3)
+    with models.float64():
+        w = a.normal(jax.random.key(1))
+        noise = jax.random.normal(jax.random.key(2), (4000, 6, 6, 2))
+        learned = jax.vmap(lambda n: feedback.mirror((a,), (jnp.zeros_like(w),), (w,), (n,), 1.0, 1.0)[0])(noise).mean(0)
+        assert relative_error(learned, w) < 0.1
+        s = system()
+        g, twin = backprop(s), extended.normal(extended.downwards(NET), jax.random.key(3))
+        new, after = feedback.kolen_pollack(NET, s.parameters, twin, g, 0.3, 0.1)
+        for a, b, c, d in zip(*(map(jax.tree.leaves, (feedback.transposes(NET, s.parameters), twin, feedback.transposes(NET, new), after))),
+                              strict=True):
+            np.testing.assert_allclose(c - d, 0.9 * (a - b), rtol=1e-9, atol=1e-12)
+
+
+LEARNERS = [extended.mirrored, extended.local, extended.synthesised, extended.direct_targets]
+OTHERS = [extended.kolen_pollacked, extended.perturbed, extended.informed_locally, extended.interlocked, extended.overlapped,
+          extended.local_targets, extended.guided, extended.perturbed_locally]
+
+
+@pytest.mark.parametrize("make", [*LEARNERS, *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)], ids=lambda m: m.__name__)
+def test_rows_that_learn_more_than_weights_take_images(make):
+    """The gradient of the output layer is backprop's where the row says so, and everything else has the parameters' shapes."""
+    with models.float64():
+        s = system()
+        circuit, estimate, _ = make(NET)
+        parameters = s.parameters, circuit.random_parameters(jax.random.key(1))[1]
+        keys = {} if make is extended.synthesised else {"key": jax.random.key(2)}
+        g = jax.jit(lambda p: estimate(circuit, models.squared_error, p, s.x, s.y, **keys))(parameters)
+        assert jax.tree.map(jnp.shape, g) == jax.tree.map(jnp.shape, parameters)
+        decay = 1e-3 if make is extended.kolen_pollacked else 0.0
+        if make not in (extended.synthesised, extended.guided, extended.perturbed_locally):
+            np.testing.assert_allclose(g[0][-1], backprop(s)[-1] + decay * s.parameters[-1], rtol=1e-9)
+
+
+# Energies -----------------------------------------------------------------------------------------------------------
+
+
+POOLED = Composed((Convolution((6, 6, 1), 2), Pooling((4, 4, 2)))), Convolution((2, 2, 2), 2, padding=1), 3
+HOPFIELD = models.Hopfield(POOLED)
+CLIPPED = models.Hopfield(POOLED, models.clip(-1.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+
+
+@models.float64()
+def attention():
+    """Tokens that attend to stored patterns: ``E = |s|^2 / 2 - sum log sum exp(s K) - s . U x``, the update a softmax."""
+    def energy(parameters, s, x):
+        keys, front = parameters
+        return (jnp.sum(s[0] ** 2) + jnp.sum(s[1] ** 2)) / 2 - jnp.sum(jnp.log(jnp.sum(jnp.exp(s[0] @ keys.T), -1))) - jnp.sum(
+            s[0] * jnp.tanh(front @ x)[:, None]) - jnp.sum(s[1] * s[0].mean(0)[:3])
+
+    circuit = models.from_energy(energy, lambda p, x: (jnp.zeros((4, 5), jnp.result_type(x, *p)), jnp.zeros(3, jnp.result_type(x, *p))),
+                                 rate=0.3, capabilities=["analytic"])
+    k = jax.random.split(jax.random.key(4), 4)
+    return System(circuit, models.squared_error, (jax.random.normal(k[0], (6, 5)) * 0.4, jax.random.normal(k[1], (4, 3))),
+                  jax.random.normal(k[2], (3,)), jax.random.uniform(k[3], (3,)))
+
+
+def centered(circuit, objective, parameters, x, y):
+    return ROWS[52].estimator.estimate(circuit, objective, parameters, x, y, beta=1e-3)
+
+
+def test_centered_nudges_of_a_convolutional_hopfield_net_and_of_attention_give_the_implicit_gradient():
+    for s in (system(HOPFIELD), attention()):
+        assert relative_error(fast(centered)(*s), fast(models.exact_gradient)(*s)) < 1e-5
+
+
+@pytest.mark.slow
+def test_circuits_of_operators_are_sound():
+    for s in (system(), system(HOPFIELD), system(CLIPPED), attention()):
+        models.check_circuit(s.circuit, s.parameters, s.x)
+
+
+def test_a_chain_of_convolutional_blocks_learns_through_its_parts():
+    """Row 85: a convolutional front by dyads, a convolutional Hopfield net by nudges, against the adjoint of the whole."""
+    chain = Chain((models.Feedforward((Convolution((6, 6, 1), 2),), jnp.tanh, jnp.tanh),
+                   models.Hopfield((Composed((Convolution((4, 4, 2), 2, padding=1), Pooling((4, 4, 2)))), 3))))
+    s = system(chain)
+
+    def by_blocks(circuit, objective, parameters, x, y):
+        return chain_gradient(circuit, objective, parameters, x, y, [ROWS[57].estimator, ROWS[52].estimator])
+
+    assert relative_error(fast(by_blocks)(*s), fast(models.exact_gradient)(*s)) < 1e-2
+
+
+CHAIN_ROWS = (13, 15, 56, 57, 68, 71, 72, 74, 84, 87, 88)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", CHAIN_ROWS)
+def test_the_declared_order_on_a_convolutional_chain(row):
+    found = accepted(ROWS[row].estimator, system())
+    assert found.passed, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [n for n in sorted(ROWS) if ROWS[n].estimator and ROWS[n].estimator.order
+                                 and "energy" in ROWS[n].estimator.requires])
+@pytest.mark.parametrize("make", [lambda: system(HOPFIELD), attention], ids=["convolution", "attention"])
+def test_the_declared_order_on_energies(make, row):
+    s = make()
+    if missing := ROWS[row].estimator.requires - s.circuit.capabilities:
+        with pytest.raises(models.Unsuitable, match=sorted(missing)[0]):
+            ROWS[row].estimator(*s)
+        return
+    found = accepted(ROWS[row].estimator, s)
+    assert found.passed, found
+
+
+# Without a Jacobian ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [pytest.param(lambda: system(HOPFIELD), marks=pytest.mark.slow), attention])
+def test_newton_and_the_adjoint_without_a_jacobian_are_those_with_one(make, monkeypatch):
+    s = make()
+    dense = fast(models.exact_gradient)(*s)
+    held = []
+
+    def counted(product, right, solve=linear.from_products):
+        held.append(right)
+        return solve(product, right)
+
+    monkeypatch.setattr(linear, "DENSE", 0)
+    monkeypatch.setattr(linear, "from_products", counted)
+    assert relative_error(fast(models.exact_gradient)(*s), dense) < 1e-9
+    assert held
+
+
+# Training ---------------------------------------------------------------------------------------------------------------
+
+
+def stripes(n, seed=0):
+    """Images of 6 x 6 with a bright row or column or neither."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0, 0.3, (n, 6, 6, 1)), np.arange(n) % 3
+    for image, kind in zip(x, y, strict=True):
+        at = rng.integers(6)
+        if kind < 2:
+            image[(at, slice(None)) if kind else (slice(None), at)] += 0.7
+    return x, y
+
+
+def test_training_takes_images():
+    import optax
+
+    x, y = stripes(96)
+    data = (x[:64], y[:64], x[64:], y[64:])
+    net = models.Feedforward((Convolution((6, 6, 1), 4), Pooling((4, 4, 4)), 3), models.relu)
+    run = models.train(ROWS[57].estimator, net, models.cross_entropy, data, epochs=40, batch=8, optimizer=optax.adam(2e-2),
+                       settings={"alpha": 0.5})
+    assert run.epochs[-1]["accuracy"] > 0.8 and run.parameters[0].shape == (4, 3, 3, 1)
+
+
+@pytest.mark.parametrize("spoil, told", [
+    (lambda x, y: (x * 255, y, x, y), "train images reach .*scale them"),
+    (lambda x, y: (x, y, x[:, :5], y), "train inputs of shape .6, 6, 1., test inputs of .5, 6, 1."),
+    (lambda x, y: (x[:, :5], y, x[:, :5], y), "takes states of shape .6, 6, 1., not .5, 6, 1."),
+    (lambda x, y: (x.reshape(12, -1), y, x.reshape(12, -1), y), "takes states of shape .6, 6, 1., not .36"),
+])
+def test_images_of_the_wrong_shape_or_range_are_refused_in_one_line(spoil, told):
+    net = models.Feedforward(LAYERS)
+    with pytest.raises(ValueError, match=told) as error:
+        models.train(ROWS[57].estimator, net, models.cross_entropy, spoil(*stripes(12)), epochs=1, batch=4)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("make, told", [
+    (lambda: models.Feedforward((Convolution((6, 6, 1), 2), Pooling((5, 5, 2)), 3)), "no multiple of the window"),
+    (lambda: models.Feedforward((Convolution((6, 6, 1), 2), Convolution((5, 5, 2), 2), 3)), r"layer 1, .*takes \(5, 5, 2\), the one below"),
+    (lambda: models.Hopfield((8, Convolution((6, 6, 1), 2), 3)), r"layer 1, .*gives \(8,\)"),
+    (lambda: Convolution((2, 2, 1), 3, 5), "smaller window, or padding"),
+    (lambda: Convolution((36,), 3), "rows, columns, channels"),
+    (lambda: Composed((Convolution((6, 6, 1), 2), Dense((4, 4, 2), 3))), "make them two layers"),
+    (lambda: Linear(largest_of_pairs, 6), "largest_of_pairs: an operator without a transpose"),
+    (lambda: Linear(one_more, 6), "one_more: an operator that is not linear"),
+    (lambda: NET.forward(NET.random_parameters(jax.random.key(0))[:2], jnp.zeros((6, 6, 1))), "2 entries of parameters, 4 operators"),
+])
+def test_operators_that_do_not_fit_are_refused(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_kronecker_factors_and_forward_forward_name_what_serves_on_operators():
+    from crossdyad.models.updates import kronecker_step
+
+    s = system()
+    with pytest.raises(models.Unsuitable, match="Hessian-free"):
+        kronecker_step(NET, models.squared_error, s.parameters, s.x[None], s.y[None])
+    with pytest.raises(models.Unsuitable, match="use row 35"):
+        extended.forward_forward_net(NET)
+
+
+def test_biases_are_an_operator_that_nothing_is_sent_down_by():
+    net = models.Feedforward((4, 5, 3), jnp.tanh, one=0.5)
+    with models.float64():
+        w = jax.tree.map(lambda v: v + 0.1, net.random_parameters(jax.random.key(1)))
+        s = System(net, models.squared_error, w, jnp.arange(4.0) / 4, jnp.ones(3) / 3)
+
+        def by_columns(w):
+            hidden = jnp.tanh(w[0] @ jnp.append(s.x, 0.5))
+            return models.squared_error(w[1] @ jnp.append(hidden, 0.5), s.y)
+
+        exact = jax.grad(by_columns)(w)
+    assert relative_error(fast(models.exact_gradient)(*s), exact) < 1e-14
+    assert relative_error(fast(models.dual_propagation)(*s, 0.5, 1e-4), exact) < 1e-7
+    with pytest.raises(ValueError, match="is not dense"):
+        models.Feedforward(LAYERS, one=0.5).random_parameters(jax.random.key(0))
