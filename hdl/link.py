@@ -71,7 +71,7 @@ class Wire(wiring.Component):
         m.submodules.receiver = receiver = Receiver(self._bit)
         m.submodules.transmitter = transmitter = Transmitter(self._bit)
         m.submodules.deframer = deframer = Deframer()
-        m.submodules.framer = framer = Framer(link.slot, link.slot - CONTROL_ROOM)
+        m.submodules.framer = framer = Framer(link.slot)
         m.submodules.frames = frames = Memory(shape=8, depth=link.slots * link.slot, init=[])
         writer = frames.write_port()
         reader = frames.read_port()
@@ -243,15 +243,9 @@ class Wire(wiring.Component):
         with m.If(self.reset | resetting):
             m.d.sync += [session.eq(0), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
 
-        # the memory's addresses, which slots and what is in them
-        offset_bits = (link.slot - 1).bit_length()
-
-        def address(number, offset):
-            return Cat((offset | Const(0, offset_bits))[:offset_bits], slot(number))
-
-        answer_place = address(Const(0, bits), limit | at)
-
         # frames go out: answers first, then replies in their order
+        sending = Signal(8)
+        answering = Signal()
         look = Signal()
         reply_length = Signal(range(link.slot))
         m.d.comb += reply_length.eq(2 + STATUS)
@@ -263,19 +257,24 @@ class Wire(wiring.Component):
             with m.Case(ERROR):
                 m.d.comb += reply_length.eq(2 + STATUS + 1)
         looked = Signal()
-        out_of = Signal.like(slot(send))
-        m.d.comb += [framer.before.eq(-1), framer.end.eq(reply_length)]
         with m.If(~framer.busy & ~look):
             with m.If(ready):
-                m.d.comb += [framer.start.eq(1), framer.before.eq(limit - 1), framer.end.eq(limit | length)]
-                m.d.sync += [ready.eq(0), out_of.eq(0)]
+                m.d.comb += [framer.start.eq(1), framer.length.eq(length)]
+                m.d.sync += [answering.eq(1), ready.eq(0)]
             with m.Elif(send != done):
-                m.d.sync += [out_of.eq(slot(send)), send.eq(send + 1), look.eq(1)]
+                m.d.sync += [answering.eq(0), sending.eq(send), send.eq(send + 1), look.eq(1)]
         with m.If(looked & look):
-            m.d.comb += framer.start.eq(1)
+            m.d.comb += [framer.start.eq(1), framer.length.eq(reply_length)]
             m.d.sync += look.eq(0)
 
         # the memory's two ports, by turns, each behind a register
+        offset_bits = (link.slot - 1).bit_length()
+
+        def address(number, offset):
+            return Cat((offset | Const(0, offset_bits))[:offset_bits], slot(number))
+
+        answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
+        frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
         m.d.sync += [writer.en.eq(0), wrote.eq(0), player.wrote.eq(0), framer.wrote.eq(0)]
         with m.If(came & (place != limit)):
             m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(byte_in)]
@@ -284,7 +283,7 @@ class Wire(wiring.Component):
         with m.Elif(player.write & ~player.wrote):
             m.d.sync += [player.wrote.eq(1), writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data)]
         with m.Elif(framer.write & ~framer.wrote):
-            m.d.sync += [framer.wrote.eq(1), writer.en.eq(1), writer.addr.eq(address(out_of, framer.position)), writer.data.eq(framer.crc)]
+            m.d.sync += [framer.wrote.eq(1), writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
         # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
         granted = Signal(4)
         asked_for = Signal(4)
@@ -299,10 +298,10 @@ class Wire(wiring.Component):
             m.d.sync += where.eq(address(feed, player.read_at))
         with m.Elif(framer.read & ~waits[2]):
             m.d.comb += granted.eq(4)
-            m.d.sync += where.eq(address(out_of, framer.position))
+            m.d.sync += where.eq(frame_place)
         with m.Elif(look & ~looked & ~waits[3]):
             m.d.comb += granted.eq(8)
-            m.d.sync += where.eq(address(out_of, Const(1, len(place))))
+            m.d.sync += where.eq(address(sending, Const(1, len(place))))
         m.d.comb += reader.addr.eq(where)
         m.d.sync += [
             asked_for.eq(granted), coming.eq(asked_for), Cat(asked, player.got, framer.got, looked).eq(coming), byte.eq(reader.data),

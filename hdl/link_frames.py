@@ -109,27 +109,25 @@ class Framer(wiring.Component):
 
     Parameters
     ----------
-    places : int
-        Of the bytes of a frame, a power of two.
     longest : int
         Bytes of the longest frame, its CRC included.
 
     Members
     -------
     start : In(1)
-    before, end : In
-        The place before the frame's first byte, and the one behind its last, where its CRC is put.
+    length : In
+        Bytes of the frame without its CRC.
     busy : Out(1)
     read, write : Out(1)
         Ask for the byte at `position`, which comes as `byte` with `got`; put `crc` there, done with `wrote`.
     o : Out(stream of 8 bits)
     """
 
-    def __init__(self, places: int, longest: int):
+    def __init__(self, longest: int):
         self._longest = longest
-        place = range(places)
+        bits = range(longest + 1)
         super().__init__({
-            "start": In(1), "before": In(place), "end": In(place), "busy": Out(1), "position": Out(place),
+            "start": In(1), "length": In(bits), "busy": Out(1), "position": Out(bits),
             "read": Out(1), "got": In(1), "byte": In(8), "write": Out(1), "wrote": In(1), "crc": Out(8),
             "o": Out(stream.Signature(8)),
         })
@@ -137,70 +135,54 @@ class Framer(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.crc = crc = Crc()
-        # places: of the byte that is sent, before the next block's first while none is; of the one that is looked at
-        at = Signal.like(self.position)
-        ahead = Signal.like(self.position)
+        at = self.position
+        begin = Signal.like(self.position)
         end = Signal.like(self.position)
+        count = Signal(8, init=1)
         tail = Signal(2)
         data = Signal(8)
-        sends = Signal()
-        onward = Signal()
-        last = Signal()               # block of the frame
-        # the block has 254 bytes, after which no zero is meant; the one before had
+        # of blocks: the frame's last, one of 254 bytes
+        last = Signal()
         full = Signal()
-        after = Signal()
-        brims = self._longest >= 254
-        code = ((ahead - at + after) if brims else (ahead - at))[:min(8, len(at))]
-        m.d.comb += [
-            self.o.payload.eq(data), crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value[:8]),
-            self.position.eq(Mux(sends, at, ahead)),
-        ]
-        with m.If(onward):
-            m.d.sync += at.eq(at + 1)
+        beyond = at + ~full if self._longest >= 254 else at + 1
+        m.d.comb += [self.o.payload.eq(data), crc.byte.eq(self.byte), self.busy.eq(1), self.crc.eq(~crc.value[:8])]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.busy.eq(0), crc.restart.eq(1)]
-                m.d.sync += [at.eq(self.before), end.eq(self.end), tail.eq(0), after.eq(0)]
+                m.d.sync += [at.eq(0), tail.eq(0)]
                 with m.If(self.start):
-                    m.next = "BEGIN"
-            with m.State("BEGIN"):
-                m.d.sync += ahead.eq(at + 1)
-                m.next = "CHECK"
+                    m.d.sync += end.eq(self.length)
+                    m.next = "CHECK"
             with m.State("CHECK"):
-                with m.If(~crc.busy & (ahead == end)):
+                with m.If(~crc.busy & (at == end)):
                     m.next = "APPEND"
                 with m.Elif(~crc.busy):
                     m.d.comb += [self.read.eq(~self.got), crc.take.eq(self.got)]
                     with m.If(self.got):
-                        m.d.sync += ahead.eq(ahead + 1)
+                        m.d.sync += at.eq(at + 1)
             with m.State("APPEND"):
                 m.d.comb += [self.write.eq(~crc.busy), crc.shift.eq(self.wrote)]
                 with m.If(self.wrote):
-                    m.d.sync += [ahead.eq(ahead + 1), tail.eq(tail + 1)]
+                    m.d.sync += [at.eq(at + 1), tail.eq(tail + 1)]
                     with m.If(tail == 3):
-                        m.next = "APPENDED"
-            with m.State("APPENDED"):
-                m.d.sync += [end.eq(ahead), ahead.eq(at + 1)]
-                m.next = "SCAN"
+                        m.d.sync += [end.eq(at + 1), begin.eq(0), at.eq(0), count.eq(1)]
+                        m.next = "SCAN"
             with m.State("SCAN"):         # to the zero that ends the block, the end, or 254 bytes
-                brimming = (code == 255) if brims else 0
-                m.d.comb += self.read.eq((ahead != end) & ~self.got & ~brimming)
-                m.d.sync += [last.eq((ahead == end) & ~brimming), full.eq(brimming), data.eq(code)]
-                with m.If((ahead == end) | brimming | (self.got & (self.byte == 0))):
+                brimming = (count == 255) if self._longest >= 254 else 0
+                m.d.comb += self.read.eq((at != end) & ~self.got & ~brimming)
+                with m.If((at == end) | brimming | (self.got & (self.byte == 0))):
+                    m.d.sync += [at.eq(begin), last.eq((at == end) & ~brimming), full.eq(brimming), data.eq(count)]
                     m.next = "CODE"
                 with m.Elif(self.got):
-                    m.d.sync += ahead.eq(ahead + 1)
+                    m.d.sync += [at.eq(at + 1), count.eq(count + 1)]
             with m.State("CODE"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.comb += onward.eq(~after)
                     m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += sends.eq(1)
-                with m.If(at == ahead):
-                    m.d.sync += after.eq(full)
-                    with m.If(~full):
-                        m.d.sync += ahead.eq(ahead + 1)       # the zero itself is not sent
+                with m.If(count == 1):
+                    # the zero itself is not sent
+                    m.d.sync += [begin.eq(beyond), at.eq(beyond)]
                     m.next = "SCAN"
                     with m.If(last):
                         m.d.sync += data.eq(0)
@@ -211,12 +193,14 @@ class Framer(wiring.Component):
                         m.d.sync += data.eq(self.byte)
                         m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [sends.eq(1), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.comb += onward.eq(1)
+                    m.d.sync += [at.eq(at + 1), count.eq(count - 1)]
                     m.next = "FETCH"
             with m.State("END"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "IDLE"
         return m
+
+

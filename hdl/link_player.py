@@ -302,6 +302,7 @@ class Player(wiring.Component):
         out_left = Signal(range(max(state, weight) + 1))
         packed = Signal(8)
         packed_count = Signal(3)
+        chunk_left = Signal(range(link.chunk + 1))
         ended = Signal()
         ran = Signal()
         quiet = Signal(range(SETTLED + 1))
@@ -337,7 +338,7 @@ class Player(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += [idle.eq(1), chip.o_result.ready.eq(stored & ~feeding.ongoing("IDLE"))]
                 m.d.sync += [
-                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0),
+                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
                     writing.eq(tag), failed.eq(refused),
                 ]
                 with m.If(ask):
@@ -369,7 +370,7 @@ class Player(wiring.Component):
             with m.State("WEIGHT"):
                 m.d.comb += weight_step.eq(reading)
                 with m.If(~reading | chip.o_weight.valid):
-                    m.d.sync += out_left.eq(weight)
+                    m.d.sync += [out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
                     with m.If(reading):
                         m.d.sync += out.eq(chip.o_weight.p)
                     m.next = "PACK"
@@ -394,7 +395,7 @@ class Player(wiring.Component):
                         m.next = "RESULT"
                         with m.If(writing == Tag.READ):
                             m.next = "WEIGHT"
-                            with m.If(place == 1 + link.replies[Tag.READ]):
+                            with m.If(chunk_left == 0):
                                 m.next = "REGISTERS"
             with m.State("ERROR"):
                 m.d.comb += [port.write.eq(1), port.data.eq(fault)]

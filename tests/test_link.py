@@ -149,11 +149,10 @@ def test_hardware_frames_around_a_full_block_are_the_emulators(length, longest):
     body = next(b for b in seeds if 0 not in zlib.crc32(b).to_bytes(4, "little"))
     wanted = link.frame(body[0], body[1], body[2:])
     assert len(wanted) == length + 2 + (length >= 254)
-    framer, memory, sent = Framer(512, longest), bytearray(body + bytes(4)), bytearray()
+    framer, memory, sent = Framer(longest), bytearray(body + bytes(4)), bytearray()
 
     async def play(ctx):
-        ctx.set(framer.before, 511)
-        ctx.set(framer.end, length - 4)
+        ctx.set(framer.length, length - 4)
         ctx.set(framer.start, 1)
         ctx.set(framer.o.ready, 1)
         while len(sent) < len(wanted) + 1:
