@@ -79,7 +79,7 @@ def main():
         told, true = np.array([row[:2] for row in rows if rule in ("all", row[2])]).T
         print(f"{rule:20} {len(told):4} held-out recipes: rank correlation {spearmanr(told, true)[0]:.3f}, "
               f"median error {100 * np.median(np.abs(told - true)):.1f} %")
-    noises = [2.0 ** (k / 2) for k in range(-8, 5)]
+    noises = [2.0 ** (k / 4) for k in range(-14, 0)]
     for rule in predict.RULES:
         recipe = specs.apply(load("digits"), {"rule": rule}).recipe
         chips = [specs.apply(recipe, {"devices.read_noise": v}).recipe for v in (0.0, *noises)]

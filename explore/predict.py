@@ -103,7 +103,7 @@ def critical_noise(recipe: Recipe, noises: Sequence[float] | None = None, seeds:
     ----------
     recipe : Recipe
     noises : sequence of float, optional
-        Ascending; by default from 1/16 to 4, twice as much every second step.
+        Ascending; by default from 1/16 to 4, twice as much every fourth step.
     seeds : sequence of int
         Of the chips that are looked at.
 
@@ -112,7 +112,7 @@ def critical_noise(recipe: Recipe, noises: Sequence[float] | None = None, seeds:
     float or None
         In units of the drive, between the two noises next to it linear in its logarithm. None if it learns at all of them.
     """
-    noises = [2.0 ** (k / 2) for k in range(-8, 5)] if noises is None else list(noises)
+    noises = [2.0 ** (k / 4) for k in range(-16, 9)] if noises is None else list(noises)
     chips = [recipe.model_copy(update={"devices": recipe.devices.model_copy(update={"read_noise": float(v)})}) for v in (0.0, *noises)]
     for chip in chips:
         check(chip)
