@@ -137,7 +137,8 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         """The program of an update says it all, rule, circuit, settings and rates; a name would hold addresses of functions."""
         keys = jax.random.split(draws, 1)
         program = updates.lower(parameters, state, x[None, :batch], targets[None, :batch], keys).as_text()
-        return f"row {rule.row}, seed {seed}: {_hash(program.encode(), x, labels, x_test, y_test, *jax.tree.leaves(parameters))}"
+        which = rule.name if rule.row is None else f"row {rule.row}"
+        return f"{which}, seed {seed}: {_hash(program.encode(), x, labels, x_test, y_test, *jax.tree.leaves(parameters))}"
 
     name = label() if checkpoint else ""
     if checkpoint and Path(checkpoint).exists():
@@ -152,7 +153,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
             yield f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES
             parameters, state = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
-            raise NoFixedPoint(f"row {rule.row} ({rule.name}): parameters are no longer finite after epoch {epoch + 1}; "
+            raise NoFixedPoint(f"{rule.called}: parameters are no longer finite after epoch {epoch + 1}; "
                                f"lower the learning rate{' or ' + rule.small if rule.order else ''}")
         run.epochs.append({"epoch": epoch + 1} | _score(test, parameters, x_test, y_test, classes))
         run.parameters = parameters

@@ -349,3 +349,13 @@ def test_biases_are_an_operator_that_nothing_is_sent_down_by():
     assert relative_error(fast(models.dual_propagation)(*s, 0.5, 1e-4), exact) < 1e-7
     with pytest.raises(ValueError, match="is not dense"):
         models.Feedforward(LAYERS, one=0.5).random_parameters(jax.random.key(0))
+
+
+def test_an_estimator_of_ones_own_has_a_name_and_a_finding_says_whose_gradient_it_tends_to():
+    mine = models.Estimator(None, "my contrast", ROWS[52].estimator.estimate, frozenset({"energy"}))
+    with pytest.raises(models.Unsuitable, match="^my contrast needs what Feedforward lacks"):
+        mine(*system())
+    stub = models.Estimator(None, "stub", lambda c, o, p, x, y, beta: p + beta, oracle=lambda c, o, p, x, y: p, target="dH", order=1)
+    net = models.Feedforward((1, 1))
+    given = net, models.squared_error, jnp.ones((1, 1, 1)), jnp.ones(1), jnp.ones(1)
+    assert accepted(stub, given).what.startswith("own system, in beta, towards dH and not the objective's own")

@@ -45,11 +45,11 @@ EXTRAS = {
 """What estimators ask for beyond circuit, objective, parameters, x and y."""
 
 
-def refuse(row: int, name: str, requires, circuit):
+def refuse(called: str, requires, circuit):
     """Raise `Unsuitable` for a circuit that lacks a capability."""
     if missing := sorted(frozenset(requires) - circuit.capabilities):
         reasons = "; ".join(f"{m!r}: {REMEDIES[m]}" for m in missing)
-        raise Unsuitable(f"row {row} ({name}) needs what {type(circuit).__name__} lacks: {reasons}")
+        raise Unsuitable(f"{called} needs what {type(circuit).__name__} lacks: {reasons}")
 
 
 def needing(row: int, name: str, *capabilities: str) -> Callable:
@@ -57,7 +57,7 @@ def needing(row: int, name: str, *capabilities: str) -> Callable:
     def decorate(function):
         @functools.wraps(function)
         def checked(circuit, *args, **keywords):
-            refuse(row, name, capabilities, circuit)
+            refuse(f"row {row} ({name})", capabilities, circuit)
             return function(circuit, *args, **keywords)
 
         return checked
@@ -76,8 +76,8 @@ class Estimator:
 
     Attributes
     ----------
-    row : int
-        Of the cookbook.
+    row : int or None
+        Of the cookbook; None for one's own.
     name : str
     estimate : callable
     requires : frozenset of str
@@ -98,7 +98,7 @@ class Estimator:
         Called as `estimate`, a scalar whose derivative by the parameters is the estimate: what `batch` then differentiates.
     """
 
-    row: int
+    row: int | None
     name: str
     estimate: Callable
     requires: frozenset = frozenset()
@@ -110,6 +110,11 @@ class Estimator:
     settings: dict = field(default_factory=dict)
     surrogate: Callable | None = None
 
+    @property
+    def called(self) -> str:
+        """Row and name, or the name alone of one's own."""
+        return self.name if self.row is None else f"row {self.row} ({self.name})"
+
     def __call__(self, circuit, objective, parameters, x, y, key=None, **settings):
         self.check(circuit, parameters, x, y)
         settings = self.settings | settings
@@ -119,7 +124,7 @@ class Estimator:
         g = self.estimate(circuit, objective, parameters, x, y, **settings)
         known = not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(g))
         if known and not all(np.isfinite(v).all() for v in jax.tree.leaves(g)):
-            raise NoFixedPoint(f"row {self.row} ({self.name}): {self._unsettled(circuit, parameters, x, settings)}")
+            raise NoFixedPoint(f"{self.called}: {self._unsettled(circuit, parameters, x, settings)}")
         return g
 
     def _ask(self, settings):
@@ -127,13 +132,13 @@ class Estimator:
         known = list(inspect.signature(self.estimate).parameters.values())[5:]
         names = [p.name for p in known]
         if (unknown := sorted(set(settings) - set(names))) and not any(p.kind is p.VAR_KEYWORD for p in known):
-            raise TypeError(f"row {self.row} ({self.name}): {', '.join(unknown)} unknown; there is {', '.join(names) or 'nothing to set'}")
+            raise TypeError(f"{self.called}: {', '.join(unknown)} unknown; there is {', '.join(names) or 'nothing to set'}")
         for p in known:
             if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in settings:
-                raise TypeError(f"row {self.row} ({self.name}): {p.name} is missing; give {EXTRAS.get(p.name, 'it as a keyword')}")
+                raise TypeError(f"{self.called}: {p.name} is missing; give {EXTRAS.get(p.name, 'it as a keyword')}")
         small = settings.get(self.small)
         if self.order and isinstance(small, int | float) and small == 0:
-            raise ValueError(f"row {self.row} ({self.name}): {self.small} is 0, by which the states' change is divided; "
+            raise ValueError(f"{self.called}: {self.small} is 0, by which the states' change is divided; "
                              f"take a small one, such as {self.largest:g}")
 
     def _unsettled(self, circuit, parameters, x, settings) -> str:
@@ -175,30 +180,30 @@ class Estimator:
 
     def check(self, circuit, parameters, x, y):
         """Refuse a circuit that lacks a capability or is not sound, numbers that are not finite, and shapes that do not match."""
-        refuse(self.row, self.name, self.requires, circuit)
+        refuse(self.called, self.requires, circuit)
         for name, value in (("parameters", parameters), ("x", x), ("y", y)):
             for leaf in jax.tree.leaves(value):
                 if not isinstance(leaf, jax.core.Tracer) and not np.isfinite(np.asarray(leaf)).all():
-                    raise ValueError(f"row {self.row} ({self.name}): {name} holds numbers that are not finite; mend the data")
+                    raise ValueError(f"{self.called}: {name} holds numbers that are not finite; mend the data")
         try:
             hash(circuit)
         except TypeError:
-            raise ValueError(f"row {self.row} ({self.name}): {type(circuit).__name__} cannot be hashed, as compiling asks for; "
+            raise ValueError(f"{self.called}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
                              "make it a frozen dataclass, or use `from_energy` or `from_residual`") from None
         try:
             output, states, residual, swept, put = jax.eval_shape(functools.partial(_parts, circuit), parameters, x)
         except (TypeError, ValueError, IndexError) as error:
             shapes = jax.tree.map(jnp.shape, parameters)
-            raise ValueError(f"row {self.row} ({self.name}): parameters {shapes} and x {jax.tree.map(jnp.shape, x)} do not fit "
+            raise ValueError(f"{self.called}: parameters {shapes} and x {jax.tree.map(jnp.shape, x)} do not fit "
                              f"{type(circuit).__name__}: {str(error).splitlines()[0]}") from error
         for name, found in (("residual", residual), ("relax", swept), ("with_output", put)):
             shapes, wanted = (jax.tree.map(jnp.shape, tree) for tree in (found, states))
             if shapes != wanted:
-                raise ValueError(f"row {self.row} ({self.name}): {name} of {type(circuit).__name__} gives shapes {shapes}; "
+                raise ValueError(f"{self.called}: {name} of {type(circuit).__name__} gives shapes {shapes}; "
                                  f"its states have {wanted}, and so must this")
         if jnp.shape(y) != output.shape:
-            raise ValueError(f"row {self.row} ({self.name}): y has shape {jnp.shape(y)}; the circuit's output has {output.shape}")
-        soundness.once(f"row {self.row} ({self.name})", circuit, parameters, x)
+            raise ValueError(f"{self.called}: y has shape {jnp.shape(y)}; the circuit's output has {output.shape}")
+        soundness.once(self.called, circuit, parameters, x)
 
 
 def _parts(circuit, parameters, x):
