@@ -61,7 +61,7 @@ def main() -> None:
             behind = ", ".join(f"{matrix} {lag}" for matrix, lag in program.staleness.items())
             print(f"{name}, {found.placed}: every {found.cycles} cycles, {program.in_flight} under way, busy {100 * found.busy:.1f} %; "
                   f"updates behind: {behind}; {found.needs['multiplier']:.0f} multipliers, {found.needs['LUT']:.0f} LUT", flush=True)
-            lags = tuple(i.lag for i in program.instructions)
+            lags = tuple(sorted((str(i.step), i.lag) for i in program.instructions))
             if dataset and lags not in known:             # accuracy follows from the lags alone
                 known[lags] = accuracy(recipe, dataset, given.seeds, given.epochs)
             if dataset:

@@ -156,7 +156,8 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool, firs
         history, files = run(recipe, dataset, output, epochs, chip=chip, weights=first)
     if compare:
         with bar("the emulator, to compare") as report:
-            expected = emulator.train(recipe, *dataset, epochs=epochs, progress=report, weights=first)
+            fresh = recipe.model_copy(update={"staleness": ()})           # over the link samples come one after the other
+            expected = emulator.train(fresh, *dataset, epochs=epochs, progress=report, weights=first)
         differ = sum(int(np.count_nonzero(a != b)) for a, b in zip(history.weights, expected.weights, strict=True))
         alone = recipe.samples_in_flight == 1       # what overlaps depends on when samples come
         more = history.cycles - expected.cycles if alone else 0

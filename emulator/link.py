@@ -216,7 +216,8 @@ class Board:
             zero = np.zeros(r.sizes[0], np.int32), 0            # memory holds anything; here zeros
             if numbers:
                 x, y = zip(*(self.kept.get(n, zero) for n in numbers), strict=True)
-                chip.train(np.stack(x), np.array(y))
+                for sample, label in zip(x, y, strict=True):        # each when the one before has ended
+                    chip.train(sample[None], np.array([label]))
         elif tag == Tag.LOAD:
             self.loading = []
         elif tag == Tag.WEIGHTS:

@@ -8,8 +8,10 @@ import player
 import pytest
 from hypothesis import given, settings
 from test_overlap import NAMES, faults, learners, two
+from typer.testing import CliRunner
 
 from crossdyad import emulator, hdl
+from crossdyad.cli import app
 from crossdyad.emulator import crossbar, walk
 from crossdyad.recipe import Op, Recipe, RecipeError, in_memory, load, parse, programs, table
 from crossdyad.recipe.program import lasting
@@ -145,6 +147,16 @@ def test_hardware_learns_from_the_same_old_weights(name):
         record = simulators.run(hdl.build(recipe), streams.play, session.arguments(dict.fromkeys(streams.STREAMS, stall), True), "amaranth")
         verdict = chip.judge(recipe, record, True)
         assert verdict.mismatches == [] and verdict.prediction.overlaps >= (8 if stall == "never" else 1)
+
+
+def test_over_the_link_nothing_is_stale(tmp_path):
+    """There samples come one after the other, so that a board is compared with a chip of fresh weights; the two differ otherwise."""
+    recipe = stale(load("xor"), (2, 0), name="xors")
+    (tmp_path / "xors.toml").write_text(recipe.to_toml())
+    told = ["train", str(tmp_path / "xors.toml"), "--on", "emulator://", "--compare", "--epochs", "1", "-o", str(tmp_path)]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 0, done.output
+    assert "every weight equals the emulator's" in done.output
 
 
 @settings(max_examples=12, deadline=None)
