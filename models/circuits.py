@@ -30,9 +30,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from .functions import add, gradient, identity, relu, zeros
+from .kinds import Circuit, Tree
 from .operators import Biased, Operator, inner, maps, silent, uniform
 from .precision import in_float64
 
@@ -44,18 +47,18 @@ def clip(low: float, high: float) -> Callable:
     return functools.partial(jnp.clip, min=low, max=high)
 
 
-def last_layer(s):
+def last_layer(s: tuple) -> Array:
     """The output of a tuple of layers."""
     return s[-1]
 
 
-def with_last_layer(s, o):
+def with_last_layer(s: tuple, o: Array) -> tuple:
     """A tuple of layers with another output."""
     return (*s[:-1], o)
 
 
 @in_float64
-def forced(circuit, parameters, s, x, force):
+def forced(circuit: Circuit, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
     """What vanishes at a circuit's solution under a force, like `s`: its own ``forced``, ``C + force`` where it has none."""
     own = getattr(circuit, "forced", None)
     return own(parameters, s, x, force) if own else add(circuit.residual(parameters, s, x), force)
@@ -67,7 +70,7 @@ class LayeredStates:
     output, with_output = staticmethod(last_layer), staticmethod(with_last_layer)
 
 
-def uniform_weights(key, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
+def uniform_weights(key: Array, sizes: tuple[int, ...], scale: float = 6.0) -> tuple:
     """Uniform weights of variance ``scale / 3 / inputs``: a tuple of float64 arrays (outputs, inputs)."""
     return uniform(key, maps(tuple(sizes)), scale)
 
@@ -91,17 +94,17 @@ class Layered(LayeredStates):
         """K, the number of operators."""
         return len(self.maps)
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
         self.agrees(parameters)
         return silent(self.maps, parameters, x)
 
-    def drives(self, parameters, below) -> tuple:
+    def drives(self, parameters: Tree, below: Tree) -> tuple:
         """Every layer's operator on what is below it."""
         self.agrees(parameters)
         return tuple(a(w, s) for a, w, s in zip(self.maps, parameters, below, strict=True))
 
-    def agrees(self, parameters) -> None:
+    def agrees(self, parameters: Tree) -> None:
         """Refuse parameters that are not an entry per operator."""
         if (found := len(parameters)) != self.layers:
             raise ValueError(f"{found} entries of parameters, {self.layers} operators; give one each, or ()")
@@ -140,15 +143,15 @@ class Feedforward(Layered):
         """The neuron function of layer of weights `k`, 0 .. K-1."""
         return self.output_activation if k == self.layers - 1 else self.activation
 
-    def random_parameters(self, key) -> tuple:
+    def random_parameters(self, key: Array) -> tuple:
         """Uniform weights of variance ``2 / inputs``: a tuple of float64 arrays, of dense layers (outputs, inputs), with biases of 0."""
         return uniform(key, self.maps)
 
-    def layer(self, k: int, w, s):
+    def layer(self, k: int, w: Tree, s: Tree) -> Tree:
         """Layer `k`, 0 .. K-1, of the states below."""
         return self.neuron(k)(self.maps[k](w, s))
 
-    def forward(self, parameters, x) -> list:
+    def forward(self, parameters: Tree, x: ArrayLike) -> list:
         """States from the input on: K + 1 arrays, the first is `x`. The solution of ``residual == 0``."""
         self.agrees(parameters)
         states = [x]
@@ -156,19 +159,19 @@ class Feedforward(Layered):
             states.append(self.layer(k, w, states[-1]))
         return states
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """The constraint ``C(s, W) = s - f(W s_below)`` of Eq. 1, an array per layer; `s` without the input."""
         return tuple(v - f for v, f in zip(s, self.fire(self.drive(parameters, s, x)), strict=True))
 
-    def drive(self, parameters, s, x):
+    def drive(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``W_k s_(k-1)`` of every layer."""
         return self.drives(parameters, (x, *s[:-1]))
 
-    def fire(self, drive):
+    def fire(self, drive: Tree) -> Tree:
         """Every layer's activation."""
         return tuple(self.neuron(k)(a) for k, a in enumerate(drive))
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """One sweep from the input up: without a force, or with one on the output alone, it is the solution."""
         states = [x]
         for k, (w, f) in enumerate(zip(parameters, force, strict=True)):
@@ -198,27 +201,27 @@ class Hopfield(Layered):
     primitive: Callable = None
     capabilities: frozenset = frozenset({"energy", "analytic", "block-exact"})
 
-    def random_parameters(self, key) -> tuple:
+    def random_parameters(self, key: Array) -> tuple:
         """Uniform weights of variance ``1 / 2 inputs``: a tuple of float64 arrays, of dense layers (outputs, inputs)."""
         return uniform(key, self.maps, 1.5)
 
-    def energy(self, parameters, s, x):
+    def energy(self, parameters: Tree, s: Tree, x: ArrayLike) -> Array:
         """The energy, a scalar."""
         g = self.primitive or tanh_primitive
         return sum(jnp.sum(g(v)) - inner(v, a) for v, a in zip(s, self.drives(parameters, (x, *s[:-1])), strict=True))
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``grad_s E``; of clipped units, whose minimum may lie at a bound, ``s - clip(s - grad_s E)``."""
         return self.forced(parameters, s, x, zeros(s))
 
-    def forced(self, parameters, s, x, force):
+    def forced(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """``grad_s E + force``; of clipped units ``s - clip(s - grad_s E - force)``."""
         slope = add(gradient(lambda s: self.energy(parameters, s, x), s), tuple(force))
         if "analytic" in self.capabilities:
             return slope
         return tuple(v - self.activation(v - g) for v, g in zip(s, slope, strict=True))
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """Every other layer to its minimum, then the rest; the output with the latter, so that a clamp reaches the others."""
         s, joined = list(s), self.maps
         for first in (len(s) % 2, (len(s) + 1) % 2):
@@ -230,12 +233,12 @@ class Hopfield(Layered):
         return tuple(s)
 
 
-def tanh_primitive(s):
+def tanh_primitive(s: Tree) -> Array:
     """``G`` with ``G' = artanh``: the primitive that belongs to tanh."""
     return ((1 + s) * jnp.log1p(s) + (1 - s) * jnp.log1p(-s)) / 2      # no term of its derivative cancels another
 
 
-def square_primitive(s):
+def square_primitive(s: Tree) -> Array:
     """``s**2 / 2``: the primitive that belongs to the identity, and inside their range to clips."""
     return s * s / 2
 
@@ -254,39 +257,39 @@ class Equilibrium(LayeredStates):
     activation: Callable = jnp.tanh
     capabilities: frozenset = frozenset({"analytic", "neurons"})
 
-    def random_parameters(self, key, norm: float = 0.7) -> tuple:
+    def random_parameters(self, key: Array, norm: float = 0.7) -> tuple:
         """``W`` of spectral norm `norm`, ``U`` uniform."""
         a, b = jax.random.split(key)
         w = jax.random.normal(a, (self.units, self.units))
         u = uniform_weights(b, (self.inputs, self.units), 1.5)[0]
         return w * norm / jnp.linalg.norm(w, 2), u
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
         return (jnp.zeros(self.units, jnp.result_type(parameters[0], x)),)
 
-    def output(self, s):
+    def output(self, s: Tree) -> Array:
         """The last `outputs` units."""
         return s[0][-self.outputs:]
 
-    def with_output(self, s, o):
+    def with_output(self, s: Tree, o: Array) -> tuple:
         """`s` with `o` as its last units."""
         return (jnp.concatenate([s[0][:-self.outputs], o]),)
 
-    def drive(self, parameters, s, x):
+    def drive(self, parameters: Tree, s: Tree, x: ArrayLike) -> tuple:
         """``W s + U x``."""
         w, u = parameters
         return (w @ s[0] + u @ x,)
 
-    def fire(self, drive):
+    def fire(self, drive: Tree) -> tuple:
         """The activation."""
         return (self.activation(drive[0]),)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``s - f(W s + U x)``."""
         return add(s, self.fire(self.drive(parameters, s, x)), -1.0)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """One evaluation of the right-hand side."""
         return add(self.fire(self.drive(parameters, s, x)), force, -1.0)
 

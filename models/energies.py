@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from .circuits import (
     LayeredStates,
@@ -29,6 +31,7 @@ from .circuits import (
     zeros,
 )
 from .estimators.estimator import Unsuitable
+from .kinds import Circuit, Objective, Tree
 from .operators import inner
 from .precision import in_float64
 from .solvers import newton_direction
@@ -54,12 +57,12 @@ class Resistive(LayeredStates):
     gain: float = 1.0
     capabilities: frozenset = frozenset({"energy", "block-exact"})
 
-    def random_parameters(self, key) -> tuple:
+    def random_parameters(self, key: Array) -> tuple:
         """Conductances, uniform from 0: a tuple of float64 arrays (nodes, nodes below)."""
         sizes = (2 * self.sizes[0], *self.sizes[1:])
         return tuple(abs(w) for w in uniform_weights(key, sizes, 3.0))
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
         return tuple(jnp.zeros(g.shape[0], jnp.result_type(g, x)) for g in parameters)
 
@@ -70,29 +73,29 @@ class Resistive(LayeredStates):
         up = jnp.arange(v.shape[0]) < (v.shape[0] + 1) // 2
         return jnp.where(up, jnp.maximum(v, 0), jnp.minimum(v, 0))
 
-    def sources(self, x):
+    def sources(self, x: ArrayLike) -> Array:
         """Voltages of the input nodes."""
         return self.gain * jnp.concatenate([x, -x])
 
-    def energy(self, parameters, s, x):
+    def energy(self, parameters: Tree, s: Tree, x: ArrayLike) -> Array:
         """Half the dissipated power."""
         below = (self.sources(x), *s[:-1])
         return sum(jnp.sum(g * (v[:, None] - u) ** 2) for g, v, u in zip(parameters, s, below, strict=True)) / 2
 
-    def currents(self, parameters, s, x):
+    def currents(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """What flows into each node's diode: the energy's derivative, Kirchhoff's current law where it vanishes."""
         return gradient(lambda s: self.energy(parameters, s, x), s)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``v - diode(v - current)``: zero where no current flows, or where a diode conducts and carries it."""
         return self.forced(parameters, s, x, zeros(s))
 
-    def forced(self, parameters, s, x, force):
+    def forced(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """The same where every node is fed a current, minus the force."""
         currents = add(self.currents(parameters, s, x), tuple(force))
         return tuple(v - self._limited(k, v - i) for k, (v, i) in enumerate(zip(s, currents, strict=True)))
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """Layers in turn, the output last so that a clamp is heard; every node to its minimum."""
         s = list(s)
         for k in [*range(0, len(s) - 1, 2), *range(1, len(s) - 1, 2), len(s) - 1]:
@@ -107,20 +110,20 @@ class Resistive(LayeredStates):
 # Boltzmann machines -----------------------------------------------------------------------------------------
 
 
-def spins(n: int):
+def spins(n: int) -> np.ndarray:
     """All states of `n` spins, -1 and 1: float64 (2**n, n)."""
     return np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
 
 
 @in_float64
-def spin_energy(parameters, s):
+def spin_energy(parameters: Tree, s: Array) -> Array:
     """``-1/2 s W s - b s`` of a Boltzmann machine, without the diagonal of W (row 10): of W it sees the symmetric part alone."""
     w, b = parameters
     return -(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2 - b @ s
 
 
 @in_float64
-def surprise(parameters, visible):
+def surprise(parameters: Tree, visible: Array) -> Array:
     """``-log p(visible)`` by enumeration; `visible` are the first spins (row 10)."""
     n, v = len(parameters[1]), len(visible)
     free = -jax.vmap(lambda s: spin_energy(parameters, s))(jnp.asarray(spins(n)))
@@ -129,7 +132,7 @@ def surprise(parameters, visible):
 
 
 @in_float64
-def boltzmann_contrast(parameters, visible):
+def boltzmann_contrast(parameters: Tree, visible: Array) -> Tree:
     """Mean derivative of the energy with the visible spins held, less that of the free machine: the gradient of `surprise` (row 10)."""
     def mean(states):
         states = jnp.asarray(states)
@@ -145,7 +148,7 @@ def boltzmann_contrast(parameters, visible):
 # Nets as energies -------------------------------------------------------------------------------------------
 
 
-def log_cosh(a):
+def log_cosh(a: ArrayLike) -> Array:
     """The primitive of tanh: the convex conjugate of `tanh_primitive`."""
     return jnp.logaddexp(a, -a) - jnp.log(2.0)
 
@@ -161,7 +164,7 @@ PRIMITIVES = {jnp.tanh: Primitives(log_cosh, tanh_primitive), identity: Primitiv
 """By activation."""
 
 
-def hierarchical(circuit) -> Own:
+def hierarchical(circuit: Circuit) -> Own:
     """A net of tanh units as a hierarchy of energies ``E_k = G(s_k) - s_k W_k s_(k-1)``: ``C_k = grad_(s_k) E_k`` (Eq. 12, row 13).
 
     The same states as the net, another constraint: artanh of the states instead of the activation of the drive.
@@ -179,7 +182,7 @@ def hierarchical(circuit) -> Own:
     return from_residual(residual, circuit.start, relax)
 
 
-def lifted(circuit) -> Own:
+def lifted(circuit: Circuit) -> Own:
     """The Fenchel-lifted net: ``sum_k G(s_k) + G*(W_k s_(k-1)) - s_k W_k s_(k-1)``, not negative, zero in the forward states (row 15).
 
     G is a primitive of the inverse activation and G* one of the activation itself (`PRIMITIVES`).
@@ -214,7 +217,8 @@ def lifted(circuit) -> Own:
 
 
 @in_float64
-def auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps: int = 20):
+def auxiliary_coordinates(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float,
+                          steps: int = 20) -> Tree:
     """The states of MAC: ``min over s of objective + mu / 2 sum |s_k - f(W_k s_(k-1))|**2``, by Newton from the forward states (row 14)."""
     from jax.flatten_util import ravel_pytree
 
@@ -230,7 +234,7 @@ def auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps: int =
     return shape(jax.lax.fori_loop(0, steps, step, flat))
 
 
-def behind(features, circuit) -> Own:
+def behind(features: Callable, circuit: Circuit) -> Own:
     """A feedforward front and an energy behind it: states minimise ``E(s; W, u)`` at ``u = features(V, x)`` (ff-EBM block, row 16).
 
     Parameters are the pair (V, W). `features` and `circuit` are any; the block has an energy as the circuit has.

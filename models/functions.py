@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
+
+from .kinds import Tree
 
 
-def identity(a):
+def identity(a: ArrayLike) -> ArrayLike:
     """``a``."""
     return a
 
 
-def relu(a, high: float = jnp.inf):
+def relu(a: ArrayLike, high: float = jnp.inf) -> Array:
     """Clip to ``[0, high]``."""
     return jnp.clip(a, 0.0, high)
 
 
-def piecewise(knots, slopes, first) -> Callable:
+def piecewise(knots: Sequence[float], slopes: Sequence[float], first: float) -> Callable:
     """The activation that is straight between knots and flat beyond them, as every one of the chip is (contract section 4).
 
     Parameters
@@ -34,7 +38,7 @@ def piecewise(knots, slopes, first) -> Callable:
     return neuron
 
 
-def gradient(function: Callable, *primals, argument: int = 0):
+def gradient(function: Callable, *primals: Tree, argument: int = 0) -> Tree:
     """Derivative of a scalar function of pytrees, also of complex ones: then `function` must be holomorphic."""
     holomorphic = any(jnp.iscomplexobj(v) for p in primals for v in jax.tree.leaves(p))
     if holomorphic:
@@ -42,11 +46,11 @@ def gradient(function: Callable, *primals, argument: int = 0):
     return jax.grad(function, argnums=argument, holomorphic=holomorphic)(*primals)
 
 
-def add(a, b, scale=1.0):
+def add(a: Tree, b: Tree, scale: float = 1.0) -> Tree:
     """``a + scale * b``, leaf by leaf."""
     return jax.tree.map(lambda p, q: p + scale * q, a, b)
 
 
-def zeros(s):
+def zeros(s: Tree) -> Tree:
     """No force: zeros like the states."""
     return jax.tree.map(jnp.zeros_like, s)

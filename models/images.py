@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jax import numpy as jnp
 
+from .kinds import Tree
 from .operators import Operator, dimensions
 
 
@@ -49,7 +50,7 @@ class Convolution(Operator):
         """Places of the image above."""
         return self.outputs[0] * self.outputs[1]
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """The sum of kernel times patch at every place: one matrix product with all patches."""
         rows, columns, _ = self.outputs
         s = jnp.pad(s, ((self.padding, self.padding), (self.padding, self.padding), (0, 0)))
@@ -75,7 +76,7 @@ class Pooling(Operator):
         """(rows, columns, channels)."""
         return self.inputs[0] // self.window, self.inputs[1] // self.window, self.inputs[2]
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """The means."""
         rows, columns, channels = self.outputs
         return s.reshape(rows, self.window, columns, self.window, channels).mean((1, 3))

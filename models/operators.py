@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
+from .kinds import Tree
 from .precision import in_float64
 
 
@@ -32,7 +35,7 @@ class Operator:
     outputs: Any
     shape: tuple[int, ...] | None = None
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """The map itself, of states of shape `inputs`."""
         raise NotImplementedError
 
@@ -43,13 +46,13 @@ class Operator:
             raise ValueError(f"{self} has weights of shape {self.shape}, not {found}; None stands for ()")
         return self.apply(w, s)
 
-    def transposed(self, w, v):
+    def transposed(self, w: Tree, v: Tree) -> Tree:
         """What comes down of `v`, states of shape `outputs`, by the transpose."""
         kind = jnp.result_type(v, *jax.tree.leaves(w))
         like = jax.ShapeDtypeStruct(dimensions(self.inputs), kind)
         return jax.linear_transpose(lambda s: self(w, s), like)(v.astype(kind))[0]
 
-    def correlated(self, w, s, v):
+    def correlated(self, w: Tree, s: Tree, v: Tree) -> Tree:
         """The derivative of ``inner(v, A(s))`` by the weights, shaped like `w`: of a matrix ``outer(v, s)``."""
         return jax.vjp(lambda w: self(w, s), w)[1](v)[0]
 
@@ -68,15 +71,15 @@ class Operator:
         """The operator of feedback, from `outputs` down to `inputs`, with weights of its own."""
         return Transposed(self)
 
-    def turned(self, w):
+    def turned(self, w: Tree) -> Tree:
         """The weights with which `twin` is the transpose."""
         return w
 
-    def uniform(self, key, scale: float):
+    def uniform(self, key: Array, scale: float) -> Tree:
         """Weights of variance ``scale / 3 / fan_in``, float64."""
         return () if self.shape is None else jax.random.uniform(key, self.shape, jnp.float64, -1, 1) * jnp.sqrt(scale / self.fan_in)
 
-    def normal(self, key):
+    def normal(self, key: Array) -> Tree:
         """Weights of variance ``1 / fan_in``."""
         return () if self.shape is None else jax.random.normal(key, self.shape) / self.fan_in ** 0.5
 
@@ -98,11 +101,11 @@ class Dense(Operator):
         """A matrix (inputs, outputs)."""
         return Dense(self.outputs, self.inputs)
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """``w @ s``."""
         return (w @ s.reshape(-1)).reshape(dimensions(self.outputs))
 
-    def turned(self, w):
+    def turned(self, w: Tree) -> Tree:
         """The transposed matrix."""
         return w.T
 
@@ -119,12 +122,12 @@ class Composed(Operator):
             raise ValueError(f"{self}: not linear in the weights of two parts; make them two layers")
 
     @property
-    def inputs(self):
+    def inputs(self) -> int | tuple[int, ...]:
         """Of the first part."""
         return self.parts[0].inputs
 
     @property
-    def outputs(self):
+    def outputs(self) -> int | tuple[int, ...]:
         """Of the last part."""
         return self.parts[-1].outputs
 
@@ -143,7 +146,7 @@ class Composed(Operator):
         """Of the part that has weights."""
         return max(p.fan_in for p in self.parts)
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """Every part in turn."""
         for part in self.parts:
             s = part(w if part.shape is not None else (), s)
@@ -162,12 +165,12 @@ class Biased(Operator):
             raise ValueError(f"one: {self.one:g}, but {self.of} is not dense, and biases are a column of its matrix; leave them out")
 
     @property
-    def inputs(self):
+    def inputs(self) -> int | tuple[int, ...]:
         """Of the dense one."""
         return self.of.inputs
 
     @property
-    def outputs(self):
+    def outputs(self) -> int | tuple[int, ...]:
         """Of the dense one."""
         return self.of.outputs
 
@@ -181,19 +184,19 @@ class Biased(Operator):
         """The dense one's."""
         return self.of.twin
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """``W s + b one``."""
         return self.of(w[:, :-1], s) + w[:, -1].reshape(dimensions(self.outputs)) * self.one
 
-    def transposed(self, w, v):
+    def transposed(self, w: Tree, v: Tree) -> Tree:
         """The dense one's."""
         return self.of.transposed(w[:, :-1], v)
 
-    def turned(self, w):
+    def turned(self, w: Tree) -> Tree:
         """The transposed matrix without the biases."""
         return self.of.turned(w[:, :-1])
 
-    def uniform(self, key, scale: float):
+    def uniform(self, key: Array, scale: float) -> Tree:
         """The dense one's weights, and biases of 0."""
         return jnp.pad(self.of.uniform(key, scale), ((0, 0), (0, 1)))
 
@@ -205,12 +208,12 @@ class Transposed(Operator):
     of: Operator
 
     @property
-    def inputs(self):
+    def inputs(self) -> int | tuple[int, ...]:
         """What the other gives."""
         return self.of.outputs
 
     @property
-    def outputs(self):
+    def outputs(self) -> int | tuple[int, ...]:
         """What the other takes."""
         return self.of.inputs
 
@@ -234,7 +237,7 @@ class Transposed(Operator):
         """The other."""
         return self.of
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """The other's transpose."""
         return self.of.transposed(w, s)
 
@@ -275,7 +278,7 @@ class Linear(Operator):
         w = () if self.shape is None else jax.ShapeDtypeStruct(self.shape, kind)
         return jax.eval_shape(self.function, w, jax.ShapeDtypeStruct(dimensions(self.inputs), kind)).shape
 
-    def apply(self, w, s):
+    def apply(self, w: Tree, s: Tree) -> Tree:
         """The function."""
         return self.function(w, s)
 
@@ -299,17 +302,17 @@ def _has_transpose(operator: Linear) -> None:
         raise ValueError(f"{name}: an operator that is not linear: zero does not give zero, or a sum not the sum; {remedy}")
 
 
-def dimensions(shape) -> tuple[int, ...]:
+def dimensions(shape: int | Iterable[int]) -> tuple[int, ...]:
     """A shape as a tuple: of so many units, or of an image."""
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
-def size(shape) -> int:
+def size(shape: int | Iterable[int]) -> int:
     """How many units a shape has."""
     return math.prod(dimensions(shape))
 
 
-def inner(a, b):
+def inner(a: Tree, b: Tree) -> Array:
     """``sum a b`` over all units, without a conjugate."""
     return a.reshape(-1) @ b.reshape(-1)
 
@@ -339,13 +342,13 @@ def maps(layers: Sequence) -> tuple[Operator, ...]:
 
 
 @in_float64
-def uniform(key, layers: Sequence[Operator], scale: float = 6.0) -> tuple:
+def uniform(key: Array, layers: Sequence[Operator], scale: float = 6.0) -> tuple:
     """Uniform weights of variance ``scale / 3 / fan_in`` of operators in a row, an entry each."""
     keys = jax.random.split(key, len(layers))
     return tuple(layer.uniform(k, scale) for k, layer in zip(keys, layers, strict=True))
 
 
-def silent(layers: Sequence[Operator], parameters, x) -> tuple:
+def silent(layers: Sequence[Operator], parameters: Tree, x: ArrayLike) -> tuple:
     """Zeros like the states of layers in a row, in the number type of parameters and input."""
     kind = jnp.result_type(x, *jax.tree.leaves(parameters))
     return tuple(jnp.zeros(dimensions(layer.outputs), kind) for layer in layers)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from .circuits import add, forced
+from .kinds import Tree
 from .linear import from_products, is_small
 from .precision import in_float64
 
@@ -38,7 +41,7 @@ class Problem(NamedTuple):
     clamp: Any = None
     begin: Any = None
 
-    def residual(self, s):
+    def residual(self, s: Tree) -> Tree:
         """What is to vanish, like `s`."""
         if self.force is None:
             c = self.circuit.residual(self.parameters, s, self.x)
@@ -46,13 +49,13 @@ class Problem(NamedTuple):
             c = forced(self.circuit, self.parameters, s, self.x, self.force(s))
         return c if self.clamp is None else self.circuit.with_output(c, self.circuit.output(s) - self.clamp)
 
-    def sweep(self, s):
+    def sweep(self, s: Tree) -> Tree:
         """`s` after one relaxation of the circuit."""
         force = jax.tree.map(jnp.zeros_like, s) if self.force is None else self.force(s)
         s = self.circuit.relax(self.parameters, s, self.x, force)
         return s if self.clamp is None else self.circuit.with_output(s, self.clamp)
 
-    def start(self):
+    def start(self) -> Tree:
         """Where to start, in the number type of the problem, the output clamped."""
         s = self.circuit.start(self.parameters, self.x) if self.begin is None else self.begin
         s = s if self.clamp is None else self.circuit.with_output(s, self.clamp)
@@ -74,12 +77,12 @@ REST = 1e-6
 """Largest residual of states at rest, relative to their size where that is above 1."""
 
 
-def size(tree) -> jax.Array:
+def size(tree: Tree) -> jax.Array:
     """Largest magnitude in a pytree."""
     return jnp.max(jnp.abs(ravel_pytree(tree)[0]))
 
 
-def settled(states, residual, still=False):
+def settled(states: Tree, residual: Array, still: ArrayLike = False) -> Tree:
     """States at rest, or nan in place of states that are not: of small residual, or `still`, as a solver found that moves them no more.
 
     The latter, for the residual of a saturated unit is rounding alone.
@@ -89,7 +92,7 @@ def settled(states, residual, still=False):
     return jax.tree.map(lambda v: jnp.where(rest, v, jnp.nan), states)
 
 
-def solution(problem: Problem, states, sweeps, still) -> Solution:
+def solution(problem: Problem, states: Tree, sweeps: ArrayLike, still: ArrayLike) -> Solution:
     """The states that a solver ended with, if they are at rest."""
     residual = size(problem.residual(states))
     return Solution(settled(states, residual, still), sweeps, residual)
@@ -109,7 +112,7 @@ def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: in
     return solve
 
 
-def until_still(step: Callable, s, tolerance: float, limit: int):
+def until_still(step: Callable, s: Tree, tolerance: float, limit: int) -> tuple[Tree, Array, Array]:
     """Steps until they change the states less than `tolerance`: the states, how many steps, and whether it came to that."""
     def go_on(carry):
         return (carry[1] < limit) & (carry[2] > tolerance)
@@ -123,7 +126,7 @@ def until_still(step: Callable, s, tolerance: float, limit: int):
     return s, n, change <= tolerance
 
 
-def newton_direction(residual: Callable, v):
+def newton_direction(residual: Callable, v: Array) -> Array:
     """``J^-1 residual(v)`` with J its Jacobian at a vector `v`: dense for few states, else from products alone (`linear`)."""
     if is_small(v):
         return jnp.linalg.solve(jax.jacfwd(residual, holomorphic=jnp.iscomplexobj(v))(v), residual(v))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import jax
 import lineax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from .circuits import add, forced, from_residual, zeros
 from .estimators.contrast import coincidences
 from .estimators.estimator import Unsuitable, needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
+from .kinds import Circuit, Nudge, Objective, Solver, Tree
 from .nudges import clamped, weak
 from .operators import Dense
 from .precision import in_float64
@@ -23,7 +26,8 @@ from .solvers import Problem, newton, relaxation
 
 @in_float64
 @needing(64, "continual EP", "energy")
-def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps: int = 100, nudge=weak, solver=None):
+def continual(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+              rate: float = 1e-3, sweeps: int = 100, nudge: Nudge = weak, solver: Solver | None = None) -> Tree:
     """Continual equilibrium propagation: parameters move at every sweep of the nudged phase (section 3.2; row 64).
 
     ``parameters -= rate / beta (grad E(s_(t+1)) - grad E(s_t))``: no phase is stored. Were the parameters still, the sum
@@ -55,7 +59,8 @@ def continual(circuit, objective, parameters, x, y, beta=0.1, rate=1e-3, sweeps:
 
 @in_float64
 @needing(65, "free-running learning", "energy")
-def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, duration=100.0, step: float = 0.1, nudge=clamped):
+def free_running(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+                 rate: float = 0.1, duration: float = 100.0, step: float = 0.1, nudge: Nudge = clamped) -> tuple[Tree, Tree, Tree]:
     """Learning beyond the quasi-static limit: states and parameters flow at once (section 3.2; row 65).
 
     A free and a nudged circuit follow ``ds/dt = -(C + force)``, time in units of their relaxation, and the parameters
@@ -87,7 +92,8 @@ def free_running(circuit, objective, parameters, x, y, beta=0.1, rate=0.1, durat
 
 @in_float64
 @needing(66, "agnostic EP", "energy")
-def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solver=None):
+def agnostic(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
+             epsilon: ArrayLike = 1e-3, solver: Solver | None = None) -> Tree:
     """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
 
     The energy gains ``|parameters - control|**2 / 2 epsilon``. At nudge ``-beta`` the control is set so that the
@@ -124,7 +130,8 @@ def agnostic(circuit, objective, parameters, x, y, beta=0.1, epsilon=1e-3, solve
 
 @in_float64
 @needing(79, "LocoProp", "chain")
-def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proximity=1.0, steps: int = 10):
+def locoprop(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, strength: float = 1.0,
+             rate: float = 0.1, proximity: float = 1.0, steps: int = 10) -> tuple[Array, ...]:
     """LocoProp: a problem of its own for every layer, to match a target by gradient steps (section 3.5; row 79).
 
     Layer k minimises ``matching loss(W s_below, target) + |W - W_t|**2 / 2 proximity`` with
@@ -169,14 +176,15 @@ def locoprop(circuit, objective, parameters, x, y, strength=1.0, rate=0.1, proxi
 
 
 @in_float64
-def output_jacobian(circuit, parameters, x, solver=None):
+def output_jacobian(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Solver | None = None) -> Tree:
     """Derivative of the free output by the parameters: like the parameters, with a leading axis of outputs."""
     output = jax.eval_shape(lambda p: circuit.output(circuit.start(p, x)), parameters)
     return jax.vmap(lambda pick: exact_gradient(circuit, jnp.dot, parameters, x, pick, solver))(jnp.eye(output.size))
 
 
 @in_float64
-def pseudo_inverse_step(circuit, objective, parameters, x, y, damping=0.0, solver=None):
+def pseudo_inverse_step(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, damping: float = 0.0,
+                        solver: Solver | None = None) -> Tree:
     """A step of second order, ``-J^T (J J^T + damping)^+ grad objective`` with J the output's Jacobian (Eq. 14; row 81).
 
     Of one sample: undamped the output moves along minus the objective's gradient. Erratum E10: the ``(J^T J)^-1`` of the
@@ -191,7 +199,7 @@ def pseudo_inverse_step(circuit, objective, parameters, x, y, damping=0.0, solve
 
 
 @in_float64
-def free_output(circuit, parameters, x, solver=None):
+def free_output(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Solver | None = None) -> Array:
     """What the objective sees without a nudge."""
     if "triangular" in circuit.capabilities:
         return circuit.forward(parameters, x)[-1]
@@ -200,7 +208,7 @@ def free_output(circuit, parameters, x, solver=None):
 
 @in_float64
 @needing(82, "Gauss-Newton product", "triangular")
-def gauss_newton_product(circuit, objective, parameters, x, y, direction):
+def gauss_newton_product(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, direction: Tree) -> Tree:
     """``J^T H J direction``, H the objective's Hessian, without any matrix: forward, then reverse mode (row 82).
 
     For triangular circuits; like the parameters.
@@ -212,7 +220,8 @@ def gauss_newton_product(circuit, objective, parameters, x, y, direction):
 
 @in_float64
 @needing(82, "Hessian-free step", "triangular")
-def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps: int = 50):
+def hessian_free_step(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0,
+                      steps: int = 50) -> Tree:
     """``-(G + damping)^-1 gradient`` by conjugate gradients, G the Gauss-Newton matrix of a batch (section 4; row 82).
 
     Parameters
@@ -237,7 +246,7 @@ def hessian_free_step(circuit, objective, parameters, xs, ys, damping=0.0, steps
 
 @in_float64
 @needing(82, "Kronecker factors", "chain")
-def kronecker_factors(circuit, objective, parameters, xs, ys):
+def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array) -> list[tuple[Array, Array]]:
     """``A = E[s_below s_below^T]`` and ``S = E[J_a^T H J_a]`` of every layer of a chain, a its drive (row 82).
 
     ``S kron A`` approximates the layer's block of the Gauss-Newton matrix; of one sample it is that block.
@@ -270,7 +279,8 @@ def kronecker_factors(circuit, objective, parameters, xs, ys):
 
 
 @in_float64
-def kronecker_step(circuit, objective, parameters, xs, ys, damping=0.0):
+def kronecker_step(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0) -> tuple[Array,
+                   ...]:
     """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
     force = jax.tree.map(lambda v: v.mean(0),
                          jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("board", "cli", "data", "emulator", "explore", "hdl", "recipe", "sim", "weights")
+ROOMS = ("board", "cli", "data", "emulator", "explore", "hdl", "models", "recipe", "sim", "weights")
 
 
 def untyped(tree: ast.AST, public: bool = True):

@@ -6,13 +6,15 @@ other parameters take by a rule of their own is handed over as the gradient that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Feedforward, LayeredStates, add
 from ..estimators.estimator import Unsuitable
@@ -40,6 +42,7 @@ from ..estimators.targets import (
     reconstruction,
     target_propagation,
 )
+from ..kinds import Tree
 from ..operators import Dense, Operator, dimensions, size
 from ..precision import in_float64
 
@@ -63,44 +66,44 @@ class Extended(LayeredStates):
     others: Callable
     capabilities = frozenset({"triangular"})
 
-    def random_parameters(self, key):
+    def random_parameters(self, key: Array) -> Tree:
         """The chain's, and the others."""
         a, b = jax.random.split(key)
         return self.chain.random_parameters(a), self.others(b)
 
-    def forward(self, parameters, x):
+    def forward(self, parameters: Tree, x: ArrayLike) -> Tree:
         """The chain's."""
         return self.chain.forward(parameters[0], x)
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """The chain's."""
         return self.chain.start(parameters[0], x)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """The chain's."""
         return self.chain.residual(parameters[0], s, x)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """The chain's."""
         return self.chain.relax(parameters[0], s, x, force)
 
 
-def downwards(chain) -> tuple[Operator, ...]:
+def downwards(chain: Feedforward) -> tuple[Operator, ...]:
     """Operators of feedback to every hidden layer from the layer above."""
     return tuple(a.twin for a in chain.maps[1:])
 
 
-def from_output(chain) -> tuple[Operator, ...]:
+def from_output(chain: Feedforward) -> tuple[Operator, ...]:
     """Operators of feedback to every hidden layer from the output."""
     return tuple(Dense(chain.maps[-1].outputs, a.outputs) for a in chain.maps[:-1])
 
 
-def normal(layers, key) -> tuple:
+def normal(layers: Sequence[Operator], key: Array) -> tuple:
     """Normal weights of variance 1 over what an output sums."""
     return tuple(a.normal(k) for a, k in zip(layers, jax.random.split(key, len(layers)), strict=True))
 
 
-def to_new(old, new):
+def to_new(old: Tree, new: Tree) -> Tree:
     """The gradient by which a step of size 1 leads from one to the other."""
     return jax.tree.map(jnp.subtract, old, new)
 
@@ -188,7 +191,7 @@ overlapped = _with_heads(partial(_local, windows=overlapping))
 # Synthetic gradients: row 43 ------------------------------------------------------------------------------------
 
 
-def synthesised(chain):
+def synthesised(chain: Feedforward) -> tuple[Callable, Callable]:
     """Predictors of the error signals, from states and label."""
     def predictors(key):
         y = jnp.zeros(size(chain.maps[-1].outputs))
@@ -270,19 +273,19 @@ class Goodness(LayeredStates):
     classes: int
     capabilities = frozenset({"triangular"})
 
-    def random_parameters(self, key):
+    def random_parameters(self, key: Array) -> Tree:
         """The net's."""
         return self.net.random_parameters(key)
 
-    def labelled(self, x, y):
+    def labelled(self, x: Array, y: Array) -> Array:
         """The label and the image, of length 1."""
         return normalised(jnp.concatenate([y * jnp.max(x), x]))
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
         return (jnp.zeros(self.classes),)
 
-    def goodness(self, parameters, s) -> list:
+    def goodness(self, parameters: Tree, s: Tree) -> list:
         """The sum of squares of each layer."""
         found = []
         for block, w in zip(normalising(layers(self.net)), parameters, strict=True):
@@ -290,20 +293,20 @@ class Goodness(LayeredStates):
             found.append(jnp.sum(s * s))
         return found
 
-    def forward(self, parameters, x):
+    def forward(self, parameters: Tree, x: ArrayLike) -> Tree:
         """The goodness, one per class."""
         return [jax.vmap(lambda y: sum(self.goodness(parameters, self.labelled(x, y))))(jnp.eye(self.classes))]
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """Zero at the goodness."""
         return (s[0] - self.forward(parameters, x)[0],)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """The goodness."""
         return add(tuple(self.forward(parameters, x)), force, -1.0)
 
 
-def forward_forward_net(chain, threshold=2.0):
+def forward_forward_net(chain: Feedforward, threshold: float = 2.0) -> tuple[Callable, Callable]:
     """The hidden layers of a chain and one more of their size, on images with labels, right and wrong."""
     inputs, classes = chain.maps[0].inputs, size(chain.maps[-1].outputs)
     if not all(isinstance(a, Dense) for a in chain.maps) or not isinstance(inputs, int):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ...data import load
 from ..circuits import Feedforward, add, identity
@@ -26,17 +29,18 @@ from ..estimators.feedback import (
     transposes,
 )
 from ..estimators.implicit import exact_gradient
+from ..kinds import Circuit, Tree
 from ..objectives import cross_entropy, squared_error
 from ..operators import Dense
 from . import systems
-from .findings import above, angle, below, equal, identical, law, relative_error
+from .findings import Finding, above, angle, below, equal, identical, law, relative_error
 from .row import row
 
 BATCH, RATE = 10, 0.2
 NET = Feedforward((64, 64, 64, 10), jnp.tanh)
 
 
-def concordant(circuit, parameters):
+def concordant(circuit: Circuit, parameters: Tree) -> Callable:
     """The operator that follows the signs of the weights."""
     return layered(circuit, signs(circuit, parameters))
 
@@ -70,13 +74,13 @@ CONCORDANT = Estimator(27, "sign-concordant feedback", _concordant_estimate, _ne
 PERTURBED = Estimator(28, "feedback learned by perturbation", _estimate(layered), _needs)
 
 
-def random_matrices(rng, to_output: bool = False) -> tuple:
+def random_matrices(rng: np.random.Generator, to_output: bool = False) -> tuple:
     """Feedback matrices of the hidden layers of `NET`, as large as its weights."""
     shapes = [(n, NET.sizes[-1] if to_output else m) for n, m in zip(NET.sizes[1:], NET.sizes[2:], strict=False)]
     return tuple(jnp.asarray(rng.normal(size=s) / np.sqrt(s[0])) for s in shapes)
 
 
-def digits(seed: int):
+def digits(seed: int) -> tuple:
     """Images and labels to train on, in batches of an epoch, and those to test on."""
     data = load("digits")
     order = np.random.default_rng(seed).permutation(len(data.x_train))[:len(data.x_train) // BATCH * BATCH]
@@ -85,7 +89,8 @@ def digits(seed: int):
 
 
 @partial(jax.jit, static_argnums=(0, 6))
-def train(operator, parameters, matrices, images, labels, epochs=1, decay=None):
+def train(operator: Callable, parameters: Tree, matrices: Sequence[Array], images: Array, labels: Array, epochs: int = 1,
+          decay: float | None = None) -> Tree:
     """Weights and feedback after some epochs; with a `decay` the feedback learns too, without matrices it follows the weights."""
     def step(carry, batch):
         parameters, matrices = carry
@@ -103,7 +108,7 @@ def train(operator, parameters, matrices, images, labels, epochs=1, decay=None):
 
 
 @partial(jax.jit, static_argnums=0)
-def hidden_errors(operator, parameters, matrices, x, y):
+def hidden_errors(operator: Callable, parameters: Tree, matrices: Sequence[Tree], x: ArrayLike, y: ArrayLike) -> list[Array]:
     """Error signals behind the activations of the hidden layers, of samples."""
     def errors(x, y):
         states = tuple(NET.forward(parameters, x)[1:])
@@ -113,7 +118,7 @@ def hidden_errors(operator, parameters, matrices, x, y):
     return jax.vmap(errors)(x, y)
 
 
-def angles(operator, parameters, matrices, x, y) -> float:
+def angles(operator: Callable, parameters: Tree, matrices: Sequence[Tree], x: ArrayLike, y: ArrayLike) -> float:
     """The largest angle, of any hidden layer, between its error signals and backprop's over the samples, in degrees."""
     y = np.eye(10)[y]
     found = hidden_errors(operator, parameters, matrices, x, y)
@@ -121,13 +126,13 @@ def angles(operator, parameters, matrices, x, y) -> float:
     return max(angle(a, b) for a, b in zip(found, exact, strict=True))
 
 
-def accuracy(parameters, x, y) -> float:
+def accuracy(parameters: Tree, x: ArrayLike, y: np.ndarray) -> float:
     """Share of samples whose largest output is the label's."""
     outputs = jax.vmap(lambda v: NET.forward(parameters, v)[-1])(x)
     return float((np.asarray(outputs).argmax(1) == y).mean())
 
 
-def alignment(operator, to_output, seed):
+def alignment(operator: Callable, to_output: bool, seed: int) -> Iterator[Finding]:
     """Findings of fixed feedback: the angle of the errors after training with it, and without."""
     images, labels, x, y = digits(seed)
     rng = np.random.default_rng(seed)
@@ -142,7 +147,7 @@ def alignment(operator, to_output, seed):
 
 
 @row(23, "Feedback alignment", "2.2", estimator=ALIGNED, circuit="chain of neurons", schedule="forward, backward")
-def alignment_law(seed):
+def alignment_law(seed: int) -> Iterator[Finding]:
     """The forward weights turn towards the fixed feedback, and no other; with transposed weights it is Eq. 2, with loops as well."""
     exact = jax.jit(exact_gradient, static_argnums=(0, 1))
     s, loop = systems.tanh_net(seed), systems.equilibrium(seed)
@@ -154,7 +159,7 @@ def alignment_law(seed):
 
 
 @row(24, "Direct feedback alignment", "2.2", estimator=DIRECT, circuit="chain of neurons", schedule="forward, backward at once")
-def direct_law(seed):
+def direct_law(seed: int) -> Iterator[Finding]:
     """No layer's error waits for another's: feedback of feedback is nothing; and the weights turn towards it."""
     rng = np.random.default_rng(seed)
     matrices = random_matrices(rng, to_output=True), random_matrices(rng)
@@ -172,7 +177,7 @@ def direct_law(seed):
 
 
 @row(25, "Weight mirror", "2.2", estimator=MIRRORED, circuit="chain of neurons", update="noise phase")
-def mirror_law(seed):
+def mirror_law(seed: int) -> Iterator[Finding]:
     """Mean and spread of the feedback after t steps, both exact: it goes to sigma^2 W^T where rate and decay are equal."""
     m, n, sigma, decay, steps = 3, 5, 0.5, 1e-3, 10000
     weights = jax.random.normal(jax.random.key(seed), (m, n))
@@ -194,7 +199,7 @@ def mirror_law(seed):
 
 
 @row(26, "Kolen-Pollack", "2.2", estimator=KOLEN_POLLACK, circuit="chain of neurons", update="one delta for weights and feedback")
-def kolen_pollack_law(seed):
+def kolen_pollack_law(seed: int) -> Iterator[Finding]:
     """``W - B^T`` shrinks by exactly ``1 - decay`` a step, whatever is learned meanwhile."""
     images, labels, x, y = digits(seed)
     decay, epochs = 5e-4, 30
@@ -210,7 +215,7 @@ def kolen_pollack_law(seed):
 
 
 @row(27, "Sign-concordant feedback", "2.2", estimator=CONCORDANT, circuit="chain of neurons", schedule="forward, backward")
-def concordant_law(seed):
+def concordant_law(seed: int) -> Iterator[Finding]:
     """One bit per weight is enough for errors within 90 degrees, in every layer and throughout training."""
     images, labels, x, y = digits(seed)
     start = NET.random_parameters(jax.random.key(seed))
@@ -228,7 +233,7 @@ def concordant_law(seed):
 
 
 @row(28, "Feedback learned by perturbation", "2.2, erratum E2", estimator=PERTURBED, circuit="chain of neurons", update="regression")
-def perturbed_law(seed):
+def perturbed_law(seed: int) -> Iterator[Finding]:
     """In a linear net the squared distance to W^T after t steps is exact: a variance that falls as 1 / t."""
     net, delay = Feedforward((4, 5, 3), identity), 30
     _, n, m = net.sizes

@@ -8,13 +8,17 @@ second: the input is made a parameter like the others. `schedules` plays such bl
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Feedforward, forced, identity
+from ..kinds import Objective, Tree
 from ..operators import Dense
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
@@ -39,15 +43,15 @@ class Chain:
 
     capabilities = frozenset({"blocks"})
 
-    def random_parameters(self, key) -> tuple:
+    def random_parameters(self, key: Array) -> tuple:
         """Every block's own."""
         return tuple(b.random_parameters(k) for b, k in zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True))
 
-    def inputs(self, s, x) -> tuple:
+    def inputs(self, s: Tree, x: ArrayLike) -> tuple:
         """What each block is given."""
         return (x, *(b.output(v) for b, v in zip(self.blocks[:-1], s[:-1], strict=True)))
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Every block's own."""
         s, u = [], x
         for b, p in zip(self.blocks, parameters, strict=True):
@@ -55,16 +59,16 @@ class Chain:
             u = b.output(s[-1])
         return tuple(s)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """Every block's own, given the output of the one below."""
         return tuple(b.residual(p, v, u) for b, p, v, u in zip(self.blocks, parameters, s, self.inputs(s, x), strict=True))
 
-    def forced(self, parameters, s, x, force):
+    def forced(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """Every block's own under its part of the force."""
         blocks = zip(self.blocks, parameters, s, self.inputs(s, x), force, strict=True)
         return tuple(forced(b, p, v, u, f) for b, p, v, u, f in blocks)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """One sweep of every block, from the input up."""
         new, u = [], x
         for b, p, v, f in zip(self.blocks, parameters, s, force, strict=True):
@@ -72,11 +76,11 @@ class Chain:
             u = b.output(new[-1])
         return tuple(new)
 
-    def output(self, s):
+    def output(self, s: Tree) -> Array:
         """The last block's."""
         return self.blocks[-1].output(s[-1])
 
-    def with_output(self, s, o):
+    def with_output(self, s: Tree, o: Array) -> Tree:
         """The last block with another output."""
         return (*s[:-1], self.blocks[-1].with_output(s[-1], o))
 
@@ -88,7 +92,7 @@ class OpenChain(Feedforward):
 
     closed: Any = None
 
-    def neuron(self, k: int):
+    def neuron(self, k: int) -> Callable:
         """The identity, then the layers' own."""
         return self.closed.neuron(k - 1) if k else identity
 
@@ -101,39 +105,39 @@ class OpenCircuit:
     closed: Any
 
     @property
-    def capabilities(self):
+    def capabilities(self) -> frozenset[str]:
         """Those that do not speak of layers."""
         return self.closed.capabilities - {"chain", "triangular"}
 
-    def output(self, s):
+    def output(self, s: Tree) -> Array:
         return self.closed.output(s)
 
-    def with_output(self, s, o):
+    def with_output(self, s: Tree, o: Array) -> Tree:
         return self.closed.with_output(s, o)
 
-    def fire(self, drive):
+    def fire(self, drive: Tree) -> Tree:
         return self.closed.fire(drive)
 
-    def start(self, parameters, x):
+    def start(self, parameters: Tree, x: None) -> Tree:
         return self.closed.start(*parameters)
 
-    def residual(self, parameters, s, x):
+    def residual(self, parameters: Tree, s: Tree, x: None) -> Tree:
         return self.closed.residual(parameters[0], s, parameters[1])
 
-    def forced(self, parameters, s, x, force):
+    def forced(self, parameters: Tree, s: Tree, x: None, force: Tree) -> Tree:
         return forced(self.closed, parameters[0], s, parameters[1], force)
 
-    def relax(self, parameters, s, x, force):
+    def relax(self, parameters: Tree, s: Tree, x: None, force: Tree) -> Tree:
         return self.closed.relax(parameters[0], s, parameters[1], force)
 
-    def energy(self, parameters, s, x):
+    def energy(self, parameters: Tree, s: Tree, x: None) -> Array:
         return self.closed.energy(parameters[0], s, parameters[1])
 
-    def drive(self, parameters, s, x):
+    def drive(self, parameters: Tree, s: Tree, x: None) -> Tree:
         return self.closed.drive(parameters[0], s, parameters[1])
 
 
-def work(output, force):
+def work(output: Array, force: Array) -> Array:
     """``force . output``: the objective of a block, whose derivative by the output is the force on it."""
     return jnp.sum(force * output)
 
@@ -159,13 +163,13 @@ class Block:
             raise Unsuitable(f"row {self.rule.row} ({self.rule.name}) estimates {self.rule.target}, which a block below cannot "
                              "learn from; use a rule for dJ, such as 29, 52 or 57")
 
-    def forward(self, parameters, u):
+    def forward(self, parameters: Tree, u: ArrayLike) -> Array:
         """The output, free of any force."""
         default = relaxation(1) if "triangular" in self.circuit.capabilities else newton()
         solver = self.rule.settings.get("solver", default)
         return self.circuit.output(solver(Problem(self.circuit, parameters, u)).states)
 
-    def backward(self, parameters, u, force, key=None):
+    def backward(self, parameters: Tree, u: ArrayLike, force: ArrayLike, key: Array | None = None) -> tuple[Tree, Array]:
         """Gradients of ``force . output`` by the parameters and by the input.
 
         With an energy that depends on the input as on a layer, ``delta_u = -W_in^T (s_beta - s_-beta) / 2 beta`` (row 85).
@@ -192,11 +196,11 @@ class Batches:
 
     block: Any
 
-    def forward(self, parameters, u):
+    def forward(self, parameters: Tree, u: ArrayLike) -> Array:
         """Every sample's output."""
         return jax.vmap(self.block.forward, (None, 0))(parameters, u)
 
-    def backward(self, parameters, u, force, key=None):
+    def backward(self, parameters: Tree, u: ArrayLike, force: ArrayLike, key: Array | None = None) -> tuple[Tree, Array]:
         """The sum of gradients by the parameters, and every sample's by its input."""
         keys, axis = (None, None) if key is None else (jax.random.split(key, len(u)), 0)
         g, below = jax.vmap(self.block.backward, (None, 0, 0, axis))(parameters, u, force, keys)
@@ -204,7 +208,8 @@ class Batches:
 
 
 @in_float64
-def chain_gradient(chain: Chain, objective, parameters, x, y, rules, key=None) -> tuple:
+def chain_gradient(chain: Chain, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, rules: Sequence[Estimator],
+                   key: Array | None = None) -> tuple:
     """The gradient of a chain of blocks, each by a rule of its own: forward once, then the forces down (rows 85 and 86).
 
     Parameters

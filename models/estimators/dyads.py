@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import Own, add, from_residual
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import output_force
 from ..operators import inner, silent
 from ..precision import in_float64
@@ -43,7 +46,8 @@ def odd_and_even(layers: int) -> tuple:
 
 @in_float64
 @needing(57, "dyads", "chain")
-def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
+def dyads(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0, beta: ArrayLike = 1.0,
+          sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
           order: Callable = up_and_down) -> Dyads:
     """Solve dual propagation's fixed point, by default in the Lagrangian form DP^T (Eq. 10 and 13; rows 57 and 87).
 
@@ -96,15 +100,17 @@ def dyads(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, w
 
 
 @in_float64
-def dual_propagation(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
-                     order: Callable = up_and_down):
+def dual_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0,
+                     beta: ArrayLike = 1.0, sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
+                     order: Callable = up_and_down) -> Tree:
     """The gradient of the dyads: ``-difference outer mean_below / beta`` (rows 56, 57 and 87); arguments of `dyads`."""
     return jax.grad(dual_surrogate, 2)(circuit, objective, parameters, x, y, alpha, beta, sweeps, weighted, adversarial, order)
 
 
 @in_float64
-def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sweeps=2, weighted=True, adversarial=False,
-                   order: Callable = up_and_down):
+def dual_surrogate(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0,
+                   beta: ArrayLike = 1.0, sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
+                   order: Callable = up_and_down) -> Array:
     """The scalar ``-sum difference W mean_below / beta``, whose derivative by W alone is `dual_propagation`."""
     held = jax.lax.stop_gradient(parameters)
     d = jax.lax.stop_gradient(dyads(circuit, objective, held, x, y, alpha, beta, sweeps, weighted, adversarial, order))
@@ -113,7 +119,7 @@ def dual_surrogate(circuit, objective, parameters, x, y, alpha=0.0, beta=1.0, sw
 
 
 @in_float64
-def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):
+def stored_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 1.0) -> Tree:
     """Dual propagation with the forward states kept: Eq. 13 as it stands, before the mean takes their place (row 87).
 
     ``s+- = f(W s_below +- 1/2 W_above^T difference_above)``: one sweep down, which has to follow the one up.
@@ -129,7 +135,7 @@ def stored_propagation(circuit, objective, parameters, x, y, beta=1.0):
 
 
 @needing(88, "dyads anywhere", "neurons")
-def dyad_circuit(circuit, objective, y, alpha=0.5, beta=0.1) -> Own:
+def dyad_circuit(circuit: Circuit, objective: Objective, y: ArrayLike, alpha: float = 0.5, beta: ArrayLike = 0.1) -> Own:
     """The dyads of any circuit of neurons as a circuit of their own, for any solver (row 88).
 
     States are the pair (mean, difference), each like the circuit's:
@@ -160,7 +166,8 @@ def dyad_circuit(circuit, objective, y, alpha=0.5, beta=0.1) -> Own:
 
 
 @in_float64
-def dyads_anywhere(circuit, objective, parameters, x, y, alpha=0.5, beta=0.1, solver=None):
+def dyads_anywhere(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.5,
+                   beta: ArrayLike = 0.1, solver: Solver | None = None) -> Tree:
     """The gradient of the dyads of any connectivity, weights need not be symmetric: ``-drive_parameters^T difference / beta``.
 
     No derivative of an activation enters. Row 88, section 3.3 (outlook); on a chain the fixed point of row 57.

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 import jax
 import numpy as np
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from .. import soundness
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..precision import in_float64
 from ..solvers import REST, Problem, newton, size
 from .implicit import exact_gradient
@@ -45,7 +48,7 @@ EXTRAS = {
 """What estimators ask for beyond circuit, objective, parameters, x and y."""
 
 
-def refuse(called: str, requires, circuit):
+def refuse(called: str, requires: frozenset[str], circuit: Circuit) -> None:
     """Raise `Unsuitable` for a circuit that lacks a capability."""
     if missing := sorted(frozenset(requires) - circuit.capabilities):
         reasons = "; ".join(f"{m!r}: {REMEDIES[m]}" for m in missing)
@@ -157,7 +160,8 @@ class Estimator:
         return (f"the circuit's own states settle, those with {self.small} = {value} do not{outside}; lower {self.small}, "
                 "or take a target that the output can be brought to")
 
-    def batch(self, circuit, objective, parameters, x, y, key=None, **settings):
+    def batch(self, circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array | None = None,
+              **settings: object) -> Tree:
         """The mean estimate over samples along the leading axis of `x` and `y`; pure, to be jitted by the caller.
 
         With a surrogate the outer products of all samples are one matrix product.
@@ -178,7 +182,7 @@ class Estimator:
 
         return jax.grad(mean)(parameters)
 
-    def check(self, circuit, parameters, x, y):
+    def check(self, circuit: Circuit, parameters: Tree, x: ArrayLike, y: ArrayLike) -> None:
         """Refuse a circuit that lacks a capability or is not sound, numbers that are not finite, and shapes that do not match."""
         refuse(self.called, self.requires, circuit)
         for name, value in (("parameters", parameters), ("x", x), ("y", y)):
@@ -215,7 +219,7 @@ def _parts(circuit, parameters, x):
 
 
 @in_float64
-def solved(problem, solver, tolerance=1e-9):
+def solved(problem: Problem, solver: Solver, tolerance: float = 1e-9) -> Tree:
     """The solution of a problem, or an error that reports its residual and the sweeps it took."""
     s = solver(problem)
     if not s.residual <= tolerance:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import lineax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import add
+from ..kinds import Circuit, Objective, Solver, Tree
 from ..linear import solve
 from ..nudges import output_force
-from ..operators import Dense
+from ..operators import Dense, Operator
 from ..precision import in_float64
 from ..solvers import Problem, newton
 from .estimator import needing
 from .implicit import read_out
 
 
-def layered(circuit, matrices) -> Callable:
+def layered(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
     """Every hidden layer of a chain hears the layer above: ``B_k (f' error)_(k+1)``, as in backprop, where B is W^T (row 23).
 
     Parameters
@@ -32,7 +35,7 @@ def layered(circuit, matrices) -> Callable:
     return feedback
 
 
-def direct(circuit, matrices) -> Callable:
+def direct(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
     """Every hidden layer of a chain hears the output: ``D_k error_K``; no layer waits for another (row 24).
 
     Parameters
@@ -46,7 +49,7 @@ def direct(circuit, matrices) -> Callable:
     return feedback
 
 
-def carried_back(circuit, parameters, states, x) -> Callable:
+def carried_back(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike) -> Callable:
     """Neurons hear each other by the transposed drive of other parameters, shaped like the circuit's (rows 23, 25 to 28)."""
     _, transposed = jax.vjp(lambda s: circuit.drive(parameters, s, x), states)
 
@@ -56,7 +59,7 @@ def carried_back(circuit, parameters, states, x) -> Callable:
     return feedback
 
 
-def broadcast(circuit, matrices) -> Callable:
+def broadcast(circuit: Circuit, matrices: Tree) -> Callable:
     """Every state hears the output by `matrices`, like the states with a column per output, zero for the outputs (row 24)."""
     def feedback(error, driven):
         return jax.tree.map(lambda d: d @ circuit.output(error), matrices)
@@ -64,25 +67,25 @@ def broadcast(circuit, matrices) -> Callable:
     return feedback
 
 
-def concordant_parameters(parameters):
+def concordant_parameters(parameters: Tree) -> Tree:
     """Parameters of `carried_back` that follow the signs of the circuit's: `signs` of any matrices."""
     return jax.tree.map(lambda w: jnp.where(w < 0, -1.0, 1.0) / jnp.sqrt(w[0].size), parameters)
 
 
 @in_float64
-def transposes(circuit, parameters) -> tuple:
+def transposes(circuit: Circuit, parameters: Tree) -> tuple:
     """The matrices of `layered` that make it backprop: ``W_(k+1)^T``."""
     return tuple(a.turned(w) for a, w in zip(circuit.maps[1:], parameters[1:], strict=True))
 
 
 @in_float64
-def signs(circuit, parameters) -> tuple:
+def signs(circuit: Circuit, parameters: Tree) -> tuple:
     """Sign-concordant matrices of `layered`: ``sign(W_(k+1))^T / sqrt(inputs)``, one bit per weight (row 27)."""
     return transposes(circuit, concordant_parameters(parameters))
 
 
 @in_float64
-def slopes(circuit, parameters, states, x):
+def slopes(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike) -> Tree:
     """``f'`` of a circuit of neurons, like `states`."""
     drive = circuit.drive(parameters, states, x)
     return jax.vjp(circuit.fire, drive)[1](jax.tree.map(jnp.ones_like, drive))[0]
@@ -90,7 +93,8 @@ def slopes(circuit, parameters, states, x):
 
 @in_float64
 @needing(23, "feedback operators", "neurons")
-def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback: Callable):
+def feedback_multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree,
+                         feedback: Callable) -> Tree:
     """The error signal with the feedback replaced: ``error = -dO/ds + feedback(error, f' error)``, like `states`.
 
     Eq. 2 for a circuit of neurons, whose feedback is the transpose of `drive`; any chain, and any net with loops.
@@ -116,7 +120,8 @@ def feedback_multipliers(circuit, objective, parameters, x, y, states, feedback:
 
 
 @in_float64
-def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, solver=None):
+def feedback_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Callable,
+                      solver: Solver | None = None) -> Tree:
     """The gradient read out of `feedback_multipliers`: feedback alignment and its relatives (rows 23 to 28).
 
     Parameters
@@ -134,7 +139,7 @@ def feedback_gradient(circuit, objective, parameters, x, y, feedback: Callable, 
 
 
 @in_float64
-def mirror(layers, feedback, weights, noise, rate=1e-3, decay=1e-3) -> tuple:
+def mirror(layers: Sequence[Operator], feedback: Tree, weights: Tree, noise: Tree, rate: float = 1e-3, decay: float = 1e-3) -> tuple:
     """One step of a weight mirror: ``B <- (1 - decay) B + rate x (W x)^T`` with noise x of variance sigma^2 (row 25).
 
     Its fixed point in the mean is ``(rate / decay) sigma^2 W^T``; shared weights take the mean over the places that share them.
@@ -154,7 +159,8 @@ def mirror(layers, feedback, weights, noise, rate=1e-3, decay=1e-3) -> tuple:
 
 
 @in_float64
-def kolen_pollack(circuit, parameters, feedback, gradient, rate, decay):
+def kolen_pollack(circuit: Circuit, parameters: Sequence[Array], feedback: Sequence[Array], gradient: Sequence[Array], rate: float,
+                  decay: float) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """One step of weights and feedback alike: the same delta and decay, so ``W - B^T`` shrinks by ``1 - decay`` (row 26).
 
     Parameters
@@ -177,7 +183,8 @@ def kolen_pollack(circuit, parameters, feedback, gradient, rate, decay):
 
 @in_float64
 @needing(28, "feedback learned by perturbation", "chain", "neurons")
-def perturb(circuit, objective, parameters, feedback, x, y, key, sigma=1e-2, rate=1e-2):
+def perturb(circuit: Circuit, objective: Objective, parameters: Tree, feedback: Sequence[Array], x: ArrayLike, y: ArrayLike, key: Array,
+            sigma: float = 1e-2, rate: float = 1e-2) -> tuple[Array, ...]:
     """One step of feedback learned by perturbation: ``B <- B + rate (-noise change / sigma^2 - B error) error^T`` (row 28).
 
     ``noise change / sigma^2`` is in the mean the cost's gradient by the perturbed layer (erratum E2: divided by the

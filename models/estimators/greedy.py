@@ -6,12 +6,16 @@ samples; a local loss is ``loss(head_k, s_k, y)`` with parameters of its own. `l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
+from ..kinds import Circuit, Tree
 from ..objectives import cross_entropy
 from ..operators import inner
 from ..precision import in_float64
@@ -20,7 +24,7 @@ from .probes import gaussian
 stop = jax.lax.stop_gradient
 
 
-def layers(circuit) -> tuple:
+def layers(circuit: Circuit) -> tuple:
     """The layers of a chain as blocks."""
     return tuple(partial(circuit.layer, k) for k in range(circuit.layers))
 
@@ -49,7 +53,8 @@ def overlapping(blocks: int) -> tuple[Window, ...]:
 
 
 @in_float64
-def local_objectives(blocks, losses, parameters, heads, x, y, windows=None):
+def local_objectives(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike,
+                     y: Tree, windows: Sequence[Window] | None = None) -> Array:
     """The losses of all windows, a vector; derivatives reach only what learns from them.
 
     Parameters
@@ -78,13 +83,15 @@ def local_objectives(blocks, losses, parameters, heads, x, y, windows=None):
 
 
 @in_float64
-def greedy_gradient(blocks, losses, parameters, heads, x, y, windows=None) -> tuple:
+def greedy_gradient(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike, y: Tree,
+                    windows: Sequence[Window] | None = None) -> tuple:
     """The gradients of blocks and heads by `local_objectives`: rows 35, 37 to 42 by blocks, losses and windows."""
     return jax.grad(lambda p, h: local_objectives(blocks, losses, p, h, x, y, windows).sum(), (0, 1))(parameters, heads)
 
 
 @in_float64
-def activity_perturbed(blocks, losses, parameters, heads, x, y, key, draw=gaussian):
+def activity_perturbed(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike,
+                       y: Tree, key: Array, draw: Callable[[Array, Tree], Tree] = gaussian) -> tuple[tuple, tuple]:
     """Forward gradients inside isolated blocks: every block's error along a direction of its own states (row 34).
 
     The variance of a block's error signal depends on its own number of states alone.
@@ -113,7 +120,7 @@ class Buffer(NamedTuple):
 
 
 @in_float64
-def buffers(blocks, parameters, x, y, depth: int) -> tuple[Buffer, ...]:
+def buffers(blocks: Sequence, parameters: Tree, x: ArrayLike, y: Tree, depth: int) -> tuple[Buffer, ...]:
     """Buffers for all blocks but the first, filled with one sample as of tick -1."""
     made, s = [], x
     for block, p in zip(blocks[:-1], parameters, strict=False):
@@ -123,7 +130,8 @@ def buffers(blocks, parameters, x, y, depth: int) -> tuple[Buffer, ...]:
 
 
 @in_float64
-def decoupled_tick(blocks, losses, parameters, heads, buffered, x, y, tick, key):
+def decoupled_tick(blocks: Sequence, losses: Sequence[Callable], parameters: Tree, heads: Sequence[Tree], buffered: Sequence[Buffer],
+                   x: ArrayLike, y: Tree, tick: ArrayLike, key: Array) -> tuple[tuple, tuple, tuple, tuple]:
     """One tick of all blocks at once, each on a sample that waits in its buffer: nobody waits for anybody (row 36).
 
     The first block works on the new sample. Every other draws one from its buffer, at random; what each makes of its
@@ -149,12 +157,12 @@ def decoupled_tick(blocks, losses, parameters, heads, buffered, x, y, tick, key)
     return *(tuple(g) for g in zip(*gradients, strict=True)), tuple(new), tuple(taken)
 
 
-def classifier(head, s, y):
+def classifier(head: Array, s: Array, y: ArrayLike) -> Array:
     """Cross-entropy of a linear classifier on the block's states, ``y`` a distribution (row 35)."""
     return cross_entropy(head @ s.reshape(-1), y)
 
 
-def similarity(head, s, y):
+def similarity(head: Array, s: Array, y: Array) -> Array:
     """``|S(head s) - S(y)|^2`` over a batch, S the cosines between samples: similarity matching (row 35).
 
     Parameters
@@ -169,7 +177,7 @@ def similarity(head, s, y):
     return ((cosines(s @ head.T) - cosines(y)) ** 2).sum()
 
 
-def informed(reconstruct: float = 1.0, classify: float = 1.0):
+def informed(reconstruct: float = 1.0, classify: float = 1.0) -> Callable:
     """A loss that keeps information: ``reconstruct |x - D s|^2 / 2 + classify CE(A s, y)`` (row 37).
 
     Bounds of ``-I(s, x)`` and ``-I(s, y)`` but for constants. Its head is ``(D, A)``, its target ``(x, y)``.
@@ -182,7 +190,7 @@ def informed(reconstruct: float = 1.0, classify: float = 1.0):
     return loss
 
 
-def info_nce(head, s, y=None):
+def info_nce(head: Array, s: Array, y: None = None) -> Array:
     """``-log softmax_j(s_(j, t + d) M_d s_(i, t))`` of ``j = i``, the mean over samples, patches and distances d (row 39).
 
     ``log(samples)`` less this is a lower bound of the information between the patches, and itself at most ``log(samples)``.
@@ -203,7 +211,7 @@ def info_nce(head, s, y=None):
     return jnp.concatenate(losses).mean()
 
 
-def barlow_twins(redundancy: float = 5e-3):
+def barlow_twins(redundancy: float = 5e-3) -> Callable:
     """``sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2``, C the correlations between units of two views (row 41).
 
     The loss takes a projection (features, units) as its head and states (2, samples, units).
@@ -217,17 +225,17 @@ def barlow_twins(redundancy: float = 5e-3):
     return loss
 
 
-def normalising(blocks) -> tuple:
+def normalising(blocks: Sequence) -> tuple:
     """Blocks that see only the direction of the states below: their length, the goodness there, would tell them the answer."""
     return (blocks[0], *(lambda p, s, block=block: block(p, normalised(s)) for block in blocks[1:]))
 
 
-def normalised(s):
+def normalised(s: Array) -> Array:
     """``s / |s|``."""
     return s / jnp.maximum(jnp.linalg.norm(s.reshape(-1)), 1e-12)
 
 
-def forward_forward(threshold: float):
+def forward_forward(threshold: float) -> Callable:
     """``softplus(-y (goodness - threshold))``, goodness ``sum s^2``, y 1 for real samples and -1 for false ones (row 42)."""
     def loss(head, s, y):
         return jax.nn.softplus(-y * (jnp.sum(s * s) - threshold))
@@ -236,7 +244,7 @@ def forward_forward(threshold: float):
 
 
 @in_float64
-def forward_forward_gradient(circuit, parameters, x, y, threshold: float) -> tuple:
+def forward_forward_gradient(circuit: Circuit, parameters: Tree, x: ArrayLike, y: ArrayLike, threshold: float) -> tuple:
     """The gradient of `forward_forward` in `normalising` layers of a chain, in closed form: no backward pass (row 42).
 
     ``-y sigma(-y (goodness - threshold)) 2 (s f') below^T``: one scalar per layer and what is at the synapse.

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
+from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 
 from ..circuits import add
+from ..kinds import Circuit, Objective, Tree
 from ..nudges import output_force
 from ..precision import in_float64
 from .implicit import read_out
 
 
 @in_float64
-def features(state, y=None):
+def features(state: Array, y: ArrayLike | None = None) -> Array:
     """What a predictor sees: its states, the label if there is one, and a constant."""
     return jnp.concatenate([state.reshape(-1), *([] if y is None else [y]), jnp.ones(1)])
 
 
 @in_float64
-def predictors(states, y=None) -> tuple:
+def predictors(states: Sequence[Array], y: Array | None = None) -> tuple:
     """Linear predictors of the error signals of all layers, zero to begin with: (units, features) each."""
     return tuple(jnp.zeros((s.size, features(s, y).size)) for s in states)
 
 
 @in_float64
-def predict(predictors, states, y=None) -> tuple:
+def predict(predictors: Sequence[Array], states: Sequence[Array], y: Array | None = None) -> tuple:
     """The error signals that the predictors expect, like `states`."""
     return tuple((m @ features(s, y)).reshape(s.shape) for m, s in zip(predictors, states, strict=True))
 
 
 @in_float64
-def bootstrapped(circuit, objective, parameters, x, y, states, error):
+def bootstrapped(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, error: Tree) -> Tree:
     """What predicted error signals should have been: the nudge, and the prediction for the layers above sent down once.
 
     ``(1 - dC/ds)^T error - dO/ds``, whose only fixed point is Eq. 2: also for circuits with loops.
@@ -41,7 +46,8 @@ def bootstrapped(circuit, objective, parameters, x, y, states, error):
 
 
 @in_float64
-def synthetic_gradient(circuit, objective, parameters, x, y, predictors, label=True):
+def synthetic_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, predictors: Sequence[Array],
+                       label: bool = True) -> Tree:
     """The gradient from predicted error signals: each layer learns as soon as it is reached, nothing is sent back (row 43).
 
     Parameters
@@ -58,7 +64,8 @@ def synthetic_gradient(circuit, objective, parameters, x, y, predictors, label=T
 
 
 @in_float64
-def taught(circuit, objective, parameters, x, y, predictors, rate, label=True) -> tuple:
+def taught(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, predictors: Sequence[Array], rate: float,
+           label: bool = True) -> tuple:
     """The predictors after a step on ``|prediction - bootstrapped target|^2 / 2``, by least mean squares normalised by the features."""
     states = tuple(circuit.forward(parameters, x)[1:])
     seen = y if label else None

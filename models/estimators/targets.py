@@ -6,25 +6,28 @@ Learners of the feedback are losses of one layer, to be minimised over what para
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
+from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
+from ..kinds import Circuit, Objective, Tree
 from ..operators import Dense, inner
 from ..precision import in_float64
 from .estimator import needing
 from .implicit import read_out
 
 
-def forward_map(circuit, parameters, k: int) -> Callable:
+def forward_map(circuit: Circuit, parameters: Tree, k: int) -> Callable:
     """The function of a chain from the states of hidden layer `k`, 0 .. K-2, to the layer above."""
     return lambda s: circuit.layer(k + 1, parameters[k + 1], s)
 
 
-def path(circuit, parameters, k: int) -> Callable:
+def path(circuit: Circuit, parameters: Tree, k: int) -> Callable:
     """The function of a chain from the states of hidden layer `k` to the output."""
     def run(s):
         for j in range(k, circuit.layers - 1):
@@ -35,13 +38,13 @@ def path(circuit, parameters, k: int) -> Callable:
 
 
 @in_float64
-def difference(function: Callable, s, change):
+def difference(function: Callable, s: Array, change: Array) -> Array:
     """``function(s + change) - function(s)``: what makes target propagation exact when there is nothing to change."""
     return function(s + change) - function(s)
 
 
 @in_float64
-def target_changes(states, change, feedback, direct=False) -> tuple:
+def target_changes(states: Sequence[Array], change: Array, feedback: Sequence[Callable], direct: bool = False) -> tuple:
     """Targets less states: ``t_k - s_k = g_k(t_above) - g_k(s_above)``, from the output down.
 
     Parameters
@@ -69,7 +72,8 @@ def target_changes(states, change, feedback, direct=False) -> tuple:
 
 @in_float64
 @needing(69, "target propagation", "chain")
-def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1, direct=False):
+def target_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Sequence[Callable],
+                       beta: ArrayLike = 0.1, direct: bool = False) -> Tree:
     """Difference target propagation: ``-(df/dparameters)^T (t - s) / beta`` (row 69; direct: row 70).
 
     With feedback that inverts each layer it is a Gauss-Newton step, with the transposed derivative it is backprop.
@@ -87,13 +91,13 @@ def target_propagation(circuit, objective, parameters, x, y, feedback, beta=0.1,
 
 
 @in_float64
-def reconstruction(forward: Callable, feedback: Callable, s, noise):
+def reconstruction(forward: Callable, feedback: Callable, s: Array, noise: Array) -> Array:
     """``|g(f(s + noise)) - (s + noise)|**2``: minimal where the feedback inverts (row 69)."""
     return jnp.sum((feedback(forward(s + noise)) - s - noise) ** 2)
 
 
 @in_float64
-def difference_reconstruction(forward: Callable, feedback: Callable, s, noise):
+def difference_reconstruction(forward: Callable, feedback: Callable, s: Array, noise: Array) -> Array:
     """DRL: ``|g(f(s + noise)) - g(f(s)) - noise|**2``, f the path to the output (row 70).
 
     With `decay` times the squared feedback weights and noise of unit covariance times small sigma**2, linear feedback is
@@ -104,7 +108,7 @@ def difference_reconstruction(forward: Callable, feedback: Callable, s, noise):
 
 
 @in_float64
-def local_difference_reconstruction(forward: Callable, feedback: Callable, s, noise, noise_above):
+def local_difference_reconstruction(forward: Callable, feedback: Callable, s: Array, noise: Array, noise_above: Array) -> Array:
     """L-DRL: ``-2 noise . [g(f(s + noise)) - g(f(s))] + |g(f(s) + noise_above) - g(f(s))|**2`` (row 71).
 
     Both noises of the same variance: minimal where the derivative of the feedback is the transpose of the layer's.
@@ -114,13 +118,13 @@ def local_difference_reconstruction(forward: Callable, feedback: Callable, s, no
             + jnp.sum(difference(feedback, o, noise_above) ** 2))
 
 
-def deviations(like, sigma: float):
+def deviations(like: Tree, sigma: float) -> Array:
     """Noise of mean 0 and covariance ``sigma**2`` exactly: ``+-sigma sqrt(units)`` in each unit, on a leading axis of twice the units."""
     steps = sigma * jnp.sqrt(like.size) * jnp.eye(like.size)
     return jnp.concatenate([steps, -steps]).reshape(-1, *like.shape)
 
 
-def minimiser(loss: Callable, start):
+def minimiser(loss: Callable, start: Tree) -> Tree:
     """Where a loss that is quadratic in a pytree, as those of linear feedback are, is minimal: one Newton step."""
     point, shape = ravel_pytree(start)
 
@@ -131,7 +135,7 @@ def minimiser(loss: Callable, start):
 
 
 @in_float64
-def learnt_transposes(circuit, parameters, states, noise):
+def learnt_transposes(circuit: Circuit, parameters: Tree, states: Tree, noise: float) -> list[Array]:
     """Linear feedback that minimises L-DRL at `states` for noise of that standard deviation: matrices (below, above)."""
     matrices = []
     for k, (s, above) in enumerate(zip(states[:-1], states[1:], strict=True)):
@@ -150,7 +154,8 @@ def learnt_transposes(circuit, parameters, states, noise):
 
 
 @in_float64
-def learnt_target_propagation(circuit, objective, parameters, x, y, noise=0.1, beta=0.1):
+def learnt_target_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.1,
+                              beta: ArrayLike = 0.1) -> Tree:
     """Target propagation whose feedback minimises L-DRL, which makes it backprop (row 71); error of order 2 in the noise."""
     states = tuple(circuit.forward(parameters, x)[1:])
     matrices = learnt_transposes(circuit, parameters, states, noise)
