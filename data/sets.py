@@ -111,10 +111,15 @@ def of(recipe: Any) -> Dataset:
     told = recipe.data.model_dump()
     file = told.pop("file")
     if not file or file in INPUTS:
-        named = load(file or name_for(recipe.sizes[0] - told["one"]))
-        return Dataset(*(np.pad(v, ((0, 0), (0, 1)), constant_values=1.0) if v.ndim == 2 else v for v in named)) if told["one"] else named
-    found = load(file, **told, bins=recipe.sizes[-1])
-    inputs, classes, wrong = found.x_train.shape[1], len(found.about.classes), []
+        file = file or name_for(recipe.sizes[0] - told["one"])
+        found = load(file)
+        if told["one"]:
+            found = Dataset(*(np.pad(v, ((0, 0), (0, 1)), constant_values=1.0) if v.ndim == 2 else v for v in found))
+        classes = int(found.y_train.max()) + 1
+    else:
+        found = load(file, **told, bins=recipe.sizes[-1])
+        classes = len(found.about.classes)
+    inputs, wrong = found.x_train.shape[1], []
     if inputs != recipe.sizes[0]:
         wrong.append(f"{file}: {inputs} inputs{' (with the one)' if told['one'] else ''}, but {recipe.name} has sizes[0] = "
                      f"{recipe.sizes[0]}; write sizes = [{inputs}, ...]")

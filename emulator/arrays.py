@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Integers: TypeAlias = Union[np.ndarray, np.integer, np.bool, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
 """Integers, or truths, of either engine and of any shape."""
-Made = TypeVar("Made")
+_Made = TypeVar("_Made")
 
 
 def namespace(*arrays: object) -> ModuleType:
@@ -38,7 +38,7 @@ CHIPS = "chips"
 """Name of the axis of `many` chips."""
 
 
-def choose(condition: Integers | bool, yes: Callable[..., Made], no: Callable[..., Made], *operands: Integers) -> Made:
+def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[..., _Made], *operands: Integers) -> _Made:
     """``yes(*operands)`` if the condition holds, else ``no(*operands)``, which must be right in any case; only that one is computed.
 
     Inside a map over the axis `CHIPS` the condition must hold for all chips, so that there is one branch to take.

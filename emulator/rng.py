@@ -15,7 +15,7 @@ ROUNDS = 8
 GOLDEN = 0x9E3779B9
 MASK = 0xFFFFFFFF
 
-Pair: TypeAlias = tuple[Integers, Integers]
+Pair: TypeAlias = "tuple[Integers, Integers]"
 """A key, or the two random words of an index."""
 
 

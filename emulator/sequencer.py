@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ..recipe import FREE, Instruction, Recipe, program_memory, programs, table
 from .clock import walk
 
-Program: TypeAlias = tuple[tuple[int, Instruction], ...]
+Program: TypeAlias = "tuple[tuple[int, Instruction], ...]"
 """Instructions with their positions in the program memory."""
 
 

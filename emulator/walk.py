@@ -35,7 +35,7 @@ def trace(recipe: Recipe, state: dict, x: ArrayLike, y: ArrayLike | None = None)
         If several samples are given to a program that does not overlap.
     """
     walk, trains = Walk(recipe, state), y is not None
-    samples = walk.chip._samples(recipe.formats.state.samples(np.atleast_2d(x)))
+    samples = walk.chip._samples(np.atleast_2d(recipe.formats.state.samples(x)))
     labels = walk.chip._labels(np.atleast_1d(y), len(samples)) if trains else np.zeros(len(samples), int)
     interval, events = programs(recipe)[trains].interval, []
     if len(samples) > 1 and not interval:

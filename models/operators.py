@@ -348,6 +348,7 @@ def uniform(key: Array, layers: Sequence[Operator], scale: float = 6.0) -> tuple
     return tuple(layer.uniform(k, scale) for k, layer in zip(keys, layers, strict=True))
 
 
+@in_float64
 def silent(layers: Sequence[Operator], parameters: Tree, x: ArrayLike) -> tuple:
     """Zeros like the states of layers in a row, in the number type of parameters and input."""
     kind = jnp.result_type(x, *jax.tree.leaves(parameters))

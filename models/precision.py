@@ -14,7 +14,7 @@ from jax import numpy as jnp
 
 from .kinds import Tree
 
-Wrapped = TypeVar("Wrapped")
+_Wrapped = TypeVar("_Wrapped")
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def float64() -> Iterator[None]:
         yield
 
 
-def in_float64(what: Wrapped) -> Wrapped:
+def in_float64(what: _Wrapped) -> _Wrapped:
     """A function that computes in `float64`, its arguments widened; of a class all that are public, of a generator every step.
 
     Raises

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amaranth.lib import wiring
     from amaranth.sim import SimulatorContext
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 """What a body returns."""
 
 
@@ -74,7 +74,7 @@ class AmaranthBench:
         await self._context.tick()
 
 
-def simulate(component: wiring.Component, body: Callable[..., Awaitable[Result]], arguments: dict) -> Result:
+def simulate(component: wiring.Component, body: Callable[..., Awaitable[_Result]], arguments: dict) -> _Result:
     """Run a body against an Amaranth component in Amaranth's simulator; returns what the body returns."""
     from amaranth.sim import Simulator
 

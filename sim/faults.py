@@ -535,7 +535,7 @@ EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
      "the nudge turned the other way gives the complex conjugate, of which the real part is taken"),
     ("models/estimators/control.py", "jnp.geomspace(100, 0.0001, 80)", "jnp.geomspace(200, 0.0001, 80)",
      "the leak only has to begin where there is hardly any control"),
-    ("models/estimators/targets.py", "sigma * jnp.sqrt(units)", "-(sigma * jnp.sqrt(units))", "the noise goes both ways"),
+    ("models/estimators/targets.py", "sigma * jnp.sqrt(like.size)", "-(sigma * jnp.sqrt(like.size))", "the noise goes both ways"),
     ("models/soundness.py", "1 + _size(force)", "2 + _size(force)", "what is off is off by orders of magnitude more than its tolerance"),
 )
 """Faults that are none: module, what stands there or around it, what would, and why the results are the same."""

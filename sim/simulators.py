@@ -28,14 +28,15 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..hdl import cache, tools, verilog
 from . import bench
-from .bench import Result
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+
+_Result = TypeVar("_Result")
 
 SIMULATORS = ("amaranth", "icarus", "verilator", "replay")
 RUNNERS = ("icarus", "verilator")
@@ -221,9 +222,9 @@ def signal_table(source: verilog.Verilog) -> dict[str, tuple[str, bool]]:
     return table
 
 
-def run(component: wiring.Component | None, body: Callable[..., Awaitable[Result]], arguments: dict, simulator: str,
+def run(component: wiring.Component | None, body: Callable[..., Awaitable[_Result]], arguments: dict, simulator: str,
         source: verilog.Verilog | None = None, optimize: int = 0,
-        waves: Path | None = None, log: Path | None = None) -> Result:
+        waves: Path | None = None, log: Path | None = None) -> _Result:
     """Run a body against a component on a simulator.
 
     Parameters
@@ -307,8 +308,8 @@ def run_tests(source: Path, top: str, tests: Path, simulator: str = "icarus", wa
     return count
 
 
-def kept_run(component: wiring.Component | None, body: Callable[..., Awaitable[Result]], arguments: dict, simulator: str,
-             source: verilog.Verilog, optimize: int = 0) -> tuple[Result, Path]:
+def kept_run(component: wiring.Component | None, body: Callable[..., Awaitable[_Result]], arguments: dict, simulator: str,
+             source: verilog.Verilog, optimize: int = 0) -> tuple[_Result, Path]:
     """Run a body as `run` does, but take what an earlier process has found for the same design, stimulus and bench.
 
     Returns

@@ -13,8 +13,7 @@ import numpy as np
 import player
 
 from crossdyad import emulator
-from crossdyad.emulator import chip as traced
-from crossdyad.emulator import crossbar
+from crossdyad.emulator import crossbar, walk
 from crossdyad.recipe import (
     NOISE,
     SLOPE,
@@ -86,7 +85,7 @@ class Played:
         chip.restore(state)
         self.recipe, self.x = recipe, np.asarray(x) * lsb(recipe, "state")
         self.before = [w * lsb(recipe, "weight") for w in chip.weights]
-        self.events = traced.trace(recipe, state, np.asarray(x, np.int32), label)
+        self.events = walk.trace(recipe, state, np.asarray(x, np.int32), label)
         self.outputs = chip.train(np.asarray(x, np.int32)[None], np.array([label])).outputs[0] * lsb(recipe, "state")
         self.after = [w * lsb(recipe, "weight") for w in chip.weights]
         self.loss = int(chip.loss) * lsb(recipe, "accumulator") ** 2 / 2
@@ -375,6 +374,9 @@ def what_changes_no_hardware_is_not_built():
              "stuck_low": 0.1, "stuck_high": 0.1}
     loaded = bare.model_copy(update={"devices": bare.devices.model_copy(update=cells)})
     assert loaded.as_built == bare != loaded
+    soft = {"law": "soft-bounds", "step": 2.0**-6}
+    for pulses, built in ((soft, soft), (soft | {"step_spread": 0.1}, {})):
+        assert chip_of((4, 2), (4,), pulses=pulses).as_built == chip_of((4, 2), (4,), pulses=built)
 
 
 def clog2(n):
@@ -588,7 +590,9 @@ def samples_that_overlap_are_played_over_each_other():
         program = compile_program(recipe, "drawn", steps, 2)
         overlapping += program.interval > 0
         samples = 4 if program.interval else 1
-        assert player.faults(recipe, program, steps, samples, outlasting(recipe, program)) == [], (recipe, program)
+        slots = outlasting(recipe, program)
+        assert slots["input0"] <= recipe.samples_in_flight, (recipe, program)
+        assert player.faults(recipe, program, steps, samples, slots) == [], (recipe, program)
     assert overlapping > len(cases) // 2
 
 

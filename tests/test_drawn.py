@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from crossdyad import emulator, hdl
-from crossdyad.emulator import chip as chips
+from crossdyad.emulator import walk
 from crossdyad.recipe import RULES, Op, Recipe, Rule, allow, in_memory
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import chip, simulators, streams, variety
@@ -84,7 +84,7 @@ def test_whole_operations_are_their_cycles(seeds):
         before = made.state()
         if not recipe.learns:
             continue
-        events = chips.trace(recipe, before, x[0], int(y[0]))
+        events = walk.trace(recipe, before, x[0], int(y[0]))
         outputs = made.train(x, y).outputs[0].tolist()
         assert [e[4] for e in events if e[2] == "result"][-recipe.sizes[-1]:] == outputs, seed
         for name, count in made.saturations.items():

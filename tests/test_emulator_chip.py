@@ -6,8 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossdyad import emulator
-from crossdyad.emulator import chip as chips
-from crossdyad.emulator import crossbar
+from crossdyad.emulator import crossbar, walk
 from crossdyad.emulator.many import Many
 from crossdyad.emulator.rng import keys
 from crossdyad.recipe import Recipe, geometries, in_memory, load, programs, table
@@ -138,7 +137,7 @@ def test_transactions_equal_trace(r, seed):
     chip = loaded(r)
     for i in range(3):
         before, weights = chip.state(), chip.weights
-        events = chips.trace(r, before, x[i], int(y[i]))
+        events = walk.trace(r, before, x[i], int(y[i]))
         result = chip.train(x[i:i + 1], y[i:i + 1])
         after = chip.state()
         for name in PLACES:
@@ -153,7 +152,7 @@ def test_transactions_equal_trace(r, seed):
                     words[index - base] = crossbar.unpack(value, r.formats.weight.width, g.L)
             assert np.array_equal(words, crossbar.pad(g, new).reshape(g.N, g.L))
         assert max(e[0] for e in events) < programs(r)[1].length
-    events = chips.trace(r, chip.state(), x[0])
+    events = walk.trace(r, chip.state(), x[0])
     assert [e[4] for e in events if e[2] == "result"] == chip.infer(x[:1])[0].tolist()
 
 
@@ -162,7 +161,7 @@ def test_trace_ends_with_the_program():
     for rule in RULES:
         r = small(rule)
         x, y = samples(r, 1)
-        last = max(e[0] for e in chips.trace(r, loaded(r).state(), x[0], int(y[0])) if e[2] != "loss")
+        last = max(e[0] for e in walk.trace(r, loaded(r).state(), x[0], int(y[0])) if e[2] != "loss")
         assert programs(r)[1].length - 2 <= last < programs(r)[1].length
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from crossdyad import data, emulator, hdl, sim
+from crossdyad.emulator import walk
 from crossdyad.emulator.devices import ArrayChip
 from crossdyad.emulator.many import Many
 from crossdyad.models.cookbook.standard import learn
@@ -80,7 +81,7 @@ TAKES = {
     "infer": lambda x: emulator.Chip(XOR).infer(x),
     "train": lambda x: emulator.Chip(XOR).train(x, Y[:1]),
     "calibrate": lambda x: ArrayChip(ARRAYS).calibrate(x, Y[:1]),
-    "trace": lambda x: emulator.walk.trace(XOR, emulator.Chip(XOR).state(), x[0], 1),
+    "trace": lambda x: walk.trace(XOR, emulator.Chip(XOR).state(), x[0], 1),
     "training": lambda x: emulator.train(XOR, x, Y[:1], X, Y, epochs=1),
     "testing": lambda x: emulator.train(XOR, X, Y, x, Y[:1], epochs=1, engine="numpy"),
     "signals": lambda x: emulator.signals.writes(XOR, WEIGHTS, x, Y[:1]),

@@ -113,7 +113,8 @@ def functions():
             continue
         module = importlib.import_module(found.name)
         members = [m for m in vars(module).values() if getattr(m, "__module__", "") == module.__name__]
-        methods = [m for c in members if inspect.isclass(c) and not issubclass(c, tuple) for m in vars(c).values()]
+        methods = [m for c in members if inspect.isclass(c) and not issubclass(c, tuple) and not getattr(c, "_is_protocol", False)
+                   for m in vars(c).values()]
         for member in (*members, *methods):
             if inspect.isfunction(member) and not member.__name__.startswith("_") and member.__name__ not in makers:
                 if "parameters" in inspect.signature(member).parameters:

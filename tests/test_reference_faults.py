@@ -22,7 +22,7 @@ RESPONSES = "output_responses(circuit_of_drives, parameters, x, free)"
 FAULTS = {
     "Boltzmann bias dropped": (10, "models/energies.py", "-(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2 - b @ s",
                                "-(s @ (w - jnp.diag(jnp.diag(w))) @ s) / 2"),
-    "no feedback from above": (12, "models/circuits.py", "drive + parameters[k + 1].T @ s[k + 1]", "drive"),
+    "no feedback from above": (12, "models/circuits.py", "drive + joined[k + 1].transposed(parameters[k + 1], s[k + 1])", "drive"),
     "surrogate twice as large": (52, CONTRAST, SURROGATE, f"2 * {SURROGATE}"),
     "surrogate of the other sign": (59, CONTRAST, SURROGATE, f"-{SURROGATE}"),
     "gain of the resistive net ignored": (9, "models/energies.py", "self.gain * jnp.concatenate([x, -x])", "jnp.concatenate([x, -x])"),
@@ -57,7 +57,7 @@ def test_a_fault_is_noticed_by_its_row(name):
 
 
 def test_without_a_change_nothing_is_noticed():
-    same = "drive + parameters[k + 1].T @ s[k + 1]"
+    same = "drive + joined[k + 1].transposed(parameters[k + 1], s[k + 1])"
     assert faults.noticed(faults.named("models/circuits.py", same, same), ["row 12"]) is None
 
 

@@ -215,11 +215,14 @@ def _looked_up(size: int, radix: int):
 
 
 SIGNED, POSITIVE = _looked_up(4, 3), _looked_up(6, 2)
-"""Sums over inputs that are 0, 1 or (`SIGNED`) -1 of matrices of which a word holds four numbers: float32 (n, 4 words). Of
+"""Sums over inputs that are 0, 1 or (`SIGNED`) -1 of matrices of which a word holds four numbers: float32 (n, 4 words).
 
+Parameters
+----------
 x : float32 array (n, inputs)
     For `POSITIVE` -1 counts as 1.
 words : int64 array (inputs, words)
+    The matrix.
 most : int
     Of how many inputs no sum leaves 16 bits.
 unit : float32

@@ -37,7 +37,7 @@ CELLS = 1 << 24
 PLANES = 1 << 9
 """Planes of cells that have draws of their own."""
 
-Key: TypeAlias = tuple[np.uint32, np.uint32]
+Key: TypeAlias = "tuple[np.uint32, np.uint32]"
 """The generator's, of one seed."""
 
 
