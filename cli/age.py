@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import explained
 from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
+
+if TYPE_CHECKING:
+    from ..weights.aging import Aged
 
 
 @explained
@@ -33,103 +36,31 @@ def age(recipe: RecipeName,
     """
     import os
 
-    import numpy as np
-
     from .. import data as sets
-    from .. import emulator
-    from ..emulator import devices
-    from ..recipe import Recipe, load
-    from ..recipe.seeds import several
-    from ..weights import write_integers
+    from ..recipe import load
+    from ..weights.aging import age as aged
 
     recipe = with_data(load(recipe), data)
-    given = {"preset": preset, "compensate": compensate, "wires": wires, "driver": driver, "sense": sense}
-    told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}     # `time` is the age
-    if preset:
-        told["measured"] = ()
-    if not told["preset"] and not recipe.devices.named:
-        raise ValueError(f"--preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
-    if told["preset"]:
-        devices.preset(told["preset"])                      # the check of the name
-    recipe = Recipe.model_validate(recipe.model_dump() | {"devices": told})
-    device = devices.device_of(recipe.devices)
-    if time is not None:
-        if not device.ages:
-            raise ValueError(f"--time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
-                             f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}")
-        device.check(time)
-    learned = _weights(recipe, weights, run)
-    batch = learned[0].shape[:-2]
-    first = recipe.seed if seed is None else seed
-    seeds = np.array(several(first, int(np.prod(batch))), dtype=object).reshape(batch)
-    chip = emulator.Chip(recipe.as_built, "jax", batch, seeds)
-    chip.weights = learned                              # all checks are there
-    aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span)
-
-    f, ranges = recipe.formats.weight, [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
-    result = {
-        "recipe": recipe.name, "device": device.name, "paper": device.paper, "time": time, "compensate": recipe.devices.compensate,
-        "wires": recipe.devices.wires, "driver": recipe.devices.driver, "sense": recipe.devices.sense, "seeds": seeds.ravel().tolist(),
-        "weight_errors": [float(np.sqrt(np.mean(((b - a) / np.maximum(r, 1)) ** 2)))
-                          for a, b, r in zip(learned, aged, ranges, strict=True)],
-        "at_the_limit": [int(np.count_nonzero((w == f.min) | (w == f.max))) for w in aged],
-    }
-    if recipe.data.file or sets.name_for(recipe.sizes[0] - recipe.data.one) != "mnist" or os.environ.get(sets.FOLDER):
-        dataset = sets.of(recipe)
-        for when, w in (("before", learned), ("after", aged)):
-            chip.weights = w
-            result[f"accuracy_{when}"] = emulator.training.accuracy(chip, dataset.x_test, dataset.y_test).tolist()
-        if device.read and not batch:
-            result["read_noise"] = _read_noise(recipe, device, learned, dataset)
-    path = write_integers(output / f"{recipe.name}-{device.name}-weights.npz", recipe, aged)
-    result["files"] = [str(path)]
-    if as_json:
-        typer.echo(dump(result))
-        return
-    typer.echo(f"{recipe.name} on {device.name}, {'just written' if time is None else f'{time:g} s old'}  ({device.paper or 'measured'})")
-    if "accuracy_after" in result:
-        before, after = (100 * np.mean(result[f"accuracy_{when}"]) for when in ("before", "after"))
-        typer.echo(f"  accuracy {before:.2f} % as learned, {after:.2f} % on the device")
-    for k, (error, limited) in enumerate(zip(result["weight_errors"], result["at_the_limit"], strict=True)):
-        typer.echo(f"  layer {k}: weights are off by {100 * error:.2f} % of the largest (r.m.s.), {limited} at the format's limits")
-    if "read_noise" in result:
-        typer.echo(f"  not in the weights: read noise, as large as devices.read_noise = {result['read_noise']:.4g}")
-    if (wired := devices.wires_of(recipe)) and not wired.reciprocal:
-        typer.echo("  not in the weights: errors that only transposed reads see")
-    if device.iv:
-        typer.echo("  not in the weights: the curvature of the cells' current")
-    typer.echo(f"  {path}")
-
-
-def _weights(recipe, weights: Path | None, run: Path | None):
-    """Of every layer, (*batch, R, C), from the file or the folder that was given."""
-    import numpy as np
-
     if (weights is None) == (run is None):
         raise ValueError("--weights, --run: give one of them, the file of weights or the folder that `crossdyad train` wrote it to")
-    path = weights or run / f"{recipe.name}-weights.npz"
-    try:
-        with np.load(path) as file:
-            found = dict(file)
-    except OSError:
-        raise
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
-        raise ValueError(f"{path}: not a file of weights ({error})") from None
-    missing = [k for k in range(recipe.layers) if f"weights{k}" not in found]
-    if missing:
-        raise ValueError(f"{path}: has no weights{missing[0]}; give the weights of {recipe.name}, which has {recipe.layers} layers")
-    return [found[f"weights{k}"] for k in range(recipe.layers)]
+    there = recipe.data.file or sets.name_for(recipe.sizes[0] - recipe.data.one) != "mnist" or os.environ.get(sets.FOLDER)
+    result = aged(recipe, weights or run / f"{recipe.name}-weights.npz", sets.of(recipe) if there else None, preset=preset, time=time,
+                  compensate=compensate, wires=wires, driver=driver, sense=sense, span=span, seed=seed, output=output)
+    typer.echo(dump(result) if as_json else text(result))
 
 
-def _read_noise(recipe, device, weights, dataset) -> float:
-    """What the recipe's read noise should be, over the data's test samples."""
-    from ..emulator import devices
-    from ..emulator.signals import played
+def text(result: Aged) -> str:
+    """Return what has become of the weights as text."""
+    import numpy as np
 
-    f, x = recipe.formats, dataset.x_test
-    if recipe.learns and not recipe.signed:
-        stores = played(recipe.as_built, weights, x, dataset.y_test)[0].stores
-        inputs, weights = [f.state.decode(stores[f"input{k}"]) for k in range(recipe.layers)], weights[: recipe.layers]
-    else:
-        inputs, weights = [x], weights[:1]
-    return devices.read_noise(device, [f.weight.decode(w) for w in weights], inputs, devices.mapping_of(recipe))
+    time = "just written" if result.time is None else f"{result.time:g} s old"
+    lines = [f"{result.recipe} on {result.device}, {time}  ({result.paper or 'measured'})"]
+    if result.accuracy_after is not None:
+        before, after = (100 * np.mean(share) for share in (result.accuracy_before, result.accuracy_after))
+        lines.append(f"  accuracy {before:.2f} % as learned, {after:.2f} % on the device")
+    lines += [f"  layer {k}: weights are off by {100 * error:.2f} % of the largest (r.m.s.), {limited} at the format's limits"
+              for k, (error, limited) in enumerate(zip(result.weight_errors, result.at_the_limit, strict=True))]
+    if result.read_noise is not None:
+        lines.append(f"  not in the weights: read noise, as large as devices.read_noise = {result.read_noise:.4g}")
+    lines += [f"  not in the weights: {effect}" for effect in result.left_out]
+    return "\n".join([*lines, *(f"  {path}" for path in result.files)])

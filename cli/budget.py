@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import explained
 from .options import AsJson, DataSource, Folder, RecipeName, dump, with_data
 from .progress import bar
+
+if TYPE_CHECKING:
+    from ..explore.budget import Budget
+    from ..recipe import Recipe
 
 
 @explained
@@ -26,58 +30,36 @@ def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson =
     Example: crossdyad budget digits --epochs 5
     """
     from .. import data as sets
-    from .. import emulator
+    from ..explore.budget import budget as measured
     from ..recipe import load
-    from ..sim.budget import largest, measured
-    from . import plots
 
     recipe = with_data(load(recipe), data)
-    if predict:
-        from ..explore.predict import check
+    seen = []
 
-        check(recipe)
-    dataset = sets.of(recipe)
-    weights = emulator.train(recipe, *dataset, epochs=epochs).weights if epochs else emulator.initial_weights(recipe)
-    rows = []
+    def each(row: dict) -> None:
+        if not seen:
+            typer.echo(f"{'effect':<22}{'cosine':>9}{'bias':>9}{'deviation':>11}{'sign':>8}")
+        typer.echo(f"{row['effect']:<22}{row['cosine']:9.4f}{row['bias']:9.4f}{row['deviation']:11.4f}{row['sign']:8.3f}")
+        seen.append(row)
+
     with bar("error budget") as report:
-        for row in measured(recipe, weights, dataset.x_test[:samples], dataset.y_test[:samples], progress=report):
-            if not as_json:
-                if not rows:
-                    typer.echo(f"{'effect':<22}{'cosine':>9}{'bias':>9}{'deviation':>11}{'sign':>8}")
-                typer.echo(f"{row['effect']:<22}{row['cosine']:9.4f}{row['bias']:9.4f}{row['deviation']:11.4f}{row['sign']:8.3f}")
-            rows.append(row)
-    told = _predicted(recipe) if predict else {}
-    cause, cost = largest(rows)
-    output.mkdir(parents=True, exist_ok=True)
-    plot = output / f"{recipe.name}-budget.svg"
-    plots.waterfall(rows, plot)
-    if as_json:
-        made = {"recipe": recipe.name, "samples": samples, "epochs": epochs, "budget": rows, "largest": cause, "plot": str(plot)}
-        typer.echo(dump(made | told))
-        return
-    if cause == "rule":
+        result = measured(recipe, sets.of(recipe), samples, epochs, predict, output, None if as_json else each, report)
+    typer.echo(dump(result) if as_json else text(recipe, result))
+
+
+def text(recipe: Recipe, result: Budget) -> str:
+    """Return what follows the table: the largest cause, a remedy, what is predicted."""
+    lines = [f"  the largest cause is {result.largest}: {result.cost:.4f} of the cosine"]
+    if result.largest == "rule":
         dyads = any(step.difference and step.error == "dyad" for step in recipe.steps)
         remedy = "try a smaller epsilon" if recipe.signed else "try alpha = 0.5 or a smaller beta" if dyads else "try another rule"
-        typer.echo(f"  the rule itself is the largest cause: it costs {cost:.4f} of the cosine before any effect of the hardware; {remedy}")
-    else:
-        typer.echo(f"  the largest cause is {cause}: {cost:.4f} of the cosine")
-    typer.echo(f"  {plot}")
-    if told:
-        p = told["predicted"]
-        typer.echo(f"  predicted after {p['epochs']} epochs: {100 * p['accuracy']:.1f} % right "
-                   f"({100 * p['low']:.1f} to {100 * p['high']:.1f} % by 95 % of held-out recipes)")
-        noise = told["critical_noise"]
-        typer.echo("  it learns at every read noise that was tried" if noise is None else f"  it stops learning at read noise {noise:.2g}")
-        for cause, gain in told["mended"].items():
-            typer.echo(f"    {cause} mended: {100 * gain:+.1f} points")
-
-
-def _predicted(recipe) -> dict:
-    """What training comes to, and with each cause mended, the most first."""
-    from ..explore import predict
-
-    mended = predict.mended(recipe)
-    first, *others = predict.predict([recipe, *mended.values()])
-    gains = {cause: p.accuracy - first.accuracy for cause, p in zip(mended, others, strict=True)}
-    return {"predicted": first._asdict() | {"epochs": predict.EPOCHS}, "critical_noise": predict.critical_noise(recipe),
-            "mended": dict(sorted(gains.items(), key=lambda item: -item[1]))}
+        lines = [f"  the rule itself is the largest cause: it costs {result.cost:.4f} of the cosine before any effect of the hardware; "
+                 f"{remedy}"]
+    lines.append(f"  {result.plot}")
+    if p := result.predicted:
+        lines.append(f"  predicted after {p['epochs']} epochs: {100 * p['accuracy']:.1f} % right "
+                     f"({100 * p['low']:.1f} to {100 * p['high']:.1f} % by 95 % of held-out recipes)")
+        at = result.critical_noise
+        lines.append("  it learns at every read noise that was tried" if at is None else f"  it stops learning at read noise {at:.2g}")
+        lines += [f"    {cause} mended: {100 * gain:+.1f} points" for cause, gain in result.mended.items()]
+    return "\n".join(lines)

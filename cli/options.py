@@ -49,11 +49,13 @@ def executor_of(scheduler: str | None, workers: int) -> Callable[[], Executor]:
 
 
 def dump(result: object) -> str:
-    """Return a result as JSON that every reader takes: what is no number is null."""
+    """Return a result as JSON that every reader takes: its fields by name, null for what is no number."""
     import json
     import math
 
     def plain(value):
+        if hasattr(value, "to_dict") or hasattr(value, "_asdict"):
+            value = value.to_dict() if hasattr(value, "to_dict") else value._asdict()
         if isinstance(value, dict):
             return {k: plain(v) for k, v in value.items()}
         if isinstance(value, list | tuple):

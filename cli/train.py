@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +12,7 @@ from .options import AsJson, DataSource, Folder, WeightsFile, dump, loaded, refu
 from .progress import bar
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from .. import board
-    from ..data import Dataset
-    from ..emulator import Chip, History
+    from ..explore.learning import Trained
     from ..recipe import Recipe
 
 
@@ -52,8 +47,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     import math
 
     from .. import data as sets
+    from ..explore import learning
     from ..recipe import load
-    from . import plots
 
     if (recipe is None) == (not reference):
         raise ValueError("RECIPE, --reference: give one of them, a recipe for the chip or a row for the float64 net")
@@ -62,7 +57,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     if reference:
         refuse({"--engine": engine, "--from": begin, "--frozen": frozen},
                "only for a RECIPE, whose chip is emulated; leave it out with --reference")
-        return _reference(reference, hidden or [64], output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
+        return _reference(reference, tuple(hidden or [64]), output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
     refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
     recipe = with_data(load(recipe), data)
     if frozen:
@@ -72,63 +67,48 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     refuse({"--compare": compare and not on or None}, "only with --on")
     if on:
         refuse({"--engine": engine, "--seeds": seeds if seeds > 1 else None}, "the board's chip is one, and no engine plays it")
-        history, files = _board(recipe, dataset, output, epochs, on, compare, first)
+        result = _on_board(recipe, dataset, output, epochs, on, compare, first)
     else:
-        history, files = run(recipe, dataset, output, epochs, seeds, engine or "jax", weights=first)
-    plots.learning(history, output / f"{recipe.name}-learning.svg")
-    plots.ranges(history, output / f"{recipe.name}-ranges.svg")
-    files += [output / f"{recipe.name}-learning.svg", output / f"{recipe.name}-ranges.svg"]
-    result = summary(recipe, history, seeds, dataset, first) | {"files": [str(f) for f in files]}
-    if as_json:
-        typer.echo(dump(result))
-        return
-    spread = f" +- {100 * result['accuracy_spread']:.2f} over {seeds} seeds" if seeds > 1 else ""
-    typer.echo(f"{recipe.name}: {100 * result['accuracy']:.2f} %{spread} on the test set after {result['epochs']} "
-               f"epoch{'s' * (result['epochs'] != 1)}, {result['cycles']} chip cycles")
-    if "r2" in result:
-        typer.echo(f"  as numbers: R2 {result['r2']:.4f}, root mean square error {result['rmse']:.4g}")
-    for name, count in result["saturations"].items():
-        typer.echo(f"  {name} out of range: {count}")
-    for note in result["notes"]:
-        typer.echo(f"  note: {note}")
-    typer.echo("\n".join(f"  {f}" for f in result["files"]))
+        result = learning.train(recipe, dataset, output, epochs, seeds, engine or "jax", weights=first, stages=bar)
+    typer.echo(dump(result) if as_json else text(result, seeds))
 
 
-def _reference(rows: list[int], hidden, output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float):
-    """One float64 run per row and seed; prints the table of results."""
-    import numpy as np
+def text(result: Trained, seeds: int = 1) -> str:
+    """Return what the training of so many chips came to as text."""
+    spread = f" +- {100 * result.accuracy_spread:.2f} over {seeds} seeds" if seeds > 1 else ""
+    lines = [f"{result.recipe}: {100 * result.accuracy:.2f} %{spread} on the test set after {result.epochs} "
+             f"epoch{'s' * (result.epochs != 1)}, {result.cycles} chip cycles"]
+    if result.r2 is not None:
+        lines.append(f"  as numbers: R2 {result.r2:.4f}, root mean square error {result.rmse:.4g}")
+    lines += [f"  {name} out of range: {count}" for name, count in result.saturations.items()]
+    lines += [f"  note: {note}" for note in result.notes]
+    return "\n".join([*lines, *(f"  {f}" for f in result.files)])
 
+
+def _reference(rows: list[int], hidden: tuple[int, ...], output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float) -> None:
+    """One call for each row; prints the table of results as they come."""
     from .. import data as sets
-    from ..models.cookbook import ROWS
-    from ..models.cookbook.standard import learn, standard
+    from ..models.cookbook.reference import reference, sizes_of
+    from ..models.cookbook.standard import standard
 
     name = folder.stem if folder else "digits"
     dataset = sets.load(folder or name)
-    sizes = (dataset.x_train.shape[1], *hidden, int(dataset.y_train.max()) + 1)
+    sizes = sizes_of(dataset, hidden)
     for row in rows:        # what cannot be trained is said before hours of others
         standard(row, sizes)
-    output.mkdir(parents=True, exist_ok=True)
     results = []
     if not as_json:
         typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
                    "accuracy on the test set")
         typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
-        histories, files = [], []
-        for seed in range(1, seeds + 1):
-            files.append(output / f"row{row}-{name}-{'-'.join(map(str, sizes))}-seed{seed}.npz")
-            with bar(f"row {row}, seed {seed}") as report:
-                done = learn(row, sizes, dataset, epochs, seed, rate, checkpoint=files[-1], progress=report)
-            histories.append([e["accuracy"] for e in done.epochs])
-        last = np.array([h[-1] for h in histories])
-        results.append({"row": row, "title": ROWS[row].title, "data": name, "sizes": sizes, "epochs": epochs, "seeds": seeds,
-                        "accuracy": float(last.mean()), "accuracy_spread": float(last.std(ddof=1)) if seeds > 1 else 0.0,
-                        "best": float(np.max(histories)), "history": histories, "files": [str(f) for f in files]})
+        with bar(f"row {row}") as report:
+            results.append(reference(row, dataset, hidden, epochs, seeds, rate, output, name, report))
         if not as_json:
             r = results[-1]
-            said = f"{100 * r['accuracy']:.2f} %" + (f" +- {100 * r['accuracy_spread']:.2f}" if seeds > 1 else "")
-            typer.echo(f"{row:>4}  {said:<18}{100 * r['best']:>7.2f} %  {r['title']}")
-    typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r["files"]))
+            said = f"{100 * r.accuracy:.2f} %" + (f" +- {100 * r.accuracy_spread:.2f}" if seeds > 1 else "")
+            typer.echo(f"{row:>4}  {said:<18}{100 * r.best:>7.2f} %  {r.title}")
+    typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r.files))
 
 
 def with_frozen(recipe: Recipe, layers: list[int]) -> Recipe:
@@ -141,11 +121,10 @@ def with_frozen(recipe: Recipe, layers: list[int]) -> Recipe:
         raise RecipeError("\n".join(mistakes(error, recipe.name, Recipe))) from None
 
 
-def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool, first):
-    """Train the chip at a port as `run` trains an emulated one; then, if asked, that one as well."""
-    import numpy as np
-
-    from .. import board, emulator
+def _on_board(recipe: Recipe, dataset, output: Path, epochs: int | None, port: str, compare: bool, first) -> Trained:
+    """Train the chip at a port as an emulated one; then, if asked, that one as well."""
+    from .. import board
+    from ..explore import learning
 
     output.mkdir(parents=True, exist_ok=True)
     with board.Chip(recipe, port, journal=output / f"{recipe.name}.journal") as chip:
@@ -153,79 +132,8 @@ def _board(recipe, dataset, output: Path, epochs, port: str, compare: bool, firs
         kept = f"the {n} training samples are kept in the board's memory"
         sent = f"each training sample goes over the line, as the board keeps {room or 'none'} of the {n}"
         typer.echo(f"{port}: {kept if room >= n else sent}", err=True)
-        history, files = run(recipe, dataset, output, epochs, chip=chip, weights=first)
+        result = learning.train(recipe, dataset, output, epochs, chip=chip, weights=first, compare=compare, stages=bar)
     if compare:
-        with bar("the emulator, to compare") as report:
-            fresh = recipe.model_copy(update={"staleness": ()})           # over the link samples come one after the other
-            expected = emulator.train(fresh, *dataset, epochs=epochs, progress=report, weights=first)
-        differ = sum(int(np.count_nonzero(a != b)) for a, b in zip(history.weights, expected.weights, strict=True))
         alone = recipe.samples_in_flight == 1       # what overlaps depends on when samples come
-        more = history.cycles - expected.cycles if alone else 0
-        if differ or more:
-            raise RuntimeError(f"{port}: {differ} weights and {more} cycles differ from the emulator's")
         typer.echo(f"{port}: every weight{' and the cycles equal' if alone else ' equals'} the emulator's", err=True)
-    return history, files
-
-
-def run(recipe: Recipe, dataset: Dataset, output: Path, epochs: int | None = None, seeds: int = 1, engine: str = "jax",
-        chip: Chip | board.Chip | None = None, weights: Sequence[np.ndarray] | None = None) -> tuple[History, list[Path]]:
-    """Train with a progress bar and a checkpoint; returns the history and the files written."""
-    from .. import emulator
-    from ..recipe.seeds import several
-    from ..weights import write_integers
-
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint = output / f"{recipe.name}.checkpoint.npz"
-    chips = None if seeds == 1 else several(recipe.seed, seeds)
-    with bar("training") as report:
-        history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report,
-                                 checkpoint=checkpoint, chip=chip, weights=weights)
-    return history, [write_integers(output / f"{recipe.name}-weights.npz", recipe, history.weights, scaling(dataset)), checkpoint]
-
-
-def scaling(dataset: Dataset) -> dict:
-    """What a chip's user must know of one's own data, as arrays: ``data_offset``, ``data_factor``, ``data_columns``, ``data_classes``."""
-    import numpy as np
-
-    if dataset.about is None:
-        return {}
-    a = dataset.about
-    return {"data_offset": a.offset, "data_factor": a.factor, "data_columns": np.array(a.columns, str), "data_classes": np.array(a.classes)}
-
-
-def _numbers(recipe, history, dataset) -> dict:
-    """How well outputs stand for numbers: the mean of the bins by their outputs, where positive."""
-    import numpy as np
-
-    from .. import emulator
-
-    chip = emulator.Chip(recipe.as_built, "jax", history.weights[0].shape[:-2])
-    chip.weights = history.weights
-    shares = np.maximum(recipe.formats.state.decode(chip.infer(dataset.x_test)), 0)[..., :len(dataset.about.levels)]
-    total, wanted = shares.sum(-1), dataset.about.targets[1]
-    middle = np.mean(dataset.about.targets[0])
-    answers = np.where(total > 0, shares @ dataset.about.levels / np.where(total > 0, total, 1), middle)
-    error = np.mean((answers - wanted) ** 2)
-    return {"r2": float(1 - error / max(np.var(wanted), 1e-300)), "rmse": float(np.sqrt(error))}
-
-
-def summary(recipe: Recipe, history: History, seeds: int = 1, dataset: Dataset | None = None,
-            first: Sequence[np.ndarray] | None = None) -> dict:
-    """Return a training run of so many chips, from given weights or the recipe's, as plain data; notes say what should be known."""
-    import numpy as np
-
-    from .. import emulator
-    from ..recipe.seeds import several
-
-    last = history.epochs[-1]
-    first = first or emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
-    moved = sum(int(np.count_nonzero(b != a)) for a, b in zip(first, history.weights, strict=True))
-    about = getattr(dataset, "about", None)
-    return (_numbers(recipe, history, dataset) if about is not None and about.levels is not None else {}) | {
-        "recipe": recipe.name, "epochs": last["epoch"], "accuracy": float(np.mean(last["accuracy"])),
-        "accuracy_spread": float(np.std(last["accuracy"], ddof=1)) if seeds > 1 else 0.0, "loss": float(np.mean(last["loss"])),
-        "cycles": history.cycles, "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
-        "moved": moved, "notes": [*(about.notes if about is not None else ()), *([] if moved or not recipe.learns else [
-            f"no weight has changed: {emulator.training.standing_still(recipe)}"])],
-        "history": [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs],
-    }
+    return result

@@ -17,7 +17,7 @@ ARROWS = {
     "sim": {"hdl", "emulator", "models", "recipe", "data"},
     "board": {"emulator", "recipe"},
     "weights": {"emulator", "recipe"},
-    "explore": {"hdl", "emulator", "recipe", "data", "sim"},
+    "explore": {"hdl", "emulator", "recipe", "data", "sim", "weights"},
     "cli": {"hdl", "emulator", "models", "recipe", "data", "sim", "explore", "board", "weights"},
 }
 FILES = [(wing, path) for wing in ARROWS for path in sorted((ROOT / wing).rglob("*.py"))]

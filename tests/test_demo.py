@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdyad import cli, hdl
-from crossdyad.cli import demo
+from crossdyad.explore import demo
 from crossdyad.recipe import load
 from crossdyad.sim import simulators
 
@@ -72,7 +72,7 @@ def test_a_build_begins_with_the_demo_and_ends_with_it(monkeypatch):
             time.sleep(0.05)
         raise ValueError("training failed")
 
-    monkeypatch.setattr("crossdyad.cli.train.run", fails)
+    monkeypatch.setattr("crossdyad.explore.learning.run", fails)
     began = time.monotonic()
     told = call()
     assert told.exit_code == 2 and "training failed" in told.output and time.monotonic() - began < 120, told.output
