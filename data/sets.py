@@ -111,11 +111,11 @@ def of(recipe: Any) -> Dataset:
     told = recipe.data.model_dump()
     file = told.pop("file")
     if not file or file in INPUTS:
-        file = file or name_for(recipe.sizes[0] - told["one"])
+        named, file = bool(file), file or name_for(recipe.sizes[0] - told["one"])
         found = load(file)
         if told["one"]:
             found = Dataset(*(np.pad(v, ((0, 0), (0, 1)), constant_values=1.0) if v.ndim == 2 else v for v in found))
-        classes = int(found.y_train.max()) + 1
+        classes = int(found.y_train.max()) + 1 if named else 0         # of a set that its inputs find, some classes do
     else:
         found = load(file, **told, bins=recipe.sizes[-1])
         classes = len(found.about.classes)

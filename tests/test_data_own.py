@@ -261,7 +261,7 @@ def test_shapes_that_do_not_fit_are_told_at_once(home):
     with pytest.raises(DataError, match=r"xor: 3 inputs, but small has sizes\[0\] = 9; write sizes = \[3"):
         data.of(recipe.model_copy(update={"data": Data(file="xor")}))
     with pytest.raises(DataError, match="digits: 10 classes, but few has 2 outputs"):
-        data.of(Recipe(name="few", sizes=(64, 2), lanes=(1,)))
+        data.of(Recipe(name="few", sizes=(64, 2), lanes=(1,), data=Data(file="digits")))
     with pytest.raises(RecipeError, match=r"(?s)data.scale: 'sd'; allowed is .*data.colour: unknown key"):
         parse('name = "a"\nsizes = [3, 2]\nlanes = [1]\ndata = { file = "x.csv", scale = "sd", colour = 1 }\n')
     assert parse('name = "a"\nsizes = [3, 2]\nlanes = [1]\ndata = "x.csv"\n').data == Data(file="x.csv")
