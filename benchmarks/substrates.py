@@ -1,4 +1,5 @@
-"""Write docs/substrates.md: what a substrate can do, and which rows of the cookbook it carries, from their counted cards.
+"""Write docs/substrates.md: what a substrate can do, and which rows of the cookbook it carries, from their
+counted cards and measured angles.
 
 ``python benchmarks/substrates.py [--report docs/substrates.md]``; accuracies are those of docs/rows.md.
 """
@@ -6,12 +7,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
 
-from crossdyad.cli.cookbook import catalog, needs
+from crossdyad.cli.cookbook import LEAVES, catalog, needs
 
 ROOT = Path(__file__).resolve().parent.parent
+ANGLES = ROOT / "models" / "cookbook" / "angles.json"
 SUBSTRATES = (
     ("One array, read in rows, that can only multiply",
      "No second read port, no store for states, no slopes, no matrix beside the weights. Weights have to be moved and moved back.",
@@ -22,10 +25,18 @@ SUBSTRATES = (
      "Heads or predictors for each layer; a layer learns as soon as it is reached.", {"transposed-reads", "stored-states"}),
     ("Arrays read in rows, with a second array for feedback", "Feedback goes through matrices of its own, fixed or learned; states are "
      "stored.", {"transposed-reads"}),
-    ("Arrays read in rows and in columns, that settle and are always on",
-     "Couplings work both ways (resistors, a crossbar with drivers on both sides). No state is stored: it changes in its place while the "
-     "target acts.", {"stored-states", "derivatives", "synchrony", "other-matrices"}),
-    ("Arrays read in rows and in columns, without slopes", "A store for the states of one phase.", {"derivatives", "other-matrices"}),
+    ("Arrays read in rows, with local signals only", "What a weight learns from is at its two ends: no number that depends on the target "
+     "multiplies whole vectors, nothing is solved for all units at once; feedback may have arrays of its own. Rows 24 and 70 have "
+     "wires from the output to every layer.",
+     {"transposed-reads", "broadcasts", "dense-systems"}),
+    ("Couplings that settle, always on", "Couplings work both ways (resistors, a crossbar with drivers on both sides). No state is stored: "
+     "it changes in its place while the target acts, and no clock says when: the asynchronous case.",
+     {"stored-states", "derivatives", "synchrony", "other-matrices"}),
+    ("Couplings that settle twice, free and nudged", "Couplings work both ways, units have bounds and no slopes that anyone reads; there "
+     "is a store for the states of one phase, and nothing digital: no random numbers, no solved systems, weights that move after a sample.",
+     {"derivatives", "other-matrices", "random-numbers", "moved-weights", "broadcasts", "dense-systems"}),
+    ("Arrays read in rows and in columns, one pass each way", "No relaxation, no slopes: a sample goes up and its error comes down.",
+     {"repeated-reads", "derivatives", "other-matrices", "random-numbers"}),
     ("Arrays read in rows and in columns, digital units", "Whatever the rows ask for but matrices beside the weights.", {"other-matrices"}),
     ("A pipeline that must not wait", "No sample waits for the layers above, no error for those above.", {"forward-lock", "backward-lock"}),
 )
@@ -33,13 +44,43 @@ SUBSTRATES = (
 
 INTRODUCTION = """# What a substrate can do, and which rows it carries
 
-From what the hardware lacks to the learning rules of the cookbook that do without. Written by `python benchmarks/substrates.py`;
-the table of all counts is `crossdyad cookbook --cost`, any other choice `crossdyad cookbook --without WORD`, the same of the chip's
-own programs `crossdyad rules`.
+From what the hardware lacks to the learning rules of the cookbook that do without. Find your substrate below; or say it yourself:
 
-Every figure is **counted**, not claimed: JAX traces one gradient of one sample on a net 6-5-5-5-3, and `crossdyad.models.counting`
+{words}
+
+What your hardware lacks is an option, and what is left is the answer. Say that an array can be read in rows only, and that there is no
+store that keeps states until an error comes:
+
+```sh
+crossdyad cookbook --cost --without transposed-reads --without stored-states
+```
+
+leaves rows {left}.
+If nothing may be written while a sample is worked on, add `--without moved-weights`: rows {unmoved}.
+If there is no room for matrices beside the weights either, add `--without other-matrices`: rows {bare}, at the accuracy and the angle of
+the tables below. `crossdyad cookbook --check ROW` measures the law of a row before you build on it, `crossdyad train --reference ROW`
+trains it.
+`crossdyad rules` has the same counts for the rules that the chip is generated with.
+
+## Where to look
+
+{index}
+
+## What is said of a row
+
+*Gradient* is what the estimate tends to, and the power of its small parameter with which the error falls (its bias), where the row
+declares them; `crossdyad cookbook --check ROW` measures both.
+*Angle*, in degrees, is between the estimate and the exact gradient of the row's own objective, and *scatter* the standard deviation of
+one sample's estimate over its draws, as a multiple of its mean's length: both on a net 64-32-10 with its first weights, 16 digits, 64
+draws for rows that draw, settings of standard training (`python -m crossdyad.models.angles`). The angle of rows that draw
+holds what is left of the scatter, and that of rows that learn feedback or heads is from before they have learned. With one hidden layer
+rows 23 and 24 are one computation, and so are 20, 38 and 40.
+*Accuracy* is on the 8x8 digits, per cent, mean and deviation over 3 seeds, of the same net after ten epochs ([rows.md](rows.md)).
+
+All else is **counted**, not claimed: JAX traces one gradient of one sample on a net 6-5-5-5-3, and `crossdyad.models.counting`
 plays the program on one array per matrix that multiplies one vector at a time. A read is a tick, all else takes none. Relaxations have
-three sweeps for each layer of weights, probes one direction. The same on a net of two layers more says what *grows with depth*:
+three sweeps for each layer of weights, probes one direction. *Reads* are of all matrices, for one gradient. The same on a net of two
+layers more says what *grows with depth*, and so which of the paper's problems a row *leaves*:
 
 | the paper's problem | is left where |
 |---|---|
@@ -53,13 +94,12 @@ three sweeps for each layer of weights, probes one direction. The same on a net 
 Where this differs from the paper's words: it calls transport solved for energies (rows 8, 9, 51 to 61, 77), since one physical
 coupling works both ways; counted, an array there is read in columns too. Dual propagation in two sweeps (rows 56 and 57), as the chip
 has it, comes down after it went up, so it keeps step; iterated from the start (rows 87 and 88) it does not. Rows that solve a dense
-system as they run here (14, 74, 81, 84 and others marked * in the table) have counts of that, which no array does.
+system as they run here ({dense}) have counts of that, which no array does.
 
-*Gradient*: what the estimate tends to, and the power of its small parameter with which the error falls, where the row declares them;
-`crossdyad cookbook --check ROW` measures it.
-*Accuracy*: on the 8x8 digits, per cent, mean and deviation over 3 seeds ([rows.md](rows.md)). *Reads*: of all matrices, for one gradient.
-*Leaves*: letters of the table above.
+Made by `python benchmarks/substrates.py` of the rows' cards; a test holds that it is what they say. The table of all counts is
+`crossdyad cookbook --cost`.
 """
+HEAD = ("row", "rule", "gradient", "angle", "scatter", "accuracy", "reads", "state words", "random", "leaves")
 
 
 def accuracies() -> dict[int, str]:
@@ -74,22 +114,44 @@ def quality(entry: dict) -> str:
     return entry["card"]["oracle"] + (f", order {order:g}" if order else "")
 
 
-def table(words: set[str]) -> list[str]:
+def left(words: set[str]) -> list[dict]:
     """Return the rows that need none of `words`, those with the fewest reads first."""
+    fitting = [e for e in catalog().values() if "card" in e and not needs(e["card"]) & words]
+    return sorted(fitting, key=lambda e: e["card"]["operations"])
+
+
+def numbers(rows: list[dict]) -> str:
+    """Return the numbers of rows, in order."""
+    return ", ".join(str(n) for n in sorted(e["row"] for e in rows)) or "none"
+
+
+def table(words: set[str]) -> list[str]:
+    """Return the rows that need none of `words` as a table."""
     known, letters = accuracies(), {"transport": "T", "memory": "M", "derivatives": "D", "forward lock": "F", "backward lock": "B",
                                     "synchrony": "S"}
-    fitting = [e for e in catalog().values() if "card" in e and not needs(e["card"]) & words]
-    lines = ["| row | rule | gradient | accuracy | reads | state words | random | leaves |", "|---:|---|---|---|---:|---:|---:|---|"]
-    for e in sorted(fitting, key=lambda e: e["card"]["operations"]):
-        c = e["card"]
-        lines.append(f"| {e['row']} | {e['title']} | {quality(e)} | {known.get(e['row'], '')} | {c['operations']} | {c['state_words']} | "
-                     f"{c['random']} | {' '.join(letters[p] for p in c['problems']) or '-'} |")
-    return lines if fitting else ["No row."]
+    angles = json.loads(ANGLES.read_text())
+    lines = [f"| {' | '.join(HEAD)} |", "|---:|---|---|---:|---:|---|---:|---:|---:|---|"]
+    for e in left(words):
+        c, a = e["card"], angles.get(str(e["row"]))
+        measured = (f"{a['angle']:.1f}", f"{a['scatter']:.2f}" if a["scatter"] else "") if a else ("", "")
+        said = (e["row"], e["title"], quality(e), *measured, known.get(e["row"], ""), c["operations"], c["state_words"], c["random"],
+                " ".join(letters[p] for p in c["problems"]) or "-")
+        lines.append(f"| {' | '.join(map(str, said))} |")
+    return lines if len(lines) > 2 else ["No row."]
 
 
 def page() -> str:
     """Return the whole page."""
-    parts = [INTRODUCTION]
+    lacks = ["| `--without` | leaves out a row that |", "|---|---|", *(f"| {word} | {said} |" for word, said in LEAVES.items())]
+    index = ["| my substrate | lacks | rows left |", "|---|---|---|"]
+    for name, _, words in SUBSTRATES:
+        anchor = re.sub(r"[^a-z -]", "", name.lower()).replace(" ", "-")
+        index.append(f"| [{name}](#{anchor}) | {', '.join(sorted(words))} | {numbers(left(words))} |")
+    rows_only = {"transposed-reads", "stored-states"}
+    parts = [INTRODUCTION.format(
+        words="\n".join(lacks), index="\n".join(index), left=numbers(left(rows_only)),
+        unmoved=numbers(left(rows_only | {"moved-weights"})), bare=numbers(left(rows_only | {"moved-weights", "other-matrices"})),
+        dense=numbers([e for e in catalog().values() if "card" in e and e["card"]["dense"]]))]
     for name, said, words in SUBSTRATES:
         flags = " ".join(f"--without {w}" for w in sorted(words))
         parts.append("\n".join([f"## {name}", "", said, "", f"    crossdyad cookbook --cost {flags}", "", *table(words), ""]))

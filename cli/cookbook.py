@@ -16,8 +16,13 @@ LEAVES = {
     "derivatives": "evaluates slopes of activations", "forward-lock": "the next sample waits for layers above",
     "backward-lock": "an error waits for those above", "synchrony": "errors come after states",
     "other-matrices": "has matrices beside the weights (feedback, heads, predictors)", "random-numbers": "draws random numbers",
-    "moved-weights": "writes weights while it works on the sample"}
+    "moved-weights": "writes weights while it works on the sample",
+    "repeated-reads": "reads a matrix in rows more than twice for a sample: relaxes, or probes unit by unit",
+    "broadcasts": "multiplies whole vectors by a number that depends on the target",
+    "dense-systems": "solves a dense system as it runs here"}
 """What a substrate may lack: by word, what a row does that needs it."""
+TWICE = 2
+"""Reads of a matrix in rows for one sample, of a method that neither relaxes nor probes unit by unit."""
 COLUMNS = {"row": "row", "rule": "rule", "operations": "ops", "feedback_words": "feedback", "transport": "transport",
            "state_words": "states", "derivatives": "slopes", "forward_lock": "fwd lock", "backward_lock": "bwd lock", "idle": "idle",
            "writes": "written", "random": "random", "problems": "leaves"}
@@ -118,7 +123,8 @@ def needs(card: dict) -> set[str]:
     """Return the words of `LEAVES` that a card needs."""
     left = {p.replace(" ", "-") for p in card["problems"]}
     counted = {"transposed-reads": "transport" in left, "stored-states": "memory" in left, "other-matrices": card["feedback_words"] > 0,
-               "random-numbers": card["random"] > 0, "moved-weights": card["writes"] > card["weight_words"] + card["feedback_words"]}
+               "random-numbers": card["random"] > 0, "moved-weights": card["writes"] > card["weight_words"] + card["feedback_words"],
+               "repeated-reads": card["sweeps"] > TWICE, "broadcasts": card["scalars"] > 0, "dense-systems": card["dense"]}
     return left & set(LEAVES) | {word for word, there in counted.items() if there}
 
 

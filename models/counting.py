@@ -261,9 +261,8 @@ class _Counting:
         if name in ALIASES:
             words = tuple(w for v in given for w in v.words)
             return [Value(ready, chain, words, self.seen(e, given), constant, drawn, target) for _ in e.outvars]
-        if chain >= 0 and not constant and name in ("mul", "div") and 1 in map(_size, e.invars) and _size(e.outvars[0]) > 1:
-            scalar = given[[_size(v) for v in e.invars].index(1)]
-            self.count.scalars += scalar.chain >= 0
+        if not constant and name in ("mul", "div"):
+            self.spread(e, given)
         return [self.made(o, ready, chain, self.stepped(e, given, o), constant, drawn, target) for o in e.outvars]
 
     def inner(self, program, given) -> list[Value]:
@@ -322,6 +321,11 @@ class _Counting:
             return view._replace(moved=self.moves)
         return view if e.primitive.name in STEPS | {"mul", "div", "neg"} else None
 
+    def spread(self, e, given) -> None:
+        """Count a number of the target's that multiplies a vector."""
+        sizes = [_size(v) for v in e.invars]
+        self.count.scalars += 1 in sizes and _size(e.outvars[0]) > 1 and given[sizes.index(1)].chain >= 0
+
     def product(self, e, given) -> Value:
         (ours, theirs), _ = e.params["dimension_numbers"]
         for one, other, axes, i in ((given[0], given[1], ours, 0), (given[1], given[0], theirs, 1)):
@@ -333,6 +337,7 @@ class _Counting:
                 return self.multiplied(e, one.view, other, (_size(e.invars[i]), _size(e.invars[1 - i])), way, vectors)
         ready = max(v.ready for v in given)
         self.read(given, ready)
+        self.spread(e, given)
         return self.made(e.outvars[0], ready, max(v.chain for v in given), None, all(v.constant for v in given))
 
     def convolution(self, e, given) -> Value:

@@ -18,7 +18,7 @@ from crossdyad import models
 from crossdyad.cli import app
 from crossdyad.cli.cookbook import catalog
 from crossdyad.explore.cards import Card as ChipCard
-from crossdyad.models import cards, counting
+from crossdyad.models import angles, cards, counting
 from crossdyad.models.cookbook.standard import REFUSED, standard, trainable
 
 SIZES = (6, 5, 5, 5, 3)
@@ -193,6 +193,13 @@ def test_moved_weights_are_written_where_they_are_read():
     assert found.moved == 12 and found.forward[0] == 1
 
 
+def test_a_number_of_the_targets_is_counted_where_it_multiplies_a_vector():
+    found = of(lambda w, _, x, y, key: (y @ (w[0] @ x)) * x)
+    assert found.scalars == 1
+    assert of(lambda w, _, x, y, key: (y[:1] @ (w[0] @ x)[None, :1]) @ x[None]).scalars == 1
+    assert of(lambda w, _, x, y, key: (w[0] @ x) * y).scalars == 0
+
+
 def test_convolutions_are_told_apart_from_their_transposes():
     def apply(w, x):
         return jax.lax.conv_general_dilated(x[None], w, (1, 1), "SAME")[0]
@@ -224,6 +231,9 @@ def test_rows_without_what_a_substrate_lacks():
     assert one_array == {29, 30, 31, 42}        # what the paper calls forward-only
     assert left("transposed-reads", "stored-states", "other-matrices", "derivatives") == {29, 31}
     assert 57 in left("derivatives") and 20 not in left("derivatives")
+    assert {57, 20} <= left("repeated-reads") and not {52, 32} & left("repeated-reads")
+    assert not {29, 30, 31, 32} & left("broadcasts") and {20, 52, 57} <= left("broadcasts")
+    assert 81 not in left("dense-systems") and {52, 57} <= left("dense-systems")
 
 
 def test_words_that_are_not_there_are_refused():
@@ -237,6 +247,16 @@ def test_the_table_speaks_of_the_chips_card():
     assert done.exit_code == 0 and "fwd lock" in done.stdout and "Backprop" in done.stdout
     shared = set(cards.Card._fields) & set(ChipCard._fields)
     assert {"row", "rule", "oracle", "operations", "transport", "derivatives", "forward_lock", "backward_lock", "idle", "writes"} <= shared
+
+
+@pytest.mark.parametrize("row", [20, 23, *(pytest.param(r, marks=pytest.mark.slow) for r in (31, 52, 57, 71))])
+def test_the_angles_are_what_is_measured(row):
+    kept, found = json.loads(angles.FILE.read_text())[str(row)], angles.measured(row)
+    assert found["angle"] == pytest.approx(kept["angle"], abs=0.05) and found["scatter"] == pytest.approx(kept["scatter"], rel=0.02)
+
+
+def test_every_row_with_a_card_has_an_angle_or_a_reason():
+    assert {int(n) for n in json.loads(angles.FILE.read_text())} | set(angles.NONE) == {n for n, e in catalog().items() if "card" in e}
 
 
 def test_the_page_on_substrates_is_what_the_cards_say():

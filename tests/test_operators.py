@@ -1,5 +1,7 @@
 """Linear operators: convolutions with shared weights, pooling and maps of one's own in chains, Hopfield nets and what learns them."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ ALL = [Dense(5, 3), Dense((2, 2, 3), 4), *LAYERS[:3], Composed((Convolution((6, 
        Linear(mean_of_pairs, 6, (4, 5))]
 
 
+@functools.cache
 @models.float64()
 def system(circuit=NET, seed=0, scale=1.0):
     k = jax.random.split(jax.random.key(seed), 3)
@@ -157,8 +160,8 @@ def test_a_mirror_of_shared_weights_tends_to_them():
             np.testing.assert_allclose(c - d, 0.9 * (a - b), rtol=1e-9, atol=1e-12)
 
 
-LEARNERS = [extended.mirrored, extended.local, extended.synthesised, extended.direct_targets]
-OTHERS = [extended.kolen_pollacked, extended.perturbed, extended.informed_locally, extended.interlocked, extended.overlapped,
+LEARNERS = [extended.mirrored, extended.local]
+OTHERS = [extended.synthesised, extended.direct_targets, extended.kolen_pollacked, extended.perturbed, extended.informed_locally, extended.interlocked, extended.overlapped,
           extended.local_targets, extended.guided, extended.perturbed_locally]
 
 
@@ -204,6 +207,7 @@ def centered(circuit, objective, parameters, x, y):
     return ROWS[52].estimator.estimate(circuit, objective, parameters, x, y, beta=1e-3)
 
 
+@pytest.mark.slow
 def test_centered_nudges_of_a_convolutional_hopfield_net_and_of_attention_give_the_implicit_gradient():
     for s in (system(HOPFIELD), attention()):
         assert relative_error(fast(centered)(*s), fast(models.exact_gradient)(*s)) < 1e-5
@@ -215,6 +219,7 @@ def test_circuits_of_operators_are_sound():
         models.check_circuit(s.circuit, s.parameters, s.x)
 
 
+@pytest.mark.slow
 def test_a_chain_of_convolutional_blocks_learns_through_its_parts():
     """Row 85: a convolutional front by dyads, a convolutional Hopfield net by nudges, against the adjoint of the whole."""
     chain = Chain((models.Feedforward((Convolution((6, 6, 1), 2),), jnp.tanh, jnp.tanh),
@@ -254,7 +259,8 @@ def test_the_declared_order_on_energies(make, row):
 # Without a Jacobian ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [pytest.param(lambda: system(HOPFIELD), marks=pytest.mark.slow), attention])
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [lambda: system(HOPFIELD), attention], ids=["convolution", "attention"])
 def test_newton_and_the_adjoint_without_a_jacobian_are_those_with_one(make, monkeypatch):
     s = make()
     dense = fast(models.exact_gradient)(*s)

@@ -32,7 +32,8 @@ def cookbook():
 
     lines = ["# Cookbook", "", f"The {len(ROWS)} learning rules that `crossdyad cookbook` lists, each a combination of parts; what is not "
              "named may be any. `crossdyad cookbook --check ROW` measures a law of its own. *Order*: with which power of its small "
-             "parameter the error of the gradient falls, where the rule declares it.", "",
+             "parameter the error of the gradient falls, where the rule declares it. Which of them a substrate can carry, and how well: "
+             "[What a substrate can do](../substrates.md).", "",
              "| row | method | of the paper | parts | order |", "| ---: | --- | --- | --- | --- |"]
     for r in map(described, sorted(ROWS)):
         order = "" if r.get("order") is None else f"{r['order']:g}"
