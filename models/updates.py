@@ -282,11 +282,11 @@ def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, 
 def kronecker_step(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0) -> tuple[Array,
                    ...]:
     """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
+    factors = kronecker_factors(circuit, objective, parameters, xs, ys)
     force = jax.tree.map(lambda v: v.mean(0),
                          jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
 
     def inverse(m):
         return jnp.linalg.pinv(m + jnp.sqrt(damping) * jnp.eye(len(m)), rtol=1e-12, hermitian=True)
 
-    factors = kronecker_factors(circuit, objective, parameters, xs, ys)
     return tuple(-inverse(s) @ g @ inverse(a) for g, (a, s) in zip(force, factors, strict=True))

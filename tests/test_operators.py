@@ -144,6 +144,7 @@ def test_signs_and_random_feedback_keep_the_output_layer_exact_and_the_signs_wit
         assert relative_error(found[0], exact[0]) > 0.1
 
 
+@pytest.mark.slow
 def test_a_mirror_of_shared_weights_tends_to_them():
     """Row 25: in the mean over noise the twin's kernel is the kernel, whatever the number of places; and row 26 keeps the gap's law."""
     a = Convolution((6, 6, 2), 3)
@@ -161,8 +162,8 @@ def test_a_mirror_of_shared_weights_tends_to_them():
 
 
 LEARNERS = [extended.mirrored, extended.local]
-OTHERS = [extended.synthesised, extended.direct_targets, extended.kolen_pollacked, extended.perturbed, extended.informed_locally, extended.interlocked, extended.overlapped,
-          extended.local_targets, extended.guided, extended.perturbed_locally]
+OTHERS = [extended.synthesised, extended.direct_targets, extended.kolen_pollacked, extended.perturbed, extended.informed_locally,
+          extended.interlocked, extended.overlapped, extended.local_targets, extended.guided, extended.perturbed_locally]
 
 
 @pytest.mark.parametrize("make", [*LEARNERS, *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)], ids=lambda m: m.__name__)
