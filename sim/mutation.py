@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
-from types import ModuleType
+from types import CodeType, ModuleType
 
 HARDWARE = __package__.rpartition(".")[0] + ".hdl"
 RECIPE = __package__.rpartition(".")[0] + ".recipe"
@@ -321,7 +321,7 @@ class _Loader:
         return None
 
     def exec_module(self, module):
-        exec(_broken(self._path, self._fault), module.__dict__)
+        exec(broken(self._path, self._fault), module.__dict__)
 
 
 @contextlib.contextmanager
@@ -347,8 +347,14 @@ def seeded(fault: Fault) -> Iterator[ModuleType]:
             package.hdl = attribute
 
 
-def _broken(path: str, fault: Fault):
-    """Return the code of a module with a fault."""
+def broken(path: str, fault: Fault) -> CodeType:
+    """Return the code of a module with a fault.
+
+    Raises
+    ------
+    ValueError
+        If the text that the fault replaces is not there exactly once.
+    """
     with open(path) as file:
         source = file.read()
     found = source.count(fault.right)
@@ -362,7 +368,7 @@ def shared(fault: Fault) -> Iterator[None]:
     """While this lasts, the recipe has the fault, whoever has imported it: its functions have other code."""
     module = importlib.import_module(f"{RECIPE}.{fault.module}")
     functions, changed = _functions(module), {}
-    pending = [_broken(module.__file__, fault)]
+    pending = [broken(module.__file__, fault)]
     while pending:
         for code in filter(inspect.iscode, pending.pop().co_consts):
             pending.append(code)

@@ -116,6 +116,7 @@ endmodule
 
 
 @pytest.mark.skipif(bool(synth.missing_tool(ICE40)) or bool(simulators.missing("icarus")), reason="needs Yosys and Icarus")
+@pytest.mark.slow
 def test_the_small_familys_block_multiplies_as_its_vendors_model_does(tmp_path):
     """SB_MAC16 as Yosys' own library of cells describes it: corners and random operands, two cycles later."""
     draw = random.Random(1)

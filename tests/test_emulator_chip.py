@@ -71,7 +71,7 @@ def test_engines_give_the_same_bits(rule, rounding, alpha):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("jax_enable_x64", False), ("jax_enable_x64", True), ("jax_numpy_dtype_promotion", "strict"), ("jax_numpy_rank_promotion", "raise")])
-@pytest.mark.parametrize("rule", ["dual-propagation", "spsa"])
+@pytest.mark.parametrize("rule", ["dual-propagation", pytest.param("spsa", marks=pytest.mark.slow)])
 def test_jax_engine_does_not_mind_how_jax_is_set(rule, name, value):
     import jax
 

@@ -190,6 +190,7 @@ def test_chips_with_arrays_are_points_like_others():
     assert {k: v for k, v in alone.items() if k != "seconds"} == rows[3]
 
 
+@pytest.mark.slow
 def test_slopes_of_probing_chips_are_judged_alone_as_among_others():
     settings = Settings(2, 8, "none")
     noisy = specs.apply(load("xor-spsa"), {"devices.read_noise": 0.01}).recipe
@@ -213,6 +214,7 @@ def test_a_key_changes_with_everything_that_a_row_depends_on():
     assert key(renamed, settings) == key(job, settings)
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_workers_batches_or_executor(spec, tmp_path, monkeypatch):
     _, threads = swept(spec, tmp_path / "a.db", 1)
     monkeypatch.setattr(sweep, "WIDEST", 3)
@@ -308,7 +310,7 @@ def ended(processes: list[int]) -> bool:
     return not any(os.path.exists(f"/proc/{p}") for p in processes)
 
 
-@pytest.mark.parametrize("whom", ["coordinator", "worker"])
+@pytest.mark.parametrize("whom", ["coordinator", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_kill_loses_nothing_that_was_finished_and_leaves_no_orphans(whom, spec, tmp_path):
     _, undisturbed = swept(spec, tmp_path / "whole.db")
     store = tmp_path / "killed.db"

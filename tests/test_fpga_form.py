@@ -76,7 +76,7 @@ def play(recipe, source, session):
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
 # wide: so many bits that a block's sign pins show
-@pytest.mark.parametrize("name", ["deep", "wide", pytest.param("spsa", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["wide", *(pytest.param(name, marks=pytest.mark.slow) for name in ("deep", "spsa"))])
 def test_a_small_chip(simulator, name, tmp_path):
     recipe = variety.named(name)
     source = fpga_form(recipe, tmp_path)

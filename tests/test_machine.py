@@ -232,8 +232,8 @@ def test_a_second_sweep_of_means_changes_nothing_at_alpha_0():
     assert (half[0] != half[1]).any()
 
 
-@pytest.mark.parametrize("rule", ["direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads",
-                                  "weight-mirror", "predictive-coding"])
+@pytest.mark.parametrize("rule", ["weight-mirror", "predictive-coding", *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    "direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads"))])
 def test_both_engines_and_a_batch_have_the_same_bits(rule):
     at_random = dict.fromkeys(("state", "accumulator", "delta"), "stochastic")
     recipe = chip_of(rule, sizes=(7, 5, 4, 3), sweeps=(2, 1), rounding=at_random, devices={"read_noise": 0.05})

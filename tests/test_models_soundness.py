@@ -255,6 +255,7 @@ def test_analytic_and_bounds_exclude_each_other():
 # Rows for neurons of one's own ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_neurons_of_ones_own_are_the_deep_equilibrium_model():
     """The same gradients as the library's circuit, by every row that works on neurons with loops."""
     s = systems.equilibrium(0)
@@ -289,6 +290,7 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
 
 
+@pytest.mark.slow
 def test_rows_that_learn_feedback_or_control_take_neurons_of_ones_own():
     """Rows 73, 75 and 76 on the deep equilibrium model written as neurons: the library's own numbers."""
     s = RECURRENT

@@ -1,6 +1,8 @@
 """Broken hardware is noticed: every seeded fault fails a scenario of its block."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 
 import conditions
 import counters
@@ -81,7 +83,15 @@ def noticed_by_counters(hdl) -> str | None:
     return "counters" if counters.faults_of(variety.named("noisy-random"), ahead=2, hdl=hdl) else None
 
 
-@pytest.mark.parametrize("fault", mutation.FAULTS, ids=lambda f: f.name)
+def test_every_fault_is_another_program():
+    for fault in mutation.FAULTS:
+        path = importlib.util.find_spec(f"{mutation.HARDWARE}.{fault.module}").origin
+        assert mutation.broken(path, fault) != compile(Path(path).read_text(), path, "exec"), fault.name
+
+
+# every third in minutes, the rest is evidence
+@pytest.mark.parametrize("fault", [f if n % 3 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(mutation.FAULTS)],
+                         ids=lambda f: f.name)
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
         chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters,

@@ -28,6 +28,7 @@ def test_held_out_recipes_rank_as_they_were_trained():
         assert spearmanr(told, true)[0] >= least
 
 
+@pytest.mark.slow
 def test_a_prediction_is_what_training_comes_to_and_orders_what_was_mended():
     """Of recipes that no calibration has seen; each trained, and with its causes mended one by one."""
     recipe = changed(devices__read_noise=0.2, devices__stuck=0.1)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(capsys):
     page = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
     for example in Sybil([PythonCodeBlockParser()]).parse(page).examples():

@@ -19,7 +19,7 @@ def test_blocks_agree_under_icarus(make, simulator):
     assert outcome.passed, str(outcome)
 
 
-@pytest.mark.parametrize("simulator", ["verilator", "replay"], indirect=True)
+@pytest.mark.parametrize("simulator", [pytest.param("verilator", marks=pytest.mark.slow), "replay"], indirect=True)
 def test_a_block_agrees_under_verilator(simulator):
     outcome = scenario.check(engine.quick()[0], simulator)
     assert outcome.passed, str(outcome)

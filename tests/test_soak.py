@@ -13,6 +13,7 @@ def test_a_chip_with_every_effect_learns_as_its_emulator():
     assert found.vectors >= 2000 and found.moved and not found.mismatches
 
 
+@pytest.mark.slow
 def test_another_chips_noise_is_noticed(monkeypatch):
     needs("replay")
     r = evidence.soaked()["read noise"]

@@ -219,6 +219,7 @@ def test_another_design_does_not_go_on_from_this_one(monkeypatch, tmp_path):
     assert other.ran == ["yosys", "nextpnr1", "ecppack"]
 
 
+@pytest.mark.slow
 def test_the_fastest_clock_is_what_was_routed_with_a_margin(monkeypatch, tmp_path):
     """Seeds at the board's clock, then the best one at the loop's; where that turns out slower, a slower loop."""
     monkeypatch.setattr(synth, "missing_tool", lambda family: None)

@@ -127,6 +127,7 @@ def test_a_signal_that_is_not_there_would_be_noticed():
     assert {"unit0.loss", "engine0.weight_word", "i_sample__valid"} <= named
 
 
+@pytest.mark.slow
 def test_a_seed_is_another_run_to_the_same_weights():
     recipe = Recipe(name="seeded", sizes=[3, 2], lanes=[2])
     first, other = (agreement.cosim(recipe, "amaranth", samples=2, seed=seed) for seed in (0, 1))
@@ -152,6 +153,7 @@ def test_the_example_runs(simulator, tmp_path):
     example.test_bench(simulator, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failing_test_of_ones_own_is_told_with_its_log(tmp_path):
     """A chip of other weights than the bench's, and a file without tests."""
     needs("icarus")

@@ -393,7 +393,7 @@ def test_training_goes_on_from_weights_and_leaves_frozen_layers():
     assert (pair.weights[1][0] == still.weights[1]).all() and pair.weights[1].shape == (2, 10, 32)
 
 
-@pytest.mark.parametrize("rule", ["kolen-pollack", "spsa"])
+@pytest.mark.parametrize("rule", [pytest.param("kolen-pollack", marks=pytest.mark.slow), "spsa"])
 def test_a_frozen_layer_is_left_out_of_emulator_and_hardware(rule):
     recipe = Recipe(name="frozen", sizes=[3, 5, 2], lanes=[2, 3], rule=rule, frozen=[0], formats={"delta": {"width": 10, "frac": 8}})
     assert not [s for s in recipe.steps if not s.reads and s.matrix == "W0"] and [s for s in recipe.steps if not s.reads]
