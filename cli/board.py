@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, RecipeName, refuse
-
-SAMPLES = 20
-"""Of a self-test."""
+from .options import AsJson, RecipeName, dump, refuse
 
 
 @explained
@@ -32,7 +29,6 @@ def board(recipe: RecipeName, as_json: AsJson = False,
 
     Example: crossdyad board digits --on digits.tty
     """
-    import json
     import os
 
     from ..recipe import load
@@ -50,61 +46,17 @@ def board(recipe: RecipeName, as_json: AsJson = False,
     if program:
         _program(program, kind)
     if on:
-        result = _tested(recipe, on)
-        typer.echo(json.dumps(result) if as_json else
-                   f"{on}: {recipe.name} at {result['clock_mhz']:g} MHz, {result['baud']} bits per second; step {result['step']}\n"
-                   f"  {result['requests_per_second']:.0f} requests a second; {SAMPLES} inferences equal the emulator's")
+        from ..board.probe import tested
+
+        r = tested(recipe, on)
+        typer.echo(dump(r) if as_json else f"{on}: {r.recipe} at {r.clock_mhz:g} MHz, {r.baud} bits per second; step {r.step}\n"
+                   f"  {r.requests_per_second:.0f} requests a second; {r.samples} inferences equal the emulator's")
     elif not program:
-        rows = [_found(recipe, name) for name in _ports()]
-        typer.echo(json.dumps(rows) if as_json else "\n".join(f"{r['port']}: {r['says']}" for r in rows) or
+        from ..board.probe import found
+
+        rows = found(recipe)
+        typer.echo(dump(rows) if as_json else "\n".join(f"{r.port}: {r.says}" for r in rows) or
                    "no serial port here; plug a board in, or try `--virtual`")
-
-
-def _ports() -> list[str]:
-    from ..board.port import ports
-
-    return ports()
-
-
-def _found(recipe, name: str) -> dict:
-    from ..board import BoardError
-    from ..board.port import connect
-    from ..board.session import Session
-
-    try:
-        port = connect(recipe, name)
-        try:
-            session = Session(recipe, port, patience=0.5)
-        finally:
-            port.close()
-    except BoardError as error:
-        return {"port": name, "says": str(error).removeprefix(f"{name}: ")}
-    return {"port": name, "says": f"{recipe.name}, step {session.status.step}"}
-
-
-def _tested(recipe, name: str) -> dict:
-    """Ask a board what it is, how fast it answers, and whether it infers what the emulator infers with its weights."""
-    import time
-
-    import numpy as np
-
-    from .. import board, emulator
-    from ..recipe.link import Tag
-
-    with board.Chip(recipe, name) as chip:
-        begin, count = time.monotonic(), 100
-        for _ in chip.session.play([(Tag.NOTHING, b"")] * count):
-            pass
-        seconds, state = time.monotonic() - begin, chip.state()
-        twin = emulator.Chip(recipe.as_built)
-        twin.restore(state)
-        f = recipe.formats.state
-        x = np.random.default_rng(1).integers(f.min, f.max, (SAMPLES, recipe.sizes[0]), dtype=np.int32, endpoint=True)
-        if not np.array_equal(chip.infer(x), twin.infer(x)):
-            raise RuntimeError(f"{name}: the board infers other outputs than the emulator with the same weights; see that the bitstream "
-                               "was built by this version, and its clock is below Fmax")
-        return {"port": name, "recipe": recipe.name, "clock_mhz": chip.session.identity.clock / 1e6, "baud": chip.session.identity.baud,
-                "step": int(state["step"]), "requests_per_second": count / seconds, "samples": SAMPLES}
 
 
 def _program(bitstream: Path, kind: str) -> None:

@@ -90,9 +90,7 @@ def cookbook(rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]..."
                 report(f"row {result.number}", len(found), len(chosen))
     finally:        # also of an interrupted run
         if as_json:
-            typer.echo(dump([entries[r.number] | {"passed": r.passed, "seconds": round(r.seconds, 2),
-                                                         "findings": [f._asdict() for f in r.findings]}
-                             for r in sorted(found, key=lambda r: r.number)]))
+            typer.echo(dump([entries[r.number] | r.to_dict() for r in sorted(found, key=lambda r: r.number)]))
         else:
             failed = sorted(r.number for r in found if not r.passed)
             typer.echo(f"{len(found) - len(failed)} of {len(chosen)} rows fulfil their law"

@@ -39,7 +39,7 @@ def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = 
     first = loaded(recipe, begin)
     with bar("co-simulation", even=False) as report:
         result = sim.cosim(recipe, simulator, samples, output, report, weights=first, seed=seed, waves=waves, keep=keep)
-    typer.echo(dump(result.to_dict()) if as_json else "\n".join([text(result), *(f"  {f}" for f in result.files)]))
+    typer.echo(dump(result) if as_json else "\n".join([text(result), *(f"  {f}" for f in result.files)]))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 

@@ -35,8 +35,7 @@ def fit(
             raise typer.BadParameter(f"{output} is there already; name another file", param_hint="--output")
         output.write_text(found[0].recipe.to_toml(), encoding="utf-8")
     if json:
-        shown = [f._asdict() | {"recipe": f.recipe.name, "engines": [e.model_dump() for e in f.recipe.engines]} for f in found]
-        typer.echo(options.dump(shown))
+        typer.echo(options.dump(found))
         return
     typer.echo(f"{'cycles':>8} {'busy':>7} {'LUT':>8} {'multipliers':>12} {'in flight':>10}  engines; updates behind")
     for f in found:

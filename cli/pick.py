@@ -32,7 +32,6 @@ def pick(context: typer.Context, store: Results,
     import json
 
     from ..explore import choose, files
-    from ..explore.statistics import reach
     from ..explore.store import Store
 
     with Store(store, reading=True) as kept:
@@ -40,16 +39,11 @@ def pick(context: typer.Context, store: Results,
             files.check(output, store)
         best = best.replace("-", "_")
         found = choose.pick(kept, _limits(context.args), best, sure)
-    recipe, chosen = found.recipe, found.chosen
-    text = choose.told(found, best) + "\n" + recipe.to_toml()
+    text = choose.told(found, best) + "\n" + found.recipe.to_toml()
     if output:
         files.write(output, text)
     if as_json:
-        typer.echo(json.dumps({
-            "settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
-            "reach": {m: reach(chosen, m)[1:] for m in chosen.values},
-            "on_front": found.surely, "objectives": found.objectives,
-            "not_told_apart": len(found.rivals), "recipe": recipe.model_dump(mode="json"), "file": str(output) if output else None}))
+        typer.echo(json.dumps(found.to_dict() | {"file": str(output) if output else None}))
     else:
         typer.echo(str(output) if output else text, nl=bool(output))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import explained
-from .options import AsJson, Results
+from .options import AsJson, Results, dump
 from .progress import bar
 
 
@@ -21,14 +21,11 @@ def report(store: Results,
 
     Example: crossdyad report precision.db --objectives accuracy,energy
     """
-    import json
-
     from ..explore import files
-    from ..explore import report as pages
+    from ..explore.report import write
     from ..explore.store import Store
 
     with Store(store, reading=True) as kept, bar("report") as told:
         path = files.check(output or store.with_suffix(".html"), store)
-        html = pages.page(kept, [m.strip() for m in objectives.split(",")] if objectives else None, told)
-    files.write(path, html)
-    typer.echo(json.dumps({"page": str(path), "bytes": len(html.encode())}) if as_json else str(path))
+        written = write(kept, path, [m.strip() for m in objectives.split(",")] if objectives else None, told)
+    typer.echo(dump(written) if as_json else written.page)

@@ -26,33 +26,27 @@ def weights(recipe: RecipeName,
     Example: crossdyad train digits && crossdyad weights digits build/digits-weights.npz -o digits.safetensors
     """
     from .. import data as sets
-    from .. import emulator
-    from .. import weights as nets
     from ..recipe import load
+    from ..weights import rounded
 
     recipe = with_data(load(recipe), data)
-    found = nets.load(recipe, source)
-    result = {"recipe": recipe.name, "layers": [layer._asdict() for layer in found.layers], "notes": list(found.notes)}
+    dataset, unmeasured = None, []
     try:
         dataset = sets.of(recipe)
     except sets.DataError as error:
         if recipe.data.file:
             raise
-        result["notes"].append(f"what the chip infers is not measured: {error}")
-    else:
-        chip = emulator.Chip(recipe.as_built, "jax")
-        chip.weights = found.weights
-        result["accuracy"] = float(emulator.training.accuracy(chip, dataset.x_test, dataset.y_test))
-    if output:
-        result["files"] = [str(nets.save(recipe, found.weights, output))]
+        unmeasured.append(f"what the chip infers is not measured: {error}")
+    result = rounded(recipe, source, dataset, output)
+    result = result._replace(notes=result.notes + unmeasured)
     if as_json:
         typer.echo(dump(result))
         return
-    for layer in found.layers:
+    for layer in result.layers:
         typer.echo(str(layer))
-    for note in result["notes"]:
+    for note in result.notes:
         typer.echo(f"note: {note}")
-    if "accuracy" in result:
-        typer.echo(f"{recipe.name} infers {100 * result['accuracy']:.2f} % of the test set")
-    for file in result.get("files", ()):
+    if result.accuracy is not None:
+        typer.echo(f"{recipe.name} infers {100 * result.accuracy:.2f} % of the test set")
+    for file in result.files:
         typer.echo(file)

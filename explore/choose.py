@@ -48,6 +48,13 @@ class Picked(NamedTuple):
     surely: float | None
     conditions: str = ""
 
+    def to_dict(self) -> dict:
+        """The point as plain data: settings, means, seeds and reach of what was measured, its place, and the recipe."""
+        chosen = self.chosen
+        return {"settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
+                "reach": {m: reach(chosen, m)[1:] for m in chosen.values}, "on_front": self.surely, "objectives": self.objectives,
+                "not_told_apart": len(self.rivals), "recipe": self.recipe.model_dump(mode="json")}
+
 
 def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy", sure: bool = False) -> Picked:
     """The point with the best mean of a metric among those that are within limits.

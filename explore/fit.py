@@ -40,6 +40,11 @@ class Fit(NamedTuple):
     in_flight: int
     staleness: dict[str, int]
 
+    def to_dict(self) -> dict:
+        """The layout as plain data: the recipe's name, and its engines."""
+        return {"recipe": self.recipe.name, "engines": [e.model_dump() for e in self.recipe.engines]} | {
+            name: getattr(self, name) for name in self._fields[1:]}
+
     @property
     def placed(self) -> str:
         """The engines in words: ``16 lanes: W0, W1``."""

@@ -7,13 +7,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import data, emulator
 from ..recipe import Recipe
 from ..sim import budget as budgets
-from . import conditions, cost, figures, words
+from . import conditions, cost, figures, files, words
 from .choose import standing
 from .rate import rates
 from .spec import COST, METRICS, SMALLER_IS_BETTER, Spec, known_metrics, objectives_of
@@ -37,6 +39,20 @@ from .sweep import results
 
 MOST = 4
 """Figures of a kind, and points in a figure of curves, at most."""
+
+
+class Written(NamedTuple):
+    """A page: its file and size."""
+
+    page: str
+    bytes: int
+
+
+def write(store: Store, path: Path, objectives: Sequence[str] | None = None, progress: Callable | None = None) -> Written:
+    """Write the report of a store; its parameters and errors are those of `page`."""
+    html = page(store, objectives, progress)
+    files.write(path, html)
+    return Written(str(path), len(html.encode()))
 
 
 def page(store: Store, objectives: Sequence[str] | None = None, progress: Callable | None = None) -> str:

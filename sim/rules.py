@@ -30,6 +30,18 @@ class Finding(NamedTuple):
         return f"{self.check}: {'' if self.passed else 'FAILED, '}{self.said}"
 
 
+class Checked(NamedTuple):
+    """What all checks of a rule found."""
+
+    rule: str
+    checks: list[Finding]
+
+    @property
+    def passed(self) -> bool:
+        """Whether none of them failed."""
+        return all(f.passed for f in self.checks)
+
+
 def small(recipe: Recipe, **changes) -> Recipe:
     """Return a net of few units with a recipe's rule and settings."""
     short = [min(n, 2) for n in recipe.sweeps]
@@ -44,6 +56,11 @@ def checks(recipe: Recipe) -> Iterator[Finding]:
         if aims_at_the_gradient(recipe):
             yield oracle(recipe)
     yield hardware(recipe)
+
+
+def checked(recipe: Recipe) -> Checked:
+    """Return what all `checks` of a recipe's rule find."""
+    return Checked(recipe.rule, list(checks(recipe)))
 
 
 def _samples(recipe: Recipe):

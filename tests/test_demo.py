@@ -1,5 +1,6 @@
 """The demo: what its page shows, and that the build beside it begins first and never outlives it."""
 
+import json
 import os
 import re
 import time
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdyad import cli, hdl
+from crossdyad.cli.calls import CALLS
+from crossdyad.cli.options import dump
 from crossdyad.explore import demo
 from crossdyad.recipe import load
 from crossdyad.sim import simulators
@@ -48,6 +51,16 @@ def test_the_page_says_it_all_and_needs_nothing_else(monkeypatch):
     for words in ("accuracy: ", "0 mismatches", "gradient cosine", "Fmax 90.0 MHz with seed 1"):
         assert words in page, words
     assert "crossdyad synth short.toml --board ulx3s" in told.output
+
+
+def test_its_call_returns_what_json_prints(monkeypatch):
+    monkeypatch.setattr(hdl, "synthesize", lambda *_: BUILT)
+    monkeypatch.setattr(demo, "BUILD", "")
+    returned = []
+    monkeypatch.setattr(demo, "demo", lambda *given, call=demo.demo: returned.append(call(*given)) or returned[0])
+    told = json.loads(CliRunner().invoke(cli.app, ["demo", "--recipe", "short.toml", "--samples", "1", "-o", "out", "--json"]).stdout)
+    assert tuple(told) == next(c for c in CALLS if c.command == "demo").fields
+    assert told == json.loads(dump(returned[0])) and told["passed"] and told["built"] == BUILT
 
 
 def test_a_build_that_cannot_be_is_told_and_words_are_no_markup(monkeypatch):

@@ -53,6 +53,23 @@ def gallery():
     (MADE / "gallery.md").write_text("\n".join(lines))
 
 
+def calls():
+    """Commands, their calls in Python and the fields of both."""
+    from crossdyad.cli.calls import CALLS
+
+    def code(names):
+        always = ", ".join(f"`{name}`" for name in names if not name.endswith("?"))
+        sometimes = ", ".join(f"`{name.removesuffix('?')}`" for name in names if name.endswith("?"))
+        return always + (f"; where there is one {sometimes}" if sometimes else "")
+
+    lines = ["# Commands as calls", "", "Every command is one call in Python. It returns the fields that `--json` prints, as a named "
+             "tuple, a dataclass or a dict (of several rows a list of them, of files alone their paths); what a call cannot know the "
+             "command adds.", "",
+             "| command | call in `crossdyad` | fields | added |", "| --- | --- | --- | --- |"]
+    lines += [f"| `{c.command}` | `{c.place.replace(':', '.')}` | {code(c.fields)} | {code(c.added)} |" for c in CALLS]
+    (MADE / "calls.md").write_text("\n".join([*lines, ""]))
+
+
 def modules():
     """One page for each public package, with its modules below it."""
     packages = {
@@ -60,7 +77,7 @@ def modules():
         "models.cookbook": "the paper's methods", "emulator": "the chip, bit for bit", "emulator.devices": "analog cells and arrays",
         "hdl": "the chip as hardware", "sim": "co-simulation", "explore": "sweeps and fronts", "data": "data sets", "cli": "command line",
     }
-    lines = ["# Python", "", "Every command is one call. What a package offers is on its page, its modules below.", "",
+    lines = ["# Python", "", "Every command is one call ([calls](calls.md)). What a package offers is on its page, its modules below.", "",
              "```{eval-rst}", ".. autosummary::", "   :toctree: python", "   :template: module.rst", "   :recursive:", ""]
     lines += [f"   crossdyad.{name}" for name in packages if "." not in name]
     (MADE / "python.md").write_text("\n".join([*lines, "```", ""]))
@@ -92,5 +109,6 @@ def setup(app):
     readme()
     cookbook()
     gallery()
+    calls()
     modules()
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -26,6 +26,10 @@ class Result(NamedTuple):
         """At least one finding, and none that failed."""
         return bool(self.findings) and all(f.passed for f in self.findings)
 
+    def to_dict(self) -> dict:
+        """The result as plain data."""
+        return {"row": self.number, "passed": self.passed, "seconds": round(self.seconds, 2), "findings": self.findings}
+
 
 def measure(number: int, seed: int = 0) -> Result:
     """Check one row; what it raises is a finding too."""
