@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterator
 
@@ -60,9 +61,10 @@ allow(f"{__name__}:unusual")
 allow(f"{__name__}:relaxing")
 
 
-def recipes() -> list[Recipe]:
+@functools.cache
+def recipes() -> tuple[Recipe, ...]:
     """Return alphas, roundings, overflows, activations, rules, and folds of one and more words; first those with what few have."""
-    return [
+    return (
         small("alpha-half", alpha=0.5, activation="hard_sigmoid", output="hard_tanh", lanes=(4, 1),
               **modes("stochastic", "saturate"), **narrow()),
         small("unusual", rule=f"{__name__}:unusual", alpha=0.5, output="hard_tanh", **modes("stochastic", "saturate"), **narrow()),
@@ -134,7 +136,7 @@ def recipes() -> list[Recipe]:
               **modes("floor", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
-    ]
+    )
 
 
 def named(name: str) -> Recipe:

@@ -1,5 +1,7 @@
 """Circuits of one's own: bounded states come out as a minimiser finds them, and members that contradict each other are refused."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -213,25 +215,25 @@ def made(make, s):
     return make(s.circuit), s.parameters, s.x
 
 
-NET, RECURRENT = systems.tanh_net(0), systems.equilibrium(0)
+NET, RECURRENT = (functools.cache(lambda make=make: make(0)) for make in (systems.tanh_net, systems.equilibrium))
 HOUSE = {
-    "bounded chain": (Chain((CLIPPED,)), (BOUNDED["Hopfield"][1],), jnp.linspace(-1, 1, 4)),
-    "two blocks": (Chain((NET.circuit, models.Feedforward((3, 4)))), (NET.parameters, (jnp.ones((4, 3)) / 3,)), NET.x),
-    "open circuit": (OpenCircuit(RECURRENT.circuit), (RECURRENT.parameters, RECURRENT.x), None),
-    "resistors": BOUNDED["resistive"][:3],
-    "hierarchy": made(hierarchical, NET),
-    "lifted": made(lifted, systems.bounded_net(0)),
-    "coding": made(residual_energy, RECURRENT),
-    "potentials": made(potentials, RECURRENT),
-    "microcircuit": (microcircuit(RECURRENT.circuit, COST, RECURRENT.y, 0.1), 3 * (RECURRENT.parameters,), RECURRENT.x),
-    "control": made(lambda c: controlled(c, COST, RECURRENT.y, (jnp.eye(6)[:, -2:],), 0.5), RECURRENT),
-    "inversion": made(lambda c: inverted(c, COST, RECURRENT.y, 0.5), RECURRENT),
+    "bounded chain": lambda: (Chain((CLIPPED,)), (BOUNDED["Hopfield"][1],), jnp.linspace(-1, 1, 4)),
+    "two blocks": lambda: (Chain((NET().circuit, models.Feedforward((3, 4)))), (NET().parameters, (jnp.ones((4, 3)) / 3,)), NET().x),
+    "open circuit": lambda: (OpenCircuit(RECURRENT().circuit), (RECURRENT().parameters, RECURRENT().x), None),
+    "resistors": lambda: BOUNDED["resistive"][:3],
+    "hierarchy": lambda: made(hierarchical, NET()),
+    "lifted": lambda: made(lifted, systems.bounded_net(0)),
+    "coding": lambda: made(residual_energy, RECURRENT()),
+    "potentials": lambda: made(potentials, RECURRENT()),
+    "microcircuit": lambda: (microcircuit(RECURRENT().circuit, COST, RECURRENT().y, 0.1), 3 * (RECURRENT().parameters,), RECURRENT().x),
+    "control": lambda: made(lambda c: controlled(c, COST, RECURRENT().y, (jnp.eye(6)[:, -2:],), 0.5), RECURRENT()),
+    "inversion": lambda: made(lambda c: inverted(c, COST, RECURRENT().y, 0.5), RECURRENT()),
 }
 
 
 @pytest.mark.parametrize("name", HOUSE)
 def test_the_librarys_own_circuits_are_sound(name):
-    models.check_circuit(*HOUSE[name])
+    models.check_circuit(*HOUSE[name]())
 
 
 def test_every_estimator_checks_a_circuit_once():
@@ -293,7 +295,7 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
 @pytest.mark.slow
 def test_rows_that_learn_feedback_or_control_take_neurons_of_ones_own():
     """Rows 73, 75 and 76 on the deep equilibrium model written as neurons: the library's own numbers."""
-    s = RECURRENT
+    s = RECURRENT()
     own = models.from_neurons(lambda p, v, x: (p[0] @ v[0] + p[1] @ x,), lambda a: (jnp.tanh(a[0]),),
                               lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),), **at(-2))
     for row in (75, 76):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, get_args, get_type_hints
@@ -62,6 +63,7 @@ def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
             yield f"matrix W{k} of layer {k} is missing; every rule has the weights of the net, as rules.parts.weights yields them"
 
 
+@functools.cache
 def _words(field: str) -> tuple:
     return get_args(get_type_hints(Operation)[field])
 
