@@ -42,8 +42,9 @@ def samples(r, n: int, batch=()):
     return r.formats.state.encode(x), rng.integers(0, r.sizes[-1], (*batch, n))
 
 
-def main():
-    mnist, digits = chip("mnist"), chip("digits", (64,))
+def ratios() -> tuple[float, float]:
+    """Return a training step and an inference of `mnist`, as multiples of float32 forward passes of a vector and of 1024 samples."""
+    mnist = chip("mnist")
     rng = np.random.default_rng(0)
     w = [rng.random((b, a), dtype=np.float32) for a, b in zip(mnist.recipe.sizes, mnist.recipe.sizes[1:], strict=False)]
     x = rng.random((1024, mnist.recipe.sizes[0]), dtype=np.float32)
@@ -57,6 +58,12 @@ def main():
     given = samples(mnist.recipe, 1024)[0]
     sample = fastest(lambda: mnist.infer(given)) / 1024
     print(f"mnist, inference of 1024: {sample * 1e6:.2f} us a sample, {sample / gemm:.1f} float32 samples")
+    return step / gemv, sample / gemm
+
+
+def main():
+    ratios()
+    digits = chip("digits", (64,))
     given = samples(digits.recipe, 200, (64,))
     step = fastest(lambda: digits.train(*given)) / 200 / 64
     print(f"digits, 64 chips training: {step * 1e6:.2f} us a chip and sample")
