@@ -29,7 +29,9 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
           reference: Annotated[list[int] | None, typer.Option(
               metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
           rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
-          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None) -> None:
+          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None,
+          channels: Annotated[list[int] | None, typer.Option(
+              min=1, help="of a 3 x 3 convolution with 2 x 2 pooling below these, for images; repeat for more")] = None) -> None:
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
@@ -43,6 +45,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     Example: crossdyad train digits --on /dev/ttyUSB0 --compare
 
     Example: crossdyad train --reference 20 --reference 52 --epochs 10 --seeds 3
+
+    Example: crossdyad train --reference 57 --channels 8 --channels 16 --hidden 32
     """
     import math
 
@@ -57,8 +61,10 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     if reference:
         refuse({"--engine": engine, "--from": begin, "--frozen": frozen},
                "only for a RECIPE, whose chip is emulated; leave it out with --reference")
-        return _reference(reference, tuple(hidden or [64]), output, as_json, data, epochs or 20, seeds, 3e-3 if rate is None else rate)
-    refuse({"--rate": rate, "--hidden": hidden}, "only with --reference; a RECIPE says its own learning_rate and sizes")
+        return _reference(reference, tuple(hidden or [64]), tuple(channels or ()), output, as_json, data, epochs or 20, seeds,
+                          3e-3 if rate is None else rate)
+    refuse({"--rate": rate, "--hidden": hidden, "--channels": channels},
+           "only with --reference; a RECIPE says its own learning_rate and sizes")
     recipe = with_data(load(recipe), data)
     if frozen:
         recipe = with_frozen(recipe, frozen)
@@ -85,29 +91,35 @@ def text(result: Trained, seeds: int = 1) -> str:
     return "\n".join([*lines, *(f"  {f}" for f in result.files)])
 
 
-def _reference(rows: list[int], hidden: tuple[int, ...], output: Path, as_json: bool, folder, epochs: int, seeds: int, rate: float) -> None:
+def _reference(rows: list[int], hidden: tuple[int, ...], channels: tuple[int, ...], output: Path, as_json: bool, folder, epochs: int,
+               seeds: int, rate: float) -> None:
     """One call for each row; prints the table of results as they come."""
     from .. import data as sets
-    from ..models.cookbook.reference import reference, sizes_of
+    from ..models.cookbook.reference import convolved, reference, sizes_of
     from ..models.cookbook.standard import standard
 
     name = folder.stem if folder else "digits"
     dataset = sets.load(folder or name)
     sizes = sizes_of(dataset, hidden)
+    layers = convolved(sets.as_images(dataset), channels, hidden) if channels else sizes
     for row in rows:        # what cannot be trained is said before hours of others
-        standard(row, sizes)
+        standard(row, layers)
     results = []
     if not as_json:
-        typer.echo(f"{'-'.join(map(str, sizes))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
+        units = (sizes[0], *(f"{c} channels" for c in channels), *sizes[1:])
+        typer.echo(f"{'-'.join(map(str, units))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
                    "accuracy on the test set")
         typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
         with bar(f"row {row}") as report:
-            results.append(reference(row, dataset, hidden, epochs, seeds, rate, output, name, report))
+            results.append(reference(row, dataset, hidden, epochs, seeds, rate, output, name, report, channels))
         if not as_json:
             r = results[-1]
             said = f"{100 * r.accuracy:.2f} %" + (f" +- {100 * r.accuracy_spread:.2f}" if seeds > 1 else "")
             typer.echo(f"{row:>4}  {said:<18}{100 * r.best:>7.2f} %  {r.title}")
+            if r.left_out or r.unanswered:
+                typer.echo(f"      did not settle: at most {r.left_out} samples of an epoch, left out of their batches; at most "
+                           f"{r.unanswered} of a test, counted as wrong")
     typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r.files))
 
 

@@ -79,7 +79,7 @@ def read_folder(folder: Path) -> Raw | None:
         found[place] = path, array
     if batches[False]:
         train, test = (np.concatenate(b) if b else None for b in batches.values())
-        raw = [b if b is None else _raw(str(folder), b[:, 1:], str(folder), b[:, 0]) for b in (train, test)]
+        raw = [b if b is None else _raw(str(folder), b[:, 1:].reshape(-1, 3, 32, 32), str(folder), b[:, 0]) for b in (train, test)]
         return raw[0]._replace(test=raw[1])
     if not found:
         return None
@@ -160,4 +160,4 @@ def _raw(where: str, x: np.ndarray, labels_where: str, y: np.ndarray) -> Raw:
         raise DataError("\n".join(wrong))
     labels = [v.decode() if isinstance(v, bytes) else v for v in y.tolist()]
     return Raw(x.reshape(len(x), -1).astype(np.float64), labels, [f"sample {i}" for i in range(len(x))],
-               full=255.0 if x.dtype == np.uint8 else 0.0)
+               full=255.0 if x.dtype == np.uint8 else 0.0, shape=x.shape[1:] if x.ndim > 2 else ())

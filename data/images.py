@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +13,12 @@ from .idx import DataError
 from .raw import Raw
 from .table import TOLD
 
+if TYPE_CHECKING:
+    from .sets import Dataset
+
 KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
+COLOURS = 1, 3, 4
+"""Channels that an image may have."""
 
 
 def read_images(folder: Path, resize: tuple[int, int] | None = None) -> Raw | None:
@@ -63,8 +70,37 @@ def read_images(folder: Path, resize: tuple[int, int] | None = None) -> Raw | No
     if wrong:
         raise DataError("\n".join(wrong), **({"resize": list(sizes.most_common(1)[0][0])} if sizes else {}))
     grey = all(image.mode == "L" for image, _ in read)
-    rows = []
+    rows: list[np.ndarray] = []
+    shape: tuple[int, ...] = ()
     for image, _ in read:
         image = image if grey else image.convert("RGB")
-        rows.append(np.asarray(image if resize is None or image.size == resize else image.resize(resize)).reshape(-1))
-    return Raw(np.array(rows, dtype=np.float64), [name for name, _ in files], [str(p) for _, p in files], full=255.0, label="class")
+        pixels = np.asarray(image if resize is None or image.size == resize else image.resize(resize))
+        rows.append(pixels.reshape(-1))
+        shape = pixels.shape
+    return Raw(np.array(rows, dtype=np.float64), [name for name, _ in files], [str(p) for _, p in files], full=255.0, label="class",
+               shape=shape)
+
+
+def as_images(dataset: Dataset) -> Dataset:
+    """A data set with its samples as images, (n, rows, columns, channels).
+
+    Raises
+    ------
+    DataError
+        Where samples are no images; of sets without a record of it, those with a square number of inputs are.
+    """
+    inputs, about = dataset.x_train.shape[1], dataset.about
+    side = math.isqrt(inputs)
+    shape = about.shape if about else (side, side) if side * side == inputs else ()
+    if len(shape) not in (2, 3) or math.prod(shape) != inputs:
+        raise DataError(f"{about.name if about else 'data'}: a sample of {inputs} numbers is no image; give images (IDX, CIFAR's records, "
+                        "files or arrays of rows and columns), without a further input of one")
+    first = len(shape) == 3 and shape[0] in COLOURS and shape[2] not in COLOURS       # one colour after another
+
+    def turned(x: np.ndarray) -> np.ndarray:
+        images = x.reshape(len(x), *shape)
+        return np.moveaxis(images, 1, -1) if first else images.reshape(*images.shape[:3], -1)
+
+    found = type(dataset)(turned(dataset.x_train), dataset.y_train, turned(dataset.x_test), dataset.y_test)
+    found.about = about
+    return found

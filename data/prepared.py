@@ -41,6 +41,8 @@ class About(NamedTuple):
     drawn : bool
         Whether samples to test on were drawn from the whole.
     notes : tuple of str
+    shape : tuple of int
+        Of a sample as its source has it, where that is more than a row of numbers (`images.as_images`).
     """
 
     name: str
@@ -53,6 +55,7 @@ class About(NamedTuple):
     scale: str = "none"
     drawn: bool = True
     notes: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
 
 def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", one: bool = False, test: float = 0.2, seed: int = 1,
@@ -114,7 +117,7 @@ def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", 
     if one:
         x, x_test = (np.hstack([v, np.ones((len(v), 1))]) for v in (x, x_test))
         offset, factor = np.append(offset, 0.0), np.append(factor, 1.0)
-    about = About(name, raw.columns, classes, offset, factor, levels, targets, scale, raw.test is None, tuple(notes))
+    about = About(name, raw.columns, classes, offset, factor, levels, targets, scale, raw.test is None, tuple(notes), raw.shape)
     return (x, y, x_test, y_test), about
 
 

@@ -29,6 +29,8 @@ class Raw(NamedTuple):
         Name of the labels.
     test : Raw or None
         The samples to test on, where the source has a part of its own for them.
+    shape : tuple of int
+        Of a sample, where that is more than a row of numbers.
     """
 
     x: np.ndarray
@@ -39,3 +41,4 @@ class Raw(NamedTuple):
     notes: tuple[str, ...] = ()
     label: str = "label"
     test: Any = None
+    shape: tuple[int, ...] = ()

@@ -27,6 +27,8 @@ PIECES = 10
 """Progress reports per epoch, at most."""
 BRIGHTEST = 16.0
 """Largest magnitude of a pixel that training takes: beyond, it was not scaled."""
+UNSETTLED = 0.5
+"""Share of an epoch's samples that may be left out: with more, what is learned is of a few."""
 SHARE = 512
 """Test samples that are solved at once."""
 
@@ -40,7 +42,9 @@ class Run:
     parameters : pytree
         At the end.
     epochs : list of dict
-        ``epoch`` (from 1), ``loss`` (mean objective of the free circuit over the test set) and ``accuracy`` (test set).
+        ``epoch`` (from 1), ``loss`` (mean objective of the free circuit over the test set), ``accuracy`` (test set), and how many
+        samples did not settle: ``left_out`` of those trained on, which the mean of their batch does without, and ``unanswered`` of those
+        tested, which count as wrong and are not in the loss.
     """
 
     parameters: Any
@@ -91,7 +95,7 @@ def train(rule: Estimator, circuit: Circuit, objective: Callable, data: Sequence
     Unsuitable
         If the rule does not support the circuit.
     NoFixedPoint
-        If the parameters stop being finite; the last checkpoint is kept.
+        If the parameters stop being finite, or more than `UNSETTLED` of an epoch's samples do not settle; the last checkpoint is kept.
     ValueError
         For data that do not fit, or a checkpoint of another run.
     """
@@ -126,12 +130,13 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         """As many updates as there are batches on the leading axis."""
         def update(carry, given):
             (parameters, state), (x, y, key) = carry, given
-            g = rule.batch(circuit, objective, parameters, x, y, **({"key": key} if keyed else {}), **(settings or {}))
+            g, lost = rule.settled(circuit, objective, parameters, x, y, **({"key": key} if keyed else {}), **(settings or {}))
             change, state = optimizer.update(g, state, parameters)
             parameters = optax.apply_updates(parameters, change)
-            return (project(parameters) if project else parameters, state), None
+            return (project(parameters) if project else parameters, state), lost
 
-        return jax.lax.scan(update, (parameters, state), (x, targets, keys))[0]
+        (parameters, state), lost = jax.lax.scan(update, (parameters, state), (x, targets, keys))
+        return parameters, state, lost.sum()
 
     def label() -> str:
         """The program of an update says it all, rule, circuit, settings and rates; a name would hold addresses of functions."""
@@ -148,14 +153,19 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     for epoch in range(len(run.epochs), epochs):
         mixed = np.asarray(jax.random.permutation(jax.random.fold_in(order, epoch), len(x)))[:steps * batch].reshape(steps, batch)
         keys = jax.random.split(jax.random.fold_in(draws, epoch), steps)
+        left_out = 0
         for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
             said = f", {100 * run.epochs[-1]['accuracy']:.2f} %" if run.epochs else ""
             yield f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES
-            parameters, state = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
+            parameters, state, lost = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
+            left_out += int(lost)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
             raise NoFixedPoint(f"{rule.called}: parameters are no longer finite after epoch {epoch + 1}; "
                                f"lower the learning rate{' or ' + rule.small if rule.order else ''}")
-        run.epochs.append({"epoch": epoch + 1} | _score(test, parameters, x_test, y_test, classes))
+        if left_out > UNSETTLED * steps * batch:
+            raise NoFixedPoint(f"{rule.called}: {left_out} of {steps * batch} samples did not settle in epoch {epoch + 1}; give the solver "
+                               "more sweeps or a wider tolerance, or begin with smaller weights")
+        run.epochs.append({"epoch": epoch + 1, "left_out": left_out} | _score(test, parameters, x_test, y_test, classes))
         run.parameters = parameters
         if checkpoint:
             _keep(Path(checkpoint), name, run, (parameters, state))
@@ -172,7 +182,7 @@ def predict(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Callable |
 
 def _test(circuit, objective, solver, parameters, x, y):
     out = jax.vmap(lambda x: predict(circuit, parameters, x, solver))(x)
-    return jax.vmap(objective)(out, y), jnp.argmax(out, -1)
+    return jax.vmap(objective)(out, y), jnp.where(jnp.isfinite(out).all(-1), jnp.argmax(out, -1), -1)
 
 
 def _score(test, parameters, x, y, classes: int) -> dict:
@@ -181,7 +191,10 @@ def _score(test, parameters, x, y, classes: int) -> dict:
         loss, guess = test(parameters, x[i:i + SHARE], np.eye(classes)[y[i:i + SHARE]])
         losses.append(loss)
         guesses.append(guess)
-    return {"loss": float(np.mean(np.concatenate(losses))), "accuracy": float(np.mean(np.concatenate(guesses) == y))}
+    told = np.concatenate(guesses)
+    loss = np.concatenate(losses)[told >= 0]
+    return {"loss": float(np.mean(loss)) if len(loss) else float("nan"), "accuracy": float(np.mean(told == y)),
+            "unanswered": int(np.sum(told < 0))}
 
 
 def _checked(data, batch: int):

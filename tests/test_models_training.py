@@ -1,6 +1,7 @@
 """Training the reference: it learns, resumes to the same bits, and says what is wrong with what it is given."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from crossdyad import data, models
 from crossdyad.cli import app
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.cookbook.standard import REFUSED, STANDARDS, learn, standard, trainable
+from crossdyad.models.solvers import Solution
 
 DIGITS = data.load("digits")
 FEW = data.sets.Dataset(DIGITS.x_train[:96], DIGITS.y_train[:96], DIGITS.x_test[:50], DIGITS.y_test[:50])
@@ -107,6 +109,51 @@ def test_what_does_not_fit_is_named():
         run(1, optimizer=optax.sgd(1e200))
 
 
+HOPFIELD = models.Hopfield((2, 3, 2))
+
+
+def _marked(c, o, p, x, y):
+    """One number for all weights, but none for inputs above 1: a solver that did not settle."""
+    return jax.tree.map(lambda w: jax.numpy.full_like(w, jax.numpy.where(x[0] > 1, jax.numpy.nan, x[0])), p)
+
+
+def _surrogate(c, o, p, x, y):
+    return sum(jax.numpy.sum(w) for w in jax.tree.leaves(p)) * jax.numpy.where(x[0] > 1, jax.numpy.nan, x[0])
+
+
+@pytest.mark.parametrize("surrogate", [None, _surrogate])
+def test_a_sample_that_does_not_settle_is_left_out_of_its_batch_and_counted(surrogate):
+    e = models.Estimator(None, "mine", _marked, surrogate=surrogate)
+    p, y = HOPFIELD.random_parameters(jax.random.key(0)), np.eye(2)[[0, 1, 0, 1]]
+    for column, mean, lost in (((0.2, 0.4, 0.6, 0.8), 0.5, 0), ((0.2, 2, 0.6, 0.8), 1.6 / 3, 1), ((2, 2, 2, 2), 0, 4)):
+        g, n = jax.jit(lambda x: e.settled(HOPFIELD, models.squared_error, p, x, y))(np.array([[v, 0] for v in column]))      # noqa: B023
+        assert n == lost and all(np.allclose(leaf, mean, rtol=1e-12) for leaf in jax.tree.leaves(g))
+
+
+def _sometimes(problem, start=None):
+    """Settles, but for inputs above 1."""
+    states = jax.tree.map(lambda v: jax.numpy.where(problem.x[0] > 1, jax.numpy.nan, v), problem.sweep(problem.start()))
+    return Solution(states, 1, 0.0)
+
+
+def test_training_tells_of_what_did_not_settle_and_refuses_where_it_is_most():
+    x, y = np.full((8, 2), 0.5), np.array([0, 1] * 4)
+    x[:2] = 2
+    e = models.Estimator(None, "mine", _marked)
+    done = models.train(e, HOPFIELD, models.squared_error, (x, y, x, y), epochs=2, batch=4, solver=_sometimes)
+    assert [(r["left_out"], r["unanswered"]) for r in done.epochs] == [(2, 2)] * 2
+    assert all(np.isfinite(r["loss"]) and r["accuracy"] <= 0.75 for r in done.epochs)
+    x[:6] = 2
+    with pytest.raises(models.NoFixedPoint, match="^mine: 6 of 8 samples did not settle in epoch 1; give the solver more sweeps"):
+        models.train(e, HOPFIELD, models.squared_error, (x, y, x, y), epochs=2, batch=4, solver=_sometimes)
+
+
+@pytest.mark.slow
+def test_mirror_descent_learns_though_samples_do_not_settle():
+    done = learn(78, (64, 32, 10), DIGITS, 1, seed=2)
+    assert done.epochs[-1]["accuracy"] > 0.5 and done.epochs[-1]["left_out"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", trainable())
 def test_every_standard_row_learns(number):
@@ -147,6 +194,29 @@ def test_the_command_trains_rows_into_a_table(tmp_path):
     assert lines[0].startswith("64-64-10 on digits, 1 epoch, 1 seed: accuracy")
     assert "Backprop" in lines[2] and "Dual propagation" in lines[3]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_command_trains_a_convolutional_net(tmp_path):
+    done = CliRunner().invoke(app, ["train", "--reference", "23", "--channels", "2", "--hidden", "8", "--epochs", "1", "--json", "-o",
+                                    str(tmp_path)])
+    report = json.loads(done.stdout)
+    assert (report["channels"], report["sizes"], report["left_out"]) == ([2], [64, 8, 10], 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["row23-digits-64-c2-8-10-seed1.npz"]
+    with np.load(tmp_path / "row23-digits-64-c2-8-10-seed1.npz") as kept:
+        assert (2, 3, 3, 1) in {v.shape for v in kept.values()}
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    (["20", *["--channels", "2"] * 4], "channels: images of 1 x 1 below convolution 4 cannot be halved; at most 3 here"),
+    (["7", "--channels", "2"], "row 7 .* of units between matrices; use row 20, 52 or 57 on images"),
+    (["42", "--channels", "2"], "row 42 .*use row 35 on images"),
+    (["20", "--channels", "2", "--data", "{}"], "table.csv: a sample of 3 numbers is no image; give images"),
+])
+def test_what_no_convolution_fits_is_refused_in_one_line(given, told, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,c,kind\n" + "".join(f"{i},{i * i},{-i},{'xy'[i % 2]}\n" for i in range(20)))
+    done = CliRunner().invoke(app, ["train", "-o", str(tmp_path), "--reference", *(g.format(table) for g in given)])
+    assert done.exit_code == 2 and re.search(told, " ".join(done.stderr.split())), done.stderr
 
 
 def test_the_command_trains_a_row(tmp_path):

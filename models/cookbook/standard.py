@@ -172,9 +172,8 @@ def _extended(make, sizes, seed, **settings):
 
 
 def _random_feedback(rule, sizes, seed, direct=False):
-    shapes = [(n, sizes[-1] if direct else above) for n, above in zip(sizes[1:-1], sizes[2:], strict=True)]
-    keys = jax.random.split(jax.random.key(seed), len(shapes))
-    return _net(rule, sizes, seed, matrices=tuple(jax.random.normal(k, s) / s[1] ** 0.5 for k, s in zip(keys, shapes, strict=True)))
+    layers = (extended.from_output if direct else extended.downwards)(Feedforward(sizes))
+    return _net(rule, sizes, seed, matrices=extended.normal(layers, jax.random.key(seed)))
 
 
 _relaxed = {"solver": SOLVER}
@@ -211,6 +210,8 @@ STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
 }
 """By row: what makes the circuit, the rule (the row's own estimator if none, that of another row, or a function), and keywords."""
 
+UNITS_ONLY = _equilibrium, _resistive, _tied, _chain, _mixture
+"""Nets that take no operators."""
 _formulation = "a formulation, no rule; use row {}"
 _system = "a system, no rule; use row {}, which trains it or one like it"
 _schedule = "a schedule, which carries any rule; use `schedules.play` with the rule of row {}, as examples/mixture.py does"
@@ -242,21 +243,29 @@ def trainable() -> list[int]:
 
 
 @in_float64
-def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
+def standard(number: int, sizes: tuple, seed: int = 0) -> Standard:
     """A row on a net of about these sizes, inputs first: most on ReLUs with cross-entropy, those of energies on Hopfield nets.
+
+    Parameters
+    ----------
+    sizes : tuple
+        Of a `Feedforward`: units of layers, or operators on images below those.
 
     Raises
     ------
     Unsuitable
-        For a layer without units, or a row that is not trained this way; says why and what to use instead.
+        For a layer without units, a row that is not trained this way, or one whose net takes no operators; says why and what to use
+        instead.
     """
-    if any(n < 1 for n in sizes):
+    if any(isinstance(n, int) and n < 1 for n in sizes):
         raise Unsuitable(f"sizes: {sizes}; allowed is one unit or more in every layer")
     if number in REFUSED:
         raise Unsuitable(f"row {number} ({ROWS[number].title}): no standard training: {REFUSED[number]}")
     if number not in STANDARDS:
         raise Unsuitable(f"row {number}: not in the cookbook; use one of {', '.join(map(str, trainable()))}")
     make, rule, settings = STANDARDS[number]
+    if make in UNITS_ONLY and not all(isinstance(n, int) for n in sizes):
+        raise Unsuitable(f"row {number} ({ROWS[number].title}): its net is of units between matrices; use row 20, 52 or 57 on images")
     if make is _extended:
         made = make(rule, sizes, seed, **settings)
         return made._replace(rule=Estimator(number, ROWS[number].title, made.rule))
@@ -267,7 +276,7 @@ def standard(number: int, sizes: tuple[int, ...], seed: int = 0) -> Standard:
     return make(rule, sizes, seed, **settings)
 
 
-def learn(number: int, sizes: tuple[int, ...], data: Dataset, epochs: int, seed: int = 0, rate: float = 3e-3, **more: Any) -> Run:
+def learn(number: int, sizes: tuple, data: Dataset, epochs: int, seed: int = 0, rate: float = 3e-3, **more: Any) -> Run:
     """Train a row as `standard` says.
 
     Parameters

@@ -182,6 +182,30 @@ class Estimator:
 
         return jax.grad(mean)(parameters)
 
+    def settled(self, circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array | None = None,
+                **settings: object) -> tuple[Tree, Array]:
+        """`batch` over the samples that have an estimate, and how many have none, since a solver gives nan for what did not settle.
+
+        They are left out, not replaced: the states of the others are theirs alone. Where all have one it is `batch`, to the same bits.
+        """
+        g = self.batch(circuit, objective, parameters, x, y, key, **settings)
+        if "triangular" in circuit.capabilities:        # nothing there has to settle
+            return g, jnp.array(0)
+
+        def without():
+            given = self.settings | settings
+            keys = {} if key is None else {"key": jax.random.split(key, len(x))}
+            each = jax.vmap(lambda x, y, k: self.estimate(circuit, objective, parameters, x, y, **given, **k))(x, y, keys)
+            there = jnp.array([jnp.isfinite(v).reshape(len(x), -1).all(1) for v in jax.tree.leaves(each)]).all(0)
+
+            def mean(v):
+                return jnp.sum(jnp.where(there.reshape(-1, *[1] * (v.ndim - 1)), v, 0), 0) / jnp.maximum(1, jnp.sum(there))
+
+            return jax.tree.map(mean, each), jnp.sum(~there)
+
+        sound = jnp.array([jnp.isfinite(v).all() for v in jax.tree.leaves(g)]).all()
+        return jax.lax.cond(sound, lambda: (g, jnp.array(0)), without)
+
     def check(self, circuit: Circuit, parameters: Tree, x: ArrayLike, y: ArrayLike) -> None:
         """Refuse a circuit that lacks a capability or is not sound, numbers that are not finite, and shapes that do not match."""
         refuse(self.called, self.requires, circuit)
