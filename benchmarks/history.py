@@ -166,7 +166,7 @@ def page(kept: list[Record]) -> str:
     lines = ["# History of figures", "", "Figures by date and commit, from [history.jsonl](history.jsonl), which "
              "`python benchmarks/history.py WORD` appends to and this page is drawn from. A `+` behind a commit: with changes that were "
              "not committed. *Before* is the last value that was another.", "",
-             "![Each figure over the commits that it was measured at, as a multiple of its first value; the tables have the values]"
+             "![Each figure over the commits that it was measured at, a line for each recipe; the tables have the values]"
              "(history.svg)", ""]
     for figure, of in series(kept).items():
         lines += [f"## {figure[0].upper()}{figure[1:]}", "", f"`{next(iter(of.values()))[-1].command}`", "",
@@ -180,15 +180,18 @@ def page(kept: list[Record]) -> str:
 
 
 def drawing(kept: list[Record]) -> str:
-    """Return the page's picture as SVG: a panel for each figure, each line a multiple of its first value."""
+    """Return the page's picture as SVG: a panel for each figure, a line for each recipe."""
     found, commits = series(kept), list(dict.fromkeys(r.commit for r in kept))
     rows = max(1, -(-len(found) // 2))
-    figure = Figure(figsize=(9, 2.2 * rows), layout="constrained")
+    figure = Figure(figsize=(9, 1.8 * rows), layout="constrained")
     panels = np.ravel(figure.subplots(rows, 2, squeeze=False))
     for ax, (name, of) in zip(panels, found.items(), strict=False):
         for label, line in of.items():
-            ax.plot([commits.index(r.commit) for r in line], [r.value / line[0].value for r in line], marker="o", markersize=3, label=label)
-        ax.set_title(name, fontsize=8)
+            ax.plot([commits.index(r.commit) for r in line], [r.value for r in line], marker="o", markersize=3, label=label)
+        ax.set_title(f"{name} ({line[0].unit})", fontsize=8)
+        values = [r.value for line in of.values() for r in line]
+        if 0 < 3 * min(values) < max(values):
+            ax.set_yscale("log")
         ax.set_xticks(range(len(commits)), commits, fontsize=7)
         ax.tick_params(axis="y", labelsize=7)
         if len(of) <= 3:
@@ -196,7 +199,7 @@ def drawing(kept: list[Record]) -> str:
     for ax in panels[len(found):]:
         ax.remove()
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "crossdyad"}):
+    with matplotlib.rc_context({"svg.hashsalt": "crossdyad", "svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
