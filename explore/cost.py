@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..recipe import LONGEST_TRAIN, NOISE, RANDOM_BITS, SIGNS, SLOPE, Geometry, Recipe, Rounding, clog2, geometries, table
+from ..recipe.products import products, slices
 from . import energy
 
-VERSION = 4
+VERSION = 5
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
@@ -100,23 +101,28 @@ def blocks(recipe: Recipe) -> int:
 
 
 def multipliers(recipe: Recipe) -> int:
-    """Multiplier blocks: one per lane (and one for its pulses' size), one that squares errors, one per engine that scales noise; more
-    where an operand is wider than a block's."""
-    f, learns = recipe.formats, recipe.learns
-    gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta")) if recipe.devices.read_noise else 0
-    lanes = sum(recipe.engine_lanes) * _slices(max(f.weight.width, recipe.bits.operand))
-    pulses = sum(recipe.engine_lanes) * _slices(f.weight.width + 2) if recipe.slope_bits is not None and learns else 0
-    return lanes + pulses + _slices(_error(recipe)) ** 2 + len(recipe.engine_lanes) * _slices(gain.bit_length() + 1) * bool(gain)
+    """Multiplier blocks: of `products`, and one that squares errors; more where an operand is wider than a block's."""
+    return sum(n * slices(bits, DSP_WIDTH) for bits, n in products(recipe).items()) + slices(_error(recipe), DSP_WIDTH) ** 2
+
+
+def on_board(recipe: Recipe, found: dict[str, float], board: str) -> dict[str, float]:
+    """The `figures` of a recipe on a board: where other products leave no multiplier for it, the square of an error is made of LUTs."""
+    from ..hdl.boards import BOARDS
+
+    if found["multipliers"] <= BOARDS[board].holds["multiplier"]:
+        return found
+    digits = -(-recipe.error_bits // 2)
+    return found | {"multipliers": found["multipliers"] - slices(_error(recipe), DSP_WIDTH) ** 2,
+                    "lut": found["lut"] + DIGITS * digits**2, "ff": found["ff"] + ROWS * recipe.error_bits}
+
+
+DIGITS, ROWS = 6, 9
+"""LUTs of a square for two digits of two bits, carries included, and flip-flops for a bit: what synthesis makes of `hdl.square`, about."""
 
 
 def _error(recipe: Recipe) -> int:
     """Bits of an output's error: what its limits leave of the accumulator's."""
     return min(recipe.formats.accumulator.width, max(b.bit_length() for b in recipe.bounds(recipe.layers - 1)) + 1) + 1
-
-
-def _slices(bits: int) -> int:
-    """Blocks along an operand of so many bits; a bit that is left over is multiplied in LUTs."""
-    return -(-(bits - 1) // DSP_WIDTH)
 
 
 # Fitted ------------------------------------------------------------------------------------------------------
@@ -355,7 +361,7 @@ def estimate(recipe: Recipe, board: str, energy_model: str = "digital") -> dict:
         ``lut``, ``ff``, ``multipliers``, ``memory``, ``fmax`` (MHz), ``energy`` (nJ per training step, or per inference of a chip
         that does not learn), ``energy_model`` (its name), ``outside`` (what the model extrapolates over, in words; empty if nothing).
     """
-    found = figures(coefficients()["model"], recipe)
+    found = on_board(recipe, figures(coefficients()["model"], recipe), board)
     for name in ("lut", "ff"):
         found[name] = float(round(found[name]))
     nanojoules, name = energy.of(recipe, energy_model)

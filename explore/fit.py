@@ -73,12 +73,11 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     if reason := cost.unfitted(board):
         raise ValueError(f"board: {reason}; allowed are {', '.join(name for name in BOARDS if not cost.unfitted(name))}")
     holds, found, smallest = BOARDS[board].holds, [], None
-    spare = holds["multiplier"] - (cost.multipliers(recipe) - sum(recipe.engine_lanes))
-    for bound, _, engines in sorted(_layouts(recipe, spare), key=lambda layout: layout[:2]):
+    for bound, _, engines in sorted(_layouts(recipe, holds["multiplier"]), key=lambda layout: layout[:2]):
         if len(found) >= most and bound > found[most - 1].cycles:
             break
         chip = Recipe.model_validate(recipe.model_dump() | {"name": f"{recipe.name}-fitted", "lanes": (), "engines": engines})
-        made = measured(chip)
+        made = measured(chip, board)
         over = {r: n - holds[r] for r, n in made.needs.items() if n > holds[r]}
         if not over:
             found = sorted([*found, made], key=lambda f: (f.cycles, sum(f.recipe.engine_lanes)))
@@ -92,12 +91,12 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     return found[:most]
 
 
-def measured(chip: Recipe) -> Fit:
-    """Return a chip as a `Fit`: cycles counted, needs by the cost model."""
+def measured(chip: Recipe, board: str) -> Fit:
+    """Return a chip as a `Fit`: cycles counted, needs on a board by the cost model."""
     program = programs(chip)[chip.learns]
     products = sum(chip.sizes[m.above] * chip.sizes[m.below] for i in program.instructions
                    for m in chip.matrices if m.name == i.step.matrix)
-    known = cost.figures(cost.coefficients()["model"], chip)
+    known = cost.on_board(chip, cost.figures(cost.coefficients()["model"], chip), board)
     needs = {resource: known[metric] for metric, resource in cost.RESOURCES.items()}
     return Fit(chip, program.period, products / (program.period * sum(chip.engine_lanes)), needs, program.in_flight, program.staleness)
 

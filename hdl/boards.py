@@ -33,6 +33,8 @@ class Board:
         The board's name to openFPGALoader.
     serial : tuple of str
         Connector pins of the serial line, board's end: receives, sends. Without, the one that the board has.
+    plain : bool
+        Whether products are left to the synthesis tool, not made of the family's blocks: for Verilog that any tool reads.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Board:
     described: str
     loader: str
     serial: tuple[str, str] | None = None
+    plain: bool = False
 
     @property
     def holds(self) -> dict[str, int]:

@@ -55,7 +55,7 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
-        block = platform.family.multiplier if platform else None
+        block = platform.family.multiplier if platform and not platform.plain else None
         if block and max(len(self.a), len(self.b)) <= block.width:
             product = Signal(2 * block.width)
             m.submodules.block = block.connect(self.a, self.b, product)

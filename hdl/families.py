@@ -106,6 +106,14 @@ class Platform(Protocol):
     def family(self) -> Family:
         """Whose blocks there are."""
 
+    @property
+    def holds(self) -> dict[str, int]:
+        """Resource to number available."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether products are left to the synthesis tool, not made of the family's blocks."""
+
 
 def _ecp5_block(a: Value, b: Value, product: Signal) -> Instance:
     """MULT18X18D with registers before and behind (Lattice FPGA-TN-02205, sysDSP); synthesis does not move any into this block."""

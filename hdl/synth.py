@@ -333,12 +333,12 @@ def _least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
     engines, width = engines_of(recipe), recipe.formats.weight.width
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
-    # products of wider operands go where synthesis puts them; the loss squares errors, a bit wider than the accumulator
-    block, operand = family.multiplier.width, max(width, recipe.bits.operand)
-    multiplied, squared = (family.others or bits <= block for bits in (operand, recipe.formats.accumulator.width + 1))
+    # products of wider operands go where synthesis puts them; where no block is left, the square of an error is made of LUTs
+    operand = max(width, recipe.bits.operand)
+    multiplied = family.others or operand <= family.multiplier.width
     lanes = sum(e.lanes for e in engines)
     return {
-        "multiplier": lanes * multiplied + squared,
+        "multiplier": lanes * multiplied,
         # of products that no block makes: half a cell for each pair of bits, by any way of adding
         "LUT": lanes * (width * operand // 2) * (not multiplied),
         # a memory of a few words goes to LUTs instead

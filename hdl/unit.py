@@ -17,6 +17,7 @@ from .families import Platform
 from .fixed import limited
 from .neuron import Dyad
 from .nudge import Nudge
+from .square import Square, needed
 
 
 class Element(NamedTuple):
@@ -144,7 +145,7 @@ class Unit(wiring.Component):
             keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)), kept.eq(b),
         ]
         if self.is_last:
-            element, a, b = self._push(m, element, a, b, fit, events)
+            element, a, b = self._push(m, element, a, b, fit, events, platform)
 
         # the dyad
         errors = table.errors(r, self._unit)
@@ -196,7 +197,7 @@ class Unit(wiring.Component):
             picked = Mux(here, getattr(self, f"value{self.sources.index(source)}"), picked)
         return picked
 
-    def _push(self, m, element, a, b, fit, events):
+    def _push(self, m, element, a, b, fit, events, platform):
         """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
         r, entries = self._recipe, self._entries
         m.submodules.nudge = nudge = Nudge(r)
@@ -207,7 +208,7 @@ class Unit(wiring.Component):
         ]
         here = element.later(m, 4)
         a, b = delayed(m, a, 4), delayed(m, b, 4)
-        self._loss(m, nudge.error, here)
+        self._loss(m, nudge.error, here, platform)
         forces = {e.force for e in entries}
         if forces & {"feedback", "drive"}:
             events.append(here.valid & self._is(here.number, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
@@ -232,10 +233,14 @@ class Unit(wiring.Component):
             here = Element(here.valid & ~waits | driven, *(Mux(driven, x, y) for x, y in zip(late[1:], here[1:], strict=True)))
         return here, a, b
 
-    def _loss(self, m, error, here):
+    def _loss(self, m, error, here, platform):
         """The loss register: the error is there two cycles before `here`, its square with it."""
-        m.submodules.square = square = Multiplier(len(error), len(error))
-        m.d.comb += [square.a.eq(error), square.b.eq(error)]
+        if needed(self._recipe, platform):
+            m.submodules.square = square = Square(self._recipe.error_bits)
+        else:
+            m.submodules.square = square = Multiplier(len(error), len(error))
+            m.d.comb += square.b.eq(error)
+        m.d.comb += square.a.eq(error)
 
         def does(what):
             return self._is(here.number, lambda e: e.loss == what)

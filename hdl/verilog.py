@@ -21,6 +21,7 @@ from amaranth.lib import wiring
 from ..recipe import Recipe, RecipeError, in_memory, load, programs, require_recipe
 from ..recipe.link import fingerprint
 from . import cache
+from .families import Platform
 
 MADE = "# made by `crossdyad generate`, which replaces it: keep a recipe of your own under another name or in another folder\n"
 """First line of the recipe beside a chip."""
@@ -122,7 +123,7 @@ def headed(source: Verilog, recipe: Recipe, command: str) -> str:
         f"SHA-256 of what follows: {hashlib.sha256(source.text.encode()).hexdigest()}")) + source.text
 
 
-def convert(component: wiring.Component, name: str) -> Verilog:
+def convert(component: wiring.Component, name: str, platform: Platform | None = None) -> Verilog:
     """A component and everything below it as Verilog.
 
     Parameters
@@ -130,11 +131,13 @@ def convert(component: wiring.Component, name: str) -> Verilog:
     component : wiring.Component
     name : str
         Of the top module.
+    platform : Platform, optional
+        What it is built for.
     """
     cache.ensure()
     ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output)
              for port, value, flow in _flat(component)}
-    text, paths = backend.convert_fragment(Fragment.get(component, None), ports, name, emit_src=False,
+    text, paths = backend.convert_fragment(Fragment.get(component, platform), ports, name, emit_src=False,
                                            strip_internal_attrs=True)
     text, plain = _plain(text)
     text = _next_values(text)

@@ -276,6 +276,12 @@ class Derived:
         pieces = self.pieces(layer)
         return pieces.first >> 1, pieces.values[-1] >> 1
 
+    @property
+    def error_bits(self) -> int:
+        """Bits of an output's error, sign included (contract section 5)."""
+        ends = [self.target(on) - value for on in (True, False) for value in self.bounds(self.layers - 1)]
+        return 1 + max((error if error >= 0 else ~error).bit_length() for error in ends)
+
     def target(self, on: bool) -> int:
         """A target in accumulator LSBs (contract section 5)."""
         value = self.target_on if on else self.target_off

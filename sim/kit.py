@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def _board(recipe: Recipe, board: Board, command: str, weights) -> dict[str, str
     name, top, family = recipe.name, _word(f"{recipe.name}_{board.name}"), board.family
     host = Host(recipe, board.clock, synth.BAUD)
     woken(host.chip, recipe, weights)
-    source = verilog.convert(Top(host, pins=board.pins), top)
+    source = verilog.convert(Top(host, pins=board.pins), top, replace(board, plain=True))
     test, pins = f"test_{_word(name)}", f"{name}.{family.pins[1]}"
     options = [*family.options(family.devices[board.device], board.description.package, board.speed), "--freq", f"{board.clock / 1e6:g}"]
     targets = {

@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdyad.cli import app
-from crossdyad.explore import cost
 from crossdyad.explore.fit import fit, measured
 from crossdyad.hdl.boards import BOARDS
 from crossdyad.hdl.families import Device
@@ -33,7 +32,7 @@ def smaller(monkeypatch, **holds):
 def test_nothing_shorter_fits(monkeypatch, in_flight, staleness):
     """Against every number of lanes and both placements, on a board of eight multipliers; the interval counts where samples overlap."""
     base = Recipe.model_validate(SMALL.model_dump() | {"samples_in_flight": in_flight, "staleness": staleness})
-    spare = 8 - (cost.multipliers(SMALL) - 2)
+    spare = 8                         # the square of errors then is made of LUTs
     smaller(monkeypatch, multiplier=8)
     every = [placed((n, ["W0", "W1"]), base=base) for n in range(1, spare + 1)]
     every += [placed((a, ["W0"]), (b, ["W1"]), base=base) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]
@@ -49,7 +48,7 @@ def test_busy_counts_useful_products():
     chip = placed((4, ["W0", "W1"]))
     g, program = matrix_geometries(chip), programs(chip)[1]
     products = sum(g[i.step.matrix].R * g[i.step.matrix].C for i in program.instructions)
-    assert products == 2 * 6 * 5 + 3 * 5 * 3 and measured(chip).busy == products / (4 * program.length)
+    assert products == 2 * 6 * 5 + 3 * 5 * 3 and measured(chip, "ulx3s").busy == products / (4 * program.length)
 
 
 def test_what_fits_nowhere_names_the_resource(monkeypatch):

@@ -1,0 +1,29 @@
+"""Products that a device's multiplier blocks make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+
+def products(recipe: Recipe) -> Counter[int]:
+    """Return how many products a chip makes in each cycle, the square of errors left out, by the bits of their wider operand.
+
+    Of lanes, of the sizes of their pulses, and of read noise.
+    """
+    width, lanes, found = recipe.formats.weight.width, sum(recipe.engine_lanes), Counter[int]()
+    found[max(width, recipe.bits.operand)] += lanes
+    if recipe.slope_bits is not None and recipe.learns:
+        found[width + 2] += lanes
+    if recipe.devices.read_noise:
+        gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta"))
+        found[gain.bit_length() + 1] += len(recipe.engine_lanes) * bool(gain)
+    return found
+
+
+def slices(bits: int, width: int) -> int:
+    """Return how many blocks of so wide operands lie along one of so many bits; a bit that is left over is multiplied in LUTs."""
+    return -(-(bits - 1) // width)
