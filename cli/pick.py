@@ -20,12 +20,11 @@ def pick(context: typer.Context, store: Results,
          as_json: AsJson = False) -> None:
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
-    Limits are --min-METRIC and --max-METRIC for any metric: accuracy, yield, loss, cosine, bias, deviation, sign, saturations, cycles,
-    lut, ff, multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for what points of the
-    specification that was run last are ranked by: means over the seeds, or what its conditions say. The recipe is as it was measured,
-    with a name of its own; the file says at its top what was
-    measured, with intervals and the errors of the cost model, how sure its place on the front is, and how many other points cannot be
-    told from it.
+    Limits are --min-METRIC and --max-METRIC for any metric: accuracy, yield, loss, cosine, gradient-bias, deviation, sign,
+    saturations, cycles, lut, ff, multipliers, memory, fill, fmax, samples-per-second, chip-rate, line-rate, energy. They hold for what
+    points of the specification that was run last are ranked by: means over the seeds, or what its conditions say. The recipe is as it
+    was measured, with a name of its own; the file says at its top what was measured, with intervals and the errors of the cost model,
+    how sure its place on the front is, and how many other points cannot be told from it.
 
     Example: crossdyad pick precision.db --min-accuracy 0.93 --max-lut 6000 -o best.toml
     """

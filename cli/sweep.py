@@ -43,8 +43,8 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
         draws = 1000                      # devices of every trained chip
 
     An axis is any field of a recipe (crossdyad schema), bits.PLACE, or board. Further keys: samples (that gradients are judged by), cost
-    ("model" or "synth"), energy ("digital", "converters" or your own), board. Metrics: accuracy, yield, loss, cosine, bias, deviation,
-    sign, saturations, cycles, lut, ff, multipliers, memory, fill, fmax, samples_per_second, chip_rate, line_rate, energy.
+    ("model" or "synth"), energy ("digital", "converters" or your own), board. Metrics: accuracy, yield, loss, cosine, gradient_bias,
+    deviation, sign, saturations, cycles, lut, ff, multipliers, memory, fill, fmax, samples_per_second, chip_rate, line_rate, energy.
 
     Points that are no recipe are marked, and the rest runs. Exit status: 0 all rows are there; 1 a row failed; 2 the SPEC or STORE cannot
     be used, or the scheduler went away; 130 interrupted.

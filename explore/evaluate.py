@@ -130,8 +130,8 @@ def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
     """The metrics of a chip that was trained and judged epoch by epoch."""
     value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(loss) else float(loss), "saturations": float(events),
              "accuracy_by_epoch": [float(a[i]) for a in accuracies]}
-    for name in GRADIENT:
-        along = [q[i][name] if np.isfinite(q[i][name]) else None for q in qualities] if qualities else None
+    for name, figure in GRADIENT.items():
+        along = [q[i][figure] if np.isfinite(q[i][figure]) else None for q in qualities] if qualities else None
         value |= {name: along[-1] if along else None, f"{name}_by_epoch": along}
     return value
 

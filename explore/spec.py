@@ -21,7 +21,7 @@ METRICS = {
     "yield": "share of the chips, over seeds and devices, whose accuracy under the conditions reaches conditions.yield_at",
     "loss": "mean cost over the last epoch",
     "cosine": "mean cosine of the chip's gradient of a sample to the exact one, after training",
-    "bias": "size of the estimates' mean error over the size of the gradient, after training",
+    "gradient_bias": "size of the estimates' mean error over the size of the gradient, after training",
     "deviation": "root of the estimates' variance over the size of the gradient, after training",
     "sign": "share of weights whose estimate has the right sign, after training",
     "saturations": "range events per training step",
@@ -37,12 +37,12 @@ METRICS = {
     "array_latency": "time of a training step's reads of arrays, microseconds, by the same model",
 }
 """What a point is judged by."""
-SMALLER_IS_BETTER = frozenset({"loss", "bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory", "fill",
-                               "energy", "array_area", "array_latency"})
+SMALLER_IS_BETTER = frozenset({"loss", "gradient_bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory",
+                               "fill", "energy", "array_area", "array_latency"})
 BOUNDS = {"accuracy": (0.0, 1.0), "yield": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Metrics with a least and a greatest value; the others are at least 0."""
-GRADIENT = ("cosine", "bias", "deviation", "sign")
-"""Metrics that want the gradient measured, along training."""
+GRADIENT = {"cosine": "cosine", "gradient_bias": "bias", "deviation": "deviation", "sign": "sign"}
+"""Metrics that want the gradient measured, along training, and what `sim.quality` calls them: a bias alone is a field of a recipe."""
 LEARNING = ("accuracy", "yield", "loss", "saturations", *GRADIENT)
 """Metrics that want the chip trained."""
 COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy",
@@ -126,12 +126,18 @@ class Search(_Part):
         return known_metrics(objectives)
 
 
+def renamed(name: str) -> str:
+    """Return a metric's name of today for one that a specification or store of before may have."""
+    return name.replace("bias", "gradient_bias", 1) if name.startswith("bias") else name
+
+
 def known_metrics(names: Iterable[str]) -> list[str]:
     """The names, if each is a metric; otherwise a ValueError that tells the nearest."""
+    names = list(map(renamed, names))
     wrong = [f"{name!r} is no metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}" for name in names if name not in METRICS]
     if wrong:
         raise ValueError("\n".join(wrong))
-    return list(names)
+    return names
 
 
 def objectives_of(spec: Spec) -> tuple[str, ...]:

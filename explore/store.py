@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from .spec import renamed
+
 VERSION = 2
 """Of the tables; another one is refused."""
 
@@ -151,6 +153,7 @@ class Store:
         for row in found:
             for name in ("point", "recipe", "value", "settings", "versions"):
                 row[name] = json.loads(row[name]) if row[name] else None
+            row["value"] = row["value"] and {renamed(name): value for name, value in row["value"].items()}
         return found
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "accuracy": "test accuracy, %", "yield": "yield, %", "loss": "mean cost",
-    "cosine": "cosine to the exact gradient", "bias": "bias of the gradient",
+    "cosine": "cosine to the exact gradient", "gradient_bias": "bias of the gradient",
     "deviation": "noise of the gradient", "sign": "right signs of the gradient, %", "saturations": "range events per step",
     "cycles": "clock cycles per step", "lut": "LUTs", "ff": "flip-flops", "multipliers": "multipliers", "memory": "memory blocks",
     "fill": "board taken, %", "fmax": "Fmax, MHz", "samples_per_second": "samples per second",

@@ -910,3 +910,33 @@ def test_rows_of_rules_are_found_again(tmp_path):
         store.put(rows)
         found = sweep.results(store)[1]
     assert len(found) == len(rows)
+
+
+# Names ------------------------------------------------------------------------------------------------------
+
+
+def test_no_metric_has_the_name_of_an_axis():
+    fields = {*Recipe.model_fields, "board", "seed", "status", "seconds", "error", "key", "recipe", "measured", "versions"}
+    assert not fields & set(specs.METRICS)
+
+
+def test_a_sweep_over_biases_exports_each_name_once(tmp_path):
+    path, store = tmp_path / "b.toml", tmp_path / "b.db"
+    path.write_text('name = "b"\nrecipe = "xor"\nseeds = 1\nepochs = 1\nsamples = 4\nmetrics = ["gradient_bias"]\n'
+                    '[axes]\nbias = [false, true]\n')
+    swept(path, store)
+    with Store(store) as kept:
+        header, rows = choose.table(kept)
+        values = [row["value"] for row in kept.rows()]
+    assert len(header) == len(set(header))
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    assert columns["bias"] == (False, True) and all(0 <= v < 10 for v in columns["gradient_bias"])
+    assert columns["gradient_bias"] == tuple(v["gradient_bias"] for v in values)
+
+    # a store and a specification from before
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE result SET value = replace(value, 'gradient_bias', 'bias')")
+    with Store(store) as kept:
+        assert choose.table(kept) == (header, rows) and [row["value"] for row in kept.rows()] == values
+    path.write_text(path.read_text().replace('["gradient_bias"]', '["bias"]'))
+    assert specs.read(path)[0].metrics == ["gradient_bias"]
