@@ -65,7 +65,7 @@ CALLS = (
     _call("synth", "hdl.synth:synthesize", "name board device utilisation fmax bitstream_seed clock_mhz tools files key fmax_of_seeds?"),
     _call("train", "explore.learning:train", TRAINED),
     _call("train --reference", "models.cookbook.reference:reference",
-          "row title data sizes epochs seeds accuracy accuracy_spread best history files"),
+          "row title data sizes channels epochs seeds accuracy accuracy_spread best history left_out unanswered files"),
     _call("weights", "weights.rounding:rounded", "recipe layers notes accuracy files"),
 )
 """Every command that has ``--json``."""
