@@ -49,6 +49,7 @@ CALLS = (
           "recipe samples epochs budget largest cost plot predicted critical_noise mended"),
     Call("cookbook", "cli.cookbook:catalog", ("row", *ROW)),
     Call("cookbook --check", "models.cookbook.checks:results", ("row", "passed", "seconds", "findings"), ROW),
+    _call("cookbook --figures", "models.cookbook.gallery:draw", "files"),
     _call("cosim", "sim.agreement:cosim", "recipe simulator data samples cycles bits mismatches cycle_differences first coverage uncovered "
           "unreached notes saturations moved seconds files gradient passed"),
     _call("demo", "explore.demo:demo", "title learned cosim gradient built left_out said page passed files"),
@@ -61,7 +62,8 @@ CALLS = (
     _call("rules", "explore.rules:rows", COST),
     _call("rules --check", "sim.rules:checked", "rule checks"),
     _call("search", "explore.search:search", "", "points failed store"),
-    _call("sweep", "explore.sweep:run", "ok failed invalid", "store seconds"),
+    _call("sweep", "explore.sweep:run", "ok failed invalid", "store seconds missing? seconds_left?"),
+    _call("sweep --dry-run", "explore.sweep:plan", "", "rows there missing invalid seconds_left"),
     _call("synth", "hdl.synth:synthesize", "name board device utilisation fmax bitstream_seed clock_mhz tools files key fmax_of_seeds?"),
     _call("train", "explore.learning:train", TRAINED),
     _call("train --reference", "models.cookbook.reference:reference",

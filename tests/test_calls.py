@@ -103,6 +103,13 @@ def test_generated_files_are_the_paths_that_are_returned(run):
     assert run("generate", "xor") == {"files": [str(p) for p in called("generate")(load("xor"), Path("build"))]}
 
 
+@pytest.mark.slow
+def test_a_law_of_the_cookbook(run):
+    (printed,) = run("cookbook --check", 20)
+    (returned,) = called("cookbook --check")([20])
+    assert without_times(printed).items() >= without_times(json.loads(dump(returned))).items()
+
+
 def test_co_simulation(run):
     needs("amaranth")
     Path("small.toml").write_text('name = "small"\nsizes = [3, 4, 2]\nlanes = [2, 2]\n[training]\nepochs = 1\n')
@@ -116,8 +123,17 @@ def test_a_board_that_is_tested(run):
     assert without_times(printed) == without_times(json.loads(dump(called("board --on")(load("xor"), "emulator://"))))
 
 
+SWEEP = 'name = "s"\nrecipe = "xor"\nseeds = 2\nepochs = 1\nmetrics = ["accuracy", "lut"]\n[axes]\nbeta = [0.5, 1]\n'
+
+
+def test_what_a_sweep_would_do(run):
+    Path("s.toml").write_text(SWEEP)
+    assert run("sweep --dry-run", "s.toml")["missing"] == 4
+
+
+@pytest.mark.slow
 def test_a_sweep_its_report_and_its_pick(run):
-    Path("s.toml").write_text('name = "s"\nrecipe = "xor"\nseeds = 2\nepochs = 1\nmetrics = ["accuracy", "lut"]\n[axes]\nbeta = [0.5, 1]\n')
+    Path("s.toml").write_text(SWEEP)
     run("sweep", "s.toml", "--workers", 1)
     run("report", "s.db")
     run("pick", "s.db")
