@@ -102,7 +102,7 @@ def blocks(recipe: Recipe) -> int:
 
 def multipliers(recipe: Recipe) -> int:
     """Multiplier blocks: of `products`, and one that squares errors; more where an operand is wider than a block's."""
-    return sum(n * slices(bits, DSP_WIDTH) for bits, n in products(recipe).items()) + slices(_error(recipe), DSP_WIDTH) ** 2
+    return sum(n * slices(bits, DSP_WIDTH) for bits, n in products(recipe).items()) + slices(recipe.error_bits, DSP_WIDTH) ** 2
 
 
 def on_board(recipe: Recipe, found: dict[str, float], board: str) -> dict[str, float]:
@@ -112,17 +112,12 @@ def on_board(recipe: Recipe, found: dict[str, float], board: str) -> dict[str, f
     if found["multipliers"] <= BOARDS[board].holds["multiplier"]:
         return found
     digits = -(-recipe.error_bits // 2)
-    return found | {"multipliers": found["multipliers"] - slices(_error(recipe), DSP_WIDTH) ** 2,
+    return found | {"multipliers": found["multipliers"] - slices(recipe.error_bits, DSP_WIDTH) ** 2,
                     "lut": found["lut"] + DIGITS * digits**2, "ff": found["ff"] + ROWS * recipe.error_bits}
 
 
 DIGITS, ROWS = 6, 9
 """LUTs of a square for two digits of two bits, carries included, and flip-flops for a bit: what synthesis makes of `hdl.square`, about."""
-
-
-def _error(recipe: Recipe) -> int:
-    """Bits of an output's error: what its limits leave of the accumulator's."""
-    return min(recipe.formats.accumulator.width, max(b.bit_length() for b in recipe.bounds(recipe.layers - 1)) + 1) + 1
 
 
 # Fitted ------------------------------------------------------------------------------------------------------
@@ -295,7 +290,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
         mixed = learns and r.noise_gain("state") != r.noise_gain("delta")
         found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
     if f.accumulator.width + 1 > DSP_WIDTH:
-        found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (_error(r) > DSP_WIDTH)
+        found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (r.error_bits > DSP_WIDTH)
     if learns and max(layers[0].operand_width, f.weight.width) > DSP_WIDTH:
         found["products"] = multiplied + BIT * layers[0].operand_width
     if learns and r.pulses.built != "ideal":

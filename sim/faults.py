@@ -214,11 +214,14 @@ def drawn(count: int, seed: int, field: str = "models") -> list[Fault]:
 
 
 def again(name: str, field: str = "models") -> Fault | None:
-    """Return the fault that once had this name, on whatever line it is today; None where its text is gone."""
+    """Return the fault that once had this name, on whatever line it is today; None where its text is gone.
+
+    Of several of the same text it is one in the same column, as lines move more than columns do; then the nearest.
+    """
     place, _, what = name.partition(" ")
-    module, line, _ = place.split(":")
+    module, line, column = place.split(":")
     same = [f for f in possible(field) if f.module == module and f.name.partition(" ")[2] == what]
-    return min(same, key=lambda f: abs(f.line - int(line)), default=None)
+    return min(same, key=lambda f: (f.column != int(column), abs(f.line - int(line))), default=None)
 
 
 def named(module: str, right: str, wrong: str) -> Fault:
