@@ -137,8 +137,8 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
         if error.strerror:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         raise DataError(f"{path}: not a file of NumPy arrays ({error})") from None
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
-        raise DataError(f"{path}: not a file of NumPy arrays ({error})") from None
+    except Exception:               # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
+        raise DataError(f"{path}: not a file of NumPy arrays, or damaged; write it with numpy.savez") from None
 
 
 def _raw(where: str, x: np.ndarray, labels_where: str, y: np.ndarray) -> Raw:

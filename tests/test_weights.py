@@ -376,6 +376,16 @@ def test_nir_graphs_that_no_chip_has_are_refused(tmp_path):
         weights.load(SMALL, tmp_path / "text.nir")
 
 
+@pytest.mark.parametrize("content", [b"", b"no arrays", b"\0\1", b"PK\x03\x04cut"])
+def test_what_is_no_file_of_arrays_is_told_in_one_line_of_ours(content, tmp_path):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    for read in (lambda: weights.load(SMALL, path), lambda: weights.age(SMALL, path, preset="pcm"), lambda: data.load(path)):
+        with pytest.raises(ValueError, match="own.npz: not a file of (weights|NumPy arrays), or damaged; .*savez") as told:
+            read()
+        assert "\n" not in str(told.value) and "pickle" not in str(told.value)
+
+
 # In the chip ------------------------------------------------------------------------------------------------
 
 def test_training_goes_on_from_weights_and_leaves_frozen_layers():

@@ -13,7 +13,7 @@ from ..emulator import devices
 from ..emulator.signals import played
 from ..recipe import Recipe
 from ..recipe.seeds import several
-from .files import write_integers
+from .files import arrays, write_integers
 
 
 class Aged(NamedTuple):
@@ -141,13 +141,7 @@ def _placed(recipe: Recipe, given: dict) -> Recipe:
 
 def _read(recipe: Recipe, path: Path) -> list[np.ndarray]:
     """Return the weights of every layer, (*batch, R, C)."""
-    try:
-        with np.load(path) as file:
-            found = dict(file)
-    except OSError:
-        raise
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
-        raise ValueError(f"{path}: not a file of weights ({error})") from None
+    found = arrays(path)
     missing = [k for k in range(recipe.layers) if f"weights{k}" not in found]
     if missing:
         raise ValueError(f"{path}: has no weights{missing[0]}; give the weights of {recipe.name}, which has {recipe.layers} layers")

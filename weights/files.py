@@ -56,13 +56,7 @@ def read(path: str | Path, recipe: Recipe) -> Tensors:
         return Tensors(*nir.read(path))
     if path.suffix != ".npz":
         return Tensors(pytorch.read(path))
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files if not name.startswith("data_")}
-    except OSError:
-        raise
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
-        raise ValueError(f"{path}: not a file of weights ({error})") from None
+    found = {name: array for name, array in arrays(path).items() if not name.startswith("data_")}
     own = {int(name.removeprefix(INTEGERS)): v for name, v in found.items()
            if name.removeprefix(INTEGERS).isdigit() and v.dtype.kind == "i"}
     if not own:
@@ -72,6 +66,25 @@ def read(path: str | Path, recipe: Recipe) -> Tensors:
     if chips := {int(np.prod(v.shape[:-2])) for v in own.values() if v.ndim > 2}:
         raise ValueError(f"{path}: holds the weights of {max(chips)} chips; allowed is one, which `crossdyad train` makes without --seeds")
     return Tensors({names[k] if k < len(names) else f"{INTEGERS}{k}": form.decode(v) for k, v in sorted(own.items())})
+
+
+def arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Return name to array of a .npz.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except OSError:
+        raise
+    except Exception:               # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
+        raise ValueError(f"{path}: not a file of weights, or damaged; give one that `crossdyad train` or numpy.savez wrote") from None
 
 
 def real(recipe: Recipe, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
