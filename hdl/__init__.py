@@ -1,27 +1,26 @@
 """The chip as hardware: Amaranth components written from docs/contract.md, Verilog, FPGA builds."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, Any
 
-from collections.abc import Sequence
+if TYPE_CHECKING:
+    from .chip import Chip as Chip
+    from .initial import build as build
+    from .synth import DoesNotFit as DoesNotFit
+    from .synth import synthesize as synthesize
+    from .verilog import Verilog as Verilog
+    from .verilog import convert as convert
+    from .verilog import generate as generate
 
-import numpy as np
+_PLACES = {"Chip": "chip", "build": "initial", "DoesNotFit": "synth", "synthesize": "synth", "Verilog": "verilog", "convert": "verilog",
+           "generate": "verilog"}
 
-from ..recipe import Recipe, require_recipe
-from .chip import Chip
-from .initial import words
-from .synth import DoesNotFit, synthesize
-from .verilog import Verilog, convert, generate
-
-__all__ = ["Chip", "DoesNotFit", "Verilog", "build", "convert", "generate", "synthesize"]
-
-
-def build(recipe: Recipe, weights: Sequence[np.ndarray] | None = None) -> Chip:
-    """The chip of a recipe, as an Amaranth component; with weights (R, C) of each matrix in memory it wakes up with them."""
-    return woken(Chip(require_recipe(recipe)), recipe, weights)
+__all__ = [*_PLACES]
 
 
-def woken(chip: Chip, recipe: Recipe, weights: Sequence[np.ndarray] | None) -> Chip:
-    """Let a chip wake up with weights, (R, C) of each matrix in memory; return it."""
-    for engine, initial in zip(chip.engines, words(recipe, weights) if weights is not None else (), strict=False):
-        engine.crossbar.initial = initial
-    return chip
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: who runs a tool or finds a build that is kept needs no Amaranth."""
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)

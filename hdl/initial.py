@@ -1,4 +1,4 @@
-"""Weights that a chip holds when it wakes up, as words of its engines' memories (contract section 3)."""
+"""A chip, and the weights that it holds when it wakes up, as words of its engines' memories (contract section 3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..recipe import Recipe, in_memory, table
+from ..recipe import Recipe, in_memory, require_recipe, table
+from .chip import Chip
+
+
+def build(recipe: Recipe, weights: Sequence[np.ndarray] | None = None) -> Chip:
+    """Return the chip of a recipe, as an Amaranth component; with weights (R, C) of each matrix in memory it wakes up with them."""
+    return woken(Chip(require_recipe(recipe)), recipe, weights)
+
+
+def woken(chip: Chip, recipe: Recipe, weights: Sequence[np.ndarray] | None) -> Chip:
+    """Let a chip wake up with weights, (R, C) of each matrix in memory; return it."""
+    for engine, initial in zip(chip.engines, words(recipe, weights) if weights is not None else (), strict=False):
+        engine.crossbar.initial = initial
+    return chip
 
 
 def words(recipe: Recipe, weights: Sequence[np.ndarray]) -> list[list[int]]:

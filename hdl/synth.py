@@ -20,6 +20,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -393,14 +394,18 @@ def _cached(path: Path, key: str) -> dict | None:
 
 
 def _run(package: str, function: str, arguments: list[str], work: Path, run=tools.run) -> None:
-    """Run a tool, a function of a Python package, in the folder `work`; its last lines are the error if it fails."""
+    """Run a tool, a function of a Python package, in the folder `work`; if it fails, the error is its last line, or that of its log."""
     cache.ensure()
     tool = function.removeprefix("run_").split("_")[0]
     call = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
     done = run([sys.executable, "-c", call, *arguments], cwd=work)
     if done.returncode:
-        lines = done.stdout.splitlines()
-        tail = [line for line in lines if "ERROR" in line or "error" in line] or lines
+        output = done.stdout
+        for option, log in pairwise(arguments):              # a quiet tool may fail without a word of output
+            if option in ("-l", "--log") and not output.strip() and (work / log).is_file():
+                output = (work / log).read_text(errors="replace")
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        told = [line for line in lines if "error" in line.lower()] or lines or ["it printed nothing"]
         kept = next(folder for folder in work.parents if not folder.name.startswith(".synth-")) / f"{tool}-failed.log"
-        kept.write_text(done.stdout)
-        raise SynthesisError(f"{tool} failed: {tail[-1].strip() if tail else 'no message'} (all of it in {kept})")
+        kept.write_text(output)
+        raise SynthesisError(f"{tool} failed with status {done.returncode}: {told[-1]} (all of it in {kept})")

@@ -1,13 +1,22 @@
 """Co-simulation: the hardware against the emulator, on every simulator, bit for bit and cycle for cycle."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agreement import Report as Report
+    from .agreement import cosim as cosim
+    from .simulators import SimulationFailed as SimulationFailed
+    from .simulators import SimulatorMissing as SimulatorMissing
+    from .simulators import run_tests as run_tests
+
 _PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "simulators", "SimulationFailed": "simulators",
            "run_tests": "simulators"}
 
 __all__ = [*_PLACES]
 
 
-def __getattr__(name):
-    """Loaded when asked for: a simulator that imports a bench needs none of it."""
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: a simulator that imports a bench needs none of it."""
     from importlib import import_module
 
     if name not in _PLACES:

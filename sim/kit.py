@@ -12,11 +12,12 @@ import numpy as np
 from .. import emulator
 from ..emulator.link import Board as Twin
 from ..emulator.link import frame, packed
-from ..hdl import synth, verilog, woken
+from ..hdl import synth, verilog
 from ..hdl.axi import Axi
 from ..hdl.boards import Board, Top
 from ..hdl.boards import board as board_of
 from ..hdl.host import Host
+from ..hdl.initial import woken
 from ..recipe import Recipe, in_memory, registers, require_recipe
 from ..recipe.link import VERSION, Error, Link, Tag, fingerprint
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..hdl import tools, verilog
+from ..hdl import tools
 from .simulators import (
     TOP,
     SimulationFailed,
@@ -15,6 +16,9 @@ from .simulators import (
     require,
     verilator_environment,
 )
+
+if TYPE_CHECKING:
+    from ..hdl import verilog
 
 MAIN = """\
 // Drives every input port in each clock cycle from a file and writes every output port to another.

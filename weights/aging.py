@@ -96,7 +96,7 @@ def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence 
     device = devices.device_of(recipe.devices)
     if time is not None:
         if not device.ages:
-            raise ValueError(f"--time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
+            raise ValueError(f"time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
                              f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}")
         device.check(time)
     learned = _read(recipe, weights) if isinstance(weights, Path) else list(weights)
@@ -133,7 +133,7 @@ def _placed(recipe: Recipe, given: dict) -> Recipe:
     if given["preset"]:
         told["measured"] = ()
     if not told["preset"] and not recipe.devices.named:
-        raise ValueError(f"--preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
+        raise ValueError(f"preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
     if told["preset"]:
         devices.preset(told["preset"])                      # the check of the name
     return Recipe.model_validate(recipe.model_dump() | {"devices": told})
