@@ -13,6 +13,8 @@ from .cards import card, chips
 
 RESULTS = "rules.json"
 """Measured figures, beside this module; ``benchmarks/rules.py`` writes them."""
+MNIST = "mnist.json"
+"""Those on MNIST; ``benchmarks/mnist.py`` writes them."""
 COSTS = ("lut", "ff", "multipliers", "memory")
 
 
@@ -22,9 +24,11 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 @functools.cache
-def results() -> dict:
-    """Return the measured figures: the ``command`` that wrote them, its ``epochs`` and ``seeds``, and ``rules`` by name."""
-    return json.loads((resources.files(__package__) / RESULTS).read_text())
+def results(file: str = RESULTS) -> dict:
+    """Return the measured figures of a file: the ``command`` that wrote them, its ``seeds``, and ``rules`` by name with their ``epochs``
+    where they differ.
+    """
+    return json.loads((resources.files(__package__) / file).read_text())
 
 
 def measured(recipe: Recipe) -> dict | None:
@@ -40,12 +44,14 @@ def row(recipe: Recipe, board: str = "") -> dict:
     -------
     dict
         The fields of its card; ``lut``, ``ff``, ``multipliers``, ``memory`` by the cost model, whose board is ``model_of``;
-        ``accuracies`` and ``cosine``, None where they were not measured with this recipe.
+        ``accuracies`` and ``cosine``, None where they were not measured with this recipe; ``mnist``, accuracies in % of the rule that
+        this recipe was chosen for, None where they were not measured.
     """
     board = board or cost.coefficients()["board"]
     modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
     return card(recipe)._asdict() | {name: int(modelled[name]) for name in COSTS} | {
-        "model_of": board, "accuracies": known.get("accuracies"), "cosine": known.get("cosine")}
+        "model_of": board, "accuracies": known.get("accuracies"), "cosine": known.get("cosine"),
+        "mnist": results(MNIST)["rules"].get(recipe.rule, {}).get("accuracies") if known else None}
 
 
 def rows(recipe: Recipe | None = None) -> list[dict]:
@@ -70,4 +76,13 @@ def page() -> str:
         shown = ["" if c is None else f"{c:.3f}" for c in cosines]
         lines.append(f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
                      f"{found['cycles']} |")
+    return "\n".join(lines)
+
+
+def mnist_page() -> str:
+    """Return the figures on MNIST as the table of ``docs/rules.md``."""
+    lines = ["| rule | accuracy, % | worst seed | epochs | cycles a sample |", "|---|---|---|---|---|"]
+    for name, found in results(MNIST)["rules"].items():
+        right = found["accuracies"]
+        lines.append(f"| {name} | {accuracy(right)} | {min(right):.2f} | {found['epochs']} | {found['cycles']} |")
     return "\n".join(lines)

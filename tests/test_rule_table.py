@@ -1,5 +1,6 @@
 """The one table of all rules: its counts, where its figures come from, and the checks behind it."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from crossdyad.sim import rules as checked
 ROOT = Path(__file__).resolve().parent.parent
 LEARNING = set(RULES) - {"inference"}
 allow(__name__)
+
+
+def mnist():
+    """Return the benchmark on MNIST, a script."""
+    spec = importlib.util.spec_from_file_location("benchmarks_mnist", ROOT / "benchmarks" / "mnist.py")
+    spec.loader.exec_module(made := importlib.util.module_from_spec(spec))
+    return made
 
 
 def ungated(recipe):
@@ -64,6 +72,17 @@ def test_the_page_has_the_measured_figures():
     assert rules.page() in (ROOT / "docs" / "rules.md").read_text()
 
 
+def test_figures_on_mnist_are_those_of_their_settings():
+    known, made = rules.results(rules.MNIST), mnist()
+    assert known["command"].startswith("python benchmarks/mnist.py") and known["seeds"] == [1, 2, 3]
+    assert set(known["rules"]) <= set(made.SETTINGS)
+    for name, found in known["rules"].items():
+        recipe = made.recipe_of(name)
+        assert recipe.sizes == (784, 256, 10) and recipe.rule == name and len(found["accuracies"]) == 3, name
+        assert found["recipe"] == rules.fingerprint(recipe) and found["epochs"] == recipe.training.epochs <= 10, name
+    assert rules.mnist_page() in (ROOT / "docs" / "rules.md").read_text()
+
+
 def test_every_rule_that_learns_its_hidden_layer_beats_the_baselines():
     means = {name: sum(found["accuracies"]) / 5 for name, found in rules.results()["rules"].items()}
     assert all(means[name] > means["linear"] + 1 for name in LEARNING - {"spsa"})
@@ -74,7 +93,8 @@ def test_the_command_gives_all_that_is_known():
     assert set(found) == LEARNING
     mirror = found["weight-mirror"]
     assert mirror["row"] == 25 and mirror["multipliers"] == 25 and mirror["feedback_bits"] == 32 * 10 * 16 and mirror["lut"] > 5000
-    assert len(mirror["accuracies"]) == 5 and mirror["cosine"]["rule"] > 0.99
+    assert len(mirror["accuracies"]) == 5 and mirror["cosine"]["rule"] > 0.99 and mirror["mnist"] is None
+    assert len(found["local-heads"]["mnist"]) == 3
     shown = CliRunner().invoke(app, ["rules"]).stdout
     assert rules.accuracy(mirror["accuracies"]) in shown and rules.results()["command"] in shown
 
