@@ -52,6 +52,13 @@ def test_help_does_not_import_the_wings():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_virtual_board_that_is_kept_and_its_driver_need_no_amaranth_and_no_jax():
+    code = ("import sys; from crossdyad import board; from crossdyad.sim import virtual\n"
+            "print([m for m in ('jax', 'amaranth', 'matplotlib', 'cocotb', 'scipy') if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_schema_is_json_schema_of_the_recipe():
     schema = json.loads(call("schema").stdout)
     assert {"sizes", "lanes", "alpha", "formats"} <= set(schema["properties"])
