@@ -337,7 +337,9 @@ def seeded(fault: Fault) -> Iterator[ModuleType]:
         del sys.modules[name]
     sys.meta_path.insert(0, finder)
     try:
-        yield importlib.import_module(HARDWARE)
+        hdl = importlib.import_module(HARDWARE)
+        importlib.import_module(f"{HARDWARE}.{fault.module}")       # now, so that a fault that does not apply is told
+        yield hdl
     finally:
         sys.meta_path.remove(finder)
         for name in ours():
