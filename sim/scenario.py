@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..hdl.verilog import Verilog
+from ..hdl.verilog import Verilog, convert
 from . import bench, replay, simulators
 
 
@@ -101,7 +101,7 @@ def check(scenario: Scenario, simulator: str, source: Verilog | None = None, opt
     expected = {port: np.asarray(values) for port, values in scenario.trace(scenario.stimulus).items()}
     component = scenario.component() if source is None or simulator == "amaranth" else None
     if simulator == "replay":
-        source = source or simulators.verilog.convert(component, simulators.TOP)
+        source = source or convert(component, simulators.TOP)
         seen = replay.replay(source, scenario.stimulus, optimize)
     else:
         arguments = {"stimulus": {port: [int(v) for v in values] for port, values in scenario.stimulus.items()},
