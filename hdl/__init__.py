@@ -20,9 +20,10 @@ __all__ = [*_PLACES]
 def __getattr__(name: str) -> Any:
     """Load what is asked for: who runs a tool or finds a build that is kept needs no Amaranth."""
     from importlib import import_module
+    from importlib.util import find_spec
 
-    if name in _PLACES.values():
+    if name in _PLACES:
+        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    if find_spec(f".{name}", __name__):
         return import_module(f".{name}", __name__)
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -248,7 +248,7 @@ def spsa_moves_by_rate_times_slope_times_sign():
                       output=draw.choice(("identity", "hard_tanh")))
         played = Played(recipe, drawn_weights(rng, recipe, 0.3), drawn_sample(rng, recipe), seed % 3, step=seed)
         signs = (played.words(0) - played.before[0]) / recipe.epsilon
-        assert set(np.unique(signs)) == {-1.0, 1.0}
+        assert set(np.unique(signs)) == {-1.0, 1.0} and recipe.update_shift == 8         # S of contract section 6
         near(played.words(1), played.before[0] - recipe.epsilon * signs, 0)
         near(played.words(2), played.before[0], 0)
 

@@ -59,6 +59,13 @@ def test_a_virtual_board_that_is_kept_and_its_driver_need_no_amaranth_and_no_jax
     assert done.stdout.strip() == "[]"
 
 
+def test_every_part_of_the_hardware_is_there_by_its_name():
+    code = ("from crossdyad import hdl; hdl.neuron.Dyad, hdl.synth.ToolMissing, [getattr(hdl, name) for name in hdl.__all__]\n"
+            "print(hasattr(hdl, 'no_part'))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_schema_is_json_schema_of_the_recipe():
     schema = json.loads(call("schema").stdout)
     assert {"sizes", "lanes", "alpha", "formats"} <= set(schema["properties"])

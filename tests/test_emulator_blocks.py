@@ -110,6 +110,18 @@ def test_update(seed, rule):
         assert (ports["out_of_range"][3:][mine] == out[:-3][mine]).all()
 
 
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("rate", [-9, -4, 8], ids=lambda rate: f"rate 2^{rate}")
+def test_no_update_changes_a_weight_by_more_than_the_bound_that_skips_limits(rounding, rate):
+    r = recipe(0, rounding=dict.fromkeys(PLACES, rounding), rate_floor=2.0**rate, learning_rate=2.0**rate, pulses={})
+    products = [*range(300), *(int(p) for p in np.random.default_rng(0).integers(0, 1 << 20, 300))]
+    for product in products:
+        bound = int(update.largest_change(r, np.int64(product)))
+        for signed in (product, -product):
+            change = max(abs(update.round_exact(r, 0, signed, word)) for word in (0, 0xFFFF))
+            assert change <= bound or bound >= r.formats.weight.max, (product, change, bound)
+
+
 def test_words_pack_and_unpack():
     rng = np.random.default_rng(0)
     for width in (2, 9, 24):
