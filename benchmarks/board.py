@@ -1,11 +1,15 @@
 """The virtual board: steps a second from the sample memory and over the line, in the board's own time, and clock cycles a second here.
 
 The board's time is the difference of its clock cycles between a long run and a short one: ``python benchmarks/board.py [RECIPE ..]``.
+``python benchmarks/board.py first [RECIPE ..]``: seconds from the command that starts a board built before to its first sample.
 """
 
 import signal
+import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +78,40 @@ def compare(name: str) -> dict:
     }
 
 
+CLIENT = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from crossdyad import board, recipe
+r = recipe.load(sys.argv[1])
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.005)
+with board.Chip(r, sys.argv[2]) as chip:
+    chip.infer(np.zeros((1, r.sizes[0])))
+"""
+"""A user's script: inference of one sample on the board at a port."""
+
+
+def first_sample(name: str) -> float:
+    """Seconds from the start of the board's command, and of a script beside it, until the script has ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        port, start = f"{folder}/tty", time.perf_counter()
+        with subprocess.Popen([str(Path(sys.executable).with_name("crossdyad")), "board", name, "--virtual", "--port", port],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as there:
+            try:
+                subprocess.run([sys.executable, "-c", CLIENT, name, port], check=True)
+                return time.perf_counter() - start
+            finally:
+                there.send_signal(signal.SIGTERM)
+
+
 def main():
-    for name in sys.argv[1:] or ("digits", "digits-deep"):
+    first, names = sys.argv[1:2] == ["first"], [name for name in sys.argv[1:] if name != "first"]
+    for name in names or ("digits", "digits-deep"):
+        if first:
+            seconds = [first_sample(name) for _ in range(6)][1:]        # the first may build
+            print(f"{name}: first sample after {min(seconds):.2f} to {max(seconds):.2f} s, median {statistics.median(seconds):.2f} s")
+            continue
         print(name)
         for what, value in compare(name).items():
             print(f"  {what:45s} {value:12.6g}")
