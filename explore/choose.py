@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ..recipe import Recipe, near
 from . import conditions, cost, files, rate, words
-from .spec import BOUNDS, COST, METRICS, SMALLER_IS_BETTER, objectives_of
+from .metrics import BOUNDS, COST, METRICS, SMALLER_IS_BETTER
+from .spec import objectives_of
 from .statistics import FEWEST, LEVEL, SAME, Summary, comparable, difference, front, middle, reach, signed, summaries, unseen
 from .store import Store
 from .sweep import results

@@ -21,8 +21,9 @@ from ..recipe.seeds import several
 from ..sim import gradient, quality
 from . import analog, cost
 from .jobs import Batch, Job, Settings, Under
+from .metrics import COST, GRADIENT, LEARNING
 from .rate import rates
-from .spec import COST, GRADIENT, LEARNING, apply
+from .spec import apply
 
 DRAWS = 4
 """Chips that a noisy gradient is measured with: as many reads of each sample."""
@@ -39,8 +40,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     Returns
     -------
     list of dict
-        Per job: the metrics of `spec.METRICS`, None where one has no meaning or was not measured; ``accuracy_by_epoch`` (from epoch 1,
-        or before training if there is none), ``cosine_by_epoch`` and so on for all of `spec.GRADIENT` (from epoch 0, before training);
+        Per job: the metrics of `metrics.METRICS`, None where one has no meaning or was not measured; ``accuracy_by_epoch`` (from epoch 1,
+        or before training if there is none), ``cosine_by_epoch`` and so on for all of `metrics.GRADIENT` (from epoch 0, before training);
         ``accuracy_cases``, where there are conditions that a chip meets after training, a list of one list per device, of each part
         of the test set; and ``seconds``, the job's share of the time.
     """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import words
-from .spec import SMALLER_IS_BETTER
+from .metrics import SMALLER_IS_BETTER
 from .statistics import Front, Summary, span
 
 

@@ -17,8 +17,9 @@ from ..recipe import Recipe
 from ..sim import budget as budgets
 from . import conditions, cost, figures, files, words
 from .choose import standing
+from .metrics import COST, METRICS, SMALLER_IS_BETTER, known_metrics
 from .rate import rates
-from .spec import COST, METRICS, SMALLER_IS_BETTER, Spec, known_metrics, objectives_of
+from .spec import Spec, objectives_of
 from .statistics import (
     FEWEST,
     LEVEL,

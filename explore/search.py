@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..recipe import Recipe
 from ..recipe.seeds import GENERATION, derived
+from .metrics import SMALLER_IS_BETTER
 from .pool import Lasting
-from .spec import SMALLER_IS_BETTER, Point, Search, Spec, under
+from .spec import Point, Search, Spec, under
 from .spec import point as point_of
 from .statistics import summaries
 from .store import Store

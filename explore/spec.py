@@ -4,101 +4,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import data
-from ..recipe import Formats, Recipe, RecipeError, load, mistakes, near, toml
-from ..recipe.kinds import Real, Whole
+from ..recipe import Recipe, RecipeError, load, mistakes, near, toml
+from ..recipe.kinds import Whole
 from . import energy
+from .axes import IN_LSBS, MOST, Range, axes_of, fields, flat, known_board, values_of
 from .conditions import CORNER, Conditions, is_condition
+from .metrics import COST, LEARNING, METRICS, known_metrics
 
-METRICS = {
-    "accuracy": "share of the test samples that the trained chip gets right",
-    "yield": "share of the chips, over seeds and devices, whose accuracy under the conditions reaches conditions.yield_at",
-    "loss": "mean cost over the last epoch",
-    "cosine": "mean cosine of the chip's gradient of a sample to the exact one, after training",
-    "gradient_bias": "size of the estimates' mean error over the size of the gradient, after training",
-    "deviation": "root of the estimates' variance over the size of the gradient, after training",
-    "sign": "share of weights whose estimate has the right sign, after training",
-    "saturations": "range events per training step",
-    "cycles": "clock cycles of a training step (of an inference, if the chip does not learn)",
-    "lut": "LUTs", "ff": "flip-flops", "multipliers": "multiplier blocks", "memory": "memory blocks",
-    "fill": "share of the board that is taken, of the resource that runs out first; more than 1 does not fit",
-    "fmax": "highest clock frequency that the circuit could take, MHz; the board's oscillator sets the one that it has",
-    "samples_per_second": "training steps per second on the board: the slower of chip and line; 0 if fmax is below the board's clock",
-    "chip_rate": "training steps per second of the chip alone, at the board's clock",
-    "line_rate": "training samples per second that the board's serial line carries",
-    "energy": "energy of a training step, nJ, by the model named in the report",
-    "array_area": "area of the arrays with their drivers and converters, square millimetres, by the model of explore.analog",
-    "array_latency": "time of a training step's reads of arrays, microseconds, by the same model",
-}
-"""What a point is judged by."""
-SMALLER_IS_BETTER = frozenset({"loss", "gradient_bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory",
-                               "fill", "energy", "array_area", "array_latency"})
-BOUNDS = {"accuracy": (0.0, 1.0), "yield": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
-"""Metrics with a least and a greatest value; the others are at least 0."""
-GRADIENT = {"cosine": "cosine", "gradient_bias": "bias", "deviation": "deviation", "sign": "sign"}
-"""Metrics that want the gradient measured, along training, and what `sim.quality` calls them: a bias alone is a field of a recipe."""
-LEARNING = ("accuracy", "yield", "loss", "saturations", *GRADIENT)
-"""Metrics that want the chip trained."""
-COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy",
-        "array_area", "array_latency")
-"""Metrics that want the chip's cost on a board."""
-ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
-"""What is no axis because the specification says it in another place."""
 CLASSES = {"digits": 10, "mnist": 10, "xor": 2}
 """Of the data sets with a name."""
-RANGE = {"from", "to", "step", "factor"}
-MOST = 100_000
-"""Combinations of a sweep."""
-
-
 class SpecError(ValueError):
     """A specification that cannot be used. One line per mistake: ``file: key: what is wrong, what is allowed``."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(_Part):
-    """Values from `from` to `to`, both included: in steps, or multiplied by a factor each time."""
-
-    from_: Real = Field(alias="from")
-    to: Real
-    step: Real | None = None
-    factor: Real | None = None
-
-    @model_validator(mode="after")
-    def _moves(self):
-        if (self.step is None) == (self.factor is None):
-            raise ValueError("give either step or factor")
-        if self.step is not None and not (self.to - self.from_) * self.step >= 0 or self.step == 0:
-            raise ValueError(f"steps of {self.step:g} do not lead from {self.from_:g} to {self.to:g}")
-        if self.factor is not None and (self.factor <= 0 or self.factor == 1 or not self.from_ * self.to > 0
-                                        or not math.log(self.to / self.from_) / math.log(self.factor) >= 0):
-            raise ValueError(f"a factor of {self.factor:g} does not lead from {self.from_:g} to {self.to:g}")
-        if self._count() > MOST:
-            raise ValueError(f"{self._count()} values; allowed are at most {MOST}")
-        return self
-
-    def _count(self) -> int:
-        if self.step is not None:
-            return math.floor((self.to - self.from_) / self.step + 1e-9) + 1
-        return math.floor(math.log(self.to / self.from_) / math.log(self.factor) + 1e-9) + 1
-
-    def values(self) -> list:
-        """The values, whole numbers as int."""
-        if self.step is not None:
-            found = [self.from_ + i * self.step for i in range(self._count())]
-        else:
-            found = [self.from_ * self.factor**i for i in range(self._count())]
-        whole = all(float(v).is_integer() for v in found)
-        return [int(v) if whole else v for v in found]
 
 
 class Search(_Part):
@@ -124,20 +50,6 @@ class Search(_Part):
     @classmethod
     def _known(cls, objectives):
         return known_metrics(objectives)
-
-
-def renamed(name: str) -> str:
-    """Return a metric's name of today for one that a specification or store of before may have."""
-    return name.replace("bias", "gradient_bias", 1) if name.startswith("bias") else name
-
-
-def known_metrics(names: Iterable[str]) -> list[str]:
-    """The names, if each is a metric; otherwise a ValueError that tells the nearest."""
-    names = list(map(renamed, names))
-    wrong = [f"{name!r} is no metric; {near(name, METRICS)}allowed are {', '.join(METRICS)}" for name in names if name not in METRICS]
-    if wrong:
-        raise ValueError("\n".join(wrong))
-    return names
 
 
 def objectives_of(spec: Spec) -> tuple[str, ...]:
@@ -203,18 +115,18 @@ class Spec(_Part):
         if not isinstance(table, dict):
             return table                            # refused as no table
         known, made, wrong = Conditions.model_fields.keys() - {"fields", "corners"}, {}, []
-        for field, values in _flat({name: v for name, v in table.items() if name not in ("fields", "corners")}):
+        for field, values in flat({name: v for name, v in table.items() if name not in ("fields", "corners")}):
             if field not in known:
                 try:
                     is_condition(field)
-                    made[field] = _axis(field, values)
+                    made[field] = values_of(field, values)
                 except ValueError as error:
                     wrong += str(error).splitlines()
         corners = table.get("corners", {})
         if not isinstance(corners, dict) or not all(isinstance(corner, dict) for corner in corners.values()):
             wrong.append("corners: no table of tables; write corners.NAME = { devices.read_noise = 0.1 }")
             corners = {}
-        corners = {name: dict(_flat(corner)) for name, corner in corners.items()}
+        corners = {name: dict(flat(corner)) for name, corner in corners.items()}
         for name, corner in corners.items():
             for field in corner:
                 try:
@@ -228,26 +140,10 @@ class Spec(_Part):
     @field_validator("axes", mode="before")
     @classmethod
     def _values_of_fields(cls, axes):
-        if not isinstance(axes, dict):
-            raise ValueError("not a table; write [axes] and below it FIELD = [values]")
-        known, made, wrong = fields(), {}, []
-        for field, values in _flat(axes):
-            if field in ELSEWHERE:
-                wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
-            elif field not in known:
-                wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
-                             f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, {', '.join(IN_LSBS)}, and board")
-            else:
-                try:
-                    made[field] = _axis(field, values)
-                except ValueError as error:
-                    wrong += str(error).splitlines()
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return made
+        return axes_of(axes)
 
     @model_validator(mode="after")
-    def _rules_are_on_the_axis(self):
+    def _rules_are_on_thevalues_of(self):
         listed = self.values().get("rule", [])
         unused = [name for name in self.rules if name not in listed]
         if unused:
@@ -261,7 +157,7 @@ class Spec(_Part):
     def start(self, rule: str) -> dict:
         """Return the fields that points of a rule start with, over the base; none where a recipe is named instead."""
         told = self.rules.get(rule, {})
-        return dict(_flat(told)) if isinstance(told, dict) else {}
+        return dict(flat(told)) if isinstance(told, dict) else {}
 
     @field_validator("seeds")
     @classmethod
@@ -279,7 +175,7 @@ class Spec(_Part):
     @field_validator("board")
     @classmethod
     def _there_is_such_a_board(cls, board):
-        return _board(board)
+        return known_board(board)
 
     @field_validator("energy")
     @classmethod
@@ -336,51 +232,6 @@ class Spec(_Part):
         return {field: v for field, v in settings.items() if field in self.axes}
 
 
-def _flat(table: dict, path: str = ""):
-    """``formats.weight.width = [..]`` is nested tables to TOML."""
-    for name, v in table.items():
-        if isinstance(v, dict) and not v.keys() & RANGE:
-            yield from _flat(v, f"{path}{name}.")
-        else:
-            yield path + name, v
-
-
-def _axis(field: str, values) -> list | Range:
-    """An axis's values as they were given, checked."""
-    if isinstance(values, Range):
-        return values
-    if isinstance(values, dict):
-        try:
-            return Range.model_validate(values)
-        except ValidationError as error:
-            raise ValueError("\n".join(mistakes(error, field, Range))) from None
-    if not isinstance(values, list):
-        raise ValueError(f"{field}: {values!r} is no list; write [{values!r}], or {{ from = .., to = .., step = .. }}")
-    if not values:
-        raise ValueError(f"{field}: no values; give at least one")
-    twice = [v for i, v in enumerate(values) if v in values[:i]]
-    if twice:
-        raise ValueError(f"{field}: {twice[0]!r} is there twice; give each value once")
-    if field == "board":
-        for v in values:
-            _board(v, "board: ")
-    return values
-
-
-def _board(name, where: str = "") -> str:
-    from ..hdl.boards import BOARDS
-
-    if name not in BOARDS:
-        raise ValueError(f"{where}{name!r} is no board; {near(str(name), BOARDS)}allowed are {', '.join(BOARDS)}")
-    return name
-
-
-def _nearest(field: str, known) -> str:
-    """``did you mean ...?``, also of a field whose table was left out."""
-    last = [k for k in known if k.rpartition(".")[2] == field.rpartition(".")[2]]
-    return f"did you mean {last[0]!r}? " if last else near(field, known)
-
-
 class Point(NamedTuple):
     """One combination.
 
@@ -398,26 +249,6 @@ class Point(NamedTuple):
     recipe: Recipe | None
     error: str = ""
     board: str = "ulx3s"
-
-
-IN_LSBS = {"lsb.epsilon": "weight", "lsb.sigma": "state"}
-"""Axes of sizes in LSBs, and of which format."""
-
-
-def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, ``bits.PLACE``, those of `IN_LSBS`, and ``board``."""
-    found = []
-    for name, field in Recipe.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            for inner, inside in part.model_fields.items():
-                found.append(f"{name}.{inner}")
-                if isinstance(inside.annotation, type) and issubclass(inside.annotation, BaseModel):
-                    found += [f"{name}.{inner}.{leaf}" for leaf in inside.annotation.model_fields]
-        elif name not in ("name", "seed"):
-            found.append(name)
-    bits = [f"bits.{place}" for place in Formats.model_fields]
-    return [f for f in found if not f.startswith("training.epochs")] + bits + [*IN_LSBS, "board"]
 
 
 def point(spec: Spec, base: Recipe, settings: dict) -> Point:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import cost
 from .conditions import Conditions, ranked
-from .spec import BOUNDS, COST, GRADIENT, METRICS, SMALLER_IS_BETTER
+from .metrics import BOUNDS, COST, GRADIENT, METRICS, SMALLER_IS_BETTER
 
 RESAMPLES = 2000
 """Bootstrap resamples of the seeds."""

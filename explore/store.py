@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from .spec import renamed
+from .metrics import renamed
 
 VERSION = 2
 """Of the tables; another one is refused."""

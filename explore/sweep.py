@@ -18,10 +18,12 @@ from pydantic import ValidationError
 
 from ..recipe import Recipe, parse, toml
 from . import cost
+from .axes import IN_LSBS
 from .conditions import CORNER
 from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
+from .metrics import COST, GRADIENT, LEARNING
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
-from .spec import COST, GRADIENT, IN_LSBS, LEARNING, Point, Spec
+from .spec import Point, Spec
 from .spec import point as point_of
 from .store import Store, StoreError
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .spec import METRICS, SMALLER_IS_BETTER
+from .metrics import METRICS, SMALLER_IS_BETTER
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

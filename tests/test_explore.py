@@ -23,7 +23,7 @@ from crossdyad import emulator
 from crossdyad.cli import app
 from crossdyad.data import load as load_data
 from crossdyad.emulator import link
-from crossdyad.explore import choose, files, pool, rate, report, search, statistics, sweep
+from crossdyad.explore import axes, choose, files, metrics, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, Settings, Under, batches, evaluate, key
 from crossdyad.explore.statistics import Summary
@@ -107,7 +107,7 @@ def test_too_many_combinations_are_refused_before_they_are_made():
     ({"from": 0, "to": 0.3, "step": 0.1}, [0, 0.1, 0.2, 0.3]), ({"from": 8, "to": 1, "factor": 0.5}, [8, 4, 2, 1]),
 ])
 def test_ranges_include_both_ends(given, values):
-    assert specs.Range.model_validate(given).values() == pytest.approx(values)
+    assert axes.Range.model_validate(given).values() == pytest.approx(values)
 
 
 def test_bits_keep_the_range_and_width_does_not():
@@ -119,7 +119,7 @@ def test_bits_keep_the_range_and_width_does_not():
 
 def test_every_field_of_a_recipe_can_be_an_axis():
     base = load("digits")
-    for field in specs.fields():
+    for field in axes.fields():
         if field.startswith(("bits.", "lsb.")) or field == "board":
             continue
         value = base.model_dump()
@@ -172,7 +172,7 @@ def test_a_row_is_what_the_emulator_does_alone():
         assert row["accuracy"] == float(alone.epochs[-1]["accuracy"][0])
         assert row["loss"] == pytest.approx(float(alone.epochs[-1]["loss"][0]))
         assert len(row["accuracy_by_epoch"]) == 1
-        for name in specs.GRADIENT:
+        for name in metrics.GRADIENT:
             assert len(row[f"{name}_by_epoch"]) == 2 and row[f"{name}_by_epoch"][-1] == row[name]
 
 
@@ -917,7 +917,7 @@ def test_rows_of_rules_are_found_again(tmp_path):
 
 def test_no_metric_has_the_name_of_an_axis():
     fields = {*Recipe.model_fields, "board", "seed", "status", "seconds", "error", "key", "recipe", "measured", "versions"}
-    assert not fields & set(specs.METRICS)
+    assert not fields & set(metrics.METRICS)
 
 
 def test_a_sweep_over_biases_exports_each_name_once(tmp_path):
