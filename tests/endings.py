@@ -1,4 +1,4 @@
-"""Processes that end too soon, or not by themselves: what `crossdyad.sim.faults` starts in place of one that shows a fault."""
+"""Processes that end too soon, or not by themselves: what `crossdyad.sim.witnesses` starts in place of one that shows a fault."""
 
 import os
 import time

@@ -1,5 +1,6 @@
 """A broken reference is noticed: by the check of the very row whose method it is no longer, and wherever a fault was drawn."""
 
+import ast
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import endings
 import pytest
 
-from crossdyad.sim import faults
+from crossdyad.sim import faults, witnesses
 
 DRAWN = json.loads((Path(__file__).parent / "reference_faults.json").read_text())["faults"]
 """Faults that were drawn over models/, and who noticed each."""
@@ -53,12 +54,12 @@ QUICK = ("Boltzmann bias dropped", "no feedback from above")
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAULTS])
 def test_a_fault_is_noticed_by_its_row(name):
     row, *fault = FAULTS[name]
-    assert faults.noticed(faults.named(*fault), [f"row {row}"]) == f"row {row}"
+    assert witnesses.noticed(faults.named(*fault), [f"row {row}"]) == f"row {row}"
 
 
 def test_without_a_change_nothing_is_noticed():
     same = "drive + joined[k + 1].transposed(parameters[k + 1], s[k + 1])"
-    assert faults.noticed(faults.named("models/circuits.py", same, same), ["row 12"]) is None
+    assert witnesses.noticed(faults.named("models/circuits.py", same, same), ["row 12"]) is None
 
 
 def test_faults_are_of_every_kind_and_the_same_for_a_seed():
@@ -70,8 +71,8 @@ def test_faults_are_of_every_kind_and_the_same_for_a_seed():
 
 def test_every_fault_that_can_be_named_compiles():
     for f in faults.drawn(300, 5):
-        tree = faults._faulty(f)(f.module, faults.ast.parse((faults.ROOT / f.module).read_text()))
-        compile(faults.ast.fix_missing_locations(tree), f.module, "exec")
+        tree = witnesses._faulty(f)(f.module, ast.parse((faults.ROOT / f.module).read_text()))
+        compile(ast.fix_missing_locations(tree), f.module, "exec")
 
 
 def test_a_fault_that_is_not_there_is_an_error():
@@ -99,7 +100,7 @@ def test_a_drawn_fault_is_still_noticed(name):
     fault = faults.again(name)
     if fault is None:
         pytest.skip("its text is gone")
-    assert faults.noticed(fault, [DRAWN[name]])
+    assert witnesses.noticed(fault, [DRAWN[name]])
 
 
 # The processes in which faults are shown ------------------------------------------------------------------------
@@ -107,19 +108,19 @@ def test_a_drawn_fault_is_still_noticed(name):
 
 def test_a_process_that_dies_before_it_shows_a_fault_says_nothing(monkeypatch):
     fault = faults.drawn(1, 0)[0]
-    monkeypatch.setattr(faults, "_try", endings.dies)
+    monkeypatch.setattr(witnesses, "_try", endings.dies)
     with pytest.raises(RuntimeError, match="ended before its first witness began; run the command again"):
-        faults.noticed(fault, ["row 12"])
-    monkeypatch.setattr(faults, "_try", endings.dies_later)
-    assert faults.noticed(fault, ["row 12"]) == "row 12"
+        witnesses.noticed(fault, ["row 12"])
+    monkeypatch.setattr(witnesses, "_try", endings.dies_later)
+    assert witnesses.noticed(fault, ["row 12"]) == "row 12"
 
 
 PARENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import endings
-from crossdyad.sim import faults
-for pid in faults._apart(endings.stays, None):
+from crossdyad.sim import witnesses
+for pid in witnesses._apart(endings.stays, None):
     print(pid, flush=True)
 """
 
