@@ -6,10 +6,10 @@ if TYPE_CHECKING:
     from .agreement import Report as Report
     from .agreement import cosim as cosim
     from .simulators import SimulationFailed as SimulationFailed
-    from .simulators import SimulatorMissing as SimulatorMissing
     from .simulators import run_tests as run_tests
+    from .surroundings import SimulatorMissing as SimulatorMissing
 
-_PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "simulators", "SimulationFailed": "simulators",
+_PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "surroundings", "SimulationFailed": "simulators",
            "run_tests": "simulators"}
 
 __all__ = [*_PLACES]

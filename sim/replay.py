@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..hdl import tools
-from .simulators import (
-    TOP,
-    SimulationFailed,
-    build_folder,
-    require,
-    verilator_environment,
-)
+from .simulators import TOP, SimulationFailed, require
+from .surroundings import build_folder, verilator_environment
 
 if TYPE_CHECKING:
     from ..hdl import verilog

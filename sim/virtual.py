@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..recipe import Recipe
-from . import simulators
+from . import simulators, surroundings
 from .replay import clocking, executable
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int 
     SimulatorMissing
         Without Verilator or a C++ compiler.
     """
-    known = simulators.builds() / f"virtual-{_key(recipe, board, optimize, samples)}"
+    known = surroundings.builds() / f"virtual-{_key(recipe, board, optimize, samples)}"
     # a rule of one's own may say something else than it did
     if ":" not in recipe.rule and known.exists() and (program := known.parent / known.read_text()).exists():
         return program

@@ -9,7 +9,7 @@ import pytest
 from crossdyad.hdl.axi import Axi
 from crossdyad.hdl.verilog import convert
 from crossdyad.recipe import Recipe, load, registers
-from crossdyad.sim import simulators
+from crossdyad.sim import simulators, surroundings
 
 RECIPE = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
 SPSA = Recipe(name="shaken", sizes=[3, 4, 2], lanes=[2, 2], rule="spsa", devices={"read_noise": 0.05})
@@ -24,7 +24,8 @@ def run(recipe, simulator, pauses, tmp_path, source=None):
     options = {"icarus": ["-g2005"], "verilator": ["-Wno-fatal"]}
     runner = get_runner(simulator)
     told = {"AXI_RECIPE": recipe.model_dump_json(), "AXI_PAUSES": pauses, "COCOTB_LOG_LEVEL": "WARNING"}
-    with simulators.cocotb_environment(), simulators.verilator_environment(0) if simulator == "verilator" else simulators.environment({}):
+    around = surroundings.verilator_environment(0) if simulator == "verilator" else surroundings.environment({})
+    with surroundings.cocotb_environment(), around:
         runner.build(sources=[tmp_path / "top.v"], hdl_toplevel=simulators.TOP, build_dir=tmp_path / "build", timescale=("1ns", "1ps"),
                      build_args=options[simulator], log_file=tmp_path / "build.log")
         results = runner.test(hdl_toplevel=simulators.TOP, test_module="axi_bench", test_dir=Path(__file__).parent, extra_env=told,

@@ -17,7 +17,7 @@ from crossdyad.hdl import synth
 from crossdyad.hdl.boards import BOARDS
 from crossdyad.recipe import Recipe, load, registers
 from crossdyad.recipe.link import Link, Tag
-from crossdyad.sim import kit, simulators
+from crossdyad.sim import kit, simulators, surroundings
 
 described = pytest.mark.skipif(bool(synth.missing_tool()), reason="needs amaranth-boards")
 RECIPE = Recipe(name="tiny-chip", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
@@ -119,7 +119,7 @@ def test_the_cocotb_test_passes_and_notices(board, tmp_path):
     vectors = tmp_path / "tiny-chip.vectors.json"
 
     def passes():
-        with simulators.cocotb_environment(), simulators.verilator_environment(0), simulators.environment({"SIM": "verilator"}):
+        with surroundings.cocotb_environment(), surroundings.verilator_environment(0), surroundings.environment({"SIM": "verilator"}):
             done = subprocess.run([sys.executable, "test_tiny_chip.py"], cwd=tmp_path, capture_output=True, text=True)
         return done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 

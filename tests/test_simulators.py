@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossdyad.sim import crossbar, engine, fixed, rng, scenario, simulators, unit
+from crossdyad.sim import crossbar, engine, fixed, rng, scenario, simulators, surroundings, unit
 
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
@@ -27,7 +27,7 @@ def test_a_block_agrees_under_verilator(simulator):
 
 def test_a_missing_simulator_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda tool: None)
-    with pytest.raises(simulators.SimulatorMissing, match="apt install iverilog"):
+    with pytest.raises(surroundings.SimulatorMissing, match="apt install iverilog"):
         simulators.require("icarus")
 
 

