@@ -27,7 +27,9 @@ from scipy.optimize import least_squares, nnls
 
 from crossdyad.explore import cost
 from crossdyad.hdl import synth
+from crossdyad.hdl.boards import BOARDS
 from crossdyad.hdl.families import ECP5
+from crossdyad.hdl.fits import check_fits, least
 from crossdyad.hdl.host import Host
 from crossdyad.recipe import Recipe, load
 
@@ -93,7 +95,7 @@ def drawn(count: int, seed: int) -> list[Recipe]:
         most = one_of(8, 12, 16, 24) if law in ("ideal", "constant") and delta < 12 else 12
         try:
             made = Recipe.model_validate(table)
-            synth.check_fits(synth._least(made, ECP5), synth.BOARDS[BOARD], made)
+            check_fits(least(made, ECP5), BOARDS[BOARD], made)
         except ValueError:
             continue
         if sum(lanes) <= most:
@@ -130,14 +132,14 @@ def build() -> None:
 
 def fits(build: dict) -> bool:
     """Whether the first board holds what a build takes."""
-    return all(build.get(name, 0) <= held for name, held in synth.BOARDS[BOARD].holds.items())
+    return all(build.get(name, 0) <= held for name, held in BOARDS[BOARD].holds.items())
 
 
 def step(run, key: tuple[str, str], recipe: Recipe, board: str = BOARD) -> None:
     """A step of a build, and what came of it into the file."""
     start, line = time.monotonic(), kept().get(key, dict(zip(("set", "name"), key, strict=True)))
     try:
-        line |= run(recipe, synth.BOARDS[board], WORK / "-".join(key))
+        line |= run(recipe, BOARDS[board], WORK / "-".join(key))
     except synth.SynthesisError as error:
         line |= {"failed": str(error).split(" (all of it")[0]}
     lines = kept() | {key: line}

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .chip import Chip as Chip
+    from .fits import DoesNotFit as DoesNotFit
     from .initial import build as build
-    from .synth import DoesNotFit as DoesNotFit
     from .synth import synthesize as synthesize
     from .verilog import Verilog as Verilog
     from .verilog import convert as convert
     from .verilog import generate as generate
 
-_PLACES = {"Chip": "chip", "build": "initial", "DoesNotFit": "synth", "synthesize": "synth", "Verilog": "verilog", "convert": "verilog",
+_PLACES = {"Chip": "chip", "build": "initial", "DoesNotFit": "fits", "synthesize": "synth", "Verilog": "verilog", "convert": "verilog",
            "generate": "verilog"}
 
 __all__ = [*_PLACES]

@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import pairwise
@@ -25,16 +24,15 @@ from pathlib import Path
 from typing import Literal
 
 from amaranth.back import rtlil
-from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe, require_recipe
-from ..recipe.table import engines as engines_of
 from . import cache, tools
-from .boards import BOARDS, Board, Top
+from .boards import Board, Top
 from .boards import board as board_of
-from .families import ECP5, Family, Platform
+from .families import ECP5, Family
+from .fits import DoesNotFit, check_fits, least, netlist_needs
+from .harness import Harness
 from .pll import MARGIN
 
 SEEDS = (1, 2, 3)
@@ -52,16 +50,13 @@ COLLISION_FREE = ("weights", "inputs", "errors", "drives", "frames", "samples", 
 """Memories that are never read and written at one address in one cycle (contract sections 3 and 8), so that
 synthesis need not build the bypass that the language's default promises."""
 
+
 class SynthesisError(RuntimeError):
     """A tool that failed; the message is its own."""
 
 
 class ToolMissing(SynthesisError):
     """Synthesis tools are not installed; the message says how to get them."""
-
-
-class DoesNotFit(ValueError):
-    """A design that needs more than the board has; the message names the resource and the remedy."""
 
 
 def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds: Sequence[int] = SEEDS,
@@ -105,7 +100,7 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
 
     require_recipe(recipe)
     target = board_of(board)
-    check_fits(_least(recipe, target.family, samples), target, recipe)
+    check_fits(least(recipe, target.family, samples), target, recipe)
     ensure_tools(target.family)
     folder, own = Path(folder), target.clock
 
@@ -183,7 +178,7 @@ def implement(component: wiring.Component, name: str, board: Board, folder: str 
             with _whole(work) as draft:
                 (draft / "top.il").write_text(text)
                 netlist(draft, family)
-        needs = _netlist_needs(work / "top.json", family)
+        needs = netlist_needs(work / "top.json", family)
         check_fits(needs, board, recipe)
     except (SynthesisError, DoesNotFit):
         shutil.rmtree(work)
@@ -277,86 +272,6 @@ def table(report: dict) -> str:
     lines.append(f"  Fmax {f['min']:.1f} / {f['median']:.1f} / {f['max']:.1f} MHz (min / median / max over seeds {', '.join(f['seeds'])})")
     lines.append(f"  clock {report['clock_mhz']:g} MHz")
     return "\n".join(lines)
-
-
-class Harness(wiring.Component):
-    """A component between two shift registers: three pins however many ports it has."""
-
-    def __init__(self, component: wiring.Component):
-        self._component = component
-        super().__init__({"serial_in": In(1), "serial_out": Out(1), "take": In(1)})
-        self.bits = 0
-
-    def elaborate(self, platform: Platform | None) -> Module:
-        m = Module()
-        m.submodules.dut = dut = self._component
-        inputs, outputs = [], []
-        for _path, member, value in dut.signature.flatten(dut):
-            (inputs if member.flow is In else outputs).append(value)
-        width_in = sum(len(v.as_value() if hasattr(v, "as_value") else v) for v in inputs)
-        self.bits = 0
-        if inputs:
-            shift = Signal(width_in)
-            held = Signal(width_in)
-            m.d.sync += [shift.eq(Cat(self.serial_in, shift)), held.eq(shift)]
-            m.d.comb += Cat(*inputs).eq(held)
-            self.bits += 2 * width_in
-        out = Cat(*outputs)
-        seen = Signal(len(out))
-        leaving = Signal(len(out))
-        m.d.sync += seen.eq(out)
-        with m.If(self.take):
-            m.d.sync += leaving.eq(seen)
-        with m.Else():
-            m.d.sync += leaving.eq(leaving >> 1)
-        m.d.comb += self.serial_out.eq(leaving[0])
-        self.bits += 2 * len(out)
-        return m
-
-
-def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None) -> None:
-    """Refuse what does not fit, naming the resource and the remedy."""
-    over = [f"{needs[r]} {r}s needed, {board.holds[r]} available" for r in board.holds if needs.get(r, 0) > board.holds[r]]
-    if not over:
-        return
-    remedies = []
-    if needs.get("memory block", 0) > board.holds["memory block"]:
-        remedies.append("smaller layers or narrower weights, fewer samples where they are kept")
-    if any(needs.get(r, 0) > board.holds[r] for r in ("multiplier", "LUT", "FF")):
-        remedies.append("fewer lanes")
-    larger = [b.name for b in BOARDS.values() if all(needs.get(r, 0) <= b.holds[r] for r in b.holds)]
-    if larger:
-        remedies.append(f"a bigger board ({', '.join(larger)})")
-    name = recipe.name if recipe else "the design"
-    raise DoesNotFit(f"{name} does not fit {board.name} ({board.device}): {'; '.join(over)}. Remedy: {', or '.join(remedies)}")
-
-
-def _least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
-    """What a recipe takes at the very least, known without synthesis."""
-    engines, width = engines_of(recipe), recipe.formats.weight.width
-    kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
-    # products of wider operands go where synthesis puts them; where no block is left, the square of an error is made of LUTs
-    operand = max(width, recipe.bits.operand)
-    multiplied = family.others or operand <= family.multiplier.width
-    lanes = sum(e.lanes for e in engines)
-    return {
-        "multiplier": lanes * multiplied,
-        # of products that no block makes: half a cell for each pair of bits, by any way of adding
-        "LUT": lanes * (width * operand // 2) * (not multiplied),
-        # a memory of a few words goes to LUTs instead
-        "memory block": sum(-(-e.words * e.lanes * width // family.block) for e in engines if e.words * e.lanes * width > family.least)
-        + -(-kept // family.block),
-    }
-
-
-def _netlist_needs(netlist: Path, family: Family) -> dict[str, int]:
-    top = json.loads(netlist.read_text())["modules"]["top"]
-    needs = Counter(dict.fromkeys({resource for resource, _ in family.takes.values()}, 0))
-    for cell in top["cells"].values():
-        if cell["type"] in family.takes:
-            resource, n = family.takes[cell["type"]]
-            needs[resource] += n
-    return needs
 
 
 def missing_tool(family: Family = ECP5) -> str | None:

