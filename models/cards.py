@@ -21,7 +21,8 @@ from .circuits import Equilibrium, Feedforward, Hopfield
 from .cookbook import ROWS
 from .cookbook import standard as standards
 from .cookbook.extended import Extended
-from .counting import Count, count, marked
+from .counting import count, marked
+from .counts import Count
 from .energies import PRIMITIVES
 from .precision import in_float64
 from .solvers import relaxation
