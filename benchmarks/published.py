@@ -21,7 +21,7 @@ import optax
 from jax import numpy as jnp
 
 from crossdyad import data, models
-from crossdyad.models.circuits import gradient, square_primitive, uniform_weights
+from crossdyad.models.circuits import square_primitive, uniform_weights
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.cookbook.extended import Goodness
 from crossdyad.models.energies import Resistive
@@ -29,6 +29,7 @@ from crossdyad.models.estimators.contrast import one_sided, roots_of_unity, weig
 from crossdyad.models.estimators.control import deep_feedback_control
 from crossdyad.models.estimators.estimator import Estimator
 from crossdyad.models.estimators.greedy import forward_forward, layers, local_objectives, normalised, normalising
+from crossdyad.models.functions import gradient
 from crossdyad.models.nudges import weak
 from crossdyad.models.solvers import Problem, Solution, relaxation, size
 

@@ -15,9 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crossdyad import data, models
-from crossdyad.models.circuits import Equilibrium, Feedforward, Hopfield, add, identity
+from crossdyad.models.circuits import Equilibrium, Feedforward, Hopfield
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.estimators.chains import Batches, Block, Chain
+from crossdyad.models.functions import add, identity
 from crossdyad.models.schedules import compiled, one_forward_one_backward, play
 from crossdyad.models.solvers import relaxation
 

@@ -16,14 +16,15 @@ Whatever JAX is set to, they compute in float64 and leave it as it is set. Under
 `jax.vmap`), begin that in 64 bits too: `float64`. Activations and objectives alone have the precision of what they are given.
 """
 
-from .circuits import Equilibrium, Feedforward, Hopfield, clip, from_energy, from_neurons, from_residual, identity, relu
+from .circuits import Equilibrium, Feedforward, Hopfield, clip
 from .estimators.contrast import contrast
 from .estimators.dyads import Dyads, dual_propagation, dyads
 from .estimators.estimator import Estimator, NoFixedPoint, Unsuitable, solved
 from .estimators.implicit import exact_gradient, triangular_multipliers
 from .estimators.probes import probes, spsa, spsa_slopes
-from .functions import piecewise
+from .functions import identity, piecewise, relu
 from .objectives import cross_entropy, squared_error, squared_hinge
+from .own import from_energy, from_neurons, from_residual
 from .precision import float64
 from .soundness import check_circuit
 from .training import train

@@ -16,23 +16,12 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from .circuits import (
-    LayeredStates,
-    Own,
-    add,
-    forced,
-    from_energy,
-    from_residual,
-    gradient,
-    identity,
-    square_primitive,
-    tanh_primitive,
-    uniform_weights,
-    zeros,
-)
+from .circuits import LayeredStates, forced, square_primitive, tanh_primitive, uniform_weights
 from .estimators.estimator import Unsuitable
+from .functions import add, gradient, identity, zeros
 from .kinds import Circuit, Objective, Tree
 from .operators import inner
+from .own import Own, from_energy, from_residual
 from .precision import in_float64
 from .solvers import newton_direction
 

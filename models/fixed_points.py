@@ -11,7 +11,7 @@ import jax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .circuits import add
+from .functions import add
 from .precision import in_float64
 from .solvers import Problem, Solution, solution, until_still
 

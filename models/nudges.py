@@ -12,8 +12,10 @@ import jax
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from .circuits import add, forced, from_residual, gradient
+from .circuits import forced
+from .functions import add, gradient
 from .kinds import Circuit, Objective, Tree
+from .own import from_residual
 from .precision import in_float64
 from .solvers import Problem
 

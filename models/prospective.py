@@ -14,9 +14,9 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from .circuits import add
 from .estimators.estimator import needing
 from .flow import flow
+from .functions import add
 from .kinds import Circuit, Objective, Tree
 from .precision import in_float64
 

@@ -27,7 +27,7 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from .circuits import add
+from .functions import add
 from .kinds import Objective, Tree
 from .precision import in_float64
 

@@ -14,7 +14,8 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from .circuits import add, forced
+from .circuits import forced
+from .functions import add
 from .kinds import Tree
 from .linear import from_products, is_small
 from .precision import in_float64

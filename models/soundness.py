@@ -14,8 +14,10 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from .circuits import Own, add, forced, gradient, zeros
+from .circuits import forced
+from .functions import add, gradient, zeros
 from .kinds import Circuit, Tree
+from .own import Own
 from .precision import in_float64
 
 MEMBERS = {"energy": ("energy",), "chain": ("layers", "neuron", "forward"), "triangular": ("forward",), "neurons": ("drive", "fire"),

@@ -12,14 +12,16 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from .circuits import add, forced, from_residual, zeros
+from .circuits import forced
 from .estimators.contrast import coincidences
 from .estimators.estimator import Unsuitable, needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
+from .functions import add, zeros
 from .kinds import Circuit, Nudge, Objective, Solver, Tree
 from .nudges import clamped, weak
 from .operators import Dense
+from .own import from_residual
 from .precision import in_float64
 from .solvers import Problem, newton, relaxation
 

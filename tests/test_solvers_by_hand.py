@@ -41,7 +41,7 @@ def test_anderson_combines_sweeps_by_the_least_damped_change(damping):
 def test_predictive_coding_of_stiff_weights_starts_at_the_free_states():
     """Linear layers, of which the energy's curvature is a thousand: its descent by small steps leaves for infinity."""
     w = tuple(30 * v for v in systems.relu_net(0).parameters[:2])
-    net = models.Feedforward((6, 8, 7), models.circuits.identity)
+    net = models.Feedforward((6, 8, 7), models.identity)
     x, y, beta = np.linspace(-1, 1, 6), np.linspace(0, 1, 7), 0.1
     a, b = map(np.asarray, w)
     matrix = np.block([[np.eye(8) + b.T @ b, -b.T], [-b, (1 + beta) * np.eye(7)]])

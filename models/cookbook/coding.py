@@ -11,12 +11,13 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import Feedforward, identity
+from ..circuits import Feedforward
 from ..estimators.coding import predictive_coding, residual_energy, zero_divergence
 from ..estimators.contrast import coincidences
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient
 from ..estimators.microcircuits import apical, dendritic_error, microcircuit, phaseless_alignment, predict_self
+from ..functions import identity
 from ..nudges import weak
 from ..solvers import Problem, newton, relaxation
 from . import systems

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import add, from_energy
 from ..estimators.contrast import (
     Stencil,
     centered,
@@ -23,7 +22,9 @@ from ..estimators.contrast import (
 )
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import clamp_gradient, cost, exact_gradient, multipliers
+from ..functions import add
 from ..nudges import clamped, controller, strong, weak
+from ..own import from_energy
 from ..solvers import Problem, newton, relaxation
 from . import systems
 from .findings import Finding, above, angle, below, equal, flat, identical, refused, relative_error, slope

@@ -10,7 +10,6 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import identity
 from ..estimators.coding import predictive_coding
 from ..estimators.control import (
     controlled,
@@ -28,6 +27,7 @@ from ..estimators.control import (
 )
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient, read_out
+from ..functions import identity
 from ..kinds import Tree
 from ..solvers import Problem, newton, relaxation
 from . import systems

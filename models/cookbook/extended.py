@@ -16,7 +16,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Feedforward, LayeredStates, add
+from ..circuits import Feedforward, LayeredStates
 from ..estimators.estimator import Unsuitable
 from ..estimators.feedback import feedback_gradient, kolen_pollack, layered, mirror, perturb
 from ..estimators.greedy import (
@@ -42,6 +42,7 @@ from ..estimators.targets import (
     reconstruction,
     target_propagation,
 )
+from ..functions import add
 from ..kinds import Tree
 from ..operators import Dense, Operator, dimensions, size
 from ..precision import in_float64

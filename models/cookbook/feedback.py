@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from jax.typing import ArrayLike
 
 from ...data import load
-from ..circuits import Feedforward, add, identity
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
 from ..estimators.feedback import (
     broadcast,
@@ -29,6 +29,7 @@ from ..estimators.feedback import (
     transposes,
 )
 from ..estimators.implicit import exact_gradient
+from ..functions import add, identity
 from ..kinds import Circuit, Tree
 from ..objectives import cross_entropy, squared_error
 from ..operators import Dense

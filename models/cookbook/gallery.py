@@ -13,13 +13,15 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .. import schedules
-from ..circuits import Feedforward, from_energy, identity
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
 from ..estimators.feedback import direct, layered
 from ..estimators.greedy import greedy_gradient, interlocking
 from ..estimators.implicit import exact_gradient, multipliers, neumann_multipliers
 from ..estimators.probes import gaussian, node_error
+from ..functions import identity
 from ..invertible import Coupling
+from ..own import from_energy
 from ..precision import in_float64
 from ..prospective import latent_equilibrium
 from ..solvers import Problem, newton

@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from jax.scipy.special import i0, i1
 from jax.typing import ArrayLike
 
-from ..circuits import Feedforward, add, identity
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
 from ..estimators.greedy import (
     activity_perturbed,
@@ -34,6 +34,7 @@ from ..estimators.greedy import (
 )
 from ..estimators.implicit import exact_gradient, triangular_multipliers
 from ..estimators.synthetic import features, predictors, synthetic_gradient, taught
+from ..functions import add, identity
 from ..kinds import Circuit, Tree
 from ..objectives import squared_error
 from . import systems

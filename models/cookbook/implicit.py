@@ -11,13 +11,14 @@ import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import add, from_energy
 from ..estimators.contrast import coincidences
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import cost, exact_gradient, multipliers, neumann_multipliers, read_out, response, triangular_multipliers
+from ..functions import add
 from ..kinds import Tree
 from ..nudges import output_force, weak
 from ..objectives import squared_error
+from ..own import from_energy
 from ..solvers import Problem, newton, size
 from . import systems
 from .contrasts import ONE_SIDED

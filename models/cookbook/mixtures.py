@@ -11,10 +11,11 @@ import numpy as np
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Equilibrium, Feedforward, Hopfield, add
+from ..circuits import Equilibrium, Feedforward, Hopfield
 from ..estimators.chains import Block, Chain, chain_gradient
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import cost, exact_gradient
+from ..functions import add
 from ..kinds import Objective, Tree
 from ..nudges import weak
 from ..objectives import squared_error

@@ -11,7 +11,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..circuits import Feedforward, add
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
 from ..estimators.greedy import greedy_gradient, layers
 from ..estimators.implicit import exact_gradient, multipliers, read_out
@@ -28,6 +28,7 @@ from ..estimators.probes import (
     spsa,
     spsa_slopes,
 )
+from ..functions import add
 from ..kinds import Tree
 from ..solvers import Problem, newton, relaxation
 from . import systems

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import Feedforward, identity
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
+from ..functions import identity
 from ..prospective import augmented_energy, latent_equilibrium, least_action, least_action_gradient, prospective_energy, velocity
 from . import systems
 from .findings import Finding, above, below, equal, flat, relative_error, within

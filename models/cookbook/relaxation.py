@@ -10,9 +10,11 @@ import numpy as np
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Equilibrium, Hopfield, add, clip, from_residual, identity, square_primitive
+from ..circuits import Equilibrium, Hopfield, clip, square_primitive
 from ..fixed_points import anderson, broyden, gradient_flow, mirror_descent
+from ..functions import add, identity
 from ..kinds import Tree
+from ..own import from_residual
 from ..solvers import Problem, newton, relaxation
 from . import systems
 from .findings import Finding, above, below, equal, within

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import Feedforward, add
+from ..circuits import Feedforward
 from ..estimators.chains import Batches, Block
 from ..estimators.implicit import cost
+from ..functions import add
 from ..invertible import Coupling
 from ..kinds import Tree
 from ..objectives import squared_error

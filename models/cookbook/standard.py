@@ -14,7 +14,7 @@ from jax import numpy as jnp
 from jax.typing import ArrayLike
 
 from ...data import Dataset
-from ..circuits import Equilibrium, Feedforward, Hopfield, clip, identity, relu, square_primitive
+from ..circuits import Equilibrium, Feedforward, Hopfield, clip, square_primitive
 from ..energies import Resistive, auxiliary_coordinates, behind
 from ..estimators.chains import Chain, chain_gradient
 from ..estimators.contrast import centered, twin
@@ -22,6 +22,7 @@ from ..estimators.estimator import Estimator, Unsuitable
 from ..estimators.implicit import neumann_multipliers, read_out
 from ..estimators.probes import averaged, in_place_slope, probes, scaled
 from ..fixed_points import mirror_descent
+from ..functions import identity, relu
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import cross_entropy, squared_error
 from ..precision import in_float64

@@ -9,8 +9,9 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Equilibrium, Feedforward, Hopfield, identity, relu
+from ..circuits import Equilibrium, Feedforward, Hopfield
 from ..energies import Resistive, behind
+from ..functions import identity, relu
 from ..kinds import Tree
 from ..objectives import squared_error
 from ..precision import in_float64

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import Feedforward, identity
+from ..circuits import Feedforward
 from ..estimators.estimator import Estimator
 from ..estimators.implicit import exact_gradient, triangular_multipliers
 from ..estimators.targets import (
@@ -23,6 +23,7 @@ from ..estimators.targets import (
     target_changes,
     target_propagation,
 )
+from ..functions import identity
 from . import systems
 from .findings import Finding, above, equal, law, relative_error, slope
 from .row import row

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ..circuits import Feedforward, Hopfield, add, identity
+from ..circuits import Feedforward, Hopfield
 from ..estimators.contrast import contrast, one_sided
 from ..estimators.implicit import cost, exact_gradient
 from ..flow import flow
+from ..functions import add, identity
 from ..nudges import clamped
 from ..objectives import squared_error
 from ..solvers import relaxation

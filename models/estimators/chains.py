@@ -17,7 +17,8 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Feedforward, forced, identity
+from ..circuits import Feedforward, forced
+from ..functions import identity
 from ..kinds import Objective, Tree
 from ..operators import Dense
 from ..precision import in_float64

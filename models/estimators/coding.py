@@ -6,9 +6,9 @@ import jax
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Own, from_energy
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import weak
+from ..own import Own, from_energy
 from ..precision import in_float64
 from ..solvers import Problem, newton
 from .contrast import coincidences

@@ -11,7 +11,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import gradient
+from ..functions import gradient
 from ..kinds import Circuit, Nudge, Objective, Solver, Tree
 from ..nudges import weak
 from ..precision import in_float64

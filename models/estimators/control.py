@@ -15,9 +15,10 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from ..circuits import Own, add, from_residual, gradient
+from ..functions import add, gradient
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import squared_error
+from ..own import Own, from_residual
 from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
 from .estimator import needing

@@ -10,10 +10,11 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import Own, add, from_residual
+from ..functions import add
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import output_force
 from ..operators import inner, silent
+from ..own import Own, from_residual
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from .estimator import needing

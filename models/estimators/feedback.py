@@ -10,7 +10,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import add
+from ..functions import add
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..linear import solve
 from ..nudges import output_force

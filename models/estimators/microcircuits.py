@@ -8,9 +8,10 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from ..circuits import Own, add, from_residual
+from ..functions import add
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..nudges import output_force
+from ..own import Own, from_residual
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
 from .estimator import needing

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from ..circuits import add
+from ..functions import add
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation

@@ -9,7 +9,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from ..circuits import add
+from ..functions import add
 from ..kinds import Circuit, Objective, Tree
 from ..nudges import output_force
 from ..precision import in_float64
