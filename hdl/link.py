@@ -17,32 +17,47 @@ IDENTITY_COMPARED = 9
 """Bytes of the identity, version and recipe, that whoever opens a session must know."""
 
 
+class ReplyPort(wiring.Signature):
+    """What the writer of replies sees of the link.
+
+    Members
+    -------
+    write : Out(1)
+        Asks for `data` at `write_at` of the oldest frame without a reply; `wrote` once it is there.
+    done : Out(1)
+        That frame has its reply in its slot now.
+    claim, step : In(1)
+        The link wants the status, byte after byte: the one it is at is `register` while it is `granted`; it goes on to the next.
+    """
+
+    def __init__(self, link: Link):
+        super().__init__({
+            "write": Out(1), "write_at": Out(range(link.slot)), "data": Out(8), "wrote": In(1), "done": Out(1),
+            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8),
+        })
+
+
 class LinkPort(wiring.Signature):
-    """What the player of frames sees of the link.
+    """What the player of frames sees of the link: the members of a `ReplyPort`, too.
 
     Members
     -------
     waiting : In(1)
         A frame is there that has not been fed.
-    fed, done : Out(1)
-        The oldest frame not fed has been; the oldest one without a reply has it in its slot now.
-    read, write : Out(1)
-        Of the byte `read_at` of the frame to be fed, which comes as `byte` with `got`; of `data` to `write_at` of the oldest frame
-        without a reply.
-    claim, step : In(1)
-        The link wants the status, byte after byte: the one it is at is `register` while it is `granted`; it goes on to the next.
+    fed : Out(1)
+        The oldest frame not fed has been.
+    read : Out(1)
+        Asks for the byte `read_at` of the frame to be fed, which comes as `byte` with `got`.
     status : In(24)
         The link's part of the status.
     """
 
     def __init__(self, link: Link):
-        place = range(link.slot)
         super().__init__({
-            "waiting": In(1), "fed": Out(1), "done": Out(1),
-            "read": Out(1), "read_at": Out(place), "got": In(1), "byte": In(8),
-            "write": Out(1), "write_at": Out(place), "data": Out(8), "wrote": In(1),
-            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8), "status": In(24),
-            "quiet": Out(1), "flags": Out(4),
+            "waiting": In(1), "fed": Out(1),
+            "read": Out(1), "read_at": Out(range(link.slot)), "got": In(1), "byte": In(8),
+            "status": In(24), "quiet": Out(1), "flags": Out(4),
+            **ReplyPort(link).members,
         })
 
 

@@ -1,9 +1,6 @@
-"""The player of frames: what the link has buffered goes to the chip, what the chip gives goes into replies (contract section 10)."""
+"""The player of frames: what the link has buffered goes to the chip (contract section 10)."""
 
 from __future__ import annotations
-
-import functools
-import operator
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -11,13 +8,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 
 from ..recipe import Recipe
-from ..recipe.link import ERROR, REPLY, STATUS, Error, Link, Tag
+from ..recipe.link import Error, Link, Tag
 from .chip import Chip
 from .families import Platform
 from .link import LinkPort
-
-SETTLED = 4
-"""Cycles without a result after a program that say that all have come."""
+from .link_replies import SETTLED, Replies
 
 
 class Player(wiring.Component):
@@ -52,9 +47,8 @@ class Player(wiring.Component):
         loading = Signal()
         reading = Signal()
         # of the writer of replies: begin, it waits, a refusal is written
-        ask = Signal()
-        idle = Signal()
-        refused = Signal()
+        m.submodules.replies = replies = Replies(r, chip)
+        ask, idle, refused = replies.ask, replies.idle, replies.refused
         fault = Signal(8)
         label = Signal.like(chip.i_label.payload)
         at = Signal.like(port.read_at)
@@ -295,133 +289,22 @@ class Player(wiring.Component):
                     finish()
 
         # replies
-        writing = Signal(4)
-        place = Signal.like(port.write_at)
-        failed = Signal()
-        out = Signal(max(state, weight))
-        out_left = Signal(range(max(state, weight) + 1))
-        packed = Signal(8)
-        packed_count = Signal(3)
-        chunk_left = Signal(range(link.chunk + 1))
-        ended = Signal()
-        ran = Signal()
-        quiet = Signal(range(SETTLED + 1))
-        own = Signal()               # the registers are read for a reply, not for the link
-        weight_step = Signal()
         registers = Cat(chip.cycles, chip.saturations_accumulator, chip.saturations_state, chip.saturations_delta, chip.saturations_weight,
                         chip.rate, Const(0, 8 - len(chip.rate)), chip.loss, chip.loss[-1].replicate(-len(chip.loss) % 8),
                         port.status, chip.step)
-        # one of them is shown: the mark moves from byte to byte, and needs no decoder
-        mark = Signal(link.report + STATUS)
-        begin = Signal(link.report + STATUS)
-        advance = Signal()
-        shown = [registers.word_select(i, 8) & mark[i].replicate(8) for i in range(len(mark))]
-        # in a register, as counters add up until they are looked at: the byte is there from the second cycle after the mark has moved
-        showing = Signal()
-        moved = Signal()
-        m.d.sync += [
-            port.register.eq(functools.reduce(operator.or_, shown)), moved.eq(advance | begin.any()), showing.eq(port.claim & ~own),
+        wiring.connect(m, chip.o_result, replies.results)
+        wiring.connect(m, chip.o_weight, replies.weights)
+        for name, member in replies.link.signature.members.items():
+            ours, theirs = getattr(replies.link, name), getattr(port, name)
+            m.d.comb += theirs.eq(ours) if member.flow is Out else ours.eq(theirs)
+        m.d.comb += [
+            replies.tag.eq(tag), replies.fault.eq(fault), replies.registers.eq(registers), replies.busy.eq(chip.busy),
+            replies.discard.eq(stored & ~feeding.ongoing("IDLE")), replies.reading.eq(reading),
+            replies.drop.eq(feeding.ongoing("DRAIN") & reading & idle & (value == 0)),
+            port.quiet.eq(idle & feeding.ongoing("IDLE")),
         ]
-        m.d.comb += [port.granted.eq(showing & ~moved), advance.eq(Mux(own, port.wrote, port.step))]
-        with m.If(port.claim & ~own & ~showing):
-            m.d.comb += begin[link.report].eq(1)
-        with m.If(advance | begin.any()):
-            m.d.sync += mark.eq((mark << 1) | begin)
-        m.d.comb += [port.write_at.eq(place), port.data.eq(packed), chip.o_weight.ready.eq(weight_step)]
-        with m.If(feeding.ongoing("DRAIN")):
-            m.d.comb += chip.o_weight.ready.eq(reading & idle & (value == 0))
-        with m.If(weight_step & chip.o_weight.valid):
+        with m.If(replies.taken):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 1):
                 m.d.sync += reading.eq(0)
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += [idle.eq(1), chip.o_result.ready.eq(stored & ~feeding.ongoing("IDLE"))]
-                m.d.sync += [
-                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
-                    writing.eq(tag), failed.eq(refused),
-                ]
-                with m.If(ask):
-                    m.next = "REGISTERS"
-                    with m.Switch(Cat(tag, refused)):
-                        with m.Case(Tag.INFER, Tag.TRAIN):
-                            m.next = "RESULT"
-                        with m.Case(Tag.READ):
-                            m.next = "WEIGHT"
-                        with m.Case("1----"):
-                            m.next = "ERROR"
-            with m.State("RESULT"):
-                with m.If(chip.busy):
-                    m.d.sync += ran.eq(1)
-                m.d.comb += chip.o_result.ready.eq(1)
-                with m.If(chip.o_result.valid):
-                    m.d.sync += [out.eq(chip.o_result.p.value), out_left.eq(state), ended.eq(chip.o_result.p.last), quiet.eq(0)]
-                    with m.If(ended):         # a program's last read is the one that is told
-                        m.d.sync += [place.eq(2), packed_count.eq(0)]
-                    m.next = "PACK"
-                with m.Elif(ran & ~chip.busy):
-                    with m.If(quiet != SETTLED):
-                        m.d.sync += quiet.eq(quiet + 1)
-                    with m.Else():
-                        m.next = "REGISTERS"
-                        with m.If(packed_count != 0):
-                            m.d.sync += out_left.eq(8 - packed_count)         # `out` is zero by now
-                            m.next = "PACK"
-            with m.State("WEIGHT"):
-                m.d.comb += weight_step.eq(reading)
-                with m.If(~reading | chip.o_weight.valid):
-                    m.d.sync += [out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
-                    with m.If(reading):
-                        m.d.sync += out.eq(chip.o_weight.p)
-                    m.next = "PACK"
-            with m.State("PACK"):
-                m.d.sync += [
-                    packed.eq(Cat(packed[1:], out[0])), out.eq(out >> 1), out_left.eq(out_left - 1), packed_count.eq(packed_count + 1),
-                ]
-                with m.If(packed_count == 7):
-                    m.next = "WRITE"
-                with m.Elif(out_left == 1):
-                    m.next = "RESULT"
-                    with m.If(writing == Tag.READ):
-                        m.next = "WEIGHT"
-            with m.State("WRITE"):
-                m.d.comb += port.write.eq(1)
-                with m.If(chip.busy):
-                    m.d.sync += ran.eq(1)
-                with m.If(port.wrote):
-                    m.d.sync += place.eq(place + 1)
-                    m.next = "PACK"
-                    with m.If(out_left == 0):
-                        m.next = "RESULT"
-                        with m.If(writing == Tag.READ):
-                            m.next = "WEIGHT"
-                            with m.If(chunk_left == 0):
-                                m.next = "REGISTERS"
-            with m.State("ERROR"):
-                m.d.comb += [port.write.eq(1), port.data.eq(fault)]
-                with m.If(port.wrote):
-                    m.d.sync += place.eq(place + 1)
-                    m.next = "REGISTERS"
-            with m.State("REGISTERS"):
-                m.d.comb += [port.write.eq(own & ~moved), port.data.eq(port.register)]
-                with m.If(~own & ~port.claim & ~showing):
-                    m.d.sync += own.eq(1)
-                    with m.Switch(Cat(writing, failed)):
-                        with m.Case(Tag.INFER, Tag.TRAIN):
-                            m.d.comb += begin[link.report - link.loss].eq(1)
-                        with m.Case(Tag.REPORT):
-                            m.d.comb += begin[0].eq(1)
-                        with m.Default():
-                            m.d.comb += begin[link.report].eq(1)
-                with m.If(own & port.wrote):
-                    m.d.sync += place.eq(place + 1)
-                    with m.If(mark[-1]):
-                        m.d.sync += [place.eq(1), own.eq(0)]
-                        m.next = "TAG"
-            with m.State("TAG"):
-                m.d.comb += [port.write.eq(1), port.data.eq(Mux(failed, ERROR, writing | REPLY))]
-                with m.If(port.wrote):
-                    m.d.comb += port.done.eq(1)
-                    m.next = "IDLE"
-        m.d.comb += port.quiet.eq(idle & feeding.ongoing("IDLE"))
         return m
