@@ -3,7 +3,7 @@
 import random
 import sys
 
-import laws
+import laws_of_programs
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ def strange(seed):
         draw, last = random.Random(seed), recipe.layers - 1
         yield from parts.hidden(recipe)
         yield parts.nudged(recipe)
-        for step in laws.drawn_machine(seed)(recipe):
+        for step in laws_of_programs.drawn_machine(seed)(recipe):
             if step.op is Op.UPDATE:
                 yield step._replace(negative=draw.random() < 0.4, gain=draw.choice((0, 0, 1, 2)), decay=draw.choice((0, 0, 8, 9)))
             elif step.unit < last:
