@@ -100,9 +100,11 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
     Parameters
     ----------
     recipe : Recipe
-    x_train, x_test : array (n, inputs)
+    x_train : array (n, inputs)
         Real values or state integers, as `Chip.train` takes them. Each chip has an order of its own (`order`).
-    y_train, y_test : integer array (n,)
+    y_train : integer array (n,)
+    x_test : array (m, inputs)
+    y_test : integer array (m,)
     epochs : int, optional
         The recipe's by default.
     engine : str

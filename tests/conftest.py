@@ -32,3 +32,12 @@ def simulator(request):
     """The simulator named by the test's parameter, if it is here."""
     needs(request.param)
     return request.param
+
+
+@pytest.fixture(scope="module")
+def promises():
+    """Shapes that docstrings promise are held in every call while a module's tests run; the names of the functions that were called."""
+    import shapes
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield shapes.hold(patch, "emulator", "models", "weights")

@@ -5,6 +5,8 @@ import pytest
 
 from crossdyad.emulator.arrays import PARTS, product
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 K = 5 * PARTS
 
 

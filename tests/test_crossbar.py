@@ -4,6 +4,8 @@ import pytest
 
 from crossdyad.sim import crossbar, scenario
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 
 @pytest.mark.parametrize("case", crossbar.scenarios(), ids=lambda s: s.name)
 def test_hardware_is_the_emulator(case):

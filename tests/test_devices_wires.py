@@ -23,6 +23,8 @@ from crossdyad.emulator.devices import (
 )
 from crossdyad.recipe import Devices, RecipeError, parse
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 
 def nodal(g, word, bit, drive, sense, at_driver=0.0, at_sense=0.0):
     """Effective conductance (lines driven, lines sensed) from Kirchhoff's equations of all nodes.

@@ -28,6 +28,8 @@ from crossdyad.emulator.devices import (
 )
 from crossdyad.recipe import Recipe, load, seeds
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 LEVEL = 1e-4
 """Chance with which a right model would fail one test of its distribution."""
 LAWS = {"constant": ConstantStep(), "linear": LinearStep(0.3, 0.7), "soft bounds": SoftBounds(), "exponential": ExponentialStep(),

@@ -8,6 +8,8 @@ import pytest
 from crossdyad.emulator import crossbar, neuron, nudge, update
 from crossdyad.recipe import Geometry, Op, Recipe, table
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 ROUNDINGS = ("floor", "nearest", "nearest_even", "stochastic")
 PLACES = ("accumulator", "state", "delta", "weight")
 

@@ -18,6 +18,8 @@ from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
 from crossdyad.models.operators import Dense
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 SIZES = (4, 5, 4, 3)
 NET, SMOOTH = models.Feedforward(SIZES), models.Feedforward(SIZES, jnp.tanh)
 CLIPPED = models.Hopfield(SIZES, models.clip(0.0, 1.0), circuits.square_primitive, frozenset({"energy", "block-exact"}))

@@ -15,6 +15,8 @@ from crossdyad.models.estimators.chains import Chain
 from crossdyad.models.fixed_points import anderson
 from crossdyad.models.solvers import Problem, newton, relaxation
 
+pytestmark = pytest.mark.usefixtures("promises")
+
 LOOP = systems.equilibrium(0)
 
 

@@ -167,7 +167,8 @@ def similarity(head: Array, s: Array, y: Array) -> Array:
 
     Parameters
     ----------
-    s, y : arrays (samples, units) and (samples, classes)
+    s : array (samples, units)
+    y : array (samples, classes)
     """
     def cosines(v):
         v = v - v.mean(1, keepdims=True)
