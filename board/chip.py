@@ -109,7 +109,7 @@ class Chip:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        link, width = self._link, self.recipe.formats.weight.width
+        link, width = self._link, self.recipe.weight_width
         frames = -(-link.weights // link.chunk)
         read = np.concatenate([unpacked(body, width, link.chunk) for body in self.session.play([(Tag.READ, b"")] * frames)])
         weights = []
@@ -124,7 +124,7 @@ class Chip:
         self._load(self._rules.weights)
 
     def _load(self, weights):
-        link, width = self._link, self.recipe.formats.weight.width
+        link, width = self._link, self.recipe.weight_width
         flat = np.concatenate([np.asarray(w).ravel() for w in weights])
         flat = np.pad(flat, (0, -len(flat) % link.chunk))
         chunks = [(Tag.WEIGHTS, packed(part, width)) for part in flat.reshape(-1, link.chunk)]

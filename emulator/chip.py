@@ -51,9 +51,9 @@ def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.n
     """
     require_recipe(recipe)
     key = rng.keys(recipe.seed if seeds is None else seeds)
-    f, made = recipe.formats.weight, {}
+    made: dict[str, np.ndarray] = {}
     for n, g in enumerate(in_memory(recipe)):
-        m = g.matrix
+        m, f = g.matrix, g.recipe.formats.weight
         if m.start in made:
             made[m.name] = made[m.start]
             continue
@@ -62,7 +62,7 @@ def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.n
         uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
         w = np.floor(uniform * np.sqrt(6.0 / g.D) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
         w[..., g.D:] = 0                            # biases
-        made[m.name] = np.clip(w, f.min + recipe.guard, f.max - recipe.guard).astype(np.int32)
+        made[m.name] = np.clip(w, f.min + g.recipe.guard, f.max - g.recipe.guard).astype(np.int32)
     return list(made.values())
 
 
@@ -217,15 +217,15 @@ class Chip:
 
     @weights.setter
     def weights(self, weights: Sequence[ArrayLike]) -> None:
-        self._load(weights, 0 if self.recipe.overflow.weight == "wrap" else self.recipe.guard)
+        self._load(weights, guarded=self.recipe.overflow.weight != "wrap")
 
-    def _load(self, weights, guard: int):
-        f, loaded = self.recipe.formats.weight, []
-        held = in_memory(self.recipe)
+    def _load(self, weights, guarded: bool):
+        loaded, held = [], in_memory(self.recipe)
         if len(weights) != len(held):
             raise ValueError(f"weights: {len(weights)} arrays; expected {', '.join(g.matrix.name for g in held)}, {len(held)} in all")
         for n, (g, w) in enumerate(zip(held, weights, strict=True)):
-            name, w = f"weights[{n}]", np.asarray(w)
+            name, w, f = f"weights[{n}]", np.asarray(w), g.recipe.formats.weight
+            guard = g.recipe.guard if guarded else 0
             if w.shape not in ((g.R, g.C), (*self.batch, g.R, g.C)):
                 raise ValueError(f"{name}: shape {w.shape}; expected {(*self.batch, g.R, g.C)}, rows are outputs")
             w = f.check(w, name)
@@ -292,7 +292,7 @@ class Chip:
                 raise ValueError(f"state: {name} has shape {new[name].shape}; this batch of chips has {self.batch}")
         if new["key"][0].shape != self.batch:
             raise ValueError(f"state: seeds have shape {new['key'][0].shape}; this batch of chips has {self.batch}")
-        self._load([state[f"weights{k}"] for k in range(len(in_memory(self.recipe)))], guard=0)
+        self._load([state[f"weights{k}"] for k in range(len(in_memory(self.recipe)))], guarded=False)
         self._state, self.seeds = self._state | self._engine.put(new), np.asarray(state["seeds"]).astype(object)
         self._cycles = int(state["cycles"])
 

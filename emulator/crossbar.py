@@ -326,7 +326,7 @@ class Clocked:
 
     def clock(self, start: int, number: int, pc: int, rate: int, slope: int, step: int, word_address: int, word_write: int, word_in: int,
               bank: int = 0, turn: int | None = None, **streams: int) -> dict:
-        width, lanes_of = self.recipe.formats.weight.width, self.table.lanes
+        width, lanes_of = self.table.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
         if word_write:

@@ -130,19 +130,21 @@ class Clocked:
         self.coming[self.now + 3] = number, index, pc
         if self.recipe.devices.read_noise:
             pair = rng.pair_exact(self.recipe.key, noise.STREAM | g.layer, run, pc << ELEMENT_BITS | index)
-            self.noise[self.now + crossbar.AHEAD] = noise.noise_exact(self.recipe, self.recipe.place(step), *pair)
+            self.noise[self.now + crossbar.AHEAD] = noise.noise_exact(g.recipe, self.recipe.place(step), *pair)
 
     def _draw(self, number: int, index: int, pc: int, step: int):
-        layer, shakes = self.geometry[self.operations[number].matrix].layer, self.operations[number]
+        g, shakes = self.geometry[self.operations[number].matrix], self.operations[number]
         if shakes.noise:
-            level = shakes.noise << self.recipe.shake(self.recipe.place(shakes)) + shakes.gain
-            self.shaken[self.now + 8] = level * noise.node_sign_exact(self.recipe, layer, step, index)
+            level = shakes.noise << g.recipe.shake(g.recipe.place(shakes)) + shakes.gain
+            self.shaken[self.now + 8] = level * noise.node_sign_exact(self.recipe, g.layer, step, index)
         if is_random(self.recipe):
-            x, y = rng.pair_exact(self.recipe.key, VECTORS | layer, step, pc << ELEMENT_BITS | index)
+            x, y = rng.pair_exact(self.recipe.key, VECTORS | g.layer, step, pc << ELEMENT_BITS | index)
             self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
 
     def _convert(self, number: int, total: int):
-        recipe, place = self.recipe, self.recipe.place(self.operations[number])
+        step = self.operations[number]
+        recipe = self.geometry[step.matrix].recipe
+        place = recipe.place(step)
         random = self.words.pop(self.now, (0, 0, 0, 0))
         total += self.noise.pop(self.now, 0) + self.shaken.pop(self.now, 0)
         value, out = fixed.requantize_exact(total, _shift(recipe, place), recipe.formats.accumulator.width,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..recipe import Recipe, in_memory
 from ..recipe.link import CONTROL_ROOM, ERROR, REPLY, VERSION, Error, Link, Tag, fingerprint
+from . import fixed
 from .chip import Chip
 
 # Frames -----------------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ class Board:
         self.recipe, self.link = recipe, Link(recipe)
         self.identity, self.patient = self.link.identity(clock, baud, samples), patient
         self.chip = Chip(recipe)
-        self.chip._load([np.zeros((g.R, g.C), np.int32) for g in in_memory(recipe)], 0)
+        self.chip._load([np.zeros((g.R, g.C), np.int32) for g in in_memory(recipe)], guarded=False)
         self.line, self.samples = bytearray(), samples
         self.kept: dict[int, tuple[np.ndarray, int]] = {}
         self._forget()
@@ -180,12 +181,12 @@ class Board:
             weights = self.chip.weights
             self._forget()
             self.chip = Chip(self.recipe)
-            self.chip._load(weights, 0)
+            self.chip._load(weights, guarded=False)
         return self._sent(body + self._status())
 
     def _play(self, tag: Tag, payload: bytes) -> tuple[int, bytes]:
         link, chip, r = self.link, self.chip, self.recipe
-        state, weight = r.formats.state.width, r.formats.weight.width
+        state, weight = r.formats.state.width, r.weight_width
         always = (Tag.ABORT, Tag.REPORT, Tag.NOTHING)
         if self.loading is not None and tag not in (Tag.WEIGHTS, *always):
             return ERROR, bytes([Error.LOADING])
@@ -254,8 +255,8 @@ class Board:
         given = np.concatenate([*self.loading, np.zeros(self.link.weights, np.int32)])
         weights = []
         for g in in_memory(self.recipe):
-            weights.append(given[:g.R * g.C].reshape(g.R, g.C))
+            weights.append(fixed.wrap(given[:g.R * g.C].reshape(g.R, g.C), g.recipe.formats.weight.width))
             given = given[g.R * g.C:]
         self.loading = None
-        self.chip._load(weights, 0)
+        self.chip._load(weights, guarded=False)
 

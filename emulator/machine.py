@@ -181,7 +181,7 @@ class Machine:
         if not step.noise:
             return added
         signs = noise.node_signs(g, self.state["key"], self.state["step"], sums.shape[-1], sums).astype(np.int64)
-        level = step.noise * signs << (self.recipe.shake(self.recipe.place(step)) + step.gain)
+        level = step.noise * signs << (g.recipe.shake(g.recipe.place(step)) + step.gain)
         return level if added is None else added + level
 
     def _read_noise(self, g: Geometry, step: Operation, pc: int, sums):
@@ -210,7 +210,8 @@ class Machine:
 
     def read(self, pc: int, step: Operation) -> None:
         """Play a forward or a transposed read, and what its elements do in their unit."""
-        recipe, g, k = self.recipe, self.geometry[step.matrix], step.unit
+        g, k = self.geometry[step.matrix], step.unit
+        recipe = g.recipe
         vectors = self.column(g, step) if step.op == Op.FORWARD else self.stores[step.row]
         random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.D, vectors)
         sums = self.product(g, pc, step, vectors)
@@ -284,11 +285,11 @@ class Machine:
 
     def rewrite(self, pc: int, step: Operation) -> None:
         """Play an update or a probe."""
-        recipe, g = self.recipe, self.geometry[step.matrix]
-        kind = crossbar.operand_type(g)
+        g = self.geometry[step.matrix]
+        recipe, kind = g.recipe, crossbar.operand_type(g)
         # the same random words in all operations of a step
         if self.pairs is None:
-            self.pairs = _pairs(recipe, self.state)
+            self.pairs = _pairs(self.recipe, self.state)
         pairs = self.pairs and self.pairs[step.matrix]
         signed = step.op == Op.PROBE or step.column == SIGNS
         b = crossbar.signs(g, pairs) if signed else crossbar.pad(g, self.column(g, step))

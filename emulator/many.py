@@ -17,9 +17,11 @@ from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
 from .machine import COUNTERS, lags, reset, settled
 
-DERIVED = ("twice_alpha", "nudge_shift", "update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits",
-           "stuck_limit", "align", "feedback_level", "noise_level", "one")
-"""Properties of a recipe that are numbers of its arithmetic."""
+OF_WEIGHTS = ("update_shift", "product_shift", "slope_shift", "guard", "probe", "hidden_bits", "pulse_bits", "feedback_level")
+DERIVED = ("twice_alpha", "nudge_shift", "stuck_limit", "align", "noise_level", "one", *OF_WEIGHTS)
+"""Properties of a recipe that are numbers of its arithmetic; the former depend on the weight format, so that each layer has its own."""
+LAYERED = {"weight_width", "weight_frac", *OF_WEIGHTS, *(f"{place}_{what}" for place in ("state", "delta") for what in ("gain", "shake"))}
+"""`numbers` of which each layer has its own."""
 SWITCHED = {"hidden_bits": "levels", "stuck_limit": "stuck"}
 """Derived number to the field of `Devices` that enables it: compiled only if some chip of the batch enables it."""
 SHARED = ("step", "run")
@@ -84,15 +86,17 @@ def common(recipes: Sequence[Recipe]) -> Common:
 
 
 def numbers(recipe: Recipe) -> dict:
-    """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under."""
-    f, devices = recipe.formats, recipe.devices
-    found = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields for part in ("width", "frac")}
-    found |= {name: getattr(recipe, name) for name in DERIVED}
+    """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under; those of `LAYERED` once for each layer."""
+    f, devices, views = recipe.formats, recipe.devices, [recipe.of_layer(k) for k in range(recipe.layers)]
+    found = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields if place != "weight"
+             for part in ("width", "frac")}
+    found |= {f"weight_{part}": [getattr(r.formats.weight, part) for r in views] for part in ("width", "frac")}
+    found |= {name: [getattr(r, name) for r in views] if name in LAYERED else getattr(recipe, name) for name in DERIVED}
     for k in range(recipe.layers):
         found |= {f"knots{k}": recipe.pieces(k).knots, f"first{k}": recipe.pieces(k).first}
     found |= {"slope_bits": recipe.slope_bits or 0, "targets": [recipe.target(False), recipe.target(True)]}
-    found |= {f"{place}_gain": recipe.noise_gain(place) if devices.read_noise else 0 for place in ("state", "delta")}
-    found |= {f"{place}_shake": recipe.shake(place) for place in ("state", "delta")}
+    found |= {f"{place}_gain": [r.noise_gain(place) if devices.read_noise else 0 for r in views] for place in ("state", "delta")}
+    found |= {f"{place}_shake": [r.shake(place) for r in views] for place in ("state", "delta")}
     # a power of two: to multiply by it is as exact as to shift, and a fraction of the work
     found |= {"state_one": 2.0**f.state.frac}
     return {name: np.array(v, {"probe": np.int64, "state_one": np.float64}.get(name, np.int32)) for name, v in found.items()}
@@ -130,6 +134,12 @@ class Together:
         self.structure, self.bits, self.numbers = structure, bits, numbers
         places = {p: _Format(numbers[f"{p}_width"], numbers[f"{p}_frac"]) for p in Formats.model_fields}
         self.formats = SimpleNamespace(**places)
+
+    def of_layer(self, layer: int) -> Together:
+        """As `Recipe.of_layer`: the numbers of this layer alone."""
+        if not np.ndim(self.numbers["weight_width"]):
+            return self
+        return Together(self.structure, self.bits, {name: v[layer] if name in LAYERED else v for name, v in self.numbers.items()})
 
     def __getattr__(self, name):
         if name in SWITCHED and not getattr(self.structure.devices, SWITCHED[name]):

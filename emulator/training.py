@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..recipe import Recipe, require_recipe
+from ..recipe import Recipe, in_memory, require_recipe
 from . import rng
 from .chip import Chip, TrainResult, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
@@ -231,7 +231,7 @@ def _percent(history: History) -> str:
 
 def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
     f = recipe.formats
-    seen = {f"weights {k}": (f.weight, w) for k, w in enumerate(chip.weights)}
+    seen = {f"weights {k}": (g.recipe.formats.weight, w) for k, (g, w) in enumerate(zip(in_memory(recipe), chip.weights, strict=True))}
     seen["outputs"] = (f.state, chip.infer(x))
     seen["inputs"] = (f.state, f.state.samples(x))
     if recipe.learns and not recipe.signed:

@@ -111,25 +111,28 @@ def change_exact(recipe: Recipe, weight: int, n: int) -> int:
     return n * (end - seen if n > 0 else end + seen) + (1 << m - 1) >> m
 
 
-def trace(recipe: Recipe, decays: tuple[int, ...], stimulus: dict) -> dict:
+def trace(recipes: Recipe | tuple[Recipe, ...], decays: tuple[int, ...], stimulus: dict) -> dict:
     """Every port of `Update` at every clock (contract section 6: latency 3).
 
     Parameters
     ----------
-    recipe, decays
+    recipes, decays
         As the component's.
     stimulus : dict
-        ``weight``, ``product``, ``random``, ``decay``, ``probe``: one entry per clock, from reset.
+        ``weight``, ``product``, ``random``, ``decay``, ``probe``, of several recipes ``format``: one entry per clock, from reset.
 
     Returns
     -------
     dict
         ``result``, ``out_of_range``.
     """
-    made = [(0, False)] * 3
+    made, views = [(0, False)] * 3, recipes if isinstance(recipes, tuple) else (recipes,)
+    coarsest = max(views, key=lambda r: r.product_shift)
 
-    def clock(weight: int, product: int, random: int, decay: int, probe: int) -> dict:
-        made.append(update_exact(recipe, weight, product, random, bool(probe), 0 if probe else decays[decay]))
+    def clock(weight: int, product: int, random: int, decay: int, probe: int, format: int = 0) -> dict:
+        its = views[format]
+        v = weight + change_exact(its, weight, round_exact(coarsest, weight, product, random, 0 if probe else decays[decay]))
+        made.append(fixed.fit_exact(v, its.formats.weight.width, its.overflow.weight, 0 if probe else its.guard))
         return dict(zip(("result", "out_of_range"), made.pop(0), strict=True))
 
-    return walk(clock, stimulus, ("weight", "product", "random", "decay", "probe"))
+    return walk(clock, stimulus, ("weight", "product", "random", "decay", "probe", *(("format",) if len(views) > 1 else ())))

@@ -78,7 +78,7 @@ class Walk:
         self.sequencer = sequencer.Overlapping(recipe) if self.overlaps else sequencer.Clocked(recipe)
         self.labels = dict.fromkeys(unit.labels(recipe), 0)
         self.wires = _Wires(recipe, self.units)
-        self.slopes = [(0, False)] * 2
+        self.slopes = [[(0, False)] * len(self.engines)] * 2
         self.launched = 0
         self.levels = (*crossbar.levels(recipe), *engine.runs(recipe))
 
@@ -113,10 +113,11 @@ class Walk:
         shared.leaving(units)
         for e, block in enumerate(self.engines):
             starts = order["start"] >> e & 1
-            ports = block.clock(start=starts, number=order["number"], pc=order["pc"], slope=self.slopes[0][0], word_address=0, word_write=0,
+            slope, beyond = self.slopes[0][e]
+            ports = block.clock(start=starts, number=order["number"], pc=order["pc"], slope=slope, word_address=0, word_write=0,
                                 word_in=0, **levels, **shared.stores[e])
             if starts and block.operations[order["number"]].row == SLOPE:
-                ports["events_delta"] = int(self.slopes[0][1])
+                ports["events_delta"] = int(beyond)
             shared.summed(e, ports)
             events += _events(f"engine{e}", ports, {"weight": ("weight_write", "weight_address", "weight_word")})
         for k, block in enumerate(units):
@@ -129,7 +130,7 @@ class Walk:
                 "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),
                 "difference": ("difference_valid", "out_index", "difference"), "result": ("queued", "out_index", "mean")})
         shared.tick()
-        self.slopes = [self.slopes[1], nudge.slope_exact(self.recipe, before)]
+        self.slopes = [self.slopes[1], [nudge.slope_exact(block.crossbar.table.views[0], before) for block in self.engines]]
         return events
 
 

@@ -79,7 +79,7 @@ def estimate(recipe: Recipe) -> Estimate:
     geometry = matrix_geometries(recipe)
     wider, joules, seconds, area, several = 2.0 ** (a.output_bits - BITS), 0.0, 0.0, 0.0, False
     for g in geometries(recipe):
-        forward, back = (parts(recipe, *shape, transposed) for shape, transposed in (((g.C, g.R), False), ((g.R, g.C), True)))
+        forward, back = (parts(g.recipe, *shape, transposed) for shape, transposed in (((g.C, g.R), False), ((g.R, g.C), True)))
         both = any(i.op is Op.TRANSPOSED and i.step.matrix == f"W{g.layer}" for i in _instructions(recipe))
         built = Counts(forward.cells, *(n + m * both for n, m in zip(forward[1:], back[1:], strict=True)))
         area += (built.cells * AREA["cell"] + built.drivers * AREA["driver"] + built.conversions * (AREA["hold"] + AREA["shift and add"])
@@ -88,7 +88,7 @@ def estimate(recipe: Recipe) -> Estimate:
         if i.op not in (Op.FORWARD, Op.TRANSPOSED):
             continue
         g, transposed = geometry[i.step.matrix], i.op is Op.TRANSPOSED
-        used = parts(recipe, *((g.R, g.C) if transposed else (g.C, g.R)), transposed)
+        used = parts(g.recipe, *((g.R, g.C) if transposed else (g.C, g.R)), transposed)
         width = recipe.input_width("delta" if transposed else "state") - 1
         times = math.ceil(width / a.input_slice) if a.input_slice else 1
         several = several or (a.input_slice or width) > 1

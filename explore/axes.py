@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..recipe import Formats, Recipe, mistakes, near
 from ..recipe.kinds import Real
+from ..recipe.mistakes import model_of
+from . import bits
 
 ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
 """What is no axis because the specification says it in another place."""
@@ -59,19 +61,18 @@ class Range(BaseModel):
 
 
 def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, ``bits.PLACE``, those of `IN_LSBS`, and ``board``."""
+    """What an axis can be: every field of a recipe, ``bits.PLACE``, those of `IN_LSBS`, and ``board``; and ``bits.weight.LAYER``."""
     found = []
     for name, field in Recipe.model_fields.items():
         part = field.annotation
         if isinstance(part, type) and issubclass(part, BaseModel):
             for inner, inside in part.model_fields.items():
                 found.append(f"{name}.{inner}")
-                if isinstance(inside.annotation, type) and issubclass(inside.annotation, BaseModel):
-                    found += [f"{name}.{inner}.{leaf}" for leaf in inside.annotation.model_fields]
+                found += [f"{name}.{inner}.{leaf}" for leaf in getattr(model_of(inside.annotation), "model_fields", ())]
         elif name not in ("name", "seed"):
             found.append(name)
-    bits = [f"bits.{place}" for place in Formats.model_fields]
-    return [f for f in found if not f.startswith("training.epochs")] + bits + [*IN_LSBS, "board"]
+    found += [f"bits.{place}" for place in Formats.model_fields]
+    return [f for f in found if not f.startswith("training.epochs")] + [*IN_LSBS, "board"]
 
 
 def axes_of(table: Any) -> dict[str, list | Range]:
@@ -82,9 +83,10 @@ def axes_of(table: Any) -> dict[str, list | Range]:
     for field, values in flat(table):
         if field in ELSEWHERE:
             wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
-        elif field not in known:
+        elif field not in known and not bits.of_layer(field):
             wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
-                         f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, {', '.join(IN_LSBS)}, and board")
+                         f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, bits.weight.LAYER, "
+                         f"{', '.join(IN_LSBS)}, and board")
         else:
             try:
                 made[field] = values_of(field, values)

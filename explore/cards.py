@@ -71,12 +71,13 @@ class Card(NamedTuple):
 
 def card(recipe: Recipe) -> Card:
     """Return the counts of the recipe's training program."""
-    program, geometry, f = programs(recipe)[True], matrix_geometries(recipe), recipe.formats
+    program, geometry = programs(recipe)[True], matrix_geometries(recipe)
     forward = {i.step.matrix for i in program.instructions if i.op is Op.FORWARD}
-    stores: dict[str, int] = {"input0": recipe.sizes[0] * f.state.width}
+    stores: dict[str, int] = {"input0": recipe.sizes[0] * recipe.formats.state.width}
     transport = derivatives = writes = random_bits = slots = products = 0
     for i in program.instructions:
         g, step = geometry[i.step.matrix], i.step
+        f = g.recipe.formats
         m, cells = g.matrix, g.R * g.C
         slots += g.R * g.F
         products += cells
@@ -102,7 +103,7 @@ def card(recipe: Recipe) -> Card:
             random_bits += cells * (step.op is Op.PROBE or step.column == SIGNS) + g.C * (step.column == NOISE)
             random_bits += cells * 16 * (step.op is Op.UPDATE and recipe.rounding.weight == "stochastic")
     found = rule(recipe.rule)
-    bits = {name: g.R * g.C * f.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
+    bits = {name: g.R * g.C * g.recipe.formats.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
     return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, program.period, program.in_flight,

@@ -73,7 +73,8 @@ def memories(recipe: Recipe) -> list[Words]:
     f, found = recipe.formats, []
     for g in geometries(recipe):
         banks = 2 if g.layer == 0 else 1
-        found += [Words(g.N, 1, g.L * f.weight.width), Words(banks << clog2(g.T), g.L, f.state.width), Words(g.R, 1, f.delta.width)]
+        found += [Words(g.N, 1, g.L * g.recipe.formats.weight.width), Words(banks << clog2(g.T), g.L, f.state.width),
+                  Words(g.R, 1, f.delta.width)]
         found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
     return found
 
@@ -82,7 +83,7 @@ def _placed(recipe: Recipe) -> list[Words]:
     """Memories of a chip whose matrices share engines, or that has more of them: words and stores of each, drives and feedback of units."""
     f, found = recipe.formats, []
     for engine in table.engines(recipe):
-        found.append(Words(engine.words, 1, engine.lanes * f.weight.width))
+        found.append(Words(engine.words, 1, engine.lanes * engine.width))
         for m in engine.memories:
             count, width = recipe.sizes[m.population], getattr(f, m.format).width
             lanes = engine.lanes if m.port == "column" else 1
@@ -136,18 +137,18 @@ class Lane(NamedTuple):
     sum: int
 
 
-def lane(g: Geometry) -> Lane:
-    """The widths of a layer's lanes."""
-    r, f = g.recipe, g.recipe.formats
-    product, shift, how = g.operand_width + f.state.width, r.product_shift, r.rounding.weight
+def lane(g: Geometry, engine: table.Engine) -> Lane:
+    """The widths of a layer's lanes, on its engine."""
+    r, f, width = g.recipe, g.recipe.formats, engine.width
+    product, shift, how = engine.operand + f.state.width, r.product_shift + engine.finer(r), r.rounding.weight
     kept, random = rounded(product, shift, how), min(max(shift, 0), RANDOM_BITS) if how == "stochastic" else 0
     adder = kept + random if shift > 0 and how != "floor" else 0
     change = kept
     if r.pulses.built != "ideal":
         kept = PULSES
         change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
-    return Lane(max(f.weight.width, g.operand_width), max(f.state.width, f.delta.width), f.weight.width + f.delta.width + clog2(g.R),
-                random, adder, kept, max(f.weight.width, change) + 1)
+    return Lane(max(width, engine.operand), max(f.state.width, f.delta.width), width + f.delta.width + clog2(g.R),
+                random, adder, kept, max(width, change) + 1)
 
 
 PULSES = LONGEST_TRAIN.bit_length() + 1
@@ -196,18 +197,20 @@ def _rounds(g: Geometry) -> bool:
 def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
     """Flip-flops and LUTs by part, as one reads them from `hdl`: about what each takes, before the fit corrects it."""
     r, f, d = recipe, recipe.formats, recipe.devices
-    ww, ws, wd, wa = f.weight.width, f.state.width, f.delta.width, f.accumulator.width
-    learns, probes, width = r.learns, r.signed, max(r.engine_lanes) * f.weight.width
+    ws, wd, wa = f.state.width, f.delta.width, f.accumulator.width
+    learns, probes, width = r.learns, r.signed, max(r.engine_lanes) * r.weight_width
     ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
     shared: set[int] = set()
     for g in geometries(r):
+        engine, f = table.engines(r)[g.engine], g.recipe.formats
+        ww = engine.width
         if g.engine not in shared:          # its lanes, once
             shared.add(g.engine)
             tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
             ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
             lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(_sum(g)) if g.F > 1 else 0)
             if learns:
-                w = lane(g)
+                w = lane(g, engine)
                 ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
                 lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
                 lut["lanes"] -= w.column
@@ -286,17 +289,19 @@ def paths(recipe: Recipe) -> dict[str, float]:
         found["memory"] = RECALL + SETUP
     multiplied = CLOCK_TO_OUT + PRODUCT + CARRY
     if r.devices.read_noise:
-        gain = max(r.noise_gain("state"), r.noise_gain("delta")).bit_length()
-        mixed = learns and r.noise_gain("state") != r.noise_gain("delta")
+        gains = [(g.recipe.noise_gain("state"), g.recipe.noise_gain("delta")) for g in layers]
+        gain = max(map(max, gains)).bit_length()
+        mixed = learns and any(a != b for a, b in gains)
         found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
     if f.accumulator.width + 1 > DSP_WIDTH:
         found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (r.error_bits > DSP_WIDTH)
-    if learns and max(layers[0].operand_width, f.weight.width) > DSP_WIDTH:
-        found["products"] = multiplied + BIT * layers[0].operand_width
+    operand = max(e.operand for e in table.engines(r))
+    if learns and max(operand, r.weight_width) > DSP_WIDTH:
+        found["products"] = multiplied + BIT * operand
     if learns and r.pulses.built != "ideal":
-        found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (layers[0].operand_width + f.state.width) + LEVEL + SETUP
+        found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (operand + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
-        found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * f.weight.width)       # room, size, new weight
+        found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * r.weight_width)       # room, size, new weight
     return found
 
 
@@ -335,8 +340,8 @@ def measures(recipe: Recipe) -> dict[str, float]:
     return {
         "layers": recipe.layers, "units of a layer": max(recipe.sizes), "weights of a layer": max(g.R * g.C for g in layers),
         "lanes": sum(recipe.engine_lanes), "lanes of a layer": max(recipe.engine_lanes),
-        "bits of a multiplier's operand": layers[0].operand_width,
-    } | {f"bits of a {place}": getattr(f, place).width for place in ("weight", "state", "accumulator", "delta")}
+        "bits of a multiplier's operand": max(e.operand for e in table.engines(recipe)), "bits of a weight": recipe.weight_width,
+    } | {f"bits of a {place}": getattr(f, place).width for place in ("state", "accumulator", "delta")}
 
 
 def outside(recipe: Recipe, board: str) -> str:

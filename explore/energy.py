@@ -122,10 +122,11 @@ def access(bits: int) -> float:
 
 def digital(recipe: Recipe) -> Energy:
     """Every operation on every cell: a multiplication, an addition, the weight's memory."""
-    f, geometry = recipe.formats, matrix_geometries(recipe)
+    geometry = matrix_geometries(recipe)
     total = 0.0
     for i in _instructions(recipe):
         g = geometry[i.step.matrix]
+        f = g.recipe.formats
         if i.op in (Op.UPDATE, Op.PROBE):
             each = multiply(g.operand_width, f.state.width) + add(f.weight.width) + 2 * access(f.weight.width)
         else:

@@ -138,8 +138,9 @@ def mended(recipe: Recipe) -> dict[str, Recipe]:
             found[words] = _changed(recipe, devices=recipe.devices.model_dump() | {name: 0})
     for place in ("weight", "state", "delta"):
         formats = recipe.formats.model_dump()
-        formats[place]["width"] += 4
-        formats[place]["frac"] += 4
+        for q in formats[place] if isinstance(formats[place], tuple | list) else [formats[place]]:
+            q["width"] += 4
+            q["frac"] += 4
         try:
             found[f"{place} bits"] = _changed(recipe, formats=formats)
         except ValueError:                                  # no such format fits the others

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .. import data
 from ..recipe import Recipe, RecipeError, load, mistakes, near, toml
 from ..recipe.kinds import Whole
-from . import energy
+from . import bits, energy
 from .axes import IN_LSBS, MOST, Range, axes_of, fields, flat, known_board, values_of
 from .conditions import CORNER, Conditions, is_condition
 from .metrics import COST, LEARNING, METRICS, known_metrics
@@ -71,7 +71,8 @@ class Spec(_Part):
         The base: a preset, or a recipe file (beside the specification).
     axes : dict
         Field of the recipe to its values, a list or a range. ``formats.weight.width`` changes the width alone;
-        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits; ``lsb.epsilon`` is a probe in LSBs of the
+        ``bits.weight`` changes the width and keeps the range, that is, it adds fraction bits, ``bits.weight.0``, .. that of one
+        layer; ``lsb.epsilon`` is a probe in LSBs of the
         weights, ``lsb.sigma`` noise in LSBs of the states, whatever their formats. ``board`` is an axis too.
     rules : dict
         What points of a rule start from, where `rule` is an axis: a preset's or a recipe file's name, or a table of fields over the base.
@@ -149,7 +150,7 @@ class Spec(_Part):
         if unused:
             raise ValueError(f"rules: {', '.join(unused)} not among the values of the axis rule; add rule = [..] with it to [axes]")
         for name in self.rules:
-            wrong = [f for f in self.start(name) if f not in fields() or f in ("rule", "board")]
+            wrong = [f for f in self.start(name) if f not in fields() and not bits.of_layer(f) or f in ("rule", "board")]
             if wrong:
                 raise ValueError(f"rules.{name}.{wrong[0]}: no such field of a recipe; {near(wrong[0], fields())}see `crossdyad schema`")
         return self
@@ -268,23 +269,24 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
     changed = {field: v for field, v in settings.items() if field != CORNER}
     for corner in settings.get(CORNER, {}).values():
         changed |= corner
-    for field, value in sorted(changed.items(), key=lambda item: item[0] in IN_LSBS):      # once the formats are known
+    # one after the other: how many layers there are, their formats, what is said in LSBs
+    for field, value in sorted(changed.items(), key=lambda item: (item[0] in IN_LSBS, bits.of_layer(item[0]))):
         *path, last = field.split(".")
         if field == "board":
             continue
-        if path == ["bits"]:
-            if type(value) is not int:
-                return Point(settings, None, f"recipe: {field}: {value!r}; allowed are whole numbers of bits", board)
-            q = table["formats"][last]
-            q["frac"] += value - q["width"]
-            q["width"] = value
+        if path[:1] == ["bits"]:
+            if wrong := bits.change(table, field, value):
+                return Point(settings, None, f"recipe: {wrong}", board)
             continue
         if field in IN_LSBS:
-            table[last] = value * 2.0 ** -table["formats"][IN_LSBS[field]]["frac"] if isinstance(value, int | float) else value
+            table[last] = value * bits.lsb(table, IN_LSBS[field]) if isinstance(value, int | float) else value
             continue
         at = table
         for part in path:
             at = at[part]
+        if not isinstance(at, dict):
+            return Point(settings, None, f"recipe: {field}: the recipe has a list of formats; allowed are bits.weight, "
+                                         f"bits.weight.LAYER, and {'.'.join(path)} with lists as its values", board)
         at[last] = value
     try:
         recipe = Recipe.model_validate(table)

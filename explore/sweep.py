@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from ..recipe import Recipe, parse, toml
-from . import cost
+from . import bits, cost
 from .axes import IN_LSBS
 from .conditions import CORNER
 from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
@@ -131,8 +131,10 @@ def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | No
 
 def _at(row: dict, field: str):
     """The value of an axis in a row's recipe."""
-    at = {**row["recipe"], "board": row["board"], "bits": {place: q["width"] for place, q in row["recipe"]["formats"].items()}}
-    at["lsb"] = {name.removeprefix("lsb."): at[name.removeprefix("lsb.")] * 2.0 ** row["recipe"]["formats"][place]["frac"]
+    if field.startswith("bits."):
+        return bits.widths(row["recipe"]).get(field)
+    at = {**row["recipe"], "board": row["board"]}
+    at["lsb"] = {name.removeprefix("lsb."): at[name.removeprefix("lsb.")] / bits.lsb(row["recipe"], place)
                  for name, place in IN_LSBS.items()}
     for part in field.split("."):
         at = at.get(part) if isinstance(at, dict) else None

@@ -52,7 +52,8 @@ def field(name: str) -> str:
     """A field of a recipe in words."""
     group, _, place = name.partition(".")
     if group == "bits":
-        return f"{place} bits"
+        kind, _, layer = place.partition(".")
+        return f"{kind} bits, layer {layer}" if layer else f"{kind} bits"
     if group in ("rounding", "overflow"):
         return f"{group} of {place}s"
     return FIELDS.get(name, name)

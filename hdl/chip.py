@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, signed, unsigned
+import functools
+import operator
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import SLOPE, Geometry, Recipe, clog2, in_memory, most_results, results_held, table
-from .choose import choose, index_bits
+from .choose import choose, either, index_bits
 from .delay import delayed
 from .engine import Engine
 from .families import Platform
@@ -121,6 +124,12 @@ class Walk(wiring.Component):
         return m
 
 
+def _widened(word: Value, width: int, to: int) -> Value:
+    """A word whose lanes are extended by their signs."""
+    lanes = (word.word_select(i, width) for i in range(len(word) // width))
+    return word if width == to else Cat(Cat(lane, lane[-1].replicate(to - width)) for lane in lanes)
+
+
 class Chip(wiring.Component):
     """A circuit that learns.
 
@@ -145,7 +154,7 @@ class Chip(wiring.Component):
         self.engines = [Engine(recipe, e) for e in range(len(recipe.engine_lanes))]
         self.units = [Unit(recipe, k) for k in range(recipe.layers)]
         self.sequencer = Sequencer(recipe)
-        state, weight = signed(f.state.width), signed(f.weight.width)
+        state, weight = signed(f.state.width), signed(recipe.weight_width)
         super().__init__({
             "i_command": In(stream.Signature(StructLayout({"code": 3, "operand": 8}))),
             "i_sample": In(stream.Signature(state)),
@@ -239,18 +248,23 @@ class Chip(wiring.Component):
         # SPSA's slope
         slope_event = Const(0)
         if r.sloped:
-            m.submodules.slope = slope = Requantize(
-                len(self.loss) + 1, r.slope_shift, r.formats.delta.width, "nearest", "saturate")
-            m.d.comb += slope.value.eq(-self.loss)
-            m.d.comb += [engine.slope.eq(slope.result) for engine in engines]
-            used = [sequencer.start[e] & choose(sequencer.number, [s.row == SLOPE for s in found.operations], 1)
-                    for e, found in enumerate(table.engines(r))]
-            slope_event = sum(used[1:], used[0]).any() & slope.out_of_range
+            slopes, used = {}, []
+            for e, found in enumerate(table.engines(r)):
+                shift = found.views[0].slope_shift          # along signs of weights, an engine's are of one format
+                if shift not in slopes:
+                    slopes[shift] = slope = Requantize(len(self.loss) + 1, shift, r.formats.delta.width, "nearest", "saturate")
+                    m.submodules[f"slope{len(slopes) - 1 or ''}"] = slope
+                    m.d.comb += slope.value.eq(-self.loss)
+                m.d.comb += engines[e].slope.eq(slopes[shift].result)
+                used.append((shift, sequencer.start[e] & choose(sequencer.number, [s.row == SLOPE for s in found.operations], 1)))
+            slope_event = functools.reduce(operator.or_, (
+                sum(mine[1:], mine[0]).any() & slope.out_of_range for shift, slope in slopes.items()
+                if (mine := [starts for its, starts in used if its == shift])))
 
         # The host's way to the weights
         matrices = in_memory(r)
         m.submodules.walk = walk = Walk(matrices)
-        weight_width = r.formats.weight.width
+        weight_width = r.weight_width
         lanes = [Signal(weight_width, name=f"lane{i}") for i in range(max(r.engine_lanes))]
         # where the walk is: the engine of its matrix, and the address there
         base = [table.engines(r)[g.engine].base[g.matrix.name] for g in matrices]
@@ -260,13 +274,19 @@ class Chip(wiring.Component):
         write_on = Signal.like(on)
         write_address = Signal(len(address))
         m.d.sync += [write.eq(0), write_on.eq(on), write_address.eq(address)]
-        for e, engine in enumerate(engines):
+        widths = [found.width for found in table.engines(r)]
+        for e, (engine, width) in enumerate(zip(engines, widths, strict=True)):
             m.d.comb += [
                 engine.word_address.eq(Mux(write, write_address, address)),
-                engine.word_write.eq(write & (write_on == e)), engine.word_in.eq(Cat(lanes)),
+                engine.word_write.eq(write & (write_on == e)), engine.word_in.eq(Cat(lane[:width] for lane in lanes)),
             ]
         # The walk steps in the cycle after a transfer, so that no path leads from the streams into it.
         # loading: each lane follows the weight that was taken while it is the current one, and then holds; the first one clears the rest
+        # of a weight that is narrower than its lane the low bits count
+        given = self.i_weight.payload
+        held = [g.recipe.formats.weight.width for g in matrices]
+        for bits in sorted({b for b, g in zip(held, matrices, strict=True) if b < widths[g.engine]}):
+            given = either(choose(walk.matrix, [b == bits for b in held], 1), self.i_weight.payload[:bits].as_signed(), given)
         taken = Signal(weight_width)
         stepping = Signal()
         for i, lane in enumerate(lanes):
@@ -276,7 +296,8 @@ class Chip(wiring.Component):
                 m.d.sync += lane.eq(0)
         # reading: the walk is one weight ahead of the one that is offered
         word = Signal(len(lanes) * weight_width)
-        m.d.sync += word.eq(Array(engine.word_out for engine in engines)[on])
+        words = [_widened(engine.word_out, width, weight_width) for engine, width in zip(engines, widths, strict=True)]
+        m.d.sync += word.eq(Array(words)[on])
         fetch = Signal(2)            # cycles until the fetched word is there
         word_end = Signal()
         chip_end = Signal()
@@ -341,7 +362,7 @@ class Chip(wiring.Component):
                 m.d.comb += [self.i_weight.ready.eq(~stepping), walk.step.eq(stepping)]
                 m.d.sync += stepping.eq(self.i_weight.valid & ~stepping)
                 with m.If(~stepping):
-                    m.d.sync += taken.eq(self.i_weight.payload)
+                    m.d.sync += taken.eq(given)
                 with m.Else():
                     m.d.sync += write.eq(walk.word_end)
                     with m.If(walk.chip_end):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Const, ShapeLike, Value, unsigned
+from amaranth.hdl import Array, Const, Mux, ShapeLike, Value, unsigned
 
 
 def index_bits(n: int) -> int:
@@ -29,3 +29,10 @@ def choose(number: Value, values: Sequence[int | bool | None], shape: ShapeLike 
     if len(set(given)) <= 1:
         return Const(given[0] if given else 0, shape)
     return Array(Const(given[0] if v is None else v, shape) for v in values)[number]
+
+
+def either(chosen: Value, one: Value, other: Value) -> Value:
+    """Return `one` where a bit is set, else `other`: a multiplexer, none where the bit is a constant."""
+    if isinstance(chosen, Const):
+        return one if chosen.value else other
+    return Mux(chosen, one, other)

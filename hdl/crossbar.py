@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
-from .choose import choose, index_bits
+from .choose import choose, either, index_bits
 from .delay import delayed, history
 from .elements import vector, word_and_lane
 from .families import Platform
@@ -107,7 +107,7 @@ class Crossbar(wiring.Component):
         reads = [(g, step) for g, step in zip(self._geometry, t.operations, strict=True) if step.reads]
         self._elements = max((g.R if step.op is Op.FORWARD else g.D for g, step in reads), default=1)
         sum_width = max((g.sums(step) for g, step in reads), default=1)
-        word, address = t.lanes * f.weight.width, index_bits(t.words)
+        word, address = t.lanes * t.width, index_bits(t.words)
         number, index = index_bits(len(t.operations)), index_bits(self._elements)
         super().__init__({
             "start": In(1), "number": In(number), "pc": In(POSITION_BITS),
@@ -133,7 +133,7 @@ class Crossbar(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         L, lv = self._table.lanes, clog2(self._table.lanes)
-        r, f, operations = self._recipe, self._recipe.formats, self._table.operations
+        r, f, operations, width = self._recipe, self._recipe.formats, self._table.operations, self._table.width
         kinds = {step.op for step in operations}
         rewrites = [step for step in operations if not step.reads]
 
@@ -185,9 +185,11 @@ class Crossbar(wiring.Component):
         # c + 2: registers behind the memories
         stored = delayed(m, weights_read.data, 1)
         m.d.comb += self.word_out.eq(stored)
-        old = [stored.word_select(lane, f.weight.width).as_signed() for lane in range(L)]
-        hidden = r.hidden_bits
-        seen = [Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed() for w in old] if hidden else old
+        old = [stored.word_select(lane, width).as_signed() for lane in range(L)]
+        seen = old
+        for hidden in sorted({v.hidden_bits for v in self._table.views} - {0}):
+            its = self._of(number_at[2], lambda g, s, hidden=hidden: g.recipe.hidden_bits == hidden, 1, lambda s: s.reads)
+            seen = [either(its, Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed(), v) for w, v in zip(old, seen, strict=True)]
 
         def beyond(lane, number):
             """Whether a lane is beyond the last column in the last fold."""
@@ -225,7 +227,7 @@ class Crossbar(wiring.Component):
             stuck_pairs = pairs_of("stuck", 0x40)
             stuck = [rounding_word(*stuck_pairs[i // VIEWS], i % VIEWS) < r.stuck_limit for i in range(L)]
         # what reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
-        level, sources = r.feedback_level, {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
+        sources = {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
         drawn = pairs_of("feedback", 0xA0) if "generator" in sources else []
         noisy = [s.column == NOISE for s in operations]
         columns_of_noise = pairs_of("column_noise", 0xE0, its_step, fold) if any(noisy) else []
@@ -244,10 +246,12 @@ class Crossbar(wiring.Component):
             m.d.sync += opposite.eq(self._shifted(number_at[1], -self.slope))
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
-        a_width = max(f.weight.width, len(scalar))
+        a_width = max(width, len(scalar))
         b_width = max([len(v) for v in x] + [len(e)] + [2])
         is_transposed = is_op(number_at[2], Op.TRANSPOSED)
         source = {kind: self._of(number_at[2], lambda g, s, kind=kind: g.matrix.source == kind, 1, lambda s: s.reads) for kind in sources}
+        up, down = (self._of(number_at[2], lambda g, s, sign=sign: sign * g.recipe.feedback_level if g.matrix.source != "memory" else None,
+                             signed(width)) for sign in (1, -1))
         products = []
         for i in range(L):
             m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_width, b_width)
@@ -264,7 +268,7 @@ class Crossbar(wiring.Component):
             weight = seen[i]
             for kind in sorted(sources - {"memory"}):
                 minus = old[i][-1] if kind == "signs" else negative(*drawn[i // VIEWS], i % VIEWS)
-                weight = Mux(source[kind], Mux(minus, Const(-level, signed(f.weight.width)), Const(level, signed(f.weight.width))), weight)
+                weight = Mux(source[kind], Mux(minus, down, up), weight)
             m.d.comb += [
                 multiplier.a.eq(Mux(rewriting, scalar, weight)), multiplier.b.eq(Mux(is_transposed, e, b)),
             ]
@@ -278,7 +282,7 @@ class Crossbar(wiring.Component):
             return sums(paired + [delayed(m, v, 1) for v in values[len(values) & ~1:]])
 
         wide = len(self.sum)
-        row_sum = sums([p[:min(len(p), f.weight.width + f.state.width)].as_signed() for p in products])
+        row_sum = sums([p[:min(len(p), width + f.state.width)].as_signed() for p in products])
         total = Signal(signed(wide))
         m.d.comb += total.eq(row_sum + Mux(first_fold_at[4 + lv], 0, self.sum))
 
@@ -298,25 +302,28 @@ class Crossbar(wiring.Component):
         if rewrites:
             news, outside = [], []
             decays = tuple(dict.fromkeys(s.decay for s in rewrites if s.op is Op.UPDATE))
+            formats = self._of(number_at[4], lambda g, s: self._table.views.index(g.recipe), only=lambda s: not s.reads)
             for i in range(L):
-                m.submodules[f"update{i}"] = update = Update(r, decays)
+                m.submodules[f"update{i}"] = update = Update(self._table.views, decays)
                 m.d.comb += [
                     update.weight.eq(delayed(m, old[i], 2)), update.product.eq(products[i][:len(update.product)]),
                     update.probe.eq(is_op(number_at[4], Op.PROBE)),
                     update.decay.eq(self._of(number_at[4], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE)),
                 ]
+                if len(self._table.views) > 1:
+                    m.d.comb += update.format.eq(formats)
                 if stochastic:
                     m.d.comb += update.random.eq(delayed(m, rounding_word(*pairs_next[i // VIEWS], i % VIEWS), 1))
                 result, out_of_range = update.result, update.out_of_range
                 if stuck:
                     fixed = delayed(m, stuck[i], 5)
-                    result = Mux(fixed, delayed(m, old[i], 5), result)[:f.weight.width]
+                    result = Mux(fixed, delayed(m, old[i], 5), result)[:width]
                     out_of_range = out_of_range & ~fixed
                 news.append(result)
                 outside.append(out_of_range)
             rewrite = active_at[7] & is_op(number_at[7], Op.UPDATE, Op.PROBE)
         else:
-            rewrite, news, outside = Const(0), [Const(0, f.weight.width)] * L, [Const(0)]
+            rewrite, news, outside = Const(0), [Const(0, width)] * L, [Const(0)]
         weights_write = weights.write_port()
         m.d.comb += [
             self.weight_write.eq(rewrite | self.word_write),
@@ -391,16 +398,16 @@ class Crossbar(wiring.Component):
 
     def _scalar(self, m, number, element):
         """The register of E: what goes to all lanes of a rewriting slot."""
-        r = self._recipe
         rewrites = [s for s in self._table.operations if not s.reads]
-        updates, width = [s for s in rewrites if s.op is Op.UPDATE], r.bits.operand
+        updates, width = [s for s in rewrites if s.op is Op.UPDATE], self._table.operand
         scalar = Signal(signed(width))
         value = element
         if any(s.row == SLOPE for s in updates):
             value = Mux(self._of(number, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE), self.slope, value)
         m.d.sync += scalar.eq(self._shifted(number, value))
         if any(s.op is Op.PROBE for s in rewrites):
-            probe = r.probe << r.update_shift
+            view = self._table.views[0]                 # where there are probes all are of one weight format
+            probe = view.probe << view.update_shift
             with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
                 m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width),
                                                lambda s: s.op is Op.PROBE))
@@ -420,11 +427,14 @@ class Crossbar(wiring.Component):
             value = changed(value, -value, lambda s: s.negative)
         for gain in sorted({s.gain for s in updates} - {0}):
             value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
+        for finer in sorted({self._table.finer(v) for v in self._table.views} - {0}):
+            its = self._of(number, lambda g, s, finer=finer: self._table.finer(g.recipe) == finer, 1, lambda s: s.op is Op.UPDATE)
+            value = either(its, value.shift_left(finer), value)
         return value << self.rate
 
     def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):
         """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""
-        L, f = self._table.lanes, self._recipe.formats
+        L, f, width = self._table.lanes, self._recipe.formats, self._table.width
         reads = [(g, s) for g, s in zip(self._geometry, self._table.operations, strict=True) if s.op is Op.TRANSPOSED]
         if not reads:
             return Const(0, signed(1)), Const(0)
@@ -436,7 +446,7 @@ class Crossbar(wiring.Component):
         for i, product in enumerate(products):
             column = Signal(shape, name=f"column{i}")
             with m.If(adds):
-                part = product[:min(len(product), f.weight.width + max(kinds))].as_signed()
+                part = product[:min(len(product), width + max(kinds))].as_signed()
                 m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
             columns.append(column)
         waiting = [Signal(shape, name=f"waiting{i}") for i in range(L)]

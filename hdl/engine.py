@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import ELEMENT_BITS, RANDOM_BITS, Recipe, matrix_geometries, table
-from .choose import choose
+from .choose import choose, either
 from .crossbar import AHEAD, Crossbar, of_sample
 from .delay import delayed
 from .families import Platform
@@ -63,7 +63,7 @@ class Engine(wiring.Component):
                 wiring.connect(m, wiring.flipped(mine), its)
 
         # Random words of the element whose sum leaves in AHEAD cycles: stream and index are those of its matrix and operation
-        layers = [matrix_geometries(r)[s.matrix].layer for s in operations]
+        layers, views = ([getattr(matrix_geometries(r)[s.matrix], name) for s in operations] for name in ("layer", "recipe"))
         index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
 
         def its(name, wait):
@@ -88,7 +88,7 @@ class Engine(wiring.Component):
         total = crossbar.sum
         if r.devices.read_noise:
             drawn = generator("noise_generator", 0x90, "run", 0)
-            m.submodules.noise = noise = Noise(r)
+            m.submodules.noise = noise = Noise(self._table.views[0])       # all are of one weight format
             number = delayed(m, crossbar.coming_number, Generator.LATENCY)
             m.d.comb += [
                 noise.x.eq(drawn.x), noise.y.eq(drawn.y),
@@ -97,7 +97,7 @@ class Engine(wiring.Component):
             total = crossbar.sum + noise.noise
 
         # Neurons that are shaken: a level with a sign of their own
-        levels = [s.noise << r.shake(r.place(s)) + s.gain if s.noise else 0 for s in operations]
+        levels = [s.noise << v.shake(r.place(s)) + s.gain if s.noise else 0 for v, s in zip(views, operations, strict=True)]
         if any(levels):
             m.submodules.node_signs = drawn = Generator(r.key, 0xD0)
             wait = AHEAD - Generator.LATENCY
@@ -109,11 +109,17 @@ class Engine(wiring.Component):
             up, down = (choose(number, [sign * v for v in levels], signed(width)) for sign in (1, -1))
             total = total + Mux(negative(drawn.x, drawn.y, 0), down, up)
 
+        # The grid of the finest weights: others' sums are exact multiples there
+        finest, exact = max(v.formats.weight.frac for v in self._table.views), total
+        for finer in sorted({finest - v.formats.weight.frac for v in self._table.views} - {0}):
+            its = [finest - v.formats.weight.frac == finer if s.reads else None for v, s in zip(views, operations, strict=True)]
+            total = either(choose(crossbar.sum_number, its, 1), exact.shift_left(finer), total)
+
         # Two cycles on: converted sums
         out = {}
         for place in self.places:
             m.submodules[f"converter_{place}"] = converter = Requantize(
-                len(total), f.weight.frac + getattr(f, place).frac - f.accumulator.frac, f.accumulator.width,
+                len(total), finest + getattr(f, place).frac - f.accumulator.frac, f.accumulator.width,
                 r.rounding.accumulator, r.overflow.accumulator)
             m.d.comb += [
                 converter.value.eq(total), converter.random.eq(words[0]), getattr(self, f"value_{place}").eq(converter.result),

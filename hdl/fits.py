@@ -35,18 +35,17 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
 
 def least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     """What a recipe takes at the very least, known without synthesis."""
-    engines, width = engines_of(recipe), recipe.formats.weight.width
+    engines = engines_of(recipe)
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
     # products of wider operands go where synthesis puts them; where no block is left, the square of an error is made of LUTs
-    operand = max(width, recipe.bits.operand)
-    multiplied = family.others or operand <= family.multiplier.width
-    lanes = sum(e.lanes for e in engines)
+    products = [(e.lanes, e.width, max(e.width, e.operand)) for e in engines]
+    blocks = [family.others or operand <= family.multiplier.width for *_, operand in products]
     return {
-        "multiplier": lanes * multiplied,
+        "multiplier": sum(lanes * made for (lanes, *_), made in zip(products, blocks, strict=True)),
         # of products that no block makes: half a cell for each pair of bits, by any way of adding
-        "LUT": lanes * (width * operand // 2) * (not multiplied),
+        "LUT": sum(lanes * (width * operand // 2) * (not made) for (lanes, width, operand), made in zip(products, blocks, strict=True)),
         # a memory of a few words goes to LUTs instead
-        "memory block": sum(-(-e.words * e.lanes * width // family.block) for e in engines if e.words * e.lanes * width > family.least)
+        "memory block": sum(-(-e.words * e.lanes * e.width // family.block) for e in engines if e.words * e.lanes * e.width > family.least)
         + -(-kept // family.block),
     }
 

@@ -36,15 +36,16 @@ def words(recipe: Recipe, weights: Sequence[np.ndarray]) -> list[list[int]]:
     ValueError
         If matrices are missing, or of another shape, or weights do not fit the format.
     """
-    f, engines, placed = recipe.formats.weight, table.engines(recipe), in_memory(recipe)
+    engines, placed = table.engines(recipe), in_memory(recipe)
     shapes = [np.shape(w) for w in weights]
     if shapes != [(g.R, g.C) for g in placed]:
         raise ValueError(f"weights: shapes {shapes}; allowed are {[(g.R, g.C) for g in placed]}, those of {recipe.name}")
     made = [[0] * max(2, e.words) for e in engines]
     for g, w in zip(placed, weights, strict=True):
-        base, given = engines[g.engine].base[g.matrix.name], f.check(w, g.matrix.name)
+        base, given = engines[g.engine].base[g.matrix.name], g.recipe.formats.weight.check(w, g.matrix.name)
+        width = engines[g.engine].width
         for t, row in enumerate(given.tolist()):
             for fold in range(g.F):
                 lanes = row[fold * g.L:(fold + 1) * g.L]
-                made[g.engine][base + t * g.F + fold] = sum((v & (1 << f.width) - 1) << lane * f.width for lane, v in enumerate(lanes))
+                made[g.engine][base + t * g.F + fold] = sum((v & (1 << width) - 1) << lane * width for lane, v in enumerate(lanes))
     return made

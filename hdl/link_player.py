@@ -40,7 +40,7 @@ class Player(wiring.Component):
         m = Module()
         r, link, port = self._recipe, self._link, self.link
         m.submodules.chip = chip = self.chip
-        state, weight = r.formats.state.width, r.formats.weight.width
+        state, weight = r.formats.state.width, r.weight_width
         # weights still to be loaded or read
         tag = Signal(4)
         left = Signal(range(link.weights + 1))

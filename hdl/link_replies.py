@@ -59,7 +59,7 @@ class Replies(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r, link, port = self._recipe, self._link, self.link
-        state, weight = r.formats.state.width, r.formats.weight.width
+        state, weight = r.formats.state.width, r.weight_width
         writing = Signal(4)
         place = Signal.like(port.write_at)
         failed = Signal()

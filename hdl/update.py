@@ -18,7 +18,8 @@ class Update(wiring.Component):
 
     Parameters
     ----------
-    recipe : Recipe
+    recipes : Recipe, or tuple of Recipe
+        Those of the engine's `views`: one for each weight format. Products are aligned to the one that loses most fraction bits.
     decays : tuple of int
         What updates ask for: a weight also loses ``2**-decay`` of itself; 0: nothing.
 
@@ -27,6 +28,8 @@ class Update(wiring.Component):
     weight : In(signed(ww))
     product : In(signed(operand_width + ws))
         The operand times input or sign, `Recipe.update_shift` fraction bits below the weight LSB.
+    format : In
+        Position in `recipes`.
     random : In(16)
     decay : In
         Position in `decays`.
@@ -38,14 +41,16 @@ class Update(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, recipe: Recipe, decays: tuple[int, ...] = (0,)):
-        self._recipe, self._decays = recipe, decays or (0,)
-        f = recipe.formats
+    def __init__(self, recipes: Recipe | tuple[Recipe, ...], decays: tuple[int, ...] = (0,)):
+        self._views, self._decays = recipes if isinstance(recipes, tuple) else (recipes,), decays or (0,)
+        self._recipe = max(self._views, key=lambda r: r.product_shift)
+        width = max(r.formats.weight.width for r in self._views)
+        operand = max(r.bits.operand + self._recipe.product_shift - r.product_shift for r in self._views)
         super().__init__({
-            "weight": In(signed(f.weight.width)),
-            "product": In(signed(recipe.bits.operand + f.state.width)),
+            "weight": In(signed(width)), "product": In(signed(operand + self._recipe.formats.state.width)),
             "random": In(RANDOM_BITS), "decay": In(index_bits(len(self._decays))), "probe": In(1),
-            "result": Out(signed(f.weight.width)), "out_of_range": Out(1),
+            **({"format": In(index_bits(len(self._views)))} if len(self._views) > 1 else {}),
+            "result": Out(signed(width)), "out_of_range": Out(1),
         })
 
     def _change(self, weight, n):
@@ -94,6 +99,10 @@ class Update(wiring.Component):
             below, above = v < low, v > high
             result, outside = Mux(below, low, Mux(above, high, v)), below | above
         else:
-            result, outside = limited(v, len(self.result), r.overflow.weight)
+            result, outside = limited(v, self._views[0].formats.weight.width, r.overflow.weight)
+            for n, other in enumerate(self._views[1:], 1):
+                its = delayed(m, self.format == n, 2)
+                result, outside = (Mux(its, a, b) for a, b in
+                                   zip(limited(v, other.formats.weight.width, r.overflow.weight), (result, outside), strict=True))
         m.d.sync += [self.result.eq(result), self.out_of_range.eq(outside)]
         return m

@@ -18,7 +18,7 @@ from amaranth.hdl import Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-from ..recipe import Recipe, RecipeError, in_memory, load, programs, require_recipe
+from ..recipe import Recipe, RecipeError, in_memory, load, programs, require_recipe, table
 from ..recipe.link import fingerprint
 from . import cache
 from .families import Platform
@@ -203,7 +203,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
             for role, program in (("infer", infer), ("train", train))
         },
         "matrices": [{"name": g.matrix.name, "rows": g.R, "columns": g.C, "engine": g.engine, "lanes": g.L, "words": g.N,
-                      "weight_bits": g.N * g.L * recipe.formats.weight.width} for g in in_memory(recipe)],
+                      "weight_bits": g.N * g.L * table.engines(recipe)[g.engine].width} for g in in_memory(recipe)],
     }
     core = (f"CAPI=2:\nname: crossdyad:chips:{recipe.name}:0.1.0\n"
             f"description: a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from . import pulses, rules
@@ -24,6 +24,10 @@ AGING = {"pcm": 20.0, "hermes-1": 200.0, "hermes-2": 300.0}
 def mistakes_of(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong with a recipe as a whole, ``key: what is wrong; what is allowed``."""
     f = recipe.formats
+    if len(recipe.weight_formats) != recipe.layers:
+        yield (f"formats.weight: a list of {len(recipe.weight_formats)} formats; allowed are one format for all layers of weights, or a "
+               f"list with one for each, here {recipe.layers}")
+        return
     if len(recipe.lanes) != len(recipe.sizes) - 1:
         yield f"lanes: {len(recipe.lanes)} entries; allowed is one per layer of weights, here {len(recipe.sizes) - 1}"
     elif recipe.engines and (wrong := list(_engine_mistakes(recipe))):
@@ -61,18 +65,39 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
                    "allowed are formats with more integer bits")
     if recipe.bias and recipe.arrays.on:
         yield "arrays.on: arrays have no line for a bias; allowed is false, or bias = false with an input that is one"
-    levels = recipe.devices.levels
-    unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << f.weight.width)
+    levels, narrowest = recipe.devices.levels, min(recipe.weight_formats, key=lambda q: q.width)
+    unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << narrowest.width)
     if unlike:
-        yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << f.weight.width}, "
-               f"the levels of {f.weight}")
+        yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << narrowest.width}, "
+               f"the levels of {narrowest}")
     yield from _cell_mistakes(recipe)
     if not unlike:
-        yield from _array_mistakes(recipe)
+        yield from _of_layers(recipe, _array_mistakes)
     wrong = list(rules.mistakes_of(recipe))
     yield from wrong
     if not wrong:
         yield from _rule_mistakes(recipe)
+        yield from _of_layers(recipe, _weight_mistakes)
+        yield from _shared_mistakes(recipe)
+
+
+def _of_layers(recipe: Recipe, mistakes: Callable[[Recipe], Iterator[str]]) -> Iterator[str]:
+    """Yield what is wrong with the recipe as its layers see it, each mistake once."""
+    yield from dict.fromkeys(line for k in range(recipe.layers) for line in mistakes(recipe.of_layer(k)))
+
+
+def _shared_mistakes(recipe: Recipe) -> Iterator[str]:
+    """Yield what an engine cannot have whose matrices have several weight formats (contract section 3)."""
+    for e in range(len(recipe.engine_lanes)):
+        held = {recipe.weight_formats[m.layer]: None for m in recipe.matrices if recipe.engine_of(m.name, m.layer) == e}
+        if len(held) == 1:
+            continue
+        for wrong, what in ((recipe.signed, f"rule {recipe.rule}, whose probes are whole LSBs"),
+                            (recipe.pulses.built != "ideal", f"pulses.law {recipe.pulses.law}, whose pulses are whole LSBs"),
+                            (recipe.devices.read_noise, "devices.read_noise, which is added in LSBs")):
+            if wrong:
+                yield (f"formats.weight: engine {e} holds matrices of {' and '.join(map(str, held))}, with {what} of one weight format; "
+                       "allowed is one format for all matrices of an engine, or an engine for each format")
 
 
 def _engine_mistakes(recipe: Recipe) -> Iterator[str]:
@@ -128,31 +153,18 @@ def _staleness_mistakes(recipe: Recipe) -> Iterator[str]:
 
 
 def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
-    """Yield where formats do not suit the rule, which is right in itself."""
+    """Yield where the recipe does not suit the rule, which is right in itself."""
     f = recipe.formats
     if recipe.samples_in_flight > 1 and not recipe.learns:
         yield f"samples_in_flight: {recipe.samples_in_flight} with rule {recipe.rule}, which learns nothing; allowed is 1"
     yield from _staleness_mistakes(recipe)
     if recipe.objective == "squared-hinge" and any(step.force == "clamp" for step in recipe.steps):
         yield f"objective: squared-hinge with rule {recipe.rule}, which clamps outputs to their targets; allowed is squared-error"
-    if recipe.signed:
-        probe = recipe.epsilon * 2.0**f.weight.frac
-        if probe < 1 or probe * 4 > f.weight.max:
-            yield (f"epsilon: {recipe.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
-                   f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
     if recipe.sloped and recipe.signed and any(step.row == SLOPE and step.column != SIGNS for step in recipe.steps):
         yield f"rule: {recipe.rule} has slopes along signs of weights and of neurons; allowed is one of the two"
-    for step in recipe.steps:
-        if step.noise and not 0 <= recipe.shake(recipe.place(step)) + step.gain <= 40:
-            least = 2.0 ** (log2_exact(recipe.sigma) - recipe.shake(recipe.place(step)) - step.gain)
-            yield f"sigma: {recipe.sigma:g} with noise times 2**{step.gain}; allowed are {least:g} (the LSB of a sum) to 2**40 times it"
-            break
     if recipe.noisy and not 1 <= recipe.noise_level <= f.state.max:
         yield (f"sigma: {recipe.sigma:g} is {recipe.sigma * 2.0**f.state.frac:g} LSBs of {f.state}, which {recipe.rule} has as a column; "
                f"allowed are 1 to {f.state.max} LSBs, a power of two")
-    if any(m.source != "memory" for m in recipe.matrices) and not 1 <= recipe.feedback_level <= f.weight.max:
-        yield (f"feedback: {recipe.feedback:g} is no level of {f.weight}; "
-               f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
     if recipe.align < 0 and any(recipe.row_of_states(step) for step in recipe.steps):
         yield (f"formats.delta: {f.delta} with rule {recipe.rule}, which learns from states of {f.state}; "
                "allowed are as many fraction bits as the state has, or more")
@@ -160,6 +172,24 @@ def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.arrays.on and others:
         yield (f"arrays.on: rule {recipe.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
                "allowed is false")
+
+
+def _weight_mistakes(recipe: Recipe) -> Iterator[str]:
+    """Yield what a weight format does not suit; the recipe is as a layer sees it."""
+    f = recipe.formats
+    if recipe.signed:
+        probe = recipe.epsilon * 2.0**f.weight.frac
+        if probe < 1 or probe * 4 > f.weight.max:
+            yield (f"epsilon: {recipe.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
+                   f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+    for step in recipe.steps:
+        if step.noise and not 0 <= recipe.shake(recipe.place(step)) + step.gain <= 40:
+            least = 2.0 ** (log2_exact(recipe.sigma) - recipe.shake(recipe.place(step)) - step.gain)
+            yield f"sigma: {recipe.sigma:g} with noise times 2**{step.gain}; allowed are {least:g} (the LSB of a sum) to 2**40 times it"
+            break
+    if any(m.source != "memory" for m in recipe.matrices) and not 1 <= recipe.feedback_level <= f.weight.max:
+        yield (f"feedback: {recipe.feedback:g} is no level of {f.weight}; "
+               f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
     yield from pulses.mistakes_of(recipe)
     if recipe.devices.read_noise and not all(1 <= recipe.noise_gain(place) < 1 << 24 for place in recipe.read):
         grids = [2.0 ** -(f.weight.frac + getattr(f, place).frac) for place in recipe.read]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+import functools
+from typing import Any, Self
 
 import numpy as np
 
 from . import rules, seeds
 from .activations import Pieces, activation
-from .formats import half_up, log2_exact
+from .formats import QFormat, half_up, log2_exact
 from .operations import NOISE, SIGNS, SLOPE, Matrix, Op, Operation
 from .pulses import Pulses
 from .sections import LOADED, Arrays, Bits, Devices
@@ -24,15 +25,40 @@ NOISE_DEVIATION = (8 * (256**2 - 1) / 12) ** 0.5
 """Standard deviation of a sum of eight bytes, the deviate of contract section 11."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _of_layer(recipe: Any, layer: int) -> Any:
+    formats = recipe.formats.model_copy(update={"weight": recipe.formats.weight[layer]})
+    return recipe.model_copy(update={"formats": formats})
+
+
 class Derived:
-    """Derived numbers of a `Recipe`, which has the fields."""
+    """Derived numbers of a `Recipe`, which has the fields.
+
+    What depends on the weight format is a layer's own where there are several: ask the recipe as the layer sees it, `of_layer`.
+    """
 
     @property
     def as_built(self) -> Self:
         """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
-        return self.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data(),
+        alike = self.of_layer(0) if len(set(self.weight_formats)) == 1 else self
+        return alike.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data(),
                                        "pulses": Pulses() if self.pulses.emulated else self.pulses})
+
+    @property
+    def weight_formats(self) -> tuple[QFormat, ...]:
+        """The weight format of each layer."""
+        given = self.formats.weight
+        return given if isinstance(given, tuple) else (given,) * self.layers
+
+    @property
+    def weight_width(self) -> int:
+        """Bits of the widest weight."""
+        return max(f.width for f in self.weight_formats)
+
+    def of_layer(self, layer: int) -> Self:
+        """The recipe as the matrices beside a layer see it, with one weight format: theirs."""
+        return _of_layer(self, layer) if isinstance(self.formats.weight, tuple) else self
 
     @property
     def emulated(self) -> bool:
@@ -187,7 +213,9 @@ class Derived:
 
     @property
     def bits(self) -> Bits:
-        """The widths that decide which integer type holds what."""
+        """The widths that decide which integer type holds what; of several layers the largest."""
+        if isinstance(self.formats.weight, tuple):
+            return Bits(*map(max, zip(*(self.of_layer(k).bits for k in range(self.layers)), strict=True)))
         f = self.formats
         # a row of states is aligned to the fraction bits of differences
         operand = max([f.delta.width] + [f.state.width + self.align for step in self.steps if self.row_of_states(step)])

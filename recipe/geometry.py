@@ -24,8 +24,9 @@ class Geometry:
     Parameters
     ----------
     recipe : Recipe
+        Kept as the layer sees it, with the weight format of its matrices alone.
     layer : int
-        Whose weights it lies beside, and whose random numbers it has.
+        Whose weights it lies beside, and whose weight format and random numbers it has.
     matrix : Matrix, optional
         By default the weights of the layer.
 
@@ -46,6 +47,9 @@ class Geometry:
     recipe: Recipe
     layer: int
     matrix: Matrix | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "recipe", self.recipe.of_layer(self.layer))
 
     @cached_property
     def R(self) -> int:

@@ -115,7 +115,7 @@ class Link:
 
     @cached_property
     def slot(self) -> int:
-        width = self.recipe.formats.weight.width
+        width = self.recipe.weight_width
         longest = OVERHEAD + max(2 + self.label + self.sample, self.outputs + self.loss + STATUS, self.report + STATUS, width + STATUS)
         return 1 << (longest + CONTROL_ROOM - 1).bit_length()
 
@@ -125,7 +125,7 @@ class Link:
 
     @cached_property
     def chunk(self) -> int:
-        width = self.recipe.formats.weight.width
+        width = self.recipe.weight_width
         most = (self.slot - CONTROL_ROOM - OVERHEAD - STATUS) // width
         return 8 * min(most, bytes_of(self.weights))
 
@@ -138,7 +138,7 @@ class Link:
         lengths = dict.fromkeys(Tag, 0)
         return lengths | {
             Tag.INFER: self.sample, Tag.TRAIN: self.label + self.sample, Tag.RATE: 1, Tag.STEP: 4, Tag.RUN: 4,
-            Tag.WEIGHTS: self.chunk * self.recipe.formats.weight.width // 8, Tag.OPEN: 10,
+            Tag.WEIGHTS: self.chunk * self.recipe.weight_width // 8, Tag.OPEN: 10,
             Tag.STORE: 2 + self.label + self.sample, Tag.TRAIN_STORED: 1 + 2 * self.numbers,
         }
 
@@ -147,7 +147,7 @@ class Link:
         lengths = dict.fromkeys(Tag, 0)
         return lengths | {
             Tag.INFER: self.outputs + self.loss, Tag.TRAIN: self.outputs + self.loss, Tag.REPORT: self.report,
-            Tag.READ: self.chunk * self.recipe.formats.weight.width // 8, Tag.IDENTIFY: len(self.identity(0, 0)),
+            Tag.READ: self.chunk * self.recipe.weight_width // 8, Tag.IDENTIFY: len(self.identity(0, 0)),
         }
 
     def identity(self, clock: float, baud: float, samples: int = 0) -> bytes:

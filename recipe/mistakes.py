@@ -88,21 +88,21 @@ def shown(value: Any) -> str:
 def _field_at(model: type[BaseModel], loc: tuple) -> Any:
     """The field at a place, or None where a model ends before it."""
     field = None
-    for part in loc:
+    for part in (p for p in loc if not isinstance(p, int)):         # items of a list are of one model
         fields = getattr(model, "model_fields", {})
         if part not in fields:
             return None
         field = fields[part]
-        model = _model_of(field.annotation)
+        model = model_of(field.annotation)
     return field
 
 
 def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:
     field = _field_at(model, loc)
-    at = _model_of(field.annotation) if field else model
+    at = model_of(field.annotation) if field else model
     return [field.alias or name for name, field in at.model_fields.items()]
 
 
-def _model_of(annotation: Any) -> Any:
+def model_of(annotation: Any) -> Any:
     """The model of a field that holds one, perhaps or nothing (``Search | None``)."""
     return next((a for a in typing.get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)), annotation)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from .table import engines
+
 if TYPE_CHECKING:
     from .recipe import Recipe
 
@@ -14,13 +16,14 @@ def products(recipe: Recipe) -> Counter[int]:
 
     Of lanes, of the sizes of their pulses, and of read noise.
     """
-    width, lanes, found = recipe.formats.weight.width, sum(recipe.engine_lanes), Counter[int]()
-    found[max(width, recipe.bits.operand)] += lanes
-    if recipe.slope_bits is not None and recipe.learns:
-        found[width + 2] += lanes
-    if recipe.devices.read_noise:
-        gain = max(recipe.noise_gain("state"), recipe.noise_gain("delta"))
-        found[gain.bit_length() + 1] += len(recipe.engine_lanes) * bool(gain)
+    found = Counter[int]()
+    for engine in engines(recipe):
+        found[max(engine.width, engine.operand)] += engine.lanes
+        if recipe.slope_bits is not None and recipe.learns:
+            found[engine.width + 2] += engine.lanes
+        if recipe.devices.read_noise:
+            gain = max(max(r.noise_gain("state"), r.noise_gain("delta")) for r in engine.views)
+            found[gain.bit_length() + 1] += bool(gain)
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator
 
 from .cells import Cell
 from .formats import Overflow, QFormat, Rounding
@@ -26,11 +26,22 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+ONE, SEVERAL = TypeAdapter(QFormat), TypeAdapter(tuple[QFormat, ...])
+
+
+def _one_or_several(value: Any, _: Any) -> QFormat | tuple[QFormat, ...]:
+    """Take a format, or a list of them; a mistake is told of what was meant."""
+    return SEVERAL.validate_python(value) if isinstance(value, list | tuple) else ONE.validate_python(value)
+
+
 class Formats(Part):
-    """Number format of each place on the chip."""
+    """Number format of each place on the chip; of weights also a list, with one for each layer and what lies beside its weights."""
 
     state: QFormat = QFormat(width=8, frac=5)
-    weight: QFormat = QFormat(width=16, frac=13)
+    if TYPE_CHECKING:       # of what a layer sees of a recipe (`Recipe.of_layer`), which is what nearly all code looks at, it is one
+        weight: QFormat = QFormat(width=16, frac=13)
+    else:
+        weight: Annotated[QFormat | tuple[QFormat, ...], WrapValidator(_one_or_several)] = QFormat(width=16, frac=13)
     accumulator: QFormat = QFormat(width=16, frac=10)
     delta: QFormat = QFormat(width=9, frac=5)
 

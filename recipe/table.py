@@ -57,6 +57,8 @@ class Engine(NamedTuple):
     words : int
         Of its weight memory.
     memories : tuple of Memory
+    views : tuple of Recipe
+        The recipe as its matrices see it (`Recipe.of_layer`): one for each of their weight formats.
     """
 
     lanes: int
@@ -64,6 +66,21 @@ class Engine(NamedTuple):
     base: dict[str, int]
     words: int
     memories: tuple[Memory, ...]
+    views: tuple[Recipe, ...]
+
+    @property
+    def width(self) -> int:
+        """Bits of a lane of its words: of its widest weights."""
+        return max(r.formats.weight.width for r in self.views)
+
+    def finer(self, view: Recipe) -> int:
+        """Fraction bits that updates of a view's matrices have fewer than those of the coarsest, so many that E is shifted to the left."""
+        return max(r.product_shift for r in self.views) - view.product_shift
+
+    @property
+    def operand(self) -> int:
+        """Bits of the scalar operand E of update and probe."""
+        return max(r.bits.operand + self.finer(r) for r in self.views)
 
 
 class Entry(NamedTuple):
@@ -154,7 +171,7 @@ def _engine(recipe: Recipe, e: int, lanes: int, matrices: list[Geometry]) -> Eng
         if g.matrix.source == "memory":
             base[g.matrix.name] = words
             words += g.N
-    return Engine(lanes, own, base, words, _memories(recipe, own))
+    return Engine(lanes, own, base, words, _memories(recipe, own), tuple(dict.fromkeys(g.recipe for g in matrices)))
 
 
 def _memories(recipe: Recipe, operations: tuple[Operation, ...]) -> tuple[Memory, ...]:

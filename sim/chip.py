@@ -278,16 +278,16 @@ class Prediction:
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)
         self.ready_from = cycle + 2
-        done, width = len(self.loading), self.recipe.formats.weight.width
-        begin = 0
+        done, begin, engines = len(self.loading), 0, table.engines(self.recipe)
         for g in self.geometry:
+            width = engines[g.engine].width
             if begin < done <= begin + g.R * g.C:
                 row, j = divmod(done - 1 - begin, g.C)
                 if self.traces and (j % g.L == g.L - 1 or j == g.C - 1):
                     first = begin + row * g.C + j // g.L * g.L
-                    lanes = self.loading[first:done]
+                    lanes = emulator.fixed.wrap(np.array(self.loading[first:done], np.int64), g.recipe.formats.weight.width).tolist()
                     word = sum((w & ((1 << width) - 1)) << i * width for i, w in enumerate(lanes))
-                    address = table.engines(self.recipe)[g.engine].base[g.matrix.name] + row * g.F + j // g.L
+                    address = engines[g.engine].base[g.matrix.name] + row * g.F + j // g.L
                     self.writes.append((cycle + 2, f"engine{g.engine}", "weight", address, word))
             begin += g.R * g.C
         if done == begin:
@@ -329,7 +329,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
     for cycle, name, value in record.levels:
         levels.setdefault(cycle, {})[name] = value
     f = recipe.formats
-    widths = {"o_weight": f.weight.width, "o_result": f.state.width + 1, "cycles": 48, "step": 32, "rate": 3,
+    widths = {"o_weight": recipe.weight_width, "o_result": f.state.width + 1, "cycles": 48, "step": 32, "rate": 3,
               "loss": geometries(recipe)[-1].loss_width, "drive": f.accumulator.width, "mean": f.state.width, "difference": f.delta.width}
     bits, mismatches, differing, late = 0, [], 0, 0
 
@@ -368,7 +368,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
 
     if watch:
         end = len(record.handshakes)
-        words = {f"engine{e}": lanes * f.weight.width for e, lanes in enumerate(recipe.engine_lanes)}
+        words = {f"engine{e}": found.lanes * found.width for e, found in enumerate(table.engines(recipe))}
 
         def bits_of(write):
             return widths.get(write[2]) or words[write[1]]

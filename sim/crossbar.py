@@ -21,14 +21,14 @@ def pack(lanes: Iterable[int], width: int) -> int:
 
 
 def load_words(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator) -> None:
-    """Write every word of an engine's matrices through the host port; lanes beyond the last column stay 0."""
-    width, found = recipe.formats.weight.width, table.engines(recipe)[engine]
+    """Write every word of an engine's matrices through the host port, any of their formats; lanes beyond the last column stay 0."""
+    found = table.engines(recipe)[engine]
     for name, base in found.base.items():
         g = matrix_geometries(recipe)[name]
         for i in rng.permutation(g.N):
-            lanes = integers(rng, width, g.L)
+            lanes = integers(rng, g.recipe.formats.weight.width, g.L)
             lanes[np.arange(g.L) + i % g.F * g.L >= g.C] = 0
-            line.pulse(line.now, word_write=1, word_address=base + i, word_in=pack(lanes, width))
+            line.pulse(line.now, word_write=1, word_address=base + i, word_in=pack(lanes, found.width))
             line.now += 1
 
 

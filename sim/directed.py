@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import emulator
-from ..recipe import Recipe
+from ..recipe import Geometry, Recipe, in_memory
 from .fixed import seeded
 
 FASTEST = 7
@@ -41,10 +41,10 @@ class Scene(NamedTuple):
     y: np.ndarray
 
 
-def limits(recipe: Recipe) -> tuple[int, int]:
-    """Return the least and the largest weight that an update leaves (contract section 6)."""
-    form = recipe.formats.weight
-    return form.min + recipe.guard, form.max - recipe.guard
+def limits(g: Geometry) -> tuple[int, int]:
+    """Return the least and the largest weight of a matrix that an update leaves (contract section 6)."""
+    form, guard = g.recipe.formats.weight, g.recipe.guard
+    return form.min + guard, form.max - guard
 
 
 def reached(recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.ndarray], saturations: Mapping[str, ArrayLike]) -> dict[str,
@@ -66,22 +66,23 @@ def reached(recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.nda
         largest and their least value: the format's less the guard.
     """
     def count(what):
-        return sum(np.sum(what(np.asarray(a), np.asarray(b)), axis=(-2, -1), dtype=np.int64) for a, b in zip(before, after, strict=True))
+        return sum(np.sum(what(np.asarray(a), np.asarray(b), *limits(g)), axis=(-2, -1), dtype=np.int64)
+                   for g, a, b in zip(in_memory(recipe), before, after, strict=True))
 
     found = {f"{name} out of range": np.asarray(v).astype(np.int64) for name, v in saturations.items()}
-    found[CHANGE] = count(lambda a, b: a != b)
+    found[CHANGE] = count(lambda a, b, *ends: a != b)
     if recipe.overflow.weight == "saturate":
-        for end, limit in zip(("least", "largest"), limits(recipe), strict=True):
-            found[f"weights that come to their {end}"] = count(lambda a, b, limit=limit: (a != limit) & (b == limit))
+        for n, end in enumerate(("least", "largest")):
+            found[f"weights that come to their {end}"] = count(lambda a, b, *ends, n=n: (a != ends[n]) & (b == ends[n]))
     return found
 
 
 def scenes(recipe: Recipe) -> list[Scene]:
     """Choose scenes that together reach whatever one of the tried ones does; always the same ones for a recipe."""
-    draw, shapes = seeded(f"directed {recipe.name}"), [w.shape for w in emulator.initial_weights(recipe)]
-    count = int(np.clip(NUMBERS // sum(int(np.prod(s)) for s in shapes), len(WEIGHTS), TRIED))
-    weights = [np.stack([WEIGHTS[n % len(WEIGHTS)](draw, *limits(recipe), shape) for n in range(count)]).astype(np.int32)
-               for shape in shapes]
+    draw, held = seeded(f"directed {recipe.name}"), in_memory(recipe)
+    count = int(np.clip(NUMBERS // sum(g.R * g.C for g in held), len(WEIGHTS), TRIED))
+    weights = [np.stack([WEIGHTS[n % len(WEIGHTS)](draw, *limits(g), (g.R, g.C)) for n in range(count)]).astype(np.int32)
+               for g in held]
     state, inputs = recipe.formats.state, recipe.sizes[0]
     x = np.stack([[SAMPLE[(n // len(WEIGHTS) + i) % len(SAMPLE)](draw, state.min, state.max, (inputs,)) for i in range(SAMPLES)]
                   for n in range(count)]).astype(np.int32)

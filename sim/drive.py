@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..hdl import tools, verilog
-from ..recipe import QFormat, Recipe
+from ..recipe import Recipe
 from . import streams
 from .chip import Session
 from .replay import clocking, executable, member
@@ -136,14 +136,14 @@ def drive(source: verilog.Verilog, sessions: list[Session], optimize: int = 3) -
 
 def results(recipe: Recipe, phase: Phase) -> np.ndarray:
     """Output state integers (reads, outputs) that a phase gave."""
-    return _signed(phase.taken["o_result"], recipe.formats.state).reshape(-1, recipe.sizes[-1])
+    return _signed(phase.taken["o_result"], recipe.formats.state.width).reshape(-1, recipe.sizes[-1])
 
 
 def weights(recipe: Recipe, phase: Phase) -> np.ndarray:
     """Weight integers that a phase gave, in the order of the stream."""
-    return _signed(phase.taken["o_weight"], recipe.formats.weight)
+    return _signed(phase.taken["o_weight"], recipe.weight_width)
 
 
-def _signed(payload, form: QFormat):
-    low = payload & ((1 << form.width) - 1)
-    return low - (low >> (form.width - 1) << form.width)
+def _signed(payload, width: int):
+    low = payload & ((1 << width) - 1)
+    return low - (low >> (width - 1) << width)

@@ -89,7 +89,7 @@ def _compiled(sizes: tuple[int, ...], one: float, objective: str, estimator, **o
 
 def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.ndarray]:
     f = recipe.formats
-    w = tuple(f.weight.decode(crossbar.seen(recipe, v)) for v in weights[: recipe.layers])
+    w = tuple(g.recipe.formats.weight.decode(crossbar.seen(g.recipe, v)) for g, v in zip(geometries(recipe), weights, strict=False))
     x = f.state.decode(f.state.samples(x))
     neurons = recipe.neuron(0), recipe.neuron(recipe.layers - 1)
     with models.float64():

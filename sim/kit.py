@@ -84,9 +84,10 @@ def _generic(recipe: Recipe, command: str, weights) -> dict[str, str]:
 
 def _streams(recipe: Recipe) -> str:
     f, weights = recipe.formats, sum(g.R * g.C for g in in_memory(recipe))
+    fraction = ", ".join(str(q.frac) for q in dict.fromkeys(recipe.weight_formats))
     rows = [("s_axis_sample", f"{recipe.sizes[0]} to a sample, {f.state.width} bits, signed, {f.state.frac} of them fraction"),
             ("s_axis_label", f"the class, 0 to {recipe.sizes[-1] - 1}"),
-            ("s_axis_weight, m_axis_weight", f"{weights}, {f.weight.width} bits, signed, {f.weight.frac} of them fraction"),
+            ("s_axis_weight, m_axis_weight", f"{weights}, {recipe.weight_width} bits, signed, {fraction} of them fraction"),
             ("m_axis_result", f"{recipe.sizes[-1]} to a packet, as samples are")]
     return "| stream | transfers |\n|---|---|\n" + "".join(f"| {name} | {what} |\n" for name, what in rows)
 
@@ -149,7 +150,7 @@ def _vectors(recipe: Recipe, board: Board) -> dict:
     link, twin, draw = Link(recipe), Twin(recipe, board.clock, synth.BAUD), np.random.default_rng(1)
     f, flat = recipe.formats, np.concatenate([np.ravel(w) for w in emulator.initial_weights(recipe)])
     chunks = np.pad(flat, (0, -len(flat) % link.chunk)).reshape(-1, link.chunk)
-    requests = [(Tag.LOAD, b""), *((Tag.WEIGHTS, packed(chunk, f.weight.width)) for chunk in chunks)]
+    requests = [(Tag.LOAD, b""), *((Tag.WEIGHTS, packed(chunk, recipe.weight_width)) for chunk in chunks)]
     for _ in range(SAMPLES):
         label = int(draw.integers(recipe.sizes[-1]))
         x = draw.integers(f.state.min, f.state.max, recipe.sizes[0], endpoint=True)

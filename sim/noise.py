@@ -38,4 +38,4 @@ def scenario(recipe: Recipe, cycles: int) -> Scenario:
 
 def scenarios() -> list[Scenario]:
     """Every recipe of the variety that has read noise."""
-    return [scenario(r, 400) for r in recipes() if r.devices.read_noise]
+    return [scenario(r.of_layer(0), 400) for r in recipes() if r.devices.read_noise]

@@ -120,12 +120,13 @@ def _slope(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: floa
 
 def _matrices(recipe: Recipe, weights) -> dict[str, np.ndarray]:
     """Return every matrix as reads see it, (R, C)."""
-    geometry, f = matrix_geometries(recipe), recipe.formats.weight
+    geometry = matrix_geometries(recipe)
     held = {g.matrix.name: np.asarray(w) for g, w in zip(in_memory(recipe), weights, strict=True)}
     found = {}
     for name, g in geometry.items():
+        f = g.recipe.formats.weight
         if g.matrix.source == "memory":
-            found[name] = f.decode(crossbar.seen(recipe, held[name]))
+            found[name] = f.decode(crossbar.seen(g.recipe, held[name]))
         else:
             like = crossbar.pad(g, held[g.matrix.of] if g.matrix.of else np.zeros((g.R, g.C), np.int32))
             found[name] = f.decode(crossbar.feedback(g, rng.keys(recipe.seed), like)[..., : g.C])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import emulator, hdl
-from ..recipe import Op, Recipe, emissions, programs
+from ..recipe import Op, Recipe, emissions, in_memory, programs
 from . import chip, drive, simulators
 from .fixed import seeded
 
@@ -43,7 +43,7 @@ def soak(recipe: Recipe, vectors: int, engine: str = "jax", optimize: int = 3) -
     block = -(-vectors // (reads * BLOCKS))
     draw, state = seeded(f"soak {recipe.name}"), recipe.formats.state
     start = [draw.integers(w // 2, -w // 2, s, endpoint=True, dtype=np.int32) for w, s in
-             ((recipe.formats.weight.min + recipe.guard, w.shape) for w in emulator.initial_weights(recipe))]
+             ((g.recipe.formats.weight.min + g.recipe.guard, (g.R, g.C)) for g in in_memory(recipe))]
     x = draw.integers(state.min, state.max, (BLOCKS, block, recipe.sizes[0]), endpoint=True, dtype=np.int32)
     y = draw.integers(recipe.sizes[-1], size=(BLOCKS, block))
 
@@ -67,5 +67,5 @@ def soak(recipe: Recipe, vectors: int, engine: str = "jax", optimize: int = 3) -
         weights = np.concatenate([w.ravel() for w in twin.weights])
         seen.append(drive.weights(recipe, back))
         mismatches += int((outputs != drive.results(recipe, learn)[last]).sum() + (weights != seen[-1]).sum())
-        bits += outputs.size * state.width + weights.size * recipe.formats.weight.width
+        bits += outputs.size * state.width + weights.size * recipe.weight_width
     return Soak(reads * block * BLOCKS, sum(p.cycles for p in phases), bits, mismatches, int((seen[0] != seen[-1]).sum()))

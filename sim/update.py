@@ -5,12 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import update as emulated
-from ..recipe import Geometry, Recipe, Rounding
+from ..recipe import Geometry, Recipe, Rounding, table
 from .fixed import integers, seeded
 from .scenario import Scenario, delayed
-from .variety import modes, narrow, recipes, small
+from .variety import modes, named, narrow, recipes, small
 
 LATENCY = 3
+
+
+def several(recipe: Recipe, cycles: int) -> Scenario:
+    """One lane's update for weights of several formats; the coarsest have the largest shift."""
+    engine = table.engines(recipe)[0]
+    name, views, decays = f"update {recipe.name}", engine.views, (0, 4)
+    rng, which = seeded(name), seeded(f"{name} formats").integers(0, len(views), cycles)
+    weights = np.stack([integers(rng, v.formats.weight.width, cycles) for v in views])
+    stimulus = {"weight": np.take_along_axis(weights, which[None], 0)[0], "format": which,
+                "product": integers(rng, engine.operand + recipe.formats.state.width, cycles), "random": rng.integers(0, 1 << 16, cycles),
+                "decay": rng.integers(0, len(decays), cycles), "probe": np.zeros(cycles, int)}
+
+    def component():
+        from ..hdl.update import Update
+        return Update(views, decays)
+
+    def coverage(stimulus, expected):
+        out, its = expected["out_of_range"].astype(bool), delayed(which, LATENCY)
+        goals = {f"{v.formats.weight} out of range": (out & (its == n)).sum() for n, v in enumerate(views)}
+        moved = ~out & (expected["result"] != delayed(stimulus["weight"], LATENCY))
+        return goals | {f"{v.formats.weight} changed": (moved & (its == n)).sum() for n, v in enumerate(views)}
+
+    return Scenario(name, component, lambda given: emulated.trace(views, decays, given), stimulus, settled=LATENCY, coverage=coverage)
 
 
 def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vectorised: bool = False) -> Scenario:
@@ -63,4 +86,4 @@ def scenarios() -> list[Scenario]:
     """Every recipe of the variety, a shift to the left, and weights that decay, in every rounding."""
     left = small("left", beta=2.0**-8, learning_rate=2.0**-1, rate_floor=2.0**-1)
     decaying = [scenario(small(f"decay-{r}", **modes(r, "saturate"), **narrow()), 1500, (0, 4, 9)) for r in Rounding.__args__]
-    return [scenario(r, 1500) for r in recipes()] + [scenario(left, 1500), *decaying]
+    return [scenario(r.of_layer(0), 1500) for r in recipes()] + [scenario(left, 1500), *decaying, several(named("layers-shared"), 1500)]

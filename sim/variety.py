@@ -31,6 +31,12 @@ def narrow(**changes) -> dict:
             "learning_rate": 2.0**-2, "rate_floor": 2.0**-5}
 
 
+def layered(*weights: tuple[int, int]) -> dict:
+    """The same with a weight format for each layer."""
+    made = narrow()
+    return made | {"formats": made["formats"] | {"weight": [{"width": w, "frac": f} for w, f in weights]}}
+
+
 def unusual(recipe: Recipe) -> Iterator[Operation]:
     """Yield what no rule of the house does: reads taken from drives, errors of every kind in one unit, several gains and decays."""
     yield from parts.hidden(recipe)
@@ -136,6 +142,16 @@ def recipes() -> tuple[Recipe, ...]:
               **modes("floor", "saturate"), **narrow()),
         small("wide", rule="inference", formats={"state": {"width": 16, "frac": 12}, "weight": {"width": 18, "frac": 15},
                                                  "accumulator": {"width": 20, "frac": 12}}),
+        small("layers-own", alpha=0.5, devices={"read_noise": 0.1, "levels": 8, "stuck": 0.1}, **modes("stochastic", "saturate"),
+              **layered((7, 4), (5, 3))),
+        small("layers-probed", rule="spsa", epsilon=2.0**-3, **modes("stochastic", "saturate"), **layered((8, 5), (6, 3))),
+        small("layers-shared", rule="kolen-pollack", sizes=(4, 3, 5, 2), lanes=(), decay=2.0**-8, bias=True, devices={"levels": 8},
+              engines=[{"lanes": 3, "matrices": ["W0", "W1", "W2"]}], **modes("stochastic", "saturate"), **layered((7, 4), (5, 2), (6, 5))),
+        small("layers-signs", rule="sign-concordant", sizes=(4, 3, 5, 2), lanes=(), **modes("nearest", "wrap"),
+              engines=[{"lanes": 4, "matrices": ["W1", "W0"]}, {"lanes": 3, "matrices": ["W2"]}], **layered((5, 3), (7, 4), (6, 3))),
+        small("layers-shaken", rule="node-perturbation", sizes=(4, 3, 5, 2), lanes=(), samples_in_flight=2,
+              engines=[{"lanes": 4, "matrices": ["W0", "W2"]}, {"lanes": 3, "matrices": ["W1"]}], **modes("stochastic", "saturate"),
+              **layered((7, 4), (7, 4), (5, 2))),
     )
 
 

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from crossdyad import hdl, recipe
-from crossdyad.sim import agreement, chip, simulators, streams, variety
+from crossdyad.sim import agreement, chip, directed, simulators, streams, variety
 
 
 def session(r, seed=1):
     """Every command, in an order a host might choose."""
     rng, f = np.random.default_rng(seed), r.formats
-    low, high = f.weight.min + r.guard, f.weight.max - r.guard
     s = chip.Session(r)
-    s.load([rng.integers(low, high, (g.R, g.C), endpoint=True) for g in recipe.in_memory(r)])
+    s.load([rng.integers(*directed.limits(g), (g.R, g.C), endpoint=True) for g in recipe.in_memory(r)])
     s.read()
     for i in range(3):
         x = rng.integers(f.state.min, f.state.max, r.sizes[0], endpoint=True)

@@ -10,7 +10,7 @@ from crossdyad.recipe import Devices, Geometry, load
 from crossdyad.recipe.derived import NOISE_DEVIATION
 from crossdyad.sim import noise, scenario, variety
 
-NOISY = [r for r in variety.recipes() if r.devices.read_noise]
+NOISY = [r.of_layer(0) for r in variety.recipes() if r.devices.read_noise]
 
 
 @pytest.mark.parametrize("case", noise.scenarios(), ids=lambda s: s.name)

@@ -13,6 +13,6 @@ def test_hardware_is_the_emulator(case):
 
 @pytest.mark.parametrize("recipe", variety.recipes(), ids=lambda r: r.name)
 def test_vectors_are_the_trace(recipe):
-    one, many = (update.scenario(recipe, 300, (0, 9), vectorised) for vectorised in (False, True))
+    one, many = (update.scenario(recipe.of_layer(0), 300, (0, 9), vectorised) for vectorised in (False, True))
     for port, values in one.trace(one.stimulus).items():
         assert (values[one.settled:] == many.trace(many.stimulus)[port][one.settled:]).all()

@@ -11,7 +11,7 @@ import numpy as np
 from .. import emulator
 from ..emulator import devices
 from ..emulator.signals import played
-from ..recipe import Recipe
+from ..recipe import Recipe, in_memory
 from ..recipe.seeds import several
 from .files import arrays, write_integers
 
@@ -107,7 +107,8 @@ def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence 
     chip.weights = learned                              # all checks are there
     aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span)
 
-    f, ranges = recipe.formats.weight, [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
+    ranges = [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
+    ends = [(g.recipe.formats.weight.min, g.recipe.formats.weight.max) for g in in_memory(recipe)]
     accuracies: list = [None, None]
     noise = None
     if dataset is not None:
@@ -124,7 +125,7 @@ def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence 
     d = recipe.devices
     return Aged(recipe.name, device.name, device.paper, time, d.compensate, d.wires, d.driver, d.sense, seeds.ravel().tolist(),
                 [float(np.sqrt(np.mean(((b - a) / np.maximum(r, 1)) ** 2))) for a, b, r in zip(learned, aged, ranges, strict=True)],
-                [int(np.count_nonzero((w == f.min) | (w == f.max))) for w in aged], *accuracies, noise, left_out, [str(path)])
+                [int(np.isin(w, end).sum()) for end, w in zip(ends, aged, strict=True)], *accuracies, noise, left_out, [str(path)])
 
 
 def _placed(recipe: Recipe, given: dict) -> Recipe:
@@ -156,4 +157,5 @@ def _read_noise(recipe: Recipe, device: devices.Device, weights: list[np.ndarray
         inputs, weights = [f.state.decode(stores[f"input{k}"]) for k in range(recipe.layers)], weights[: recipe.layers]
     else:
         inputs, weights = [x], weights[:1]
-    return devices.read_noise(device, [f.weight.decode(w) for w in weights], inputs, devices.mapping_of(recipe))
+    real = [q.decode(w) for q, w in zip(recipe.weight_formats, weights, strict=False)]
+    return devices.read_noise(device, real, inputs, [devices.mapping_of(recipe.of_layer(k)) for k in range(len(real))])

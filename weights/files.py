@@ -17,7 +17,7 @@ WRITTEN = (".npz", ".safetensors", ".nir", ".onnx")
 INTEGERS = "weights"
 """Names of a chip's own integers in a .npz: ``weights0``, ``weights1``, .. , one for each matrix in memory."""
 FORMAT = "weight_format"
-"""Beside them: width and fraction bits."""
+"""Beside them: width and fraction bits; of several formats a row for each matrix."""
 
 
 class Tensors(NamedTuple):
@@ -61,11 +61,20 @@ def read(path: str | Path, recipe: Recipe) -> Tensors:
            if name.removeprefix(INTEGERS).isdigit() and v.dtype.kind == "i"}
     if not own:
         return Tensors(found)
-    form = QFormat(width=int(found[FORMAT][0]), frac=int(found[FORMAT][1])) if FORMAT in found else recipe.formats.weight
     names = [g.matrix.name for g in in_memory(recipe)]
+    forms = _formats(recipe, found.get(FORMAT), max(own) + 1)
     if chips := {int(np.prod(v.shape[:-2])) for v in own.values() if v.ndim > 2}:
         raise ValueError(f"{path}: holds the weights of {max(chips)} chips; allowed is one, which `crossdyad train` makes without --seeds")
-    return Tensors({names[k] if k < len(names) else f"{INTEGERS}{k}": form.decode(v) for k, v in sorted(own.items())})
+    return Tensors({names[k] if k < len(names) else f"{INTEGERS}{k}": forms[k].decode(v) for k, v in sorted(own.items())})
+
+
+def _formats(recipe: Recipe, said: np.ndarray | None, count: int) -> list[QFormat]:
+    """Return the formats of so many matrices: those that a file says, otherwise the recipe's."""
+    if said is None:
+        found = [g.recipe.formats.weight for g in in_memory(recipe)]
+    else:
+        found = [QFormat(width=int(width), frac=int(frac)) for width, frac in np.atleast_2d(said)]
+    return found + found[-1:] * (count - len(found))
 
 
 def arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -89,7 +98,7 @@ def arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def real(recipe: Recipe, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Return the numbers that weights stand for, float32 (R, C) by the matrix's name; exact, as a weight has at most 24 bits."""
-    return {g.matrix.name: recipe.formats.weight.decode(w).astype(np.float32) for g, w in zip(in_memory(recipe), weights, strict=True)}
+    return {g.matrix.name: g.recipe.formats.weight.decode(w).astype(np.float32) for g, w in zip(in_memory(recipe), weights, strict=True)}
 
 
 def save(recipe: Recipe, weights: Sequence[np.ndarray], path: str | Path) -> Path:
@@ -126,8 +135,9 @@ def save(recipe: Recipe, weights: Sequence[np.ndarray], path: str | Path) -> Pat
 
 def write_integers(path: Path, recipe: Recipe, weights: Sequence[np.ndarray], beside: Mapping[str, Any] | None = None) -> Path:
     """Write a chip's own integers (*batch, R, C), their format, and arrays that belong to them, as .npz."""
-    f = recipe.formats.weight
-    arrays = {f"{INTEGERS}{k}": w for k, w in enumerate(weights)} | {FORMAT: np.array([f.width, f.frac])} | dict(beside or {})
+    said = [[f.width, f.frac] for f in (g.recipe.formats.weight for g in in_memory(recipe))]
+    arrays = {f"{INTEGERS}{k}": w for k, w in enumerate(weights)} | dict(beside or {})
+    arrays[FORMAT] = np.array(said if len(set(recipe.weight_formats)) > 1 else said[0])
     return _whole(path, lambda draft: _npz(draft, arrays))
 
 

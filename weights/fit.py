@@ -130,13 +130,14 @@ def fit(recipe: Recipe, tensors: Mapping[str, np.ndarray], label: str = "weights
         chosen, turned = _by_shape(recipe, given, ordered, wrong, notes)
     if wrong:
         raise _error(label, wrong)
-    f, first = recipe.formats.weight, dict(zip(geometry, initial_weights(recipe), strict=True))
+    first = dict(zip(geometry, initial_weights(recipe), strict=True))
     layers, made = [], {}
     for name, (source, values) in chosen.items():
         if not np.isfinite(values).all():
             wrong.append(f"{source}: holds NaN or infinity; every weight must be finite")
             continue
-        low, high = f.min + recipe.guard, f.max - recipe.guard
+        f, guard = geometry[name].recipe.formats.weight, geometry[name].recipe.guard
+        low, high = f.min + guard, f.max - guard
         scaled = np.ldexp(values, f.frac)
         over = np.maximum(scaled - (high + 1), (low - 1) - scaled)
         largest = float(np.abs(values).max(initial=0))
@@ -266,7 +267,8 @@ def _folded(recipe, chosen, biases, wrong, notes) -> list[tuple[str, np.ndarray]
         whole[:rows, columns] = biases.get(name, np.zeros(rows)) / one
         if k < len(chosen) - 1:
             top = min(1.0, recipe.bounds(k)[1] * f.accumulator.step, f.state.high)
-            level = min(2.0 ** math.floor(math.log2(top)) if top > 0 else 0.0, one * 2.0 ** math.floor(math.log2(f.weight.high)))
+            largest = recipe.weight_formats[k].high
+            level = min(2.0 ** math.floor(math.log2(top)) if top > 0 else 0.0, one * 2.0 ** math.floor(math.log2(largest)))
             if activation(recipe.activation).at(level) != level:
                 wrong.append(f"biases: no unit of {recipe.activation} says the {level:g} of its drive; leave the net without them")
             whole[rows, columns] = level / one

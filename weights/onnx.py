@@ -26,7 +26,7 @@ def mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.devices.read_noise:
         yield "devices.read_noise: noise is in no ONNX net; allowed is 0"
     f = recipe.formats
-    widest = f.weight.width + f.state.width + max(recipe.sizes).bit_length()
+    widest = recipe.weight_width + f.state.width + max(recipe.sizes).bit_length()
     if widest > 53:
         yield f"formats: sums of {widest} bits; allowed are 53, which a double holds"
 
@@ -89,10 +89,10 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
     nodes.append(helper.make_node("Cast", ["x"], ["n0"], to=TensorProto.DOUBLE))
     at = "n0"
     requantized(f.state, "nearest")
-    hidden = recipe.hidden_bits
     for k, w in enumerate(weights[:recipe.layers]):
+        hidden = recipe.of_layer(k).hidden_bits
         seen = (w >> hidden << hidden) + (1 << hidden >> 1) if hidden else w
-        held = f.weight.decode(seen)
+        held = recipe.weight_formats[k].decode(seen)
         add("MatMul", constant(held[:, :recipe.sizes[k]].T))
         if recipe.bias:
             add("Add", constant(held[:, -1] * recipe.one * f.state.step))

@@ -46,7 +46,9 @@ class Layer:
     """The arrays of one layer of one chip."""
 
     def __init__(self, recipe: Recipe, layer: int, device: Device, seed: int):
-        self.g, a, f = geometries(recipe)[layer], recipe.arrays, recipe.formats
+        self.g = geometries(recipe)[layer]
+        recipe = self.g.recipe
+        a, f = recipe.arrays, recipe.formats
         self.device, self.seed = reading(device), derived(seed, LAYER, layer)
         self.turned = None                        # of the transposed read, in weight LSBs
         self.level_lsb, self.usage = {}, {Op.FORWARD: Usage(), Op.TRANSPOSED: Usage()}
@@ -142,7 +144,7 @@ class ArrayMachine(Machine):
         """As `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
         if step.op == Op.PROBE or not self.chosen.cells:
             return super().change(g, step, e, b, pairs)
-        k, name, f, recipe = g.layer, step.matrix, self.recipe.formats.weight, self.recipe
+        k, name, f, recipe = g.layer, step.matrix, g.recipe.formats.weight, g.recipe
         w, number = self.weights[name], self.state["step"]
         wanted = (e[:, None] * np.asarray(b, np.float64))[:, : g.C] * (2.0**-recipe.update_shift * f.step / recipe.pulse)
         counts = np.floor(wanted + draws.uniform(draws.key(self.chosen.layers[k].seed), COUNTS, int(number), (g.R, g.C)))
@@ -172,7 +174,7 @@ class _Engine:
 
     def __init__(self, recipe: Recipe, seeds, device: Device):
         self.chosen = [Chosen([Layer(recipe, k, device, int(s)) for k in range(recipe.layers)],
-                              [_cells(recipe, g, int(s)) for g in geometries(recipe)] if recipe.pulses.emulated else []) for s in seeds]
+                              [_cells(g.recipe, g, int(s)) for g in geometries(recipe)] if recipe.pulses.emulated else []) for s in seeds]
 
     def put(self, state):
         return state
@@ -271,10 +273,10 @@ class ArrayChip(Chip):
 
     @turned.setter
     def turned(self, weights: Sequence[ArrayLike] | None) -> None:
-        self._turned, step = weights, self.recipe.formats.weight.step
+        self._turned = weights
         for n, i in enumerate(np.ndindex(self.batch)):
             for k, layer in enumerate(self._engine.chosen[n].layers):
-                layer.turned, layer._weights = None if weights is None else weights[k][i] / step, None
+                layer.turned, layer._weights = None if weights is None else weights[k][i] / layer.g.recipe.formats.weight.step, None
 
     def machine(self, chip: int = 0) -> Callable[..., ArrayMachine]:
         """What makes the machine of a chip, by its number."""

@@ -181,13 +181,14 @@ def programmed(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, ti
         The nearest integers, limited to what the chip accepts; warns where more than one weight in a hundred was limited. Weights of
         the recipe's stuck cells are as they were, as nothing changes these.
     """
-    device, d, f = device or device_of(recipe.devices), recipe.devices, recipe.formats.weight
+    device, d = device or device_of(recipe.devices), recipe.devices
     if device is None:
         return [np.asarray(w) for w in weights]
     batch = np.shape(weights[0])[:-2]
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
-    wires, guard, layout, made = wires_of(recipe), recipe.guard, layout_of(recipe), []
+    wires, made = wires_of(recipe), []
     for n, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=True)):
+        f, guard, layout = g.recipe.formats.weight, g.recipe.guard, layout_of(g.recipe)
         w = np.asarray(w)
         real = np.empty(w.shape)
         for chip in np.ndindex(batch):
@@ -213,23 +214,24 @@ def asymmetry(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, tim
     list of float64 arrays (*batch, R, C)
         Real weights; or None where both reads are alike.
     """
-    device, d, f = device or device_of(recipe.devices), recipe.devices, recipe.formats.weight
+    device, d = device or device_of(recipe.devices), recipe.devices
     wires = wires_of(recipe)
     if device is None or wires is None or wires.reciprocal:
         return None
     batch = np.shape(weights[0])[:-2]
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
     made = [np.empty(np.shape(w)) for w in weights]
-    for k, w in enumerate(weights):
+    for k, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=False)):
+        f, layout = g.recipe.formats.weight, layout_of(g.recipe)
         for chip in np.ndindex(batch):
             here, there = (stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate,
-                                  wires, turned=t, **layout_of(recipe)) for t in (False, True))
+                                  wires, turned=t, **layout) for t in (False, True))
             made[k][chip] = there - here
     return made
 
 
 def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[np.ndarray],
-               mapping: Mapping = Mapping(12)) -> float:  # noqa: B008
+               mapping: Mapping | Sequence[Mapping] = Mapping(12)) -> float:  # noqa: B008
     """A recipe's `devices.read_noise` for this device: the root mean square, over outputs and vectors, of its noise on a sum.
 
     The chip adds noise of one size to every sum, whatever is read; a device's noise grows with what is read. So their variances are
@@ -242,15 +244,17 @@ def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[n
         Real weights of each layer; the whole range of conductances stands for a layer's largest.
     inputs : list of float arrays (n, inputs)
         Real inputs of each layer, applied at once.
-    mapping : Mapping
-        Weights to cells.
+    mapping : Mapping, or list of Mapping
+        Weights to cells, of all layers or of each.
 
     Returns
     -------
     float
         In units of the sums of weights times inputs; 0 where the device has no read noise.
     """
-    variances = [np.square(x, dtype=np.float64) @ _variance(device, np.asarray(w), mapping).T for w, x in zip(weights, inputs, strict=True)]
+    mappings = [mapping] * len(weights) if isinstance(mapping, Mapping) else mapping
+    variances = [np.square(x, dtype=np.float64) @ _variance(device, np.asarray(w), m).T
+                 for w, x, m in zip(weights, inputs, mappings, strict=True)]
     return float(np.sqrt(np.mean(np.concatenate([v.ravel() for v in variances]))))
 
 
