@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import emulator
+from ..emulator import fixed
 from ..emulator import walk as emulated
 from ..recipe import FREE, Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
 from ..recipe.program import FIRST
@@ -285,7 +286,7 @@ class Prediction:
                 row, j = divmod(done - 1 - begin, g.C)
                 if self.traces and (j % g.L == g.L - 1 or j == g.C - 1):
                     first = begin + row * g.C + j // g.L * g.L
-                    lanes = emulator.fixed.wrap(np.array(self.loading[first:done], np.int64), g.recipe.formats.weight.width).tolist()
+                    lanes = fixed.wrap(np.array(self.loading[first:done]), g.recipe.formats.weight.width).tolist()
                     word = sum((w & ((1 << width) - 1)) << i * width for i, w in enumerate(lanes))
                     address = engines[g.engine].base[g.matrix.name] + row * g.F + j // g.L
                     self.writes.append((cycle + 2, f"engine{g.engine}", "weight", address, word))
@@ -293,7 +294,8 @@ class Prediction:
         if done == begin:
             at, weights = 0, []
             for g in self.geometry:
-                weights.append(np.array(self.loading[at:at + g.R * g.C], np.int32).reshape(g.R, g.C))
+                given = np.array(self.loading[at:at + g.R * g.C], np.int32).reshape(g.R, g.C)
+                weights.append(fixed.wrap(given, g.recipe.formats.weight.width))
                 at += g.R * g.C
             self.chip.weights = weights
             self.mode, self.idle_from = "finishing", cycle + 3

@@ -31,9 +31,9 @@ def narrow(**changes) -> dict:
             "learning_rate": 2.0**-2, "rate_floor": 2.0**-5}
 
 
-def layered(*weights: tuple[int, int]) -> dict:
+def layered(*weights: tuple[int, int], **changes) -> dict:
     """The same with a weight format for each layer."""
-    made = narrow()
+    made = narrow(**changes)
     return made | {"formats": made["formats"] | {"weight": [{"width": w, "frac": f} for w, f in weights]}}
 
 
@@ -144,7 +144,7 @@ def recipes() -> tuple[Recipe, ...]:
                                                  "accumulator": {"width": 20, "frac": 12}}),
         small("layers-own", alpha=0.5, devices={"read_noise": 0.1, "levels": 8, "stuck": 0.1}, **modes("stochastic", "saturate"),
               **layered((7, 4), (5, 3))),
-        small("layers-probed", rule="spsa", epsilon=2.0**-3, **modes("stochastic", "saturate"), **layered((8, 5), (6, 3))),
+        small("layers-probed", rule="spsa", epsilon=2.0**-3, **modes("stochastic", "saturate"), **layered((8, 5), (6, 3), delta=(12, 5))),
         small("layers-shared", rule="kolen-pollack", sizes=(4, 3, 5, 2), lanes=(), decay=2.0**-8, bias=True, devices={"levels": 8},
               engines=[{"lanes": 3, "matrices": ["W0", "W1", "W2"]}], **modes("stochastic", "saturate"), **layered((7, 4), (5, 2), (6, 5))),
         small("layers-signs", rule="sign-concordant", sizes=(4, 3, 5, 2), lanes=(), **modes("nearest", "wrap"),

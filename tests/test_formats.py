@@ -9,7 +9,7 @@ from crossdyad.emulator.link import Board
 from crossdyad.explore import cards, cost, energy, spec, sweep
 from crossdyad.recipe import QFormat, Recipe, RecipeError, in_memory, matrix_geometries, parse, table
 from crossdyad.recipe.link import Link, fingerprint
-from crossdyad.sim import gradient, real, rules
+from crossdyad.sim import chip, gradient, real, rules, simulators, streams
 
 WIDE, COARSE = {"width": 9, "frac": 7}, {"width": 6, "frac": 4}
 ONE = {"engines": [{"lanes": 4, "matrices": ["W0", "W1"]}]}
@@ -125,6 +125,18 @@ def test_verilog_is_the_emulator(name):
     weight, changes = CASES[name]
     report = sim.cosim(recipe(weight, **changes), "verilator", 6)
     assert report.passed and report.bits > 20_000 and not report.cycle_differences, str(report)
+
+
+@pytest.mark.parametrize("placed", [False, True], ids=["own", "shared"])
+def test_of_a_weight_that_is_too_wide_the_low_bits_count(placed):
+    r = recipe([WIDE, COARSE], sizes=(3, 2, 2), lanes=(2, 1), **({"engines": [{"lanes": 2, "matrices": ["W0", "W1"]}]} if placed else {}))
+    session = chip.Session(r)
+    session.load([np.full((2, 3), 255), np.full((2, 2), 33)])
+    session.train([20, 30, 10], 1)
+    session.read()
+    verdict = chip.judge(r, simulators.run(hdl.build(r), streams.play, session.arguments({}, True), "amaranth"), True)
+    assert not verdict.differing, verdict.mismatches[:5]
+    assert session.given["i_weight"][-4:] == [33] * 4 and (verdict.prediction.chip.weights[1] < 0).all()
 
 
 def test_a_lane_has_the_bits_of_its_engines_widest_weights():
