@@ -423,8 +423,9 @@ class Crossbar(wiring.Component):
 
         if any(map(r.row_of_states, updates)):
             value = changed(value, value.shift_left(r.align), r.row_of_states)
-        if any(s.negative for s in updates):
-            value = changed(value, -value, lambda s: s.negative)
+        if any(s.negative for s in updates):        # every bit turned and one more: faster than a choice of the number or its opposite
+            opposite = self._of(number, lambda g, s: s.negative, 1, lambda s: s.op is Op.UPDATE)
+            value = (value.as_unsigned() ^ opposite.replicate(len(value))).as_signed() + opposite
         for gain in sorted({s.gain for s in updates} - {0}):
             value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
         for finer in sorted({self._table.finer(v) for v in self._table.views} - {0}):

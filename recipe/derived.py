@@ -217,11 +217,14 @@ class Derived:
         if isinstance(self.formats.weight, tuple):
             return Bits(*map(max, zip(*(self.of_layer(k).bits for k in range(self.layers)), strict=True)))
         f = self.formats
-        # a row of states is aligned to the fraction bits of differences
-        operand = max([f.delta.width] + [f.state.width + self.align for step in self.steps if self.row_of_states(step)])
-        operand += 7 + max(step.gain for step in self.steps)
-        # the least number has no opposite of its width
-        operand += any(step.op is Op.UPDATE and (step.negative or step.row == SLOPE and step.column != SIGNS) for step in self.steps)
+
+        def scalar(step: Operation) -> int:
+            row = f.state.width + self.align if self.row_of_states(step) else f.delta.width
+            negated = step.negative or step.row == SLOPE and step.column != SIGNS       # the least number has no opposite of its width
+            return row + 7 + step.gain + negated
+
+        # not more than the rows of this rule: beyond 18 bits a lane's product is more than a multiplier block, and slower
+        operand = max((scalar(step) for step in self.steps if step.op is Op.UPDATE), default=f.delta.width + 7)
         if self.signed:
             operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
         # a left shift wants room: products are limited to ww + 2 bits before it

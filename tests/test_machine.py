@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from amaranth.utils import bits_for
 
 from crossdyad import emulator
 from crossdyad.emulator import crossbar, rng
 from crossdyad.emulator.noise import column
 from crossdyad.emulator.signals import played, writes
-from crossdyad.recipe import RULES, Recipe, in_memory, matrix_geometries, programs
+from crossdyad.explore import cards
+from crossdyad.recipe import RULES, Op, Recipe, in_memory, load, matrix_geometries, programs
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient, real
 
@@ -427,12 +429,18 @@ def test_parts_of_all_layers_take_changes():
     assert [(step.matrix, step.decay) for step in parts.updates(recipe, decay=8)] == [("W0", 8), ("W1", 8), ("W2", 8)]
 
 
-def test_the_least_state_has_room_for_its_opposite():
-    """An update that subtracts the least number, at the fastest rate: in hardware it has the operand's bits and no more."""
-    r = Recipe(name="r", sizes=(4, 3), lanes=(2,), rule="centered-equilibrium")
-    least, gain = -(1 << r.formats.state.width - 1) << r.align, max(step.gain for step in r.steps)
-    assert any(step.negative and r.row_of_states(step) for step in r.steps)
-    assert -least << 7 + gain < 1 << r.bits.operand - 1
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"inference"}))
+def test_the_scalar_of_updates_has_the_bits_of_its_rows_and_no_more(rule):
+    """The least and the largest row, and where it is subtracted its opposite, at the fastest rate: hardware has the operand's bits."""
+    r = load(cards.presets_of_rules()[rule])
+    needed = []
+    for step in (step for step in r.steps if step.op is Op.UPDATE):
+        row, align = (r.formats.state, r.align) if step.row in r.states else (r.formats.delta, 0)
+        ends = [end << align + 7 + step.gain for end in (row.min, row.max)]
+        opposite = step.negative or step.row == "slope" and step.column != "signs"
+        needed += [bits_for(end, True) for end in ends + [-end for end in ends] * opposite]
+    probe = bits_for(-2 * r.probe << r.update_shift, True) if any(step.op is Op.PROBE for step in r.steps) else 0
+    assert max(needed) <= r.bits.operand <= max(*needed, probe + 1)
 
 
 def test_signs_are_no_cells():
