@@ -3,6 +3,8 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --all-extras
 export UV_PYTHON_DOWNLOADS ?= never
 export JAX_PLATFORMS ?= cpu
+# containers set it; without compiled files every process reads all sources again, a second and more for JAX alone
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test evidence bench lint notebooks check-notebooks docs picture
 
