@@ -82,8 +82,8 @@ def trains(x: np.ndarray, delta: np.ndarray, amount: float, seed: int, pulses: P
 
     Parameters
     ----------
-    x : float array (samples, inputs)
-    delta : float array (samples, outputs)
+    x : float array (inputs,) or (samples, inputs)
+    delta : float array (outputs,) or (samples, outputs)
     amount : float
         Pulses for ``x delta = 1``: the learning rate over the step.
     seed : int

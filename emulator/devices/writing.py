@@ -184,8 +184,8 @@ def send(cells: Cells, weights: np.ndarray, counts: np.ndarray | int, sample: in
     ----------
     cells : Cells
     weights : array (outputs, inputs)
-    counts : array (outputs, inputs), or number
-        How many pulses: positive up, negative down.
+    counts : array_like
+        How many pulses, positive up, negative down; a number or a row of inputs is every cell's or every row's.
     sample : int, optional
         Number of the sample, which chooses the noise, of trains of at most 31; without it pulses have none.
 
