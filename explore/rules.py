@@ -25,8 +25,8 @@ def fingerprint(recipe: Recipe) -> str:
 
 @functools.cache
 def results(file: str = RESULTS) -> dict:
-    """Return the measured figures of a file: the ``command`` that wrote them, its ``seeds``, and ``rules`` by name with their ``epochs``
-    where they differ.
+    """Return the measured figures of a file: the ``command`` that wrote them, and ``rules`` by name, with ``epochs`` and ``seeds`` where
+    these are not one for all.
     """
     return json.loads((resources.files(__package__) / file).read_text())
 
@@ -81,8 +81,9 @@ def page() -> str:
 
 def mnist_page() -> str:
     """Return the figures on MNIST as the table of ``docs/rules.md``."""
-    lines = ["| rule | accuracy, % | worst seed | epochs | cycles a sample |", "|---|---|---|---|---|"]
+    lines = ["| rule | accuracy, % | worst seed | epochs | cycles a sample | chosen |", "|---|---|---|---|---|---|"]
     for name, found in results(MNIST)["rules"].items():
         right = found["accuracies"]
-        lines.append(f"| {name} | {accuracy(right)} | {min(right):.2f} | {found['epochs']} | {found['cycles']} |")
+        chosen = ", ".join(f"{field} {value if isinstance(value, str) else f'{value:g}'}" for field, value in found["settings"].items())
+        lines.append(f"| {name} | {accuracy(right)} | {min(right):.2f} | {found['epochs']} | {found['cycles']} | {chosen} |")
     return "\n".join(lines)
