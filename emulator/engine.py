@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries
-from . import crossbar, fixed, noise, rng
+from . import crossbar, crossbar_clocked, fixed, noise, rng
 from .arrays import Integers
 from .clock import walk
 from .rng import Pair
@@ -62,7 +62,7 @@ def _shift(recipe: Recipe, place: str) -> int:
 
 def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Return the input ports of `Engine`."""
-    return (*crossbar.inputs(recipe, engine), *runs(recipe))
+    return (*crossbar_clocked.inputs(recipe, engine), *runs(recipe))
 
 
 def runs(recipe: Recipe) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Clocked:
 
     def __init__(self, recipe: Recipe, engine: int):
         self.recipe = recipe
-        self.crossbar = crossbar.Clocked(recipe, engine)
+        self.crossbar = crossbar_clocked.Clocked(recipe, engine)
         self.operations = self.crossbar.table.operations
         self.geometry = matrix_geometries(recipe)
         self.places = tuple(dict.fromkeys(recipe.place(s) for s in self.operations if s.reads))
@@ -130,7 +130,7 @@ class Clocked:
         self.coming[self.now + 3] = number, index, pc
         if self.recipe.devices.read_noise:
             pair = rng.pair_exact(self.recipe.key, noise.STREAM | g.layer, run, pc << ELEMENT_BITS | index)
-            self.noise[self.now + crossbar.AHEAD] = noise.noise_exact(g.recipe, self.recipe.place(step), *pair)
+            self.noise[self.now + crossbar_clocked.AHEAD] = noise.noise_exact(g.recipe, self.recipe.place(step), *pair)
 
     def _draw(self, number: int, index: int, pc: int, step: int):
         g, shakes = self.geometry[self.operations[number].matrix], self.operations[number]

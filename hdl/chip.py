@@ -5,123 +5,24 @@ from __future__ import annotations
 import functools
 import operator
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import SLOPE, Geometry, Recipe, clog2, in_memory, most_results, results_held, table
+from ..recipe import SLOPE, Recipe, clog2, in_memory, most_results, results_held, table
 from .choose import choose, either, index_bits
 from .delay import delayed
 from .engine import Engine
 from .families import Platform
 from .fixed import Requantize
+from .queue import Queue
 from .sequencer import Sequencer
 from .unit import Unit
+from .words import Walk
 
 INFER, TRAIN, LOAD, READ, RATE, STEP, RUN = range(7)
 """Command codes."""
-
-
-class Queue(wiring.Component):
-    """First in, first out: an element that enters in cycle c is offered from cycle c + 1 on.
-
-    Who writes sees to it that there is room.
-
-    Members
-    -------
-    write : In(1)
-    value : In(shape)
-    o : Out(stream.Signature(shape))
-    has_room : Out(1)
-        At most `few` elements are taken.
-    """
-
-    def __init__(self, shape: ShapeLike, depth: int, few: int):
-        self._depth, self._few = depth, few
-        super().__init__({
-            "write": In(1), "value": In(shape),
-            "o": Out(stream.Signature(shape)), "has_room": Out(1, init=1),
-        })
-
-    def elaborate(self, platform: Platform | None) -> Module:
-        m = Module()
-        m.submodules.elements = elements = Memory(shape=self.value.shape(), depth=self._depth, init=[])
-        write = elements.write_port()
-        read = elements.read_port(domain="comb")
-
-        def advance(pointer):
-            return Mux(pointer == self._depth - 1, 0, pointer + 1)
-
-        head = Signal(range(self._depth))
-        tail = Signal(range(self._depth))
-        level = Signal(range(self._depth + 1))
-        level_next = Signal(range(self._depth + 1))
-        leaves = self.o.valid & self.o.ready
-        m.d.comb += [
-            write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
-            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(level != 0),
-            level_next.eq(level + self.write - leaves),
-        ]
-        with m.If(self.write):
-            m.d.sync += tail.eq(advance(tail))
-        with m.If(leaves):
-            m.d.sync += head.eq(advance(head))
-        m.d.sync += [level.eq(level_next), self.has_room.eq(level_next <= self._few)]
-        return m
-
-
-class Walk(wiring.Component):
-    """Steps through all weights of the chip: matrix by matrix, row by row, column by column.
-
-    Members
-    -------
-    restart : In(1)
-        Back to the first weight.
-    step : In(1)
-        To the next weight.
-    matrix, address, lane : Out
-        Of the current weight; the address within its matrix.
-    word_end, chip_end : Out(1)
-        The current weight is the last column of its word, the last weight of the chip.
-    """
-
-    def __init__(self, matrices: tuple[Geometry, ...]):
-        self._matrices = matrices
-        super().__init__({
-            "restart": In(1), "step": In(1), "matrix": Out(index_bits(len(matrices))),
-            "address": Out(index_bits(max(g.N for g in matrices))),
-            "lane": Out(index_bits(max(g.L for g in matrices))),
-            "word_end": Out(1), "chip_end": Out(1),
-        })
-
-    def elaborate(self, platform: Platform | None) -> Module:
-        m = Module()
-
-        def of_matrix(numbers):
-            return choose(self.matrix, numbers)
-
-        fold = Signal(index_bits(max(g.F for g in self._matrices)))
-        last_fold = fold == of_matrix([g.F - 1 for g in self._matrices])
-        last_word = self.address == of_matrix([g.N - 1 for g in self._matrices])
-        last_lane = Mux(last_fold, of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]),
-                        of_matrix([g.L - 1 for g in self._matrices]))
-        m.d.comb += [
-            self.word_end.eq(self.lane == last_lane),
-            self.chip_end.eq(self.word_end & last_word & (self.matrix == len(self._matrices) - 1)),
-        ]
-        with m.If(self.restart):
-            m.d.sync += [self.matrix.eq(0), self.address.eq(0), self.lane.eq(0), fold.eq(0)]
-        with m.Elif(self.step):
-            m.d.sync += self.lane.eq(self.lane + 1)
-            with m.If(self.word_end):
-                m.d.sync += [
-                    self.lane.eq(0), fold.eq(Mux(last_fold, 0, fold + 1)),
-                    self.address.eq(Mux(last_word, 0, self.address + 1)),
-                    self.matrix.eq(self.matrix + last_word),
-                ]
-        return m
 
 
 def _widened(word: Value, width: int, to: int) -> Value:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..emulator import crossbar as emulated
-from ..emulator import rng
+from ..emulator import crossbar, crossbar_clocked, rng
 from ..recipe import POSITION_BITS, Recipe, matrix_geometries, table, timing
 from .fixed import integers, seeded
 from .scenario import Scenario
@@ -55,7 +54,7 @@ def fill_stores(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Gene
 
 def pulses(recipe: Recipe, engine: int) -> tuple[str, ...]:
     """Input ports that are not levels."""
-    return tuple(p for p in emulated.inputs(recipe, engine) if p not in emulated.levels(recipe))
+    return tuple(p for p in crossbar_clocked.inputs(recipe, engine) if p not in crossbar.levels(recipe))
 
 
 def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator, rounds: int, levels: Callable[[], dict] = dict) -> None:
@@ -112,7 +111,7 @@ def _operations(line: Timeline, recipe: Recipe, engine: int, numbers: list[int],
 def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
     """One crossbar: all its operations on new vectors in every round."""
     name = f"crossbar {recipe.name} engine {engine}"
-    line = Timeline(pulses(recipe, engine), emulated.levels(recipe))
+    line = Timeline(pulses(recipe, engine), crossbar.levels(recipe))
     drive(line, recipe, engine, seeded(name), rounds)
     found = table.engines(recipe)[engine]
 
@@ -129,7 +128,7 @@ def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
             goals["weights written by the engine"] = (expected["weight_write"] & (stimulus["word_write"] == 0)).sum()
         return goals
 
-    return Scenario(name, component, lambda given: emulated.trace(recipe, engine, given), line.stimulus(), QUALIFIER | {
+    return Scenario(name, component, lambda given: crossbar_clocked.trace(recipe, engine, given), line.stimulus(), QUALIFIER | {
         "word_out": line.mask("word")}, coverage=coverage)
 
 

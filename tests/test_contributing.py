@@ -14,7 +14,7 @@ def test_every_file_that_is_named_exists():
 
 def test_every_name_of_a_table_is_in_the_file_beside_it():
     for name, file in (("RULES", "recipe/rules/__init__.py"), ("PRESETS", "emulator/devices/presets.py"), ("BOARDS", "hdl/boards.py"),
-                       ("FAULTS", "sim/mutation.py")):
+                       ("FAULTS", "sim/mutants.py")):
         assert f"`{name}`" in TEXT and re.search(rf"^{name}\b.* = ", (ROOT / file).read_text(), re.M), name
 
 

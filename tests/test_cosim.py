@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from crossdyad import cli
 from crossdyad.recipe import Data, Recipe, load
-from crossdyad.sim import agreement, directed, mutation, simulators, variety
+from crossdyad.sim import agreement, directed, mutants, mutation, simulators, variety
 
 TINY = Recipe(name="tiny", sizes=[3, 2], lanes=[2], alpha=0, beta=4.0)
 
@@ -47,13 +47,13 @@ def test_directed_scenes_bring_every_preset_to_its_limits(name):
 
 
 FAULTS = [
-    ("xor", mutation.Fault("every overflow wraps", "fixed", 'if overflow == "wrap":', "if True:", "")),
-    ("xor", mutation.Fault("sums wrap", "engine", "r.overflow.accumulator", '"wrap"', "")),
-    ("xor", mutation.Fault("differences wrap", "neuron", "r.overflow.delta", '"wrap"', "")),
-    ("xor", mutation.Fault("weights wrap", "update", "len(self.result), r.overflow.weight", 'len(self.result), "wrap"', "")),
-    ("xor-spsa", mutation.Fault("no guard below", "update", "low + guard", "low", "")),
-    ("xor-spsa", mutation.Fault("no guard above", "update", "high - guard", "high", "")),
-    ("xor-spsa", mutation.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2], 0, sign) if i >= tail else sign", "sign", "")),
+    ("xor", mutants.Fault("every overflow wraps", "fixed", 'if overflow == "wrap":', "if True:", "")),
+    ("xor", mutants.Fault("sums wrap", "engine", "r.overflow.accumulator", '"wrap"', "")),
+    ("xor", mutants.Fault("differences wrap", "neuron", "r.overflow.delta", '"wrap"', "")),
+    ("xor", mutants.Fault("weights wrap", "update", "len(self.result), r.overflow.weight", 'len(self.result), "wrap"', "")),
+    ("xor-spsa", mutants.Fault("no guard below", "update", "low + guard", "low", "")),
+    ("xor-spsa", mutants.Fault("no guard above", "update", "high - guard", "high", "")),
+    ("xor-spsa", mutants.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2], 0, sign) if i >= tail else sign", "sign", "")),
 ]
 QUICK = (0, 4)
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from crossdyad.emulator import crossbar, neuron, nudge, update
+from crossdyad.emulator import crossbar, crossbar_clocked, neuron, nudge, update
 from crossdyad.recipe import Geometry, Op, Recipe, table
 
 pytestmark = pytest.mark.usefixtures("promises")
@@ -128,7 +128,7 @@ def test_words_pack_and_unpack():
     rng = np.random.default_rng(0)
     for width in (2, 9, 24):
         lanes = rng.integers(-(1 << (width - 1)), 1 << (width - 1), 16).tolist()
-        assert crossbar.unpack(crossbar.pack(lanes, width), width, 16) == lanes
+        assert crossbar_clocked.unpack(crossbar_clocked.pack(lanes, width), width, 16) == lanes
 
 
 @pytest.mark.parametrize("lanes, columns", [(1, 3), (2, 5), (3, 7), (4, 8), (16, 16), (22, 40), (32, 20), (64, 70)])
@@ -145,14 +145,14 @@ def test_crossbar_sums(lanes, columns):
     # the slots follow those of the first without a pause, but for a deep tree, whose last sum comes as late as the first one of these
     second = load + g.slots(Op.FORWARD) + max(0, g.lv + 1 - g.R)
     cycles = second + 24 + g.slots(Op.TRANSPOSED) + lanes
-    ports = {name: np.zeros(cycles, dtype=object) for name in crossbar.inputs(r, 1)}
+    ports = {name: np.zeros(cycles, dtype=object) for name in crossbar_clocked.inputs(r, 1)}
     for i, word in enumerate(words):
-        ports["word_write"][i], ports["word_address"][i], ports["word_in"][i] = 1, i, crossbar.pack(word, f.weight.width)
+        ports["word_write"][i], ports["word_address"][i], ports["word_in"][i] = 1, i, crossbar_clocked.pack(word, f.weight.width)
     for n, vector in enumerate((x, e)):
         for i, v in enumerate(vector):
             ports[f"store{n}__valid"][i], ports[f"store{n}__index"][i], ports[f"store{n}__value"][i] = 1, i, v
     ports["start"][[load, second]], ports["number"][[load, second]] = 1, numbers
-    out = crossbar.trace(r, 1, ports)
+    out = crossbar_clocked.trace(r, 1, ports)
     valid = np.flatnonzero(out["sum_valid"])
     wide = w.astype(object)
     sums = {number: [(int(out["sum_index"][c]), int(out["sum"][c])) for c in valid if out["sum_number"][c] == number] for number in numbers}

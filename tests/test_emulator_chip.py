@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossdyad import emulator
-from crossdyad.emulator import crossbar, walk
+from crossdyad.emulator import crossbar, crossbar_clocked, walk
 from crossdyad.emulator.many import Many
 from crossdyad.emulator.rng import keys
 from crossdyad.recipe import Recipe, geometries, in_memory, load, programs, table
@@ -149,7 +149,7 @@ def test_transactions_equal_trace(r, seed):
             words, base = crossbar.pad(g, old).reshape(g.N, g.L).copy(), table.engines(r)[g.engine].base[g.matrix.name]
             for _, block, register, index, value in events:
                 if register == "weight" and block == f"engine{g.engine}" and 0 <= index - base < g.N:
-                    words[index - base] = crossbar.unpack(value, r.formats.weight.width, g.L)
+                    words[index - base] = crossbar_clocked.unpack(value, r.formats.weight.width, g.L)
             assert np.array_equal(words, crossbar.pad(g, new).reshape(g.N, g.L))
         assert max(e[0] for e in events) < programs(r)[1].length
     events = walk.trace(r, chip.state(), x[0])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crossdyad.recipe import in_memory
-from crossdyad.sim import chip, mutation, scenario, simulators, streams, variety
+from crossdyad.sim import chip, mutants, mutation, scenario, simulators, streams, variety
 
 
 def noticed_by_a_scenario(block: str) -> str | None:
@@ -84,13 +84,13 @@ def noticed_by_counters(hdl) -> str | None:
 
 
 def test_every_fault_is_another_program():
-    for fault in mutation.FAULTS:
+    for fault in mutants.FAULTS:
         path = importlib.util.find_spec(f"{mutation.HARDWARE}.{fault.module}").origin
         assert mutation.broken(path, fault) != compile(Path(path).read_text(), path, "exec"), fault.name
 
 
 # every third in minutes, the rest is evidence
-@pytest.mark.parametrize("fault", [f if n % 3 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(mutation.FAULTS)],
+@pytest.mark.parametrize("fault", [f if n % 3 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(mutants.FAULTS)],
                          ids=lambda f: f.name)
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
@@ -110,7 +110,7 @@ def unlike(name: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("fault", mutation.SHARED, ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", mutants.SHARED, ids=lambda f: f.name)
 def test_a_fault_that_both_twins_have_is_noticed(fault):
     name = next(name for name in laws.LAWS if name.startswith(fault.block))
     with mutation.shared(fault):
@@ -126,5 +126,5 @@ def test_without_a_fault_the_same_checks_pass():
 
 def test_a_fault_that_does_not_apply_is_an_error():
     with pytest.raises(ValueError, match="0 times in fixed.py"), \
-            mutation.seeded(mutation.Fault("no such text", "fixed", "no such text", "", "fixed")):
+            mutation.seeded(mutants.Fault("no such text", "fixed", "no such text", "", "fixed")):
         pass

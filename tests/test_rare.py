@@ -10,7 +10,7 @@ from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
 from crossdyad import emulator
-from crossdyad.emulator import crossbar, fixed, rng, training
+from crossdyad.emulator import crossbar, crossbar_clocked, fixed, rng, training
 from crossdyad.hdl import rng as hardware
 from crossdyad.recipe import Geometry, load
 from crossdyad.sim import crossbar as engines
@@ -67,7 +67,7 @@ def test_a_cell_is_stuck_below_the_limit_and_not_at_it():
     for limit in (chip.stuck_limit, chip.stuck_limit + 1, 0, 1, 65535, 65536):
         r = chip.model_copy(update={"devices": chip.devices.model_copy(update={"stuck": limit / 65536})})
         stuck = crossbar.stuck(g.__class__(r, 0), key, np.zeros(1))
-        block = crossbar.Clocked(r, 0)
+        block = crossbar_clocked.Clocked(r, 0)
         for (t, j), word in words.items():
             here = bool(stuck[t, j]) if stuck is not None else False
             assert here == block._is_stuck(g.__class__(r, 0), t * g.F + j // g.L, j % g.L) == (word < limit), (t, j, word, limit)

@@ -11,7 +11,7 @@ from crossdyad.cli import app
 from crossdyad.explore import cards, rules
 from crossdyad.recipe import RULES, Recipe, Rule, allow, load
 from crossdyad.recipe.rules import backward, parts
-from crossdyad.sim import gradient, mutation
+from crossdyad.sim import gradient, mutants, mutation
 from crossdyad.sim import rules as checked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +125,7 @@ def test_wrong_integers_are_noticed(monkeypatch):
 
 
 def test_wrong_hardware_is_noticed():
-    fault = next(f for f in mutation.FAULTS if f.name == "opposite noise")
+    fault = next(f for f in mutants.FAULTS if f.name == "opposite noise")
     with mutation.seeded(fault):
         assert not checked.hardware(load("digits-weight-mirror")).passed
     assert checked.hardware(load("digits-weight-mirror")).passed

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from crossdyad import emulator, hdl
 from crossdyad.cli import app
-from crossdyad.emulator import crossbar, walk
+from crossdyad.emulator import crossbar, crossbar_clocked, walk
 from crossdyad.recipe import Op, Recipe, RecipeError, in_memory, load, parse, programs, table
 from crossdyad.recipe.program import lasting
 from crossdyad.sim import chip, simulators, streams, variety
@@ -128,7 +128,7 @@ def test_samples_under_way_at_once_are_those_with_old_weights(name):
         rows, base = crossbar.pad(g, w), table.engines(recipe)[g.engine].base[g.matrix.name]
         for i in range(g.N):
             lanes = rows[i // g.F, i % g.F * g.L:][:g.L].tolist()
-            assert words[f"engine{g.engine}", base + i] == crossbar.pack(lanes, recipe.formats.weight.width)
+            assert words[f"engine{g.engine}", base + i] == crossbar_clocked.pack(lanes, recipe.formats.weight.width)
     assert {n: sum(v for _, _, r, _, v in events if r == f"events_{n}") for n in chips[0].saturations} == chips[0].saturations
     assert chips[0].cycles == events[-1][0] + 1 and events[-1][-1] == chips[0].loss
 

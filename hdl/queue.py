@@ -1,0 +1,58 @@
+"""A queue of elements, such as the chip's results, that says where another program's still have room."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .families import Platform
+
+
+class Queue(wiring.Component):
+    """First in, first out: an element that enters in cycle c is offered from cycle c + 1 on.
+
+    Who writes sees to it that there is room.
+
+    Members
+    -------
+    write : In(1)
+    value : In(shape)
+    o : Out(stream.Signature(shape))
+    has_room : Out(1)
+        At most `few` elements are taken.
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int, few: int):
+        self._depth, self._few = depth, few
+        super().__init__({
+            "write": In(1), "value": In(shape),
+            "o": Out(stream.Signature(shape)), "has_room": Out(1, init=1),
+        })
+
+    def elaborate(self, platform: Platform | None) -> Module:
+        m = Module()
+        m.submodules.elements = elements = Memory(shape=self.value.shape(), depth=self._depth, init=[])
+        write = elements.write_port()
+        read = elements.read_port(domain="comb")
+
+        def advance(pointer):
+            return Mux(pointer == self._depth - 1, 0, pointer + 1)
+
+        head = Signal(range(self._depth))
+        tail = Signal(range(self._depth))
+        level = Signal(range(self._depth + 1))
+        level_next = Signal(range(self._depth + 1))
+        leaves = self.o.valid & self.o.ready
+        m.d.comb += [
+            write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
+            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(level != 0),
+            level_next.eq(level + self.write - leaves),
+        ]
+        with m.If(self.write):
+            m.d.sync += tail.eq(advance(tail))
+        with m.If(leaves):
+            m.d.sync += head.eq(advance(head))
+        m.d.sync += [level.eq(level_next), self.has_room.eq(level_next <= self._few)]
+        return m
