@@ -210,7 +210,7 @@ SHARED = (
           "math.floor(value * 2.0**self.formats.accumulator.frac)", "targets_are"),
     Fault("targets swapped", "derived", "self.target_on if on else self.target_off", "self.target_off if on else self.target_on",
           "errors_of"),
-    Fault("operand without room for the rate", "derived", "operand += 7 + max", "operand += 6 + max", "widths_hold"),
+    Fault("operand without room for the rate", "derived", "return row + 7 + step.gain", "return row + 6 + step.gain", "widths_hold"),
     Fault("operand without room for a probe", "derived", "(2 * self.probe << self.update_shift).bit_length() + 1",
           "(self.probe << self.update_shift).bit_length()", "widths_hold"),
     Fault("products without headroom", "derived", "else max(widths) + 1", "else max(widths) - 1", "widths_hold"),
