@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -20,7 +22,8 @@ class Harness(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.dut = dut = self._component
-        inputs, outputs = [], []
+        inputs: list[Any] = []
+        outputs: list[Any] = []
         for _path, member, value in dut.signature.flatten(dut):
             (inputs if member.flow is In else outputs).append(value)
         width_in = sum(len(v.as_value() if hasattr(v, "as_value") else v) for v in inputs)
