@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from ..hdl.boards import BOARDS
 from ..recipe import Op, Recipe, RecipeError, programs
 from . import cost
@@ -76,7 +78,10 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
     for bound, _, engines in sorted(_layouts(recipe, holds["multiplier"]), key=lambda layout: layout[:2]):
         if len(found) >= most and bound > found[most - 1].cycles:
             break
-        chip = Recipe.model_validate(recipe.model_dump() | {"name": f"{recipe.name}-fitted", "lanes": (), "engines": engines})
+        try:
+            chip = Recipe.model_validate(recipe.model_dump() | {"name": f"{recipe.name}-fitted", "lanes": (), "engines": engines})
+        except ValidationError:                 # matrices of several weight formats that cannot share an engine
+            continue
         made = measured(chip, board)
         over = {r: n - holds[r] for r, n in made.needs.items() if n > holds[r]}
         if not over:

@@ -6,7 +6,7 @@ import pytest
 from crossdyad import emulator, hdl, sim, weights
 from crossdyad.emulator import devices, many, training
 from crossdyad.emulator.link import Board
-from crossdyad.explore import cards, cost, energy, spec, sweep
+from crossdyad.explore import cards, cost, energy, fit, spec, sweep
 from crossdyad.recipe import QFormat, Recipe, RecipeError, in_memory, matrix_geometries, parse, table
 from crossdyad.recipe.link import Link, fingerprint
 from crossdyad.sim import chip, gradient, real, rules, simulators, streams
@@ -284,6 +284,12 @@ def test_a_sweep_narrows_the_layers_one_by_one():
     assert axes == {"bits.weight.0": [4, 6], "bits.weight.1": [4]}
     with pytest.raises(ValueError, match="bits.weight.first: no such field of a recipe; did you mean 'bits.weight'"):
         spec.Spec.model_validate({"name": "x", "axes": {"bits.weight.first": [4]}})
+
+
+def test_layouts_that_formats_forbid_are_not_looked_at():
+    chips = [recipe([WIDE, COARSE], rule=rule, epsilon=2.0**-4) for rule in ("spsa", "backprop")]
+    probed, sent = ({tuple(e.matrices for e in f.recipe.engines) for f in fit.fit(r, "ulx3s", 8)} for r in chips)
+    assert probed == {(("W0",), ("W1",))} and (("W0", "W1"),) in sent
 
 
 def test_a_chip_of_two_formats_costs_what_lies_between():
