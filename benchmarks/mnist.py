@@ -29,8 +29,8 @@ from crossdyad.explore.spec import apply
 from crossdyad.recipe import Recipe, load
 
 NET = ("sizes", "lanes", "learning_rate", "rate_floor")
-LONG = ("dual-propagation", "sign-concordant", "backprop", "feedback-alignment", "node-perturbation")
-EPOCHS = dict.fromkeys(LONG, 10) | {"equilibrium": 4}
+LONG = ("dual-propagation", "sign-concordant", "backprop", "node-perturbation")
+EPOCHS = dict.fromkeys(LONG, 10) | {"feedback-alignment": 5, "equilibrium": 4}
 """Of a measurement, where they are not `FEW`."""
 FEW = 3
 PARTS = {"node-perturbation": 2}
@@ -132,7 +132,7 @@ def main():
     parser.add_argument("--data", help="folder of the MNIST files")
     parser.add_argument("--choose", action="store_true", help="choose settings on held-out training samples, and measure nothing")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help=f"{FEW} by default, or 10 of some rules")
+    parser.add_argument("--epochs", type=int, help=f"{FEW} by default, more of some rules")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     sets = data.load("mnist", given.data)
