@@ -96,8 +96,8 @@ def test_the_command_gives_all_that_is_known():
     assert set(found) == LEARNING
     mirror = found["weight-mirror"]
     assert mirror["row"] == 25 and mirror["multipliers"] == 25 and mirror["feedback_bits"] == 32 * 10 * 16 and mirror["lut"] > 5000
-    assert len(mirror["accuracies"]) == 5 and mirror["cosine"]["rule"] > 0.99 and mirror["mnist"] is None
-    assert len(found["local-heads"]["mnist"]) == 3
+    assert len(mirror["accuracies"]) == 5 and mirror["cosine"]["rule"] > 0.99 and len(mirror["mnist"]) == 3
+    assert found["spsa"]["mnist"] is None
     shown = CliRunner().invoke(app, ["rules"]).stdout
     assert rules.accuracy(mirror["accuracies"]) in shown and rules.results()["command"] in shown
 
