@@ -6,15 +6,17 @@ export JAX_PLATFORMS ?= cpu
 # containers set it; without compiled files every process reads all sources again, a second and more for JAX alone
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test evidence bench lint notebooks check-notebooks docs picture
+.PHONY: demo test newest evidence bench lint notebooks check-notebooks docs picture
 
 demo: $(UV)          ## a chip learns to read digits: trained, emitted, co-simulated, built
 	$(UV) run --no-dev --extra sim --extra synth crossdyad demo
 
-# XLA compiles thousands of small functions there, and hardly any runs for long: these compile in a third of the time
-QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: $(UV)          ## everything that is checked in minutes
-	XLA_FLAGS="$(QUICK) $$XLA_FLAGS" $(RUN) pytest -q -n 2 -m "not slow"
+	$(RUN) pytest -q -n 2 -m "not slow"
+
+newest: $(UV)        ## blocks, recipes, rules and commands on another Python, by default the newest one that is supported
+	UV_PROJECT_ENVIRONMENT=.build/newest $(UV) run -q --all-extras --python $${PYTHON:-3.13} pytest -q -n 2 \
+		-m "not slow" $(patsubst %,tests/test_%.py,cli crossbar data emulator_chip laws misuse models_training recipe rules unit)
 
 evidence: $(UV)      ## the long runs behind the figures
 	$(RUN) pytest -q -m slow

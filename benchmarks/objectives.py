@@ -2,8 +2,8 @@
 
     python benchmarks/objectives.py              # digits: weights of 8 and 16 bits, 5 epochs, 5 seeds
     python benchmarks/objectives.py --data DIR   # and mnist: 5 epochs, one seed, held out are the last 10,000 training samples; for the
-                                                 # hinge also the scale of the first weights, and biases; then 10 epochs of all with the
-                                                 # squared error and the hinge as chosen, 3 seeds: test samples
+                                                 # hinge also the scale of the first weights, and biases; for both fewer bits; then
+                                                 # 10 epochs of all, with squared error and the hinge as chosen, 3 seeds: test samples
 
 No chip has the softmax: the emulator's nudge is replaced by one. Of the outputs' drives it takes what each lies below the largest,
 in eighths, finds its power in a table of 64 words of 8 bits, and divides by the sum of all.
@@ -82,6 +82,10 @@ def main() -> None:
         starts = {f"mnist, hinge, initial {scale}, bias {bias}": hinge | {"initial": scale, "bias": bias}
                   for bias in (False, True) for scale in (0.25, 0.125, 0.0625)}
         best = accuracies(short, starts, samples, [1], 5)
+        narrow = {f"mnist, {name}, weights of {width} bits": changes | {"formats": base["formats"] | {
+                      "weight": {"width": width, "frac": width - 1}}}
+                  for width in (8, 10, 12) for name, changes in (("squared-error", {}), ("hinge", starts[best]))}
+        accuracies(short, narrow, samples, [1], 5)
         accuracies(base, {"test: mnist, squared-error": {}, f"test: {best}": starts[best]}, tuple(d), [1, 2, 3], 10)
 
 

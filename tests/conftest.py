@@ -18,6 +18,15 @@ settings.register_profile("crossdyad", deadline=None, suppress_health_check=[Hea
 settings.load_profile("crossdyad")
 
 
+def pytest_configure(config):
+    """Let XLA compile in a third of the time for quick tests: they compile thousands of small functions, of which hardly any runs long."""
+    if config.option.markexpr == "not slow":
+        flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+        if jax.__version_info__ < (0, 11):          # has no other emitters later
+            flags.append("--xla_cpu_use_fusion_emitters=false")
+        os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
+
+
 def needs(simulator: str):
     """Skip if a simulator is missing here; fail instead where co-simulation is required."""
     reason = simulators.missing(simulator)
