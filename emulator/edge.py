@@ -53,7 +53,7 @@ class Clocked:
         self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]
         self.interval = programs(recipe)[True].interval
         self.free = FREE if recipe.samples_in_flight > 1 else 0      # program cycle from which on the spare bank takes elements
-        self.command = None              # code in the command register
+        self.command: int | None = None              # code in the command register
         self.labelled = False            # the label register is full
         self.elements = 0                # elements in the spare bank
         self.queue = self.given = 0      # elements in the result queue; elements that have left it

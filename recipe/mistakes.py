@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -50,7 +50,7 @@ def mistakes(error: ValidationError, label: str, model: type[BaseModel]) -> Iter
             yield f"{label}: {key + ': ' if key else ''}{line}"
 
 
-def _words(e: dict[str, Any], model: type[BaseModel]) -> str:
+def _words(e: Mapping[str, Any], model: type[BaseModel]) -> str:
     """What is wrong and what is allowed, of one of pydantic's mistakes."""
     kind, context = e["type"], e.get("ctx", {})
     if kind == "value_error":

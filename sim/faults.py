@@ -129,10 +129,10 @@ LEFT_OUT = ("annotation", "returns", "decorator_list", "defaults", "kw_defaults"
 class Placed(ast.NodeTransformer):
     """Puts one node in the place of another."""
 
-    def __init__(self, line, column, before, after):
+    def __init__(self, line: int, column: int, before: str, after: str):
         self.at, self.before, self.after, self.times = (line, column), before, after, 0
 
-    def visit(self, node):
+    def visit(self, node: ast.AST) -> ast.AST:
         if (getattr(node, "lineno", None), getattr(node, "col_offset", None)) == self.at and ast.unparse(node) == self.before \
                 and isinstance(node, ast.expr) and not self.times:
             self.times += 1

@@ -38,6 +38,6 @@ def test_the_checker_reads_more_files_with_time_and_not_fewer():
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     strict = next(o["module"] for o in told if o.get("disallow_untyped_defs"))
     unread = next(o["module"] for o in told if o.get("ignore_errors"))
-    assert len(strict) >= 22 and len(unread) <= 57 and not set(strict) & set(unread)
+    assert len(strict) >= 22 and len(unread) <= 55 and not set(strict) & set(unread)
     assert all((ROOT / m.removeprefix("crossdyad.").replace(".", "/")).with_suffix(".py").exists()
                or (ROOT / m.removeprefix("crossdyad.").replace(".", "/") / "__init__.py").exists() for m in (*strict, *unread))

@@ -37,7 +37,8 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
-    populations, seen = len(recipe.sizes), {}
+    populations = len(recipe.sizes)
+    seen: dict[str, Matrix] = {}
     for m in matrices:
         if not isinstance(m, Matrix):
             yield f"{m!r} is no Matrix"

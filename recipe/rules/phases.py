@@ -7,7 +7,7 @@ from below upwards, each with the newest states of both neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..operations import Op, Operation
 
@@ -38,7 +38,7 @@ def _phase(recipe: Recipe, phase: str, start: str, sweeps: int, **push) -> Itera
             made[k + 1] = phase
 
 
-def settled(recipe: Recipe, loss: str = "zero") -> Iterator[Operation]:
+def settled(recipe: Recipe, loss: Literal["zero", "set"] = "zero") -> Iterator[Operation]:
     """Yield inference: up once, sweeps, and the outputs that they end with."""
     last = recipe.layers - 1
     for k in range(recipe.layers):
