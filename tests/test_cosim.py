@@ -50,10 +50,11 @@ FAULTS = [
     ("xor", mutants.Fault("every overflow wraps", "fixed", 'if overflow == "wrap":', "if True:", "")),
     ("xor", mutants.Fault("sums wrap", "engine", "r.overflow.accumulator", '"wrap"', "")),
     ("xor", mutants.Fault("differences wrap", "neuron", "r.overflow.delta", '"wrap"', "")),
-    ("xor", mutants.Fault("weights wrap", "update", "len(self.result), r.overflow.weight", 'len(self.result), "wrap"', "")),
+    ("xor", mutants.Fault("weights wrap", "update", "self._views[0].formats.weight.width, r.overflow.weight",
+                           'self._views[0].formats.weight.width, "wrap"', "")),
     ("xor-spsa", mutants.Fault("no guard below", "update", "low + guard", "low", "")),
     ("xor-spsa", mutants.Fault("no guard above", "update", "high - guard", "high", "")),
-    ("xor-spsa", mutants.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2], 0, sign) if i >= tail else sign", "sign", "")),
+    ("xor-spsa", mutants.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)", "sign", "")),
 ]
 QUICK = (0, 4)
 

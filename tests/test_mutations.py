@@ -9,6 +9,7 @@ import counters
 import laws
 import numpy as np
 import pytest
+import test_cosim
 
 from crossdyad.recipe import in_memory
 from crossdyad.sim import chip, mutants, mutation, scenario, simulators, streams, variety
@@ -84,7 +85,7 @@ def noticed_by_counters(hdl) -> str | None:
 
 
 def test_every_fault_is_another_program():
-    for fault in mutants.FAULTS:
+    for fault in (*mutants.FAULTS, *(fault for _, fault in test_cosim.FAULTS)):
         path = importlib.util.find_spec(f"{mutation.HARDWARE}.{fault.module}").origin
         assert mutation.broken(path, fault) != compile(Path(path).read_text(), path, "exec"), fault.name
 

@@ -103,7 +103,7 @@ def test_the_chip_learns_what_it_learns_one_sample_after_the_other(name):
         span = 1 << f.state.width
         assert [((v & span - 1) ^ span // 2) - span // 2 for v in taken("o_result")] == expected
         read = np.array(taken("o_weight"))
-        width = f.weight.width
+        width = recipe.weight_width
         assert (((read & (1 << width) - 1) ^ 1 << width - 1) - (1 << width - 1)).tolist() == np.concatenate(
             [w.ravel() for w in twin.weights]).tolist()
 
