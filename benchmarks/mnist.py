@@ -29,7 +29,7 @@ from crossdyad.explore.spec import apply
 from crossdyad.recipe import Recipe, load
 
 NET = ("sizes", "lanes", "learning_rate", "rate_floor")
-EPOCHS = {"dual-propagation": 10, "sign-concordant": 10, "backprop": 10, "feedback-alignment": 5, "node-perturbation": 6, "equilibrium": 4}
+EPOCHS = {"dual-propagation": 10, "sign-concordant": 10, "backprop": 10, "feedback-alignment": 5, "node-perturbation": 10, "equilibrium": 4}
 """Of a measurement, where they are not `FEW`."""
 FEW = 3
 PARTS = {"node-perturbation": 2}
