@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +81,7 @@ class Chip:
     def __enter__(self) -> Chip:
         return self
 
-    def __exit__(self, error, *_) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self.session.journal and error is None:
             self.session.journal.end()
         self.close()
@@ -98,10 +98,10 @@ class Chip:
 
     # Registers and memories -----------------------------------------------------------------------------------
 
-    def _report(self) -> dict:
+    def _report(self) -> dict[str, int]:
         body = self.session.ask(Tag.REPORT)
 
-        def number(a, b, signed=False):
+        def number(a: int, b: int, signed: bool = False) -> int:
             return int.from_bytes(body[a:b], "little", signed=signed)
 
         return {"cycles": number(0, 6), **{name: number(6 + 4 * i, 10 + 4 * i) for i, name in enumerate(COUNTERS)},
@@ -123,7 +123,7 @@ class Chip:
         self._rules.weights = weights           # an error if they are none of this chip
         self._load(self._rules.weights)
 
-    def _load(self, weights):
+    def _load(self, weights: Sequence[np.ndarray]) -> None:
         link, width = self._link, self.recipe.weight_width
         flat = np.concatenate([np.asarray(w).ravel() for w in weights])
         flat = np.pad(flat, (0, -len(flat) % link.chunk))
@@ -178,7 +178,7 @@ class Chip:
         self._mark(state)
         return state
 
-    def _mark(self, state):
+    def _mark(self, state: Mapping[str, np.ndarray]) -> None:
         self.session.mark(digest(state), {"run": self.run, "before": self._before, "loss": self._loss, "stored": self._stored})
 
     def restore(self, state: Mapping[str, ArrayLike]) -> None:
@@ -203,7 +203,7 @@ class Chip:
 
     # Commands -------------------------------------------------------------------------------------------------
 
-    def _programs(self, requests, trains: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _programs(self, requests: Iterable[tuple[Tag, bytes]], trains: bool) -> tuple[np.ndarray, np.ndarray]:
         outputs, losses, link, run = [], [], self._link, self.run
         for n, body in enumerate(self.session.play(requests), 1):
             outputs.append(unpacked(body[:link.outputs], self.recipe.formats.state.width, self.recipe.sizes[-1]))

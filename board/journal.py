@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zlib
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .port import BoardError
 
@@ -30,7 +33,7 @@ class Mark(NamedTuple):
     digest: str
     session: int
     number: int
-    driver: dict
+    driver: dict[str, Any]
 
 
 class Reply(NamedTuple):
@@ -40,7 +43,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def digest(state: dict) -> str:
+def digest(state: Mapping[str, ArrayLike]) -> str:
     """Return the SHA-256 of a state's arrays, by name."""
     told = hashlib.sha256()
     for name in sorted(state):
@@ -70,8 +73,10 @@ class Journal:
     """
 
     def __init__(self, path: Path):
-        self.path, self.lines, self.ahead = Path(path), [], deque()
-        self._file = None
+        self.path = Path(path)
+        self.lines: list[Mark | Reply] = []
+        self.ahead: deque[Mark | Reply] = deque()
+        self._file: io.FileIO | None = None
         if self.path.exists():
             for line in self.path.read_bytes().split(b"\n"):
                 if (entry := _read(line)) is None:
@@ -81,20 +86,21 @@ class Journal:
     @property
     def last(self) -> tuple[int, int] | None:
         """Session and number of the next request, at the journal's end; None if there is no journal."""
-        marks = [i for i, line in enumerate(self.lines) if isinstance(line, Mark)]
+        marks = [(i, line) for i, line in enumerate(self.lines) if isinstance(line, Mark)]
         if not marks:
             return None
-        mark = self.lines[marks[-1]]
-        return mark.session, (mark.number + len(self.lines) - 1 - marks[-1]) % 256
+        at, mark = marks[-1]
+        return mark.session, (mark.number + len(self.lines) - 1 - at) % 256
 
     def resume(self, state: str) -> Mark | None:
         """Return the mark of the state with this digest, and have ahead what came after it; None if there is none."""
-        found = [i for i, line in enumerate(self.lines) if isinstance(line, Mark) and line.digest == state]
+        found = [(i, line) for i, line in enumerate(self.lines) if isinstance(line, Mark) and line.digest == state]
         if not found:
             return None
-        self.ahead = deque(self.lines[found[-1] + 1:])
+        at, mark = found[-1]
+        self.ahead = deque(self.lines[at + 1:])
         self._write()
-        return self.lines[found[-1]]
+        return mark
 
     def replayed(self, asked: int) -> bytes | None:
         """Return the body that answered this request before, or None if the journal is at its end."""

@@ -64,7 +64,7 @@ def _said(recipe: Recipe, name: str) -> str:
             port.close()
     except BoardError as error:
         return str(error).removeprefix(f"{name}: ")
-    return f"{recipe.name}, step {session.status.step if session.status else 'unknown'}"
+    return f"{recipe.name}, step {session.status.step}"
 
 
 def tested(recipe: Recipe, name: str) -> Tested:

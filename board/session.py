@@ -6,7 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..emulator.link import frame, opened
 from ..recipe import Recipe
@@ -87,11 +87,12 @@ class Session:
 
     def __init__(self, recipe: Recipe, port: Port, patience: float = PATIENCE, journal: Journal | None = None):
         self.recipe, self.port, self.patience, self.link, self.journal = recipe, port, patience, Link(recipe), journal
-        self._line, self._frames = bytearray(), deque()
+        self._line = bytearray()
+        self._frames: deque[bytes] = deque()
         self._heard = time.monotonic()
         self._wait = FIRST_WAIT
         self._number, self.session, self._echo = 0, 0, random.SystemRandom().randrange(256)
-        self.status: Status | None = None
+        self._told: Status | None = None
         body = self._ask(Tag.IDENTIFY)
         given, expected = body[2:-STATUS], self.link.identity(0, 0)
         if not given or given[0] != VERSION:
@@ -107,6 +108,11 @@ class Session:
         if not self._goes_on():
             self._open()
 
+    @property
+    def status(self) -> Status:
+        assert self._told is not None       # a session begins with the board's identity
+        return self._told
+
     def _goes_on(self) -> bool:
         """Say whether the journal is of the session that the board is in."""
         if not self.journal or not self.journal.last:
@@ -114,20 +120,20 @@ class Session:
         session, number = self.journal.last
         return session == self.status.session and (self.status.next - number) % 256 < self.link.slots
 
-    def resume(self, state: str) -> dict | None:
+    def resume(self, state: str) -> dict[str, Any] | None:
         """Go on from the state with this digest, and return what the driver counted then; None if the journal has none of this session."""
-        mark = self.journal.resume(state) if not self.session and self._goes_on() else None
+        mark = self.journal.resume(state) if self.journal and not self.session and self._goes_on() else None
         if mark is None:
             return None
         self.session, self._number = mark.session, mark.number
         return mark.driver
 
-    def mark(self, state: str, driver: dict) -> None:
+    def mark(self, state: str, driver: dict[str, Any]) -> None:
         """Keep in the journal that the chip has the state with this digest now."""
         if self.journal:
             self.journal.mark(Mark(state, self.session, self._number, driver))
 
-    def _open(self):
+    def _open(self) -> None:
         past = {self.status.session, *(self.journal.last or ())[:1]} if self.journal else {self.status.session}
         session = self._echo = random.SystemRandom().choice([number for number in range(1, 256) if number not in past])
         while True:
@@ -157,7 +163,7 @@ class Session:
             if not self._frames and (left <= 0 or not data and self.port.name.startswith("emulator")):
                 return None
         body = self._frames.popleft()
-        self._heard, self.status = time.monotonic(), status_of(body)
+        self._heard, self._told = time.monotonic(), status_of(body)
         return body
 
     def _ask(self, tag: Tag, payload: bytes = b"") -> bytes:
@@ -173,9 +179,9 @@ class Session:
             self._alive("no board answers")
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _alive(self, what: str):
+    def _alive(self, what: str) -> None:
         if time.monotonic() - self._heard > self.patience:
-            step = f"; the last step that it told is {self.status.step}" if self.status else ""
+            step = f"; the last step that it told is {self._told.step}" if self._told else ""
             raise BoardError(f"{self.port.name}: {what} for {self.patience:g} s{step}; see that the port is a board's, programmed with "
                              "this recipe, and carries its rate; what was applied is kept there, and the same command goes on")
 
@@ -195,19 +201,22 @@ class Session:
         BoardReset
             If it was reset meanwhile.
         """
-        source, under_way = iter(requests), deque()
+        source = iter(requests)
+        under_way: deque[tuple[int, Tag, bytes, float, int]] = deque()
         if not self.session:
             self._open()
         while self.journal and self.journal.ahead:
-            if (asked := next(source, None)) is None:
+            if (again := next(source, None)) is None:
                 return
-            body = self.journal.replayed(request(*asked))
-            self._number, self.status = (self._number + 1) % 256, status_of(body)
-            yield body[2:-STATUS]
-        window, wait, told = self.link.slots - 1, self._wait, None
+            tag, payload = again
+            if (kept := self.journal.replayed(request(tag, payload))) is not None:
+                self._number, self._told = (self._number + 1) % 256, status_of(kept)
+                yield kept[2:-STATUS]
+        window, wait = self.link.slots - 1, self._wait
+        told: tuple[str, int] | None = None
         self._heard, ended, clean = time.monotonic(), False, True
 
-        def send(frames):
+        def send(frames: list[tuple[int, Tag, bytes, float, int]]) -> None:
             self.port.write(b"\0" + b"".join(data for _, _, data, _, _ in frames))
 
         while True:

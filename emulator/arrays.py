@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import jax
 
-Integers: TypeAlias = Union[np.ndarray, np.integer, np.bool, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
+Integers: TypeAlias = Union[np.ndarray, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
 """Integers, or truths, of either engine and of any shape."""
 _Made = TypeVar("_Made")
 

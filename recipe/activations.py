@@ -71,7 +71,7 @@ class Activation:
     slopes: tuple[float, ...]
     at_zero: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.knots) < 2 or any(a >= b for a, b in itertools.pairwise(self.knots)):
             raise ValueError(f"knots {self.knots}; allowed are two or more, ascending")
         if len(self.slopes) != len(self.knots) - 1:
@@ -84,7 +84,7 @@ class Activation:
 
     def at(self, drive: float | Fraction) -> float | Fraction:
         """Return the value at a drive, exact if that is a fraction."""
-        def within(x, low, high):
+        def within(x: float | Fraction, low: float, high: float) -> float | Fraction:
             return min(max(x, low), high)
 
         ends = zip(self.slopes, itertools.pairwise(self.knots), strict=True)
@@ -93,9 +93,10 @@ class Activation:
     @property
     def limits(self) -> tuple[float, float]:
         """The least and the greatest value."""
-        return tuple(k if math.isinf(k) else float(self.at(Fraction(k))) for k in (self.knots[0], self.knots[-1]))
+        least, most = (k if math.isinf(k) else float(self.at(Fraction(k))) for k in (self.knots[0], self.knots[-1]))
+        return least, most
 
-    def drive(self, value: Fraction) -> Fraction:
+    def drive(self, value: Fraction) -> float | Fraction:
         """Return the drive at which the function passes a value that lies within its limits."""
         for slope, (a, b) in zip(self.slopes, itertools.pairwise(self.knots), strict=True):
             if slope and (math.isinf(b) or value <= self.at(Fraction(b))):

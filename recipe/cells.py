@@ -6,9 +6,9 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,7 +95,7 @@ class Cell(BaseModel):
             yield f"states: {_shown(self.states)}; allowed are two or more, in ascending order, from {g[0]:g} to {g[-1]:g} uS"
         yield from self._curve()
 
-    def _curve(self):
+    def _curve(self) -> Iterator[str]:
         if len(self.volts) != len(self.bent):
             yield f"bent: {len(self.bent)} values for {len(self.volts)} volts; allowed is one for each"
         elif self.volts and any(a >= b for a, b in itertools.pairwise(self.volts)):
@@ -106,7 +106,7 @@ class Cell(BaseModel):
         elif self.voltage and not self.volts:
             yield "voltage: without volts; give the curve, or leave it out"
 
-    def _middle(self, column) -> float:
+    def _middle(self, column: Sequence[float]) -> float:
         """A column's value in the middle of the range."""
         g, at = self.conductance, (self.conductance[0] + self.conductance[-1]) / 2
         right = next(i for i, v in enumerate(g) if v >= at)
@@ -125,7 +125,7 @@ class Cell(BaseModel):
         return (self._middle(self.up) + self._middle(self.down)) / 2 / (self.conductance[-1] - self.conductance[0])
 
 
-def _shown(values) -> str:
+def _shown(values: Sequence[float]) -> str:
     return f"{', '.join(f'{v:g}' for v in values[:6])}{', ...' if len(values) > 6 else ''}"
 
 
@@ -188,7 +188,7 @@ def _value(path: Path, name: str, line: int, text: str) -> float:
     return value
 
 
-def with_table(table: dict, label: str, folder: Path) -> dict:
+def with_table(table: dict[str, Any], label: str, folder: Path) -> dict[str, Any]:
     """A recipe's table, in which the columns of the file that ``devices.cell.table`` names stand in its place.
 
     Raises
@@ -196,7 +196,7 @@ def with_table(table: dict, label: str, folder: Path) -> dict:
     ValueError
         If the file cannot be read, or says what the recipe says as well.
     """
-    devices = table.get("devices")
+    devices = table.get("devices", {})
     cell = devices.get("cell") if isinstance(devices, dict) else None
     if not isinstance(cell, dict) or "table" not in cell:
         return table

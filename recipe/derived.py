@@ -9,6 +9,7 @@ import numpy as np
 
 from . import rules, seeds
 from .activations import Pieces, activation
+from .fields import Fields
 from .formats import QFormat, half_up, log2_exact
 from .operations import NOISE, SIGNS, SLOPE, Matrix, Op, Operation
 from .pulses import Pulses
@@ -31,8 +32,8 @@ def _of_layer(recipe: Any, layer: int) -> Any:
     return recipe.model_copy(update={"formats": formats})
 
 
-class Derived:
-    """Derived numbers of a `Recipe`, which has the fields.
+class Derived(Fields):
+    """Derived numbers of a `Recipe`.
 
     What depends on the weight format is a layer's own where there are several: ask the recipe as the layer sees it, `of_layer`.
     """
@@ -58,7 +59,8 @@ class Derived:
 
     def of_layer(self, layer: int) -> Self:
         """The recipe as the matrices beside a layer see it, with one weight format: theirs."""
-        return _of_layer(self, layer) if isinstance(self.formats.weight, tuple) else self
+        view: Self = _of_layer(self, layer) if isinstance(self.formats.weight, tuple) else self
+        return view
 
     @property
     def emulated(self) -> bool:
@@ -67,7 +69,8 @@ class Derived:
 
     def input_width(self, place: str) -> int:
         """Bits of the arrays' input converters for states or deltas."""
-        return min(self.arrays.input_bits or 12, getattr(self.formats, place).width)
+        width: int = getattr(self.formats, place).width
+        return min(self.arrays.input_bits or 12, width)
 
     @property
     def pulse(self) -> float:
@@ -164,7 +167,8 @@ class Derived:
 
     def sum_frac(self, place: str) -> int:
         """Return the fraction bits of an exact sum over states or deltas."""
-        return self.formats.weight.frac + getattr(self.formats, place).frac
+        frac: int = getattr(self.formats, place).frac
+        return self.formats.weight.frac + frac
 
     @property
     def align(self) -> int:

@@ -100,7 +100,8 @@ class QFormat(BaseModel):
                 f"{what}: {worst:g} does not fit {self}; allowed is {self.low:g} to {self.high:g} "
                 "(scale the data or give the format more integer bits)"
             )
-        return np.minimum(half_up(scaled), self.max).astype(np.int32)
+        codes: np.ndarray = np.minimum(half_up(scaled), self.max).astype(np.int32)
+        return codes
 
     def samples(self, values: ArrayLike, what: str = "x") -> np.ndarray:
         """Samples of a user as integers of this format, by a rule that cannot be misread.

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from .operations import Matrix, Op, Operation
 from .recipe import Recipe
+from .rules.parts import weights
 
 LEAD = 6
 """Cycles between a start and the first issue slot, less one: the generator runs ahead (contract section 3)."""
@@ -25,13 +26,12 @@ class Geometry:
     ----------
     recipe : Recipe
         Kept as the layer sees it, with the weight format of its matrices alone.
-    layer : int
-        Whose weights it lies beside, and whose weight format and random numbers it has.
-    matrix : Matrix, optional
-        By default the weights of the layer.
+    matrix : Matrix
 
     Attributes
     ----------
+    layer : int
+        Whose weights it lies beside, and whose weight format and random numbers it has.
     engine : int
         Number of the row of lanes that reads and writes it.
     D : int
@@ -45,19 +45,22 @@ class Geometry:
     """
 
     recipe: Recipe
-    layer: int
-    matrix: Matrix | None = None
+    matrix: Matrix
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "recipe", self.recipe.of_layer(self.layer))
+
+    @property
+    def layer(self) -> int:
+        return self.matrix.layer
 
     @cached_property
     def R(self) -> int:
-        return self.recipe.sizes[self.matrix.above if self.matrix else self.layer + 1]
+        return self.recipe.sizes[self.matrix.above]
 
     @cached_property
     def D(self) -> int:
-        return self.recipe.sizes[self.matrix.below if self.matrix else self.layer]
+        return self.recipe.sizes[self.matrix.below]
 
     @cached_property
     def C(self) -> int:
@@ -65,7 +68,7 @@ class Geometry:
 
     @cached_property
     def engine(self) -> int:
-        return self.recipe.engine_of(self.matrix.name if self.matrix else f"W{self.layer}", self.layer)
+        return self.recipe.engine_of(self.matrix.name, self.layer)
 
     @cached_property
     def L(self) -> int:
@@ -121,12 +124,12 @@ class Geometry:
 
 def geometries(recipe: Recipe) -> tuple[Geometry, ...]:
     """Return one Geometry per layer: of its weights."""
-    return tuple(Geometry(recipe, k) for k in range(recipe.layers))
+    return tuple(Geometry(recipe, m) for m in weights(recipe))
 
 
 def matrix_geometries(recipe: Recipe) -> dict[str, Geometry]:
     """Return the Geometry of every matrix of the recipe's rule, by its name."""
-    return {m.name: Geometry(recipe, m.layer, m) for m in recipe.matrices}
+    return {m.name: Geometry(recipe, m) for m in recipe.matrices}
 
 
 def in_memory(recipe: Recipe) -> tuple[Geometry, ...]:

@@ -54,7 +54,7 @@ def _words(e: Mapping[str, Any], model: type[BaseModel]) -> str:
     """What is wrong and what is allowed, of one of pydantic's mistakes."""
     kind, context = e["type"], e.get("ctx", {})
     if kind == "value_error":
-        return e["msg"].removeprefix("Value error, ")
+        return str(e["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         known = _keys_at(model, e["loc"][:-1])
         return f"unknown key; {near(str(e['loc'][-1]), known)}allowed are {', '.join(known)}"
@@ -85,7 +85,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _field_at(model: type[BaseModel], loc: tuple) -> Any:
+def _field_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:
     """The field at a place, or None where a model ends before it."""
     field = None
     for part in (p for p in loc if not isinstance(p, int)):         # items of a list are of one model
@@ -97,7 +97,7 @@ def _field_at(model: type[BaseModel], loc: tuple) -> Any:
     return field
 
 
-def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:
+def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     field = _field_at(model, loc)
     at = model_of(field.annotation) if field else model
     return [field.alias or name for name, field in at.model_fields.items()]

@@ -6,7 +6,7 @@ What operations of neighbouring samples ask of each other, and how stale weights
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -88,7 +88,7 @@ def edges(tasks: Sequence[Task]) -> Edges:
     return Edges(own, carried, places, np.array([t.end for t in tasks]), last, lags)
 
 
-def _apart(first, then, which=lambda store: True) -> list[int]:
+def _apart(first: Task, then: Task, which: Callable[[str], bool] = lambda store: True) -> list[int]:
     """Return the least cycles between the starts of two operations, for each thing that they share."""
     found = []
     for v in filter(which, first.writes):
@@ -161,6 +161,15 @@ def _lag(order: list[int], late: np.ndarray, read: int, update: int) -> int:
     return int(late[update] - late[read] - (order.index(update) < order.index(read)))
 
 
+class _Found(NamedTuple):
+    """The least interval of an order, the starts within it, the order, and by how many intervals each is late."""
+
+    interval: int
+    starts: np.ndarray
+    order: list[int]
+    late: np.ndarray
+
+
 class _Search:
     """Looks for the order of the least interval."""
 
@@ -168,33 +177,31 @@ class _Search:
         self.e, self.flight, self.least = e, flight, least
         self.rng = random.Random(0)
 
-    def run(self, order: list[int], most: int, moves: bool):
-        """Return the least interval up to `most`, the starts within it, the order and by how many intervals each is late; None if none."""
+    def run(self, order: list[int], most: int, moves: bool) -> _Found | None:
+        """Return what is found with an interval up to `most`; None if nothing is."""
         late = np.zeros(len(order), np.int64)
-        found = self._shortest(order, late, most)
-        best = None if found is None else (*found, order, late)
+        best = self._shortest(order, late, most)
         if not moves or best is None:
             return best
         best = self._improved(best)
         for n in range(TRIES if self.flight > 2 else 0):
-            if best[0] == self.least:
+            if best.interval == self.least:
                 break
-            order, late = self._drawn(best[2], n % 5)
-            if self._starts(order, late, best[0] - 1) is not None:
-                best = self._improved((*self._shortest(order, late, best[0] - 1), order, late))
+            if found := self._shortest(*self._drawn(best.order, n % 5), best.interval - 1):
+                best = self._improved(found)
         return best
 
-    def _improved(self, best):
-        while best[0] > self.least:
-            for order, late in self._moves(best[2], best[3]):
-                if self._starts(order, late, best[0] - 1) is not None:
-                    best = *self._shortest(order, late, best[0] - 1), order, late
+    def _improved(self, best: _Found) -> _Found:
+        while best.interval > self.least:
+            for order, late in self._moves(best.order, best.late):
+                if found := self._shortest(order, late, best.interval - 1):
+                    best = found
                     break
             else:
                 break
         return best
 
-    def _moves(self, order: list[int], late: np.ndarray):
+    def _moves(self, order: list[int], late: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the orders in which one operation, but not the first, is elsewhere or late by other intervals."""
         for i in order[1:]:
             rest = [j for j in order if j != i]
@@ -206,7 +213,7 @@ class _Search:
                     if moved != order or belongs != late[i]:
                         yield moved, other
 
-    def _drawn(self, order: list[int], moves: int):
+    def _drawn(self, order: list[int], moves: int) -> tuple[list[int], np.ndarray]:
         """Return an order some moves away, or any if none, each operation late by as many intervals as it must, or one more."""
         first, *rest = order
         if not moves:
@@ -218,12 +225,12 @@ class _Search:
         at, late = {i: n for n, i in enumerate(order)}, np.zeros(len(order), np.int64)
         for j in range(len(order)):
             if j != first:
-                waits = np.flatnonzero(self.e.own[:, j] > NONE)
+                waits = np.flatnonzero(self.e.own[:, j] > NONE).tolist()
                 late[j] = max([late[i] + (at[j] < at[i]) for i in waits], default=0) + (self.rng.random() < 0.25)
         return order, np.minimum(late, self.flight - 1)
 
-    def _shortest(self, order: list[int], late: np.ndarray, most: int):
-        """Return the least interval of an order up to `most`, and its starts less those of the intervals before; None if none."""
+    def _shortest(self, order: list[int], late: np.ndarray, most: int) -> _Found | None:
+        """Return an order with its least interval up to `most`; None if none is long enough."""
         least, found = self.least, self._starts(order, late, most)
         if found is None:
             return None
@@ -234,7 +241,7 @@ class _Search:
                 least = middle + 1
             else:
                 most, found = middle, there
-        return most, found
+        return _Found(most, found, order, late)
 
     def _starts(self, order: list[int], late: np.ndarray, interval: int) -> np.ndarray | None:
         """Return the earliest starts within an interval, by longest paths; None where there are none."""

@@ -139,9 +139,9 @@ class Task(NamedTuple):
 
     step: Operation
     geometry: Geometry
-    reads: dict
-    writes: dict
-    passes: dict
+    reads: dict[str, tuple[np.ndarray, np.ndarray]]
+    writes: dict[str, np.ndarray]
+    passes: dict[str, tuple[int, int]]
     end: int
     before: tuple[int, ...]
 
@@ -170,7 +170,7 @@ def _tasks(recipe: Recipe, steps: tuple[Operation, ...]) -> list[Task]:
 def _listed(tasks: list[Task], patience: int | None) -> tuple[list[int], int]:
     """Return the start of each task and the program's length; `patience` as in `PATIENCE`."""
     schedule, starts = _Schedule(), [0] * len(tasks)
-    urgent = _urgency(tasks) if patience is not None else None
+    urgent = _urgency(tasks) if patience is not None else []
     waiting = list(range(len(tasks)))
     while waiting:
         chosen = waiting[0]
@@ -206,7 +206,7 @@ def _apart(first: Task, then: Task) -> int:
 class _Schedule:
     """Where tasks have been placed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.free: dict[str, int] = {}                 # first cycle in which a place that takes one operation at a time is free
         self.made: dict[str, np.ndarray] = {}          # last write of each element
         self.used: dict[str, np.ndarray] = {}          # last read of each element
@@ -253,15 +253,16 @@ def lasting(recipe: Recipe) -> dict[str, int]:
 def outlasting(recipe: Recipe, program: Program) -> dict[str, int]:
     """Return the same of any program, whose next sample may start after its interval: powers of two, more than 1."""
     geometry = matrix_geometries(recipe)
-    first, last = {}, {}
+    first: dict[str, np.ndarray] = {}
+    last: dict[str, np.ndarray] = {}
     for i in program.instructions:
         g = geometry[i.step.matrix]
         needs, makes = timing.traffic(g.matrix, i.step)
         for v in needs | makes:
             used = [timing.writes(g, i.step, v)] * (v in makes) + [timing.reads(g, i.step, v)[1]] * (v in needs)
-            last[v] = functools.reduce(np.maximum, (i.cycle + c for c in used), last.get(v, 0))
+            last[v] = functools.reduce(np.maximum, (i.cycle + c for c in used), last.get(v, np.array(0)))
         for v in makes:
-            first[v] = np.minimum(first.get(v, 1 << 40), i.cycle + timing.writes(g, i.step, v))
+            first[v] = np.minimum(first.get(v, np.array(1 << 40)), i.cycle + timing.writes(g, i.step, v))
     # the next sample comes into the slot after that of the one before, from program cycle FREE on
     first["input0"] = FREE - program.interval + np.arange(recipe.sizes[0])
     found = {"input0": 2}

@@ -6,29 +6,26 @@ import json
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from . import rules, toml
-from .activations import ACTIVATIONS, activation
+from .activations import activation
 from .cells import with_table
 from .check import mistakes_of
 from .derived import Derived
 from .formats import log2_exact
-from .kinds import Number, Real, Switch, Whole
 from .mistakes import mistakes, near, shown
-from .operations import ELEMENT_BITS
-from .pulses import Pulses, moved
-from .sections import MOST_LAG, MOST_LANES, Arrays, Devices, Formats, Objective, Overflows, Part, Placement, Roundings, Training
-from .source import Data
+from .pulses import moved
+from .sections import MOST_LANES, Placement
 
 
 class RecipeError(ValueError):
     """A recipe that cannot be used. One line per mistake: ``file: key: what is wrong, what is allowed``."""
 
 
-class Recipe(Part, Derived):
+class Recipe(Derived):
     """A circuit that learns: layers, learning rule, number formats, hardware lanes.
 
     Frozen and complete: the emulator, the hardware and the co-simulation are functions of it.
@@ -88,52 +85,19 @@ class Recipe(Part, Derived):
         What the chip learns: a file, a folder, or a name; by default the set with a name that has as many inputs.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower case letters, digits, - and _")]
-    sizes: Annotated[tuple[Annotated[Whole, Field(ge=1, le=1 << ELEMENT_BITS)], ...], Field(min_length=2, max_length=16)]
-    lanes: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=15)]
-    engines: tuple[Placement, ...] = ()
-    bias: Switch = False
-    activation: Annotated[str, Field(description=f"{', '.join(ACTIVATIONS)}, or your own as package.module:name")] = "relu"
-    output: str = "identity"
-    rule: Annotated[str, Field(description=f"{', '.join(rules.RULES)}, or your own as package.module:function")] = "dual-propagation"
-    alpha: Annotated[Literal[0, 0.5, 1], Number] = 0.5
-    beta: Real = 1.0
-    learning_rate: Real = 2.0**-5
-    rate_floor: Real = 2.0**-9
-    epsilon: Real = 2.0**-6
-    sigma: Real = 2.0**-3
-    initial: Real = 1.0
-    feedback: Real = 0.25
-    decay: Real = 0.0
-    sweeps: tuple[Annotated[Whole, Field(ge=0, le=256)], Annotated[Whole, Field(ge=1, le=256)]] = (4, 2)
-    samples_in_flight: Annotated[Literal[1, 2, 4, 8], Number] = 1
-    staleness: tuple[Annotated[Whole, Field(ge=0, le=MOST_LAG)], ...] = ()
-    target_on: Real = 1.0
-    target_off: Real = 0.0
-    objective: Objective = "squared-error"
-    frozen: tuple[Whole, ...] = ()
-    seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] = 1
-    formats: Formats = Formats()
-    rounding: Roundings = Roundings()
-    overflow: Overflows = Overflows()
-    devices: Devices = Devices()
-    arrays: Arrays = Arrays()
-    pulses: Pulses = Pulses()
-    training: Training = Training()
-    data: Data = Data()
-
     @model_validator(mode="before")
     @classmethod
-    def _pulses_of_before(cls, table):
+    def _pulses_of_before(cls, table: Any) -> Any:
         return moved(table)
 
     @model_validator(mode="before")
     @classmethod
-    def _lanes_of_engines(cls, table):
+    def _lanes_of_engines(cls, table: Any) -> Any:
         """Take the lanes of each layer from `engines` where they are given alone; what is wrong with them is told where it is."""
         if not isinstance(table, dict) or table.get("lanes") or not table.get("engines"):
             return table
-        placed, rows = {}, table["engines"]
+        placed: dict[str, int] = {}
+        rows = table["engines"]
         for e in rows if isinstance(rows, list | tuple) else ():
             e = e.model_dump() if isinstance(e, Placement) else e if isinstance(e, dict) else {}
             lanes, names = e.get("lanes"), e.get("matrices")
@@ -145,14 +109,14 @@ class Recipe(Part, Derived):
 
     @field_validator("engines", mode="before")
     @classmethod
-    def _engines_are_rows(cls, value):
+    def _engines_are_rows(cls, value: Any) -> Any:
         if value == "fit":
             raise ValueError("'fit'; allowed are rows of lanes; `crossdyad fit RECIPE --board BOARD -o FILE` writes the best that it finds")
         return value
 
     @field_validator("lanes")
     @classmethod
-    def _lanes_are_few(cls, lanes):
+    def _lanes_are_few(cls, lanes: tuple[int, ...]) -> tuple[int, ...]:
         for n in lanes:
             if not 1 <= n <= MOST_LANES:
                 raise ValueError(f"{n} lanes; allowed are 1 to {MOST_LANES}")
@@ -160,19 +124,19 @@ class Recipe(Part, Derived):
 
     @field_validator("rule")
     @classmethod
-    def _a_rule(cls, name):
+    def _a_rule(cls, name: str) -> str:
         rules.rule(name)
         return name
 
     @field_validator("activation", "output")
     @classmethod
-    def _an_activation(cls, name):
+    def _an_activation(cls, name: str) -> str:
         activation(name)
         return name
 
     @field_validator("beta", "learning_rate", "rate_floor", "epsilon", "sigma", "initial", "feedback")
     @classmethod
-    def _powers_of_two(cls, value):
+    def _powers_of_two(cls, value: float) -> float:
         try:
             exponent = log2_exact(value) if value > 0 else None
         except ValueError:
@@ -183,13 +147,13 @@ class Recipe(Part, Derived):
 
     @field_validator("decay")
     @classmethod
-    def _a_decay(cls, value):
+    def _a_decay(cls, value: float) -> float:
         if value and (math.frexp(value)[0] != 0.5 or not 2.0**-24 <= value <= 2.0**-8):
             raise ValueError(f"{value:g}; allowed are 0 and the powers of two from 2**-24 to 2**-8")
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self):
+    def _fits_together(self) -> Self:
         mistakes = list(mistakes_of(self))
         if mistakes:
             raise ValueError("\n".join(mistakes))

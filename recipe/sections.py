@@ -205,7 +205,7 @@ class Training(Part):
 
     @field_validator("metric")
     @classmethod
-    def _a_metric(cls, name):
+    def _a_metric(cls, name: str) -> str:
         imported(name, {"accuracy": None})
         return name
 

@@ -61,7 +61,7 @@ class Data(BaseModel):
 
     @field_validator("resize")
     @classmethod
-    def _two(cls, resize):
+    def _two(cls, resize: tuple[int, ...]) -> tuple[int, ...]:
         if len(resize) not in (0, 2):
             raise ValueError(f"{len(resize)} entries; allowed are [width, height]")
         return resize

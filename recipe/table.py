@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .geometry import Geometry, matrix_geometries
 from .operations import MADE, Operation, in_turn
@@ -131,8 +131,9 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 def in_its_turn(recipe: Recipe, step: Operation, turn: int) -> Operation:
     """Return the operation on the sample of a turn: on the slots of its own of stores that have several."""
     slots = lasting(recipe)
-    return step._replace(turn=turn, **{port: in_turn(name, turn % slots[name]) for port in ("column", "row", "mean", "difference")
-                                       if (name := getattr(step, port)) in slots})
+    own: dict[str, Any] = {port: in_turn(name, turn % slots[name]) for port in ("column", "row", "mean", "difference")
+                           if (name := getattr(step, port)) in slots}
+    return step._replace(turn=turn, **own)
 
 
 def drive_slots(recipe: Recipe, unit: int) -> int:

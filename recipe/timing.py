@@ -89,7 +89,7 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
     fold = np.arange(g.D) // g.L
     columns, rows = (first + fold, first + (g.R - 1) * g.F + fold), (first + g.F * row, first + g.F * row + g.F - 1)
     if store == step.column == step.row:
-        return tuple(pick(a, b) for pick, a, b in zip((np.minimum, np.maximum), columns, rows, strict=True))
+        return np.minimum(columns[0], rows[0]), np.maximum(columns[1], rows[1])
     return columns if store == step.column else rows
 
 

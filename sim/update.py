@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..emulator import update as emulated
-from ..recipe import Geometry, Recipe, Rounding, table
+from ..recipe import Recipe, Rounding, geometries, table
 from .fixed import integers, seeded
 from .scenario import Scenario, delayed
 from .variety import modes, named, narrow, recipes, small
@@ -39,7 +39,7 @@ def several(recipe: Recipe, cycles: int) -> Scenario:
 def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vectorised: bool = False) -> Scenario:
     """One lane's update; `vectorised` compares with the vectorised function, for runs too long for the trace."""
     name = f"update {recipe.name}" + (f" decays {decays}" if any(decays) else "")
-    rng, geometry = seeded(name), Geometry(recipe, 0)
+    rng, geometry = seeded(name), geometries(recipe)[0]
     width = recipe.bits.operand + recipe.formats.state.width
     stimulus = {"weight": integers(rng, recipe.formats.weight.width, cycles), "product": integers(rng, width, cycles),
                 "random": rng.integers(0, 1 << 16, cycles), "decay": rng.integers(0, len(decays), cycles),

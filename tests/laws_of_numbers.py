@@ -8,7 +8,7 @@ from law import FORMATS, chip_of, law, lsb, near
 
 from crossdyad import emulator
 from crossdyad.emulator import crossbar, walk
-from crossdyad.recipe import Geometry
+from crossdyad.recipe import geometries
 
 
 def activation(name, values, recipe):
@@ -56,7 +56,7 @@ class Played:
 
     def words(self, nth):
         """The weights of a single layer as its n-th pass over the memory wrote them, real."""
-        g, f = Geometry(self.recipe, 0), self.recipe.formats.weight
+        g, f = geometries(self.recipe)[0], self.recipe.formats.weight
         written = [(a, w) for *_, name, a, w in self.events if name == "weight"][nth * g.N:(nth + 1) * g.N]
         lanes = [(w >> f.width * lane) & (1 << f.width) - 1 for _, w in sorted(written) for lane in range(self.recipe.lanes[0])]
         signed = np.array([v - (v >> f.width - 1 << f.width) for v in lanes]).reshape(self.recipe.sizes[1], -1)
@@ -304,7 +304,7 @@ def the_stated_share_of_cells_is_stuck():
 def every_cell_is_stuck_where_all_are():
     """Also the one in 65536 whose word is the largest: a million of them."""
     recipe = chip_of((1024, 1024), (64,), devices={"stuck": 1.0})
-    g = Geometry(recipe, 0)
+    g = geometries(recipe)[0]
     assert crossbar.stuck(g, tuple(map(np.uint32, recipe.key)), np.zeros(1)).all()
 
 

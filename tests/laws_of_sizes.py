@@ -5,7 +5,7 @@ import random
 import player
 from law import FORMATS, chip_of, law
 
-from crossdyad.recipe import Geometry, Instruction, Op, Operation
+from crossdyad.recipe import Instruction, Op, Operation, geometries
 
 
 def clog2(n):
@@ -21,7 +21,7 @@ def drawn_geometries():
         recipe = chip_of(sizes, lanes, formats=formats, rule=draw.choice(("dual-propagation", "spsa")),
                          epsilon=2.0 ** -draw.choice((1, 2, 3)), learning_rate=2.0**-3, rate_floor=2.0**-5)
         for k in range(recipe.layers):
-            yield recipe, k, Geometry(recipe, k)
+            yield recipe, k, geometries(recipe)[k]
 
 
 @law

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossdyad.emulator import crossbar, crossbar_clocked, neuron, nudge, update
-from crossdyad.recipe import Geometry, Op, Recipe, table
+from crossdyad.recipe import Op, Recipe, geometries, table
 
 pytestmark = pytest.mark.usefixtures("promises")
 
@@ -99,7 +99,7 @@ def test_update(seed, rule):
     # also rates so high that products are shifted to the left
     rate = 2.0 ** (-9 if seed % 3 else 2)
     r = recipe(seed, rule=rule, rate_floor=rate, learning_rate=rate, epsilon=2.0 ** -recipe(seed).formats.weight.frac)
-    g, rng, n = Geometry(r, 0), np.random.default_rng(seed), 400
+    g, rng, n = geometries(r)[0], np.random.default_rng(seed), 400
     w = np.clip(draw(rng, r.formats.weight.width, n), r.formats.weight.min + r.guard, r.formats.weight.max - r.guard)
     width = g.operand_width + r.formats.state.width
     p = rng.integers(-(1 << (width - 1)), 1 << (width - 1), n) >> rng.integers(0, width, n)
@@ -135,7 +135,7 @@ def test_words_pack_and_unpack():
 def test_crossbar_sums(lanes, columns):
     """Forward and transposed of the trace are exact integer products, whatever the folding."""
     r = recipe(1, sizes=(3, columns, 4), lanes=(1, lanes))
-    g, rng, f = Geometry(r, 1), np.random.default_rng(2), r.formats
+    g, rng, f = geometries(r)[1], np.random.default_rng(2), r.formats
     w = draw(rng, f.weight.width, 4 * columns).reshape(4, columns)
     x, e = draw(rng, f.state.width, columns), draw(rng, f.delta.width, 4)
     words = crossbar.pad(g, w).reshape(g.N, g.L).tolist()

@@ -6,7 +6,7 @@ import pytest
 from crossdyad import emulator
 from crossdyad.emulator import noise as emulated
 from crossdyad.emulator import rng
-from crossdyad.recipe import Devices, Geometry, load
+from crossdyad.recipe import Devices, geometries, load
 from crossdyad.recipe.derived import NOISE_DEVIATION
 from crossdyad.sim import noise, scenario, variety
 
@@ -22,7 +22,7 @@ def test_hardware_is_the_emulator(case):
 @pytest.mark.parametrize("recipe", NOISY, ids=lambda r: r.name)
 @pytest.mark.parametrize("place", ["state", "delta"])
 def test_many_at_once_are_each_alone(recipe, place):
-    g, runs = Geometry(recipe, 0), np.array([0, 5, (1 << 32) - 1], np.uint32)
+    g, runs = geometries(recipe)[0], np.array([0, 5, (1 << 32) - 1], np.uint32)
     many = emulated.noise(g, place, tuple(map(np.uint32, recipe.key)), runs, 3, 7, np.zeros(1))
     for n, run in enumerate(runs):
         for i in range(7):
@@ -44,7 +44,7 @@ def test_the_deviate_has_the_distribution_of_a_sum_of_eight_bytes():
     from scipy import stats
 
     recipe = NOISY[0].model_copy(update={"devices": NOISY[0].devices.model_copy(update={"read_noise": 4.0})})
-    g, n = Geometry(recipe, 0), 1 << 20
+    g, n = geometries(recipe)[0], 1 << 20
     gain = recipe.noise_gain("state")
     seen = emulated.noise(g, "state", tuple(map(np.uint32, recipe.key)), np.arange(16, dtype=np.uint32), 0, n // 16, np.zeros(1)).ravel()
     byte = np.full(256, 1 / 256)

@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from crossdyad import emulator
 from crossdyad.emulator import crossbar, crossbar_clocked, fixed, rng, training
 from crossdyad.hdl import rng as hardware
-from crossdyad.recipe import Geometry, load
+from crossdyad.recipe import geometries, load
 from crossdyad.sim import crossbar as engines
 from crossdyad.sim import variety
 
@@ -62,7 +62,7 @@ def test_words_and_signs_have_all_their_bits():
 
 def test_a_cell_is_stuck_below_the_limit_and_not_at_it():
     chip = engines.stuck_at_the_limit()
-    words, key, g = engines.stuck_words(chip), tuple(map(np.uint32, chip.key)), Geometry(chip, 0)
+    words, key, g = engines.stuck_words(chip), tuple(map(np.uint32, chip.key)), geometries(chip)[0]
     assert chip.stuck_limit in words.values()
     for limit in (chip.stuck_limit, chip.stuck_limit + 1, 0, 1, 65535, 65536):
         r = chip.model_copy(update={"devices": chip.devices.model_copy(update={"stuck": limit / 65536})})

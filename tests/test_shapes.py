@@ -10,7 +10,7 @@ import shapes
 from crossdyad import data, emulator
 from crossdyad.emulator import arrays, crossbar, devices, walk
 from crossdyad.emulator.many import Many
-from crossdyad.recipe import Geometry, Recipe, load
+from crossdyad.recipe import Recipe, geometries, load
 from crossdyad.weights import aging, files
 
 XOR = data.load("xor")
@@ -50,7 +50,7 @@ def test_promises_are_kept(promises, tmp_path):
 
 
 def test_what_is_not_promised_is_refused(promises):
-    g = Geometry(NOISY, 0)
+    g = geometries(NOISY)[0]
     weights, x = np.zeros((g.R, g.F * g.L), np.int32), np.zeros((5, g.F * g.L), np.int32)
     assert crossbar.forward(g, weights, x).shape == (5, g.R)
     with pytest.raises(shapes.Broken, match=r"crossbar.forward: x is int64 .*; promised is int32 array \(..., n, F \* L\), n samples"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..operations import NOISE, Matrix, Operation
 from . import parts
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 
-def _down(recipe: Recipe, letter: str = "W", **changes) -> Iterator[Operation]:
+def _down(recipe: Recipe, letter: str = "W", **changes: Any) -> Iterator[Operation]:
     """Yield the reads that bring the error down, and after each what it makes possible; W0 first, as it is longest and critical."""
     last = recipe.layers - 1
     for k in range(last, 0, -1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ..operations import MADE, MOST_LEAK, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 
@@ -36,7 +36,7 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
     yield from (about + told for told in dict.fromkeys(wrong))
 
 
-def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
+def _of_matrices(recipe: Recipe, matrices: tuple[object, ...]) -> Iterator[str]:
     populations = len(recipe.sizes)
     seen: dict[str, Matrix] = {}
     for m in matrices:
@@ -65,11 +65,11 @@ def _of_matrices(recipe: Recipe, matrices: tuple) -> Iterator[str]:
 
 
 @functools.cache
-def _words(field: str) -> tuple:
+def _words(field: str) -> tuple[Any, ...]:
     return get_args(get_type_hints(Operation)[field])
 
 
-def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple) -> Iterator[str]:
+def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple[object, ...]) -> Iterator[str]:
     last = recipe.layers - 1
     stores: dict[str, tuple[str, int]] = {"input0": ("state", 0)}       # format and population
     drives: set[int] = set()

@@ -7,7 +7,7 @@ from below upwards, each with the newest states of both neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..operations import Op, Operation
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 
-def _settle(recipe: Recipe, phase: str, k: int, below: str, above: str, **push) -> Iterator[Operation]:
+def _settle(recipe: Recipe, phase: str, k: int, below: str, above: str, **push: Any) -> Iterator[Operation]:
     """Yield what gives unit k its state of `phase`; `below` and `above` name the states that it sees, `push` is the last unit's."""
     if k == recipe.layers - 1:
         yield Operation(Op.FORWARD, f"W{k}", below, unit=k, mean=f"{phase}{k + 1}", **push)
@@ -29,7 +29,7 @@ def _states(phase: str, population: int) -> str:
     return f"{phase}{population}" if population else "input0"
 
 
-def _phase(recipe: Recipe, phase: str, start: str, sweeps: int, **push) -> Iterator[Operation]:
+def _phase(recipe: Recipe, phase: str, start: str, sweeps: int, **push: Any) -> Iterator[Operation]:
     """Yield sweeps over all units, odd ones first, that begin with the states of the phase `start`."""
     made = dict.fromkeys(range(recipe.layers + 1), start)
     for _ in range(sweeps):
@@ -54,7 +54,7 @@ def _learn(recipe: Recipe, phase: str, negative: bool) -> Iterator[Operation]:
         yield Operation(Op.UPDATE, f"W{k}", _states(phase, k), f"{phase}{k + 1}", negative=negative)
 
 
-def _contrast(recipe: Recipe, **push) -> Iterator[Operation]:
+def _contrast(recipe: Recipe, **push: Any) -> Iterator[Operation]:
     """Yield a free phase, one with `push` on the last unit, and the updates by what it changed."""
     yield from settled(recipe, "set")
     yield from _phase(recipe, "plus", "free", recipe.sweeps[1], **push)
