@@ -74,6 +74,8 @@ def _words(e: Mapping[str, Any], model: type[BaseModel]) -> str:
         described = _field_at(model, e["loc"])
         if described and described.description:
             allowed = f"are {described.description}"
+    elif kind == "model_type" and (described := _field_at(model, e["loc"])) and described.description:
+        allowed = f"is {described.description}"
     else:
         allowed = f"is {KINDS.get(kind.split('_')[0], e['msg'][0].lower() + e['msg'][1:])}"
     return f"{shown(e.get('input'))}; allowed {allowed}"

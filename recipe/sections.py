@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, WrapValidator, field_validator
 
 from .cells import Cell
 from .formats import Overflow, QFormat, Rounding
@@ -34,16 +34,33 @@ def _one_or_several(value: Any, _: Any) -> QFormat | tuple[QFormat, ...]:
     return SEVERAL.validate_python(value) if isinstance(value, list | tuple) else ONE.validate_python(value)
 
 
-class Formats(Part):
-    """Number format of each place on the chip; of weights also a list, with one for each layer and what lies beside its weights."""
+_WHAT = Field(description="a table, as { width = 8, frac = 5 }, or a width in bits")
+Format = Annotated[QFormat, _WHAT]
 
-    state: QFormat = QFormat(width=8, frac=5)
+
+class Formats(Part):
+    """Number format of each place on the chip; of weights also a list, with one for each layer and what lies beside its weights.
+
+    A whole number in place of a format is its width in bits, with the range of the place's default, as on the axes ``bits.PLACE``.
+    """
+
+    state: Format = QFormat(width=8, frac=5)
     if TYPE_CHECKING:       # of what a layer sees of a recipe (`Recipe.of_layer`), which is what nearly all code looks at, it is one
         weight: QFormat = QFormat(width=16, frac=13)
     else:
-        weight: Annotated[QFormat | tuple[QFormat, ...], WrapValidator(_one_or_several)] = QFormat(width=16, frac=13)
-    accumulator: QFormat = QFormat(width=16, frac=10)
-    delta: QFormat = QFormat(width=9, frac=5)
+        weight: Annotated[QFormat | tuple[QFormat, ...], _WHAT, WrapValidator(_one_or_several)] = QFormat(width=16, frac=13)
+    accumulator: Format = QFormat(width=16, frac=10)
+    delta: Format = QFormat(width=9, frac=5)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_a_width(cls, value: Any, info: ValidationInfo) -> Any:
+        usual = cls.model_fields[info.field_name].default
+
+        def of(one: Any) -> Any:
+            return {"width": one, "frac": usual.frac + one - usual.width} if type(one) is int else one
+
+        return [of(one) for one in value] if isinstance(value, list | tuple) else of(value)
 
 
 class Roundings(Part):

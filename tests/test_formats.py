@@ -6,8 +6,9 @@ import pytest
 from crossdyad import emulator, hdl, sim, weights
 from crossdyad.emulator import devices, many, training
 from crossdyad.emulator.link import Board
+from crossdyad.explore import bits as changing
 from crossdyad.explore import cards, cost, energy, fit, spec, sweep
-from crossdyad.recipe import QFormat, Recipe, RecipeError, in_memory, matrix_geometries, parse, table
+from crossdyad.recipe import Formats, QFormat, Recipe, RecipeError, in_memory, matrix_geometries, parse, table
 from crossdyad.recipe.link import Link, fingerprint
 from crossdyad.sim import chip, gradient, real, rules, simulators, streams
 
@@ -54,14 +55,33 @@ def test_each_matrix_sees_the_format_of_the_layer_beside_which_it_lies():
 @pytest.mark.parametrize("weight, told", [
     ([WIDE], "formats.weight: a list of 1 formats; allowed are one format for all layers of weights, or a list with one for each, here 2"),
     ([WIDE] * 3, "a list of 3 formats"), ([], "a list of 0 formats"),
-    ([WIDE, 8], r"formats.weight\[1\]: 8; allowed is a table"), ([WIDE, {"width": 8}], r"formats.weight\[1\].frac: missing"),
+    ([WIDE, 8.0], r"formats.weight\[1\]: 8.0; allowed is a table, as { width = 8, frac = 5 }, or a width in bits"),
+    ([WIDE, {"width": 8}], r"formats.weight\[1\].frac: missing"),
     ([WIDE, WIDE | {"fraction": 1}], r"formats.weight\[1\].fraction: unknown key; did you mean 'frac'\? allowed are width, frac"),
-    ({"width": 1, "frac": 0}, "formats.weight.width: 1; allowed is at least 2"), (8, "formats.weight: 8; allowed is a table"),
+    ({"width": 1, "frac": 0}, "formats.weight.width: 1; allowed is at least 2"), ([8], "a list of 1 formats"),
+    ([1, 6], r"formats.weight\[0\].width: 1; allowed is at least 2"), (30, "formats.weight.width: 30; allowed is at most 24"),
+    ("'8'", "formats.weight: '8'; allowed is a table"),
 ])
 def test_a_list_that_is_none_of_the_layers_is_told(weight, told):
     with pytest.raises(RecipeError, match=told):
         text = ", ".join(map(_toml, weight)) if isinstance(weight, list) else None
         parse(f'name = "x"\nsizes = [4, 3, 2]\nlanes = [1, 1]\n[formats]\nweight = {_toml(weight) if text is None else f"[{text}]"}\n')
+
+
+@pytest.mark.parametrize("weight", [[8, 6], [{"width": 8, "frac": 5}, 6], [8, {"width": 6, "frac": 3}]])
+def test_a_width_keeps_the_range_of_the_default_as_an_axis_does(weight):
+    r, plain = recipe(weight), Recipe.model_validate({"name": "layered", "sizes": (12, 6, 4), "lanes": (4, 3)}).model_dump()
+    for layer, bits in enumerate((8, 6)):
+        assert not changing.change(plain, f"bits.weight.{layer}", bits)
+    assert r.formats.weight == (QFormat(width=8, frac=5), QFormat(width=6, frac=3)) and parse(r.to_toml()) == r
+    assert Recipe.model_validate(plain).formats.weight == r.formats.weight
+
+
+@pytest.mark.parametrize("place", Formats.model_fields)
+def test_a_width_stands_for_a_format_in_every_place(place):
+    plain = Recipe.model_validate({"name": "x", "sizes": (4, 2), "lanes": (1,)}).model_dump()
+    assert not changing.change(plain, f"bits.{place}", 7)
+    assert getattr(Formats.model_validate({place: 7}), place) == getattr(Recipe.model_validate(plain).formats, place)
 
 
 def _toml(value):
