@@ -38,7 +38,7 @@ class Derived(Fields):
     What depends on the weight format is a layer's own where there are several: ask the recipe as the layer sees it, `of_layer`.
     """
 
-    @property
+    @functools.cached_property
     def as_built(self) -> Self:
         """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
@@ -46,13 +46,13 @@ class Derived(Fields):
         return alike.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data(),
                                        "pulses": Pulses() if self.pulses.emulated else self.pulses})
 
-    @property
+    @functools.cached_property
     def weight_formats(self) -> tuple[QFormat, ...]:
         """The weight format of each layer."""
         given = self.formats.weight
         return given if isinstance(given, tuple) else (given,) * self.layers
 
-    @property
+    @functools.cached_property
     def weight_width(self) -> int:
         """Bits of the widest weight."""
         return max(f.width for f in self.weight_formats)
@@ -62,7 +62,7 @@ class Derived(Fields):
         view: Self = _of_layer(self, layer) if isinstance(self.formats.weight, tuple) else self
         return view
 
-    @property
+    @functools.cached_property
     def emulated(self) -> bool:
         """Whether the emulator alone plays the chip in training: reads of arrays, or pulses that no hardware has."""
         return self.arrays.on or self.pulses.emulated
@@ -72,18 +72,18 @@ class Derived(Fields):
         width: int = getattr(self.formats, place).width
         return min(self.arrays.input_bits or 12, width)
 
-    @property
+    @functools.cached_property
     def pulse(self) -> float:
         """Change of a weight by one pulse in the middle of its range; 0 without pulses."""
         f = self.formats.weight
         return self.devices.cell.pulse * (f.high - f.low) if self.pulses.law == "measured" else self.pulses.step
 
-    @property
+    @functools.cached_property
     def cell_width(self) -> int:
         """Bits of a weight that arrays see, sign included: at most 12, as many as `devices.levels` are."""
         return max(2, min(12, log2_exact(self.devices.levels) if self.devices.levels else self.formats.weight.width))
 
-    @property
+    @functools.cached_property
     def engine_lanes(self) -> tuple[int, ...]:
         """Lanes of each engine."""
         return tuple(e.lanes for e in self.engines) or self.lanes
@@ -95,12 +95,12 @@ class Derived(Fields):
         held = {name: e for e, placed in enumerate(self.engines) for name in placed.matrices}
         return held[matrix] if matrix in held else held[f"W{layer}"]
 
-    @property
+    @functools.cached_property
     def layers(self) -> int:
         """Number of layers of weights, K."""
         return len(self.sizes) - 1
 
-    @property
+    @functools.cached_property
     def steps(self) -> tuple[Operation, ...]:
         """Operations of the training program, in the order of the rule; none rewrites what is frozen."""
         if not self.frozen:
@@ -108,12 +108,12 @@ class Derived(Fields):
         still = {m.name for m in self.matrices if m.layer in self.frozen}
         return tuple(step for step in rules.steps(self) if step.reads or step.matrix not in still)
 
-    @property
+    @functools.cached_property
     def matrices(self) -> tuple[Matrix, ...]:
         """Matrices of the rule: the weights of the layers, and what it has beside them."""
         return rules.matrices(self)
 
-    @property
+    @functools.cached_property
     def states(self) -> frozenset[str]:
         """Stores that hold states; the others hold differences."""
         return rules.states(self, self.samples_in_flight)
@@ -126,37 +126,37 @@ class Derived(Fields):
         """Return the format of what a read reads, ``state`` or ``delta``."""
         return "state" if (step.column if step.op is Op.FORWARD else step.row) in self.states | {NOISE} else "delta"
 
-    @property
+    @functools.cached_property
     def learns(self) -> bool:
         """Whether the training program changes weights."""
         return any(step.op is Op.UPDATE for step in self.steps)
 
-    @property
+    @functools.cached_property
     def signed(self) -> bool:
         """Whether weights are probed or learn along the generator's signs."""
         return any(step.op is Op.PROBE or step.column == SIGNS for step in self.steps)
 
-    @property
+    @functools.cached_property
     def sloped(self) -> bool:
         """Whether updates follow the loss register's difference."""
         return any(step.row == SLOPE for step in self.steps)
 
-    @property
+    @functools.cached_property
     def stepped(self) -> bool:
         """Whether what updates read depends on the number of the step, which the generator's signs follow."""
         return self.sloped or self.noisy
 
-    @property
+    @functools.cached_property
     def noisy(self) -> bool:
         """Whether operations have a column of noise."""
         return any(step.column == NOISE for step in self.steps)
 
-    @property
+    @functools.cached_property
     def one(self) -> int:
         """What a bias meets, in state LSBs: one, or what the state format has next to it."""
         return min(1 << max(self.formats.state.frac, 0), self.formats.state.max)
 
-    @property
+    @functools.cached_property
     def noise_level(self) -> int:
         """An element of a column of noise, in state LSBs."""
         return round(self.sigma * 2.0**self.formats.state.frac)
@@ -170,12 +170,12 @@ class Derived(Fields):
         frac: int = getattr(self.formats, place).frac
         return self.formats.weight.frac + frac
 
-    @property
+    @functools.cached_property
     def align(self) -> int:
         """Bits by which a state in the row of an update is shifted left, to the fraction bits of differences."""
         return self.formats.delta.frac - self.formats.state.frac
 
-    @property
+    @functools.cached_property
     def read(self) -> tuple[str, ...]:
         """Formats of what the rule's programs read from arrays: states, and differences where any come down."""
         down = any(step.op is Op.TRANSPOSED and step.row not in self.states for step in self.steps)
@@ -185,37 +185,37 @@ class Derived(Fields):
         """Return whether the row of an update holds states, not differences."""
         return step.op is Op.UPDATE and step.row in self.states
 
-    @property
+    @functools.cached_property
     def decay_bits(self) -> int:
         """``-log2(decay)``; 0 where nothing decays."""
         return -log2_exact(self.decay) if self.decay else 0
 
-    @property
+    @functools.cached_property
     def feedback_level(self) -> int:
         """What a sign of feedback counts, in weight LSBs."""
         return round(self.feedback * 2.0**self.formats.weight.frac)
 
-    @property
+    @functools.cached_property
     def rate(self) -> int:
         """Rate register after reset: ``log2(learning_rate / rate_floor)``."""
         return log2_exact(self.learning_rate) - log2_exact(self.rate_floor)
 
-    @property
+    @functools.cached_property
     def probe(self) -> int:
         """SPSA's probe in weight LSBs."""
         return round(self.epsilon * 2.0**self.formats.weight.frac)
 
-    @property
+    @functools.cached_property
     def twice_alpha(self) -> int:
         """0, 1 or 2."""
         return round(2 * self.alpha)
 
-    @property
+    @functools.cached_property
     def nudge_shift(self) -> int:
         """Fraction bits that an error loses when it becomes a nudge: ``-log2(beta)`` (contract section 5)."""
         return -log2_exact(self.beta)
 
-    @property
+    @functools.cached_property
     def bits(self) -> Bits:
         """The widths that decide which integer type holds what; of several layers the largest."""
         if isinstance(self.formats.weight, tuple):
@@ -239,12 +239,12 @@ class Derived(Fields):
         product = 64 if self.product_shift < 0 else max(widths) + 1
         return Bits(f.state.width, f.weight.width, f.delta.width, operand, product)
 
-    @property
+    @functools.cached_property
     def guard(self) -> int:
         """Weight LSBs kept free at each end of the range, so that a probe never saturates (contract section 6)."""
         return self.probe if self.signed else 0
 
-    @property
+    @functools.cached_property
     def update_shift(self) -> int:
         """Fraction bits of an update's product below the weight LSB, S of contract section 6."""
         f = self.formats
@@ -252,7 +252,7 @@ class Derived(Fields):
             return UPDATE_SHIFT_SPSA
         return f.delta.frac + f.state.frac - f.weight.frac + log2_exact(self.beta) - log2_exact(self.rate_floor)
 
-    @property
+    @functools.cached_property
     def slope_shift(self) -> int:
         """Shift from the loss register to the slope along signs of the weights, or of the neurons (contract section 5)."""
         f = self.formats
@@ -260,7 +260,7 @@ class Derived(Fields):
             return 2 * f.accumulator.frac + 2 + log2_exact(self.sigma) - f.delta.frac - log2_exact(self.beta)
         return 2 * f.accumulator.frac + 2 + log2_exact(self.epsilon) - f.weight.frac - log2_exact(self.rate_floor) - self.update_shift
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[int, int]:
         """The generator's key (contract section 2)."""
         return seeds.key(self.seed)
@@ -269,29 +269,29 @@ class Derived(Fields):
         """Read noise per unit of the generator's deviate, in 1/256 LSB of a sum over states or deltas (contract section 11)."""
         return round(self.devices.read_noise * 2.0 ** self.sum_frac(place) * 256 / NOISE_DEVIATION)
 
-    @property
+    @functools.cached_property
     def hidden_bits(self) -> int:
         """Low bits of a weight that no product sees (contract section 11)."""
         return self.formats.weight.width - log2_exact(self.devices.levels) if self.devices.levels else 0
 
-    @property
+    @functools.cached_property
     def pulse_bits(self) -> int:
         """log2 of a pulse in weight LSBs; 0 with the ideal law (contract section 11)."""
         return log2_exact(self.pulses.step) + self.formats.weight.frac if self.pulses.built != "ideal" else 0
 
-    @property
+    @functools.cached_property
     def product_shift(self) -> int:
         """Fraction bits that an update's product loses: to weight LSBs, or to a count of pulses."""
         return self.update_shift + self.pulse_bits
 
-    @property
+    @functools.cached_property
     def slope_bits(self) -> int | None:
         """Of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
         if self.pulses.emulated:
             return None
         return {"linear": -log2_exact(self.pulses.slope), "soft-bounds": 0}.get(self.pulses.law)
 
-    @property
+    @functools.cached_property
     def stuck_limit(self) -> int:
         """A cell is stuck if its 16-bit word is below this (contract section 11)."""
         return round(self.devices.stuck * 65536)
@@ -311,7 +311,7 @@ class Derived(Fields):
         pieces = self.pieces(layer)
         return pieces.first >> 1, pieces.values[-1] >> 1
 
-    @property
+    @functools.cached_property
     def error_bits(self) -> int:
         """Bits of an output's error, sign included (contract section 5)."""
         ends = [self.target(on) - value for on in (True, False) for value in self.bounds(self.layers - 1)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -158,6 +160,21 @@ class Recipe(Derived):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def __hash__(self) -> int:
+        return self.hashed
+
+    @functools.cached_property
+    def hashed(self) -> int:
+        """Hash of the fields, made once: many caches ask for it."""
+        return hash(tuple(getattr(self, name) for name in Recipe.model_fields))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed, unchecked; what follows from the fields is derived anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - Recipe.model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     # Files ----------------------------------------------------------------------------------------------
 

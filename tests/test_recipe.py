@@ -1,5 +1,6 @@
 """Recipes: every mistake at once, TOML there and back, formats that mean what they say."""
 
+import functools
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from strategies import recipes
 
 from crossdyad.explore import energy, spec
 from crossdyad.recipe import QFormat, Recipe, RecipeError, allow, load, parse, presets
-from crossdyad.recipe.derived import NOISE_DEVIATION
+from crossdyad.recipe.derived import NOISE_DEVIATION, Derived
 from crossdyad.recipe.imported import ALLOWED
 
 
@@ -318,3 +319,17 @@ def test_engines_that_cannot_hold_their_matrices_are_told_and_nothing_else(text,
 def test_engines_are_written_and_read_back():
     made = parse(SHARED + 'rule = "kolen-pollack"\n[[engines]]\nlanes = 13\nmatrices = ["W1", "W0"]', "x.toml")
     assert parse(made.to_toml(), "x.toml") == made and made.lanes == (13, 13) and made.engine_of("B1", 1) == 0
+
+
+def test_a_changed_copy_derives_its_numbers_anew():
+    """Derived numbers are kept with the recipe, so a copy with other fields must not take them along, nor the hash."""
+    derived = [name for name, made in vars(Derived).items() if isinstance(made, functools.cached_property)]
+    for name, changed in (("digits", {"lanes": (8, 4), "beta": 0.25, "seed": 9}), ("digits-spsa", {"epsilon": 2.0**-4, "seed": 9})):
+        recipe = load(name)
+        for name in (*derived, "hashed"):
+            getattr(recipe, name)
+        for deep in (False, True):
+            made, fresh = recipe.model_copy(update=changed, deep=deep), Recipe.model_validate(recipe.model_dump() | changed)
+            assert made == fresh and hash(made) == hash(fresh) != hash(recipe) and made != recipe
+            assert all(getattr(made, name) == getattr(fresh, name) for name in derived)
+    assert len(derived) > 30 and recipe.model_copy().steps == recipe.steps and recipe.model_dump().keys() == Recipe.model_fields.keys()
