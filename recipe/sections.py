@@ -55,7 +55,7 @@ class Formats(Part):
     @field_validator("*", mode="before")
     @classmethod
     def _of_a_width(cls, value: Any, info: ValidationInfo) -> Any:
-        usual = cls.model_fields[info.field_name].default
+        usual = cls.model_fields[str(info.field_name)].default
 
         def of(one: Any) -> Any:
             return {"width": one, "frac": usual.frac + one - usual.width} if type(one) is int else one
