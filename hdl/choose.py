@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from amaranth.hdl import Array, Const, Mux, ShapeLike, Value, unsigned
+
+from ..recipe import Geometry, Operation, Recipe, matrix_geometries, table
 
 
 def index_bits(n: int) -> int:
@@ -36,3 +39,35 @@ def either(chosen: Value, one: Value, other: Value) -> Value:
     if isinstance(chosen, Const):
         return one if chosen.value else other
     return Mux(chosen, one, other)
+
+
+class ByOperation(NamedTuple):
+    """What the operations of one engine differ in: a call chooses by an operation's number.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    engine : table.Engine
+    geometry : list of Geometry
+        Of each operation, that of the matrix it is on.
+    """
+
+    recipe: Recipe
+    engine: table.Engine
+    geometry: Sequence[Geometry]
+
+    @classmethod
+    def of(cls, recipe: Recipe, engine: table.Engine) -> ByOperation:
+        """Return those of an engine of the recipe's table."""
+        geometry = matrix_geometries(recipe)
+        return cls(recipe, engine, [geometry[step.matrix] for step in engine.operations])
+
+    @property
+    def pairs(self) -> Iterator[tuple[Geometry, Operation]]:
+        """Each operation, and the geometry of its matrix before it."""
+        return zip(self.geometry, self.engine.operations, strict=True)
+
+    def __call__(self, number: Value, value: Callable[[Geometry, Operation], int | bool | None], shape: ShapeLike | None = None,
+                 only: Callable[[Operation], bool] | None = None) -> Value:
+        """Choose ``value(geometry, operation)`` by number; `only` says which operations it matters to."""
+        return choose(number, [None if only and not only(s) else value(g, s) for g, s in self.pairs], shape)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, matrix_geometries, table
-from .choose import choose, either, index_bits
+from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, table
+from .choose import ByOperation, choose, either, index_bits
 from .delay import delayed, history
-from .elements import vector, word_and_lane
+from .elements import vector
 from .families import Platform
+from .multiplier import Multiplier
 from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
+from .scalar import scalar_of, shifted
+from .stores import chosen_store, met, stores
 from .update import Update
 
 AHEAD = 11
@@ -32,37 +34,6 @@ def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -
     if turn is None:
         return level
     return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]
-
-
-class Multiplier(wiring.Component):
-    """Signed product with registered operands and result: latency 2, one product per cycle.
-
-    On a board the registers are those of its family's multiplier block.
-
-    Members
-    -------
-    a : In(signed(width_a))
-    b : In(signed(width_b))
-    product : Out(signed(width_a + width_b))
-    """
-
-    LATENCY = 2
-
-    def __init__(self, width_a: int, width_b: int):
-        super().__init__({
-            "a": In(signed(width_a)), "b": In(signed(width_b)), "product": Out(signed(width_a + width_b)),
-        })
-
-    def elaborate(self, platform: Platform | None) -> Module:
-        m = Module()
-        block = platform.family.multiplier if platform and not platform.plain else None
-        if block and max(len(self.a), len(self.b)) <= block.width:
-            product = Signal(2 * block.width)
-            m.submodules.block = block.connect(self.a, self.b, product)
-            m.d.comb += self.product.eq(product)
-        else:
-            m.d.sync += self.product.eq(delayed(m, self.a, 1) * delayed(m, self.b, 1))
-        return m
 
 
 class Crossbar(wiring.Component):
@@ -102,9 +73,9 @@ class Crossbar(wiring.Component):
             raise ValueError(f"engine {engine}; allowed are 0 to {len(recipe.engine_lanes) - 1}")
         self._recipe = r = recipe
         self._table = t = table.engines(recipe)[engine]
-        geometry, f = matrix_geometries(recipe), recipe.formats
-        self._geometry = [geometry[step.matrix] for step in t.operations]
-        reads = [(g, step) for g, step in zip(self._geometry, t.operations, strict=True) if step.reads]
+        f = recipe.formats
+        self._of = of = ByOperation.of(recipe, t)
+        reads = [(g, step) for g, step in of.pairs if step.reads]
         self._elements = max((g.R if step.op is Op.FORWARD else g.D for g, step in reads), default=1)
         sum_width = max((g.sums(step) for g, step in reads), default=1)
         word, address = t.lanes * t.width, index_bits(t.words)
@@ -125,11 +96,6 @@ class Crossbar(wiring.Component):
         self.next_valid = Signal(name="next_valid")
         self.next_number = Signal(number, name="next_number")
 
-    def _of(self, number, value, shape=None, only=None):
-        """Choose by number ``value(geometry, operation)``; `only` says which operations it matters to."""
-        pairs = zip(self._geometry, self._table.operations, strict=True)
-        return choose(number, [None if only and not only(s) else value(g, s) for g, s in pairs], shape)
-
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         L, lv = self._table.lanes, clog2(self._table.lanes)
@@ -144,9 +110,9 @@ class Crossbar(wiring.Component):
         running = Signal()
         number = Signal.like(self.number)
         pc = Signal.like(self.pc)
-        address = Signal(index_bits(max((g.N for g in self._geometry), default=1)))        # within the matrix
-        row = Signal(index_bits(max((g.P for g in self._geometry), default=1)))
-        fold = Signal(index_bits(max((g.F for g in self._geometry), default=1)))
+        address = Signal(index_bits(max((g.N for g in self._of.geometry), default=1)))        # within the matrix
+        row = Signal(index_bits(max((g.P for g in self._of.geometry), default=1)))
+        fold = Signal(index_bits(max((g.F for g in self._of.geometry), default=1)))
         transposed = is_op(number, Op.TRANSPOSED)
         by_rows = Op.TRANSPOSED in kinds
         first_row, last_row = row == 0, row == self._of(number, lambda g, s: g.R - 1, len(row))
@@ -163,7 +129,7 @@ class Crossbar(wiring.Component):
             m.d.sync += [fold.eq(fold + 1), address.eq(address + 1)]
             with m.If(last_fold):
                 m.d.sync += [fold.eq(0), row.eq(row + 1), running.eq(running & ~last_row)]
-        pauses = any(g.P > g.R and s.op is Op.TRANSPOSED for g, s in zip(self._geometry, operations, strict=True))
+        pauses = any(g.P > g.R and s.op is Op.TRANSPOSED for g, s in self._of.pairs)
         active = running & (row <= self._of(number, lambda g, s: g.R - 1, len(row))) if pauses else running
 
         # Properties of a slot, [n] cycles after its issue. They travel with it: the next operation may start while slots drain.
@@ -180,7 +146,9 @@ class Crossbar(wiring.Component):
         weights_read = weights.read_port()
         m.d.comb += weights_read.addr.eq(Mux(active_at[0], address_at[0], self.word_address))
         row_at_slot, fold_at_slot = delayed(m, row, LEAD), delayed(m, fold, LEAD)
-        columns, rows = self._stores(m, number_at[0], row_at_slot, fold_at_slot)
+        streams = [getattr(self, f"store{i}") for i in range(len(self._table.memories))]
+        bank = getattr(self, "bank", None)
+        columns, rows = stores(m, self._of, streams, bank, number_at[0], row_at_slot, fold_at_slot)
 
         # c + 2: registers behind the memories
         stored = delayed(m, weights_read.data, 1)
@@ -195,11 +163,12 @@ class Crossbar(wiring.Component):
             """Whether a lane is beyond the last column in the last fold."""
             return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
-        column = self._store_of(number_at[1], "column", columns)
+        column = chosen_store(self._of, number_at[1], "column", columns)
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
         x = [Const(0, signed(f.state.width)) if column is None else
-             delayed(m, self._met(column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1) for lane in range(L)]
-        element = self._store_of(number_at[1], "row", rows)
+             delayed(m, met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1)
+             for lane in range(L)]
+        element = chosen_store(self._of, number_at[1], "row", rows)
         element = Const(0, signed(1)) if element is None else element
 
         # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.
@@ -227,7 +196,7 @@ class Crossbar(wiring.Component):
             stuck_pairs = pairs_of("stuck", 0x40)
             stuck = [rounding_word(*stuck_pairs[i // VIEWS], i % VIEWS) < r.stuck_limit for i in range(L)]
         # what reads see where no memory holds their matrix: signs of the weights, or of the generator whatever the step
-        sources = {g.matrix.source for g, s in zip(self._geometry, operations, strict=True) if s.reads}
+        sources = {g.matrix.source for g, s in self._of.pairs if s.reads}
         drawn = pairs_of("feedback", 0xA0) if "generator" in sources else []
         noisy = [s.column == NOISE for s in operations]
         columns_of_noise = pairs_of("column_noise", 0xE0, its_step, fold) if any(noisy) else []
@@ -235,7 +204,7 @@ class Crossbar(wiring.Component):
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
-        scalar = self._scalar(m, number_at[1], element) if rewrites else Const(0, signed(1))
+        scalar = scalar_of(m, self._of, number_at[1], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
         if any(shaken):         # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
@@ -243,7 +212,7 @@ class Crossbar(wiring.Component):
                 signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step),
             ]
             opposite = Signal(scalar.shape())
-            m.d.sync += opposite.eq(self._shifted(number_at[1], -self.slope))
+            m.d.sync += opposite.eq(shifted(self._of, number_at[1], -self.slope, self.rate))
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(width, len(scalar))
@@ -335,108 +304,10 @@ class Crossbar(wiring.Component):
         ]
         return m
 
-    def _met(self, value, lane, number, last_fold, beyond):
-        """What a lane meets of a store: its element, one in the column of the bias, 0 beyond that."""
-        if self._recipe.bias:
-            biased = self._of(number, lambda g, s: lane == g.D - (g.F - 1) * self._table.lanes, 1)
-            value = Mux(last_fold & biased, Const(self._recipe.one, value.shape()), value)
-        return Mux(last_fold & beyond, 0, value)
-
-    def _stores(self, m, number, row, fold):
-        """Add the memories of columns and rows; return their outputs by the memory's number."""
-        r, L = self._recipe, self._table.lanes
-        columns, rows = {}, {}
-        for i, memory in enumerate(self._table.memories):
-            stream, count = getattr(self, f"store{i}"), r.sizes[memory.population]
-            slot = self._of(number, lambda g, s, memory=memory: memory.stores.index(getattr(s, memory.port)), len(stream.slot),
-                            lambda s, memory=memory: getattr(s, memory.port) in memory.stores)
-            if memory.banked:
-                slot = self.bank
-            if memory.port == "column":
-                words = -(-count // L)
-                shape, place = ArrayLayout(stream.value.shape(), L), fold[:clog2(words)]
-                word, lane = word_and_lane(m, stream, L)
-                word = word[:clog2(words)]
-            else:
-                words, shape, place, word = count, stream.value.shape(), row[:clog2(count)], stream.index[:clog2(count)]
-            m.submodules[f"store{i}"] = store = Memory(shape=shape, depth=max(2, memory.slots << clog2(words)), init=[])
-            write = store.write_port(granularity=1 if memory.port == "column" else None)
-            read = store.read_port()
-            many = memory.slots > 1
-            m.d.comb += [read.addr.eq(Cat(place, slot) if many else place), write.addr.eq(Cat(word, stream.slot) if many else word)]
-            if memory.port == "column":
-                m.d.comb += [write.data[lane_number].eq(stream.value) for lane_number in range(L)]
-                m.d.comb += write.en.eq(Mux(stream.valid, Const(1, L) << lane if L > 1 else Const(1, 1), 0))
-                columns[i] = [read.data[lane_number] for lane_number in range(L)]
-            else:
-                m.d.comb += [write.data.eq(stream.value), write.en.eq(stream.valid)]
-                rows[i] = read.data
-        return columns, rows
-
-    def _store_of(self, number, port: str, outputs: dict):
-        """What an operation reads through a port: the output of the memory that holds its store; None where nothing does."""
-        if not outputs:
-            return None
-        memories, keys = self._table.memories, list(outputs)
-
-        def which(g, s):
-            return next(n for n, i in enumerate(keys) if getattr(s, port) in memories[i].stores)
-
-        chosen = self._of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE, NOISE))
-        if isinstance(chosen, Const):
-            return outputs[keys[chosen.value]]
-
-        def mux(values):
-            picked = values[0]
-            for n, v in enumerate(values[1:], 1):
-                picked = Mux(chosen == n, v, picked)
-            return picked
-
-        if port == "row":
-            return mux([outputs[i] for i in keys])
-        return [mux([outputs[i][lane] for i in keys]) for lane in range(self._table.lanes)]
-
-    def _scalar(self, m, number, element):
-        """The register of E: what goes to all lanes of a rewriting slot."""
-        rewrites = [s for s in self._table.operations if not s.reads]
-        updates, width = [s for s in rewrites if s.op is Op.UPDATE], self._table.operand
-        scalar = Signal(signed(width))
-        value = element
-        if any(s.row == SLOPE for s in updates):
-            value = Mux(self._of(number, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE), self.slope, value)
-        m.d.sync += scalar.eq(self._shifted(number, value))
-        if any(s.op is Op.PROBE for s in rewrites):
-            view = self._table.views[0]                 # where there are probes all are of one weight format
-            probe = view.probe << view.update_shift
-            with m.If(self._of(number, lambda g, s: s.op is Op.PROBE, 1)):
-                m.d.sync += scalar.eq(self._of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width),
-                                               lambda s: s.op is Op.PROBE))
-        return scalar
-
-    def _shifted(self, number, value):
-        """An update's row element or slope as its operation asks: aligned, with its sign, times its gain and the rate."""
-        r, updates = self._recipe, [s for s in self._table.operations if s.op is Op.UPDATE]
-
-        def changed(value, instead, asks):
-            """`instead` for the updates that ask for it, else `value`."""
-            return Mux(self._of(number, lambda g, s: asks(s), 1, lambda s: s.op is Op.UPDATE), instead, value)
-
-        if any(map(r.row_of_states, updates)):
-            value = changed(value, value.shift_left(r.align), r.row_of_states)
-        if any(s.negative for s in updates):        # every bit turned and one more: faster than a choice of the number or its opposite
-            opposite = self._of(number, lambda g, s: s.negative, 1, lambda s: s.op is Op.UPDATE)
-            value = (value.as_unsigned() ^ opposite.replicate(len(value))).as_signed() + opposite
-        for gain in sorted({s.gain for s in updates} - {0}):
-            value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
-        for finer in sorted({self._table.finer(v) for v in self._table.views} - {0}):
-            its = self._of(number, lambda g, s, finer=finer: self._table.finer(g.recipe) == finer, 1, lambda s: s.op is Op.UPDATE)
-            value = either(its, value.shift_left(finer), value)
-        return value << self.rate
-
     def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):
         """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""
         L, f, width = self._table.lanes, self._recipe.formats, self._table.width
-        reads = [(g, s) for g, s in zip(self._geometry, self._table.operations, strict=True) if s.op is Op.TRANSPOSED]
+        reads = [(g, s) for g, s in self._of.pairs if s.op is Op.TRANSPOSED]
         if not reads:
             return Const(0, signed(1)), Const(0)
         wide = max(g.sums(s) for g, s in reads)

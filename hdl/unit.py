@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import RANDOM_BITS, Recipe, geometries, table
 from .choose import choose, index_bits
-from .crossbar import Multiplier
 from .delay import delayed
 from .families import Platform
 from .fixed import limited
+from .multiplier import Multiplier
 from .neuron import Dyad
 from .nudge import Nudge
 from .square import Square, needed
