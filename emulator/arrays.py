@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 import numpy as np
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Integers: TypeAlias = Union[np.ndarray, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
 """Integers, or truths, of either engine and of any shape."""
+Whole: TypeAlias = int | np.integer | Integers
+"""Integers, or a single one."""
+State: TypeAlias = dict[str, Any]
+"""Of chips: by name arrays, or tuples of them (`machine.reset`)."""
 _Made = TypeVar("_Made")
 
 
@@ -21,7 +25,8 @@ def namespace(*arrays: object) -> ModuleType:
     """The array namespace (NumPy's or JAX's) of the arguments; plain numbers count as NumPy's."""
     for a in arrays:
         if not isinstance(a, np.ndarray | np.generic) and hasattr(a, "__array_namespace__"):
-            return a.__array_namespace__()
+            found: ModuleType = a.__array_namespace__()
+            return found
     return np
 
 
@@ -38,7 +43,7 @@ CHIPS = "chips"
 """Name of the axis of `many` chips."""
 
 
-def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[..., _Made], *operands: Integers) -> _Made:
+def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[..., _Made], *operands: object) -> _Made:
     """``yes(*operands)`` if the condition holds, else ``no(*operands)``, which must be right in any case; only that one is computed.
 
     Inside a map over the axis `CHIPS` the condition must hold for all chips, so that there is one branch to take.
@@ -48,7 +53,7 @@ def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[.
     import jax
 
     if _together():
-        condition = jax.lax.pmin(condition.astype(np.int32), CHIPS) > 0
+        condition = jax.lax.pmin(jax.numpy.asarray(condition, np.int32), CHIPS) > 0       # type: ignore[no-untyped-call]  # JAX's own
     return jax.lax.cond(condition, yes, no, *operands)
 
 
@@ -103,10 +108,10 @@ def product(a: Integers, b: Integers, bits_a: int, bits_b: int, peak: Integers |
     bound = bits_a + bits_b - 2 + (a.shape[-1] - 1).bit_length()       # |sum| <= 2**bound
     out = integer_type(bound + 2)
 
-    def multiply(kind):
+    def multiply(kind: type[np.number]) -> Callable[[Integers, Integers], Integers]:
         options = {} if xp is np else {"precision": "highest"}
 
-        def matmul(a, b):
+        def matmul(a: Integers, b: Integers) -> Integers:
             a, b = a.astype(kind), b.astype(kind)
             if by_columns and a.shape[-2] == 1:          # the vector is the one to turn, not the matrix
                 return xp.swapaxes(xp.matmul(b, xp.swapaxes(a, -1, -2), **options), -1, -2).astype(out)
@@ -132,11 +137,12 @@ def product(a: Integers, b: Integers, bits_a: int, bits_b: int, peak: Integers |
     axis_b = -1 if by_columns else -2
     parts = list(zip(_parts(a, -1), _parts(b, axis_b), strict=True))
 
-    def length(v, axis):
+    def length(v: Integers, axis: int) -> Integers:
         return xp.max(xp.sum(xp.square(v.astype(np.float64)), axis=axis))
 
-    def by_parts(a, b):
-        return sum(multiply(np.float32)(p, q) for p, q in zip(_parts(a, -1), _parts(b, axis_b), strict=True))
+    def by_parts(a: Integers, b: Integers) -> Integers:
+        first, *rest = (multiply(np.float32)(p, q) for p, q in zip(_parts(a, -1), _parts(b, axis_b), strict=True))
+        return sum(rest, start=first)
 
     longest = xp.max(xp.stack([length(p, -1) * length(q, axis_b) for p, q in parts]))
     return choose(longest <= 2.0**48, by_parts, multiply(np.float64), a, b)
@@ -146,7 +152,7 @@ PARTS = 4
 """Into how many pieces a sum is cut so that float32 holds each."""
 
 
-def _parts(v, axis: int) -> list:
+def _parts(v: Integers, axis: int) -> list[Integers]:
     """Slices of an array along an axis."""
     cuts = [v.shape[axis] * i // PARTS for i in range(PARTS + 1)]
     return [v[(..., slice(i, j)) if axis == -1 else (..., slice(i, j), slice(None))] for i, j in zip(cuts, cuts[1:], strict=False)]

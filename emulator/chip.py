@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..recipe import Recipe, in_memory, require_recipe
 from . import crossbar, rng, sequencer
-from .arrays import Integers, integers
-from .machine import COUNTERS, draw, reset, run, settled, train
+from .arrays import Integers, State, integers
+from .machine import COUNTERS, Drawn, draw, reset, run, settled, train
 from .sequencer import Program
 
 INITIAL = 0xC0
@@ -58,7 +58,7 @@ def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.n
             made[m.name] = made[m.start]
             continue
         index = np.arange(g.R * g.C, dtype=np.uint32).reshape(g.R, g.C)
-        x, _ = rng.pair(tuple(k[..., None, None] for k in key), INITIAL | n, np.uint32(0), index)
+        x, _ = rng.pair(rng.behind(key, 2), INITIAL | n, np.uint32(0), index)
         uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
         w = np.floor(uniform * np.sqrt(6.0 / g.D) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
         w[..., g.D:] = 0                            # biases
@@ -72,19 +72,35 @@ BLOCK = 4096
 """Samples that `infer` takes at once, to bound its memory."""
 
 
+class Engine(Protocol):
+    """What holds the state of chips and plays their programs."""
+
+    def put(self, state: Any) -> Any:
+        """Take arrays, or what is made of some."""
+
+    def get(self, array: Any) -> np.ndarray:
+        """Give an array back."""
+
+    def infer(self, recipe: Recipe, state: State, x: np.ndarray) -> tuple[State, Integers]:
+        """Return the state after the inference of samples, and their outputs."""
+
+    def train(self, recipe: Recipe, state: State, x: np.ndarray, label: np.ndarray) -> tuple[State, Integers, Integers]:
+        """Return the state after training on one sample after the other, the outputs, and the loss registers."""
+
+
 class _NumPy:
     """Each sample in turn, in NumPy."""
 
-    def put(self, state):
+    def put(self, state: Any) -> Any:
         return state
 
-    def get(self, array):
+    def get(self, array: Any) -> np.ndarray:
         return np.asarray(array)
 
-    def infer(self, recipe, state, x):
+    def infer(self, recipe: Recipe, state: State, x: np.ndarray) -> tuple[State, Integers]:
         return run(recipe, sequencer.instructions(recipe, False), state, x, None)
 
-    def train(self, recipe, state, x, label):
+    def train(self, recipe: Recipe, state: State, x: np.ndarray, label: np.ndarray) -> tuple[State, Integers, Integers]:
         program, outputs, losses = sequencer.instructions(recipe, True), [], []
         for n in range(x.shape[-2]):
             state, out = train(recipe, program, state, x[..., n:n + 1, :], label[..., n:n + 1])
@@ -96,29 +112,29 @@ class _NumPy:
 class _JAX:
     """The same functions, compiled; JAX is set to `integers` for the calls only, whatever it is set to outside."""
 
-    def put(self, state):
+    def put(self, state: Any) -> Any:
         import jax
 
         with integers():
             return jax.tree.map(jax.numpy.array, state)
 
-    def get(self, array):
+    def get(self, array: Any) -> np.ndarray:
         return np.array(array)
 
-    def infer(self, recipe, state, x):
+    def infer(self, recipe: Recipe, state: State, x: np.ndarray) -> tuple[State, Integers]:
         return self._run(recipe, False, state, x, None)
 
-    def train(self, recipe, state, x, label):
+    def train(self, recipe: Recipe, state: State, x: np.ndarray, label: np.ndarray) -> tuple[State, Integers, Integers]:
         return self._run(recipe, True, state, x, label)
 
-    def _run(self, recipe, trains, *arguments):
+    def _run(self, recipe: Recipe, trains: bool, *arguments: Any) -> Any:
         # the seed is in the state: chips that differ in it share their program
         with integers():
             return _compiled(recipe.model_copy(update={"seed": 0}), trains)(*arguments)
 
 
 @functools.cache
-def _compiled(recipe: Recipe, trains: bool):
+def _compiled(recipe: Recipe, trains: bool) -> Callable[..., Any]:
     """The jitted program of a recipe; the state's memory is reused for the new state."""
     import jax
 
@@ -126,19 +142,19 @@ def _compiled(recipe: Recipe, trains: bool):
     return jax.jit(functools.partial(train_all if trains else infer_all, recipe, program), donate_argnums=0)
 
 
-def infer_all(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers | None) -> tuple[dict, Integers]:
+def infer_all(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers | None) -> tuple[State, Integers]:
     """`run`, to be compiled."""
     return run(recipe, program, state, x, label)
 
 
-def train_all(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers) -> tuple[dict, Integers, Integers]:
+def train_all(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers) -> tuple[State, Integers, Integers]:
     """`train` on every sample in turn, to be compiled: state, outputs (*batch, n, outputs) and loss registers (*batch, n)."""
     import jax
     from jax import numpy as jnp
 
     # The numbers of the next step are drawn a step ahead and carried: as values in memory, or the compiler would
     # make each of them again for everything that looks at it.
-    def sample(carried, given):
+    def sample(carried: tuple[State, Drawn], given: tuple[Integers, Integers]) -> tuple[tuple[State, Drawn], tuple[Integers, Integers]]:
         (state, drawn), (x, label) = carried, given
         state, outputs = train(recipe, program, state, x[..., None, :], label[..., None], drawn)
         return (state, draw(recipe, program, state)), (outputs[..., 0, :], state["loss"])
@@ -148,7 +164,7 @@ def train_all(recipe: Recipe, program: Program, state: dict, x: Integers, label:
     return state, jnp.moveaxis(outputs, 0, -2), jnp.moveaxis(losses, 0, -1)
 
 
-ENGINES = {"numpy": _NumPy, "jax": _JAX}
+ENGINES: dict[str, type[Engine]] = {"numpy": _NumPy, "jax": _JAX}
 
 
 class Chip:
@@ -204,7 +220,7 @@ class Chip:
         if seeds.shape not in ((), self.batch):
             raise ValueError(f"seeds: shape {seeds.shape}; expected one per chip, {self.batch}")
         self.seeds = seeds
-        self._engine = ENGINES[engine]()
+        self._engine: Engine = ENGINES[engine]()
         self._cycles = 0
         self._state = self._engine.put(reset(recipe, self.batch, seeds))
 
@@ -219,7 +235,7 @@ class Chip:
     def weights(self, weights: Sequence[ArrayLike]) -> None:
         self._load(weights, guarded=self.recipe.overflow.weight != "wrap")
 
-    def _load(self, weights, guarded: bool):
+    def _load(self, weights: Sequence[ArrayLike], guarded: bool) -> None:
         loaded, held = [], in_memory(self.recipe)
         if len(weights) != len(held):
             raise ValueError(f"weights: {len(weights)} arrays; expected {', '.join(g.matrix.name for g in held)}, {len(held)} in all")
@@ -349,19 +365,19 @@ class Chip:
         self._cycles = (self._cycles + sequencer.cycles(self.recipe, n, follows)) & ((1 << 48) - 1)
         return TrainResult(self._engine.get(outputs), self._engine.get(losses))
 
-    def _samples(self, x) -> np.ndarray:
+    def _samples(self, x: ArrayLike) -> np.ndarray:
         shape, inputs = np.shape(x), self.recipe.sizes[0]
         if len(shape) < 2 or shape[-1] != inputs or shape[:-2] not in ((), self.batch):
             raise ValueError(f"x: shape {shape}; expected {self._shapes('samples', inputs)}")
         x = self.recipe.formats.state.samples(x)
         return np.broadcast_to(x, (*self.batch, *x.shape[-2:]))
 
-    def _shapes(self, *last) -> str:
+    def _shapes(self, *last: str | int) -> str:
         """The shapes that are taken: one set for all chips of a batch, or one for each."""
         shapes = dict.fromkeys(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in (last, (*self.batch, *last)))
         return " or ".join(shapes)
 
-    def _labels(self, y, n: int) -> np.ndarray:
+    def _labels(self, y: ArrayLike, n: int) -> np.ndarray:
         y, classes = np.asarray(y), self.recipe.sizes[-1]
         if y.dtype.kind not in "iu" or y.shape not in ((n,), (*self.batch, n)):
             raise ValueError(f"y: {y.dtype} of shape {y.shape}; expected integers of shape {self._shapes(n)}")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+Ports: TypeAlias = dict[str, int]
+"""Values of ports in a cycle, by name."""
+Stimulus: TypeAlias = Mapping[str, Sequence[int] | np.ndarray]
+"""Values of input ports, one entry per clock, by name."""
+Waves: TypeAlias = dict[str, np.ndarray]
+"""Values of output ports, one entry per clock, by name."""
 
-def walk(clock: Callable[..., dict], stimulus: dict, inputs: tuple[str, ...]) -> dict:
+
+def walk(clock: Callable[..., Ports], stimulus: Stimulus, inputs: tuple[str, ...]) -> Waves:
     """Every output port at every clock.
 
     Parameters
@@ -41,7 +49,7 @@ def walk(clock: Callable[..., dict], stimulus: dict, inputs: tuple[str, ...]) ->
     return {name: column([r[name] for r in record]) for name in (record[0] if record else ())}
 
 
-def column(values: list) -> np.ndarray:
+def column(values: list[int]) -> np.ndarray:
     """A port's values as int64, or as Python integers where 62 bits are too few."""
     wide = any(abs(v) >> 62 for v in values)
     return np.array(values, dtype=object if wide else np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, overload
+
 import numpy as np
 
 from ..recipe import Geometry, Recipe
@@ -22,6 +24,14 @@ def pad(geometry: Geometry, array: Integers) -> Integers:
     return xp.concatenate([array, xp.zeros((*array.shape[:-1], spare), dtype=array.dtype)], axis=-1)
 
 
+@overload
+def seen(recipe: Recipe, weights: int) -> int: ...
+
+
+@overload
+def seen(recipe: Recipe, weights: Integers) -> Integers: ...
+
+
 def seen(recipe: Recipe, weights: Integers | int) -> Integers | int:
     """What products see of weights: as many levels as the cells have (contract section 11)."""
     d = recipe.hidden_bits
@@ -30,9 +40,9 @@ def seen(recipe: Recipe, weights: Integers | int) -> Integers | int:
     return (weights >> d << d) | (1 << d) >> 1
 
 
-def _seen(geometry: Geometry, weights, peak):
+def _seen(geometry: Geometry, weights: Integers, peak: Integers | None) -> tuple[Integers, Integers | None]:
     """`seen`, and the bound of the weights that then holds."""
-    if geometry.matrix and geometry.matrix.source != "memory":
+    if geometry.matrix.source != "memory":
         return weights, peak                    # signs are no cells
     d = geometry.recipe.hidden_bits
     return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
@@ -85,7 +95,7 @@ def pairs(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Pair
     """
     xp, g = namespace(like), geometry
     index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
-    return rng.pair(tuple(k[..., None, None, None] for k in key), g.layer, step, index)
+    return rng.pair(rng.behind(key, 3), g.layer, step, index)
 
 
 def bits(geometry: Geometry, pairs: Pair) -> Integers:
@@ -116,7 +126,7 @@ def stuck(geometry: Geometry, key: Pair, like: Integers) -> Integers | None:
     if isinstance(limit, int) and not limit:
         return None
     index = namespace(like).arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
-    words = rng.rounding_word(bits(g, rng.pair(tuple(k[..., None, None, None] for k in key), STUCK | g.layer, np.uint32(0), index)))
+    words = rng.rounding_word(bits(g, rng.pair(rng.behind(key, 3), STUCK | g.layer, np.uint32(0), index)))
     return by_lanes(g, words < limit)
 
 
@@ -142,7 +152,7 @@ def feedback(geometry: Geometry, key: Pair, weights: Integers) -> Integers:
     if g.matrix.source == "signs":
         return pad(g, xp.where(weights[..., : g.C] < 0, -level, level).astype(np.int32))
     index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
-    pairs = rng.pair(tuple(k[..., None, None, None] for k in key), FEEDBACK | g.layer, np.uint32(0), index)
+    pairs = rng.pair(rng.behind(key, 3), FEEDBACK | g.layer, np.uint32(0), index)
     return (signs(g, pairs) * level).astype(np.int32)
 
 
@@ -180,25 +190,28 @@ def rewrite(geometry: Geometry, weights: Integers, e: Integers, b: Integers, pai
 
     whole = g.L <= 16 or g.L % 16 == 0          # lane groups are all of one size
 
-    def words(array):
+    def words(array: Integers) -> Integers:
         """The last axis as the lanes are: folds, lane groups, lanes."""
         return array.reshape(*array.shape[:-1], g.F, g.G, -1) if whole else array
 
-    def lanes(weights, e, b, pairs):
-        random = rng.rounding_word(bits(g, pairs)) if recipe.rounding.weight == "stochastic" else 0
+    def lanes(weights: Integers, e: Integers, b: Integers, pairs: Pair | None) -> tuple[Integers, Integers]:
+        random: Integers | int = 0
+        if recipe.rounding.weight == "stochastic":
+            assert pairs is not None
+            random = rng.rounding_word(bits(g, pairs))
         random = random if whole or isinstance(random, int) else by_lanes(g, random)
         e = e.astype(kind)
         product = (e[..., None, None, None] if whole else e[..., None]) * words(b.astype(kind))
         return update(recipe, words(weights), product, random, probe, decay)
 
-    def kept(result):
+    def kept(result: Integers) -> Integers:
         return result if stuck is None else xp.where(stuck, weights, result)
 
-    def quiet(reach, *operands):
+    def quiet(reach: Integers, *operands: Any) -> tuple[Integers, Integers, Integers]:
         result, _ = lanes(*operands)
         return kept(result.reshape(weights.shape)), xp.zeros(weights.shape[:-2], dtype=np.uint32), reach
 
-    def counted(_, *operands):
+    def counted(_: Integers, *operands: Any) -> tuple[Integers, Integers, Integers]:
         result, out_of_range = lanes(*operands)
         out_of_range = out_of_range.reshape(weights.shape)
         out_of_range = out_of_range if stuck is None else out_of_range & ~stuck

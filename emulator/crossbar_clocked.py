@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..recipe import LEAD, NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, matrix_geometries, table
 from . import fixed, noise, rng
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 from .crossbar import FEEDBACK, STUCK, levels, of_sample, probe_operand, seen
 from .update import update_exact
 
@@ -22,7 +22,7 @@ def inputs(recipe: Recipe, engine: int) -> tuple[str, ...]:
     return ("start", "number", "pc", *levels(recipe), *stores, "word_address", "word_write", "word_in")
 
 
-def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
+def trace(recipe: Recipe, engine: int, stimulus: Stimulus) -> Waves:
     """Every port of `Crossbar` at every clock.
 
     Parameters
@@ -50,7 +50,7 @@ def unpack(word: int, width: int, lanes: int) -> list[int]:
     return [fixed.fit_exact(word >> (lane * width), width, "wrap")[0] for lane in range(lanes)]
 
 
-def _shown(ports: tuple[str, ...], values: tuple | None) -> dict:
+def _shown(ports: tuple[str, ...], values: tuple[int, ...] | None) -> Ports:
     """Return the ports of an element that is there, or of none."""
     return dict(zip(ports, (1, *values), strict=True)) if values else dict.fromkeys(ports, 0)
 
@@ -73,7 +73,7 @@ class UnderWay(NamedTuple):
     number: int
     geometry: Geometry
     step: Operation
-    pairs: dict
+    pairs: dict[int, list[tuple[int, int]]]
 
 
 class Clocked:
@@ -93,19 +93,19 @@ class Clocked:
         self.words = [0, 0]                                              # the host port's two read registers
 
     def clock(self, start: int, number: int, pc: int, rate: int, slope: int, step: int, word_address: int, word_write: int, word_in: int,
-              bank: int = 0, turn: int | None = None, **streams: int) -> dict:
+              bank: int = 0, turn: int | None = None, **streams: int) -> Ports:
         width, lanes_of = self.table.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
-        address, lanes, out_of_range = self.writes.pop(self.now, (None, None, 0))
+        write = self.writes.pop(self.now, None)
         if word_write:
-            address, lanes = word_address, unpack(word_in, width, lanes_of)
-        written = address is not None
+            write = word_address, unpack(word_in, width, lanes_of), write[2] if write else 0
+        address, lanes, out_of_range = write or (0, [], 0)
         ports = {
             **_shown(("coming_valid", "coming_number", "coming_index", "coming_pc"), coming),
             **_shown(("sum_valid", "sum_number", "sum_index", "sum"), summed),
             "word_out": self.words[1],
-            "weight_write": int(written), "weight_address": address if written else 0,
-            "weight_word": pack(lanes, width) if written else 0, "weight_out_of_range": out_of_range,
+            "weight_write": int(write is not None), "weight_address": address,
+            "weight_word": pack(lanes, width), "weight_out_of_range": out_of_range,
         }
         # all reads of this cycle, then all writes
         if start:
@@ -117,7 +117,7 @@ class Clocked:
         self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]
         read = self.weights[word_address] if word_address < len(self.weights) else [0] * lanes_of
         self.words = [pack(read, width), self.words[0]]
-        if written:
+        if write:
             self.weights[address] = lanes
         for i, store in enumerate(self.stores):
             if streams[f"store{i}__valid"]:
@@ -125,7 +125,7 @@ class Clocked:
         self.now += 1
         return ports
 
-    def _start(self, number: int, pc: int):
+    def _start(self, number: int, pc: int) -> None:
         step = self.table.operations[number]
         g = self.geometry[step.matrix]
         self.under_way.append(UnderWay(self.now, number, g, step, {}))
@@ -138,7 +138,7 @@ class Clocked:
         for index, z in enumerate(cycles):
             self.coming[self.now + z - AHEAD] = number, index, pc
 
-    def _generate(self, o: UnderWay, i: int, step: int):
+    def _generate(self, o: UnderWay, i: int, step: int) -> None:
         g = o.geometry
         if not o.step.reads and 0 <= i < g.N:
             o.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
@@ -170,7 +170,7 @@ class Clocked:
                 return store[bank if memory.banked else memory.stores.index(name)]
         raise KeyError(name)
 
-    def _slot(self, o: UnderWay, i: int, rate: int, slope: int, now: int, bank: int):
+    def _slot(self, o: UnderWay, i: int, rate: int, slope: int, now: int, bank: int) -> None:
         g, step = o.geometry, o.step
         if not 0 <= i < g.slots(step.op):
             return

@@ -66,7 +66,8 @@ def drawn(recipe: Recipe, weights: Sequence[np.ndarray], x: ArrayLike, seeds: Se
     return np.concatenate(made)
 
 
-def _on_arrays(recipe: Recipe, weights, x, seed: int, device: Device | None, shown) -> np.ndarray:
+def _on_arrays(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, seed: int, device: Device | None,
+               shown: tuple[ArrayLike, ArrayLike] | None) -> np.ndarray:
     """Outputs of one chip with arrays."""
     chip = ArrayChip(recipe, (1,), [seed], device)
     each = [np.asarray(w)[None] for w in weights]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..recipe import FREE, Recipe, emissions, in_memory, matrix_geometries, most_results, programs, timing
 from . import sequencer
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 INFER, TRAIN, LOAD, READ, RATE = range(5)
 """Codes of the command stream; of 5 to 7 only the times are modelled, not the registers that 5 and 6 set."""
@@ -22,7 +22,7 @@ def result_cycles(recipe: Recipe, train: bool) -> list[int]:
     return [i.cycle + int(c) for i in emissions(recipe, train) for c in timing.writes(geometry[i.step.matrix], i.step, "result")]
 
 
-def trace(recipe: Recipe, stimulus: dict) -> dict:
+def trace(recipe: Recipe, stimulus: Stimulus) -> Waves:
     """Handshakes, launches and level outputs at every clock.
 
     Parameters
@@ -57,7 +57,7 @@ class Clocked:
         self.labelled = False            # the label register is full
         self.elements = 0                # elements in the spare bank
         self.queue = self.given = 0      # elements in the result queue; elements that have left it
-        self.doing = None                # code under way, None when idle
+        self.doing: int | None = None    # code under way, None when idle
         self.running: list[int] = []     # program cycle of each program under way, the oldest first
         self.left = 0                    # weights still to load
         self.words: list[int] = []       # columns of the words still to read
@@ -65,7 +65,7 @@ class Clocked:
         self.cycles = self.step = 0
 
     def clock(self, i_command_valid: int, i_command_code: int, i_sample_valid: int, i_label_valid: int, i_weight_valid: int,
-              o_result_ready: int, o_weight_ready: int) -> dict:
+              o_result_ready: int, o_weight_ready: int) -> Ports:
         idle, running = self.doing is None, self.doing in (INFER, TRAIN)
         ports = {
             "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,
@@ -86,7 +86,7 @@ class Clocked:
                 self.left -= 1
                 self.wait = 1 if self.left else 2
         elif self.doing == READ:
-            self._read(ports["o_weight_valid"] and o_weight_ready)
+            self._read(bool(ports["o_weight_valid"] and o_weight_ready))
         if ports["o_result_valid"] and o_result_ready:
             self.queue -= 1
             self.given += 1
@@ -112,7 +112,7 @@ class Clocked:
         due = self.doing == self.command == TRAIN and bool(self.interval) and self.running[-1] == self.interval - 1
         return due and self._can_launch()
 
-    def _launch(self):
+    def _launch(self) -> None:
         code, self.command = self.command, None
         if code in (INFER, TRAIN):
             self.doing = code
@@ -125,7 +125,7 @@ class Clocked:
             self.doing, self.wait = code, 4
             self.words = [min(g.L, g.C - fold * g.L) for g in self.geometry for _ in range(g.R) for fold in range(g.F)]
 
-    def _run(self):
+    def _run(self) -> None:
         length, enters = self.programs[self.doing == TRAIN]
         self.queue += sum(cycle in enters for cycle in self.running)
         self.cycles = (self.cycles + 1) % (1 << 48)
@@ -137,7 +137,7 @@ class Clocked:
             self.running.pop(0)
             self.doing = self.doing if self.running else None
 
-    def _read(self, transfer: bool):
+    def _read(self, transfer: bool) -> None:
         if self.wait:
             self.wait -= 1
         elif transfer:

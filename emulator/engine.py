@@ -6,8 +6,8 @@ import numpy as np
 
 from ..recipe import ELEMENT_BITS, Geometry, Recipe, matrix_geometries
 from . import crossbar, crossbar_clocked, fixed, noise, rng
-from .arrays import Integers
-from .clock import walk
+from .arrays import Integers, namespace
+from .clock import Ports, Stimulus, Waves, walk
 from .rng import Pair
 
 VECTORS = 0x80
@@ -39,8 +39,8 @@ def words(geometry: Geometry, key: Pair, step: Integers, pc: int, count: int, li
     """
     if not is_random(geometry.recipe):
         return 0, 0, 0, 0
-    index = crossbar.namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
-    x, y = rng.pair(tuple(k[..., None, None] for k in key), VECTORS | geometry.layer, step, index)
+    index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
+    x, y = rng.pair(rng.behind(key, 2), VECTORS | geometry.layer, step, index)
     return tuple(rng.rounding_word(rng.lane_view(x, y, view)) for view in range(4))
 
 
@@ -70,7 +70,7 @@ def runs(recipe: Recipe) -> tuple[str, ...]:
     return ("run",) if recipe.devices.read_noise else ()
 
 
-def trace(recipe: Recipe, engine: int, stimulus: dict) -> dict:
+def trace(recipe: Recipe, engine: int, stimulus: Stimulus) -> Waves:
     """Every port of `Engine` at every clock.
 
     Parameters
@@ -104,11 +104,11 @@ class Clocked:
         self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
         self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
 
-    def clock(self, step: int, run: int = 0, turn: int | None = None, **ports: int) -> dict:
+    def clock(self, step: int, run: int = 0, turn: int | None = None, **ports: int) -> Ports:
         """Output ports of this cycle; all registers move to the next one."""
         shown = self.crossbar.clock(step=step, turn=turn, **ports)
 
-        def its(number, level):
+        def its(number: int, level: int) -> int:
             return crossbar.of_sample(self.recipe, level, turn, number)
 
         number, index, pc = (shown.pop(f"coming_{name}") for name in ("number", "index", "pc"))
@@ -125,14 +125,14 @@ class Clocked:
         return shown | {f"value_{p}": value if p == place else 0 for p in self.places} | {
             "random": random, "events_accumulator": int(out)}
 
-    def _coming(self, number: int, index: int, pc: int, run: int):
+    def _coming(self, number: int, index: int, pc: int, run: int) -> None:
         g, step = self.geometry[self.operations[number].matrix], self.operations[number]
         self.coming[self.now + 3] = number, index, pc
         if self.recipe.devices.read_noise:
             pair = rng.pair_exact(self.recipe.key, noise.STREAM | g.layer, run, pc << ELEMENT_BITS | index)
             self.noise[self.now + crossbar_clocked.AHEAD] = noise.noise_exact(g.recipe, self.recipe.place(step), *pair)
 
-    def _draw(self, number: int, index: int, pc: int, step: int):
+    def _draw(self, number: int, index: int, pc: int, step: int) -> None:
         g, shakes = self.geometry[self.operations[number].matrix], self.operations[number]
         if shakes.noise:
             level = shakes.noise << g.recipe.shake(g.recipe.place(shakes)) + shakes.gain
@@ -141,7 +141,7 @@ class Clocked:
             x, y = rng.pair_exact(self.recipe.key, VECTORS | g.layer, step, pc << ELEMENT_BITS | index)
             self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
 
-    def _convert(self, number: int, total: int):
+    def _convert(self, number: int, total: int) -> None:
         step = self.operations[number]
         recipe = self.geometry[step.matrix].recipe
         place = recipe.place(step)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..recipe import RANDOM_BITS
 from .arrays import Integers, namespace
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 
 def round_shift(value: Integers, shift: int | Integers, rounding: str, random: Integers | int = 0) -> Integers:
@@ -53,7 +53,7 @@ def round_shift(value: Integers, shift: int | Integers, rounding: str, random: I
     raise ValueError(f"rounding: {rounding!r}; allowed are floor, nearest, nearest_even, stochastic")
 
 
-def _round_by(value, shift, rounding: str, random):
+def _round_by(value: Integers, shift: Integers, rounding: str, random: Integers | int) -> Integers:
     """`round_shift` with shifts that are data: both ways are written out, each harmless where it does not apply."""
     xp, top = namespace(value), np.iinfo(value.dtype).bits - 1
     left, right = xp.clip(-shift, 0, top).astype(value.dtype), xp.clip(shift, 0, top).astype(value.dtype)
@@ -128,7 +128,8 @@ def requantize(value: Integers, shift: int | Integers, width: int | Integers, ro
     return (wrap(q, width) if overflow == "wrap" else result), out_of_range
 
 
-def _requantize_by(value, shift, low, high, width, rounding: str, overflow: str, random):
+def _requantize_by(value: Integers, shift: Integers, low: int | Integers, high: int | Integers, width: int | Integers, rounding: str,
+                   overflow: str, random: Integers | int) -> tuple[Integers, Integers]:
     """`requantize` with shifts and widths that are data."""
     xp, wide = namespace(value), value.astype(np.int64)
     q = round_shift(wide, shift, rounding, random)
@@ -173,7 +174,7 @@ def requantize_exact(value: int, shift: int, width: int, rounding: str, overflow
     return fit_exact(round_exact(value, shift, rounding, random), width, overflow)
 
 
-def trace(width_in: int, shift: int, width: int, rounding: str, overflow: str, stimulus: dict) -> dict:
+def trace(width_in: int, shift: int, width: int, rounding: str, overflow: str, stimulus: Stimulus) -> Waves:
     """Every port of `Requantize` at every clock (contract section 1: latency 2).
 
     Parameters
@@ -198,7 +199,7 @@ class Clocked:
         self.shift, self.width, self.rounding, self.overflow = shift, width, rounding, overflow
         self.rounded, self.fitted = 0, (0, False)
 
-    def clock(self, value: int, random: int) -> dict:
+    def clock(self, value: int, random: int) -> Ports:
         ports = {"result": self.fitted[0], "out_of_range": self.fitted[1]}
         self.fitted = fit_exact(self.rounded, self.width, self.overflow)
         self.rounded = round_exact(value, self.shift, self.rounding, random)

@@ -96,9 +96,10 @@ class Board:
         self.kept: dict[int, tuple[np.ndarray, int]] = {}
         self._forget()
 
-    def _forget(self):
+    def _forget(self) -> None:
         self.session = self.next = 0
-        self.waiting, self.replies = [], {}
+        self.waiting: list[tuple[int, Tag, bytes]] = []
+        self.replies: dict[int, bytes] = {}
         self.loading: list[np.ndarray] | None = None
         self.reading: np.ndarray | None = None
 
@@ -250,9 +251,9 @@ class Board:
     def _loss(self) -> bytes:
         return int(self.chip.loss).to_bytes(self.link.loss, "little", signed=True)
 
-    def _loaded(self):
+    def _loaded(self) -> None:
         """Put what was loaded into the chip; the rest is zero."""
-        given = np.concatenate([*self.loading, np.zeros(self.link.weights, np.int32)])
+        given = np.concatenate([*(self.loading or ()), np.zeros(self.link.weights, np.int32)])
         weights = []
         for g in in_memory(self.recipe):
             weights.append(fixed.wrap(given[:g.R * g.C].reshape(g.R, g.C), g.recipe.formats.weight.width))

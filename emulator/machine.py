@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries, programs
 from . import crossbar, engine, noise, nudge, rng, unit
-from .arrays import Integers, namespace
+from .arrays import Integers, State, namespace
 from .neuron import dyad
 from .rng import Pair
 from .sequencer import Program
@@ -18,7 +18,7 @@ from .sequencer import Program
 COUNTERS = ("accumulator", "state", "delta", "weight")
 
 
-def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> dict:
+def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> State:
     """The architectural state after reset: all zero but for the rate register.
 
     Returns
@@ -46,14 +46,15 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> dict:
 
 def lags(recipe: Recipe) -> dict[str, int]:
     """Return how many updates the furthest read is behind, by matrix in memory; those that no read is behind of are left away."""
-    of, found = {m.name: m.of or m.name for m in recipe.matrices}, {}
+    of = {m.name: m.of or m.name for m in recipe.matrices}
+    found: dict[str, int] = {}
     for name, lag in programs(recipe)[True].staleness.items():
         if lag:
             found[of[name]] = max(lag, found.get(of[name], 0))
     return found
 
 
-def settled(recipe: Recipe, state: dict) -> dict:
+def settled(recipe: Recipe, state: State) -> State:
     """Return the state of chips in which no program runs, so that the next sample's reads see every update."""
     if "older" not in state:
         return state
@@ -61,8 +62,8 @@ def settled(recipe: Recipe, state: dict) -> dict:
     return state | {"older": {name: tuple(now[name].copy() for _ in kept) for name, kept in state["older"].items()}}
 
 
-def run(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers | None, drawn: Drawn | None = None,
-        machine: Callable[..., Machine] | None = None) -> tuple[dict, Integers]:
+def run(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers | None, drawn: Drawn | None = None,
+        machine: Callable[..., Machine] | None = None) -> tuple[State, Integers]:
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -87,12 +88,13 @@ def run(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integ
     state : dict
     outputs : int32 array (*batch, n, outputs)
     """
-    machine = (machine or Machine)(recipe, state, x, label, drawn)
+    player = (machine or Machine)(recipe, state, x, label, drawn)
     with np.errstate(over="ignore"):                # counters wrap
         for pc, i in program:
-            machine.play(pc, i.step, i.lag)
-        after = machine.state["run"] + np.uint32(x.shape[-2])
-    return machine.state | {"weights": tuple(machine.weights.values()), "peak": tuple(machine.peak.values()), "run": after}, machine.outputs
+            player.play(pc, i.step, i.lag)
+        after = player.state["run"] + np.uint32(x.shape[-2])
+    assert player.outputs is not None               # each program has a result
+    return player.state | {"weights": tuple(player.weights.values()), "peak": tuple(player.peak.values()), "run": after}, player.outputs
 
 
 class Drawn(NamedTuple):
@@ -106,16 +108,16 @@ class Drawn(NamedTuple):
         Of every read, by its position in the program memory.
     """
 
-    pairs: dict | None
-    noise: dict | None
+    pairs: dict[str, Pair] | None
+    noise: dict[int, Integers] | None
 
 
-def draw(recipe: Recipe, program: Program, state: dict) -> Drawn:
+def draw(recipe: Recipe, program: Program, state: State) -> Drawn:
     """The generator's numbers for a training program in the state's step and run."""
     return Drawn(_pairs(recipe, state), _noise(recipe, program, state) if recipe.devices.read_noise else None)
 
 
-def _pairs(recipe: Recipe, state: dict) -> dict | None:
+def _pairs(recipe: Recipe, state: State) -> dict[str, Pair] | None:
     """Return the words for each matrix in memory; those of one shape on as many lanes have the same."""
     if not crossbar.needs_pairs(recipe):
         return None
@@ -127,7 +129,7 @@ def _pairs(recipe: Recipe, state: dict) -> dict | None:
     return {g.matrix.name: made[g.layer, g.R, g.C, g.L] for g in in_memory(recipe)}
 
 
-def _noise(recipe: Recipe, program, state: dict) -> dict:
+def _noise(recipe: Recipe, program: Program, state: State) -> dict[int, Integers]:
     made, geometry = {}, matrix_geometries(recipe)
     for pc, i in program:
         if i.step.reads:
@@ -152,16 +154,19 @@ class Machine:
         The means of the last operation with a result.
     """
 
-    def __init__(self, recipe: Recipe, state: dict, x: Integers, label: Integers | None, drawn: Drawn | None = None):
+    def __init__(self, recipe: Recipe, state: State, x: Integers, label: Integers | None, drawn: Drawn | None = None):
         self.recipe, self.state, self.label = recipe, dict(state), label
         self.xp = namespace(x, *state["weights"])
         self.geometry = matrix_geometries(recipe)
         names = [g.matrix.name for g in in_memory(recipe)]
         self.weights = dict(zip(names, state["weights"], strict=True))
         self.peak = dict(zip(names, state["peak"], strict=True))
-        self.stores, self.drive, self.feedback, self.drawn = {"input0": x}, {}, {}, drawn
-        self.pairs = drawn and drawn.pairs
-        self.outputs, self.lag = None, 0
+        self.stores = {"input0": x}
+        self.drive: dict[int, Integers] = {}
+        self.feedback: dict[int, Integers] = {}
+        self.drawn, self.pairs = drawn, drawn.pairs if drawn else None
+        self.outputs: Integers | None = None
+        self.lag = 0
 
     def play(self, pc: int, step: Operation, lag: int = 0) -> None:
         """Play one operation as a whole; `pc` is its position in the program memory, and of a read `lag` updates are not seen yet."""
@@ -176,7 +181,7 @@ class Machine:
         """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
         return self._shaken(g, step, sums, self._read_noise(g, step, pc, sums))
 
-    def _shaken(self, g: Geometry, step: Operation, sums, added):
+    def _shaken(self, g: Geometry, step: Operation, sums: Integers, added: Integers | None) -> Integers | None:
         """What is added to sums, and the signs along which the operation shakes its unit."""
         if not step.noise:
             return added
@@ -184,10 +189,10 @@ class Machine:
         level = step.noise * signs << (g.recipe.shake(g.recipe.place(step)) + step.gain)
         return level if added is None else added + level
 
-    def _read_noise(self, g: Geometry, step: Operation, pc: int, sums):
+    def _read_noise(self, g: Geometry, step: Operation, pc: int, sums: Integers) -> Integers | None:
         if not self.recipe.devices.read_noise:
             return None
-        if self.drawn:
+        if self.drawn and self.drawn.noise is not None:
             return self.drawn.noise[pc]
         run = self.state["run"] + self.xp.arange(sums.shape[-2], dtype=np.uint32)
         return noise.noise(g, self.recipe.place(step), self.state["key"], run, pc, sums.shape[-1], sums)
@@ -197,9 +202,11 @@ class Machine:
         m = g.matrix
         if m.source == "memory":
             return (self.state["older"][m.name][self.lag - 1], None) if self.lag else (self.weights[m.name], self.peak[m.name])
-        seen = self.state["older"][m.of][self.lag - 1] if self.lag else self.weights.get(m.of)
-        made = crossbar.feedback(g, self.state["key"], seen if m.of else self.xp.zeros((g.R, g.F * g.L), dtype=np.int32))
-        return made, None
+        if not m.of:
+            seen = self.xp.zeros((g.R, g.F * g.L), dtype=np.int32)
+        else:
+            seen = self.state["older"][m.of][self.lag - 1] if self.lag else self.weights[m.of]
+        return crossbar.feedback(g, self.state["key"], seen), None
 
     def product(self, g: Geometry, pc: int, step: Operation, vectors: Integers) -> Integers:
         """Sums of a read of (*batch, n, elements)."""
@@ -234,7 +241,7 @@ class Machine:
         if step.result:
             self.outputs = mean
 
-    def _enter(self, step: Operation, y):
+    def _enter(self, step: Operation, y: Integers) -> tuple[Integers, Integers]:
         """Drive and feedback of the elements of a read."""
         if step.enter == "drive":
             return y, self.xp.zeros_like(y)
@@ -248,12 +255,13 @@ class Machine:
         self.count("accumulator", out)
         return a, self.xp.zeros_like(a)
 
-    def _force(self, step: Operation, a, b, random):
+    def _force(self, step: Operation, a: Integers, b: Integers, random: Integers | int) -> tuple[Integers, Integers]:
         """Drive and feedback after the label's force; the loss register follows."""
         if step.loss == "zero":
             self.state["loss"] = self.state["loss"] * 0
         if not step.force and step.loss not in ("set", "subtract"):
             return a, b
+        assert self.label is not None               # only training programs look at it
         target = self.label[..., None] == self.xp.arange(a.shape[-1])
         error, pushed, out = nudge.nudge(self.recipe, a, target, random, step.negative)
         if step.loss in ("set", "subtract"):
@@ -290,9 +298,12 @@ class Machine:
         # the same random words in all operations of a step
         if self.pairs is None:
             self.pairs = _pairs(self.recipe, self.state)
-        pairs = self.pairs and self.pairs[step.matrix]
-        signed = step.op == Op.PROBE or step.column == SIGNS
-        b = crossbar.signs(g, pairs) if signed else crossbar.pad(g, self.column(g, step))
+        pairs = self.pairs[step.matrix] if self.pairs else None
+        if step.op == Op.PROBE or step.column == SIGNS:
+            assert pairs is not None                # drawn for each rule with signs
+            b = crossbar.signs(g, pairs)
+        else:
+            b = crossbar.pad(g, self.column(g, step))
         if step.op == Op.PROBE:
             e = self.xp.full((1,), crossbar.probe_operand(g, step.negative), dtype=kind)
         else:
@@ -321,8 +332,8 @@ class Machine:
         return events
 
 
-def train(recipe: Recipe, program: Program, state: dict, x: Integers, label: Integers, drawn: Drawn | None = None,
-          machine: Callable[..., Machine] | None = None) -> tuple[dict, Integers]:
+def train(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers, drawn: Drawn | None = None,
+          machine: Callable[..., Machine] | None = None) -> tuple[State, Integers]:
     """One training program on one sample per chip: `run`, after which the step grows."""
     before = state
     state, outputs = run(recipe, program, state, x, label, drawn, machine)

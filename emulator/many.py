@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..recipe import Bits, Devices, Formats, Pieces, Pulses, Recipe, Training, activation, in_memory
 from . import sequencer
-from .arrays import CHIPS, Integers, integers
+from .arrays import CHIPS, Integers, State, integers
 from .chip import TrainResult, infer_all, initial_weights, train_all
 from .crossbar import pad
 from .machine import COUNTERS, lags, reset, settled
@@ -85,10 +85,10 @@ def common(recipes: Sequence[Recipe]) -> Common:
                   Bits(*map(max, zip(*(r.bits for r in recipes), strict=True))))
 
 
-def numbers(recipe: Recipe) -> dict:
+def numbers(recipe: Recipe) -> dict[str, np.ndarray]:
     """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under; those of `LAYERED` once for each layer."""
     f, devices, views = recipe.formats, recipe.devices, [recipe.of_layer(k) for k in range(recipe.layers)]
-    found = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields if place != "weight"
+    found: dict[str, Any] = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields if place != "weight"
              for part in ("width", "frac")}
     found |= {f"weight_{part}": [getattr(r.formats.weight, part) for r in views] for part in ("width", "frac")}
     found |= {name: [getattr(r, name) for r in views] if name in LAYERED else getattr(recipe, name) for name in DERIVED}
@@ -105,15 +105,15 @@ def numbers(recipe: Recipe) -> dict:
 class _Format(NamedTuple):
     """A number format whose width and fraction bits are data."""
 
-    width: object
-    frac: object
+    width: Any
+    frac: Any
 
     @property
-    def min(self):
+    def min(self) -> Any:
         return -(1 << (self.width - 1))
 
     @property
-    def max(self):
+    def max(self) -> Any:
         return (1 << (self.width - 1)) - 1
 
 
@@ -130,7 +130,7 @@ class Together:
         `numbers` of the recipe, as arrays of any namespace.
     """
 
-    def __init__(self, structure: Recipe, bits: Bits, numbers: dict):
+    def __init__(self, structure: Recipe, bits: Bits, numbers: dict[str, Any]):
         self.structure, self.bits, self.numbers = structure, bits, numbers
         places = {p: _Format(numbers[f"{p}_width"], numbers[f"{p}_frac"]) for p in Formats.model_fields}
         self.formats = SimpleNamespace(**places)
@@ -141,7 +141,7 @@ class Together:
             return self
         return Together(self.structure, self.bits, {name: v[layer] if name in LAYERED else v for name, v in self.numbers.items()})
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in SWITCHED and not getattr(self.structure.devices, SWITCHED[name]):
             return 0                                # no chip of the batch has the effect
         return self.numbers[name] if name in DERIVED else getattr(self.structure, name)
@@ -164,16 +164,17 @@ class Together:
 
 
 @functools.cache
-def _compiled(structure: Recipe, bits: Bits, trains: bool):
+def _compiled(structure: Recipe, bits: Bits, trains: bool) -> Callable[..., Any]:
     """The program of all chips: each in its own numbers, mapped over the batch."""
     import jax
     from jax import numpy as jnp
 
-    program, axes = sequencer.instructions(structure, trains), dict.fromkeys(("weights", "peak", "key", "rate", "loss", *COUNTERS), 0)
+    program = sequencer.instructions(structure, trains)
+    axes: dict[str, int | None] = dict.fromkeys(("weights", "peak", "key", "rate", "loss", *COUNTERS), 0)
     axes |= dict.fromkeys(SHARED) | ({"older": 0} if lags(structure) else {})
 
-    def one(numbers, state, x, label, order):
-        recipe = Together(structure, bits, numbers)
+    def one(numbers: dict[str, Any], state: State, x: Integers, label: Integers, order: Integers | None) -> tuple[Any, ...]:
+        recipe = cast(Recipe, Together(structure, bits, numbers))       # it is one for all functions that follow
         if order is not None:
             x, label = x[order], label[order]
         scaled = x * numbers["state_one"]           # as QFormat.encode does, with the range checked beforehand
@@ -247,7 +248,7 @@ class Many:
 
     def infer(self, x: ArrayLike) -> np.ndarray:
         """Outputs of all chips for the same samples: (samples, inputs) real values to int32 (n, samples, outputs) in state integers."""
-        return self._run(False, x, np.zeros(len(x), np.int32))[0]
+        return self._run(False, x, np.zeros(len(np.asarray(x)), np.int32))[0]
 
     def train(self, x: ArrayLike, y: ArrayLike, order: ArrayLike | None = None) -> TrainResult:
         """Run the training program of all chips on each sample in turn.
@@ -263,7 +264,7 @@ class Many:
         """
         return TrainResult(*self._run(True, x, y, order))
 
-    def _run(self, trains: bool, x, y, order=None):
+    def _run(self, trains: bool, x: ArrayLike, y: ArrayLike, order: ArrayLike | None = None) -> list[np.ndarray]:
         x = np.asarray(x)
         if x.dtype.kind != "f":
             raise ValueError(f"x: {x.dtype}; chips of many formats take real numbers, which are floating (x.astype(float))")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def score(recipe: Recipe, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray
     return np.array([_one(name, metric, *one) for one in zip(values.reshape(-1, *values.shape[-2:]), each, strict=True)]).reshape(batch)
 
 
-def _one(name: str, metric, outputs: np.ndarray, labels: np.ndarray) -> float:
+def _one(name: str, metric: Callable[..., Any], outputs: np.ndarray, labels: np.ndarray) -> float:
     try:
         found = metric(outputs, labels)
     except Exception as error:              # of somebody's function, whatever it does

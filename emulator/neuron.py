@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..recipe import Pieces, Recipe
 from . import fixed
 from .arrays import Integers, namespace
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 
 def activated(pieces: Pieces, p: Integers) -> Integers:
     """Return the value of an activation at drives `p`; all in half accumulator LSBs, int32."""
-    xp, value = namespace(p), pieces.first
+    xp = namespace(p)
+    value: Any = pieces.first           # a number until the first piece that rises
     for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
         if shift is not None:
             value = value + (xp.minimum(xp.maximum(p, low), high) >> shift) - (low >> shift)
@@ -19,7 +23,8 @@ def activated(pieces: Pieces, p: Integers) -> Integers:
 
 def gated(pieces: Pieces, p: Integers, q: Integers) -> Integers:
     """Return `q` times the slope of an activation at drives `p`, 0 at both ends; all in half accumulator LSBs, int32."""
-    xp, found = namespace(p, q), 0
+    xp = namespace(p, q)
+    found: Any = 0
     for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
         if shift is not None:
             found = xp.where((p >= low) & (p < high) & (p > pieces.knots[0]), q >> shift, found)
@@ -53,8 +58,9 @@ def dyad(recipe: Recipe, layer: int, a: Integers, b: Integers, random_state: Int
     pieces = recipe.pieces(layer)
     plus, minus = activated(pieces, 2 * a + (2 - twice) * b), activated(pieces, 2 * a - twice * b)
     f, r, o = recipe.formats, recipe.rounding, recipe.overflow
-    apart = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
-             "gate": lambda: gated(pieces, 2 * a, 2 * b)}[error]()
+    kinds: dict[str, Callable[[], Integers]] = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
+                                                "gate": lambda: gated(pieces, 2 * a, 2 * b)}
+    apart = kinds[error]()
     mean = fixed.requantize(2 * (minus + apart) if moved else twice * plus + (2 - twice) * minus, state_shift, f.state.width,
                             r.state, o.state, random_state)
     difference = fixed.requantize(apart, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
@@ -78,13 +84,14 @@ def _gated_exact(pieces: Pieces, p: int, q: int) -> int:
     if not pieces.knots[0] < p < pieces.knots[-1]:
         return 0
     here = next(n for n, high in enumerate(pieces.knots[1:]) if p < high)
-    return 0 if pieces.shifts[here] is None else q >> pieces.shifts[here]
+    shift = pieces.shifts[here]
+    return 0 if shift is None else q >> shift
 
 
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict, moves: tuple[bool, ...] = (False,)) -> dict:
+def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: Stimulus, moves: tuple[bool, ...] = (False,)) -> Waves:
     """Every port of `Dyad` at every clock (contract section 4: latency 5, random words three cycles after a and b).
 
     Parameters
@@ -101,7 +108,7 @@ def trace(recipe: Recipe, unit: int, errors: tuple[str, ...], stimulus: dict, mo
     """
     block = Clocked(recipe, unit)
 
-    def clock(error: int, moved: int = moves[0], **ports) -> dict:
+    def clock(error: int, moved: int = moves[0], **ports: int) -> Ports:
         return block.clock(**ports, error=errors[error], moved=moved)
 
     return walk(clock, stimulus, ("a", "b", "error", "random_state", "random_delta", *(("moved",) if len(moves) > 1 else ())))
@@ -117,7 +124,7 @@ class Clocked:
         self.sums = self.values = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
-    def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad", moved: int = 0) -> dict:
+    def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad", moved: int = 0) -> Ports:
         recipe, f = self.recipe, self.recipe.formats
         (mean, mean_out), (difference, difference_out) = self.fitted
         self.fitted = (fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
@@ -131,7 +138,7 @@ class Clocked:
             apart = 2 * fed if kind == "feedback" else _gated_exact(self.pieces, 2 * kept, 2 * fed)
         self.mixed = 2 * (minus + apart) if moves else twice * plus + (2 - twice) * minus, apart
         self.limited, self.entered = self.entered, (a, b, error, moved)
-        self.values = tuple(activated_exact(self.pieces, p) for p in self.sums)
+        self.values = activated_exact(self.pieces, self.sums[0]), activated_exact(self.pieces, self.sums[1])
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
         return {"mean": mean, "mean_out_of_range": mean_out,
                 "difference": difference, "difference_out_of_range": difference_out}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..recipe import ELEMENT_BITS, Geometry, Recipe
 from . import rng
 from .arrays import Integers, namespace
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 from .rng import Pair
 
 STREAM = 0x90
@@ -37,8 +39,9 @@ def noise(geometry: Geometry, place: str, key: Pair, run: Integers, pc: int, cou
     int64 array (*batch, n, count)
     """
     index = namespace(like).arange(count, dtype=np.uint32) | np.uint32(pc << ELEMENT_BITS)
-    x, y = rng.pair(tuple(k[..., None, None] for k in key), STREAM | geometry.layer, run[:, None], index)
-    deviate = sum((w >> np.uint32(8 * i)) & np.uint32(255) for w in (x, y) for i in range(4)).astype(np.int64) - CENTRE
+    x, y = rng.pair(rng.behind(key, 2), STREAM | geometry.layer, run[:, None], index)
+    total: Any = sum((w >> np.uint32(8 * i)) & np.uint32(255) for w in (x, y) for i in range(4))
+    deviate = total.astype(np.int64) - CENTRE
     return (deviate * geometry.recipe.noise_gain(place) + 128) >> 8
 
 
@@ -49,7 +52,7 @@ NODES = 0xD0
 def node_signs(geometry: Geometry, key: Pair, step: Integers, count: int, like: Integers) -> Integers:
     """Return the signs of the elements of a shaken read, +1 or -1, int32 (*batch, 1, count); `step` is the chip's (contract section 12)."""
     index = namespace(like).arange(count, dtype=np.uint32)
-    x, y = rng.pair(tuple(k[..., None, None] for k in key), NODES | geometry.layer, step, index)
+    x, y = rng.pair(rng.behind(key, 2), NODES | geometry.layer, step, index)
     return rng.sign(rng.lane_view(x, y, 0)).astype(np.int32)
 
 
@@ -66,7 +69,7 @@ def column(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Int
     """Return a column of noise, `Recipe.noise_level` with a sign for each column: int32 (*batch, 1, C) (contract section 12)."""
     g, xp = geometry, namespace(like)
     index = xp.arange(g.F * g.G, dtype=np.uint32).reshape(g.F, g.G, 1)
-    x, y = rng.pair(tuple(k[..., None, None, None] for k in key), COLUMNS | g.layer, step, index)
+    x, y = rng.pair(rng.behind(key, 3), COLUMNS | g.layer, step, index)
     signs = rng.sign(rng.lane_view(x, y, xp.arange(min(g.L, 16), dtype=np.uint32)))
     signs = signs.reshape(*signs.shape[:-2], -1)[..., : g.L]               # the last group may have fewer lanes
     return (signs.reshape(*signs.shape[:-2], 1, -1)[..., : g.C] * g.recipe.noise_level).astype(np.int32)
@@ -88,7 +91,7 @@ def noise_exact(recipe: Recipe, place: str, x: int, y: int) -> int:
     return deviate * recipe.noise_gain(place) + 128 >> 8
 
 
-def trace(recipe: Recipe, stimulus: dict) -> dict:
+def trace(recipe: Recipe, stimulus: Stimulus) -> Waves:
     """Every port of `Noise` at every clock, meaningful from the third on (latency 3).
 
     Parameters
@@ -104,7 +107,7 @@ def trace(recipe: Recipe, stimulus: dict) -> dict:
     """
     made = [0] * 3
 
-    def clock(x: int, y: int, delta: int) -> dict:
+    def clock(x: int, y: int, delta: int) -> Ports:
         made.append(noise_exact(recipe, "delta" if delta else "state", x, y))
         return {"noise": made.pop(0)}
 

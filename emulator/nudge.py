@@ -7,7 +7,7 @@ import numpy as np
 from ..recipe import Recipe
 from . import fixed
 from .arrays import Integers, namespace
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 from .neuron import activated, activated_exact
 
 
@@ -66,7 +66,7 @@ def slope_exact(recipe: Recipe, loss: int) -> tuple[int, bool]:
     return fixed.requantize_exact(-loss, recipe.slope_shift, recipe.formats.delta.width, "nearest", "saturate")
 
 
-def trace(recipe: Recipe, stimulus: dict) -> dict:
+def trace(recipe: Recipe, stimulus: Stimulus) -> Waves:
     """Every port of `Nudge` at every clock (contract section 5: error latency 2, b latency 4).
 
     Parameters
@@ -93,7 +93,7 @@ class Clocked:
         self.output, self.error, self.rounded, self.fitted = (0, 0, 0, 0), 0, 0, (0, False)
         self.negative = 0
 
-    def clock(self, a: int, target: int, random: int, negative: int = 0) -> dict:
+    def clock(self, a: int, target: int, random: int, negative: int = 0) -> Ports:
         recipe = self.recipe
         ports = {"error": self.error, "b": self.fitted[0], "b_out_of_range": self.fitted[1]}
         self.fitted = fixed.fit_exact(self.rounded, recipe.formats.accumulator.width, recipe.overflow.accumulator)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..recipe.seeds import key as seed_key
-from .arrays import Integers, namespace
-from .clock import walk
+from .arrays import Integers, Whole, namespace
+from .clock import Ports, Stimulus, Waves, walk
 
 ROUNDS = 8
 GOLDEN = 0x9E3779B9
@@ -26,12 +26,17 @@ def keys(seeds: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return words[:, 0].reshape(seeds.shape), words[:, 1].reshape(seeds.shape)
 
 
-def constants(key: Pair) -> list[Integers]:
+def behind(key: Pair, axes: int) -> Pair:
+    """The key of many chips with so many axes more, for the elements of each."""
+    return key[0][(..., *(None,) * axes)], key[1][(..., *(None,) * axes)]
+
+
+def constants(key: tuple[Whole, Whole]) -> list[Whole]:
     """What each round adds: its own constant and one word of the key; uint32 of the words' shape."""
     return [np.uint32(GOLDEN * i & MASK) ^ key[i % 2] for i in range(1, ROUNDS + 1)]
 
 
-def pair(key: Pair, stream: int | Integers, step: int | Integers, index: int | Integers) -> Pair:
+def pair(key: Pair, stream: Whole, step: Whole, index: Whole) -> Pair:
     """The two random words of an index.
 
     Parameters
@@ -50,14 +55,14 @@ def pair(key: Pair, stream: int | Integers, step: int | Integers, index: int | I
     """
     xp = namespace(key[0], step, index)
 
-    def word(v):
+    def word(v: Whole) -> Any:          # an array, or a scalar of NumPy's
         return (np.asarray(v) if isinstance(v, int) else v).astype(np.uint32)
 
-    def rotate(v, left):
+    def rotate(v: Integers, left: int) -> Integers:
         return (v << np.uint32(left)) | (v >> np.uint32(32 - left))
 
     with np.errstate(over="ignore"):      # modulo 2**32 is meant; NumPy warns for scalars only
-        key = tuple(map(word, key))
+        key = word(key[0]), word(key[1])
         x, y = xp.broadcast_arrays(((word(stream) << np.uint32(24)) | word(index)) ^ key[0], word(step) ^ key[1])
         for constant in constants(key):
             x = (rotate(x, 24) + y) ^ constant
@@ -65,7 +70,7 @@ def pair(key: Pair, stream: int | Integers, step: int | Integers, index: int | I
     return x, y
 
 
-def lane_view(x: Integers, y: Integers, lane: int | Integers) -> Integers:
+def lane_view(x: Integers, y: Integers, lane: Whole) -> Integers:
     """The 24 bits that lane view `lane` (0 .. 15) takes from a pair."""
     lane = (np.asarray(lane) if isinstance(lane, int) else lane).astype(np.uint32)
     one, eight = np.uint32(1), np.uint32(8)
@@ -109,7 +114,7 @@ def view_exact(x: int, y: int, lane: int) -> tuple[int, int]:
     return bits >> 8, -1 if bits & 1 else 1
 
 
-def trace(key: tuple[int, int], stream: int, stimulus: dict) -> dict:
+def trace(key: tuple[int, int], stream: int, stimulus: Stimulus) -> Waves:
     """Every port of `Generator` at every clock: one register pair per round (contract section 2: latency 8).
 
     Parameters
@@ -134,7 +139,7 @@ class Clocked:
         self.key, self.stream = key, stream
         self.stages = [(0, 0)] * ROUNDS
 
-    def clock(self, layer: int, index: int, step: int) -> dict:
+    def clock(self, layer: int, index: int, step: int) -> Ports:
         x, y = self.stages[-1]
         entering = [first_exact(self.key, self.stream | layer, step, index), *self.stages[:-1]]
         self.stages = [round_exact(self.key, i + 1, *s) for i, s in enumerate(entering)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..recipe import FREE, Instruction, Recipe, program_memory, programs, table
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 Program: TypeAlias = "tuple[tuple[int, Instruction], ...]"
 """Instructions with their positions in the program memory."""
@@ -33,7 +34,7 @@ def cycles(recipe: Recipe, samples: int, follows: bool = False) -> int:
 # Trace ------------------------------------------------------------------------------------------------------
 
 
-def trace(recipe: Recipe, stimulus: dict) -> dict:
+def trace(recipe: Recipe, stimulus: Stimulus) -> Waves:
     """Every port of `Sequencer` at every clock.
 
     Parameters
@@ -64,17 +65,17 @@ class Clocked:
                          for train in (False, True)]
         self.engines = table.engines(recipe)
         self.table, self.length = self.programs[0]
-        self.cycle = None                    # program cycle, None when idle
+        self.cycle: int | None = None                    # program cycle, None when idle
 
     def start(self, trains: bool) -> None:
         """Launch a program: its cycle 0 is the next one."""
         self.table, self.length = self.programs[trains]
         self.cycle = 0
 
-    def clock(self, launch: int, train: int) -> dict:
+    def clock(self, launch: int, train: int) -> Ports:
         busy, finish = self.cycle is not None, False
         start = number = pc = 0
-        if busy:
+        if self.cycle is not None:
             finish = self.cycle == self.length - 1
             if self.cycle in self.table:
                 pc, instruction = self.table[self.cycle]
@@ -86,33 +87,41 @@ class Clocked:
         return {"busy": int(busy), "finish": int(finish), "start": start, "number": number, "pc": pc}
 
 
+@dataclass
+class _Running:
+    """A program under way: its cycle, and the turn of its sample, which is known from its first cycle on."""
+
+    trains: bool
+    cycle: int = 0
+    turn: int | None = None
+
+
 class Overlapping:
     """The same where several samples may be under way."""
 
     def __init__(self, recipe: Recipe):
-        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, program.length, program.interval)
+        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, bool(train))}, program.length, program.interval)
                          for train, program in enumerate(programs(recipe))]
         self.engines = table.engines(recipe)
-        self.running: list[list[int]] = []          # oldest first: program cycle, whether it trains, turn of its sample or None
+        self.running: list[_Running] = []           # oldest first
 
     def start(self, trains: bool) -> None:
         """Launch a program: its cycle 0 is the next one."""
-        self.running.append([0, trains, None])
+        self.running.append(_Running(trains))
 
-    def clock(self, launch: int, train: int, turn: int) -> dict:
+    def clock(self, launch: int, train: int, turn: int) -> Ports:
         ports = {"busy": int(bool(self.running)), **dict.fromkeys(("finish", "rest", "again", "spare", "start", "number", "pc"), 0)}
         for program in self.running:
-            cycle, trains, its = program
-            of_cycle, length, interval = self.programs[trains]
-            its = program[2] = turn if its is None else its
+            cycle, (of_cycle, length, interval) = program.cycle, self.programs[program.trains]
+            program.turn = turn if program.turn is None else program.turn
             if cycle in of_cycle:
                 pc, instruction = of_cycle[cycle]
                 found = self.engines[instruction.engine].operations
-                ports |= {"start": 1 << instruction.engine, "number": found.index(instruction.step) + its, "pc": pc}
+                ports |= {"start": 1 << instruction.engine, "number": found.index(instruction.step) + program.turn, "pc": pc}
             ports["finish"] |= cycle == length - 1
             ports["again"] |= cycle == interval - 1
             ports["spare"] |= cycle == FREE - 1
-            program[0] += 1
+            program.cycle += 1
         if ports["finish"]:
             ports["rest"] = len(self.running) == 1
             self.running.pop(0)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..recipe import SIGNS, SLOPE, Op, Operation, Recipe
 from . import nudge, sequencer
+from .arrays import Integers, State
 from .chip import Chip
 from .machine import Machine
 
@@ -29,8 +30,8 @@ class Write(NamedTuple):
     """
 
     step: Operation
-    row: np.ndarray
-    column: np.ndarray | None
+    row: Integers
+    column: Integers | None
 
 
 def writes(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, machine: Callable[..., Machine] | None = None,
@@ -70,22 +71,22 @@ def played(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayL
     """Return the machine that `writes` has played and the writes; where these follow the generator's signs, the last sample's."""
     if not recipe.learns:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")
-    state, x, y = _loaded(recipe, weights, x, y, seeds)
+    state, samples, labels = _loaded(recipe, weights, x, y, seeds)
     program = sequencer.instructions(recipe, True)
     if not recipe.stepped:
-        player = (machine or Machine)(recipe, state, x, y, None)
+        player = (machine or Machine)(recipe, state, samples, labels, None)
         return player, _play(player, program)
-    samples = []
-    for n in range(x.shape[-2]):
+    found = []
+    for n in range(samples.shape[-2]):
         now = state | dict.fromkeys(("step", "run"), np.uint32(n))
-        player = (machine or Machine)(recipe, now, x[..., n:n + 1, :], y[..., n:n + 1], None)
-        samples.append(_play(player, program))
+        player = (machine or Machine)(recipe, now, samples[..., n:n + 1, :], labels[..., n:n + 1], None)
+        found.append(_play(player, program))
     return player, [Write(each[0].step, np.concatenate([w.row for w in each], axis=-1 if each[0].column is None else -2),
                           None if each[0].column is None else np.concatenate([w.column for w in each], axis=-2))
-                    for each in zip(*samples, strict=True)]
+                    for each in zip(*found, strict=True)]
 
 
-def _play(player: Machine, program) -> list[Write]:
+def _play(player: Machine, program: sequencer.Program) -> list[Write]:
     found = []
     for pc, i in program:
         step = i.step
@@ -101,9 +102,10 @@ def _play(player: Machine, program) -> list[Write]:
     return found
 
 
-def _loaded(recipe: Recipe, weights, x, y, seeds):
+def _loaded(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike,
+            seeds: ArrayLike | None) -> tuple[State, np.ndarray, np.ndarray]:
     """The state of chips after reset with these weights, and samples and labels as integers: with the checks of every chip."""
     chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
     chip.weights = weights
-    x = chip._samples(x)
-    return chip._state, x, chip._labels(y, x.shape[-2])
+    samples = chip._samples(x)
+    return chip._state, samples, chip._labels(y, samples.shape[-2])

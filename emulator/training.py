@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..recipe import Recipe, in_memory, require_recipe
+from ..recipe import QFormat, Recipe, in_memory, require_recipe
 from . import rng
+from .arrays import Integers
 from .chip import Chip, TrainResult, initial_weights
 from .devices import ArrayChip, Device, asymmetry, device_of, programmed
 from .metric import score
@@ -27,6 +29,61 @@ SHOWN = 64
 """Training samples that output ranges of arrays are calibrated on."""
 SEEN = 200
 """Samples whose inner signals' ranges are reported."""
+
+
+class Learner(Protocol):
+    """A chip as `train` uses it: emulated, or on a board."""
+
+    recipe: Recipe
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """As `Chip.weights`."""
+
+    @weights.setter
+    def weights(self, weights: list[np.ndarray]) -> None: ...
+
+    @property
+    def rate(self) -> int | np.ndarray:
+        """As `Chip.rate`."""
+
+    @rate.setter
+    def rate(self, rate: int) -> None: ...
+
+    @property
+    def cycles(self) -> int:
+        """As `Chip.cycles`."""
+
+    @property
+    def saturations(self) -> dict[str, np.ndarray]:
+        """As `Chip.saturations`."""
+
+    def infer(self, x: ArrayLike) -> np.ndarray:
+        """As `Chip.infer`."""
+
+    def train(self, x: ArrayLike, y: ArrayLike) -> TrainResult:
+        """As `Chip.train`."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """As `Chip.state`."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """As `Chip.restore`."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What keeps samples beside a chip, as a `board.Chip` does."""
+
+    @property
+    def room(self) -> int:
+        """How many."""
+
+    def store(self, x: ArrayLike, y: ArrayLike) -> None:
+        """Keep samples and labels."""
+
+    def train_stored(self, order: ArrayLike) -> None:
+        """Train on those of these numbers."""
 
 
 @dataclass
@@ -50,11 +107,11 @@ class History:
         Range events by format.
     """
 
-    epochs: list[dict] = field(default_factory=list)
-    weights: list = field(default_factory=list)
-    ranges: dict = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    weights: list[np.ndarray] = field(default_factory=list)
+    ranges: dict[str, dict[str, float]] = field(default_factory=dict)
     cycles: int = 0
-    saturations: dict = field(default_factory=dict)
+    saturations: dict[str, Any] = field(default_factory=dict)
 
 
 def standing_still(recipe: Recipe) -> str:
@@ -77,12 +134,12 @@ def order(recipe: Recipe, epoch: int, samples: int, seeds: ArrayLike | None = No
     -------
     integer array (*shape of seeds, samples)
     """
-    key = tuple(k[..., None] for k in rng.keys(recipe.seed if seeds is None else seeds))
+    key = rng.behind(rng.keys(recipe.seed if seeds is None else seeds), 1)
     x, y = rng.pair(key, ORDER, np.uint32(epoch), np.arange(samples, dtype=np.uint32))
     return np.lexsort((y, x))
 
 
-def accuracy(chip: Chip, x: ArrayLike, y: ArrayLike) -> float | np.ndarray:
+def accuracy(chip: Learner, x: ArrayLike, y: ArrayLike) -> float | np.ndarray:
     """The recipe's metric, by default the share of samples whose greatest output is their class; one number per chip."""
     return score(chip.recipe, chip.infer(x), np.asarray(y))
 
@@ -90,7 +147,7 @@ def accuracy(chip: Chip, x: ArrayLike, y: ArrayLike) -> float | np.ndarray:
 def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, *, epochs: int | None = None,
           engine: str = "jax", seeds: Sequence[int] | None = None,
           progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
-          device: Device | None = None, chip: Chip | None = None, weights: Sequence[np.ndarray] | None = None) -> History:
+          device: Device | None = None, chip: Learner | None = None, weights: Sequence[np.ndarray] | None = None) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
 
     Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
@@ -143,73 +200,77 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
     device = device or device_of(recipe.devices)
     if device and recipe.devices.age:
         device.check(recipe.devices.age)
-    arrays = recipe.emulated
+    arrays: ArrayChip | None = None
     first = initial_weights(recipe, seeds)
     if weights is not None:
         first = [np.broadcast_to(w, v.shape) for w, v in zip(weights, first, strict=True)]
     if chip is not None:
-        if arrays or device or seeds is not None:
+        if recipe.emulated or device or seeds is not None:
             raise ValueError("chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, "
                              "so leave them out")
-        start = {f"weights{k}": w for k, w in enumerate(first)}
+        learner, start = chip, {f"weights{k}": w for k, w in enumerate(first)}
     else:
-        start, chip = {}, ArrayChip(recipe, batch, seeds, device) if arrays else Chip(recipe.as_built, engine, batch, seeds)
-        chip.weights = first
+        arrays = ArrayChip(recipe, batch, seeds, device) if recipe.emulated else None
+        learner, start = arrays or Chip(recipe.as_built, engine, batch, seeds), {}
+        learner.weights = first
 
-    def cells(write: int, time: float | None = None):
+    def cells(write: int, time: float | None = None) -> list[np.ndarray]:
         if arrays:
-            chip.turned = asymmetry(recipe, chip.weights, write, time, seeds, device)
-        return programmed(recipe, chip.weights, write, time, seeds, device)
+            arrays.turned = asymmetry(recipe, learner.weights, write, time, seeds, device)
+        return programmed(recipe, learner.weights, write, time, seeds, device)
 
     y_train = np.asarray(y_train)
     # a device of the user's has no name to go by: it is known by what it makes of the first weights
     history, label = History(), _label(recipe, (x_train, y_train, x_test, y_test, *(cells(0) if device else ()), *(weights or ())), seeds)
     if checkpoint and Path(checkpoint).exists():
-        _resume(Path(checkpoint), label, chip, history)
+        _resume(Path(checkpoint), label, learner, history)
     elif start:
-        chip.restore(Chip(recipe.as_built).state() | start)
+        learner.restore(Chip(recipe.as_built).state() | start)
     report = progress or (lambda step, done, of: None)
-    n, kept = len(x_train), getattr(chip, "room", 0) >= len(x_train)
+    n = len(x_train)
+    store = learner if isinstance(learner, Store) and learner.room >= n else None
     x_train, x_test = recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
-    if kept and len(history.epochs) < epochs:
+    if store and len(history.epochs) < epochs:
         report("samples are stored beside the chip", 0, epochs * PIECES)
-        chip.store(x_train, y_train)
+        store.store(x_train, y_train)
     for epoch in range(len(history.epochs), epochs):
-        chip.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
-        mixed, losses, given = order(recipe, epoch, n, seeds), [], []
+        learner.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
+        mixed = order(recipe, epoch, n, seeds)
+        losses: list[np.ndarray] = []
+        shown: list[np.ndarray] = []
         if device:
-            chip.weights = cells(epoch)
+            learner.weights = cells(epoch)
         if arrays:
-            chip.calibrate(x_train[:SHOWN], y_train[:SHOWN])
+            arrays.calibrate(x_train[:SHOWN], y_train[:SHOWN])
         for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)), axis=-1)):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
-            if kept:
-                chip.train_stored(part)
+            if store:
+                store.train_stored(part)
                 continue
-            result = chip.train(x_train[part], y_train[part])
+            result = learner.train(x_train[part], y_train[part])
             losses.append(costs(recipe, result, y_train[part]))
-            given.append(result.outputs)
+            shown.append(result.outputs)
         if device:
-            learned, chip.weights = chip.weights, cells(epoch + 1, recipe.devices.age or None)
+            learned, learner.weights = learner.weights, cells(epoch + 1, recipe.devices.age or None)
         history.epochs.append({
-            "epoch": epoch + 1, "rate": int(np.max(chip.rate)),
-            "loss": np.nan if kept else np.concatenate(losses, -1).mean(-1),
-            "train_accuracy": np.nan if kept else score(recipe, np.concatenate(given, -2), y_train[mixed]),
-            "accuracy": accuracy(chip, x_test, y_test),
+            "epoch": epoch + 1, "rate": int(np.max(learner.rate)),
+            "loss": np.nan if store else np.concatenate(losses, -1).mean(-1),
+            "train_accuracy": np.nan if store else score(recipe, np.concatenate(shown, -2), y_train[mixed]),
+            "accuracy": accuracy(learner, x_test, y_test),
         })
         if device:
-            chip.weights = learned
+            learner.weights = learned
         if arrays:
-            chip.watch()
+            arrays.watch()
         if checkpoint:
-            _keep(Path(checkpoint), label, chip, history)
+            _keep(Path(checkpoint), label, learner, history)
     report("trained", epochs * PIECES, epochs * PIECES)
     if device:
-        chip.weights = cells(len(history.epochs), recipe.devices.age or None)
-    history.weights, history.cycles = chip.weights, chip.cycles
-    history.saturations = {name: count.tolist() for name, count in chip.saturations.items()}
-    history.ranges = _ranges(recipe, chip, x_test, y_test)
+        learner.weights = cells(len(history.epochs), recipe.devices.age or None)
+    history.weights, history.cycles = learner.weights, learner.cycles
+    history.saturations = {name: count.tolist() for name, count in learner.saturations.items()}
+    history.ranges = _ranges(recipe, learner, x_test, y_test)
     return history
 
 
@@ -229,9 +290,10 @@ def _percent(history: History) -> str:
     return f"{100 * np.mean(history.epochs[-1]['accuracy']):.1f} %"
 
 
-def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
+def _ranges(recipe: Recipe, chip: Learner, x: np.ndarray, y: np.ndarray) -> dict[str, dict[str, float]]:
     f = recipe.formats
-    seen = {f"weights {k}": (g.recipe.formats.weight, w) for k, (g, w) in enumerate(zip(in_memory(recipe), chip.weights, strict=True))}
+    seen: dict[str, tuple[QFormat, Integers]] = {
+        f"weights {k}": (g.recipe.formats.weight, w) for k, (g, w) in enumerate(zip(in_memory(recipe), chip.weights, strict=True))}
     seen["outputs"] = (f.state, chip.infer(x))
     seen["inputs"] = (f.state, f.state.samples(x))
     if recipe.learns and not recipe.signed:
@@ -249,7 +311,7 @@ def _ranges(recipe: Recipe, chip: Chip, x, y) -> dict:
 # Checkpoints ------------------------------------------------------------------------------------------------
 
 
-def _label(recipe: Recipe, given, seeds) -> str:
+def _label(recipe: Recipe, given: Iterable[ArrayLike], seeds: Sequence[int] | None) -> str:
     import hashlib
 
     arrays = [np.ascontiguousarray(g) for g in given]
@@ -259,19 +321,20 @@ def _label(recipe: Recipe, given, seeds) -> str:
     return f"{told} seeds and orders {None if seeds is None else list(map(int, seeds))} data {data}"
 
 
-def _keep(path: Path, label: str, chip: Chip, history: History) -> None:
+def _keep(path: Path, label: str, chip: Learner, history: History) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {f"history_{name}": np.array([e[name] for e in history.epochs]) for name in history.epochs[0]}
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(draft, "wb") as file:
-            np.savez(file, label=np.array(label), **chip.state(), **columns)
+            kept: dict[str, Any] = {"label": np.array(label), **chip.state(), **columns}
+            np.savez(file, **kept)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _resume(path: Path, label: str, chip: Chip, history: History) -> None:
+def _resume(path: Path, label: str, chip: Learner, history: History) -> None:
     try:
         with np.load(path) as kept:
             kept = dict(kept)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from ..recipe import Recipe, table
 from . import fixed, neuron, nudge
 from .arrays import Integers
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 
 def add(recipe: Recipe, a: Integers, b: Integers) -> tuple[Integers, Integers]:
@@ -35,7 +37,7 @@ def labels(recipe: Recipe) -> tuple[str, ...]:
     return ("label",) if recipe.samples_in_flight == 1 else tuple(f"label{n}" for n in range(recipe.samples_in_flight))
 
 
-def trace(recipe: Recipe, unit: int, stimulus: dict) -> dict:
+def trace(recipe: Recipe, unit: int, stimulus: Stimulus) -> Waves:
     """Every port of `Unit` at every clock.
 
     Parameters
@@ -53,6 +55,10 @@ def trace(recipe: Recipe, unit: int, stimulus: dict) -> dict:
     return walk(Clocked(recipe, unit).clock, stimulus, inputs(recipe, unit))
 
 
+Words: TypeAlias = tuple[int, int, int]
+"""Random words of an element: for its mean, its difference and its nudge."""
+
+
 class Clocked:
     """The drives and feedbacks of `Unit` and the elements that are under way in it."""
 
@@ -65,17 +71,17 @@ class Clocked:
         self.labels = labels(recipe)
         self.loss = 0
         self.now = 0
-        # what is under way, by the cycle in which it arrives
-        self.arriving: dict[int, tuple] = {}       # values: entry, index, drive and feedback as they were looked up
-        self.driving: dict[int, tuple] = {}        # where drives are kept: entry, index, a, b, random, out of range
-        self.nudged: dict[int, tuple] = {}         # at the nudge's output: entry, index, a, b, random
-        self.entering: dict[int, tuple] = {}       # at the dyad: entry, index, a, b, random, out of range
-        self.leaving: dict[int, tuple] = {}        # at the dyad's output: entry, index
-        self.random: dict[int, tuple] = {}         # rounding words at the dyad
+        # what is under way, by the cycle in which it arrives: entry and index, and then
+        self.arriving: dict[int, tuple[int, int, int, int]] = {}                      # values: drive and feedback as they were looked up
+        self.driving: dict[int, tuple[int, int, int, int, Words, bool]] = {}         # where drives are kept: a, b, random, out of range
+        self.nudged: dict[int, tuple[int, int, bool, int, int, Words]] = {}         # at the nudge's output: is it the label's, a, b, random
+        self.entering: dict[int, tuple[int, int, int, int, Words, bool]] = {}        # at the dyad: a, b, random, out of range
+        self.leaving: dict[int, tuple[int, int]] = {}                                 # at the dyad's output: no more
+        self.random: dict[int, tuple[int, int]] = {}                                  # rounding words at the dyad, alone
         self.random_nudge: dict[int, int] = {}
         self.errors = [0, 0]                       # of the nudge, two cycles and one cycle ago
 
-    def clock(self, valid: int, number: int, index: int, random: int, **values: int) -> dict:
+    def clock(self, valid: int, number: int, index: int, random: int, **values: int) -> Ports:
         """Output ports of this cycle; all registers move to the next one."""
         now, events = self.now, 0
         ports = self._present()
@@ -107,7 +113,7 @@ class Clocked:
         self.now += 1
         return ports | {"events_accumulator": events}
 
-    def feeds(self, wires: dict) -> tuple[int, int] | None:
+    def feeds(self, wires: Ports) -> tuple[int, int] | None:
         """Index and value of an element that enters beside a drive in this cycle, of what the ports have."""
         if self.now not in self.arriving:
             return None
@@ -121,7 +127,7 @@ class Clocked:
             return None
         return *self.leaving[self.now], self.dyad.fitted[0][0], self.dyad.fitted[1][0]
 
-    def _present(self) -> dict:
+    def _present(self) -> Ports:
         n, index = self.leaving.pop(self.now, (None, 0))
         (mean, mean_out), (difference, difference_out) = self.dyad.fitted
         e = self.entries[n] if n is not None else None
@@ -132,10 +138,10 @@ class Clocked:
             "mean": mean if means else 0, "difference": difference if differs else 0,
             "events_state": int(means and mean_out), "events_delta": int(differs and difference_out)}
 
-    def _enter(self, n: int, index: int, recalled: int, fed: int, values: dict, random: int):
+    def _enter(self, n: int, index: int, recalled: int, fed: int, values: Ports, random: int) -> None:
         e = self.entries[n]
         y = values[f"value{self.sources.index((e.engine, e.place))}"]
-        words = tuple(random >> 16 * i & 0xFFFF for i in range(3))
+        words = random & 0xFFFF, random >> 16 & 0xFFFF, random >> 32 & 0xFFFF
         if e.enter in ("more", "less"):
             a, out = self._fit(recalled + y if e.enter == "more" else recalled - y)
             self.driving[self.now + 1] = n, index, a, 0, words, out
@@ -148,12 +154,12 @@ class Clocked:
     def _fit(self, value: int) -> tuple[int, bool]:
         return fixed.fit_exact(value, self.recipe.formats.accumulator.width, self.recipe.overflow.accumulator)
 
-    def _push(self, n: int, index: int, a: int, b: int, words: tuple, label: int):
+    def _push(self, n: int, index: int, a: int, b: int, words: Words, label: int) -> None:
         self.nudging = a, index == label, self.entries[n].negative
         self.random_nudge[self.now + 2] = words[2]
         self.nudged[self.now + 4] = n, index, index == label, a, b, words
 
-    def _force(self, n: int, index: int, target: bool, a: int, b: int, words: tuple) -> int:
+    def _force(self, n: int, index: int, target: bool, a: int, b: int, words: Words) -> int:
         """Apply the label's force and the loss to an element; return its range events."""
         e, (pushed, out) = self.entries[n], self.nudge.fitted
         events, wait, late = 0, 0, False
@@ -172,7 +178,7 @@ class Clocked:
         self.entering[self.now + wait] = n, index, a, b, words, late
         return events
 
-    def _squares(self, what: str, index: int):
+    def _squares(self, what: str, index: int) -> None:
         square = self.errors[0] ** 2
         if what == "zero":
             self.loss = 0
@@ -182,11 +188,11 @@ class Clocked:
             self.loss = square + (self.loss if index else 0)
 
     def _dyad(self) -> int:
-        now, a, b, kind, moved, events = self.now, 0, 0, "dyad", 0, 0
+        now, a, b, kind, moved, events = self.now, 0, 0, "dyad", False, 0
         if now in self.entering:
             n, index, a, b, words, out = self.entering.pop(now)
             events, kind, moved = int(out), self.entries[n].error, self.entries[n].moved
             self.leaving[now + 5] = n, index
-            self.random[now + 3] = words[:2]
+            self.random[now + 3] = words[0], words[1]
         self.dyad.clock(a, b, *self.random.pop(now, (0, 0)), kind, moved)
         return events

@@ -7,7 +7,7 @@ import numpy as np
 from ..recipe import LONGEST_TRAIN, Geometry, Recipe
 from . import fixed
 from .arrays import Integers, integer_type, namespace
-from .clock import walk
+from .clock import Ports, Stimulus, Waves, walk
 
 
 def product_type(geometry: Geometry) -> type[np.int32] | type[np.int64]:
@@ -62,7 +62,7 @@ def update(recipe: Recipe, weight: Integers, product: Integers, random: Integers
     return result.astype(weight.dtype), out_of_range
 
 
-def _change(recipe: Recipe, weight, q):
+def _change(recipe: Recipe, weight: Integers, q: Integers) -> Integers:
     """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
     if recipe.pulses.built == "ideal":
         return q
@@ -78,7 +78,13 @@ def _change(recipe: Recipe, weight, q):
 def largest_change(recipe: Recipe, product: Integers) -> Integers:
     """A bound of the change that products up to `product` (int64 scalar) make."""
     xp, shift = namespace(product), recipe.product_shift
-    down, up = (lambda: (product >> shift) + 1), (lambda: xp.minimum(product, 2 << recipe.formats.weight.width) << -shift)
+
+    def down() -> Integers:
+        return (product >> shift) + 1
+
+    def up() -> Integers:
+        return xp.minimum(product, 2 << recipe.formats.weight.width) << -shift
+
     q = (down() if shift > 0 else up()) if isinstance(shift, int) else xp.where(shift > 0, down(), up())
     return q if recipe.pulses.built == "ideal" else xp.minimum(q, LONGEST_TRAIN) << recipe.pulse_bits + 1
 
@@ -111,7 +117,7 @@ def change_exact(recipe: Recipe, weight: int, n: int) -> int:
     return n * (end - seen if n > 0 else end + seen) + (1 << m - 1) >> m
 
 
-def trace(recipes: Recipe | tuple[Recipe, ...], decays: tuple[int, ...], stimulus: dict) -> dict:
+def trace(recipes: Recipe | tuple[Recipe, ...], decays: tuple[int, ...], stimulus: Stimulus) -> Waves:
     """Every port of `Update` at every clock (contract section 6: latency 3).
 
     Parameters
@@ -129,7 +135,7 @@ def trace(recipes: Recipe | tuple[Recipe, ...], decays: tuple[int, ...], stimulu
     made, views = [(0, False)] * 3, recipes if isinstance(recipes, tuple) else (recipes,)
     coarsest = max(views, key=lambda r: r.product_shift)
 
-    def clock(weight: int, product: int, random: int, decay: int, probe: int, format: int = 0) -> dict:
+    def clock(weight: int, product: int, random: int, decay: int, probe: int, format: int = 0) -> Ports:
         its = views[format]
         v = weight + change_exact(its, weight, round_exact(coarsest, weight, product, random, 0 if probe else decays[decay]))
         made.append(fixed.fit_exact(v, its.formats.weight.width, its.overflow.weight, 0 if probe else its.guard))

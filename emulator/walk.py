@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..recipe import SLOPE, Recipe, in_memory, programs, table
 from . import crossbar, engine, nudge, sequencer, unit
 from .chip import Chip
+from .clock import Ports
 
 
-def trace(recipe: Recipe, state: dict, x: ArrayLike, y: ArrayLike | None = None) -> list[tuple[int, int, str, int, int]]:
+def trace(recipe: Recipe, state: Mapping[str, Any], x: ArrayLike, y: ArrayLike | None = None) -> list[tuple[int, str, str, int, int]]:
     """One program on one chip, or several under way.
 
     Parameters
@@ -36,8 +40,9 @@ def trace(recipe: Recipe, state: dict, x: ArrayLike, y: ArrayLike | None = None)
     """
     walk, trains = Walk(recipe, state), y is not None
     samples = walk.chip._samples(np.atleast_2d(recipe.formats.state.samples(x)))
-    labels = walk.chip._labels(np.atleast_1d(y), len(samples)) if trains else np.zeros(len(samples), int)
-    interval, events = programs(recipe)[trains].interval, []
+    labels = np.zeros(len(samples), int) if y is None else walk.chip._labels(np.atleast_1d(y), len(samples))
+    interval = programs(recipe)[trains].interval
+    events: list[tuple[int, str, str, int, int]] = []
     if len(samples) > 1 and not interval:
         raise ValueError(f"x: {len(samples)} samples; programs of {recipe.name} do not overlap, allowed is one")
     end = (len(samples) - 1) * interval + sequencer.length(recipe, trains)
@@ -63,7 +68,7 @@ class Walk:
         How many programs have been launched.
     """
 
-    def __init__(self, recipe: Recipe, state: dict):
+    def __init__(self, recipe: Recipe, state: Mapping[str, Any]):
         self.chip = chip = Chip(recipe)
         chip.restore(state)                       # all checks are there
         self.recipe = recipe = recipe.model_copy(update={"seed": int(np.asarray(state["seeds"]))})
@@ -71,7 +76,7 @@ class Walk:
         self.units = [unit.Clocked(recipe, k) for k in range(recipe.layers)]
         self.units[-1].loss = int(chip.loss)
         for g, w in zip(in_memory(recipe), chip.weights, strict=True):
-            block, rows = self.engines[g.engine].crossbar, crossbar.pad(g, w).tolist()
+            block, rows = self.engines[g.engine].crossbar, np.asarray(crossbar.pad(g, w)).tolist()
             first = block.table.base[g.matrix.name]
             block.weights[first:first + g.N] = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
         self.overlaps = recipe.samples_in_flight > 1
@@ -104,10 +109,11 @@ class Walk:
             ``weight`` (index is the word's address, value the word, unsigned, lane 0 lowest). And ``events_accumulator``,
             ``events_state``, ``events_delta``, ``events_weight`` (index 0, value how many range events happen).
         """
-        newest, units, shared, events = self.launched - 1, self.units, self.wires, []
+        newest, units, shared = self.launched - 1, self.units, self.wires
+        events: list[tuple[str, str, int, int]] = []
         turn = {"turn": newest % self.recipe.samples_in_flight} if self.overlaps else {}
         order = self.sequencer.clock(launch=0, train=0, **turn)
-        known = {"rate": self.chip.rate, "bank": 0, "step": self.chip.step + newest, "run": self.chip.run + newest, **turn}
+        known = {"rate": int(self.chip.rate), "bank": 0, "step": self.chip.step + newest, "run": self.chip.run + newest, **turn}
         levels, before = {name: known[name] for name in self.levels if name in known}, units[-1].loss
         # what leaves units now is written now; what engines give reaches units now, or two cycles later
         shared.leaving(units)
@@ -120,12 +126,12 @@ class Walk:
                 ports["events_delta"] = int(beyond)
             shared.summed(e, ports)
             events += _events(f"engine{e}", ports, {"weight": ("weight_write", "weight_address", "weight_word")})
-        for k, block in enumerate(units):
+        for k, one in enumerate(units):
             wires = shared.entering(k)
-            if fed := block.feeds(wires):
+            if fed := one.feeds(wires):
                 events.append((f"unit{k}", "feedback", *fed))
-            ports = block.clock(**wires, **(self.labels if block.is_last else {}))
-            ports["queued"] = ports["mean_valid"] and block.entries[ports["out_number"]].result
+            ports = one.clock(**wires, **(self.labels if one.is_last else {}))
+            ports["queued"] = ports["mean_valid"] and one.entries[ports["out_number"]].result
             events += _events(f"unit{k}", ports, {
                 "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),
                 "difference": ("difference_valid", "out_index", "difference"), "result": ("queued", "out_index", "mean")})
@@ -137,13 +143,13 @@ class Walk:
 class _Wires:
     """What goes from engines to units and from units to stores in a cycle."""
 
-    def __init__(self, recipe: Recipe, units: list):
+    def __init__(self, recipe: Recipe, units: list[unit.Clocked]):
         self.recipe, self.engines, self.units = recipe, table.engines(recipe), units
-        self.stores = [{} for _ in self.engines]
-        self.elements = [{} for _ in units]                        # in this cycle: valid, number, index
+        self.stores: list[Ports] = [{} for _ in self.engines]
+        self.elements: list[Ports] = [{} for _ in units]           # in this cycle: valid, number, index
         self.values = [[(0, 0)] * len(u.sources) for u in units]   # in this cycle: value and random words of each source
 
-    def leaving(self, units: list):
+    def leaving(self, units: list[unit.Clocked]) -> None:
         """Lead what leaves the units in this cycle to the stores."""
         shown = [u.peek() for u in units]
         for wires, found in zip(self.stores, self.engines, strict=True):
@@ -159,7 +165,7 @@ class _Wires:
                         wires |= {f"store{i}__valid": 1, f"store{i}__slot": memory.stores.index(name), f"store{i}__index": index,
                                   f"store{i}__value": value}
 
-    def summed(self, e: int, ports: dict):
+    def summed(self, e: int, ports: Ports) -> None:
         """Lead a sum of engine e, and values that were sums before, to the units."""
         for k, u in enumerate(self.units):
             self.values[k] = [(ports[f"value_{place}"], ports["random"]) if engine == e else old
@@ -169,7 +175,7 @@ class _Wires:
             number = table.entries(self.recipe, step.unit).index(table.entry(self.recipe, step))
             self.elements[step.unit] = {"valid": 1, "number": number, "index": ports["sum_index"]}
 
-    def entering(self, k: int) -> dict:
+    def entering(self, k: int) -> Ports:
         """Input ports of unit k but for the label."""
         u = self.units[k]
         n = u.arriving[u.now][0] if u.now in u.arriving else None
@@ -177,12 +183,12 @@ class _Wires:
         return {"valid": 0, "number": 0, "index": 0} | self.elements[k] | {"random": words} | {
             f"value{i}": value for i, (value, _) in enumerate(self.values[k])}
 
-    def tick(self):
+    def tick(self) -> None:
         """Move to the next cycle."""
         self.elements = [{} for _ in self.units]
 
 
-def _events(block: str, ports: dict, registers: dict):
+def _events(block: str, ports: Ports, registers: dict[str, tuple[str, str, str]]) -> Iterator[tuple[str, str, int, int]]:
     for name, (valid, index, value) in registers.items():
         if ports[valid]:
             yield block, name, ports[index], ports[value]

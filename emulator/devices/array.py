@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,7 +59,7 @@ class Circuit:
     fraction_bits: int | None = None
     clipped_share: float = CLIPPED_SHARE
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("rows", "columns"):
             size = getattr(self, name)
             if size is not None and size < 1:
@@ -82,7 +84,7 @@ class Report:
     inputs_clipped: dict[str, int]
     complaints: tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"{self.name}: {self.shape[0]} x {self.shape[1]} weights on {self.arrays} arrays, grid of 2**-{self.fraction_bits} levels",
             f"effective weights are off by {self.weight_error:.3%} of the largest (r.m.s.)",
@@ -93,6 +95,12 @@ class Report:
                 lines.append(f"{side}: {u.reads} reads, codes {u.low} to {u.high} ({u.span:.0%} of {u.codes}), "
                              f"{u.clipped} clipped ({u.share_clipped:.3%}); {self.inputs_clipped[side]} inputs clipped")
         return "\n".join([*lines, *self.complaints])
+
+
+_Part: TypeAlias = tuple[slice, Slice, list[tuple[np.ndarray | None, np.ndarray]], Callable[[float], OfCells | Even] | None]
+"""Of one direction, for a block of inputs and a slice: tables and matrices of the terms of the current, and the noise."""
+_Side: TypeAlias = tuple[str, tuple[int, int], tuple[InputConverter, OutputConverter | None], list[_Part]]
+"""One direction: name, shape, converters and parts."""
 
 
 class Array:
@@ -147,7 +155,7 @@ class Array:
         self.device, self.circuit, self.seed, self.time = device, circuit, seed, time
         self._weights, self._scale, self._compensate, self._turned = weights, scale, compensate, turned
         self.levels, self.step = circuit.mapping.levels(weights, scale)
-        self.shape = self.levels.shape
+        self.shape: tuple[int, int] = self.levels.shape
         outputs, inputs = self.shape
         for name, size, length in (("rows", circuit.rows, inputs), ("columns", circuit.columns, outputs)):
             if size is not None and size > length:
@@ -159,7 +167,7 @@ class Array:
 
     # construction
 
-    def _build(self):
+    def _build(self) -> None:
         device, circuit, tiles = self.device, self.circuit, self._tiles
         self._written = written = Written(self.levels, device, circuit.mapping, tiles, circuit.wires, self.seed, time=self.time)
         numbers = range(len(written.slices))
@@ -167,9 +175,9 @@ class Array:
         if self._turned is not None:
             linear[0] = linear[0][0], linear[0][1] + self._turned
         weighted = [(s.significance * forward, s.significance * back) for s, (forward, back) in zip(written.slices, linear, strict=True)]
-        self.effective, self.effective_transposed = (sum(w) for w in zip(*weighted, strict=True))
+        self.effective, self.effective_transposed = (sum(w, np.zeros(())) for w in zip(*weighted, strict=True))
         variances = [written.variances(n) for n in numbers]
-        sides = []
+        sides: list[_Side] = []
         # each direction: its name, shape, converters, and the (inputs, outputs) matrices of each slice of each block of inputs
         for name, shape, converters, lines, turn in (
             ("forward", self.shape, (circuit.input, circuit.output), tiles.rows, np.transpose),
@@ -180,8 +188,9 @@ class Array:
                 (block, s, [(table, turn(m)[block]) for table, m in t], self._noise(name, n, block, s, v))
                 for n, block in enumerate(lines) for s, t, v in zip(written.slices, terms, variances, strict=True)
             ]))
-        self.fraction_bits = circuit.fraction_bits
-        if self.fraction_bits is None:
+        if circuit.fraction_bits is not None:
+            self.fraction_bits = circuit.fraction_bits
+        else:
             whole = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None or circuit.output
                          or circuit.output_transposed or any(noise for *_, parts in sides for *_, noise in parts))
             self.fraction_bits = 0 if whole else _most_bits(sides)
@@ -199,13 +208,15 @@ class Array:
             self.forward.scale = written.factor(self._compensate)
             self.transposed.scale = written.factor(self._compensate, turned=True, outputs=1)
 
-    def _linear(self, n: int):
+    def _linear(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Matrices of the forward and the transposed read (outputs, inputs) in levels of slice n, as far as cells follow Ohm's law."""
         if not (self.device.changes_cells or self.circuit.wires):
-            return (self._written.slices[n].digits.astype(np.float64),) * 2
-        return tuple(self._written.conductance(n, turned) / self._written.unit(n) for turned in (False, True))
+            digits = self._written.slices[n].digits.astype(np.float64)
+            return digits, digits
+        forward, turned = (self._written.conductance(n, turned) / self._written.unit(n) for turned in (False, True))
+        return forward, turned
 
-    def _terms(self, n: int, linear, limit: int):
+    def _terms(self, n: int, linear: np.ndarray, limit: int) -> list[tuple[np.ndarray | None, np.ndarray]]:
         """(table, matrix (outputs, inputs) in levels) of each term of the current of slice n's cells."""
         if self.device.iv is None:
             return [(None, linear)]
@@ -213,7 +224,8 @@ class Array:
         return [(table, self._tiles.pairs(np.asarray, p, m) / self._written.unit(n))
                 for (table, p), (_, m) in zip(plus, minus, strict=True)]
 
-    def _noise(self, side: str, number: int, block: slice, s: Slice, variances):
+    def _noise(self, side: str, number: int, block: slice, s: Slice,
+               variances: list[np.ndarray] | None) -> Callable[[float], OfCells | Even] | None:
         """The read noise of a block of inputs (the `number`-th) and a slice, as a function of the grid's units per level; or None."""
         read, outputs = self.device.read, self.shape[side == "transposed"]
         if isinstance(read, Constant) and read.magnitude:
@@ -229,9 +241,9 @@ class Array:
             return lambda unit: OfCells(plus[block], unit, summed=minus[number])
         return lambda unit: OfCells((plus + minus)[block], unit)
 
-    def _like(self, **changes) -> Array:
+    def _like(self, **changes: Any) -> Array:
         """An array that differs in some arguments; it keeps the output ranges."""
-        given = {"device": self.device, "circuit": self.circuit, "seed": self.seed, "scale": self._scale, "time": self.time,
+        given: dict[str, Any] = {"device": self.device, "circuit": self.circuit, "seed": self.seed, "scale": self._scale, "time": self.time,
                  "compensate": self._compensate, "turned": self._turned}
         made = Array(self._weights, **{**given, **changes})
         for old, new in ((self.forward, made.forward), (self.transposed, made.transposed)):
@@ -253,11 +265,12 @@ class Array:
             circuit = replace(circuit, wires=None)
         if "converters" in effects:
             circuit = replace(circuit, output=None, output_transposed=None)
-        device = replace(self.device, **{e: None for e in effects if e in EFFECTS})
+        off: dict[str, Any] = {e: None for e in effects if e in EFFECTS}
+        device = replace(self.device, **off)
         return self._like(device=device, circuit=circuit, time=self.time if device.ages else None)
 
     @staticmethod
-    def _known(effects):
+    def _known(effects: tuple[str, ...]) -> None:
         unknown = [e for e in effects if e not in ALL_EFFECTS]
         if unknown:
             raise ValueError(f"effects: {unknown[0]!r}; known are {', '.join(ALL_EFFECTS)}")
@@ -278,7 +291,7 @@ class Array:
         """The transposed read, as a matrix: ``array.T @ e``."""
         return self.transposed
 
-    def __matmul__(self, codes) -> np.ndarray:
+    def __matmul__(self, codes: ArrayLike) -> np.ndarray:
         """Input codes (inputs,) or (inputs, n) to output integers (outputs,) or (outputs, n)."""
         return self.forward @ codes
 
@@ -294,7 +307,7 @@ class Array:
         """Real numbers of output integers."""
         return self.forward.decode(integers)
 
-    def __call__(self, values, vectors=None) -> np.ndarray:
+    def __call__(self, values: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Real inputs (..., inputs) to real outputs (..., outputs)."""
         return self.forward(values, vectors)
 
@@ -328,7 +341,7 @@ class Array:
                       {n: s.inputs_clipped for n, s in sides.items()}, complaints)
 
 
-def _most_bits(sides) -> int:
+def _most_bits(sides: list[_Side]) -> int:
     """Fraction bits: `FINE`, if float64 sums every product exactly with so many."""
     need = 1.0
     for _, _, converters, parts in sides:

@@ -7,14 +7,15 @@ change, and those of the other enter a bound only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 
-def compiled(**options: object) -> Callable[[Callable], Callable]:
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function, and keep the result for the next process where a folder for it can be written."""
-    def made(function):
+    def made(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return njit(cache=True, nogil=True, **options)(function)
         except RuntimeError:                                   # neither beside this file nor in the user's home
@@ -153,7 +154,7 @@ def bits(codes: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def _looked_up(size: int, radix: int):
+def _looked_up(size: int, radix: int) -> Callable[..., Any]:
     """`looked_up` of groups of so many inputs, each of which has `radix` states; constants of the compiled program."""
     block, most_states = 64, radix**size
 
@@ -250,7 +251,7 @@ def _norm(x):
 
 
 @compiled()
-def convert(sums: np.ndarray, noise: np.ndarray, x: np.ndarray, inverse: np.ndarray, shift: np.ndarray, slack: tuple,
+def convert(sums: np.ndarray, noise: np.ndarray, x: np.ndarray, inverse: np.ndarray, shift: np.ndarray, slack: tuple[float, ...],
             limits: tuple[int, int], weights: np.ndarray, lsb: np.ndarray, offset: np.ndarray, factor: int, out: np.ndarray) -> tuple[int,
             int, int, int]:
     """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.

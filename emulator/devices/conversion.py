@@ -48,14 +48,15 @@ class Conversion(NamedTuple):
     factors: np.ndarray
     inverse: np.ndarray
     shift: np.ndarray
-    slack: tuple
+    slack: tuple[np.floating, ...]
     limits: tuple[int, int]
     weights: np.ndarray
     lsb: np.ndarray
     offset: np.ndarray
 
 
-def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray, offset: np.ndarray, bound: int, peak: int) -> Conversion:
+def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray | int, offset: np.ndarray | int, bound: int,
+               peak: int) -> Conversion:
     """The converters of one product.
 
     Parameters
@@ -84,7 +85,7 @@ def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray, of
     shift = offset * inverse
     per_sum = 5 if exact else length / 2 + 5
     slack = (8 * u * (1 + float(np.max(np.abs(shift), initial=0.0))), error, SECOND_ORDER * per_sum * u, SECOND_ORDER * 4 * u)
-    return Conversion(factors, inverse.astype(kind), shift.astype(kind), tuple(map(kind, slack)), (output.low, output.high), weights,
+    return Conversion(factors, inverse.astype(kind), shift.astype(kind), tuple(kind(v) for v in slack), (output.low, output.high), weights,
                       lsb.copy(), offset.copy())
 
 

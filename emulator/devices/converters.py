@@ -35,7 +35,7 @@ class Usage(NamedTuple):
     high: int = 0
     codes: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:       # type: ignore[override]  # two in one, not a longer tuple
         if not self.reads:
             return other
         if not other.reads:
@@ -83,7 +83,7 @@ class InputConverter:
     full_scale: float = 1.0
     slice_bits: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 2 <= self.bits <= 12:
             raise ValueError(f"input converter: bits = {self.bits}; allowed are 2 to 12")
         if not self.full_scale > 0:
@@ -161,7 +161,7 @@ class OutputConverter:
     gain_spread: float = 0.0
     offset_spread: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
             raise ValueError(f"output converter: bits = {self.bits}; allowed are 2 to 16")
         if self.full_scale != "calibrated" and not (isinstance(self.full_scale, int | float) and self.full_scale > 0):

@@ -57,7 +57,7 @@ class Device:
     doi: str = ""
     fit: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.g_min < self.g_max < np.inf:
             raise ValueError(f"device: g_min = {self.g_min}, g_max = {self.g_max}; conductances need 0 <= g_min < g_max (microsiemens)")
         if self.states is not None and (len(self.states) < 2 or np.any(np.diff(self.states) <= 0)

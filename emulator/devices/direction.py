@@ -36,13 +36,19 @@ class Product:
 
     inputs: slice
     significance: int
-    tables: list                       # from input code to integer, or None for the code itself: one for each term of the current
+    tables: list[np.ndarray | None]    # from input code to integer, or None for the code itself: one for each term of the current
     weights: np.ndarray                # float64 (outputs, inputs of all terms): integers
     peak: int                          # the largest of what a table has for codes that one read sees
     bound: int                         # no sum is further from zero, in sum units
     noise: OfCells | Even | None = None
     conversion: Conversion | None = None
-    lsb: int | None = None             # nominal, in sum units
+    lsb: int = 0                       # nominal, in sum units; 0 until it is set
+
+    @property
+    def converter(self) -> Conversion:
+        """What makes codes of sums."""
+        assert self.conversion is not None          # set together with the range
+        return self.conversion
 
     def seen(self, codes: np.ndarray, kind: type[np.floating]) -> np.ndarray:
         """What the weights are multiplied with, of input codes (n, inputs) that one read sees."""
@@ -64,36 +70,42 @@ class Direction:
         self.input, self.output = converters
         self._key, self._products, self._fraction, self._clipped_share = key, products, fraction_bits, clipped_share
         self._transposed = name == "transposed"
-        self.step, self.scale = step, 1.0
+        self.step = step
+        self.scale: float | np.ndarray = 1.0
         """Weight of one level; digital factor of the outputs (drift compensation)."""
         self.usage, self.inputs_clipped, self.vectors, self._warned = Usage(), 0, 0, False
         self._noisy = any(p.noise for p in products)
-        self._common, self._plan, self._bits = 1, None, None
+        self._common = 1
+        self._plan: tuple[list[int], type[np.int32] | type[np.int64]] | None = None
+        self._bits: list[Sums] | None = None
         if self.output is None:
             self._make_plan()
-        elif self.output.full_scale != "calibrated":
+        elif not isinstance(self.output.full_scale, str):
             self.set_lsb([self.output.lsb(self.output.full_scale)] * len(products))
 
     @property
     def level_lsb(self) -> list[float] | None:
         """Nominal LSB of each product, in input LSB times levels; None where it is not set."""
         lsb = [p.lsb for p in self._products]
-        return None if None in lsb else [v * 2.0**-self._fraction for v in lsb]
+        return None if not all(lsb) else [v * 2.0**-self._fraction for v in lsb]
 
     # ranges
 
     def set_lsb(self, level_lsb: Sequence[float]) -> None:
         """Set each product's LSB (in input LSB times levels), with its spread over converters. The grid has the nearest one."""
+        output = self.output
+        assert output is not None                   # without one there is no LSB
         for n, (p, lsb) in enumerate(zip(self._products, level_lsb, strict=True)):
             p.lsb = nominal = max(1, round(lsb * 2.0**self._fraction))
-            sums, shift = nominal, 0
-            if self.output.gain_spread:
-                gain = 1 + self.output.gain_spread * draws.normal(self._key, draws.GAIN, 2 * n + self._transposed, (self.shape[0],))
+            sums: int | np.ndarray = nominal
+            shift: int | np.ndarray = 0
+            if output.gain_spread:
+                gain = 1 + output.gain_spread * draws.normal(self._key, draws.GAIN, 2 * n + self._transposed, (self.shape[0],))
                 sums = np.maximum(np.rint(nominal * gain), 1).astype(np.int64)
-            if self.output.offset_spread:
-                share = self.output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
+            if output.offset_spread:
+                share = output.offset_spread * draws.normal(self._key, draws.OFFSET, 2 * n + self._transposed, (self.shape[0],))
                 shift = np.rint(nominal * share).astype(np.int64)
-            p.conversion = conversion(self.output, p.weights, sums, shift, p.bound, p.peak)
+            p.conversion = conversion(output, p.weights, sums, shift, p.bound, p.peak)
         self._make_plan()
 
     def calibrate(self, codes: ArrayLike, clipped_share: float = 0.0, per_array: bool = False) -> None:
@@ -123,10 +135,11 @@ class Direction:
 
     # reading
 
-    def _noise(self, p: Product, x, number: int, vectors, variance=None):
+    def _noise(self, source: OfCells | Even, x: np.ndarray, number: int, vectors: np.ndarray,
+               variance: np.ndarray | None = None) -> np.ndarray:
         """Read noise of one read of inputs (n, inputs of the product) in sum units: integers (n, outputs)."""
         stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
-        return p.noise.draw(x, lambda lines: draws.reading(self._key, stream, number, vectors, lines), variance)
+        return source.draw(x, lambda lines: draws.reading(self._key, stream, number, vectors, lines), variance)
 
     def read(self, codes: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Outputs of input codes.
@@ -158,7 +171,7 @@ class Direction:
         self._watch()
         return out.reshape(*codes.shape[:-1], self.shape[0])
 
-    def _read(self, codes, vectors):
+    def _read(self, codes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self._plan is None:
             raise ValueError(f"{self.name} read: the output range is not set; call array.calibrate with data, or give the converter "
                              "a full_scale")
@@ -167,38 +180,39 @@ class Direction:
         reads = self.input.slices(codes) if self._bits is None else ()
         for n, (p, factor) in enumerate(zip(self._products, factors, strict=True)):
             if self._bits is not None:
-                number = self._read_bits(out, n, factor, codes[:, p.inputs], number, vectors)
+                number = self._read_bits(out, p, self._bits[n], factor, codes[:, p.inputs], number, vectors)
                 continue
             for weight, x in reads:
-                noise = self._noise(p, x[:, p.inputs], number, vectors) if p.noise else None
+                noise = self._noise(p.noise, x[:, p.inputs], number, vectors) if p.noise else None
                 number += 1
                 if self.output is None:
                     sums = p.sums(x) if noise is None else p.sums(x) + noise
                     out += (factor * weight * sums).astype(whole)
                 else:
-                    kind = p.conversion.factors.dtype.type
+                    kind = p.converter.factors.dtype.type
                     noise = None if noise is None else noise.astype(kind, copy=False)
-                    self.usage += add_codes(out, factor * weight, p.conversion, p.seen(x, kind), noise)
+                    self.usage += add_codes(out, factor * weight, p.converter, p.seen(x, kind), noise)
         return out
 
-    def _read_bits(self, out, n: int, factor: int, codes, number: int, vectors) -> int:
-        """Add the codes of all bits of the inputs of the n-th product; returns the number of the next read."""
+    def _read_bits(self, out: np.ndarray, p: Product, table: Sums, factor: int, codes: np.ndarray, number: int,
+                   vectors: np.ndarray) -> int:
+        """Add the codes of all bits of the inputs of a product, by its table; returns the number of the next read."""
         from . import compiled
 
-        p, count = self._products[n], self.input.bits - 1
+        count = self.input.bits - 1
         bits = compiled.bits(codes, count)
         flat = bits.reshape(-1, codes.shape[1])
-        sums = self._bits[n].of(flat).reshape(count, len(codes), -1)
+        sums = table.of(flat).reshape(count, len(codes), -1)
         variance = p.noise.bitwise(flat) if p.noise else None
         for b in range(count):
             noise = None
             if p.noise:
                 own = None if variance is None else variance[b * len(codes) : (b + 1) * len(codes)]
-                noise = self._noise(p, bits[b], number + b, vectors, own)
-            self.usage += add_codes(out, factor << b, p.conversion, bits[b], noise, sums[b])
+                noise = self._noise(p.noise, bits[b], number + b, vectors, own)
+            self.usage += add_codes(out, factor << b, p.converter, bits[b], noise, sums[b])
         return number + count
 
-    def _make_plan(self):
+    def _make_plan(self) -> None:
         """Common factor of all codes, what is left of it for each product in the digital sum, and the type of the result."""
         if self.output is None:
             factors, largest = [p.significance for p in self._products], [p.bound for p in self._products]
@@ -214,17 +228,17 @@ class Direction:
         # bit by bit, where float32 products decide about codes and inputs are not bent
         self._bits = None
         if self.input.slice_bits == 1 and self.output is not None:
-            if all(p.conversion.factors.dtype == np.float32 and p.tables == [None] for p in self._products):
+            if all(p.converter.factors.dtype == np.float32 and p.tables == [None] for p in self._products):
                 self._bits = [Sums(p.weights.T, signed=True) for p in self._products]
         self._plan = factors, np.int32 if bound < 1 << 30 and not (self._noisy and self.output is None) else np.int64
 
-    def _watch(self):
+    def _watch(self) -> None:
         if not self._warned and (self.usage.reads >= FEW or self.usage.clipped >= FEW >> 6):
             for complaint in self.usage.complaints(self._clipped_share):
                 warnings.warn(f"{self.name} output converter: {complaint}", DeviceWarning, stacklevel=4)
                 self._warned = True
 
-    def __matmul__(self, codes) -> np.ndarray:
+    def __matmul__(self, codes: ArrayLike) -> np.ndarray:
         """`read` of columns as NumPy has them: (inputs,) or (inputs, n) to (outputs,) or (outputs, n)."""
         codes = np.asarray(codes)
         if codes.ndim < 2:
@@ -241,7 +255,7 @@ class Direction:
         """Output integers to real numbers, with drift compensation."""
         return integers * (self.unit * np.asarray(self.scale))
 
-    def __call__(self, values, vectors=None) -> np.ndarray:
+    def __call__(self, values: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Real numbers (..., inputs) to real numbers (..., outputs)."""
         return self.decode(self.read(self.encode(values), vectors))
 

@@ -50,7 +50,8 @@ def step(plane: int, write: int) -> int:
 
 def key(seed: int) -> Key:
     """The generator's key of a 64-bit seed; two uint32."""
-    return tuple(word[()] for word in rng.keys(seed))
+    low, high = rng.keys(seed)
+    return np.uint32(low), np.uint32(high)
 
 
 def uniform(key: Key, stream: int, step: int, shape: int | tuple[int, ...]) -> np.ndarray:
@@ -84,7 +85,7 @@ FAR = ((6.65790464350110377720e0, 5.46378491116411436990e0, 1.784826539917291335
         7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15))
 
 
-def _ratio(coefficients, r):
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: np.ndarray) -> np.ndarray:
     top, bottom = (np.full_like(r, c[-1]) for c in coefficients)
     for a, b in zip(coefficients[0][-2::-1], coefficients[1][-2::-1], strict=True):
         top, bottom = top * r + a, bottom * r + b
@@ -157,4 +158,5 @@ def reading(key: Key, stream: int, block: int, vectors: ArrayLike, count: int) -
 
 def streamed(key: Key, stream: int) -> tuple[np.uint32, np.uint32, np.ndarray]:
     """The key as the functions of `compiled` take it: its words, the first with the stream in it, and the constants of the rounds."""
-    return np.uint32(int(key[0]) ^ stream << 24), np.uint32(key[1]), np.array(rng.constants(tuple(map(np.uint32, key))), np.uint32)
+    words = np.uint32(key[0]), np.uint32(key[1])
+    return np.uint32(int(key[0]) ^ stream << 24), words[1], np.array(rng.constants(words), np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +26,14 @@ class PowerLaw:
         Device-to-device spread of nu beyond `deviation`: standard deviation relative to nu.
     """
 
-    mean: object
-    deviation: object
+    mean: Callable[[np.ndarray], np.ndarray]
+    deviation: Callable[[np.ndarray], np.ndarray]
     start: float
     spread: float = 0.0
 
     FLOOR = 1e-7
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.start > 0:
             raise ValueError(f"drift: start = {self.start}; t0 must be positive (seconds)")
 

@@ -66,7 +66,7 @@ class Measured:
     bent: tuple[float, ...]
     voltage: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.volts) != len(self.bent) or np.any(np.diff(self.volts) <= 0):
             raise ValueError("I-V table: give one f(V) for each voltage, voltages ascending")
         if self.volts[0] > -self.voltage or self.volts[-1] < self.voltage:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +28,17 @@ def tangent(change: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     slope = np.where(np.abs(slope) < LEAST, -LEAST, np.maximum(slope, LEAST - 1))
     return change / slope, np.log1p(slope)
+
+
+class Law(Protocol):
+    """What all laws have, those of one's own too: see above."""
+
+    def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
+        """What is stored for each cell and direction."""
+
+    @property
+    def tangent(self) -> Callable[..., tuple[np.ndarray, np.ndarray | None]]:
+        """A function of weights and these numbers, which gives reach and log."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class LinearStep:
     down: float = 0.5
     spread: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(self, most=1.0)
 
     def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -102,7 +114,7 @@ class ExponentialStep:
     offset: float = 0.2425
     spread: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(self)
 
     def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -131,7 +143,7 @@ class PowerStep:
     down: float = 1.0
     spread: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(self)
 
     def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -160,7 +172,7 @@ class MeasuredStep:
     up: tuple[float, ...]
     down: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not len(self.share) == len(self.up) == len(self.down) >= 2 or np.any(np.diff(self.share) <= 0):
             raise ValueError("measured pulses: give one size up and one down for each of two shares or more, in ascending order")
 
@@ -176,13 +188,13 @@ class MeasuredStep:
         return tangent(step * size, step * per_span * np.where(up, rise[0][part], rise[1][part]))
 
 
-def _of_side(law, end, draw):
+def _of_side(law: LinearStep | ExponentialStep | PowerStep, end: np.ndarray, draw: Callable[[], np.ndarray]) -> Any:
     """`up` or `down`, whichever the end is; of each cell, if cells differ."""
     mean = law.up if np.max(end) > 0 else law.down
     return np.abs(mean + law.spread * draw()) if law.spread else mean
 
 
-def _check(law, most=np.inf):
+def _check(law: LinearStep | ExponentialStep | PowerStep, most: float = np.inf) -> None:
     for name in ("up", "down"):
         if not 0 <= getattr(law, name) <= most:
             raise ValueError(f"{type(law).__name__}: {name} = {getattr(law, name)}; allowed are 0 to {most:g}")

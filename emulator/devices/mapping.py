@@ -53,7 +53,7 @@ class Mapping:
     kind: str = "differential"
     slice_bits: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 2 <= self.bits <= 12:
             raise ValueError(f"mapping: bits = {self.bits}; allowed are 2 to 12")
         if self.kind not in ("differential", "offset"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from .converters import DeviceWarning
 from .draws import Key
 
 
-def _share(what: str, magnitude: float):
+def _share(what: str, magnitude: float) -> None:
     """ValueError for a negative magnitude; a warning for one that looks like a percentage."""
     if not magnitude >= 0:
         raise ValueError(f"{what}: magnitude = {magnitude}; a standard deviation cannot be negative")
@@ -75,7 +76,7 @@ class Generic(CellNoise):
     kind: str = "independent"
     shape: str = "normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _share("noise", self.magnitude)
         if self.kind not in ("independent", "proportional", "inverse"):
             raise ValueError(f"noise: kind = {self.kind!r}; allowed are independent, proportional, inverse")
@@ -152,7 +153,7 @@ class Table(CellNoise):
     deviation: tuple[float, ...]
     reference: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         g, s = np.asarray(self.conductance, np.float64), np.asarray(self.deviation, np.float64)
         object.__setattr__(self, "conductance", tuple(g.tolist()))
         object.__setattr__(self, "deviation", tuple(s.tolist()))
@@ -180,7 +181,7 @@ class PerProduct:
 
     magnitude: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _share("read noise", self.magnitude)
 
 
@@ -190,7 +191,7 @@ class Constant:
 
     magnitude: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _share("read noise", self.magnitude)
 
 
@@ -208,7 +209,7 @@ class Flicker:
         Seconds.
     """
 
-    q: object
+    q: Callable[[np.ndarray], np.ndarray]
     read_time: float
 
     def sigma(self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float) -> np.ndarray:

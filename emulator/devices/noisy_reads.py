@@ -34,7 +34,7 @@ class Even:
     def bitwise(self, bits: np.ndarray) -> None:
         """As `OfCells.bitwise`: nothing but the input's norm is needed."""
 
-    def draw(self, codes: np.ndarray, deviates: Callable, variance: np.ndarray | None = None) -> np.ndarray:
+    def draw(self, codes: np.ndarray, deviates: Callable[[int], np.ndarray], variance: np.ndarray | None = None) -> np.ndarray:
         """As `OfCells.draw`."""
         x = codes.astype(np.float32)
         length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
@@ -78,7 +78,7 @@ class OfCells:
         """Sums of the cells' variances for inputs (n, inputs) that are 0, 1 or -1, as `draw` takes them."""
         return self._of_bits.of(bits)
 
-    def draw(self, codes: np.ndarray, deviates: Callable, variance: np.ndarray | None = None) -> np.ndarray:
+    def draw(self, codes: np.ndarray, deviates: Callable[[int], np.ndarray], variance: np.ndarray | None = None) -> np.ndarray:
         """Noise of one read of each vector.
 
         Parameters

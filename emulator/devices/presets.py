@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .device import Device
@@ -10,11 +12,11 @@ from .iv import Cubic
 from .noise import Flicker, PerProduct, Polynomial, Saturating
 
 
-def _clipped_log(slope: float, offset: float, low: float, high: float):
+def _clipped_log(slope: float, offset: float, low: float, high: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda g: np.clip(slope * np.log(np.maximum(g, 1e-7)) + offset, low, high)
 
 
-def _joined(edge: float, below, *coefficients: float):
+def _joined(edge: float, below: Callable[[np.ndarray], np.ndarray], *coefficients: float) -> Callable[[np.ndarray], np.ndarray]:
     """`below` for shares under the edge, a polynomial (lowest power first) above."""
     return lambda g: np.where(g < edge, below(g), np.polynomial.polynomial.polyval(g, coefficients))
 

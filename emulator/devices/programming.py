@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,7 +51,7 @@ def device_of(devices: Devices) -> Device | None:
         device = measured(devices.cell)
     else:
         device = Device(name="generic")
-    given = {}
+    given: dict[str, Any] = {}
     if devices.programming:
         given["programming"] = Generic(devices.programming)
     if devices.spread or devices.noise_spread:
@@ -64,10 +65,10 @@ def measured(cell: Cell) -> Device:
     """A device as it was measured, linear between the conductances."""
     g, most = cell.conductance, cell.conductance[-1]
 
-    def table(deviation):
+    def table(deviation: tuple[float, ...]) -> Table | None:
         return Table(g, deviation) if any(deviation) else None
 
-    def by_share(column):
+    def by_share(column: tuple[float, ...]) -> Callable[[np.ndarray], Any]:
         return functools.partial(np.interp, xp=np.divide(g, most), fp=column or (0.0,) * len(g))
 
     drift = PowerLaw(by_share(cell.drift), by_share(cell.drift_spread), cell.drift_start) if cell.drift else None
@@ -86,14 +87,15 @@ def wires_of(recipe: Recipe) -> Wires | None:
     return Wires(*d.segments, recipe.arrays.sensing, d.driver, d.sense, d.leakage) if any(d.segments) or d.driver or d.sense else None
 
 
-def layout_of(recipe: Recipe) -> dict:
+def layout_of(recipe: Recipe) -> dict[str, Any]:
     """How the recipe's weights lie in cells and on arrays, as `stored` takes it."""
     return {"mapping": mapping_of(recipe), "lines": recipe.arrays.lines}
 
 
 def alone(device: Device) -> dict[str, Device]:
     """Of each of a device's effects on stored weights (`EFFECTS`) the device that has it alone; and the ``ideal`` one, without any."""
-    ideal = replace(device, **dict.fromkeys(EFFECTS))
+    none: dict[str, Any] = dict.fromkeys(EFFECTS)
+    ideal = replace(device, **none)
     own = {label: replace(ideal, **{field: getattr(device, field)}) for field, label in EFFECTS.items() if getattr(device, field)}
     return {"ideal": ideal} | own
 
@@ -148,7 +150,7 @@ def stored(weights: ArrayLike, device: Device, seed: int, layer: int, write: int
     return now * factor[..., None] * (span / mapping.limit / (device.g_max - device.g_min))
 
 
-def _levels(weights, span: float, mapping: Mapping) -> np.ndarray:
+def _levels(weights: np.ndarray, span: float, mapping: Mapping) -> np.ndarray:
     """Levels of real weights: any where one cell takes all bits of a weight, else whole numbers, whose digits the cells hold."""
     levels = weights / span * mapping.limit
     return np.rint(levels).astype(np.int64) if mapping.sliced else levels
@@ -258,12 +260,16 @@ def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[n
     return float(np.sqrt(np.mean(np.concatenate([v.ravel() for v in variances]))))
 
 
-def _variance(device: Device, weights, mapping: Mapping):
+def _variance(device: Device, weights: np.ndarray, mapping: Mapping) -> np.ndarray:
     """Of a read of each weight (outputs, inputs), per square of its input; a reference line's is that of each of its outputs."""
     span, variance = float(np.max(np.abs(weights))) or 1.0, np.zeros(weights.shape)
-    alike = replace(device, **dict.fromkeys(EFFECTS.keys() - {"states"}))
+    none: dict[str, Any] = dict.fromkeys(EFFECTS.keys() - {"states"})
+    alike = replace(device, **none)
     cells = Written(_levels(weights, span, mapping), alike, mapping, Tiles.of(weights.shape, None, None, mapping.kind))
     for n, s in enumerate(cells.slices):
-        one = (device.read.magnitude * s.top) ** 2 if isinstance(device.read, Constant) else sum(cells.variances(n) or [0.0])
+        if isinstance(device.read, Constant):
+            one: float | np.ndarray = (device.read.magnitude * s.top) ** 2
+        else:
+            one = sum(cells.variances(n) or (), np.zeros(()))
         variance += (s.significance * span / mapping.limit) ** 2 * one
     return variance

@@ -6,6 +6,7 @@ for every slot in which both lines have a pulse. With steps of size d a cell the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class Pulses:
     longest: int = LONGEST_TRAIN
     kind: str = "stochastic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"pulses: kind = {self.kind!r}; allowed are {', '.join(KINDS)}")
         if not 1 <= self.longest <= LONGEST_TRAIN:
@@ -66,7 +67,7 @@ class Trains:
     ends: np.ndarray
     limited: int
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(x, delta) of each sample."""
         for start, end in zip(np.append(0, self.ends[:-1]), self.ends, strict=True):
             yield self.x[start:end], self.delta[start:end]
@@ -117,22 +118,23 @@ def trains(x: np.ndarray, delta: np.ndarray, amount: float, seed: int, pulses: P
                   np.cumsum(slots[:, 0]).astype(np.int64), int(np.count_nonzero(chance_delta > 1 + 1e-12)))
 
 
-def _signed(values, chance, place) -> np.ndarray:
+def _signed(values: np.ndarray, chance: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The sign of each number in the slots whose place (0 to 2**31) is below its chance; float32 (samples, slots, lines)."""
     limit = np.rint(np.minimum(chance, 1) * 2.0**31).astype(np.uint32)
     return (place < limit[:, None]) * np.sign(values).astype(np.float32)[:, None]
 
 
-def _places(number, slots, shape_x, shape_delta, seed: int, pulses: Pulses, first: int):
+def _places(number: np.ndarray, slots: np.ndarray, shape_x: tuple[int, ...], shape_delta: tuple[int, ...], seed: int, pulses: Pulses,
+            first: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each slot of both lines stands between 0 and 2**31; each broadcasts to (samples, slots, lines)."""
     if pulses.kind == "stochastic":
-        return tuple(_words(stream, len(number), shape, seed, first) for stream, shape in ((TRAIN_X, shape_x), (TRAIN_DELTA, shape_delta)))
+        return _words(TRAIN_X, len(number), shape_x, seed, first), _words(TRAIN_DELTA, len(number), shape_delta, seed, first)
     even = ((number + 1) * GOLDEN & (1 << 31) - 1).astype(np.uint32)
     burst = (2.0**31 * (number + 0.5) / np.maximum(slots, 1)).astype(np.uint32)
     return even[None, :, None], burst[:, :, None]
 
 
-def _words(stream: int, slots: int, shape, seed: int, first: int) -> np.ndarray:
+def _words(stream: int, slots: int, shape: tuple[int, ...], seed: int, first: int) -> np.ndarray:
     """Words of 31 random bits: uint32 (samples, slots, lines)."""
     from . import compiled
 

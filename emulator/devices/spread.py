@@ -28,7 +28,7 @@ class Spread:
     least: float = 0.0
     noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (self.span >= 0 and self.least >= 0 and self.noise >= 0):
             raise ValueError("spread: span, least and noise are standard deviations and cannot be negative")
 
@@ -60,7 +60,7 @@ class Stuck:
     low: float = 0.0
     high: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.low < 0 or self.high < 0 or self.low + self.high > 1:
             raise ValueError(f"stuck cells: low = {self.low}, high = {self.high}; shares and their sum are 0 to 1 (0.01 is one per cent)")
 

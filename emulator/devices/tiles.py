@@ -37,7 +37,7 @@ class Tiles:
         """Levels of the two planes of cells (outputs, inputs)."""
         return s.plus, np.repeat(s.minus, len(self.columns), axis=0) if self.referenced else s.minus
 
-    def pairs(self, function: Callable, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    def pairs(self, function: Callable[[np.ndarray], np.ndarray], plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
         """`function` of the cells of each array, one by one, as its result for signed weights (outputs, inputs).
 
         The function takes (inputs, outputs) of one array and returns the same shape.

@@ -45,7 +45,7 @@ class Wires:
     sense: float = 0.0
     leakage: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("word", "bit", "driver", "sense"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"wires: {name} = {getattr(self, name)}; resistances are finite and not negative (ohm)")
@@ -102,7 +102,7 @@ def asymmetry(forward: np.ndarray, transposed: np.ndarray) -> float:
     return float(np.max(np.abs(forward - transposed)) / np.max(np.abs(forward)))
 
 
-def _word_lines(g, word: float, first: float):
+def _word_lines(g: np.ndarray, word: float, first: float) -> tuple[np.ndarray, np.ndarray]:
     """S and b of word lines: float64 (rows, n, n), filled up to the diagonal, and (rows, n); `first` lies before the first cell.
 
     Written with what the line conducts to ground on either side of a cell, which are sums of positive terms: nothing cancels,
@@ -133,7 +133,7 @@ def _word_lines(g, word: float, first: float):
     return s.swapaxes(0, 1), g * voltage
 
 
-def _eliminate(g, word: float, bit: float, driver: float, sense: float) -> np.ndarray:
+def _eliminate(g: np.ndarray, word: float, bit: float, driver: float, sense: float) -> np.ndarray:
     """Effective conductance; resistances in megohm."""
     m, n = g.shape
     first, last = word + driver, bit + sense
@@ -142,7 +142,7 @@ def _eliminate(g, word: float, bit: float, driver: float, sense: float) -> np.nd
     block = max(1, (1 << 22) // (n * n))                       # word lines at once, within 32 MiB
     for start in range(0, m, block):
         rows = g[start : start + block]
-        lines, b = _word_lines(rows, word, first) if first else (None, rows)
+        lines, b = _word_lines(rows, word, first) if first else (rows, rows)
         for i in range(start, start + len(rows)):
             if bit and i:
                 through = _inverse(one + bit * y)
@@ -156,7 +156,7 @@ def _eliminate(g, word: float, bit: float, driver: float, sense: float) -> np.nd
     return (_inverse(one + last * y) @ j if last else j).T
 
 
-def _inverse(a) -> np.ndarray:
+def _inverse(a: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive definite matrix, by halves: mostly matrix products, which are faster than LAPACK at these sizes."""
     n = len(a)
     if n <= 48:

@@ -11,6 +11,8 @@ standard deviation.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,8 +21,8 @@ from numpy.typing import DTypeLike
 
 from ...recipe import LONGEST_TRAIN
 from . import draws
-from .laws import ConstantStep, ExponentialStep, LinearStep, PowerStep, SoftBounds
-from .pulses import STOCHASTIC, Pulses, trains
+from .laws import Law, SoftBounds
+from .pulses import STOCHASTIC, Pulses, Trains, trains
 
 STEP, IMBALANCE, HIGH, LOW, SLOPE_UP, SLOPE_DOWN, STUCK, CYCLE = range(0xB2, 0xBA)
 """Streams of the generator (`draws`). All but `CYCLE`, the noise of pulses: step 0, index is the cell. `CYCLE`: step is the number of the
@@ -60,7 +62,7 @@ class PulsedDevice:
     name, paper : str
     """
 
-    law: ConstantStep | LinearStep | SoftBounds | ExponentialStep | PowerStep = field(default_factory=SoftBounds)
+    law: Law = field(default_factory=SoftBounds)
     step: float = 0.001
     low: float = -0.6
     high: float = 0.6
@@ -73,7 +75,7 @@ class PulsedDevice:
     name: str = ""
     paper: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not -np.inf < self.low < 0 < self.high < np.inf:
             raise ValueError(f"pulsed device: low = {self.low}, high = {self.high}; bounds need low < 0 < high")
         if not 0 < self.step <= min(self.high, -self.low):
@@ -107,10 +109,10 @@ class PulsedDevice:
             raise ValueError(f"cells: shape = {tuple(shape)}; at most 4096 outputs of 16384 inputs can be told apart: split the layer")
         key = draws.key(seed)
 
-        def normal(stream):
+        def normal(stream: int) -> np.ndarray:
             return draws.normal(key, stream, 0, shape)
 
-        def spread(value, by, stream):
+        def spread(value: float, by: float, stream: int) -> np.ndarray:
             return value * np.abs(1 + by * normal(stream)) if by else np.array(value)
 
         high, low = (spread(v, self.bound_spread, stream).astype(dtype) for v, stream in ((self.high, HIGH), (self.low, LOW)))
@@ -120,11 +122,12 @@ class PulsedDevice:
         sides = []
         for sign, end, stream in ((1, high, SLOPE_UP), (-1, low, SLOPE_DOWN)):
             step = sign * moves * self.step * np.abs(gain + sign * tilt + min(0.0, sign * self.imbalance))
-            sides.append(self.law.numbers(step, end, high - low, lambda stream=stream: normal(stream)))
-        stored = [tuple(np.broadcast_to(np.asarray(v, dtype), shape) for v in side) for side in ((low, high), *sides)]
-        return Cells(self, seed, *stored)
+            sides.append(self.law.numbers(step, end, high - low, functools.partial(normal, stream)))
+        up, down = (tuple(np.broadcast_to(np.asarray(v, dtype), shape) for v in side) for side in sides)
+        bounds = np.broadcast_to(np.asarray(low, dtype), shape), np.broadcast_to(np.asarray(high, dtype), shape)
+        return Cells(self, seed, bounds, up, down)
 
-    def _moving(self, key, shape):
+    def _moving(self, key: draws.Key, shape: tuple[int, int]) -> float | np.ndarray:
         """1, or 0 for stuck cells."""
         stuck = round(self.stuck * shape[0] * shape[1])
         if not stuck:
@@ -255,7 +258,8 @@ def update_batch(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.nda
     return weights
 
 
-def _trains(cells, x, delta, rate, pulses, first, together):
+def _trains(cells: Cells, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses, first: int,
+            together: int) -> Iterator[tuple[int, Trains]]:
     """(number of the first sample, `Trains`) of so many samples at a time."""
     x, delta = np.atleast_2d(x), np.atleast_2d(delta)
     if (delta.shape[1], x.shape[1]) != cells.shape:
@@ -273,15 +277,15 @@ def _trains(cells, x, delta, rate, pulses, first, together):
 class _Part:
     """Some rows of cells: `Cells` as the inner loop needs them."""
 
-    law: object
+    law: Law
     low: np.ndarray
     high: np.ndarray
-    up: list
-    down: list
+    up: list[np.ndarray]
+    down: list[np.ndarray]
     factors: np.ndarray
 
 
-def _one_way(part: _Part, w, counts, words):
+def _one_way(part: _Part, w: np.ndarray, counts: np.ndarray, words: np.ndarray | None) -> None:
     """Pulses into the weights w, in place: positive counts up, negative counts down. Overwrites the counts."""
     from . import compiled
 
@@ -291,7 +295,7 @@ def _one_way(part: _Part, w, counts, words):
     compiled.add(w, change, reach, part.factors, counts, None if words is None else words[: len(w)], part.low, part.high)
 
 
-def _both_ways(part: _Part, w, ups, downs, words):
+def _both_ways(part: _Part, w: np.ndarray, ups: np.ndarray, downs: np.ndarray, words: np.ndarray | None) -> None:
     """Pulses up and down into the weights w, in place, evenly mixed."""
     rise, slope_up, log_up = _pulse(part.law, w, part.up)
     fall, slope_down, log_down = _pulse(part.law, w, part.down)
@@ -305,7 +309,7 @@ def _both_ways(part: _Part, w, ups, downs, words):
     _limit(w, part.low, part.high)
 
 
-def _pulse(law, w, numbers):
+def _pulse(law: Law, w: np.ndarray, numbers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Change by one pulse, slope, and log of 1 + slope."""
     reach, log = law.tangent(w, *numbers)
     if log is None:
@@ -314,7 +318,7 @@ def _pulse(law, w, numbers):
     return reach * slope, slope, log
 
 
-def _limit(w, low, high):
+def _limit(w: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     np.minimum(w, high, out=w)                  # two passes: five times faster than np.clip with arrays
     return np.maximum(w, low, out=w)
 
@@ -328,7 +332,7 @@ def _part(cells: Cells, rows: slice) -> _Part:
     return _Part(cells.device.law, low, high, up, down, cells.factors)
 
 
-def _bands(cells: Cells, samples):
+def _bands(cells: Cells, samples: Sequence[int]) -> Iterator[tuple[slice, np.ndarray | None]]:
     """(rows, their words of noise (samples, rows, inputs) or None) of bands of rows that cover the cells."""
     outputs, inputs = cells.shape
     block = _block(inputs)
@@ -338,7 +342,7 @@ def _bands(cells: Cells, samples):
         yield band, _words(cells, samples, band) if len(samples) and cells.device.noise else None
 
 
-def _blocks(band: slice, shape):
+def _blocks(band: slice, shape: tuple[int, int]) -> list[slice]:
     """Slices of rows that fit in the cache."""
     high = _block(shape[1])
     return [slice(start, min(start + high, band.stop)) for start in range(band.start, band.stop, high)]
@@ -348,7 +352,7 @@ def _block(inputs: int) -> int:
     return LANES * max(1, BLOCK // (LANES * inputs))
 
 
-def _words(cells: Cells, samples, band: slice):
+def _words(cells: Cells, samples: Sequence[int], band: slice) -> np.ndarray:
     """11 random bits for every sample and cell of a band, which starts at a multiple of 16: uint16 (samples, rows, inputs)."""
     from . import compiled
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import draws
@@ -46,13 +48,14 @@ class Written:
                  write: int = 0, time: float | None = None):
         self.slices, self.device, self._tiles, self._wires = mapping.slices(levels), device, tiles, wires
         self._seed, self._first, self._when = seed, 2 * len(self.slices) * layer, (time, write)
-        self._cells, self._seen = {}, {}
+        self._cells: dict[int, list[tuple[Any, ...]]] = {}         # by slice: both planes, when just written and now
+        self._seen: dict[tuple[int, bool, bool], np.ndarray] = {}
 
     def unit(self, n: int) -> float:
         """Microsiemens of one level of slice n."""
         return (self.device.g_max - self.device.g_min) / self.slices[n].top
 
-    def cells(self, n: int, fresh: bool = False) -> list[np.ndarray]:
+    def cells(self, n: int, fresh: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Conductances of the two planes of slice n, now or when they were just written (`fresh`), microsiemens."""
         if n not in self._cells:
             s = self.slices[n]
@@ -70,7 +73,7 @@ class Written:
 
     def weight(self, turned: bool = False, fresh: bool = False) -> np.ndarray:
         """All slices together (outputs, inputs): microsiemens times levels, of which a level has ``g_max - g_min``."""
-        return sum(s.significance * s.top * self.conductance(n, turned, fresh) for n, s in enumerate(self.slices))
+        return sum((s.significance * s.top * self.conductance(n, turned, fresh) for n, s in enumerate(self.slices)), np.zeros(()))
 
     def factor(self, compensate: str, turned: bool = False, outputs: int = 0) -> float | np.ndarray:
         """Digital factor against the mean drift: one (``array``), one along the axis of the outputs (``output``), or 1 (``none``)."""
