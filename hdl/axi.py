@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -126,6 +126,6 @@ class Axi(wiring.Component):
         return m
 
 
-def _bytes(value) -> int:
+def _bytes(value: Value) -> int:
     """Bits of the whole bytes that hold a value."""
     return -(-len(value) // 8) * 8

@@ -7,7 +7,7 @@ import importlib
 from dataclasses import dataclass
 
 from amaranth.build import Attrs, Pins, Platform, Resource, ResourceError, Subsignal
-from amaranth.hdl import ClockDomain, Const, Module
+from amaranth.hdl import ClockDomain, Const, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In
@@ -55,7 +55,8 @@ class Board:
     def description(self) -> Platform:
         """The board in `amaranth_boards`."""
         module, name = self.described.split(".")
-        return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+        made: Platform = getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+        return made
 
     @property
     def part(self) -> str:
@@ -70,12 +71,12 @@ class Board:
     @functools.cached_property
     def pins(self) -> dict[str, Pin]:
         """Port of the host's top level to pin; `rst` and `busy` only where a button and an LED are free."""
-        found = {"clk": self._pin(self.description.default_clk)}
+        found = {"clk": self._on(self.description.lookup(str(self.description.default_clk)))}
         if self.serial:
             found |= {port: self._on(Resource(port, 0, Pins(pin, dir=direction), Attrs(**dict(found["clk"].attributes))))
                       for port, pin, direction in zip(("rx", "tx"), self.serial, "io", strict=True)}
         else:
-            found |= {port: self._pin("uart", port) for port in ("rx", "tx")}
+            found |= {port: self._on(self.description.lookup("uart"), port) for port in ("rx", "tx")}
         for port, choices in (("rst", ("rst", "button")), ("busy", ("led", "rgb_led"))):
             pin = next(filter(None, (self._pin(name, "g") for name in choices)), None)
             if pin and pin.site not in {taken.site for taken in found.values()}:
@@ -154,7 +155,7 @@ class Top(wiring.Component):
         m.domains.sync = sync = ClockDomain()
         low = {name for name, pin in self._pins.items() if pin.inverted}
 
-        def meant(name, value):
+        def meant(name: str, value: Value) -> Value:
             return ~value if name in low else value
 
         reset = meant("rst", self.rst) if "rst" in self.signature.members else Const(0)

@@ -8,7 +8,7 @@ import operator
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, PureInterface
 
 from ..recipe import SLOPE, Recipe, clog2, in_memory, most_results, results_held, table
 from .choose import choose, either, index_bits
@@ -114,7 +114,7 @@ class Chip(wiring.Component):
         # Engines, units and stores; where several samples may be under way, engines know the number of the newest one, and its turn
         launch = Signal()
 
-        def newest(count):
+        def newest(count: Signal) -> Signal:
             """The number of the sample launched last; the counter grows when one has ended."""
             if not overlaps:
                 return count
@@ -301,7 +301,7 @@ class Chip(wiring.Component):
             m.d.comb += getattr(self, f"saturations_{place}").eq(counted)
         return m
 
-    def _fill(self, m, store, memory: table.Memory):
+    def _fill(self, m: Module, store: PureInterface, memory: table.Memory) -> None:
         """Write a copy of stores from the unit whose elements these are."""
         unit, entries = self.units[memory.population - 1], table.entries(self._recipe, memory.population - 1)
         states = memory.format == "state"
@@ -314,7 +314,7 @@ class Chip(wiring.Component):
             store.index.eq(unit.out_index), store.value.eq(unit.mean if states else unit.difference),
         ]
 
-    def _feed(self, m, k: int):
+    def _feed(self, m: Module, k: int) -> None:
         """Lead the elements of unit k to it, from every engine that makes some; no two make one at a time."""
         r, unit = self._recipe, self.units[k]
         entries = table.entries(r, k)

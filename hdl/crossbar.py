@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -22,7 +24,7 @@ AHEAD = 11
 """Cycles from the `coming` ports to the sum: what generator and noise take together."""
 
 
-def _count(bits):
+def _count(bits: Sequence[Value]) -> Value:
     """How many of some bits are set: a balanced tree of adders."""
     if len(bits) == 1:
         return bits[0]
@@ -103,7 +105,7 @@ class Crossbar(wiring.Component):
         kinds = {step.op for step in operations}
         rewrites = [step for step in operations if not step.reads]
 
-        def is_op(number, *ops):
+        def is_op(number: Value, *ops: Op) -> Value:
             return self._of(number, lambda g, s: s.op in ops, 1)
 
         # The walk over the words, LEAD cycles ahead of the slots
@@ -156,10 +158,10 @@ class Crossbar(wiring.Component):
         old = [stored.word_select(lane, width).as_signed() for lane in range(L)]
         seen = old
         for hidden in sorted({v.hidden_bits for v in self._table.views} - {0}):
-            its = self._of(number_at[2], lambda g, s, hidden=hidden: g.recipe.hidden_bits == hidden, 1, lambda s: s.reads)
+            its = choose(number_at[2], [g.recipe.hidden_bits == hidden if s.reads else None for g, s in self._of.pairs], 1)
             seen = [either(its, Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed(), v) for w, v in zip(old, seen, strict=True)]
 
-        def beyond(lane, number):
+        def beyond(lane: int, number: Value) -> Value:
             """Whether a lane is beyond the last column in the last fold."""
             return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
@@ -174,7 +176,7 @@ class Crossbar(wiring.Component):
         # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.
         groups = -(-L // VIEWS)
 
-        def pairs_of(name, stream, step=None, word=address):
+        def pairs_of(name: str, stream: int, step: Value | None = None, word: Value = address) -> list[tuple[Value, Value]]:
             made = []
             for group in range(groups):
                 m.submodules[f"{name}{group}"] = generator = Generator(r.key, stream)
@@ -204,7 +206,7 @@ class Crossbar(wiring.Component):
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
-        scalar = scalar_of(m, self._of, number_at[1], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
+        scalar: Value = scalar_of(m, self._of, number_at[1], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
         if any(shaken):         # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
@@ -218,13 +220,15 @@ class Crossbar(wiring.Component):
         a_width = max(width, len(scalar))
         b_width = max([len(v) for v in x] + [len(e)] + [2])
         is_transposed = is_op(number_at[2], Op.TRANSPOSED)
-        source = {kind: self._of(number_at[2], lambda g, s, kind=kind: g.matrix.source == kind, 1, lambda s: s.reads) for kind in sources}
-        up, down = (self._of(number_at[2], lambda g, s, sign=sign: sign * g.recipe.feedback_level if g.matrix.source != "memory" else None,
-                             signed(width)) for sign in (1, -1))
+        source = {kind: choose(number_at[2], [g.matrix.source == kind if s.reads else None for g, s in self._of.pairs], 1)
+                  for kind in sources}
+        levels = [g.recipe.feedback_level if g.matrix.source != "memory" else None for g, _ in self._of.pairs]
+        up, down = (choose(number_at[2], [None if v is None else sign * v for v in levels], signed(width)) for sign in (1, -1))
+        minus: Value
         products = []
         for i in range(L):
             m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_width, b_width)
-            b = x[i]
+            b: Value = x[i]
             if any(noisy):          # columns that are signs times sigma
                 plus, minus = (Const(v, signed(f.state.width)) for v in (r.noise_level, -r.noise_level))
                 shown = Mux(negative(*columns_of_noise[i // VIEWS], i % VIEWS), minus, plus)
@@ -234,7 +238,7 @@ class Crossbar(wiring.Component):
                 sign = Mux(negative(*pairs[i // VIEWS], i % VIEWS), Const(-1, signed(2)), Const(1, signed(2)))
                 sign = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)
                 b = Mux(self._of(number_at[2], lambda g, s: s.op is Op.PROBE or s.column == SIGNS, 1), sign, b)
-            weight = seen[i]
+            weight: Value = seen[i]
             for kind in sorted(sources - {"memory"}):
                 minus = old[i][-1] if kind == "signs" else negative(*drawn[i // VIEWS], i % VIEWS)
                 weight = Mux(source[kind], Mux(minus, down, up), weight)
@@ -244,7 +248,7 @@ class Crossbar(wiring.Component):
             products.append(multiplier.product)
 
         # Forward: c + 4 products, c + 4 + lv their sum, c + 5 + lv the sum over folds
-        def sums(values):
+        def sums(values: list[Value]) -> Value:
             if len(values) == 1:
                 return values[0]
             paired = [delayed(m, p + q, 1) for p, q in zip(values[::2], values[1::2], strict=False)]
@@ -304,7 +308,8 @@ class Crossbar(wiring.Component):
         ]
         return m
 
-    def _drain(self, m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at):
+    def _drain(self, m: Module, products: list[Value], number_at: list[Value], active_at: list[Value], first_row_at: list[Value],
+               last_row_at: list[Value], last_fold_at: list[Value]) -> tuple[Value, Value]:
         """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""
         L, f, width = self._table.lanes, self._recipe.formats, self._table.width
         reads = [(g, s) for g, s in self._of.pairs if s.op is Op.TRANSPOSED]
@@ -332,7 +337,8 @@ class Crossbar(wiring.Component):
             m.d.sync += waiting[i].eq(Mux(ends, columns[i + 1], waiting[i + 1]))
         return Mux(ends, columns[0], waiting[0]), leaving[0]
 
-    def _coming(self, m, running, number, pc, forward_slots, last_fold, last_row, transposed):
+    def _coming(self, m: Module, running: Value, number: Signal, pc: Signal, forward_slots: Value, last_fold: Value, last_row: Value,
+                transposed: Value) -> None:
         """Say AHEAD cycles before each sum that it is coming, of which operation and which element."""
         L, lv = self._table.lanes, clog2(self._table.lanes)
         ends_row = delayed(m, forward_slots & last_fold, lv)
@@ -354,7 +360,7 @@ class Crossbar(wiring.Component):
         ]
         self._count_elements(m, self.coming_index, self.coming_valid, self.coming_number)
 
-    def _count_elements(self, m, index, valid, number):
+    def _count_elements(self, m: Module, index: Signal, valid: Value, number: Value) -> None:
         """Number the elements of each read from 0 on."""
         last = self._of(number, lambda g, s: (g.R if s.op is Op.FORWARD else g.D) - 1, len(index), lambda s: s.reads)
         with m.If(valid):

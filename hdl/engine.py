@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,21 +56,21 @@ class Engine(wiring.Component):
         for name, member in crossbar.signature.members.items():
             if name in OWN:
                 continue
-            mine, its = getattr(self, name), getattr(crossbar, name)
+            mine, inner = getattr(self, name), getattr(crossbar, name)
             if member.is_port:
-                m.d.comb += its.eq(mine) if member.flow is In else mine.eq(its)
+                m.d.comb += inner.eq(mine) if member.flow is In else mine.eq(inner)
             else:
-                wiring.connect(m, wiring.flipped(mine), its)
+                wiring.connect(m, wiring.flipped(mine), inner)
 
         # Random words of the element whose sum leaves in AHEAD cycles: stream and index are those of its matrix and operation
         layers, views = ([getattr(matrix_geometries(r)[s.matrix], name) for s in operations] for name in ("layer", "recipe"))
         index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
 
-        def its(name, wait):
+        def its(name: str, wait: int) -> Value:
             """What a level is for the sample of the element that is coming."""
             return of_sample(r, getattr(self, name), getattr(self, "turn", None), delayed(m, crossbar.coming_number, wait))
 
-        def generator(name, stream, step, wait):
+        def generator(name: str, stream: int, step: str, wait: int) -> Generator:
             m.submodules[name] = made = Generator(r.key, stream)
             m.d.comb += [
                 made.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)), made.index.eq(delayed(m, index, wait)),
@@ -78,7 +78,7 @@ class Engine(wiring.Component):
             ]
             return made
 
-        words = [Const(0, RANDOM_BITS)] * 4
+        words: list[Value] = [Const(0, RANDOM_BITS)] * 4
         if "stochastic" in (r.rounding.accumulator, r.rounding.state, r.rounding.delta):
             drawn = generator("generator", 0x80, "step", AHEAD - Generator.LATENCY)
             words = [rounding_word(drawn.x, drawn.y, view) for view in range(4)]
@@ -112,8 +112,8 @@ class Engine(wiring.Component):
         # The grid of the finest weights: others' sums are exact multiples there
         finest, exact = max(v.formats.weight.frac for v in self._table.views), total
         for finer in sorted({finest - v.formats.weight.frac for v in self._table.views} - {0}):
-            its = [finest - v.formats.weight.frac == finer if s.reads else None for v, s in zip(views, operations, strict=True)]
-            total = either(choose(crossbar.sum_number, its, 1), exact.shift_left(finer), total)
+            so = [finest - v.formats.weight.frac == finer if s.reads else None for v, s in zip(views, operations, strict=True)]
+            total = either(choose(crossbar.sum_number, so, 1), exact.shift_left(finer), total)
 
         # Two cycles on: converted sums
         out = {}

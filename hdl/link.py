@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -96,7 +96,7 @@ class Wire(wiring.Component):
             deframer.take.eq(receiver.o.valid), deframer.byte.eq(receiver.o.payload),
         ]
 
-        def slot(number):
+        def slot(number: Value) -> Value:
             return number[:(link.slots - 1).bit_length()]
 
         # numbers of frames: the next to come, to be fed, to get a reply, to be sent
@@ -136,11 +136,11 @@ class Wire(wiring.Component):
         known = Signal()
         needs = Signal(range(link.slot))
         with m.Switch(tag):
-            for request, length in link.requests.items():
+            for request, fills in link.requests.items():
                 if request in (Tag.STORE, Tag.TRAIN_STORED) and not self._samples:
                     continue
                 with m.Case(request):
-                    m.d.comb += [known.eq(1), needs.eq(length + OVERHEAD)]
+                    m.d.comb += [known.eq(1), needs.eq(fills + OVERHEAD)]
 
         # and is judged at its end, in three cycles, as the next byte is far: what is true of it, the verdict, the answer
         ended = Signal()
@@ -285,7 +285,7 @@ class Wire(wiring.Component):
         # the memory's two ports, by turns, each behind a register
         offset_bits = (link.slot - 1).bit_length()
 
-        def address(number, offset):
+        def address(number: Value, offset: Value) -> Value:
             return Cat((offset | Const(0, offset_bits))[:offset_bits], slot(number))
 
         answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))

@@ -30,7 +30,7 @@ class Crc(wiring.Component):
         The register, before the last inversion.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({
             "restart": In(1), "take": In(1), "byte": In(8), "shift": In(1), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF),
         })
@@ -73,7 +73,7 @@ class Deframer(wiring.Component):
         Its blocks are whole and its CRC is right.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({
             "take": In(1), "byte": In(8), "write": Out(1), "decoded": Out(8), "end": Out(1), "good": Out(1),
         })

@@ -86,11 +86,11 @@ class Player(wiring.Component):
             ]
         taken = storing | Mux(weights, chip.i_weight.ready, chip.i_sample.ready)
 
-        def finish():
+        def finish() -> None:
             m.d.comb += [ask.eq(1), port.fed.eq(1)]
             m.next = "IDLE"
 
-        def refuse(error):
+        def refuse(error: Error) -> None:
             m.d.sync += fault.eq(error)
             m.next = "REFUSE"
 

@@ -13,7 +13,7 @@ from .families import Platform
 from .fixed import Requantize, clip, span
 
 
-def _times(value, n: int):
+def _times(value: Value, n: int) -> Value | int:
     """0, 1 or 2 times a value, without a multiplier."""
     return value.shift_left(n - 1) if n else 0
 
@@ -27,7 +27,8 @@ def activated(value: Value, pieces: Pieces) -> Value:
     low, high = values[0], values[-1]
     if pieces.shifts == (0,) and low == knots[0]:
         return clip(value, low, high)
-    moved, added = Const(0, signed(1)), Const(high, span(low, high))
+    moved: Value = Const(0, signed(1))
+    added: Value = Const(high, span(low, high))
     for knot, end, at, shift in reversed(list(zip(knots, knots[1:], values, pieces.shifts, strict=False))):
         if knot < end:
             moved = Mux(value < end, 0 if shift is None else value.shift_right(shift), moved)
@@ -96,6 +97,7 @@ class Dyad(wiring.Component):
         m.d.sync += [u_plus.eq(activated(plus, pieces)), u_minus.eq(activated(minus, pieces))]
         # cycle 3: read-out
         fed = delayed(m, self.b, 2).shift_left(1)
+        gated: Value
         a, gated = delayed(m, self.a, 1), Const(0, fed.shape())
         for n, (low, high, shift) in enumerate(zip(pieces.knots, pieces.knots[1:], pieces.shifts, strict=False)):
             inside = Signal(name=f"inside_{n}" if n else "inside")
@@ -105,7 +107,8 @@ class Dyad(wiring.Component):
         apart, error = given[self._errors[0]], delayed(m, self.error, 2)
         for n, name in enumerate(self._errors[1:], 1):
             apart = Mux(error == n, given[name], apart)
-        read, moved = _times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha), (u_minus + apart).shift_left(1)
+        read = Value.cast(_times(u_plus, two_alpha) + _times(u_minus, 2 - two_alpha))
+        moved = (u_minus + apart).shift_left(1)
         if len(self._moves) > 1:
             read = Mux(delayed(m, self.moved, 2), moved, read)
         elif self._moves[0]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -37,7 +37,7 @@ class Queue(wiring.Component):
         write = elements.write_port()
         read = elements.read_port(domain="comb")
 
-        def advance(pointer):
+        def advance(pointer: Value) -> Value:
             return Mux(pointer == self._depth - 1, 0, pointer + 1)
 
         head = Signal(range(self._depth))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 
 from ..recipe import SLOPE, Op
@@ -29,7 +31,7 @@ def shifted(of: ByOperation, number: Value, value: Value, rate: Value) -> Value:
     """An update's row element or slope as its operation asks: aligned, with its sign, times its gain and the rate."""
     (r, engine, _), updates = of, [s for s in of.engine.operations if s.op is Op.UPDATE]
 
-    def changed(value, instead, asks):
+    def changed(value: Value, instead: Value, asks: Callable[..., bool]) -> Value:
         """`instead` for the updates that ask for it, else `value`."""
         return Mux(of(number, lambda g, s: asks(s), 1, lambda s: s.op is Op.UPDATE), instead, value)
 

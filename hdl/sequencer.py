@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
@@ -61,7 +63,7 @@ class Sequencer(wiring.Component):
         (self._one_after_the_other if not self._overlaps else self._several_at_a_time)(m)
         return m
 
-    def _fetch(self, m, row, rows):
+    def _fetch(self, m: Module, row: StructLayout, rows: list[dict[str, int]]) -> tuple[Signal, Any]:
         """Return an address of the program memory and its row, which is there a cycle later."""
         m.submodules.instructions = memory = Memory(shape=row, depth=len(rows), init=rows)
         read = memory.read_port(domain="comb")
@@ -71,7 +73,7 @@ class Sequencer(wiring.Component):
         m.d.sync += fetched.eq(read.data)
         return address, fetched
 
-    def _one_after_the_other(self, m):
+    def _one_after_the_other(self, m: Module) -> None:
         instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)
         never = max(infer.length, train.length)
@@ -102,7 +104,7 @@ class Sequencer(wiring.Component):
                 last.eq(Mux(self.train, train.length, infer.length) - 2),
             ]
 
-    def _several_at_a_time(self, m):
+    def _several_at_a_time(self, m: Module) -> None:
         """Count cycles within the interval: a bit for each interval of a program's length says whether a sample is in it."""
         instructions, train_address = program_memory(self._recipe)
         infer, train = programs(self._recipe)

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 
-from ..recipe import NOISE, SIGNS, SLOPE, clog2, table
+from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Operation, clog2, table
 from .choose import ByOperation, index_bits
 from .elements import word_and_lane
 
@@ -58,14 +58,14 @@ def chosen_store(of: ByOperation, number: Value, port: str, outputs: dict[int, A
         return None
     memories, keys = of.engine.memories, list(outputs)
 
-    def which(g, s):
+    def which(g: Geometry, s: Operation) -> int:
         return next(n for n, i in enumerate(keys) if getattr(s, port) in memories[i].stores)
 
     chosen = of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE, NOISE))
     if isinstance(chosen, Const):
         return outputs[keys[chosen.value]]
 
-    def mux(values):
+    def mux(values: list[Value]) -> Value:
         picked = values[0]
         for n, v in enumerate(values[1:], 1):
             picked = Mux(chosen == n, v, picked)

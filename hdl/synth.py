@@ -17,11 +17,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -33,7 +33,10 @@ from .boards import board as board_of
 from .families import ECP5, Family
 from .fits import DoesNotFit, check_fits, least, netlist_needs
 from .harness import Harness
-from .pll import MARGIN
+from .pll import MARGIN, Pll
+
+Report: TypeAlias = dict[str, Any]
+"""What a build is and takes, as in ``report.json``."""
 
 SEEDS = (1, 2, 3)
 
@@ -61,7 +64,7 @@ class ToolMissing(SynthesisError):
 
 def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds: Sequence[int] = SEEDS,
                progress: Callable[[str, int, int], None] | None = None,
-               samples: int = 0, clock: float | Literal["fastest"] | None = None) -> dict:
+               samples: int = 0, clock: float | Literal["fastest"] | None = None) -> Report:
     """Build the recipe's chip, behind its serial host, for a board.
 
     Parameters
@@ -104,12 +107,12 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
     ensure_tools(target.family)
     folder, own = Path(folder), target.clock
 
-    def at(pll, place, seeds, **told):
+    def at(pll: Pll | None, place: Path, seeds: Sequence[int], **told: object) -> Report:
         frequency = pll.frequency if pll else own
         return implement(Top(Host(recipe, frequency, BAUD, samples), pll, target.pins), recipe.name, target, place, seeds, progress, recipe,
                          clock_mhz=frequency / 1e6, **told)
 
-    def reached(report):
+    def reached(report: Report) -> Report:
         if report["fmax"]["max"] < report["clock_mhz"]:
             slower = "a slower clock, or " if fastest else ""
             raise ValueError(f"clock: {report['clock_mhz']:g} MHz; the fastest of the seeds is good for {report['fmax']['max']:g} MHz: "
@@ -117,11 +120,11 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         return report
 
     fastest = target.family.fastest
-    chosen = clock not in (None, "fastest")
-    if chosen and clock < (SLOWEST if fastest else own):
-        raise ValueError(f"clock: {clock / 1e6:g} MHz; allowed is {(SLOWEST if fastest else own) / 1e6:g} MHz or more")
-    if chosen or not fastest or clock is None:
-        return reached(at(fastest(own, clock) if chosen and fastest else None, folder, seeds))
+    chosen = None if clock is None or clock == "fastest" else clock
+    if chosen is not None and chosen < (SLOWEST if fastest else own):
+        raise ValueError(f"clock: {chosen / 1e6:g} MHz; allowed is {(SLOWEST if fastest else own) / 1e6:g} MHz or more")
+    if chosen is not None or not fastest or clock is None:
+        return reached(at(fastest(own, chosen) if chosen is not None and fastest else None, folder, seeds))
     routed = at(None, folder / f"{recipe.name}-seeds", seeds)
     best, limit = max(seeds, key=lambda seed: routed["fmax"]["seeds"][str(seed)]), routed["fmax"]["max"] * 1e6 / MARGIN
     while True:
@@ -133,7 +136,7 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
 
 
 def measure(component: wiring.Component, board: str = "ulx3s", folder: str | Path | None = None, seeds: Sequence[int] = SEEDS,
-            progress: Callable[[str, int, int], None] | None = None) -> dict:
+            progress: Callable[[str, int, int], None] | None = None) -> Report:
     """Utilisation and Fmax of any component, between shift registers so that it needs few pins.
 
     The registers around it count in the utilisation, which also lists those of the harness as ``harness``.
@@ -145,7 +148,7 @@ def measure(component: wiring.Component, board: str = "ulx3s", folder: str | Pat
 
 
 def implement(component: wiring.Component, name: str, board: Board, folder: str | Path, seeds: Sequence[int] = SEEDS,
-              progress: Callable[[str, int, int], None] | None = None, recipe: Recipe | None = None, **told: object) -> dict:
+              progress: Callable[[str, int, int], None] | None = None, recipe: Recipe | None = None, **told: object) -> Report:
     """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins.
 
     The report has what is `told` as well.
@@ -186,7 +189,7 @@ def implement(component: wiring.Component, name: str, board: Board, folder: str 
     (work / f"top.{family.pins[1]}").write_text(board.constraints() if pinned else "")
     results = _routed(work, board, pinned, seeds, note, total)
     mhz = {seed: round(min(c["achieved"] for c in r["fmax"].values()), 2) for seed, r in results.items()}
-    best = max(mhz, key=mhz.get)
+    best = max(mhz, key=lambda seed: mhz[seed])
     used = needs | {ours: results[best]["utilization"][theirs]["used"] for ours, theirs in family.resources.items()}
     files = {f"{name}.synthesis.log": "synthesis.log"} | {f"{name}.seed{seed}.log": f"seed{seed}.log" for seed in seeds}
     if pinned:
@@ -210,7 +213,8 @@ def implement(component: wiring.Component, name: str, board: Board, folder: str 
     return report
 
 
-def _routed(work: Path, board: Board, pinned: bool, seeds, note, total: int) -> dict[int, dict]:
+def _routed(work: Path, board: Board, pinned: bool, seeds: Sequence[int], note: Callable[[str, int, int], None],
+            total: int) -> dict[int, Report]:
     """Place and route for every seed whose result is not in the folder yet, one per core at a time; the reports by seed."""
     results = {seed: json.loads(path.read_text()) for seed in seeds if (path := work / f"seed{seed}.json").exists()}
     left = [seed for seed in seeds if seed not in results]
@@ -230,7 +234,7 @@ def _routed(work: Path, board: Board, pinned: bool, seeds, note, total: int) -> 
 
 
 @contextlib.contextmanager
-def _whole(work: Path):
+def _whole(work: Path) -> Iterator[Path]:
     """A folder for a tool to write to; at the end of the context what is in it moves to `work`, its results last."""
     with tempfile.TemporaryDirectory(prefix="draft-", dir=work) as draft:
         yield Path(draft)
@@ -248,7 +252,7 @@ def netlist(work: Path, family: Family) -> None:
 
 
 def place_and_route(work: Path, board: Board, pinned: bool, seed: int,
-                    run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> dict:
+                    run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> Report:
     """The place and route tool's report on the ``top.json`` and the constraints of a folder, which gets its results when it has ended."""
     family = board.family
     constraints, suffix = family.pins
@@ -260,15 +264,16 @@ def place_and_route(work: Path, board: Board, pinned: bool, seed: int,
             *(f"{option}={draft.name}/seed{seed}.{end}" for option, end in
               (family.netlist, ("--report", "json"), ("--log", "log"))), "--quiet",
         ], work, run)
-    return json.loads((work / f"seed{seed}.json").read_text())
+    report: Report = json.loads((work / f"seed{seed}.json").read_text())
+    return report
 
 
-def table(report: dict) -> str:
+def table(report: Report) -> str:
     """The report as a few lines of text."""
     lines = [f"{report['name']} on {report['board']} ({report['device']})"]
     for resource, n in report["utilisation"].items():
         lines.append(f"  {resource:<14}{n['used']:>7} of {n['available']:<7}{100 * n['used'] / n['available']:6.1f} %")
-    f = report.get("fmax_of_seeds", report["fmax"])
+    f = report.get("fmax_of_seeds") or report["fmax"]
     lines.append(f"  Fmax {f['min']:.1f} / {f['median']:.1f} / {f['max']:.1f} MHz (min / median / max over seeds {', '.join(f['seeds'])})")
     lines.append(f"  clock {report['clock_mhz']:g} MHz")
     return "\n".join(lines)
@@ -293,14 +298,14 @@ def _versions(family: Family) -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in packages}
 
 
-def _key(text: str, board: Board, seeds) -> str:
+def _key(text: str, board: Board, seeds: Sequence[int]) -> str:
     everything = json.dumps([text, board.constraints(), board.part, list(seeds), TARGET_MHZ, _versions(board.family)])
     return hashlib.sha256(everything.encode()).hexdigest()
 
 
-def _cached(path: Path, key: str) -> dict | None:
+def _cached(path: Path, key: str) -> Report | None:
     try:
-        report = json.loads(path.read_text())
+        report: Report = json.loads(path.read_text())
         if report["key"] == key and all((path.parent / f).is_file() for f in report["files"]):
             return report
     except (OSError, ValueError, KeyError, TypeError):
@@ -308,7 +313,8 @@ def _cached(path: Path, key: str) -> dict | None:
     return None
 
 
-def _run(package: str, function: str, arguments: list[str], work: Path, run=tools.run) -> None:
+def _run(package: str, function: str, arguments: list[str], work: Path,
+         run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> None:
     """Run a tool, a function of a Python package, in the folder `work`; if it fails, the error is its last line, or that of its log."""
     cache.ensure()
     tool = function.removeprefix("run_").split("_")[0]

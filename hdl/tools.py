@@ -28,7 +28,7 @@ class Stopped(RuntimeError):
 
 
 def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, str] | None = None, stdout: int | IO[str] = subprocess.PIPE,
-        held: list | None = None) -> subprocess.CompletedProcess:
+        held: list[IO[str] | None] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
     Ctrl-C, or whatever else ends this call or this process, ends the command and all that it has started.
@@ -47,6 +47,7 @@ def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, s
     with subprocess.Popen(leader, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.STDOUT, text=True,
                           errors="replace", process_group=0) as process:
         line, process.stdin = process.stdin, None               # or communicate would close it
+        assert line is not None                                 # a pipe, as asked for
         try:
             if held is not None:
                 held.append(line)
@@ -61,9 +62,9 @@ def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, s
 
 
 @contextlib.contextmanager
-def together() -> Iterator[Callable]:
+def together() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Yield a `run` for several threads; whatever it still runs when the context is left is ended."""
-    held = []
+    held: list[IO[str] | None] = []
     try:
         yield functools.partial(run, held=held)
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -25,7 +26,7 @@ class Element(NamedTuple):
 
     valid: Value
     number: Value
-    index: Value
+    index: Value        # type: ignore[assignment]  # a place, not what tuples have under this name
     random: Value
 
     def later(self, m: Module, cycles: int) -> Element:
@@ -77,11 +78,12 @@ class Unit(wiring.Component):
             **({"loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
         })
 
-    def _of(self, number, value, shape=None, only=None):
+    def _of(self, number: Value, value: Callable[..., int], shape: ShapeLike | None = None,
+            only: Callable[..., object] | None = None) -> Value:
         """Choose by number ``value(entry)``; `only` says which entries it matters to."""
         return choose(number, [None if only and not only(e) else value(e) for e in self._entries], shape)
 
-    def _is(self, number, value):
+    def _is(self, number: Value, value: Callable[..., object]) -> Value:
         """One bit by number."""
         return self._of(number, lambda e: bool(value(e)), 1)
 
@@ -90,25 +92,26 @@ class Unit(wiring.Component):
         r, f, entries = self._recipe, self._recipe.formats, self._entries
         wide = f.accumulator.width
 
-        def fit(value):
+        def fit(value: Value) -> tuple[Value, Value]:
             return limited(value, wide, r.overflow.accumulator)
 
-        events = []
+        events: list[Value] = []
         # z: the drive and the feedback that are there are looked up
-        recalled = Const(0, signed(wide))
+        recalled: Value = Const(0, signed(wide))
         drive_slot = Signal(index_bits(table.drive_slots(r, self._unit)))
         if any(e.keep_drive for e in entries):
             recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries),
                                     table.drive_slots(r, self._unit), drive_slot)
         keeps = Signal()
         kept = Signal(signed(wide))
-        fed = Const(0, signed(wide))
+        fed: Value = Const(0, signed(wide))
         if any(e.keep_feedback for e in entries):
             fed = self._memory(m, "feedbacks", keeps, kept, any(e.enter == "relax" for e in entries))
 
         # z + 2: values
-        element = Element(*(delayed(m, x, 2) for x in (self.valid, self.number, self.index)), self.random)
-        a = b = Const(0, signed(wide))
+        element = Element(delayed(m, self.valid, 2), delayed(m, self.number, 2), delayed(m, self.index, 2), self.random)
+        a: Value = Const(0, signed(wide))
+        b: Value = a
         if any(e.enter == "drive" for e in entries):
             a = self._value(element.number, "drive")
         if any(e.enter == "feedback" for e in entries):
@@ -120,7 +123,8 @@ class Unit(wiring.Component):
         if changed:
             late, waits = element.later(m, 1), self._is(element.number, lambda e: e.enter in changed)
             here = late.valid & self._is(late.number, lambda e: e.enter in changed)
-            late_a, late_b = Const(0, signed(wide)), Const(0, signed(wide))
+            late_a: Value = Const(0, signed(wide))
+            late_b: Value = late_a
             if changed & {"more", "less"}:
                 y = self._value(element.number, "more", "less")
                 negative = self._of(element.number, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
@@ -153,16 +157,16 @@ class Unit(wiring.Component):
         m.submodules.dyad = dyad = Dyad(r, self._unit, errors, moves)
         if len(moves) > 1:
             m.d.comb += dyad.moved.eq(self._of(element.number, lambda e: e.moved, 1, lambda e: e.mean or e.result))
-        out = element.later(m, dyad.LATENCY)
+        leaves = element.later(m, dyad.LATENCY)
         random = delayed(m, element.random, 3)
         m.d.comb += [
             dyad.a.eq(a), dyad.b.eq(b),
             dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error),
                                    lambda e: e.difference or e.moved)),
             dyad.random_state.eq(random[:RANDOM_BITS]), dyad.random_delta.eq(random[RANDOM_BITS:2 * RANDOM_BITS]),
-            self.mean_valid.eq(out.valid & self._is(out.number, lambda e: e.mean or e.result)),
-            self.difference_valid.eq(out.valid & self._is(out.number, lambda e: e.difference)),
-            self.out_number.eq(out.number), self.out_index.eq(out.index),
+            self.mean_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.mean or e.result)),
+            self.difference_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.difference)),
+            self.out_number.eq(leaves.number), self.out_index.eq(leaves.index),
             self.mean.eq(dyad.mean), self.difference.eq(dyad.difference),
             self.events_accumulator.eq(sum(events, Const(0))),
             self.events_state.eq(self.mean_valid & dyad.mean_out_of_range),
@@ -170,7 +174,7 @@ class Unit(wiring.Component):
         ]
         return m
 
-    def _memory(self, m, name, write, value, recalls, slots=1, slot=None):
+    def _memory(self, m: Module, name: str, write: Value, value: Value, recalls: bool, slots: int = 1, slot: Value | None = None) -> Value:
         """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago.
 
         Where samples take turns it has `slots` of them, and `slot` says which is written.
@@ -182,22 +186,23 @@ class Unit(wiring.Component):
         m.d.comb += [
             writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index),
         ]
-        if slots > 1:
+        if slot is not None and slots > 1:
             read = self._of(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
             m.d.comb += [writes.addr.eq(Cat(self.drive_index, slot)), reads.addr.eq(Cat(self.index, read))]
         return delayed(m, reads.data, 1) if recalls else Const(0, value.shape())
 
-    def _value(self, number, *enters):
+    def _value(self, number: Value, *enters: str) -> Value:
         """The value of the elements that enter in one of these ways, from where they come."""
         mine = [e for e in self._entries if e.enter in enters]
         used = list(dict.fromkeys((e.engine, e.place) for e in mine))
-        picked = getattr(self, f"value{self.sources.index(used[0])}")
+        picked: Value = getattr(self, f"value{self.sources.index(used[0])}")
         for source in used[1:]:
             here = self._of(number, lambda e, source=source: (e.engine, e.place) == source, 1, lambda e: e in mine)
             picked = Mux(here, getattr(self, f"value{self.sources.index(source)}"), picked)
         return picked
 
-    def _push(self, m, element, a, b, fit, events, platform):
+    def _push(self, m: Module, element: Element, a: Value, b: Value, fit: Callable[[Value], tuple[Value, Value]], events: list[Value],
+              platform: Platform | None) -> tuple[Element, Value, Value]:
         """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
         r, entries = self._recipe, self._entries
         m.submodules.nudge = nudge = Nudge(r)
@@ -233,16 +238,17 @@ class Unit(wiring.Component):
             here = Element(here.valid & ~waits | driven, *(Mux(driven, x, y) for x, y in zip(late[1:], here[1:], strict=True)))
         return here, a, b
 
-    def _loss(self, m, error, here, platform):
+    def _loss(self, m: Module, error: Value, here: Element, platform: Platform | None) -> None:
         """The loss register: the error is there two cycles before `here`, its square with it."""
         if needed(self._recipe, platform):
-            m.submodules.square = square = Square(self._recipe.error_bits)
+            square: wiring.Component = Square(self._recipe.error_bits)
         else:
-            m.submodules.square = square = Multiplier(len(error), len(error))
+            square = Multiplier(len(error), len(error))
             m.d.comb += square.b.eq(error)
+        m.submodules.square = square
         m.d.comb += square.a.eq(error)
 
-        def does(what):
+        def does(what: str) -> Value:
             return self._is(here.number, lambda e: e.loss == what)
 
         with m.If(here.valid):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,7 +53,7 @@ class Update(wiring.Component):
             "result": Out(signed(width)), "out_of_range": Out(1),
         })
 
-    def _change(self, weight, n):
+    def _change(self, weight: Value, n: Value) -> Value:
         """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
         r = self._recipe
         c, width = r.slope_bits, r.formats.weight.width
@@ -63,7 +63,7 @@ class Update(wiring.Component):
         room = Mux(n > 0, end - (weight >> c), end + (weight >> c))
         return (n * room + (1 << m - 1)) >> m
 
-    def _decayed(self):
+    def _decayed(self) -> tuple[Value, int]:
         """The product less what the weight loses, and how many of its fraction bits are to go: enough for every decay."""
         shift, decays = self._recipe.product_shift, self._decays
         if not any(decays):
@@ -79,7 +79,9 @@ class Update(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         r = self._recipe
-        low, high, guard = r.formats.weight.min, r.formats.weight.max, r.guard
+        low: ValueLike = r.formats.weight.min
+        high: ValueLike = r.formats.weight.max
+        guard = r.guard
         saturate = r.overflow.weight == "saturate"
         # cycle 1: round, with a pulse law to a count of pulses
         product, shift = self._decayed()

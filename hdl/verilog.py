@@ -56,7 +56,7 @@ class Verilog:
     signals: dict[str, str]
 
 
-def _flat(component):
+def _flat(component: wiring.Component) -> Iterator[tuple[str, Value, wiring.Flow]]:
     """(name, Value, flow) of every port of a component, flattened as in the Verilog."""
     for path, member, value in component.signature.flatten(component):
         yield "__".join(map(str, path)), Value.cast(value), member.flow
@@ -81,7 +81,7 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
     names: dict[str, str] = {}
     used = set(re.findall(r"(?<![\\\w$])[A-Za-z_]\w*", text))
 
-    def rename(match):
+    def rename(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in names:
             plain = re.sub(r"\W+", "_", name)
@@ -99,9 +99,9 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
 
 def _next_values(text: str) -> str:
     """Verilog in which what a register takes at the next edge is called ``REGISTER_next``, not a number."""
-    def module(match):
+    def module(match: re.Match[str]) -> str:
         body = match[0]
-        used, names = set(re.findall(r"\w+", body)), {}
+        used, names = set(re.findall(r"\w+", body)), dict[str, str]()
         for register, value in re.findall(r"^\s*(?:else )?(\w+)\s*<=\s*(n_\d+)\s*;", body, re.M):
             name = f"{register}_next"
             while name in used:
@@ -137,14 +137,15 @@ def convert(component: wiring.Component, name: str, platform: Platform | None = 
     cache.ensure()
     ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output)
              for port, value, flow in _flat(component)}
-    text, paths = backend.convert_fragment(Fragment.get(component, platform), ports, name, emit_src=False,
+    text, paths = backend.convert_fragment(Fragment.get(component, platform), ports, name, emit_src=False,      # type: ignore[no-untyped-call]  # a stub
                                            strip_internal_attrs=True)
     text, plain = _plain(text)
     text = _next_values(text)
     listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
               for port, (value, direction) in ports.items()]
-    top = re.search(rf"^module {plain.get(name, name)} ?\(.*?^endmodule", text, re.M | re.S)[0]      # a keyword's name is another one
-    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if port not in ports and f" input {port};" in top]
+    found = re.search(rf"^module {plain.get(name, name)} ?\(.*?^endmodule", text, re.M | re.S)       # a keyword's name is another one
+    assert found is not None
+    clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if port not in ports and f" input {port};" in found[0]]
     return Verilog(text, tuple(clocking + listed),
                    {path: ".".join(plain.get(part, part) for part in paths[value][1:])
                     for path, value in inner(component) if value in paths})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,7 @@ class Walk(wiring.Component):
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
 
-        def of_matrix(numbers):
+        def of_matrix(numbers: list[int]) -> Value:
             return choose(self.matrix, numbers)
 
         fold = Signal(index_bits(max(g.F for g in self._matrices)))
