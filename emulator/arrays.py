@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Integers: TypeAlias = Union[np.ndarray, "jax.Array"]  # noqa: UP007 (jax is not imported for this)
 """Integers, or truths, of either engine and of any shape."""
-Whole: TypeAlias = int | np.integer | Integers
+Integral: TypeAlias = int | np.integer | Integers
 """Integers, or a single one."""
 State: TypeAlias = dict[str, Any]
 """Of chips: by name arrays, or tuples of them (`machine.reset`)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..recipe.seeds import key as seed_key
-from .arrays import Integers, Whole, namespace
+from .arrays import Integers, Integral, namespace
 from .clock import Ports, Stimulus, Waves, walk
 
 ROUNDS = 8
@@ -31,12 +31,12 @@ def behind(key: Pair, axes: int) -> Pair:
     return key[0][(..., *(None,) * axes)], key[1][(..., *(None,) * axes)]
 
 
-def constants(key: tuple[Whole, Whole]) -> list[Whole]:
+def constants(key: tuple[Integral, Integral]) -> list[Integral]:
     """What each round adds: its own constant and one word of the key; uint32 of the words' shape."""
     return [np.uint32(GOLDEN * i & MASK) ^ key[i % 2] for i in range(1, ROUNDS + 1)]
 
 
-def pair(key: Pair, stream: Whole, step: Whole, index: Whole) -> Pair:
+def pair(key: Pair, stream: Integral, step: Integral, index: Integral) -> Pair:
     """The two random words of an index.
 
     Parameters
@@ -55,7 +55,7 @@ def pair(key: Pair, stream: Whole, step: Whole, index: Whole) -> Pair:
     """
     xp = namespace(key[0], step, index)
 
-    def word(v: Whole) -> Any:          # an array, or a scalar of NumPy's
+    def word(v: Integral) -> Any:          # an array, or a scalar of NumPy's
         return (np.asarray(v) if isinstance(v, int) else v).astype(np.uint32)
 
     def rotate(v: Integers, left: int) -> Integers:
@@ -70,7 +70,7 @@ def pair(key: Pair, stream: Whole, step: Whole, index: Whole) -> Pair:
     return x, y
 
 
-def lane_view(x: Integers, y: Integers, lane: Whole) -> Integers:
+def lane_view(x: Integers, y: Integers, lane: Integral) -> Integers:
     """The 24 bits that lane view `lane` (0 .. 15) takes from a pair."""
     lane = (np.asarray(lane) if isinstance(lane, int) else lane).astype(np.uint32)
     one, eight = np.uint32(1), np.uint32(8)

@@ -72,7 +72,7 @@ class Learner(Protocol):
 
 
 @runtime_checkable
-class Store(Protocol):
+class Keeper(Protocol):
     """What keeps samples beside a chip, as a `board.Chip` does."""
 
     @property
@@ -228,11 +228,11 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
         learner.restore(Chip(recipe.as_built).state() | start)
     report = progress or (lambda step, done, of: None)
     n = len(x_train)
-    store = learner if isinstance(learner, Store) and learner.room >= n else None
+    keeper = learner if isinstance(learner, Keeper) and learner.room >= n else None
     x_train, x_test = recipe.formats.state.samples(x_train, "x_train"), recipe.formats.state.samples(x_test, "x_test")
-    if store and len(history.epochs) < epochs:
+    if keeper and len(history.epochs) < epochs:
         report("samples are stored beside the chip", 0, epochs * PIECES)
-        store.store(x_train, y_train)
+        keeper.store(x_train, y_train)
     for epoch in range(len(history.epochs), epochs):
         learner.rate = max(0, recipe.rate - epoch // recipe.training.halve_every)
         mixed = order(recipe, epoch, n, seeds)
@@ -245,8 +245,8 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
         for piece, part in enumerate(np.array_split(mixed, max(1, min(PIECES, n // LEAST)), axis=-1)):
             done = epoch * PIECES + piece
             report(f"epoch {epoch + 1}" + (f", {_percent(history)}" if history.epochs else ""), done, epochs * PIECES)
-            if store:
-                store.train_stored(part)
+            if keeper:
+                keeper.train_stored(part)
                 continue
             result = learner.train(x_train[part], y_train[part])
             losses.append(costs(recipe, result, y_train[part]))
@@ -255,8 +255,8 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
             learned, learner.weights = learner.weights, cells(epoch + 1, recipe.devices.age or None)
         history.epochs.append({
             "epoch": epoch + 1, "rate": int(np.max(learner.rate)),
-            "loss": np.nan if store else np.concatenate(losses, -1).mean(-1),
-            "train_accuracy": np.nan if store else score(recipe, np.concatenate(shown, -2), y_train[mixed]),
+            "loss": np.nan if keeper else np.concatenate(losses, -1).mean(-1),
+            "train_accuracy": np.nan if keeper else score(recipe, np.concatenate(shown, -2), y_train[mixed]),
             "accuracy": accuracy(learner, x_test, y_test),
         })
         if device:
