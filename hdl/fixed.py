@@ -40,6 +40,16 @@ def limited(q: Value, width: int, overflow: Overflow) -> tuple[Value, Value]:
     return Mux(outside, Cat((~sign).replicate(width - 1), sign), q[:width]).as_signed(), outside
 
 
+def at_least(value: Value, least: int) -> Value:
+    """``value >= least``, `value` unsigned, in gates: synthesis makes a chain of an adder of the comparison, which is larger."""
+    if not 0 < least < 1 << len(value):
+        return Const(least <= 0, 1)
+    reached: Value = Const(1, 1)
+    for bit, needed in zip(value, f"{least:0{len(value)}b}"[::-1], strict=True):      # of the bits so far, the lowest first
+        reached = bit & reached if needed == "1" else bit | reached
+    return reached
+
+
 def clip(value: Value, low: int, high: int) -> Value:
     """`value` limited to ``low .. high``; combinational, in `span(low, high)`."""
     result = Mux(value < low, low, Mux(value > high, high, value))

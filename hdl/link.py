@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..recipe import Recipe
 from ..recipe.link import CONTROL_ROOM, ERROR, OVERHEAD, REPLY, STATUS, Error, Link, Tag
 from .families import Platform
+from .fixed import at_least
 from .link_frames import Deframer, Framer
 from .link_line import Receiver, Transmitter, bit
 
@@ -27,13 +28,14 @@ class ReplyPort(wiring.Signature):
     done : Out(1)
         That frame has its reply in its slot now.
     claim, step : In(1)
-        The link wants the status, byte after byte: the one it is at is `register` while it is `granted`; it goes on to the next.
+        The link wants the status, byte after byte: the one it is at is `register` while it is `granted`; it goes on to the next,
+        and `last` is high at the last.
     """
 
     def __init__(self, link: Link):
         super().__init__({
             "write": Out(1), "write_at": Out(range(link.slot)), "data": Out(8), "wrote": In(1), "done": Out(1),
-            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8),
+            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8), "last": Out(1),
         })
 
 
@@ -80,20 +82,25 @@ class Wire(wiring.Component):
             "rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1),
         })
 
+    def _kept(self) -> list[int]:
+        """What is in the buffers at first: the identity, where slot 1 has room for an answer that tells it."""
+        link = self._link
+        return [*bytes(2 * link.slot - CONTROL_ROOM + 2), *self._identity]
+
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         link, player = self._link, self.player
         m.submodules.receiver = receiver = Receiver(self._bit)
         m.submodules.transmitter = transmitter = Transmitter(self._bit)
         m.submodules.deframer = deframer = Deframer()
-        m.submodules.framer = framer = Framer(link.slot)
-        m.submodules.frames = frames = Memory(shape=8, depth=link.slots * link.slot, init=[])
+        m.submodules.framer = framer = Framer(OVERHEAD + STATUS + max(link.replies.values()))
+        m.submodules.frames = frames = Memory(shape=8, depth=link.slots * link.slot, init=self._kept())
         writer = frames.write_port()
         reader = frames.read_port()
         wiring.connect(m, framer.o, transmitter.i)
         m.d.comb += [
             receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), receiver.o.ready.eq(1),
-            deframer.take.eq(receiver.o.valid), deframer.byte.eq(receiver.o.payload),
+            deframer.take.eq(receiver.o.valid), deframer.byte.eq(receiver.o.payload), deframer.zero.eq(receiver.zero),
         ]
 
         def slot(number: Value) -> Value:
@@ -107,7 +114,7 @@ class Wire(wiring.Component):
         open_frames = Signal(bits)
         credits = Signal(4)
         m.d.comb += [
-            open_frames.eq(next_ - done), credits.eq(link.slots - 1 - open_frames),
+            open_frames.eq(next_ - done), credits.eq(~open_frames[:bits - 1]),
             player.waiting.eq(feed != next_[:bits]), player.status.eq(Cat(session, next_, credits, player.flags)),
         ]
         with m.If(player.fed):
@@ -120,19 +127,34 @@ class Wire(wiring.Component):
         long = Signal()
         number = Signal(8)
         tag = Signal(8)
-        limit = link.slot - CONTROL_ROOM
+        at = Signal(range(CONTROL_ROOM))           # of an answer
+        beyond = place[len(at):].all()             # what no request takes
         came = Signal()
         byte_in = Signal(8)
-        m.d.sync += [came.eq(deframer.write), byte_in.eq(deframer.decoded)]
+        m.d.sync += came.eq(deframer.write)
+        with m.If(deframer.write):
+            m.d.sync += byte_in.eq(deframer.decoded)
+        first_two = place[1:] == 0
+        # beside it the identity's byte of that place is read: who opens a session sends it, and the session's number behind it
+        asks = Signal()
+        asked = Signal()
+        byte = Signal(8)                           # of the memory, for whoever has been granted it
+        comparing = Signal()
+        unlike = Signal(2)                         # version, recipe
+        drawn = Signal(8)
         with m.If(came):
-            with m.If(place == limit):
-                m.d.sync += long.eq(1)
-            with m.Else():
-                m.d.sync += place.eq(place + 1)
-            with m.If(place == 0):
-                m.d.sync += number.eq(byte_in)
-            with m.If(place == 1):
-                m.d.sync += tag.eq(byte_in)
+            m.d.sync += [long.eq(beyond), asks.eq(~beyond)]
+            with m.If(first_two):
+                m.d.sync += [number.eq(tag), tag.eq(byte_in)]
+        with m.If(asked):
+            m.d.sync += [asks.eq(0), place.eq(place + 1)]
+            with m.If(first_two):
+                m.d.sync += [comparing.eq(1), unlike.eq(0)]
+            with m.Elif(comparing):
+                with m.If(place[:4] == 2 + IDENTITY_COMPARED):
+                    m.d.sync += [comparing.eq(0), drawn.eq(byte_in)]
+                with m.Elif(byte != byte_in):
+                    m.d.sync += unlike.eq(Mux(place[:4] == 2, unlike | 1, unlike | 2))
         known = Signal()
         needs = Signal(range(link.slot))
         with m.Switch(tag):
@@ -150,7 +172,7 @@ class Wire(wiring.Component):
         old = Signal()
         age = Signal(8)
         m.d.sync += [
-            ended.eq(deframer.end), good.eq(deframer.good & (place >= OVERHEAD)), fits.eq(place == needs), control.eq(tag[6]),
+            ended.eq(deframer.end), good.eq(deframer.good & at_least(place, OVERHEAD)), fits.eq(place == needs), control.eq(tag[6]),
             age.eq(next_ - number), old.eq((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])),
         ]
         error = Signal(range(16))
@@ -159,9 +181,9 @@ class Wire(wiring.Component):
         with m.If(ended):
             m.d.sync += [place.eq(0), long.eq(0)]
             with m.If(long):
-                m.d.sync += [answer.eq(1), error.eq(Error.TOO_LONG)]
+                m.d.sync += [answer.eq(1), error.eq(Error.TOO_LONG), number.eq(0)]
             with m.Elif(~good):
-                m.d.sync += [answer.eq(1), error.eq(Error.FRAME)]
+                m.d.sync += [answer.eq(1), error.eq(Error.FRAME), number.eq(0)]
             with m.Elif(~known):
                 m.d.sync += [answer.eq(1), error.eq(Error.TAG)]
             with m.Elif(~fits):
@@ -180,75 +202,54 @@ class Wire(wiring.Component):
             with m.Elif(old):
                 m.d.sync += send.eq(number)             # its reply again, and all after it
 
-        # answers at once, made in the last bytes of slot 0
-        at = Signal(range(CONTROL_ROOM))
-        length = Signal(range(CONTROL_ROOM))
+        # answers at once, made in the last bytes of slot 0, or of slot 1, which has the identity
         refusal = Signal(range(16))                # number and tag stay as they are until the next frame's first bytes
-        rom = Const(int.from_bytes(bytes(2) + self._identity, "little"), 8 * (2 + len(self._identity))).word_select(at, 8)
-        left = Signal(range(STATUS + 1))
-        asks = Signal()
-        asked = Signal()
+        identifying = Signal()
+        told = 2 + len(self._identity)
+        opened = Signal()
         writes = Signal()
         wrote = Signal()
         data = Signal(8)
         ready = Signal()
-        byte = Signal(8)                           # of the memory, for whoever has been granted it
+        m.d.sync += opened.eq(0)
         m.d.sync += self.reset.eq(0)         # a register: the verdict on a frame and the chip's reset are a cycle each
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [at.eq(0), left.eq(STATUS - 1)]
+                m.d.sync += [at.eq(0), refusal.eq(error), identifying.eq((error == 0) & (tag[:2] == Tag.IDENTIFY & 3))]
                 with m.If(answer):
-                    m.d.sync += refusal.eq(error)
                     m.next = "HEAD"
-                    with m.If(error == 0):
-                        with m.If(tag == Tag.OPEN):
-                            m.d.sync += at.eq(2)
-                            m.next = "COMPARE"
-                        with m.If(tag == Tag.RESET):
-                            m.d.sync += self.reset.eq(1)
-            with m.State("COMPARE"):      # the frame is there as long as no byte of another has come, which is many cycles
-                m.d.comb += asks.eq(~asked)
-                with m.If(asked):
-                    m.d.sync += at.eq(at + 1)
-                    with m.If(at == 2 + IDENTITY_COMPARED):
-                        m.d.sync += at.eq(0)
-                        with m.If((open_frames != 0) | ~player.quiet):
+                    with m.If((error == 0) & (tag[:2] == Tag.RESET & 3)):
+                        m.d.sync += self.reset.eq(1)
+                    with m.If((error == 0) & (tag[:2] == Tag.OPEN & 3)):
+                        with m.If(unlike[0]):
+                            m.d.sync += refusal.eq(Error.VERSION)
+                        with m.Elif(unlike[1]):
+                            m.d.sync += refusal.eq(Error.RECIPE)
+                        with m.Elif((open_frames != 0) | ~player.quiet):
                             m.d.sync += refusal.eq(Error.BUSY)
                         with m.Else():
-                            m.d.sync += [session.eq(byte), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
-                        m.next = "HEAD"
-                    with m.Elif(byte != rom):
-                        m.d.sync += [at.eq(0), refusal.eq(Mux(at == 2, Error.VERSION, Error.RECIPE))]
-                        m.next = "HEAD"
+                            m.d.sync += [session.eq(drawn), opened.eq(1)]
             with m.State("HEAD"):
-                m.d.comb += [writes.eq(1), data.eq(Mux(refusal == 0, REPLY | tag, ERROR))]
-                with m.If(at == 0):
-                    m.d.comb += data.eq(Mux((refusal == Error.FRAME) | (refusal == Error.TOO_LONG), 0, number))
+                m.d.comb += [writes.eq(1), data.eq(Mux(at[0], Mux(refusal == 0, REPLY | Tag.IDENTIFY | tag[:2], ERROR), number))]
                 with m.If(wrote):
                     m.d.sync += at.eq(at + 1)
-                    with m.If(at == 1):
+                    with m.If(at[0]):
                         m.next = "STATUS"
                         with m.If(refusal != 0):
                             m.next = "ERROR"
-                        with m.Elif(tag == Tag.IDENTIFY):
-                            m.next = "IDENTITY"
+                        with m.Elif(identifying):
+                            m.d.sync += at.eq(told)
             with m.State("ERROR"):
                 m.d.comb += [writes.eq(1), data.eq(refusal)]
                 with m.If(wrote):
                     m.d.sync += at.eq(at + 1)
                     m.next = "STATUS"
-            with m.State("IDENTITY"):
-                m.d.comb += [writes.eq(1), data.eq(rom)]
-                with m.If(wrote):
-                    m.d.sync += at.eq(at + 1)
-                    with m.If(at == 1 + len(self._identity)):
-                        m.next = "STATUS"
             with m.State("STATUS"):
                 m.d.comb += [player.claim.eq(1), writes.eq(player.granted), data.eq(player.register), player.step.eq(wrote)]
                 with m.If(wrote):
-                    m.d.sync += [at.eq(at + 1), left.eq(left - 1)]
-                    with m.If(left == 0):
-                        m.d.sync += [length.eq(at + 1), ready.eq(1)]
+                    m.d.sync += at.eq(at + 1)
+                    with m.If(player.last):
+                        m.d.sync += ready.eq(1)
                         m.next = "SEND"
             with m.State("SEND"):
                 with m.If(~ready & ~framer.busy):
@@ -256,7 +257,9 @@ class Wire(wiring.Component):
         resetting = Signal()
         m.d.sync += resetting.eq(self.reset)
         with m.If(self.reset | resetting):
-            m.d.sync += [session.eq(0), next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
+            m.d.sync += session.eq(0)
+        with m.If(self.reset | resetting | opened):
+            m.d.sync += [next_.eq(0), feed.eq(0), done.eq(0), send.eq(0)]
 
         # frames go out: answers first, then replies in their order
         sending = Signal(8)
@@ -274,8 +277,8 @@ class Wire(wiring.Component):
         looked = Signal()
         with m.If(~framer.busy & ~look):
             with m.If(ready):
-                m.d.comb += [framer.start.eq(1), framer.length.eq(length)]
-                m.d.sync += [answering.eq(1), ready.eq(0)]
+                m.d.comb += [framer.start.eq(1), framer.length.eq(at)]
+                m.d.sync += [answering.eq(1), sending.eq(identifying), ready.eq(0)]
             with m.Elif(send != done):
                 m.d.sync += [answering.eq(0), sending.eq(send), send.eq(send + 1), look.eq(1)]
         with m.If(looked & look):
@@ -288,10 +291,10 @@ class Wire(wiring.Component):
         def address(number: Value, offset: Value) -> Value:
             return Cat((offset | Const(0, offset_bits))[:offset_bits], slot(number))
 
-        answer_place = Cat(at, Const(-1, offset_bits - len(at)), Const(0, (link.slots - 1).bit_length()))
-        frame_place = Mux(answering, Cat(framer.position[:len(at)], answer_place[len(at):]), address(sending, framer.position))
+        answer_place = Cat(at, Const(-1, offset_bits - len(at)), identifying, Const(0, (link.slots - 1).bit_length() - 1))
+        frame_place = address(sending, framer.position | Cat(Const(0, len(at)), answering.replicate(offset_bits - len(at))))
         m.d.sync += [writer.en.eq(0), wrote.eq(0), player.wrote.eq(0), framer.wrote.eq(0)]
-        with m.If(came & (place != limit)):
+        with m.If(came & ~beyond):
             m.d.sync += [writer.en.eq(1), writer.addr.eq(address(next_, place)), writer.data.eq(byte_in)]
         with m.Elif(writes & ~wrote):
             m.d.sync += [wrote.eq(1), writer.en.eq(1), writer.addr.eq(answer_place), writer.data.eq(data)]
@@ -299,27 +302,30 @@ class Wire(wiring.Component):
             m.d.sync += [player.wrote.eq(1), writer.en.eq(1), writer.addr.eq(address(done, player.write_at)), writer.data.eq(player.data)]
         with m.Elif(framer.write & ~framer.wrote):
             m.d.sync += [framer.wrote.eq(1), writer.en.eq(1), writer.addr.eq(frame_place), writer.data.eq(framer.crc)]
-        # who asks is granted a read and has the byte three cycles later: registers before the memory and behind it keep its ways short
-        granted = Signal(4)
-        asked_for = Signal(4)
-        coming = Signal(4)
+        # one read after another; its byte comes five cycles later: registers before the memory and two behind it keep its ways short
+        wants = Signal(4)
+        whose = Signal(4)
+        under_way = Signal(3)
         where = Signal.like(reader.addr)
-        waits = asked_for | coming                 # one read of each at a time
-        with m.If(asks & ~waits[0]):
-            m.d.comb += granted.eq(1)
-            m.d.sync += where.eq(address(next_, at))
-        with m.Elif(player.read & ~waits[1]):
-            m.d.comb += granted.eq(2)
+        first = Signal(8)
+        with m.If(asks & ~asked):
+            m.d.comb += wants.eq(1)
+            m.d.sync += where.eq(Cat(place[:len(at)], Const(-1, offset_bits - len(at)), Const(1, (link.slots - 1).bit_length())))
+        with m.Elif(player.read):
+            m.d.comb += wants.eq(2)
             m.d.sync += where.eq(address(feed, player.read_at))
-        with m.Elif(framer.read & ~waits[2]):
-            m.d.comb += granted.eq(4)
+        with m.Elif(framer.read):
+            m.d.comb += wants.eq(4)
             m.d.sync += where.eq(frame_place)
-        with m.Elif(look & ~looked & ~waits[3]):
-            m.d.comb += granted.eq(8)
+        with m.Elif(look & ~looked):
+            m.d.comb += wants.eq(8)
             m.d.sync += where.eq(address(sending, Const(1, len(place))))
         m.d.comb += reader.addr.eq(where)
+        with m.If(under_way == 0):
+            m.d.sync += whose.eq(wants)
         m.d.sync += [
-            asked_for.eq(granted), coming.eq(asked_for), Cat(asked, player.got, framer.got, looked).eq(coming), byte.eq(reader.data),
+            under_way.eq(Cat((under_way == 0) & (wants != 0), under_way)), first.eq(reader.data), byte.eq(first),
+            Cat(asked, player.got, framer.got, looked).eq(whose & under_way[-1].replicate(4)),
         ]
         m.d.comb += [player.byte.eq(byte), framer.byte.eq(byte)]
         return m

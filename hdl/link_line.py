@@ -36,11 +36,13 @@ class Receiver(wiring.Component):
     rx : In(1)
     o : Out(stream of 8 bits)
         A byte that is not taken before the next one arrives is lost.
+    zero : Out(1)
+        That byte is zero.
     """
 
     def __init__(self, cycles: Fraction):
         self._bit, self._cycle = cycles.as_integer_ratio()
-        super().__init__({"rx": In(1, init=1), "o": Out(stream.Signature(8))})
+        super().__init__({"rx": In(1, init=1), "o": Out(stream.Signature(8)), "zero": Out(1)})
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -60,7 +62,7 @@ class Receiver(wiring.Component):
         with m.Else():
             m.d.sync += [left.eq(left - 1), timer.eq(timer + self._bit - self._cycle), bits.eq(Cat(bits[1:], line[1]))]
             with m.If(left == 1):      # the stop bit
-                m.d.sync += [self.o.payload.eq(bits), self.o.valid.eq(line[1])]
+                m.d.sync += [self.o.payload.eq(bits), self.o.valid.eq(line[1]), self.zero.eq(bits == 0)]
         return m
 
 

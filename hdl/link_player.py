@@ -11,6 +11,7 @@ from ..recipe import Recipe
 from ..recipe.link import Error, Link, Tag
 from .chip import Chip
 from .families import Platform
+from .fixed import at_least
 from .link import LinkPort
 from .link_replies import SETTLED, Replies
 
@@ -55,14 +56,20 @@ class Player(wiring.Component):
         items = Signal(range(max(r.sizes[0], link.chunk) + 1))
         bits = Signal(8)
         byte_left = Signal(4)
+        weights = Signal()             # what is fed are weights, not a sample
         value = Signal(max(state, weight))
+        # both kinds go through the whole of it, and only the narrower has an entry of its own
+        shifted = Signal.like(value)
+        narrow = min(state, weight)
+        m.d.comb += shifted.eq(Cat(value[1:], bits[0]))
+        with m.If(weights == (weight < state)):
+            m.d.comb += shifted[narrow - 1].eq(bits[0])
         have = Signal(range(max(state, weight) + 1))
         m.d.comb += [
             self.busy.eq(chip.busy), port.read_at.eq(at), port.flags.eq(Cat(chip.busy, loading, reading)),
             chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(bits), chip.i_label.p.eq(label),
             chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
         ]
-        weights = Signal()             # what is fed are weights, not a sample
         offer = Signal()               # of an element of a sample, a register: the chip writes it to its stores at once
         m.d.comb += [weights.eq(tag == Tag.WEIGHTS), chip.i_sample.valid.eq(offer)]
         # of kept samples: which, how many, checked, trained on
@@ -90,10 +97,6 @@ class Player(wiring.Component):
             m.d.comb += [ask.eq(1), port.fed.eq(1)]
             m.next = "IDLE"
 
-        def refuse(error: Error) -> None:
-            m.d.sync += fault.eq(error)
-            m.next = "REFUSE"
-
         settled = Signal(range(SETTLED + 1))
         given = Signal(8 * link.label)
         m.d.comb += stored.eq((tag == Tag.TRAIN_STORED) if self._samples else 0)
@@ -108,13 +111,16 @@ class Player(wiring.Component):
                     m.d.sync += [tag.eq(port.byte), at.eq(2)]
                     m.next = "CHOOSE"
             with m.State("CHOOSE"):
-                m.d.sync += items.eq(Mux(weights, link.chunk, r.sizes[0]))
+                m.d.sync += [
+                    items.eq(Mux(weights, link.chunk, r.sizes[0])),
+                    fault.eq(Mux(loading, Error.LOADING, Mux(reading, Error.READING, Error.NOT_LOADING))),
+                ]
                 with m.If(reading & ~idle):       # the last weights may be on their way
                     pass
                 with m.Elif(loading & ~tag.matches(Tag.WEIGHTS, Tag.ABORT, Tag.REPORT, Tag.NOTHING)):
-                    refuse(Error.LOADING)
+                    m.next = "REFUSE"
                 with m.Elif(reading & ~tag.matches(Tag.READ, Tag.ABORT, Tag.REPORT, Tag.NOTHING)):
-                    refuse(Error.READING)
+                    m.next = "REFUSE"
                 with m.Else():
                     with m.Switch(tag):
                         with m.Case(Tag.TRAIN):
@@ -130,7 +136,7 @@ class Player(wiring.Component):
                         with m.Case(Tag.WEIGHTS):
                             m.next = "BYTE"
                             with m.If(~loading):
-                                refuse(Error.NOT_LOADING)
+                                m.next = "REFUSE"
                         with m.Case(Tag.RATE, Tag.STEP, Tag.RUN):
                             m.next = "OPERAND"
                         with m.Case(Tag.LOAD):
@@ -150,10 +156,10 @@ class Player(wiring.Component):
                     with m.If(at == 1 + link.label + Mux(storing, 2, 0)):
                         m.next = "NAMED"
             with m.State("NAMED"):
-                m.d.sync += label.eq(given)
+                m.d.sync += [label.eq(given), fault.eq(Error.LABEL)]
                 m.next = "BYTE"
-                with m.If(given >= r.sizes[-1]):
-                    refuse(Error.LABEL)
+                with m.If(at_least(given, r.sizes[-1])):
+                    m.next = "REFUSE"
             with m.State("BYTE"):
                 m.d.comb += port.read.eq(~port.got)
                 with m.If(port.got):
@@ -162,7 +168,7 @@ class Player(wiring.Component):
             with m.State("BIT"):
                 m.d.sync += [
                     bits.eq(bits >> 1), byte_left.eq(byte_left - 1), have.eq(have + 1),
-                    value.eq(Mux(weights, Cat(value[1:weight], bits[0]), Cat(value[1:state], bits[0]))),
+                    value.eq(shifted),
                 ]
                 with m.If(have == Mux(weights, weight - 1, state - 1)):
                     m.d.sync += offer.eq(~weights & ~storing)
@@ -197,10 +203,10 @@ class Player(wiring.Component):
                 with m.State("COUNT"):
                     m.d.comb += port.read.eq(~port.got)
                     with m.If(port.got):
-                        m.d.sync += [at.eq(3), todo.eq(port.byte)]
+                        m.d.sync += [at.eq(3), todo.eq(port.byte), fault.eq(Error.NUMBER)]
                         m.next = "NEXT"
-                        with m.If(port.byte > link.numbers):
-                            refuse(Error.NUMBER)
+                        with m.If(at_least(port.byte, link.numbers + 1)):
+                            m.next = "REFUSE"
                 with m.State("NEXT"):        # all numbers are looked at before the first is trained on
                     m.next = "NUMBER"
                     with m.If(todo == 0):
@@ -215,14 +221,14 @@ class Player(wiring.Component):
                         with m.If(at[0] == storing):
                             m.next = "WHICH"
                 with m.State("WHICH"):
-                    m.d.sync += [todo.eq(todo - 1), items.eq(r.sizes[0])]
+                    m.d.sync += [todo.eq(todo - 1), items.eq(r.sizes[0]), fault.eq(Error.NUMBER)]
                     m.next = "NEXT"
                     with m.If(storing):
                         m.next = "LABEL"
                     with m.Elif(again):
                         m.next = "FETCH"
-                    with m.If(number >= self._samples):
-                        refuse(Error.NUMBER)
+                    with m.If(at_least(number, self._samples)):
+                        m.next = "REFUSE"
                 with m.State("FETCH"):
                     m.d.sync += [label.eq(kept_label.data), offer.eq(1)]
                     m.next = "ELEMENT"

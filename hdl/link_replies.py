@@ -67,7 +67,6 @@ class Replies(wiring.Component):
         out_left = Signal(range(max(state, weight) + 1))
         packed = Signal(8)
         packed_count = Signal(3)
-        chunk_left = Signal(range(link.chunk + 1))
         ended = Signal()
         ran = Signal()
         quiet = Signal(range(SETTLED + 1))
@@ -84,7 +83,7 @@ class Replies(wiring.Component):
         m.d.sync += [
             port.register.eq(functools.reduce(operator.or_, shown)), moved.eq(advance | begin.any()), showing.eq(port.claim & ~own),
         ]
-        m.d.comb += [port.granted.eq(showing & ~moved), advance.eq(Mux(own, port.wrote, port.step))]
+        m.d.comb += [port.granted.eq(showing & ~moved), port.last.eq(mark[-1]), advance.eq(Mux(own, port.wrote, port.step))]
         with m.If(port.claim & ~own & ~showing):
             m.d.comb += begin[link.report].eq(1)
         with m.If(advance | begin.any()):
@@ -97,7 +96,7 @@ class Replies(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += [self.idle.eq(1), self.results.ready.eq(self.discard)]
                 m.d.sync += [
-                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0), chunk_left.eq(link.chunk),
+                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0),
                     writing.eq(self.tag), failed.eq(self.refused),
                 ]
                 with m.If(self.ask):
@@ -129,7 +128,7 @@ class Replies(wiring.Component):
             with m.State("WEIGHT"):
                 m.d.comb += weight_step.eq(self.reading)
                 with m.If(~self.reading | self.weights.valid):
-                    m.d.sync += [out_left.eq(weight), chunk_left.eq(chunk_left - 1)]
+                    m.d.sync += out_left.eq(weight)
                     with m.If(self.reading):
                         m.d.sync += out.eq(self.weights.p)
                     m.next = "PACK"
@@ -154,7 +153,7 @@ class Replies(wiring.Component):
                         m.next = "RESULT"
                         with m.If(writing == Tag.READ):
                             m.next = "WEIGHT"
-                            with m.If(chunk_left == 0):
+                            with m.If(place == 1 + link.replies[Tag.READ]):
                                 m.next = "REGISTERS"
             with m.State("ERROR"):
                 m.d.comb += [port.write.eq(1), port.data.eq(self.fault)]

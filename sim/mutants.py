@@ -157,6 +157,16 @@ FAULTS = (
     Fault("label not used up", "chip", "m.d.sync += label_full.eq(0)", "pass", "chip"),
     Fault("cycle counter starts late", "chip", "self.cycles.eq(self.cycles + 1)", "self.cycles.eq(self.cycles + sequencer.busy"
           " - sequencer.finish)", "chip"),
+    Fault("a frame's CRC goes into itself", "link_frames", "crc.plain.eq(appended != 0)", "crc.plain.eq(appended > 1)", "frames"),
+    Fault("the last block ends with the CRC's first zero", "link_frames", "with m.If(appended[2]):", "with m.If(crc.plain):", "frames"),
+    Fault("a full block stands for a zero", "link_frames", "with m.If(full):", "with m.If(full & 0):", "frames"),
+    Fault("distances of eight bits in short frames", "link_frames", "(ahead - behind)[:len(ahead)]", "ahead - behind", "frames"),
+    Fault("a block's first byte counts", "link_frames", "Cat(~code, Const(-1, 8))", "Const(-1, 9)", "frames"),
+    Fault("cut blocks are whole", "link_frames", "self.good.eq(code & self.right)", "self.good.eq(self.right)", "frames"),
+    Fault("any CRC is right", "link_frames", "self.good.eq(code & self.right)", "self.good.eq(code)", "frames"),
+    Fault("the CRC of all frames so far", "link_frames", "crc.restart.eq(self.end)", "crc.restart.eq(0)", "frames"),
+    Fault("zeros known a byte late", "link_line", "self.zero.eq(bits == 0)", "self.zero.eq(self.o.payload == 0)", "frames"),
+    Fault("a limit one too high", "fixed", 'if needed == "1" else bit | reached', 'if needed == "1" else reached', "limits"),
 )
 
 

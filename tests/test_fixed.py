@@ -1,7 +1,9 @@
 """`Requantize` (contract section 1): the hardware against the emulator."""
 
+import limits
 import pytest
 
+from crossdyad.hdl import fixed as hardware
 from crossdyad.sim import fixed, scenario
 
 
@@ -17,3 +19,7 @@ def test_vectors_are_the_trace(rounding, overflow):
     many = fixed.vectors(one, 3, 4, rounding, overflow)
     for port, values in one.trace(one.stimulus).items():
         assert (values[one.settled:] == many.trace(many.stimulus)[port][one.settled:]).all()
+
+
+def test_at_least_is_the_comparison():
+    assert limits.wrong(hardware) == []

@@ -3,14 +3,14 @@
 import random
 import zlib
 
+import frames
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossdyad.emulator import link
-from crossdyad.hdl.link_frames import Framer
+from crossdyad.hdl import link_frames, link_line
 from crossdyad.recipe import Recipe, load
 from crossdyad.recipe.link import Error, Link, Tag
 
@@ -142,36 +142,26 @@ def test_every_frame_fits_its_slot(name):
     assert sizes.chunk % 8 == 0 and sizes.slots * sizes.slot <= max(2048, 4 * sizes.slot)
 
 
-@pytest.mark.parametrize(("length", "longest"), [(253, 254), (254, 254), (253, 300), (254, 300), (255, 300)])
+@pytest.mark.parametrize(("length", "longest"), [(253, 253), (254, 254), (253, 300), (254, 300), (255, 300)])
 def test_hardware_frames_around_a_full_block_are_the_emulators(length, longest):
     """A frame without a zero, its CRC included: one of 254 bytes has a full block, and an empty one behind it."""
-    seeds = (bytes(random.Random(n).randrange(1, 256) for _ in range(length - 4)) for n in range(100))
-    body = next(b for b in seeds if 0 not in zlib.crc32(b).to_bytes(4, "little"))
+    body = frames.no_zero(length)
     wanted = link.frame(body[0], body[1], body[2:])
     assert len(wanted) == length + 2 + (length >= 254)
-    framer, memory, sent = Framer(longest), bytearray(body + bytes(4)), bytearray()
+    assert frames.sent(link_frames, longest, [body]) == [wanted]
 
-    async def play(ctx):
-        ctx.set(framer.length, length - 4)
-        ctx.set(framer.start, 1)
-        ctx.set(framer.o.ready, 1)
-        while len(sent) < len(wanted) + 1:
-            _, _, busy, read, write, wrote, at, crc, valid, byte = await ctx.tick().sample(
-                framer.busy, framer.read, framer.write, framer.wrote, framer.position, framer.crc, framer.o.valid, framer.o.payload)
-            ctx.set(framer.start, 0)
-            if write and not wrote:
-                memory[at] = crc
-            ctx.set(framer.wrote, write and not wrote)
-            ctx.set(framer.got, read)
-            if read:
-                ctx.set(framer.byte, memory[at])
-            if valid:
-                sent.append(byte)
-            if not busy and sent:
-                break
 
-    simulation = Simulator(framer)
-    simulation.add_clock(1e-6)
-    simulation.add_testbench(play)
-    simulation.run()
-    assert bytes(sent) == wanted
+@given(st.data())
+@settings(deadline=None, max_examples=20)
+def test_hardware_sends_and_takes_the_emulators_frames(data):
+    longest = data.draw(st.integers(6, 40))
+    body = st.lists(st.sampled_from((0, 0, 1, 2, 255)), min_size=2, max_size=longest - 4).map(bytes)
+    bodies = data.draw(st.lists(body, min_size=1, max_size=4))
+    wanted = [link.frame(b[0], b[1], b[2:]) for b in bodies]
+    assert frames.sent(link_frames, longest, bodies) == wanted
+    line = b"".join(wanted) + data.draw(st.binary(max_size=20)) + b"\0" + wanted[0]
+    assert frames.taken(link_frames, link_line, line) == [link.opened(part) for part in line.split(b"\0") if part]
+
+
+def test_hardware_takes_corrupted_frames_for_none():
+    assert frames.faults_of(link_frames, link_line) == []

@@ -30,12 +30,12 @@ class Miter(wiring.Component):
         m.submodules.used = used
         m.submodules.fresh = ResetInserter(~armed)(fresh)
         for d in (used, fresh):
-            m.d.comb += [d.take.eq(self.take), d.byte.eq(self.byte)]
+            m.d.comb += [d.take.eq(self.take), d.byte.eq(self.byte), d.zero.eq(self.byte == 0)]
         with m.If(self.take & self.heals(self.byte)):
             m.d.sync += armed.eq(1)
-        same = [getattr(used, name) == getattr(fresh, name) for name in ("left", "empty", "write", "end", "good")]
-        same += [getattr(used.crc, name) == getattr(fresh.crc, name) for name in ("value", "left", "plain")]
-        same += [used.empty | (used.whole == fresh.whole)]
+        same = [getattr(used, name) == getattr(fresh, name) for name in ("left", "empty", "write", "end")]
+        same += [getattr(used.crc, name) == getattr(fresh.crc, name) for name in ("value", "left")]
+        same += [used.empty | (used.whole == fresh.whole), ~used.end | (used.good == fresh.good)]
         same += [(used.crc.left == 0) | (used.crc.bits == fresh.crc.bits), ~used.write | (used.decoded == fresh.decoded)]
         # before the first byte of a frame its CRC is as it was at first
         idle = ~used.empty | ((used.crc.value == 0xFFFFFFFF) & (used.crc.left == 0))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import conditions
 import counters
+import frames
 import laws
+import limits
 import numpy as np
 import pytest
 import test_cosim
@@ -84,6 +86,15 @@ def noticed_by_counters(hdl) -> str | None:
     return "counters" if counters.faults_of(variety.named("noisy-random"), ahead=2, hdl=hdl) else None
 
 
+def noticed_by_frames(hdl) -> str | None:
+    found = frames.faults_of(*(importlib.import_module(f"{hdl.__name__}.{name}") for name in ("link_frames", "link_line")))
+    return found[0] if found else None
+
+
+def noticed_by_limits(hdl) -> str | None:
+    return "limits" if limits.wrong(importlib.import_module(f"{hdl.__name__}.fixed")) else None
+
+
 def test_every_fault_is_another_program():
     for fault in (*mutants.FAULTS, *(fault for _, fault in test_cosim.FAULTS)):
         path = importlib.util.find_spec(f"{mutation.HARDWARE}.{fault.module}").origin
@@ -96,7 +107,8 @@ def test_every_fault_is_another_program():
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
         chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters,
-                 "wiring": noticed_by_wiring, "overlap": noticed_by_overlap, "stale": lambda hdl: noticed_by_overlap(hdl, "stale")}
+                 "frames": noticed_by_frames, "limits": noticed_by_limits, "wiring": noticed_by_wiring, "overlap": noticed_by_overlap,
+                 "stale": lambda hdl: noticed_by_overlap(hdl, "stale")}
         by = chips[fault.block](hdl) if fault.block in chips else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"
@@ -121,6 +133,7 @@ def test_a_fault_that_both_twins_have_is_noticed(fault):
 def test_without_a_fault_the_same_checks_pass():
     from crossdyad import hdl
 
+    assert noticed_by_frames(hdl) is noticed_by_limits(hdl) is None
     assert noticed_by_overlap(hdl, "stale") is noticed_by_overlap(hdl) is None
     assert noticed_by_the_chip(hdl) is noticed_with_anything_in_memories(hdl) is noticed_by_counters(hdl) is None
 
