@@ -9,8 +9,8 @@ from ..recipe import FREE, Recipe, emissions, in_memory, matrix_geometries, most
 from . import sequencer
 from .clock import Ports, Stimulus, Waves, walk
 
-INFER, TRAIN, LOAD, READ, RATE = range(5)
-"""Codes of the command stream; of 5 to 7 only the times are modelled, not the registers that 5 and 6 set."""
+INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
+"""Codes of the command stream."""
 
 INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid", "i_weight_valid",
           "o_result_ready", "o_weight_ready")
@@ -64,10 +64,10 @@ class Clocked:
         self.wait = 0                    # cycles until a read word is there
         self.cycles = self.step = 0
 
-    def clock(self, i_command_valid: int, i_command_code: int, i_sample_valid: int, i_label_valid: int, i_weight_valid: int,
-              o_result_ready: int, o_weight_ready: int) -> Ports:
+    def ports(self) -> Ports:
+        """Return what the chip shows in this cycle, whatever comes in."""
         idle, running = self.doing is None, self.doing in (INFER, TRAIN)
-        ports = {
+        return {
             "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,
             "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0 and not self.wait,
             "o_result_valid": self.queue > 0, "o_result_last": self.given % self.outputs == self.outputs - 1,
@@ -75,6 +75,10 @@ class Clocked:
             "launch": self._can_launch() if idle else self._can_follow(), "code": self.command or 0,
             "idle": idle, "busy": running, "cycles": self.cycles, "step": self.step,
         }
+
+    def clock(self, i_command_valid: int, i_command_code: int, i_sample_valid: int, i_label_valid: int, i_weight_valid: int,
+              o_result_ready: int, o_weight_ready: int) -> Ports:
+        ports, running = self.ports(), bool(self.running)
         # what is under way
         if running:
             self._run()

@@ -1,7 +1,7 @@
-"""The chip's bench: what the monitors saw against what the emulator and contract section 9 predict, cycle by cycle.
+"""The chip's bench: what the monitors saw against what the emulator predicts, cycle by cycle.
 
-`Prediction` is fed with the *observed* inputs of each cycle, so that it holds for any source of stimuli. Programs run
-on the emulator's chip; their inner writes come from its trace.
+`Prediction` is fed with the *observed* inputs of each cycle, so that it holds for any source of stimuli. When the chip takes, launches
+and gives is the emulator's edge; programs run on the emulator's chip; their inner writes come from its trace.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import emulator
-from ..emulator import fixed
+from ..emulator import edge, fixed
 from ..emulator import walk as emulated
-from ..recipe import FREE, Recipe, emissions, geometries, in_memory, matrix_geometries, most_results, programs, table
+from ..emulator.edge import INFER, LOAD, RATE, READ, RUN, STEP, TRAIN
+from ..recipe import Recipe, emissions, geometries, in_memory, programs, table
 from ..recipe.program import FIRST
 from . import streams
 from .streams import LEVELS, REST, STREAMS, Record
 
-INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
 COUNTERS = ("accumulator", "state", "delta", "weight")
 REGISTERS = ("drive", "mean", "difference", "weight")
 
@@ -88,20 +88,8 @@ class Session:
                 "watch": streams.watched(self.recipe) if watch else [], "limit": 20 * self.cycles + 10000}
 
 
-def result_times(recipe: Recipe, train: bool) -> list[int]:
-    """Program cycles in which the outputs of a program enter the result queue."""
-    made = matrix_geometries(recipe)
-    times = []
-    for i in emissions(recipe, train):
-        g, step = made[i.step.matrix], i.step
-        adds, pushes = step.enter in ("more", "less", "relax"), step.force == "drive"
-        # the slot of the row's last fold, the sum 5 + lv later; to the drive 2, to the dyad 4, its mean 5 (sections 3 and 7)
-        times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 + adds + pushes for t in range(g.R)]
-    return times
-
-
 class Prediction:
-    """Contract section 9 as a machine of one step per cycle.
+    """The emulator beside the chip, one step per cycle: its edge for the times of the streams, its chip for what they carry.
 
     Parameters
     ----------
@@ -112,140 +100,104 @@ class Prediction:
 
     def __init__(self, recipe: Recipe, trace: bool):
         self.recipe, self.traces = recipe, trace
-        self.chip = emulator.Chip(recipe)
+        self.chip, self.edge = emulator.Chip(recipe), edge.Clocked(recipe)
         self.geometry = in_memory(recipe)
         self.programs = programs(recipe)
         self.command = self.label = None
-        self.sample, self.spare_full = [], False
-        self.mode, self.since = "idle", 0
-        self.ending: deque[int] = deque()
-        """Of each program under way, the cycle in which the chip could be idle."""
-        self.free_from = None
-        """The cycle from which on the spare bank takes elements again; None: it does."""
-        self.queue, self.arriving = deque(), {}
-        self.words, self.loading = deque(), []
-        self.offer_from, self.ready_from, self.idle_from, self.rested = 0, 0, None, 0
-        self.cycles = 0
+        self.sample: list[int] = []
+        self.coming: deque[int] = deque()
+        """Results that programs under way have made or will make, in the order in which they enter the queue."""
+        self.queue: deque[int] = deque()
+        self.words: deque[int] = deque()
+        self.loading: list[int] = []
+        self.steps = self.began = self.rested = 0
+        """Steps before the programs under way, less those that the edge has counted; their first launch; when counters are at rest."""
         self.writes: list = []
         self.launches: list[tuple[int, int]] = []
         """(cycle, code) of every launch."""
         self.overlaps = 0
         """Launches while another program runs."""
-        self.since_rest, self.walking = 0, deque()
+        self.walking: deque = deque()
         self.walk: emulated.Walk | None = None
         """Where weights may be stale, the chip since the last launch in rest, if it is traced."""
 
-    def wires(self, cycle: int) -> dict:
+    @property
+    def cycles(self) -> int:
+        """The cycle counter."""
+        return self.edge.cycles
+
+    def wires(self) -> dict:
         """What the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
-        if self.mode == "finishing" and cycle == self.idle_from:
-            self.mode = "idle"
-        if self.ending and cycle == self.ending[0]:
-            self.ending.popleft()
-            self.mode = "run" if self.ending else "idle"
-            self.ended += self.trains
-            self.walk = self.walk if self.ending else None
-        if cycle == self.free_from:
-            self.sample, self.spare_full, self.free_from = [], False, None
-        offered = self.mode == "read" and cycle >= self.offer_from
-        return {
-            "i_command": self.command is None, "i_label": self.label is None, "i_sample": not self.spare_full,
-            "i_weight": self.mode == "load" and cycle >= self.ready_from,
-            "o_weight": self.words[0][0] if offered else None,
-            "o_result": self.queue[0] if self.queue else None,
-            "busy": self.mode == "run" and cycle > self.since,
-        }
+        shown = self.edge.ports()
+        return {s: shown[f"{s}_ready"] for s in streams.INPUTS} | {
+            "o_weight": self.words[0] if shown["o_weight_valid"] else None,
+            "o_result": self.queue[0] if shown["o_result_valid"] else None, "busy": shown["busy"]}
 
     def levels(self, cycle: int) -> dict:
         """Level outputs; the loss only while no program runs, counters while no event is on its way to them."""
         values = {"cycles": self.cycles, "rate": int(self.chip.rate)}
-        if self.mode != "run":
+        running = bool(self.edge.running)
+        if not running:
             counted, rested = self.chip.saturations, self.rested
             values |= {"step": int(self.chip.step), "loss": int(self.chip.loss)}
         else:
             counted, rested = self.before["counted"], self.before["rested"]
-            values["step"] = self.ended % (1 << 32)
-        if rested <= cycle and (self.mode != "run" or cycle <= self.began + FIRST + REST):
+            values["step"] = (self.steps + self.edge.step) % (1 << 32)
+        if rested <= cycle and (not running or cycle <= self.began + FIRST + REST):
             values |= {f"saturations_{n}": int(v) for n, v in counted.items()}
         return values
 
-    def step(self, cycle: int, taken: dict, shown: dict) -> None:
+    def step(self, cycle: int, taken: dict) -> None:
         """Move on, given the payloads transferred in this cycle."""
-        code = None
-        if self.mode == "idle" and self.command is not None:
-            code = self._launch(cycle)
-        elif self._follows(cycle):
-            code = self._launch(cycle)
-        if shown["busy"]:
-            self.cycles = (self.cycles + 1) % (1 << 48)
+        if self.walk:
+            self._walk(cycle)
+        if self.edge.ports()["launch"]:
+            self._launch(cycle)
+        self.edge.clock(i_command_code=taken.get("i_command", 0) & 7, **{f"{s}_valid": s in taken for s in streams.INPUTS},
+                        **{f"{s}_ready": s in taken for s in streams.OUTPUTS})
         if "o_result" in taken and self.queue:
             self.queue.popleft()
-        if self.walk and cycle > self.since_rest:
-            self._walk(cycle)
-        if cycle in self.arriving:
-            self.queue.append(self.arriving.pop(cycle))
-        if self.mode == "read" and "o_weight" in taken:
-            _, word_end = self.words.popleft()
-            if word_end:
-                self.offer_from = cycle + 5
-            else:
-                self.offer_from = cycle + 2
-            if not self.words:
-                self.mode, self.idle_from = "finishing", cycle + 1
-        if self.mode == "load" and "i_weight" in taken:
+        while len(self.queue) < self.edge.queue:
+            self.queue.append(self.coming.popleft())
+        if "o_weight" in taken and self.words:
+            self.words.popleft()
+        if "i_weight" in taken:
             self._load(cycle, taken["i_weight"])
-        if "i_command" in taken:
-            self.command = taken["i_command"]
-        if "i_label" in taken:
-            self.label = taken["i_label"]
         if "i_sample" in taken:
             self.sample.append(taken["i_sample"])
-            self.spare_full = len(self.sample) == self.recipe.sizes[0]
-        return code
+        self.command, self.label = taken.get("i_command", self.command), taken.get("i_label", self.label)
+        if not self.edge.running:
+            self.walk = None
 
-    def _follows(self, cycle: int) -> bool:
-        """Whether a training program may be launched while another one runs."""
-        interval = self.programs[True].interval
-        return (self.mode == "run" and self.trains and bool(interval) and cycle == self.since + interval
-                and self.command is not None and self.command & 7 == TRAIN)
-
-    def _launch(self, cycle: int):
+    def _launch(self, cycle: int) -> None:
         code, operand = self.command & 7, self.command >> 3
         if code in (INFER, TRAIN):
-            if not self.spare_full or len(self.queue) > most_results(self.recipe) or (code == TRAIN and self.label is None):
-                return
             self._program(cycle, code)
         elif code == LOAD:
-            self.mode, self.ready_from, self.loading = "load", cycle + 1, []
+            self.loading = []
         elif code == READ:
-            self.mode, self.offer_from = "read", cycle + 5
-            self.words = deque((int(w), j % g.L == g.L - 1 or j == g.C - 1) for g, layer in
-                               zip(self.geometry, self.chip.weights, strict=True) for row in layer for j, w in enumerate(row))
+            self.words = deque(int(w) for layer in self.chip.weights for w in layer.ravel())
         elif code == RATE:
             self.chip.rate = operand & 7
         elif code in (STEP, RUN):
             state, name = self.chip.state(), "step" if code == STEP else "run"
             self.chip.restore(state | {name: np.uint32(int(state[name]) >> 8 | operand << 24)})
-        self.command = None
         self.launches.append((cycle, code))
-        return code
 
-    def _program(self, cycle: int, code: int):
+    def _program(self, cycle: int, code: int) -> None:
         x, y = np.array(self.sample, np.int32), self.label if code == TRAIN else None
         train = code == TRAIN and self.recipe.learns
-        if not self.ending:
-            self.ended, self.began = int(self.chip.step), cycle
+        under_way = bool(self.edge.running)
+        if not under_way:
+            self.steps, self.began = int(self.chip.step) - self.edge.step, cycle
             self.before = {"counted": self.chip.saturations, "rested": self.rested}
-        if self.recipe.samples_in_flight > 1:
-            self.free_from = cycle + 1 + FREE
-        else:
-            self.sample, self.spare_full = [], False
-        self.label = None if code == TRAIN else self.label
-        times, entered, count = result_times(self.recipe, train), [], self.recipe.sizes[-1]
-        several = len(times) > count
-        walks = any(programs(self.recipe)[True].staleness.values()) and (self.traces or several)
+        self.sample = []
+        entered, count = [], self.recipe.sizes[-1]
+        several = len(emissions(self.recipe, train)) > 1
+        walks = any(self.programs[True].staleness.values()) and (self.traces or several)
         if walks:
-            if not self.ending:
-                self.walk, self.since_rest = emulated.Walk(self.recipe, self.chip.state()), cycle
+            if not under_way:
+                self.walk = emulated.Walk(self.recipe, self.chip.state())
             self.walking.append((cycle + 1, x.tolist(), y or 0, train))
         elif self.traces or several:
             for now, block, register, index, value in emulated.trace(self.recipe, self.chip.state(), x, y if train else None):
@@ -253,32 +205,28 @@ class Prediction:
                     self.writes.append((cycle + 1 + now, block, register, index, value))
                 elif register == "result":
                     entered.append(value)
-        made = self.chip.train(x[None], np.array([y]), bool(self.ending)).outputs if code == TRAIN else self.chip.infer(x[None])
-        outputs = made[0].tolist()
+        made = self.chip.train(x[None], np.array([y]), under_way).outputs if code == TRAIN else self.chip.infer(x[None])
         # the chip gives the last read alone, the trace every one
-        span, values = 1 << self.recipe.formats.state.width, entered[:-count] + outputs
-        for i, (t, value) in enumerate(zip(times, values, strict=True) if not (walks and several) else ()):
-            self.arriving[cycle + 1 + t] = value % span | (i % count == count - 1) * span
-        self.overlaps += bool(self.ending)
-        self.mode, self.since, self.trains = "run", cycle, code == TRAIN
-        self.ending.append(cycle + 1 + self.programs[train].length)
-        self.rested = self.ending[-1] + REST
+        span, values = 1 << self.recipe.formats.state.width, entered[:-count] + made[0].tolist()
+        if not (walks and several):
+            self.coming.extend(value % span | (i % count == count - 1) * span for i, value in enumerate(values))
+        self.overlaps += under_way
+        self.rested = cycle + 1 + self.programs[train].length + REST
 
     def _walk(self, cycle: int):
         """Walk on to a cycle while samples are under way, for what they write then."""
         if self.walking and self.walking[0][0] == cycle:
             self.walk.launch(*self.walking.popleft()[1:])
         count, span = self.recipe.sizes[-1], 1 << self.recipe.formats.state.width
-        several = len(result_times(self.recipe, self.trains)) > count
+        several = len(emissions(self.recipe, self.edge.doing == TRAIN)) > 1
         for block, register, index, value in self.walk.clock():
             if register in REGISTERS and self.traces:
                 self.writes.append((cycle, block, register, index, value))
             elif register == "result" and several:
-                self.arriving[cycle] = value % span | (index == count - 1) * span
+                self.coming.append(value % span | (index == count - 1) * span)
 
     def _load(self, cycle: int, weight: int):
         self.loading.append(weight)
-        self.ready_from = cycle + 2
         done, begin, engines = len(self.loading), 0, table.engines(self.recipe)
         for g in self.geometry:
             width = engines[g.engine].width
@@ -298,7 +246,6 @@ class Prediction:
                 weights.append(fixed.wrap(given, g.recipe.formats.weight.width))
                 at += g.R * g.C
             self.chip.weights = weights
-            self.mode, self.idle_from = "finishing", cycle + 3
 
 
 @dataclass
@@ -345,7 +292,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
                 mismatches.append((cycle, what, expected, got))
 
     for cycle, wires in enumerate(record.handshakes):
-        shown = prediction.wires(cycle)
+        shown = prediction.wires()
         seen, taken = payloads.get(cycle, {}), {}
         for i, s in enumerate(STREAMS):
             valid, ready = wires >> 2 * i & 1, wires >> 2 * i + 1 & 1
@@ -366,7 +313,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
                     compare(cycle, name, expected[name], levels[cycle][name], widths.get(name, 32), name == "cycles")
         if differing > 50:
             break            # everything after the first differences follows from them
-        prediction.step(cycle, taken, shown)
+        prediction.step(cycle, taken)
 
     if watch:
         end = len(record.handshakes)

@@ -45,7 +45,7 @@ FIELDS = {
     "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "table", "timing", "program", "rules/*"))),
                     ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py")),
     "explore": Field(_sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))),
-                     ("test_choose.py", "test_explore.py", "test_cost.py")),
+                     ("test_choose.py", "test_explore.py", "test_explore_kills.py", "test_explore_results.py", "test_cost.py")),
 }
 """By name. `recipe`: what both twins share, so that no comparison of the two can tell. `explore`: what a user is told to build."""
 class Fault(NamedTuple):

@@ -50,3 +50,24 @@ def promises():
 
     with pytest.MonkeyPatch.context() as patch:
         yield shapes.hold(patch, "emulator", "models", "weights")
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """Path of a small sweep's specification."""
+    import sweeps
+
+    path = tmp_path / "small.toml"
+    path.write_text(sweeps.SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Path of that sweep's store, with five seeds."""
+    import sweeps
+
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "small.toml").write_text(sweeps.SPEC.replace("seeds = 2", "seeds = 5"))
+    sweeps.swept(folder / "small.toml", folder / "small.db")
+    return folder / "small.db"

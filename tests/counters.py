@@ -50,7 +50,7 @@ def faults_of(recipe, ahead: int, hdl=None):
         begin(self, *arguments)
         counted = {f"saturations_{name}": np.uint32(levels[f"counted_{name}"]) for name in COUNTERS}
         self.chip.restore(self.chip.state() | counted | {"step": np.uint32(last), "run": np.uint32(last)})
-        self.cycles = levels["cycles"]
+        self.edge.cycles = levels["cycles"]
 
     with mock.patch.object(chip.Prediction, "__init__", begun):
         return chip.judge(recipe, record, True).mismatches

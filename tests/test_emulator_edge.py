@@ -5,7 +5,7 @@ import pytest
 
 from crossdyad.emulator import Chip, edge, walk
 from crossdyad.emulator.edge import INFER, LOAD, RATE, READ, TRAIN
-from crossdyad.recipe import Recipe, geometries, programs
+from crossdyad.recipe import Recipe, emissions, geometries, load, matrix_geometries, presets, programs
 
 
 def recipe(rule="dual-propagation") -> Recipe:
@@ -53,6 +53,21 @@ def test_results_enter_when_the_trace_says(rule):
         out = play(r, [INFER if label is None else TRAIN], 30 + programs(r)[1].length)
         launch = when(out["launch"])[0]
         assert when(out["o_result_valid"]) == [launch + 1 + c + 1 for c in entered]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_results_enter_when_the_contract_says(name):
+    """By sections 3, 7 and 9, counted by hand: the slot of a row's last fold, its sum, the drive, the dyad, the queue."""
+    r = load(name)
+    made = matrix_geometries(r)
+    for train in (False, True):
+        times = []
+        for i in emissions(r, train):
+            g, step = made[i.step.matrix], i.step
+            adds, pushes = step.enter in ("more", "less", "relax"), step.force == "drive"
+            # the sum 5 + lv after the slot; to the drive 2, to the dyad 4, its mean 5
+            times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 + adds + pushes for t in range(g.R)]
+        assert edge.result_cycles(r, train) == times
 
 
 def test_a_full_queue_holds_the_launch():
