@@ -191,7 +191,7 @@ def fronts(store: str = "") -> None:
                 shares, sizes = [], []
                 for seed in range(10):
                     asked = specs.Search(objectives=["accuracy", "lut"], sampler=sampler, generations=6, population=10, seed=100 * seed)
-                    found = search.search(told.model_copy(update={"search": asked}), base, kept, _nothing, 1)
+                    found = search.asked(told.model_copy(update={"search": asked}), base, kept, _nothing, 1)
                     names = [repr(dict(sorted(p.settings.items()))) for p in found]
                     shares.append(volume([every[n] for n in names], worst) / whole)
                     sizes.append(len(names))

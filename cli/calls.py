@@ -62,7 +62,7 @@ CALLS = (
     _call("report", "explore.report:write", "page bytes"),
     _call("rules", "explore.rules:rows", COST),
     _call("rules --check", "sim.rules:checked", "rule checks"),
-    _call("search", "explore.search:search", "", "points failed store"),
+    _call("search", "explore.search:search", "points failed store"),
     _call("sweep", "explore.sweep:run", "ok failed invalid", "store seconds missing? seconds_left?"),
     _call("sweep --dry-run", "explore.sweep:plan", "", "rows there missing invalid seconds_left"),
     _call("synth", "hdl.synth:synthesize", "name board device utilisation fmax bitstream_seed clock_mhz tools files key fmax_of_seeds?"),

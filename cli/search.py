@@ -36,7 +36,7 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
     from ..explore import search as searches
     from ..explore import spec as specs
     from ..explore.store import Store
-    from ..explore.sweep import measured, results, settings_of
+    from ..explore.sweep import measured, settings_of
     from .options import check_data, executor_of, with_data, workers_of
 
     told, base = specs.read(spec)
@@ -52,9 +52,7 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
         except KeyboardInterrupt:
             typer.echo(f"crossdyad: interrupted; {len(kept.status())} rows are in {path}: the same command goes on from them", err=True)
             raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt
-        failed = sum(row["status"] == "failed" for row in results(kept)[1])
-    result = {"points": len(found), "failed": failed, "store": str(path)}
-    typer.echo(json.dumps(result) if as_json else f"{result['points']} points" + (f", {failed} rows failed" if failed else "")
-               + f"\n  {path}\n  crossdyad report {path}")
-    if failed:
+    said = f"{found.points} points" + (f", {found.failed} rows failed" if found.failed else "") + f"\n  {path}\n  crossdyad report {path}"
+    typer.echo(json.dumps(found._asdict()) if as_json else said)
+    if found.failed:
         raise typer.Exit(CHECK_FAILED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..recipe import Recipe
 from ..recipe.seeds import GENERATION, derived
@@ -13,7 +13,7 @@ from .spec import Point, Search, Spec, under
 from .spec import point as point_of
 from .statistics import summaries
 from .store import Store
-from .sweep import plan, run, settings_of
+from .sweep import plan, results, run, settings_of
 
 if TYPE_CHECKING:
     import optuna
@@ -35,9 +35,33 @@ def sampler(search: Search, generation: int) -> optuna.samplers.BaseSampler:
         return made[search.sampler](seed=derived(search.seed, GENERATION, generation) & 0xFFFFFFFF, **options)
 
 
+class Found(NamedTuple):
+    """What a search did.
+
+    Attributes
+    ----------
+    points : int
+        How many it asked for.
+    failed : int
+        Rows of the store that failed.
+    store : str
+    """
+
+    points: int
+    failed: int
+    store: str
+
+
 def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
+           progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> Found:
+    """Evaluate the generations of a specification's search into a store, as `asked` does, and count."""
+    points = asked(spec, base, store, executor, workers, progress, retry)
+    return Found(len(points), sum(row["status"] == "failed" for row in results(store)[1]), str(store.path))
+
+
+def asked(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
            progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> list[Point]:
-    """Evaluate the generations of a specification's search.
+    """Evaluate the generations of a specification's search, and return their points.
 
     A generation is asked for as a whole, evaluated in any order and reported in the order of asking, so that the points depend on the
     specification alone. Samplers repeat themselves: it is asked for until there are `Search.population` new points, or too few come.

@@ -157,12 +157,12 @@ def test_a_search_under_conditions_is_told_the_figures_of_designs(tmp_path):
     (tmp_path / "under.toml").write_text(text)
     told, base = specs.read(tmp_path / "under.toml")
     with Store(tmp_path / "a.db") as kept:
-        found = search.search(told, base, kept, lambda: ThreadPoolExecutor(1), 1)
+        found = search.asked(told, base, kept, lambda: ThreadPoolExecutor(1), 1)
         kept.remember(told.name, text, base.to_toml(), sweep.measured(sweep.settings_of(told, base)))
         rows = sweep.results(kept)[1]
         assert len(rows) == len(found) * 4 * 3
         assert len(statistics.summaries(rows, told.conditions)) == len(found)
-        assert search.search(told, base, kept, lambda: pytest.fail("all is in the store"), 1) == found
+        assert search.asked(told, base, kept, lambda: pytest.fail("all is in the store"), 1) == found
 
 
 @pytest.mark.parametrize(("lines", "told"), [

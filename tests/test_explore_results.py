@@ -42,12 +42,13 @@ def test_a_search_asks_for_the_same_points_again_and_finds_them_in_the_store(spe
     path.write_text(SPEC + '[search]\nobjectives = ["accuracy", "lut"]\ngenerations = 3\npopulation = 4\n')
     told, base = specs.read(path)
     with Store(tmp_path / "a.db") as kept:
-        first = search.search(told, base, kept, lambda: ThreadPoolExecutor(1), 1)
+        first = search.asked(told, base, kept, lambda: ThreadPoolExecutor(1), 1)
         rows = content(kept)
-        again = search.search(told, base, kept, lambda: pytest.fail("all is in the store"), 1)
+        assert search.search(told, base, kept, lambda: pytest.fail("all is in the store"), 1) == (len(first), 0, str(kept.path))
+        again = search.asked(told, base, kept, lambda: pytest.fail("all is in the store"), 1)
         assert first == again and content(kept) == rows and 1 < len(first) <= 8
     with pytest.raises(ValueError, match="search: missing"):
-        search.search(*specs.read(spec), None, None, 1)
+        search.asked(*specs.read(spec), None, None, 1)
 
 
 def test_the_report_is_one_page_that_needs_nothing_else(store):
