@@ -13,7 +13,7 @@ from .spec import Point, Search, Spec, under
 from .spec import point as point_of
 from .statistics import summaries
 from .store import Store
-from .sweep import plan, results, run, settings_of
+from .sweep import plan, run, settings_of
 
 if TYPE_CHECKING:
     import optuna
@@ -43,7 +43,7 @@ class Found(NamedTuple):
     points : int
         How many it asked for.
     failed : int
-        Rows of the store that failed.
+        Rows of theirs that failed.
     store : str
     """
 
@@ -56,7 +56,9 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
            progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> Found:
     """Evaluate the generations of a specification's search into a store, as `asked` does, and count."""
     points = asked(spec, base, store, executor, workers, progress, retry)
-    return Found(len(points), sum(row["status"] == "failed" for row in results(store)[1]), str(store.path))
+    rows = plan([each for p in points for each in under(spec, base, p.settings)], spec.seed_list, settings_of(spec, base), store).rows
+    status = store.status()
+    return Found(len(points), sum(status[key] == "failed" for _, _, key in rows), str(store.path))
 
 
 def asked(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
