@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import math
@@ -121,3 +122,19 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     from .evaluate import evaluate
 
     return evaluate(batch, settings)
+
+
+def halves(batch: Batch) -> list[Batch]:
+    """Two batches of one."""
+    half = len(batch.jobs) // 2
+    return [batch._replace(jobs=part, width=len(part)) for part in (batch.jobs[:half], batch.jobs[half:])]
+
+
+def in_turn(made: list[Batch]) -> list[Batch]:
+    """One batch of each structure, then another of each."""
+    turns = collections.Counter()
+    placed = []
+    for batch in made:
+        placed.append((turns[batch.shared], batch))
+        turns[batch.shared] += 1
+    return [batch for _, batch in sorted(placed, key=lambda p: p[0])]

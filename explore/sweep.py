@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import hashlib
 import importlib.metadata
@@ -20,7 +19,7 @@ from ..recipe import Recipe, parse, toml
 from . import bits, cost
 from .axes import IN_LSBS
 from .conditions import CORNER
-from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, key
+from .jobs import VERSION, Batch, Job, Settings, Under, batches, evaluate, halves, in_turn, key
 from .metrics import COST, GRADIENT, LEARNING
 from .pool import Lasting, alive, deserted, held_back, ready, stop, width
 from .spec import Point, Spec
@@ -256,7 +255,7 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
             workers = width(at_work, workers)
         most = max(1, min(WIDEST, -(-len(jobs) // max(1, workers))))
         # structures in turn, so that workers compile different ones first, and find those of the others compiled
-        waiting: list[tuple[Batch, int]] = [(b, 0) for b in _in_turn(batches(jobs, most))[:most_batches]]
+        waiting: list[tuple[Batch, int]] = [(b, 0) for b in in_turn(batches(jobs, most))[:most_batches]]
         of, done = sum(len(b.jobs) for b, _ in waiting), 0
         report(f"{len(waiting)} batches", done, of)
         news = time.monotonic()
@@ -285,7 +284,7 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
                     if died and lost + 1 < PATIENCE:
                         waiting.append((batch, lost + 1))
                     elif values is None and len(batch.jobs) > 1:
-                        waiting += [(half, 0) for half in _halves(batch)]
+                        waiting += [(half, 0) for half in halves(batch)]
                     else:
                         found = {"status": "failed", "error": error}
                         store.put([_row(by_job[job], made.missing[by_job[job]][0], job.recipe, job.board, job.seed, settings,
@@ -323,21 +322,6 @@ def _outcome(future) -> tuple[list[dict] | None, str, bool]:
         raise ConnectionError(GONE) from None
     except Exception as failure:
         return None, "".join(traceback.format_exception(failure)), False
-
-
-def _halves(batch: Batch) -> list[Batch]:
-    half = len(batch.jobs) // 2
-    return [batch._replace(jobs=part, width=len(part)) for part in (batch.jobs[:half], batch.jobs[half:])]
-
-
-def _in_turn(made: list[Batch]) -> list[Batch]:
-    """One batch of each structure, then another of each."""
-    turns = collections.Counter()
-    placed = []
-    for batch in made:
-        placed.append((turns[batch.shared], batch))
-        turns[batch.shared] += 1
-    return [batch for _, batch in sorted(placed, key=lambda p: p[0])]
 
 
 def _identity(point: Point) -> str:

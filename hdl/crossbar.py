@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -12,30 +10,16 @@ from amaranth.lib.wiring import In, Out
 from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, table
 from .choose import ByOperation, choose, either, index_bits
 from .delay import delayed, history
-from .elements import vector
+from .elements import count, vector
 from .families import Platform
 from .multiplier import Multiplier
-from .rng import INDEX_BITS, VIEWS, Generator, negative, rounding_word
+from .rng import INDEX_BITS, VIEWS, Generator, negative, of_sample, rounding_word
 from .scalar import scalar_of, shifted
 from .stores import chosen_store, met, stores
 from .update import Update
 
 AHEAD = 11
 """Cycles from the `coming` ports to the sum: what generator and noise take together."""
-
-
-def _count(bits: Sequence[Value]) -> Value:
-    """How many of some bits are set: a balanced tree of adders."""
-    if len(bits) == 1:
-        return bits[0]
-    return _count(bits[::2]) + _count(bits[1::2])
-
-
-def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -> Value:
-    """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
-    if turn is None:
-        return level
-    return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]
 
 
 class Crossbar(wiring.Component):
@@ -302,7 +286,7 @@ class Crossbar(wiring.Component):
             self.weight_write.eq(rewrite | self.word_write),
             self.weight_address.eq(Mux(rewrite, address_at[7], self.word_address)),
             self.weight_word.eq(Mux(rewrite, Cat(news), self.word_in)),
-            self.weight_out_of_range.eq(Mux(rewrite, _count(outside), 0)),
+            self.weight_out_of_range.eq(Mux(rewrite, count(outside), 0)),
             weights_write.en.eq(self.weight_write), weights_write.addr.eq(self.weight_address),
             weights_write.data.eq(self.weight_word),
         ]

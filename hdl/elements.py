@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib.wiring import Out, PureInterface, Signature
 
@@ -27,3 +29,10 @@ def word_and_lane(m: Module, stream: PureInterface, lanes: int) -> tuple[Value, 
         last = here_lane == lanes - 1
         m.d.sync += [lane.eq(Mux(last, 0, here_lane + 1)), word.eq(here_word + last)]
     return here_word, here_lane
+
+
+def count(bits: Sequence[Value]) -> Value:
+    """How many of some bits are set: a balanced tree of adders."""
+    if len(bits) == 1:
+        return bits[0]
+    return count(bits[::2]) + count(bits[1::2])

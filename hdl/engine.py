@@ -8,12 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..recipe import ELEMENT_BITS, RANDOM_BITS, Recipe, matrix_geometries, table
 from .choose import choose, either
-from .crossbar import AHEAD, Crossbar, of_sample
+from .crossbar import AHEAD, Crossbar
 from .delay import delayed
 from .families import Platform
 from .fixed import Requantize
 from .noise import Noise
-from .rng import Generator, negative, rounding_word
+from .rng import Generator, negative, of_sample, rounding_word
 
 OWN = ("coming_valid", "coming_number", "coming_index", "coming_pc", "sum")
 """Ports of the crossbar that stay inside."""

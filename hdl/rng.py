@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS
+from ..recipe import RANDOM_BITS, Recipe
 from .families import Platform
 
 ROUNDS = 8
@@ -72,3 +72,10 @@ class Generator(wiring.Component):
             m.d.sync += [next_x.eq(mixed), next_y.eq(y.rotate_left(3) ^ mixed)]
             x, y = next_x, next_y
         return m
+
+
+def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -> Value:
+    """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
+    if turn is None:
+        return level
+    return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agreement import Report as Report
     from .agreement import cosim as cosim
+    from .report import Report as Report
     from .simulators import SimulationFailed as SimulationFailed
     from .simulators import run_tests as run_tests
     from .surroundings import SimulatorMissing as SimulatorMissing
 
-_PLACES = {"cosim": "agreement", "Report": "agreement", "SimulatorMissing": "surroundings", "SimulationFailed": "simulators",
+_PLACES = {"cosim": "agreement", "Report": "report", "SimulatorMissing": "surroundings", "SimulationFailed": "simulators",
            "run_tests": "simulators"}
 
 __all__ = [*_PLACES]

@@ -144,7 +144,7 @@ FAULTS = (
           "sequencer.again & command_full & ready", "overlap"),
     Fault("a sample that follows needs no label", "chip", "& train & ready & label_full)", "& train & ready)", "overlap"),
     Fault("the number of the sample before", "chip", "Mux(sequencer.busy, number + 1, count)", "count", "overlap"),
-    Fault("the newest sample's number for all", "crossbar", "return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]",
+    Fault("the newest sample's number for all", "rng", "return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]",
           "return level", "overlap"),
     Fault("the label of another sample", "unit", "self.labels[e.turn])", "self.labels[e.turn - 1])", "overlap"),
     Fault("the drives of another sample", "unit", "reads.addr.eq(Cat(self.index, read))", "reads.addr.eq(Cat(self.index, read + 1))",
