@@ -26,6 +26,7 @@ bench: $(UV)         ## speed and learning figures, as ratios of one run; rows.p
 
 lint: $(UV)
 	$(RUN) ruff check .
+	$(RUN) ruff format --check --quiet .
 	mkdir -p .build && ln -sfn .. .build/crossdyad
 	$(RUN) mypy
 

@@ -93,8 +93,10 @@ def main():
     for inputs, outputs in SIZES:
         weights, x = draw.normal(size=(outputs, inputs)), draw.integers(-127, 128, (BATCH, inputs)).astype(np.int16)
         off, wrong = error(weights, x)
-        print(f"wires, {inputs}x{outputs}: sums are off by {off:.1e} of the largest; {wrong} of {BATCH * outputs} codes differ "
-              "from those of float64")
+        print(
+            f"wires, {inputs}x{outputs}: sums are off by {off:.1e} of the largest; {wrong} of {BATCH * outputs} codes differ "
+            "from those of float64"
+        )
     for n in (128, 256):
         g = draw.uniform(0, 25, (n, n))
         print(f"wires of {n} x {n} cells: {min(once(lambda g=g: effective_conductance(g, 0.35, 0.35)) for _ in range(3)):.3f} s")

@@ -49,8 +49,10 @@ def batched(width: int, batch: int, rate: float) -> np.ndarray:
             shared = np.broadcast_to(x[group][None, :, None], (SEEDS, batch, 1, x.shape[1]))
             chips.train(shared, np.broadcast_to(y[group][None, :, None], (SEEDS, batch, 1)))
             moved = [(after - w).sum(1, keepdims=True) for after, w in zip(chips.weights, before, strict=True)]
-            weights = [np.clip(w + (m + draw.integers(0, 1 << FINER, m.shape) >> FINER), limits.min, limits.max)
-                       for w, m in zip(weights, moved, strict=True)]
+            weights = [
+                np.clip(w + (m + draw.integers(0, 1 << FINER, m.shape) >> FINER), limits.min, limits.max)
+                for w, m in zip(weights, moved, strict=True)
+            ]
     judged = emulator.Chip(coarse, "jax", SEEDS)
     judged.weights = [w[:, 0] for w in weights]
     return (judged.infer(held_x).argmax(-1) == held_y).mean(-1)
@@ -66,8 +68,11 @@ def best(what: str, bits: int, run) -> None:
     """Print the rate with the highest mean."""
     found = {rate: 100 * run(rate) for rate in RATES}
     rate = max(found, key=lambda r: found[r].mean())
-    print(f"{what:28} {bits:2} bits of memory a weight: {found[rate].mean():6.2f} +- {found[rate].std(ddof=1):5.2f} %, "
-          f"rate 2**{np.log2(rate):.0f}", flush=True)
+    print(
+        f"{what:28} {bits:2} bits of memory a weight: {found[rate].mean():6.2f} +- {found[rate].std(ddof=1):5.2f} %, "
+        f"rate 2**{np.log2(rate):.0f}",
+        flush=True,
+    )
 
 
 def main() -> None:

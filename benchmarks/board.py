@@ -47,6 +47,7 @@ def compare(name: str) -> dict:
                 c.restore(emulator.Chip(r).state())
                 c.store(x, y)
                 c.train_stored(order[:steps])
+
         return work
 
     def sent(steps):
@@ -54,6 +55,7 @@ def compare(name: str) -> dict:
             with board.Chip(r, port) as c:
                 c.restore(emulator.Chip(r).state())
                 c.train(x[order[:steps]], y[order[:steps]])
+
         return work
 
     program = virtual.build(r, optimize=3, samples=KEPT)
@@ -69,11 +71,15 @@ def compare(name: str) -> dict:
     link = recipe.link.Link(r)
     frame = link.label + link.sample + recipe.link.OVERHEAD
     return {
-        "cycles of a training step": train, "cycles a step from memory": per_step["memory"],
-        "share of the chip's rate, from memory": train / per_step["memory"], "steps a second, from memory": clock / per_step["memory"],
-        "cycles a step over the line": per_step["line"], "steps a second, over the line": clock / per_step["line"],
+        "cycles of a training step": train,
+        "cycles a step from memory": per_step["memory"],
+        "share of the chip's rate, from memory": train / per_step["memory"],
+        "steps a second, from memory": clock / per_step["memory"],
+        "cycles a step over the line": per_step["line"],
+        "steps a second, over the line": clock / per_step["line"],
         "share of the line's rate in whole frames": (frame + 2) * 10 / BAUD * clock / per_step["line"],
-        **found, "cycles a second here, the bare chip": bare.cycles / bare.seconds,
+        **found,
+        "cycles a second here, the bare chip": bare.cycles / bare.seconds,
         "board to bare chip": found["cycles a second here, memory"] * bare.seconds / bare.cycles,
     }
 
@@ -96,8 +102,11 @@ def first_sample(name: str) -> float:
     """Seconds from the start of the board's command, and of a script beside it, until the script has ended."""
     with tempfile.TemporaryDirectory() as folder:
         port, start = f"{folder}/tty", time.perf_counter()
-        with subprocess.Popen([str(Path(sys.executable).with_name("crossdyad")), "board", name, "--virtual", "--port", port],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as there:
+        with subprocess.Popen(
+            [str(Path(sys.executable).with_name("crossdyad")), "board", name, "--virtual", "--port", port],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as there:
             try:
                 subprocess.run([sys.executable, "-c", CLIENT, name, port], check=True)
                 return time.perf_counter() - start
@@ -109,7 +118,7 @@ def main():
     first, names = sys.argv[1:2] == ["first"], [name for name in sys.argv[1:] if name != "first"]
     for name in names or ("digits", "digits-deep"):
         if first:
-            seconds = [first_sample(name) for _ in range(6)][1:]        # the first may build
+            seconds = [first_sample(name) for _ in range(6)][1:]  # the first may build
             print(f"{name}: first sample after {min(seconds):.2f} to {max(seconds):.2f} s, median {statistics.median(seconds):.2f} s")
             continue
         print(name)

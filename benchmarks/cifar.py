@@ -32,8 +32,8 @@ def parts(folder: Path) -> tuple[data.Dataset, data.Dataset]:
     """Return training images with the held-out ones in place of tests, and with the tests: the mean image is taken off."""
     d = data.as_images(data.load(folder))
     mean = d.x_train[:TRAIN].mean(0)
-    x, x_test = d.x_train[:TRAIN + HELD] - mean, d.x_test - mean
-    y = d.y_train[:TRAIN + HELD]
+    x, x_test = d.x_train[: TRAIN + HELD] - mean, d.x_test - mean
+    y = d.y_train[: TRAIN + HELD]
     return data.Dataset(x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:]), data.Dataset(x[:TRAIN], y[:TRAIN], x_test, d.y_test)
 
 

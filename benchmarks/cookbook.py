@@ -41,8 +41,10 @@ def rules(sizes):
         "backprop (JAX)": (net, backprop),
         "dual propagation, alpha 0": (net, partial(dual.batch, net, models.squared_error, alpha=0.0, beta=1.0, sweeps=2)),
         "dual propagation, alpha 1/2": (net, partial(dual.batch, net, models.squared_error, alpha=0.5, beta=1.0, sweeps=2)),
-        f"centered EP, {SWEEPS} sweeps": (clipped, partial(centered.batch, clipped, models.squared_error, beta=0.5,
-                                                          solver=relaxation(SWEEPS))),
+        f"centered EP, {SWEEPS} sweeps": (
+            clipped,
+            partial(centered.batch, clipped, models.squared_error, beta=0.5, solver=relaxation(SWEEPS)),
+        ),
     }
 
 

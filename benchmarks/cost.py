@@ -52,17 +52,52 @@ COUNT = {"calibration": 12, "held-out": 20}
 NAMED = ("digits", "digits8", "xor", "xor-spsa")
 """Recipes of the calibration set besides those drawn: presets; the README's examples, and two corners of the range."""
 EXAMPLES = (
-    {"name": "mine", "sizes": (64, 24, 10), "lanes": (8, 4), "alpha": 0.5, "beta": 1.0, "learning_rate": 0.0625, "rate_floor": 0.00390625,
-     "formats": {"weight": {"width": 8, "frac": 6}, "delta": {"width": 11, "frac": 8}}},
-    {"name": "noisy", "sizes": (64, 32, 10), "lanes": (16, 8), "alpha": 0, "beta": 4.0,
-     "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02},
-     "pulses": {"law": "soft-bounds", "step": 0.001953125}},
-    {"name": "least", "sizes": (3, 6, 2), "lanes": (1, 1), "alpha": 0, "beta": 4.0,
-     "formats": {"weight": {"width": 4, "frac": 2}, "state": {"width": 4, "frac": 1}, "accumulator": {"width": 12, "frac": 6},
-                 "delta": {"width": 6, "frac": 2}}},
-    {"name": "most", "sizes": (100, 48, 32, 10), "lanes": (16, 4, 4), "alpha": 0, "beta": 4.0, "rounding": {"weight": "nearest"},
-     "formats": {"weight": {"width": 18, "frac": 15}, "state": {"width": 12, "frac": 9}, "accumulator": {"width": 18, "frac": 12},
-                 "delta": {"width": 11, "frac": 8}}},
+    {
+        "name": "mine",
+        "sizes": (64, 24, 10),
+        "lanes": (8, 4),
+        "alpha": 0.5,
+        "beta": 1.0,
+        "learning_rate": 0.0625,
+        "rate_floor": 0.00390625,
+        "formats": {"weight": {"width": 8, "frac": 6}, "delta": {"width": 11, "frac": 8}},
+    },
+    {
+        "name": "noisy",
+        "sizes": (64, 32, 10),
+        "lanes": (16, 8),
+        "alpha": 0,
+        "beta": 4.0,
+        "devices": {"read_noise": 0.05, "levels": 64, "stuck": 0.02},
+        "pulses": {"law": "soft-bounds", "step": 0.001953125},
+    },
+    {
+        "name": "least",
+        "sizes": (3, 6, 2),
+        "lanes": (1, 1),
+        "alpha": 0,
+        "beta": 4.0,
+        "formats": {
+            "weight": {"width": 4, "frac": 2},
+            "state": {"width": 4, "frac": 1},
+            "accumulator": {"width": 12, "frac": 6},
+            "delta": {"width": 6, "frac": 2},
+        },
+    },
+    {
+        "name": "most",
+        "sizes": (100, 48, 32, 10),
+        "lanes": (16, 4, 4),
+        "alpha": 0,
+        "beta": 4.0,
+        "rounding": {"weight": "nearest"},
+        "formats": {
+            "weight": {"width": 18, "frac": 15},
+            "state": {"width": 12, "frac": 9},
+            "accumulator": {"width": 18, "frac": 12},
+            "delta": {"width": 11, "frac": 8},
+        },
+    },
 )
 
 
@@ -70,7 +105,7 @@ def drawn(count: int, seed: int) -> list[Recipe]:
     """Random recipes that fit the board's multipliers, from small to middling."""
     draw, found = random.Random(seed), []
     while len(found) < count:
-        one_of = lambda *values: draw.choice(values)                                   # noqa: E731
+        one_of = lambda *values: draw.choice(values)  # noqa: E731
         hidden = [one_of(6, 8, 12, 16, 24, 32, 32, 48) for _ in range(one_of(1, 1, 1, 2))]
         sizes = (one_of(3, 8, 16, 32, 64, 64, 64, 100), *hidden, one_of(2, 4, 10, 10))
         lanes = [draw.choice([n for n in (1, 2, 4, 8, 8, 16) if n < 2 * c]) for c in sizes[:-1]]
@@ -80,15 +115,24 @@ def drawn(count: int, seed: int) -> list[Recipe]:
         whole = {"state": one_of(2, 3, 3), "weight": one_of(1, 2, 3), "accumulator": one_of(4, 6, 6), "delta": one_of(1, 3, 4)}
         widths = {"state": state, "weight": weight, "accumulator": accumulator, "delta": delta}
         table = {
-            "name": f"r{len(found)}", "sizes": sizes, "lanes": lanes,
-            "alpha": one_of(0, 0, 0.5, 1), "beta": 2.0 ** draw.randint(-2, 2), "learning_rate": 16 * floor, "rate_floor": floor,
-            "epsilon": 2.0**-3, "rule": {3: "spsa", 7: "inference"}.get(len(found) % 10, "dual-propagation"),
-            "activation": one_of("relu", "relu", "hard_tanh"), "output": one_of("identity", "identity", "hard_sigmoid"),
+            "name": f"r{len(found)}",
+            "sizes": sizes,
+            "lanes": lanes,
+            "alpha": one_of(0, 0, 0.5, 1),
+            "beta": 2.0 ** draw.randint(-2, 2),
+            "learning_rate": 16 * floor,
+            "rate_floor": floor,
+            "epsilon": 2.0**-3,
+            "rule": {3: "spsa", 7: "inference"}.get(len(found) % 10, "dual-propagation"),
+            "activation": one_of("relu", "relu", "hard_tanh"),
+            "output": one_of("identity", "identity", "hard_sigmoid"),
             "formats": {place: {"width": w, "frac": w - whole[place]} for place, w in widths.items()},
-            "rounding": {"weight": one_of("stochastic", "stochastic", "nearest"),
-                         "state": one_of("nearest", "nearest", "nearest", "stochastic"),
-                         "accumulator": one_of("nearest", "nearest", "floor", "stochastic"),
-                         "delta": one_of("nearest", "nearest", "stochastic")},
+            "rounding": {
+                "weight": one_of("stochastic", "stochastic", "nearest"),
+                "state": one_of("nearest", "nearest", "nearest", "stochastic"),
+                "accumulator": one_of("nearest", "nearest", "floor", "stochastic"),
+                "delta": one_of("nearest", "nearest", "stochastic"),
+            },
             "devices": {"read_noise": one_of(0, 0, 0.05, 0.1), "levels": one_of(0, 0, 0, 16, 64), "stuck": one_of(0, 0, 0, 0.02)},
             "pulses": {} if law == "ideal" else {"law": law, "step": 2.0 ** (whole["weight"] - weight + draw.randint(0, 4))},
         }
@@ -154,9 +198,22 @@ def packed(recipe: Recipe, board, work: Path) -> dict:
     (work / "top.il").write_text(rtlil.convert(top, name="top", platform=board, emit_src=False))
     (work / "top.lpf").write_text(board.constraints())
     synth.netlist(work, ECP5)
-    synth._run(ECP5.package, ECP5.router, [
-        *ECP5.options(ECP5.devices[board.device], board.description.package, board.speed), "--json", "top.json", "--lpf", "top.lpf",
-        "--pack-only", "--quiet", "--log", "pack.log"], work)
+    synth._run(
+        ECP5.package,
+        ECP5.router,
+        [
+            *ECP5.options(ECP5.devices[board.device], board.description.package, board.speed),
+            "--json",
+            "top.json",
+            "--lpf",
+            "top.lpf",
+            "--pack-only",
+            "--quiet",
+            "--log",
+            "pack.log",
+        ],
+        work,
+    )
     log = (work / "pack.log").read_text()
     used = {ours: int(re.search(rf"{theirs}: *(\d+)/", log)[1]) for ours, theirs in ECP5.resources.items()}
     return {"recipe": recipe.model_dump(mode="json", exclude_defaults=True), **used}
@@ -206,8 +263,10 @@ def period_factors(made: list[Recipe], luts: np.ndarray, true: np.ndarray) -> di
 def model_of(found: list[dict]) -> dict:
     """The model of some builds."""
     made = [Recipe.model_validate(b["recipe"]) for b in found]
-    model = {name: factors([cost.bill(r)[name == "lut"] for r in made], np.array([figure(name, b) for b in found], dtype=float))
-             for name in ("ff", "lut")}
+    model = {
+        name: factors([cost.bill(r)[name == "lut"] for r in made], np.array([figure(name, b) for b in found], dtype=float))
+        for name in ("ff", "lut")
+    }
     some = [(r, 1e3 / b["Fmax"]) for r, b in zip(made, found, strict=True) if "Fmax" in b]
     luts = np.array([cost.weighed(model["lut"], cost.bill(r)[1]) for r, _ in some])
     model["period"] = period_factors([r for r, _ in some], luts, np.array([p for _, p in some]))
@@ -217,8 +276,10 @@ def model_of(found: list[dict]) -> dict:
 def errors(model: dict, found: list[dict]) -> dict[str, np.ndarray]:
     """Metric to the relative errors of a model on the builds that have it; of counts below one, the errors themselves."""
     told = [(cost.figures(model, Recipe.model_validate(b["recipe"])), b) for b in found]
-    return {name: np.array([abs(m[name] - figure(name, b)) / max(figure(name, b), 1) for m, b in told if name != "fmax" or "Fmax" in b])
-            for name in METRICS}
+    return {
+        name: np.array([abs(m[name] - figure(name, b)) / max(figure(name, b), 1) for m, b in told if name != "fmax" or "Fmax" in b])
+        for name in METRICS
+    }
 
 
 def ratios(model: dict, found: list[dict]) -> dict[str, list[float]]:
@@ -236,9 +297,11 @@ def fitted() -> dict:
     """What `cost.coefficients` gives: from the calibration set alone, but for the errors on the held-out set."""
     found = builds("calibration")
     model, sizes = model_of(found), [cost.measures(Recipe.model_validate(b["recipe"])) for b in found]
-    alone = [errors(model_of(found[:i] + found[i + 1:]), [b]) for i, b in enumerate(found)]
+    alone = [errors(model_of(found[:i] + found[i + 1 :]), [b]) for i, b in enumerate(found)]
     return {
-        "model": model, "range": {n: [min(s[n] for s in sizes), max(s[n] for s in sizes)] for n in sizes[0]}, "board": BOARD,
+        "model": model,
+        "range": {n: [min(s[n] for s in sizes), max(s[n] for s in sizes)] for n in sizes[0]},
+        "board": BOARD,
         "builds": {group: {"packed": len(builds(group)), "routed": len(builds(group, "fmax"))} for group in SEED},
         "left_out_errors": {n: summary(np.concatenate([e[n] for e in alone])) for n in METRICS},
         "held_out_errors": {n: summary(e) for n, e in errors(model, builds("held-out")).items()},
@@ -276,8 +339,12 @@ def tables() -> str:
 def words(recipe: Recipe) -> str:
     """A recipe in short."""
     f, d = recipe.formats, recipe.devices
-    told = [recipe.name + ":", "-".join(map(str, recipe.sizes)), "lanes " + ", ".join(map(str, recipe.lanes)),
-            "bits " + "/".join(str(getattr(f, p).width) for p in ("weight", "state", "accumulator", "delta"))]
+    told = [
+        recipe.name + ":",
+        "-".join(map(str, recipe.sizes)),
+        "lanes " + ", ".join(map(str, recipe.lanes)),
+        "bits " + "/".join(str(getattr(f, p).width) for p in ("weight", "state", "accumulator", "delta")),
+    ]
     told += [recipe.rule] * (recipe.rule != "dual-propagation") + [recipe.pulses.law] * (recipe.pulses.law != "ideal")
     told += [n.replace("_", " ") for n in ("read_noise", "levels", "stuck") if getattr(d, n)]
     return " ".join(told[:2]) + ", " + ", ".join(told[2:])

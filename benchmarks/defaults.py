@@ -48,8 +48,10 @@ def main():
                 told = r.model_dump() | {"seed": 1, "learning_rate": rate}
                 run = emulator.train(Recipe.model_validate(told), x, y, held, classes, epochs=given.epochs, seeds=list(seeds))
                 right = 100 * run.epochs[-1]["accuracy"]
-                print(f"{alpha:6g}{beta:7g}{rate:9g}{rule:14.4f}{chip:8.4f}{right.mean():10.2f}{right.std(ddof=1):8.2f}{right.min():8.2f}",
-                      flush=True)
+                print(
+                    f"{alpha:6g}{beta:7g}{rate:9g}{rule:14.4f}{chip:8.4f}{right.mean():10.2f}{right.std(ddof=1):8.2f}{right.min():8.2f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """What resistances, mappings and slices cost: error of 128 x 128 weights, relative to the largest.
 
-    python benchmarks/effects.py
+python benchmarks/effects.py
 """
 
 import numpy as np
 
 from crossdyad.emulator.devices import Device, Generic, Mapping, Wires, stored
 
-LAYOUTS = {"pairs": Mapping(12), "pairs, 4-bit cells": Mapping(12, slice_bits=4), "pairs, 2-bit cells": Mapping(12, slice_bits=2),
-           "offset": Mapping(12, "offset"), "offset, 4-bit cells": Mapping(12, "offset", 4)}
+LAYOUTS = {
+    "pairs": Mapping(12),
+    "pairs, 4-bit cells": Mapping(12, slice_bits=4),
+    "pairs, 2-bit cells": Mapping(12, slice_bits=2),
+    "offset": Mapping(12, "offset"),
+    "offset, 4-bit cells": Mapping(12, "offset", 4),
+}
 CASES = {
     "wires 5 ohm, 128 lines": (Device(), {"wires": Wires(5.0, 5.0), "lines": 128}),
     "64 lines": (Device(), {"wires": Wires(5.0, 5.0), "lines": 64}),

@@ -1,9 +1,9 @@
 """Speed of a sweep: 200 points of digits, 5 seeds, against the same chips one by one; what kills do to it; searches against all points.
 
-    python benchmarks/explore.py speed [STORE]   # whole sweep on all cores; one by one, from a sample of 10 points: each by a command
-                                                 # of its own, and all in one process
-    python benchmarks/explore.py kills [N]       # 20 SIGKILLs at random moments, of workers and of the coordinator
-    python benchmarks/explore.py search [STORE]  # fronts of searches against that of all points, and against as many random points
+python benchmarks/explore.py speed [STORE]   # whole sweep on all cores; one by one, from a sample of 10 points: each by a command
+                                             # of its own, and all in one process
+python benchmarks/explore.py kills [N]       # 20 SIGKILLs at random moments, of workers and of the coordinator
+python benchmarks/explore.py search [STORE]  # fronts of searches against that of all points, and against as many random points
 """
 
 from __future__ import annotations
@@ -84,12 +84,17 @@ def speed(store: str = "") -> None:
     clock, processor = (rows * seconds for seconds in one_by_one())
     print(f"{rows} rows on {cores} cores: {whole:.0f} s by the clock, {spent:.0f} s of the processors")
     alone, work = (200 * seconds for seconds in by_commands())
-    print(f"each point by a command of its own, from {SAMPLE} points: {alone:.0f} s by the clock, {work:.0f} s of the processors: "
-          f"{alone / whole:.1f} times as long, {work / spent:.1f} times the work")
-    print(f"one by one in one process, from {SAMPLE} points with their seeds: {clock:.0f} s by the clock, {processor:.0f} s of the "
-          "processor")
-    print(f"{clock / whole:.1f} times as long by the clock; {processor / spent:.1f} times the work, so "
-          f"{processor / spent * cores:.1f} times as long where nothing else runs")
+    print(
+        f"each point by a command of its own, from {SAMPLE} points: {alone:.0f} s by the clock, {work:.0f} s of the processors: "
+        f"{alone / whole:.1f} times as long, {work / spent:.1f} times the work"
+    )
+    print(
+        f"one by one in one process, from {SAMPLE} points with their seeds: {clock:.0f} s by the clock, {processor:.0f} s of the processor"
+    )
+    print(
+        f"{clock / whole:.1f} times as long by the clock; {processor / spent:.1f} times the work, so "
+        f"{processor / spent * cores:.1f} times as long where nothing else runs"
+    )
 
 
 def kills(wanted: str = str(KILLS)) -> None:
@@ -97,8 +102,12 @@ def kills(wanted: str = str(KILLS)) -> None:
     draw, done, lost, runs, whom = random.Random(1), 0, 0, 0, {"coordinator": 0, "worker": 0}
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "kills.toml"
-        spec.write_text(SPEC.read_text().replace("bits.weight = [6, 8, 10, 12, 16]", "bits.weight = [6, 8]")
-                        .replace('["nearest", "stochastic"]', '["stochastic"]').replace("epochs = 3", "epochs = 1"))
+        spec.write_text(
+            SPEC.read_text()
+            .replace("bits.weight = [6, 8, 10, 12, 16]", "bits.weight = [6, 8]")
+            .replace('["nearest", "stochastic"]', '["stochastic"]')
+            .replace("epochs = 3", "epochs = 1")
+        )
         command = [sys.executable, "-c", NARROW, "sweep", str(spec), "--workers", "2", "--store"]
         start = time.perf_counter()
         subprocess.run([*command, f"{folder}/whole.db"], check=True, capture_output=True)
@@ -129,13 +138,15 @@ def kills(wanted: str = str(KILLS)) -> None:
                 there = {r["key"] for r in kept.rows()}
             lost += len(known - there)
             known = there
-            if len(known) == len(whole) and done < int(wanted):                # all there: begin again
+            if len(known) == len(whole) and done < int(wanted):  # all there: begin again
                 _differing(store, whole)
                 Path(store).unlink()
                 known = set()
-        print(f"{done} kills ({whom['coordinator']} of the coordinator, {whom['worker']} of workers) in {runs} runs: "
-              f"{lost} finished rows lost, {_differing(store, whole)} of {len(whole)} rows differ from an undisturbed "
-              f"run, {orphans} processes left behind")
+        print(
+            f"{done} kills ({whom['coordinator']} of the coordinator, {whom['worker']} of workers) in {runs} runs: "
+            f"{lost} finished rows lost, {_differing(store, whole)} of {len(whole)} rows differ from an undisturbed "
+            f"run, {orphans} processes left behind"
+        )
 
 
 def _workers(parent: int) -> list[int]:
@@ -197,8 +208,10 @@ def fronts(store: str = "") -> None:
                     sizes.append(len(names))
                 size = round(statistics.mean(sizes))
                 chance = [volume(draw.sample(list(every.values()), size), worst) / whole for _ in range(1000)]
-                print(f"{sampler}: {size} points: {statistics.mean(shares):.3f}, {min(shares):.3f}; as many random "
-                      f"points: {statistics.mean(chance):.3f}, in one of ten cases below {sorted(chance)[100]:.3f}")
+                print(
+                    f"{sampler}: {size} points: {statistics.mean(shares):.3f}, {min(shares):.3f}; as many random "
+                    f"points: {statistics.mean(chance):.3f}, in one of ten cases below {sorted(chance)[100]:.3f}"
+                )
 
 
 def _nothing():

@@ -43,8 +43,9 @@ def digits_nets(d) -> list[dict]:
 
 
 def tables(d) -> dict:
-    r = recipe.Recipe.model_validate(recipe.load("digits").model_dump() | {
-        "name": "law", "sizes": (64, 64, 64, 10), "lanes": (16, 16, 16), "rate_floor": 2.0**-7})
+    r = recipe.Recipe.model_validate(
+        recipe.load("digits").model_dump() | {"name": "law", "sizes": (64, 64, 64, 10), "lanes": (16, 16, 16), "rate_floor": 2.0**-7}
+    )
     nets = {"before": emulator.initial_weights(r), "after": emulator.train(r, *d, epochs=EPOCHS).weights}
     return {when: gradient.precision(r, w, d.x_test[:SAMPLES], d.y_test[:SAMPLES]) for when, w in nets.items()}
 
@@ -64,15 +65,19 @@ def main():
     law = spsa()
     print("SPSA on xor, 4096 directions: sample, rms z, worst z, z along the gradient, variance, P - 1, its z")
     for s in law:
-        print(f"  {s['sample']}  {s['z']:.2f}  {s['worst']:.2f}  {s['along']:+.2f}  {s['variance']:.1f}  {s['law']}  "
-              f"{s['variance_z']:+.2f}")
+        print(
+            f"  {s['sample']}  {s['z']:.2f}  {s['worst']:.2f}  {s['along']:+.2f}  {s['variance']:.1f}  {s['law']}  {s['variance_z']:+.2f}"
+        )
 
     nets = digits_nets(d)
     print("digits net: mean per-sample cosine of the chip to dual propagation / to exact; relative errors; by quantization")
     for n in nets:
         rule, exact = n["rule"], n["exact"]
-        print(f"  {n['formats']:13} {n['training']:6}  {rule['cosine']:.4f} / {exact['cosine']:.4f}   {rule['error']:.3f} / "
-              f"{exact['error']:.3f}   {100 * n['quantization']:.0f} %", flush=True)
+        print(
+            f"  {n['formats']:13} {n['training']:6}  {rule['cosine']:.4f} / {exact['cosine']:.4f}   {rule['error']:.3f} / "
+            f"{exact['error']:.3f}   {100 * n['quantization']:.0f} %",
+            flush=True,
+        )
 
     law_tables = tables(d)
     for when, rows in law_tables.items():

@@ -130,6 +130,7 @@ MEASURES: dict[str, Callable[[], Found]] = {f.__name__: f for f in (cycles, area
 
 def commit() -> str:
     """Return what is checked out."""
+
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=DOCS, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -165,14 +166,25 @@ def series(kept: list[Record]) -> dict[str, dict[str, list[Record]]]:
 
 def page(kept: list[Record]) -> str:
     """Return the docs' page: of each figure the newest value, and the one before where it was another."""
-    lines = ["# History of figures", "", "Figures by date and commit, from [history.jsonl](history.jsonl), which "
-             "`python benchmarks/history.py WORD` appends to and this page is drawn from. A `+` behind a commit: with changes that were "
-             "not committed. *Before* is the last value that was another.", "",
-             "![Each figure over the commits that it was measured at, a line for each recipe; the tables have the values]"
-             "(history.svg)", ""]
+    lines = [
+        "# History of figures",
+        "",
+        "Figures by date and commit, from [history.jsonl](history.jsonl), which "
+        "`python benchmarks/history.py WORD` appends to and this page is drawn from. A `+` behind a commit: with changes that were "
+        "not committed. *Before* is the last value that was another.",
+        "",
+        "![Each figure over the commits that it was measured at, a line for each recipe; the tables have the values](history.svg)",
+        "",
+    ]
     for figure, of in series(kept).items():
-        lines += [f"## {figure[0].upper()}{figure[1:]}", "", f"`{next(iter(of.values()))[-1].command}`", "",
-                  "| of | now | at | before |", "| --- | ---: | --- | --- |"]
+        lines += [
+            f"## {figure[0].upper()}{figure[1:]}",
+            "",
+            f"`{next(iter(of.values()))[-1].command}`",
+            "",
+            "| of | now | at | before |",
+            "| --- | ---: | --- | --- |",
+        ]
         for name, rows in of.items():
             last = rows[-1]
             other = next((f"{r.value:g} ({r.commit}, {r.date})" for r in reversed(rows) if r.value != last.value), "")
@@ -198,7 +210,7 @@ def drawing(kept: list[Record]) -> str:
         ax.tick_params(axis="y", labelsize=7)
         if len(of) <= 3:
             ax.legend(frameon=False, fontsize=7)
-    for ax in panels[len(found):]:
+    for ax in panels[len(found) :]:
         ax.remove()
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "crossdyad", "svg.fonttype": "none"}):

@@ -63,9 +63,16 @@ def measure(name: str, folder, seeds: int, with_backprop: bool = True) -> dict:
     start = time.perf_counter()
     history = emulator.train(r, *d, seeds=list(range(1, seeds + 1)))
     last = np.asarray(history.epochs[-1]["accuracy"])
-    result = {"preset": name, "epochs": len(history.epochs), "seconds": time.perf_counter() - start, "seeds": seeds,
-              "accuracy": last.tolist(), "mean": float(last.mean()), "spread": _spread(last),
-              "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()}}
+    result = {
+        "preset": name,
+        "epochs": len(history.epochs),
+        "seconds": time.perf_counter() - start,
+        "seeds": seeds,
+        "accuracy": last.tolist(),
+        "mean": float(last.mean()),
+        "spread": _spread(last),
+        "saturations": {k: int(np.sum(v)) for k, v in history.saturations.items()},
+    }
     if with_backprop and r.rule == "dual-propagation":
         exact = np.array([backprop(r, d, s, r.learning_rate)[-1] for s in range(1, seeds + 1)])
         result["backprop"] = {"accuracy": exact.tolist(), "mean": float(exact.mean()), "spread": _spread(exact)}
@@ -88,8 +95,11 @@ def main():
     for name in given.presets:
         results.append(m := measure(name, given.data, given.seeds))
         beside = f"   backprop {100 * m['backprop']['mean']:.2f} +- {100 * m['backprop']['spread']:.2f}" if "backprop" in m else ""
-        print(f"{name:12} {100 * m['mean']:6.2f} +- {100 * m['spread']:.2f} % after {m['epochs']} epochs, {m['seeds']} seeds, "
-              f"{m['seconds']:.0f} s{beside}", flush=True)
+        print(
+            f"{name:12} {100 * m['mean']:6.2f} +- {100 * m['spread']:.2f} % after {m['epochs']} epochs, {m['seeds']} seeds, "
+            f"{m['seconds']:.0f} s{beside}",
+            flush=True,
+        )
     write(given.output, results)
 
 

@@ -47,8 +47,13 @@ CANDIDATES: dict[str, dict[str, list]] = {
     "local-heads": {"objective": HINGE, "formats.state.frac": ENDS},
     "weight-mirror": {"objective": HINGE, "formats.state.frac": [6, 7]},
     "feedback-alignment": {"objective": HINGE, "learning_rate": [2.0**-6, 2.0**-5], "feedback": [2.0**-4]},
-    "node-perturbation": {"objective": HINGE, "learning_rate": [2.0**-13, 2.0**-12], "rate_floor": [2.0**-16], "sigma": [2.0**-3],
-                          "initial": [0.5]},
+    "node-perturbation": {
+        "objective": HINGE,
+        "learning_rate": [2.0**-13, 2.0**-12],
+        "rate_floor": [2.0**-16],
+        "sigma": [2.0**-3],
+        "initial": [0.5],
+    },
     "equilibrium": {"learning_rate": [2.0**-5, 2.0**-4]},
     "contrastive": {"formats.state.frac": [6, 7]},
 }
@@ -121,8 +126,13 @@ def measure(recipe: Recipe, sets: tuple, seeds: list[int], kept: Path) -> dict:
     """Train one chip a seed; return accuracies and what they were measured with."""
     history = emulator.train(recipe, *sets, seeds=seeds, checkpoint=kept)
     right = 100 * np.asarray(history.epochs[-1]["accuracy"])
-    return {"recipe": fingerprint(recipe), "epochs": recipe.training.epochs, "cycles": card(recipe).cycles, "seeds": seeds,
-            "accuracies": [round(a, 4) for a in right.tolist()]}
+    return {
+        "recipe": fingerprint(recipe),
+        "epochs": recipe.training.epochs,
+        "cycles": card(recipe).cycles,
+        "seeds": seeds,
+        "accuracies": [round(a, 4) for a in right.tolist()],
+    }
 
 
 def main():

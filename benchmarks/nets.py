@@ -22,11 +22,21 @@ EPOCHS, BATCH = 12, 100
 
 def recipe_of(biases: bool) -> Recipe:
     """Return a chip of 8 bits wherever something is kept."""
-    formats = Formats(state=QFormat(width=8, frac=5), weight=QFormat(width=8, frac=6), accumulator=QFormat(width=20, frac=11),
-                      delta=QFormat(width=8, frac=5))
+    formats = Formats(
+        state=QFormat(width=8, frac=5),
+        weight=QFormat(width=8, frac=6),
+        accumulator=QFormat(width=20, frac=11),
+        delta=QFormat(width=8, frac=5),
+    )
     sizes = (785, 257, 10) if biases else (784, 256, 10)
-    return Recipe(name="net", sizes=sizes, lanes=(16, 8), formats=formats, data=Data(file="mnist", one=biases),
-                  rounding={"accumulator": "nearest", "state": "nearest"})
+    return Recipe(
+        name="net",
+        sizes=sizes,
+        lanes=(16, 8),
+        formats=formats,
+        data=Data(file="mnist", one=biases),
+        rounding={"accumulator": "nearest", "state": "nearest"},
+    )
 
 
 def outputs(net, x, top: float):
@@ -57,7 +67,7 @@ def trained(dataset: data.Dataset, recipe: Recipe, biases: bool, seed: int = 1) 
     for _ in range(EPOCHS):
         mixed = draw.permutation(len(x))
         for at in range(0, len(x), BATCH):
-            rows = mixed[at:at + BATCH]
+            rows = mixed[at : at + BATCH]
             net, state = step(net, state, x[rows], y[rows])
     return {name: np.asarray(v) for name, v in net.items()}
 

@@ -1,6 +1,6 @@
 """What an activation and an objective cost: cells of a dyad and of a nudge of `digits` on an ECP5, after synthesis.
 
-    python benchmarks/networks.py
+python benchmarks/networks.py
 """
 
 from __future__ import annotations

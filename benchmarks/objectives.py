@@ -28,13 +28,16 @@ OBJECTIVES = ("squared-error", "squared-hinge", "softmax, steepness 1", "softmax
 
 def softmax(steepness: int) -> Callable:
     """Return a nudge to the label's class, away from each class by its share."""
+
     def pushed(recipe, a, target, random=0, negative=False):
         xp, f = namespace(a, target), recipe.formats.accumulator
         below = (a.max(-1, keepdims=True) - a) * steepness
         power = xp.asarray(TABLE)[xp.minimum(below >> (f.frac - 3), len(TABLE) - 1)]
         error = (xp.where(target, 1 << f.frac, 0) - (power << f.frac) // power.sum(-1, keepdims=True)).astype(a.dtype)
-        return error, *fixed.requantize(-error if negative else error, recipe.nudge_shift, f.width, recipe.rounding.accumulator,
-                                        recipe.overflow.accumulator, random)
+        return error, *fixed.requantize(
+            -error if negative else error, recipe.nudge_shift, f.width, recipe.rounding.accumulator, recipe.overflow.accumulator, random
+        )
+
     return pushed
 
 
@@ -42,7 +45,7 @@ def accuracy(fields: dict, samples: tuple[np.ndarray, ...], seeds: list[int], ep
     """Return that of each seed, in percent."""
     own = not fields["objective"].startswith("softmax")
     nudge.nudge = OWN if own else softmax(int(fields["objective"][-1]))
-    chip._compiled.cache_clear()            # programs are kept by recipe, which does not know of the softmax
+    chip._compiled.cache_clear()  # programs are kept by recipe, which does not know of the softmax
     recipe = Recipe.model_validate(fields if own else fields | {"objective": "squared-error"})
     return 100 * np.asarray(emulator.train(recipe, *samples, seeds=seeds, epochs=epochs).epochs[-1]["accuracy"])
 
@@ -60,8 +63,11 @@ def accuracies(base: dict, choices: dict[str, dict], samples, seeds, epochs: int
 
 def choices(name: str, log2_rates) -> dict[str, dict]:
     """Every objective at every rate."""
-    return {f"{name}, {objective}, rate 2**{n}": {"objective": objective, "learning_rate": 2.0**n, "rate_floor": 2.0**(n - 4)}
-            for objective in OBJECTIVES for n in log2_rates}
+    return {
+        f"{name}, {objective}, rate 2**{n}": {"objective": objective, "learning_rate": 2.0**n, "rate_floor": 2.0 ** (n - 4)}
+        for objective in OBJECTIVES
+        for n in log2_rates
+    }
 
 
 def main() -> None:
@@ -79,12 +85,18 @@ def main() -> None:
         samples = d.x_train[:50000], d.y_train[:50000], d.x_train[50000:], d.y_train[50000:]
         short, hinge = base | {"training": {"epochs": 5, "halve_every": 1}}, {"objective": "squared-hinge"}
         accuracies(short, choices("mnist", (-6, -5)), samples, [1], 5)
-        starts = {f"mnist, hinge, initial {scale}, bias {bias}": hinge | {"initial": scale, "bias": bias}
-                  for bias in (False, True) for scale in (0.25, 0.125, 0.0625)}
+        starts = {
+            f"mnist, hinge, initial {scale}, bias {bias}": hinge | {"initial": scale, "bias": bias}
+            for bias in (False, True)
+            for scale in (0.25, 0.125, 0.0625)
+        }
         best = accuracies(short, starts, samples, [1], 5)
-        narrow = {f"mnist, {name}, weights of {width} bits": changes | {"formats": base["formats"] | {
-                      "weight": {"width": width, "frac": width - 1}}}
-                  for width in (8, 10, 12) for name, changes in (("squared-error", {}), ("hinge", starts[best]))}
+        narrow = {
+            f"mnist, {name}, weights of {width} bits": changes
+            | {"formats": base["formats"] | {"weight": {"width": width, "frac": width - 1}}}
+            for width in (8, 10, 12)
+            for name, changes in (("squared-error", {}), ("hinge", starts[best]))
+        }
         accuracies(short, narrow, samples, [1], 5)
         accuracies(base, {"test: mnist, squared-error": {}, f"test: {best}": starts[best]}, tuple(d), [1, 2, 3], 10)
 

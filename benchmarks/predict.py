@@ -1,7 +1,7 @@
 """How well the first 512 samples tell what training comes to: rank correlation on recipes that no fit has seen, and critical noise.
 
-    python benchmarks/predict.py                # against the calibration that ships
-    python benchmarks/predict.py --calibrate    # calibrate anew first, and write explore/predict.json
+python benchmarks/predict.py                # against the calibration that ships
+python benchmarks/predict.py --calibrate    # calibrate anew first, and write explore/predict.json
 """
 
 import argparse
@@ -29,10 +29,17 @@ def drawn(count: int, seed: int, feedback: dict | None = None) -> list[Recipe]:
     """Random recipes of digits: of so many that are recipes at all (fixed feedback with these settings) those of the calibrated rules."""
     draw, base, found = np.random.default_rng(seed), load("digits"), []
     while len(found) < count:
-        s = {"rule": DRAWN[draw.integers(4)], "bits.weight": int(draw.integers(5, 17)), "bits.state": int(draw.integers(4, 9)),
-             "bits.delta": int(draw.integers(5, 11)), "devices.read_noise": float(draw.choice([0, 1]) * 2.0 ** draw.uniform(-5, 1.5)),
-             "devices.levels": int(draw.choice([0, 0, 16, 64, 256])), "devices.stuck": float(draw.choice([0, 0, 1]) * draw.uniform(0, 0.5)),
-             "learning_rate": 2.0 ** int(draw.integers(-8, -3)), "rounding.weight": ["nearest", "stochastic"][draw.integers(2)]}
+        s = {
+            "rule": DRAWN[draw.integers(4)],
+            "bits.weight": int(draw.integers(5, 17)),
+            "bits.state": int(draw.integers(4, 9)),
+            "bits.delta": int(draw.integers(5, 11)),
+            "devices.read_noise": float(draw.choice([0, 1]) * 2.0 ** draw.uniform(-5, 1.5)),
+            "devices.levels": int(draw.choice([0, 0, 16, 64, 256])),
+            "devices.stuck": float(draw.choice([0, 0, 1]) * draw.uniform(0, 0.5)),
+            "learning_rate": 2.0 ** int(draw.integers(-8, -3)),
+            "rounding.weight": ["nearest", "stochastic"][draw.integers(2)],
+        }
         if s["rule"] == "feedback-alignment":
             s |= feedback or {}
         if s["rule"] == "dual-propagation":
@@ -77,8 +84,10 @@ def main():
     rows = predict.coefficients()["held_out"]
     for rule in ("all", *predict.RULES):
         told, true = np.array([row[:2] for row in rows if rule in ("all", row[2])]).T
-        print(f"{rule:20} {len(told):4} held-out recipes: rank correlation {spearmanr(told, true)[0]:.3f}, "
-              f"median error {100 * np.median(np.abs(told - true)):.1f} %")
+        print(
+            f"{rule:20} {len(told):4} held-out recipes: rank correlation {spearmanr(told, true)[0]:.3f}, "
+            f"median error {100 * np.median(np.abs(told - true)):.1f} %"
+        )
     noises = [2.0 ** (k / 4) for k in range(-14, 0)]
     for rule in predict.RULES:
         recipe = specs.apply(load("digits"), {"rule": rule}).recipe

@@ -146,8 +146,9 @@ class Driven(Resistive):
     def energy(self, parameters, s, x):
         """As `Resistive`, less what the sources deliver."""
         below = (self.sources(x), *s[:-1])
-        return sum((v * v) @ g.sum(1) / 2 + g.sum(0) @ (u * u) / 2 - v @ (g @ u) - i @ v
-                   for g, i, v, u in zip(*parameters, s, below, strict=True))
+        return sum(
+            (v * v) @ g.sum(1) / 2 + g.sum(0) @ (u * u) / 2 - v @ (g @ u) - i @ v for g, i, v, u in zip(*parameters, s, below, strict=True)
+        )
 
     def relax(self, parameters, s, x, force):
         """As `Resistive`, the currents as forces."""
@@ -179,7 +180,7 @@ class Upper(Goodness):
 
     def labelled(self, x, y):
         """The image and the label, of length 1."""
-        return normalised(jnp.concatenate([y * jnp.max(x), x[self.classes:]]))
+        return normalised(jnp.concatenate([y * jnp.max(x), x[self.classes :]]))
 
     def goodness(self, parameters, s):
         """Of all layers but the first."""
@@ -197,11 +198,12 @@ def by_surrogate(row: int, surrogate: Callable, *requires: str) -> Estimator:
 def half_circle(beta: float, points: int = 10):
     """The upper half of `roots_of_unity`: states of the lower are the conjugates, and the real part is taken (row 54)."""
     whole, half = roots_of_unity(beta, points), points // 2
-    return whole._replace(points=whole.points[:half + 1], weights=whole.weights[:half + 1] * np.array([1, *[2] * (half - 1), 1]))
+    return whole._replace(points=whole.points[: half + 1], weights=whole.weights[: half + 1] * np.array([1, *[2] * (half - 1), 1]))
 
 
 def by_stencil(row: int, stencil: Callable, noise: float = 0.0) -> Estimator:
     """Weak nudging at all points of a stencil at once; with `noise` on every drive of the sweep that is read, of each point its own."""
+
     def surrogate(circuit, objective, parameters, x, y, key, beta, free, nudged):
         problem = Problem(circuit, jax.lax.stop_gradient(parameters), x)
         start, rule = relaxation(free)(problem).states, stencil(beta)
@@ -225,6 +227,7 @@ def by_stencil(row: int, stencil: Callable, noise: float = 0.0) -> Estimator:
 
 def output_responses(circuit, parameters, x):
     """``J^T`` of a chain by the chain rule: how the output's drive moves with every drive (row 74)."""
+
     def output(psi):
         s = x
         for k, (w, p) in enumerate(zip(parameters, psi, strict=True)):
@@ -237,6 +240,7 @@ def output_responses(circuit, parameters, x):
 
 def chords(steps: int, sweeps: int) -> Callable:
     """Newton steps of the controller alone, with the Jacobian of the first: `sweeps` bring the chain to rest under it (row 74)."""
+
     def solve(problem: Problem, start) -> Solution:
         states, u = start
         circuit, parameters, x = problem.circuit, problem.parameters, problem.x
@@ -280,8 +284,10 @@ def surprises(circuit, objective, parameters, x, y, key, threshold):
     scores = circuit.forward(jax.lax.stop_gradient(parameters), x)[0]
     wrong = jax.nn.one_hot(jax.random.categorical(key, jnp.where(y > 0, -jnp.inf, scores)), circuit.classes, dtype=y.dtype)
     blocks, losses = normalising(layers(circuit.net)), (forward_forward(threshold),) * circuit.net.layers
-    return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
-               for label, sign in ((y, 1.0), (wrong, -1.0)))
+    return sum(
+        local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
+        for label, sign in ((y, 1.0), (wrong, -1.0))
+    )
 
 
 def loss(circuit, objective, parameters, x, y):
@@ -300,42 +306,91 @@ def a_tenth_less(rate: float, updates: int):
 def cases() -> dict[str, Case]:
     """Every run by its name."""
     wide, small = models.Feedforward((784, 1024, 10)), models.Feedforward((784, 500, 500, 10))
-    unlabelled = Upper(models.Feedforward(small.sizes[:-1], output_activation=models.relu), 10, 2 ** 0.5)
+    unlabelled = Upper(models.Feedforward(small.sizes[:-1], output_activation=models.relu), 10, 2**0.5)
     tanh = models.Feedforward((785, 256, 256, 256, 10), jnp.tanh)
     backprop = partial(Case, by_surrogate(1, loss, "chain"), rate=5e-4)
     clipped = Clipped((785, 1024, 10), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
-    sigmoids = partial(Case, circuit=Sigmoids((785, 256, 256, 10), sigmoid, sigmoid_primitive), objective=models.squared_error,
-                       rate=0.1, optimizer=optax.sgd, batch=20, epochs=15, solver=relaxation(30), constant=True)
+    sigmoids = partial(
+        Case,
+        circuit=Sigmoids((785, 256, 256, 10), sigmoid, sigmoid_primitive),
+        objective=models.squared_error,
+        rate=0.1,
+        optimizer=optax.sgd,
+        batch=20,
+        epochs=15,
+        solver=relaxation(30),
+        constant=True,
+    )
     wide_nudge, narrow_nudge = ({"beta": beta, "free": 20, "nudged": 5} for beta in (0.4, 0.1))
     return {
         "dual propagation": Case(
-            ROWS[57].estimator, wide, models.cross_entropy, 5e-4, "stated equal to backprop",
-            {"alpha": 0.5, "beta": 1.0, "sweeps": 2}, epochs=5),
+            ROWS[57].estimator,
+            wide,
+            models.cross_entropy,
+            5e-4,
+            "stated equal to backprop",
+            {"alpha": 0.5, "beta": 1.0, "sweeps": 2},
+            epochs=5,
+        ),
         "backprop": backprop(wide, models.cross_entropy, published="the same net, for dual propagation", epochs=5),
-        "holomorphic EP": sigmoids(
-            by_stencil(54, half_circle), settings=wide_nudge, published="50 epochs: 2.33 +- 0.26 % error"),
-        "one-sided EP": sigmoids(
-            by_stencil(51, one_sided), settings=narrow_nudge, published="50 epochs: 1.97 +- 0.08 % error"),
+        "holomorphic EP": sigmoids(by_stencil(54, half_circle), settings=wide_nudge, published="50 epochs: 2.33 +- 0.26 % error"),
+        "one-sided EP": sigmoids(by_stencil(51, one_sided), settings=narrow_nudge, published="50 epochs: 1.97 +- 0.08 % error"),
         "holomorphic EP, noise": sigmoids(
-            by_stencil(54, half_circle, NOISE), settings=wide_nudge, published="50 epochs: 2.2 +- 0.2 % error", epochs=10),
+            by_stencil(54, half_circle, NOISE), settings=wide_nudge, published="50 epochs: 2.2 +- 0.2 % error", epochs=10
+        ),
         "one-sided EP, noise": sigmoids(
-            by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error", epochs=2),
+            by_stencil(51, one_sided, NOISE), settings=narrow_nudge, published="50 epochs: 89.5 % error", epochs=2
+        ),
         "resistive net, centered EP": Case(
-            ROWS[52].estimator, Driven((784, 100, 10), 100.0), models.squared_error, 0.006, "10 epochs: 3.46 % error",
-            {"beta": 1.0, "solver": relaxation(4)}, optax.sgd, batch=4, solver=relaxation(6), project=passive, schedule=a_tenth_less),
+            ROWS[52].estimator,
+            Driven((784, 100, 10), 100.0),
+            models.squared_error,
+            0.006,
+            "10 epochs: 3.46 % error",
+            {"beta": 1.0, "solver": relaxation(4)},
+            optax.sgd,
+            batch=4,
+            solver=relaxation(6),
+            project=passive,
+            schedule=a_tenth_less,
+        ),
         "deep Hopfield net, centered EP": Case(
-            ROWS[52].estimator, clipped, models.squared_error, 1e-3, "100 epochs: 1.79 % error",
-            {"beta": 0.2, "solver": relaxation(4)}, epochs=12, solver=relaxation(15), constant=True),
+            ROWS[52].estimator,
+            clipped,
+            models.squared_error,
+            1e-3,
+            "100 epochs: 1.79 % error",
+            {"beta": 0.2, "solver": relaxation(4)},
+            epochs=12,
+            solver=relaxation(15),
+            constant=True,
+        ),
         "deep feedback control": Case(
-            by_surrogate(74, steered, "chain", "triangular", "neurons"), tanh, models.squared_error, 5e-4, "40 epochs: 2.20 % error",
-            {"beta": 0.01}, batch=128, epochs=15, constant=True),
+            by_surrogate(74, steered, "chain", "triangular", "neurons"),
+            tanh,
+            models.squared_error,
+            5e-4,
+            "40 epochs: 2.20 % error",
+            {"beta": 0.01},
+            batch=128,
+            epochs=15,
+            constant=True,
+        ),
         "backprop, 3 x 256 tanh": backprop(
-            tanh, models.squared_error, published="40 epochs: 1.83 % error", batch=128, epochs=15, constant=True),
+            tanh, models.squared_error, published="40 epochs: 1.83 % error", batch=128, epochs=15, constant=True
+        ),
         "Forward-Forward": Case(
-            by_surrogate(42, surprises), unlabelled, models.cross_entropy, 3e-3, "3 x 1000, 100 epochs: 1.45 % error",
-            {"threshold": 2.0}, epochs=20),
+            by_surrogate(42, surprises),
+            unlabelled,
+            models.cross_entropy,
+            3e-3,
+            "3 x 1000, 100 epochs: 1.45 % error",
+            {"threshold": 2.0},
+            epochs=20,
+        ),
         "backprop, 784-500-500-10": backprop(
-            small, models.cross_entropy, published="the same hidden layers, for Forward-Forward", epochs=20),
+            small, models.cross_entropy, published="the same hidden layers, for Forward-Forward", epochs=20
+        ),
     }
 
 
@@ -348,14 +403,32 @@ def measure(name: str, case: Case, folder, epochs: int | None, seeds: int, kept:
     errors = []
     for seed in range(1, seeds + 1):
         run = models.train(
-            case.rule, case.circuit, case.objective, d, epochs=epochs, batch=case.batch, seed=seed, settings=case.settings,
-            optimizer=case.optimizer(case.schedule(case.rate, each * epochs)), solver=case.solver, project=case.project,
-            checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz")
+            case.rule,
+            case.circuit,
+            case.objective,
+            d,
+            epochs=epochs,
+            batch=case.batch,
+            seed=seed,
+            settings=case.settings,
+            optimizer=case.optimizer(case.schedule(case.rate, each * epochs)),
+            solver=case.solver,
+            project=case.project,
+            checkpoint=kept / f"{name.replace(' ', '-').replace(',', '')}-{epochs}-{seed}.npz",
+        )
         errors.append(100 * (1 - run.epochs[-1]["accuracy"]))
         curve = " ".join(f"{100 * (1 - e['accuracy']):.2f}" for e in run.epochs)
         print(f"  {name}, seed {seed}: {errors[-1]:.2f} % error after {epochs} epochs ({curve})", flush=True)
-    return {"name": name, "row": case.rule.row, "epochs": epochs, "batch": case.batch, "errors": errors, "mean": float(np.mean(errors)),
-            "spread": float(np.std(errors, ddof=1)) if seeds > 1 else 0.0, "published": case.published}
+    return {
+        "name": name,
+        "row": case.rule.row,
+        "epochs": epochs,
+        "batch": case.batch,
+        "errors": errors,
+        "mean": float(np.mean(errors)),
+        "spread": float(np.std(errors, ddof=1)) if seeds > 1 else 0.0,
+        "published": case.published,
+    }
 
 
 def main():
@@ -370,8 +443,11 @@ def main():
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for name in given.names:
         results.append(m := measure(name, cases()[name], given.data, given.epochs, given.seeds, given.output.parent / "published"))
-        print(f"{name:32} {m['mean']:5.2f} +- {m['spread']:.2f} % error, batch {m['batch']}, {m['epochs']} epochs, "
-              f"{len(m['errors'])} seeds   published: {m['published']}", flush=True)
+        print(
+            f"{name:32} {m['mean']:5.2f} +- {m['spread']:.2f} % error, batch {m['batch']}, {m['epochs']} epochs, "
+            f"{len(m['errors'])} seeds   published: {m['published']}",
+            flush=True,
+        )
         given.output.write_text(json.dumps(results, indent=1) + "\n")
 
 

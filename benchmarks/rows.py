@@ -53,19 +53,33 @@ def text(row: int, found: dict) -> str:
 
 def table(lines: list[str], given, sizes) -> str:
     """The whole document, or as much as has been run."""
-    missing = trainable()[len(lines):] if given.rows[:len(lines)] == trainable()[:len(lines)] else []
+    missing = trainable()[len(lines) :] if given.rows[: len(lines)] == trainable()[: len(lines)] else []
     pending = [f"Not run yet: rows {', '.join(map(str, missing))}; the command goes on with them.", ""] if missing else []
     several = f"--hidden {' '.join(map(str, given.hidden))} --epochs {given.epochs} --seeds {given.seeds}"
-    return "\n".join([
-        "# The rows on digits", "",
-        f"Accuracy on the test set of the 8x8 digits, per cent, after {given.epochs} epochs in batches of 32: mean and standard deviation "
-        f"over {given.seeds} seeds, and the best epoch of any. One net for all, {'-'.join(map(str, sizes))} as far as a row allows, "
-        "Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Weights, orders "
-        "and directions are drawn by JAX's generator, not by the chip's. Written by", "",
-        f"    python benchmarks/rows.py {several} --report docs/rows.md", "",
-        "| row | rule | accuracy | best | remark |", "|---|---|---|---|---|", *lines, "", *pending,
-        "Rows that are not trained this way, and why:", "",
-        "| row | title | reason |", "|---|---|---|", *(f"| {n} | {ROWS[n].title} | {why} |" for n, why in sorted(REFUSED.items())), ""])
+    return "\n".join(
+        [
+            "# The rows on digits",
+            "",
+            f"Accuracy on the test set of the 8x8 digits, per cent, after {given.epochs} epochs in batches of 32: mean and standard "
+            f"deviation over {given.seeds} seeds, and the best epoch of any. One net for all, {'-'.join(map(str, sizes))} as far "
+            "as a row allows, Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Weights, orders "
+            "and directions are drawn by JAX's generator, not by the chip's. Written by",
+            "",
+            f"    python benchmarks/rows.py {several} --report docs/rows.md",
+            "",
+            "| row | rule | accuracy | best | remark |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
+            *pending,
+            "Rows that are not trained this way, and why:",
+            "",
+            "| row | title | reason |",
+            "|---|---|---|",
+            *(f"| {n} | {ROWS[n].title} | {why} |" for n, why in sorted(REFUSED.items())),
+            "",
+        ]
+    )
 
 
 def main():

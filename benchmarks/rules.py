@@ -54,11 +54,16 @@ def measure(name: str, epochs: int, seeds: list[int]) -> dict:
     history = emulator.train(recipe, *digits, epochs=epochs, seeds=seeds, engine="jax")
     right = 100 * np.asarray(history.epochs[-1]["accuracy"])
     size = "" if recipe.sizes == (64, 32, 10) or name in TITLES else ", " + "-".join(map(str, recipe.sizes))
-    found = {"title": TITLES.get(name, name) + size, "recipe": fingerprint(recipe), "cycles": card(recipe).cycles,
-             "accuracies": [round(a, 4) for a in right.tolist()], "seconds": round(time.perf_counter() - began, 1)}
+    found = {
+        "title": TITLES.get(name, name) + size,
+        "recipe": fingerprint(recipe),
+        "cycles": card(recipe).cycles,
+        "accuracies": [round(a, 4) for a in right.tolist()],
+        "seconds": round(time.perf_counter() - began, 1),
+    }
     chip = recipe.model_copy(update={"seed": seeds[0]})
     weights, x, y = emulator.initial_weights(chip), digits.x_train[:60], digits.y_train[:60]
-    if recipe.signed:                      # slopes along signs, against the exact ones along the same
+    if recipe.signed:  # slopes along signs, against the exact ones along the same
         return found | {"cosine": {"exact": quality.quality(chip, weights, x, y, gradient.exact(chip, weights, x, y), 1)["cosine"]}}
     made = gradient.compare(chip, weights, x, y)
     return found | {"cosine": {k: made[k]["cosine"] for k in gradient.COMPARISONS}}
@@ -93,8 +98,11 @@ def main():
     for name in given.rules:
         made = measure(name, given.epochs, list(range(1, given.seeds + 1)))
         said = "   ".join(f"{k} {v:.3f}" for k, v in made["cosine"].items() if v is not None)
-        print(f"{name:<24}{accuracy(made['accuracies'])}   worst {min(made['accuracies']):.1f}   {made['cycles']} cycles   {said}   "
-              f"({made['seconds']:.0f} s)", flush=True)
+        print(
+            f"{name:<24}{accuracy(made['accuracies'])}   worst {min(made['accuracies']):.1f}   {made['cycles']} cycles   {said}   "
+            f"({made['seconds']:.0f} s)",
+            flush=True,
+        )
         if given.output:
             written(given.output, given, name, made)
 

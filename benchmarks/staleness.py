@@ -19,8 +19,12 @@ from crossdyad.recipe import Recipe, load, programs
 SETS = {64: "digits", 784: "mnist"}
 BOARDS = {64: "ulx3s", 784: "ulx3s-85f"}
 LAYOUTS = {
-    "digits": [({16: "W0 W1"}, 4, (1, 0)), ({22: "W0", 5: "W1"}, 4, (1, 0)), ({16: "W0", 4: "W1"}, 4, (2, 0)),
-               ({22: "W0", 6: "W1"}, 4, (2, 0))],
+    "digits": [
+        ({16: "W0 W1"}, 4, (1, 0)),
+        ({22: "W0", 5: "W1"}, 4, (1, 0)),
+        ({16: "W0", 4: "W1"}, 4, (2, 0)),
+        ({22: "W0", 6: "W1"}, 4, (2, 0)),
+    ],
     "digits-deep": [({16: "W0 W1 W2"}, 4, (2, 1, 0)), ({13: "W0", 12: "W1 W2"}, 8, (3, 1, 0)), ({16: "W0 W2", 12: "W1"}, 8, (3, 2, 0))],
     "mnist": [({28: "W0 W1"}, 4, (1, 0)), ({131: "W0", 3: "W1"}, 4, (1, 0)), ({131: "W0", 3: "W1"}, 4, (2, 0))],
 }
@@ -82,10 +86,13 @@ def main() -> None:
             recipe = laid(base, *layout)
             program, found = programs(recipe)[True], measured(recipe, BOARDS[recipe.sizes[0]])
             behind = ", ".join(f"{matrix} {lag}" for matrix, lag in program.staleness.items())
-            print(f"{name}, {found.placed}: every {found.cycles} cycles, {program.in_flight} under way, busy {100 * found.busy:.1f} %; "
-                  f"updates behind: {behind}; {found.needs['multiplier']:.0f} multipliers, {found.needs['LUT']:.0f} LUT", flush=True)
+            print(
+                f"{name}, {found.placed}: every {found.cycles} cycles, {program.in_flight} under way, busy {100 * found.busy:.1f} %; "
+                f"updates behind: {behind}; {found.needs['multiplier']:.0f} multipliers, {found.needs['LUT']:.0f} LUT",
+                flush=True,
+            )
             lags = tuple(sorted((str(i.step), i.lag) for i in program.instructions))
-            if dataset and lags not in known:             # accuracy follows from the lags alone
+            if dataset and lags not in known:  # accuracy follows from the lags alone
                 known[lags] = accuracy(recipe, dataset, given.seeds, given.epochs)
             if dataset:
                 print(f"    {said(known[lags])} %", flush=True)

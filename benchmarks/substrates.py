@@ -16,27 +16,51 @@ from crossdyad.cli.cookbook import LEAVES, catalog, needs
 ROOT = Path(__file__).resolve().parent.parent
 ANGLES = ROOT / "models" / "cookbook" / "angles.json"
 SUBSTRATES = (
-    ("One array, read in rows, that can only multiply",
-     "No second read port, no store for states, no slopes, no matrix beside the weights. Weights have to be moved and moved back.",
-     {"transposed-reads", "stored-states", "derivatives", "other-matrices"}),
-    ("One array, read in rows, with slopes of activations", "As above, and each unit knows the slope of its activation.",
-     {"transposed-reads", "stored-states", "other-matrices"}),
-    ("Arrays read in rows, with small matrices beside them",
-     "Heads or predictors for each layer; a layer learns as soon as it is reached.", {"transposed-reads", "stored-states"}),
-    ("Arrays read in rows, with a second array for feedback", "Feedback goes through matrices of its own, fixed or learned; states are "
-     "stored.", {"transposed-reads"}),
-    ("Arrays read in rows, with local signals only", "What a weight learns from is at its two ends: no number that depends on the target "
-     "multiplies whole vectors, nothing is solved for all units at once; feedback may have arrays of its own. Rows 24 and 70 have "
-     "wires from the output to every layer.",
-     {"transposed-reads", "broadcasts", "dense-systems"}),
-    ("Couplings that settle, always on", "Couplings work both ways (resistors, a crossbar with drivers on both sides). No state is stored: "
-     "it changes in its place while the target acts, and no clock says when: the asynchronous case.",
-     {"stored-states", "derivatives", "synchrony", "other-matrices"}),
-    ("Couplings that settle twice, free and nudged", "Couplings work both ways, units have bounds and no slopes that anyone reads; there "
-     "is a store for the states of one phase, and nothing digital: no random numbers, no solved systems, weights that move after a sample.",
-     {"derivatives", "other-matrices", "random-numbers", "moved-weights", "broadcasts", "dense-systems"}),
-    ("Arrays read in rows and in columns, one pass each way", "No relaxation, no slopes: a sample goes up and its error comes down.",
-     {"repeated-reads", "derivatives", "other-matrices", "random-numbers"}),
+    (
+        "One array, read in rows, that can only multiply",
+        "No second read port, no store for states, no slopes, no matrix beside the weights. Weights have to be moved and moved back.",
+        {"transposed-reads", "stored-states", "derivatives", "other-matrices"},
+    ),
+    (
+        "One array, read in rows, with slopes of activations",
+        "As above, and each unit knows the slope of its activation.",
+        {"transposed-reads", "stored-states", "other-matrices"},
+    ),
+    (
+        "Arrays read in rows, with small matrices beside them",
+        "Heads or predictors for each layer; a layer learns as soon as it is reached.",
+        {"transposed-reads", "stored-states"},
+    ),
+    (
+        "Arrays read in rows, with a second array for feedback",
+        "Feedback goes through matrices of its own, fixed or learned; states are stored.",
+        {"transposed-reads"},
+    ),
+    (
+        "Arrays read in rows, with local signals only",
+        "What a weight learns from is at its two ends: no number that depends on the target "
+        "multiplies whole vectors, nothing is solved for all units at once; feedback may have arrays of its own. Rows 24 and 70 have "
+        "wires from the output to every layer.",
+        {"transposed-reads", "broadcasts", "dense-systems"},
+    ),
+    (
+        "Couplings that settle, always on",
+        "Couplings work both ways (resistors, a crossbar with drivers on both sides). No state is stored: "
+        "it changes in its place while the target acts, and no clock says when: the asynchronous case.",
+        {"stored-states", "derivatives", "synchrony", "other-matrices"},
+    ),
+    (
+        "Couplings that settle twice, free and nudged",
+        "Couplings work both ways, units have bounds and no slopes that anyone reads; there is "
+        "a store for the states of one phase, and nothing digital: no random numbers, no solved systems, "
+        "weights that move after a sample.",
+        {"derivatives", "other-matrices", "random-numbers", "moved-weights", "broadcasts", "dense-systems"},
+    ),
+    (
+        "Arrays read in rows and in columns, one pass each way",
+        "No relaxation, no slopes: a sample goes up and its error comes down.",
+        {"repeated-reads", "derivatives", "other-matrices", "random-numbers"},
+    ),
     ("Arrays read in rows and in columns, digital units", "Whatever the rows ask for but matrices beside the weights.", {"other-matrices"}),
     ("A pipeline that must not wait", "No sample waits for the layers above, no error for those above.", {"forward-lock", "backward-lock"}),
 )
@@ -127,15 +151,26 @@ def numbers(rows: list[dict]) -> str:
 
 def table(words: set[str]) -> list[str]:
     """Return the rows that need none of `words` as a table."""
-    known, letters = accuracies(), {"transport": "T", "memory": "M", "derivatives": "D", "forward lock": "F", "backward lock": "B",
-                                    "synchrony": "S"}
+    known, letters = (
+        accuracies(),
+        {"transport": "T", "memory": "M", "derivatives": "D", "forward lock": "F", "backward lock": "B", "synchrony": "S"},
+    )
     angles = json.loads(ANGLES.read_text())
     lines = [f"| {' | '.join(HEAD)} |", "|---:|---|---|---:|---:|---|---:|---:|---:|---|"]
     for e in left(words):
         c, a = e["card"], angles.get(str(e["row"]))
         measured = (f"{a['angle']:.1f}", f"{a['scatter']:.2f}" if a["scatter"] else "") if a else ("", "")
-        said = (e["row"], e["title"], quality(e), *measured, known.get(e["row"], ""), c["operations"], c["state_words"], c["random"],
-                " ".join(letters[p] for p in c["problems"]) or "-")
+        said = (
+            e["row"],
+            e["title"],
+            quality(e),
+            *measured,
+            known.get(e["row"], ""),
+            c["operations"],
+            c["state_words"],
+            c["random"],
+            " ".join(letters[p] for p in c["problems"]) or "-",
+        )
         lines.append(f"| {' | '.join(map(str, said))} |")
     return lines if len(lines) > 2 else ["No row."]
 
@@ -148,10 +183,16 @@ def page() -> str:
         anchor = re.sub(r"[^a-z -]", "", name.lower()).replace(" ", "-")
         index.append(f"| [{name}](#{anchor}) | {', '.join(sorted(words))} | {numbers(left(words))} |")
     rows_only = {"transposed-reads", "stored-states"}
-    parts = [INTRODUCTION.format(
-        words="\n".join(lacks), index="\n".join(index), left=numbers(left(rows_only)),
-        unmoved=numbers(left(rows_only | {"moved-weights"})), bare=numbers(left(rows_only | {"moved-weights", "other-matrices"})),
-        dense=numbers([e for e in catalog().values() if "card" in e and e["card"]["dense"]]))]
+    parts = [
+        INTRODUCTION.format(
+            words="\n".join(lacks),
+            index="\n".join(index),
+            left=numbers(left(rows_only)),
+            unmoved=numbers(left(rows_only | {"moved-weights"})),
+            bare=numbers(left(rows_only | {"moved-weights", "other-matrices"})),
+            dense=numbers([e for e in catalog().values() if "card" in e and e["card"]["dense"]]),
+        )
+    ]
     for name, said, words in SUBSTRATES:
         flags = " ".join(f"--without {w}" for w in sorted(words))
         parts.append("\n".join([f"## {name}", "", said, "", f"    crossdyad cookbook --cost {flags}", "", *table(words), ""]))

@@ -63,8 +63,11 @@ def main() -> None:
         os.chdir(folder)
         for name, table in tables().items():
             chip, net = compare(written(Path(f"{name}.csv"), *table), given.seeds, given.hidden)
-            print(f"{name:<10} chip {100 * chip.mean():6.2f} %   scikit-learn {100 * net.mean():6.2f} %   difference of each split "
-                  f"{100 * (chip - net).mean():+.2f} +- {100 * (chip - net).std(ddof=1) / np.sqrt(len(chip)):.2f}", flush=True)
+            print(
+                f"{name:<10} chip {100 * chip.mean():6.2f} %   scikit-learn {100 * net.mean():6.2f} %   difference of each split "
+                f"{100 * (chip - net).mean():+.2f} +- {100 * (chip - net).std(ddof=1) / np.sqrt(len(chip)):.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

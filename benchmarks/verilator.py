@@ -71,8 +71,10 @@ def compare(name: str, steps: int, inferences: int) -> dict:
     step, _ = fastest(lambda: made.train(x, y))
     sample, _ = fastest(lambda: made.infer(many))
     found = {
-        "steps": steps, "hardware us per cycle": trained.seconds / trained.cycles * 1e6,
-        "hardware us per step": trained.seconds / steps * 1e6, "emulator us per step": step / steps * 1e6,
+        "steps": steps,
+        "hardware us per cycle": trained.seconds / trained.cycles * 1e6,
+        "hardware us per step": trained.seconds / steps * 1e6,
+        "emulator us per step": step / steps * 1e6,
         "training ratio": trained.seconds / step,
         "hardware us per inference": answered.seconds / inferences * 1e6,
         "emulator us per inference, batch 1024": sample / 1024 * 1e6,
@@ -93,8 +95,12 @@ def compare(name: str, steps: int, inferences: int) -> dict:
 def busy(name: str) -> dict:
     """Share of the cycles of a sweep in which the multipliers work, per layer and operation (cycle-exact by contract)."""
     r = recipe.load(name)
-    return {f"layer {g.layer} {op.name.lower()}": g.R * g.C / (g.L * g.slots(op)) for g in geometries(r)
-            for op in (Op.FORWARD, Op.TRANSPOSED, Op.UPDATE) if g.layer or op != Op.TRANSPOSED}
+    return {
+        f"layer {g.layer} {op.name.lower()}": g.R * g.C / (g.L * g.slots(op))
+        for g in geometries(r)
+        for op in (Op.FORWARD, Op.TRANSPOSED, Op.UPDATE)
+        if g.layer or op != Op.TRANSPOSED
+    }
 
 
 def main():

@@ -68,8 +68,10 @@ def main():
                 w[:] += np.outer(step * b, a)
 
         outer, product = least(rank_one, repeats) / BATCH, least(lambda x=x, delta=delta: delta.T @ x, 5 * repeats) / BATCH
-        print(f"\n{inputs}x{outputs}: float32 rank-one update {1e3 * outer:.1f} us, outer products of a batch as one product "
-              f"{1e3 * product:.2f} us per sample")
+        print(
+            f"\n{inputs}x{outputs}: float32 rank-one update {1e3 * outer:.1f} us, outer products of a batch as one product "
+            f"{1e3 * product:.2f} us per sample"
+        )
         print(f"{'ms per sample (ratio to rank-one)':34}{'single':>16}{'one by one':>16}{'batch':>20}{'one by one / batch':>20}")
         for name, device in ((n, d) for n, d in DEVICES.items() if n.strip() in given.laws):
             cells = device.cells((outputs, inputs), 1)
@@ -77,8 +79,11 @@ def main():
             single = least(lambda c=cells, w=w, x=x, d=delta: update(c, w, x[0], d[0], RATE), 10 * repeats)
             ordered = least(lambda c=cells, w=w, x=x, d=delta: update(c, w, x, d, RATE), repeats) / BATCH
             batch = least(lambda c=cells, w=w, x=x, d=delta: update_batch(c, w, x, d, RATE), repeats) / BATCH
-            print(f"{name:34}" + "".join(f"{f'{t:.3f} ({t / outer:.1f})':>{n}}" for t, n in ((single, 16), (ordered, 16), (batch, 20)))
-                  + f"{ordered / batch:20.1f}")
+            print(
+                f"{name:34}"
+                + "".join(f"{f'{t:.3f} ({t / outer:.1f})':>{n}}" for t, n in ((single, 16), (ordered, 16), (batch, 20)))
+                + f"{ordered / batch:20.1f}"
+            )
 
 
 if __name__ == "__main__":

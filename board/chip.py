@@ -65,7 +65,7 @@ class Chip:
     def __init__(self, recipe: Recipe, url: str, baud: float = FASTEST, journal: str | Path | None = None):
         require_recipe(recipe)
         self.recipe = recipe.as_built
-        self._rules = emulator.Chip(self.recipe)          # says what is allowed
+        self._rules = emulator.Chip(self.recipe)  # says what is allowed
         self.port = connect(self.recipe, url, baud)
         try:
             self.session = Session(self.recipe, self.port, journal=Journal(Path(journal)) if journal else None)
@@ -74,8 +74,8 @@ class Chip:
             raise
         self._link = self.session.link
         self._before = {"cycles": 0} | dict.fromkeys(COUNTERS, 0)
-        self._stored: tuple[int, str] = (0, "")       # how many samples the board keeps, and their digest
-        self._loss: int | None = None           # of a restored state, until a program sets the register
+        self._stored: tuple[int, str] = (0, "")  # how many samples the board keeps, and their digest
+        self._loss: int | None = None  # of a restored state, until a program sets the register
         self._run: int | None = None
 
     def __enter__(self) -> Chip:
@@ -104,8 +104,12 @@ class Chip:
         def number(a: int, b: int, signed: bool = False) -> int:
             return int.from_bytes(body[a:b], "little", signed=signed)
 
-        return {"cycles": number(0, 6), **{name: number(6 + 4 * i, 10 + 4 * i) for i, name in enumerate(COUNTERS)},
-                "rate": body[22], "loss": number(23, len(body), signed=True)}
+        return {
+            "cycles": number(0, 6),
+            **{name: number(6 + 4 * i, 10 + 4 * i) for i, name in enumerate(COUNTERS)},
+            "rate": body[22],
+            "loss": number(23, len(body), signed=True),
+        }
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -114,13 +118,13 @@ class Chip:
         read = np.concatenate([unpacked(body, width, link.chunk) for body in self.session.play([(Tag.READ, b"")] * frames)])
         weights = []
         for g in in_memory(self.recipe):
-            weights.append(read[:g.R * g.C].reshape(g.R, g.C))
-            read = read[g.R * g.C:]
+            weights.append(read[: g.R * g.C].reshape(g.R, g.C))
+            read = read[g.R * g.C :]
         return weights
 
     @weights.setter
     def weights(self, weights: Sequence[ArrayLike]) -> None:
-        self._rules.weights = weights           # an error if they are none of this chip
+        self._rules.weights = weights  # an error if they are none of this chip
         self._load(self._rules.weights)
 
     def _load(self, weights: Sequence[np.ndarray]) -> None:
@@ -171,8 +175,13 @@ class Chip:
         """Return everything the chip holds, as `emulator.Chip.state` does: either takes what the other gives."""
         report = self._report()
         kept = self._rules.state() | {f"weights{k}": w for k, w in enumerate(self.weights)}
-        numbers = {"step": self.step, "run": self.run, "rate": report["rate"], "loss": self.loss,
-                   "cycles": (self._before["cycles"] + report["cycles"]) % (1 << 48)}
+        numbers = {
+            "step": self.step,
+            "run": self.run,
+            "rate": report["rate"],
+            "loss": self.loss,
+            "cycles": (self._before["cycles"] + report["cycles"]) % (1 << 48),
+        }
         numbers |= {f"saturations_{name}": (self._before[name] + report[name]) % (1 << 32) for name in COUNTERS}
         state = {name: np.asarray(value).astype(kept[name].dtype) for name, value in (kept | numbers).items()}
         self._mark(state)
@@ -206,8 +215,8 @@ class Chip:
     def _programs(self, requests: Iterable[tuple[Tag, bytes]], trains: bool) -> tuple[np.ndarray, np.ndarray]:
         outputs, losses, link, run = [], [], self._link, self.run
         for n, body in enumerate(self.session.play(requests), 1):
-            outputs.append(unpacked(body[:link.outputs], self.recipe.formats.state.width, self.recipe.sizes[-1]))
-            losses.append(int.from_bytes(body[link.outputs:], "little", signed=True))
+            outputs.append(unpacked(body[: link.outputs], self.recipe.formats.state.width, self.recipe.sizes[-1]))
+            losses.append(int.from_bytes(body[link.outputs :], "little", signed=True))
             self._run = (run + n) % (1 << 32)
             if trains:
                 self._loss = None
@@ -233,8 +242,9 @@ class Chip:
             return
         self._stored = 0, ""
         labels = (int(label).to_bytes(self._link.label, "little") for label in y)
-        for _ in self.session.play((Tag.STORE, n.to_bytes(2, "little") + label + packed(row, width))
-                                   for n, (row, label) in enumerate(zip(x, labels, strict=True))):
+        for _ in self.session.play(
+            (Tag.STORE, n.to_bytes(2, "little") + label + packed(row, width)) for n, (row, label) in enumerate(zip(x, labels, strict=True))
+        ):
             pass
         self._stored = stored
 
@@ -244,10 +254,14 @@ class Chip:
         if order.dtype.kind not in "iu" or order.ndim != 1 or order.size and not 0 <= order.min() <= order.max() < stored:
             raise ValueError(f"order: allowed are whole numbers from 0 to {stored - 1}, of samples that are stored")
         most, run = self._link.numbers, self.run
-        parts = [order[i:i + most] for i in range(0, len(order), most)]
-        for part, _ in zip(parts, self.session.play(
-                (Tag.TRAIN_STORED, bytes([len(part)]) + np.pad(part, (0, most - len(part))).astype("<u2").tobytes()) for part in parts),
-                strict=True):
+        parts = [order[i : i + most] for i in range(0, len(order), most)]
+        for part, _ in zip(
+            parts,
+            self.session.play(
+                (Tag.TRAIN_STORED, bytes([len(part)]) + np.pad(part, (0, most - len(part))).astype("<u2").tobytes()) for part in parts
+            ),
+            strict=True,
+        ):
             run = (run + len(part)) % (1 << 32)
             self._run, self._loss = run, None
 
@@ -255,6 +269,12 @@ class Chip:
         """Run the training program on each sample in turn, as `emulator.Chip.train` does."""
         x, width = self._rules._samples(x), self.recipe.formats.state.width
         y = self._rules._labels(y, len(x))
-        return TrainResult(*self._programs(
-            ((Tag.TRAIN, int(label).to_bytes(self._link.label, "little") + packed(row, width)) for row, label in zip(x, y, strict=True)),
-            True))
+        return TrainResult(
+            *self._programs(
+                (
+                    (Tag.TRAIN, int(label).to_bytes(self._link.label, "little") + packed(row, width))
+                    for row, label in zip(x, y, strict=True)
+                ),
+                True,
+            )
+        )

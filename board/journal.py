@@ -98,7 +98,7 @@ class Journal:
         if not found:
             return None
         at, mark = found[-1]
-        self.ahead = deque(self.lines[at + 1:])
+        self.ahead = deque(self.lines[at + 1 :])
         self._write()
         return mark
 
@@ -108,8 +108,10 @@ class Journal:
             return None
         entry = self.ahead.popleft()
         if not isinstance(entry, Reply) or entry.request != asked:
-            raise BoardError(f"{self.path}: what was kept there went on in another way; delete it, and the same command goes on from "
-                             "the last finished epoch")
+            raise BoardError(
+                f"{self.path}: what was kept there went on in another way; delete it, and the same command goes on from "
+                "the last finished epoch"
+            )
         return entry.body
 
     def reply(self, asked: int, body: bytes) -> None:
@@ -125,7 +127,7 @@ class Journal:
                 self.ahead.popleft()
             return
         before = [i for i, line in enumerate(self.lines) if isinstance(line, Mark)]
-        self.lines = [*(self.lines[before[-1]:] if before else ()), mark]
+        self.lines = [*(self.lines[before[-1] :] if before else ()), mark]
         self._write()
 
     def _write(self) -> None:
@@ -133,7 +135,7 @@ class Journal:
         draft.write_bytes(b"".join(map(_line, self.lines)))
         if self._file:
             self._file.close()
-        self._file = open(draft, "ab", buffering=0)         # each line is with the system before the next request is asked
+        self._file = open(draft, "ab", buffering=0)  # each line is with the system before the next request is asked
         draft.replace(self.path)
 
     def close(self) -> None:

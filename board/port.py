@@ -84,7 +84,7 @@ class Serial:
             self._serial.timeout = seconds
             first = self._serial.read(1)
             return first + self._serial.read(self._serial.in_waiting) if first else b""
-        except (self._failed, OSError, TypeError) as error:       # a TypeError where the other thread has closed it
+        except (self._failed, OSError, TypeError) as error:  # a TypeError where the other thread has closed it
             raise BoardError(f"{self.name}: the port has gone ({_cause(error)})") from None
 
     def close(self) -> None:

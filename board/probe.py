@@ -87,7 +87,9 @@ def tested(recipe: Recipe, name: str) -> Tested:
         f = recipe.formats.state
         x = np.random.default_rng(1).integers(f.min, f.max, (SAMPLES, recipe.sizes[0]), dtype=np.int32, endpoint=True)
         if not np.array_equal(chip.infer(x), twin.infer(x)):
-            raise RuntimeError(f"{name}: the board infers other outputs than the emulator with the same weights; see that the bitstream "
-                               "was built by this version, and its clock is below Fmax")
+            raise RuntimeError(
+                f"{name}: the board infers other outputs than the emulator with the same weights; see that the bitstream "
+                "was built by this version, and its clock is below Fmax"
+            )
         line = chip.session.identity
         return Tested(name, recipe.name, line.clock / 1e6, line.baud, int(state["step"]), REQUESTS / seconds, SAMPLES)

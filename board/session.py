@@ -96,21 +96,32 @@ class Session:
         body = self._ask(Tag.IDENTIFY)
         given, expected = body[2:-STATUS], self.link.identity(0, 0)
         if not given or given[0] != VERSION:
-            raise BoardError(f"{port.name}: the board speaks version {given[0] if given else '?'} of the link, this program {VERSION}; "
-                             "build and load its bitstream anew with `crossdyad synth`")
+            raise BoardError(
+                f"{port.name}: the board speaks version {given[0] if given else '?'} of the link, this program {VERSION}; "
+                "build and load its bitstream anew with `crossdyad synth`"
+            )
         if given[1:9] != expected[1:9]:
-            raise BoardError(f"{port.name}: the board holds another chip ({given[1:9].hex()}) than {recipe.name} ({expected[1:9].hex()}); "
-                             "load that recipe's bitstream, or name the recipe that the board was built from")
+            raise BoardError(
+                f"{port.name}: the board holds another chip ({given[1:9].hex()}) than {recipe.name} ({expected[1:9].hex()}); "
+                "load that recipe's bitstream, or name the recipe that the board was built from"
+            )
         number = int.from_bytes
-        self.identity = Identity(given[0], given[1:9], number(given[9:13], "little"), number(given[13:17], "little"), given[17],
-                                 number(given[18:20], "little"), number(given[20:22], "little"))
+        self.identity = Identity(
+            given[0],
+            given[1:9],
+            number(given[9:13], "little"),
+            number(given[13:17], "little"),
+            given[17],
+            number(given[18:20], "little"),
+            number(given[20:22], "little"),
+        )
         self.found = self.status
         if not self._goes_on():
             self._open()
 
     @property
     def status(self) -> Status:
-        assert self._told is not None       # a session begins with the board's identity
+        assert self._told is not None  # a session begins with the board's identity
         return self._told
 
     def _goes_on(self) -> bool:
@@ -158,7 +169,7 @@ class Session:
             left = end - time.monotonic()
             data = self.port.read(max(0.0, left))
             *ended, rest = bytes(self._line + data).split(b"\0")
-            self._line = bytearray(rest[-4 * self.link.slot:])
+            self._line = bytearray(rest[-4 * self.link.slot :])
             self._frames.extend(body for part in ended if part and (body := opened(part)) and len(body) >= 2 + STATUS)
             if not self._frames and (left <= 0 or not data and self.port.name.startswith("emulator")):
                 return None
@@ -182,8 +193,10 @@ class Session:
     def _alive(self, what: str) -> None:
         if time.monotonic() - self._heard > self.patience:
             step = f"; the last step that it told is {self._told.step}" if self._told else ""
-            raise BoardError(f"{self.port.name}: {what} for {self.patience:g} s{step}; see that the port is a board's, programmed with "
-                             "this recipe, and carries its rate; what was applied is kept there, and the same command goes on")
+            raise BoardError(
+                f"{self.port.name}: {what} for {self.patience:g} s{step}; see that the port is a board's, programmed with "
+                "this recipe, and carries its rate; what was applied is kept there, and the same command goes on"
+            )
 
     # Requests -------------------------------------------------------------------------------------------------
 
@@ -242,13 +255,15 @@ class Session:
                 wait, told, clean = min(2 * wait, LONGEST_WAIT), None, False
                 continue
             if body[1] != ERROR and body[1] >= Tag.IDENTIFY | REPLY:
-                continue                            # a late answer
+                continue  # a late answer
             if self.status.session != self.session:
-                raise BoardReset(f"{self.port.name}: the board was reset, or another program has opened it (its step is "
-                                 f"{self.status.step}); restore a state() and go on from there")
+                raise BoardReset(
+                    f"{self.port.name}: the board was reset, or another program has opened it (its step is "
+                    f"{self.status.step}); restore a state() and go on from there"
+                )
             if body[0] == number and body[1] == tag | REPLY:
                 under_way.popleft()
-                if clean:                           # else it is unknown which of two was answered
+                if clean:  # else it is unknown which of two was answered
                     self._wait += (4 * (time.monotonic() - sent) - self._wait) / 8
                     self._wait = min(max(self._wait, FIRST_WAIT), LONGEST_WAIT)
                 wait, clean = self._wait, clean or not under_way
@@ -263,11 +278,11 @@ class Session:
             later = 0 < (body[0] - number) % 256 < len(under_way)
             if body[1] != ERROR and later and told != ("reply", number):
                 told, clean = ("reply", number), False
-                send([under_way[0]])                # its reply was lost: it and those after it come again
+                send([under_way[0]])  # its reply was lost: it and those after it come again
             missing = (self.status.next - number) % 256
             if body[1] == ERROR and missing < len(under_way) and told != ("request", self.status.next):
                 told, clean = ("request", self.status.next), False
-                send(list(under_way)[missing:])     # the board tells which it misses; once is enough
+                send(list(under_way)[missing:])  # the board tells which it misses; once is enough
 
 
 def named(code: int) -> str:

@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 
 
 @explained
-def age(recipe: RecipeName,
-        weights: Annotated[Path | None, typer.Option(help="the NAME-weights.npz of `crossdyad train`")] = None,
-        run: Annotated[Path | None, typer.Option(help="or the folder that it is in")] = None,
-        preset: Annotated[str, typer.Option(help="a published device; the recipe's by default")] = "",
-        time: Annotated[float | None, typer.Option(help="seconds since writing, by the device's law; just written by default")] = None,
-        compensate: Annotated[str | None, typer.Option(help="of drift: array, output or none; the recipe's by default")] = None,
-        wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
-        driver: Annotated[float | None, typer.Option(help="ohm in front of every driven line; the recipe's by default")] = None,
-        sense: Annotated[float | None, typer.Option(help="ohm behind every sensed line; the recipe's by default")] = None,
-        span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
-        seed: Annotated[int | None, typer.Option(min=0, help="of the cells; the recipe's by default")] = None,
-        output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None) -> None:
+def age(
+    recipe: RecipeName,
+    weights: Annotated[Path | None, typer.Option(help="the NAME-weights.npz of `crossdyad train`")] = None,
+    run: Annotated[Path | None, typer.Option(help="or the folder that it is in")] = None,
+    preset: Annotated[str, typer.Option(help="a published device; the recipe's by default")] = "",
+    time: Annotated[float | None, typer.Option(help="seconds since writing, by the device's law; just written by default")] = None,
+    compensate: Annotated[str | None, typer.Option(help="of drift: array, output or none; the recipe's by default")] = None,
+    wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
+    driver: Annotated[float | None, typer.Option(help="ohm in front of every driven line; the recipe's by default")] = None,
+    sense: Annotated[float | None, typer.Option(help="ohm behind every sensed line; the recipe's by default")] = None,
+    span: Annotated[float | None, typer.Option("--range", help="weight that the largest conductance stands for")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of the cells; the recipe's by default")] = None,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    data: DataSource = None,
+) -> None:
     """Say what trained weights become on a device: integers to load, with which chip and FPGA compute as that device does.
 
     Written with its noise, spread and stuck cells, then older: drift, 1/f noise and what compensation repairs; read through wires.
@@ -44,8 +48,20 @@ def age(recipe: RecipeName,
     if (weights is None) == (run is None):
         raise ValueError("--weights, --run: give one of them, the file of weights or the folder that `crossdyad train` wrote it to")
     there = recipe.data.file or sets.name_for(recipe.sizes[0] - recipe.data.one) != "mnist" or os.environ.get(sets.FOLDER)
-    result = aged(recipe, weights or run / f"{recipe.name}-weights.npz", sets.of(recipe) if there else None, preset=preset, time=time,
-                  compensate=compensate, wires=wires, driver=driver, sense=sense, span=span, seed=seed, output=output)
+    result = aged(
+        recipe,
+        weights or run / f"{recipe.name}-weights.npz",
+        sets.of(recipe) if there else None,
+        preset=preset,
+        time=time,
+        compensate=compensate,
+        wires=wires,
+        driver=driver,
+        sense=sense,
+        span=span,
+        seed=seed,
+        output=output,
+    )
     typer.echo(dump(result) if as_json else text(result))
 
 
@@ -58,8 +74,10 @@ def text(result: Aged) -> str:
     if result.accuracy_after is not None:
         before, after = (100 * np.mean(share) for share in (result.accuracy_before, result.accuracy_after))
         lines.append(f"  accuracy {before:.2f} % as learned, {after:.2f} % on the device")
-    lines += [f"  layer {k}: weights are off by {100 * error:.2f} % of the largest (r.m.s.), {limited} at the format's limits"
-              for k, (error, limited) in enumerate(zip(result.weight_errors, result.at_the_limit, strict=True))]
+    lines += [
+        f"  layer {k}: weights are off by {100 * error:.2f} % of the largest (r.m.s.), {limited} at the format's limits"
+        for k, (error, limited) in enumerate(zip(result.weight_errors, result.at_the_limit, strict=True))
+    ]
     if result.read_noise is not None:
         lines.append(f"  not in the weights: read noise, as large as devices.read_noise = {result.read_noise:.4g}")
     lines += [f"  not in the weights: {effect}" for effect in result.left_out]

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 
 @explained
-def budget(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None,
-           samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
-           epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0,
-           predict: Annotated[bool, typer.Option("--predict", help="also what training comes to, and what to mend first")] = False) -> None:
+def budget(
+    recipe: RecipeName,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    data: DataSource = None,
+    samples: Annotated[int, typer.Option(min=1, help="test samples to judge by")] = 60,
+    epochs: Annotated[int, typer.Option(min=0, help="train so long first; 0: at the initial weights")] = 0,
+    predict: Annotated[bool, typer.Option("--predict", help="also what training comes to, and what to mend first")] = False,
+) -> None:
     """Say which effect costs how much of the gradient: formats, read noise, levels, cells, wires, converters, alone and together.
 
     Cosine, bias, deviation and sign agreement against the exact gradient, each effect as it is measured, and a waterfall plot. Of SPSA the
@@ -53,12 +58,15 @@ def text(recipe: Recipe, result: Budget) -> str:
     if result.largest == "rule":
         dyads = any(step.difference and step.error == "dyad" for step in recipe.steps)
         remedy = "try a smaller epsilon" if recipe.signed else "try alpha = 0.5 or a smaller beta" if dyads else "try another rule"
-        lines = [f"  the rule itself is the largest cause: it costs {result.cost:.4f} of the cosine before any effect of the hardware; "
-                 f"{remedy}"]
+        lines = [
+            f"  the rule itself is the largest cause: it costs {result.cost:.4f} of the cosine before any effect of the hardware; {remedy}"
+        ]
     lines.append(f"  {result.plot}")
     if p := result.predicted:
-        lines.append(f"  predicted after {p['epochs']} epochs: {100 * p['accuracy']:.1f} % right "
-                     f"({100 * p['low']:.1f} to {100 * p['high']:.1f} % by 95 % of held-out recipes)")
+        lines.append(
+            f"  predicted after {p['epochs']} epochs: {100 * p['accuracy']:.1f} % right "
+            f"({100 * p['low']:.1f} to {100 * p['high']:.1f} % by 95 % of held-out recipes)"
+        )
         at = result.critical_noise
         lines.append("  it learns at every read noise that was tried" if at is None else f"  it stops learning at read noise {at:.2g}")
         lines += [f"    {cause} mended: {100 * gain:+.1f} points" for cause, gain in result.mended.items()]

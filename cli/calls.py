@@ -36,23 +36,32 @@ def _call(command: str, place: str, fields: str, added: str = "") -> Call:
 
 
 TRAINED = "recipe epochs accuracy accuracy_spread loss cycles saturations moved r2 rmse notes history files"
-COST = ("rule row oracle operations cycles interval in_flight staleness matrices weight_bits feedback_bits transport state_bits "
-        "derivatives forward_lock backward_lock idle busy writes random_bits lut ff multipliers memory model_of accuracies cosine "
-        "mnist")
+COST = (
+    "rule row oracle operations cycles interval in_flight staleness matrices weight_bits feedback_bits transport state_bits "
+    "derivatives forward_lock backward_lock idle busy writes random_bits lut ff multipliers memory model_of accuracies cosine "
+    "mnist"
+)
 ROW = ("title", "source", "combination", "requires?", "target?", "order?", "card?", "no card?")
 
 CALLS = (
-    _call("age", "weights.aging:age", "recipe device paper time compensate wires driver sense seeds weight_errors at_the_limit "
-          "accuracy_before accuracy_after read_noise left_out files"),
+    _call(
+        "age",
+        "weights.aging:age",
+        "recipe device paper time compensate wires driver sense seeds weight_errors at_the_limit "
+        "accuracy_before accuracy_after read_noise left_out files",
+    ),
     _call("board", "board.probe:found", "port says"),
     _call("board --on", "board.probe:tested", "port recipe clock_mhz baud step requests_per_second samples"),
-    _call("budget", "explore.budget:budget",
-          "recipe samples epochs budget largest cost plot predicted critical_noise mended"),
+    _call("budget", "explore.budget:budget", "recipe samples epochs budget largest cost plot predicted critical_noise mended"),
     Call("cookbook", "cli.cookbook:catalog", ("row", *ROW)),
     Call("cookbook --check", "models.cookbook.checks:results", ("row", "passed", "seconds", "findings"), ROW),
     _call("cookbook --figures", "models.cookbook.gallery:draw", "files"),
-    _call("cosim", "sim.agreement:cosim", "recipe simulator data samples cycles bits mismatches cycle_differences first coverage uncovered "
-          "unreached notes saturations moved seconds files gradient passed"),
+    _call(
+        "cosim",
+        "sim.agreement:cosim",
+        "recipe simulator data samples cycles bits mismatches cycle_differences first coverage uncovered "
+        "unreached notes saturations moved seconds files gradient passed",
+    ),
     _call("demo", "explore.demo:demo", "title learned cosim gradient built left_out said page passed files"),
     _call("doctor", "sim.doctor:findings", "tool needed_by version remedy"),
     _call("fit", "explore.fit:fit", "recipe engines cycles busy needs in_flight staleness"),
@@ -67,8 +76,11 @@ CALLS = (
     _call("sweep --dry-run", "explore.sweep:plan", "", "rows there missing invalid seconds_left"),
     _call("synth", "hdl.synth:synthesize", "name board device utilisation fmax bitstream_seed clock_mhz tools files key fmax_of_seeds?"),
     _call("train", "explore.learning:train", TRAINED),
-    _call("train --reference", "models.cookbook.reference:reference",
-          "row title data sizes channels epochs seeds accuracy accuracy_spread best history left_out unanswered files"),
+    _call(
+        "train --reference",
+        "models.cookbook.reference:reference",
+        "row title data sizes channels epochs seeds accuracy accuracy_spread best history left_out unanswered files",
+    ),
     _call("weights", "weights.rounding:rounded", "recipe layers notes accuracy files"),
 )
 """Every command that has ``--json``."""

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 
 @explained
-def cosim(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None, begin: WeightsFile = None,
-          simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
-          samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20,
-          seed: Annotated[int, typer.Option(min=0, help="of the pauses on the streams")] = 0,
-          waves: Annotated[bool, typer.Option("--waves", help="write waves (FST), with a view for GTKWave and one for Surfer")] = False,
-          keep: Annotated[bool, typer.Option("--keep", help="write what the simulator says")] = False) -> None:
+def cosim(
+    recipe: RecipeName,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    data: DataSource = None,
+    begin: WeightsFile = None,
+    simulator: Annotated[str, typer.Option(help="verilator, icarus or amaranth")] = "verilator",
+    samples: Annotated[int, typer.Option(min=1, help="training samples to run")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="of the pauses on the streams")] = 0,
+    waves: Annotated[bool, typer.Option("--waves", help="write waves (FST), with a view for GTKWave and one for Surfer")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="write what the simulator says")] = False,
+) -> None:
     """Hold the RTL to the emulator: every value and every cycle, on training samples and at the extremes of weights, samples and rates.
 
     Samples are of the recipe's data, or of the set with a name that has as many inputs; where there is none, they are drawn at random.

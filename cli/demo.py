@@ -13,10 +13,12 @@ from .progress import bar
 
 
 @explained
-def demo(output: Folder = Path("build/demo"),
-         recipe: Annotated[str, typer.Option(help="a preset's name or a TOML file")] = "digits",
-         samples: Annotated[int, typer.Option(min=1, help="training samples to co-simulate")] = 20,
-         as_json: AsJson = False) -> None:
+def demo(
+    output: Folder = Path("build/demo"),
+    recipe: Annotated[str, typer.Option(help="a preset's name or a TOML file")] = "digits",
+    samples: Annotated[int, typer.Option(min=1, help="training samples to co-simulate")] = 20,
+    as_json: AsJson = False,
+) -> None:
     """A chip learns to read digits: trained, written as Verilog, co-simulated, its gradient checked, built for an FPGA.
 
     The FPGA build, synthesis and one seed of place and route, runs beside the rest. Ends with one page, on the terminal and, with its

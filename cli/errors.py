@@ -29,14 +29,14 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
                 result = command(*args, **kwargs)
                 sys.stdout.flush()
                 return result
-        except typer.Exit:      # itself a RuntimeError
+        except typer.Exit:  # itself a RuntimeError
             raise
         except BrokenPipeError:
             raise typer.Exit(pipe_closed()) from None
         except (ValueError, OSError) as error:
             _say(_words(error))
             raise typer.Exit(BAD_INPUT) from None
-        except ArithmeticError as error:        # a circuit whose states do not settle
+        except ArithmeticError as error:  # a circuit whose states do not settle
             _say(str(error))
             raise typer.Exit(CHECK_FAILED) from None
         except RuntimeError as error:

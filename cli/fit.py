@@ -40,7 +40,9 @@ def fit(
     typer.echo(f"{'cycles':>8} {'busy':>7} {'LUT':>8} {'multipliers':>12} {'in flight':>10}  engines; updates behind")
     for f in found:
         behind = ", ".join(f"{name} {lag}" for name, lag in f.staleness.items() if lag)
-        typer.echo(f"{f.cycles:8d} {100 * f.busy:6.1f}% {f.needs['LUT']:8.0f} {f.needs['multiplier']:12.0f} {f.in_flight:10d}  {f.placed}"
-                   + (f"; behind: {behind}" if behind else ""))
+        typer.echo(
+            f"{f.cycles:8d} {100 * f.busy:6.1f}% {f.needs['LUT']:8.0f} {f.needs['multiplier']:12.0f} {f.in_flight:10d}  {f.placed}"
+            + (f"; behind: {behind}" if behind else "")
+        )
     if output is not None:
         typer.echo(f"written: {output}")

@@ -13,9 +13,13 @@ from .progress import bar
 
 
 @explained
-def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False, begin: WeightsFile = None,
-             board: Annotated[str | None, typer.Option(help="behind the serial line of this board; generic: beside a processor, by AXI")]
-             = None) -> None:
+def generate(
+    recipe: RecipeName,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    begin: WeightsFile = None,
+    board: Annotated[str | None, typer.Option(help="behind the serial line of this board; generic: beside a processor, by AXI")] = None,
+) -> None:
     """Write the chip as Verilog, with its sidecar, its programs, its recipe and a FuseSoC core file.
 
     With --board, the top level of that board, constraints, a core that builds it, a cocotb test, and a page with the commands and the
@@ -33,7 +37,10 @@ def generate(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson
     recipe = load(recipe)
     first = loaded(recipe, begin)
     with bar(recipe.name) as report:
-        made = kit.write(recipe, board, output, f"crossdyad generate {recipe.name} --board {board}", first) if board else \
-            hdl.generate(recipe, output, report, first)
+        made = (
+            kit.write(recipe, board, output, f"crossdyad generate {recipe.name} --board {board}", first)
+            if board
+            else hdl.generate(recipe, output, report, first)
+        )
     files = [str(path) for path in made]
     typer.echo(json.dumps({"files": files}) if as_json else "\n".join(files))

@@ -67,8 +67,11 @@ def prompt() -> Iterator[None]:
     def watch():
         while number := os.read(reader, 1):
             if number[0] in STATUSES and not left.wait(GRACE):
-                print("crossdyad: interrupted in the middle; what was finished is kept, the same command goes on from there",
-                      file=sys.stderr, flush=True)
+                print(
+                    "crossdyad: interrupted in the middle; what was finished is kept, the same command goes on from there",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 _end_children()
                 _leave(number[0])
         os.close(reader)
@@ -97,7 +100,7 @@ def prompt() -> Iterator[None]:
         if interrupted.is_set():
             raise KeyboardInterrupt
     except Exception:
-        if interrupted.is_set():        # an extension that is interrupted while it loads raises an ImportError
+        if interrupted.is_set():  # an extension that is interrupted while it loads raises an ImportError
             raise KeyboardInterrupt from None
         raise
     finally:

@@ -15,7 +15,8 @@ STEPS = 50_000
 """Training steps that are proposed, within the limits of `EPOCHS`."""
 EPOCHS = (4, 100)
 REMEDIES = {
-    "leave_out": "columns that hold no numbers", "resize": "width and height that images are brought to",
+    "leave_out": "columns that hold no numbers",
+    "resize": "width and height that images are brought to",
     "missing": "missing values: mean of the column's training part, drop the line, or refuse",
     "single": "classes with one sample: drop, train (learned, never tested), or refuse",
 }
@@ -23,13 +24,16 @@ REMEDIES = {
 
 
 @explained
-def new(name: Annotated[str, typer.Argument(metavar="NAME", help="of the recipe: lower case letters, digits, - and _")],
-        data: Annotated[Path | None, typer.Option(
-            "--data", help="look at a CSV, Parquet or .npz file, or a folder of IDX files or images, and propose what suits it")] = None,
-        label: Annotated[str, typer.Option(help="name of the label's column; the last by default")] = "",
-        hidden: Annotated[list[int] | None, typer.Option(
-            min=1, help=f"units of a hidden layer; repeat for more; {HIDDEN} by default")] = None,
-        force: Annotated[bool, typer.Option("--force", help="write over a recipe that is there")] = False) -> None:
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of the recipe: lower case letters, digits, - and _")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="look at a CSV, Parquet or .npz file, or a folder of IDX files or images, and propose what suits it"),
+    ] = None,
+    label: Annotated[str, typer.Option(help="name of the label's column; the last by default")] = "",
+    hidden: Annotated[list[int] | None, typer.Option(min=1, help=f"units of a hidden layer; repeat for more; {HIDDEN} by default")] = None,
+    force: Annotated[bool, typer.Option("--force", help="write over a recipe that is there")] = False,
+) -> None:
     """Write NAME.toml, a recipe to start from, with a comment to every line.
 
     With --data the file is read once: sizes, how missing values and rare classes are met, epochs and formats follow from what it holds.
@@ -73,8 +77,11 @@ def proposal(name: str, data: Path | None, label: str = "", hidden: tuple[int, .
         entries += [("scale", about.scale, "of the training part: standard, range (-1 to 1), unit (0 to 1) or none")]
         entries += [("one", True, "an input that is always one, so that units can have a bias")]
         entries += [(key, needed[key], why) for key, why in REMEDIES.items() if key in needed]
-        entries += [("test", 0.2, "share of each class that is tested on; or a file of its own"), ("seed", 1, "of that choice")] \
-            if about.drawn else []
+        entries += (
+            [("test", 0.2, "share of each class that is tested on; or a file of its own"), ("seed", 1, "of that choice")]
+            if about.drawn
+            else []
+        )
         told = "\n[data]\n" + "".join(f"{toml.written({k: v}).strip():<34}  # {why}\n" for k, v, why in entries)
         notes = about.notes
     inputs, samples = found.x_train.shape[1], len(found.x_train)
@@ -83,8 +90,10 @@ def proposal(name: str, data: Path | None, label: str = "", hidden: tuple[int, .
     lanes = [next(n for n in (16, 8, 4, 2, 1) if n < 2 * c and (n <= 8 or c >= 64)) for c in sizes[:-1]]
     epochs = min(max(STEPS // samples, EPOCHS[0]), EPOCHS[1])
     what = f"{samples} training samples of {inputs} inputs, {outputs} classes" + (
-        f": {', '.join(found.about.classes[:12])}{', ...' if outputs > 12 else ''}" if found.about else " (8 x 8 images of digits)")
-    return f'''# {what}
+        f": {', '.join(found.about.classes[:12])}{', ...' if outputs > 12 else ''}" if found.about else " (8 x 8 images of digits)"
+    )
+    return (
+        f"""# {what}
 {f'name = "{name}"':<34}  # files that are written begin with it
 sizes = {sizes!s:<26}  # inputs, hidden units, outputs
 lanes = {lanes!s:<26}  # multipliers of each layer, powers of two: more are faster and larger
@@ -105,9 +114,11 @@ delta = {{ width = 13, frac = 10 }}   # errors: finer than states
 weight = "stochastic"               # small updates are not lost
 
 [training]
-{f'epochs = {epochs}':<34}  # passes through the training part
-{f'halve_every = {max(1, epochs // 4)}':<34}  # epochs until the learning rate is halved
-''', notes
+{f"epochs = {epochs}":<34}  # passes through the training part
+{f"halve_every = {max(1, epochs // 4)}":<34}  # epochs until the learning rate is halved
+""",
+        notes,
+    )
 
 
 def _read(data: Path, label: str):

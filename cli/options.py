@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a preset's name or a TOML file")]
 Folder = Annotated[Path, typer.Option("--output", "-o", callback=usable, help="folder for the files; made if it does not exist")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON, for scripts")]
-DataSource = Annotated[Path | None, typer.Option(
-    "--data", help="instead of the recipe's: CSV, Parquet, .npz, or a folder of IDX files or of images per class")]
-WeightsFile = Annotated[Path | None, typer.Option(
-    "--from", metavar="WEIGHTS", help="begin with these: a PyTorch state_dict (.pt), .safetensors, .npz or .nir")]
+DataSource = Annotated[
+    Path | None, typer.Option("--data", help="instead of the recipe's: CSV, Parquet, .npz, or a folder of IDX files or of images per class")
+]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--from", metavar="WEIGHTS", help="begin with these: a PyTorch state_dict (.pt), .safetensors, .npz or .nir")
+]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="a TOML file with a recipe, axes and seeds")]
 StoreFile = Annotated[Path | None, typer.Option("--store", help="SQLite file of the results; NAME.db by default")]
 Results = Annotated[Path, typer.Argument(metavar="STORE", help="the .db file of a sweep or a search")]

@@ -12,12 +12,14 @@ from .options import AsJson, Results
 
 
 @explained
-def pick(context: typer.Context, store: Results,
-         output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
-         best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
-         sure: Annotated[bool, typer.Option(
-             "--sure", help="limits hold for all that means may be, and the cost model's worst errors")] = False,
-         as_json: AsJson = False) -> None:
+def pick(
+    context: typer.Context,
+    store: Results,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="recipe file; standard output by default")] = None,
+    best: Annotated[str, typer.Option(help="the metric to be best in, within the limits")] = "accuracy",
+    sure: Annotated[bool, typer.Option("--sure", help="limits hold for all that means may be, and the cost model's worst errors")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Write the best recipe of a store within limits, ready for `crossdyad generate`.
 
     Limits are --min-METRIC and --max-METRIC for any metric: accuracy, yield, loss, cosine, gradient-bias, deviation, sign,

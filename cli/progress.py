@@ -64,7 +64,7 @@ class Lines:
 
     def __init__(self, title: str, even: bool, say: Callable[[str], None]):
         self._title, self._even, self._say = title, even, say
-        self._times: list[tuple[int, float]] = []        # how much was done, and since when: first and last, and after the first step
+        self._times: list[tuple[int, float]] = []  # how much was done, and since when: first and last, and after the first step
         self._now: tuple[str, int, int] | None = None
         self._waiting, self._pause, self._last = False, 2 * SOON, 0.0
         self._lock = threading.Lock()

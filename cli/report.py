@@ -13,10 +13,12 @@ from .progress import bar
 
 
 @explained
-def report(store: Results,
-           output: Annotated[Path | None, typer.Option("--output", "-o", help="the page; beside the store by default")] = None,
-           objectives: Annotated[str | None, typer.Option(help="metrics of the front, with commas: accuracy,lut")] = None,
-           as_json: AsJson = False) -> None:
+def report(
+    store: Results,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="the page; beside the store by default")] = None,
+    objectives: Annotated[str | None, typer.Option(help="metrics of the front, with commas: accuracy,lut")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Write one self-contained HTML page of a store: front, heat maps, error budgets, recipes to copy.
 
     Example: crossdyad report precision.db --objectives accuracy,energy

@@ -9,22 +9,58 @@ import typer
 from . import options
 from .errors import CHECK_FAILED, explained
 
-ASKED = {"rule": "rule", "row": "row", "oracle": "oracle", "operations": "ops", "matrices": "matrices", "cycles": "cycles",
-         "busy": "busy", "transport": "transport", "stored_bits": "memory", "derivatives": "slopes", "forward_lock": "fwd lock",
-         "backward_lock": "bwd lock", "idle": "idle", "writes": "written", "random_bits": "random"}
+ASKED = {
+    "rule": "rule",
+    "row": "row",
+    "oracle": "oracle",
+    "operations": "ops",
+    "matrices": "matrices",
+    "cycles": "cycles",
+    "busy": "busy",
+    "transport": "transport",
+    "stored_bits": "memory",
+    "derivatives": "slopes",
+    "forward_lock": "fwd lock",
+    "backward_lock": "bwd lock",
+    "idle": "idle",
+    "writes": "written",
+    "random_bits": "random",
+}
 """Counts of a program, and what the table calls them."""
-COST = {"rule": "rule", "weight_bits": "weights", "feedback_bits": "feedback", "state_bits": "states", "lut": "LUT", "ff": "FF",
-        "multipliers": "multipliers", "memory": "blocks", "accuracy": "accuracy, %", "on_mnist": "MNIST, %", "to_rule": "cosine to rule",
-        "to_exact": "to exact"}
+COST = {
+    "rule": "rule",
+    "weight_bits": "weights",
+    "feedback_bits": "feedback",
+    "state_bits": "states",
+    "lut": "LUT",
+    "ff": "FF",
+    "multipliers": "multipliers",
+    "memory": "blocks",
+    "accuracy": "accuracy, %",
+    "on_mnist": "MNIST, %",
+    "to_rule": "cosine to rule",
+    "to_exact": "to exact",
+}
 """Bits, the model's figures, and what was measured."""
 
 
 @explained
 def rules(
-    recipe: Annotated[str | None, typer.Argument(help="preset, or path of a TOML file whose settings all rules share; "
-                                                 "by default each rule has the preset chosen for it on digits")] = None,
-    check: Annotated[bool, typer.Option("--check", help="check each rule's gradient, and its hardware against the emulator, on a small "
-                                                        "net with these settings; exit status 1 if anything is wrong")] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="preset, or path of a TOML file whose settings all rules share; "
+            "by default each rule has the preset chosen for it on digits"
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="check each rule's gradient, and its hardware against the emulator, on a small "
+            "net with these settings; exit status 1 if anything is wrong",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ) -> None:
     """List the learning rules: what each asks of hardware, counted on its program for one sample, what it costs, and what it reaches.
@@ -76,10 +112,18 @@ def _said(line: dict) -> dict:
     from ..explore.rules import accuracy
 
     cosines = {f"to_{name}": (line["cosine"] or {}).get(name) for name in ("rule", "exact")}
-    return line | {"idle": f"{100 * line['idle']:.0f} %", "busy": f"{100 * line['busy']:.0f} %", "row": line["row"] or "",
-                   "stored_bits": line["state_bits"] + line["weight_bits"] + line["feedback_bits"],
-                   "accuracy": accuracy(line["accuracies"]),
-                   "on_mnist": accuracy(line["mnist"])} | {k: "-" if v is None else f"{v:.3f}" for k, v in cosines.items()}
+    return (
+        line
+        | {
+            "idle": f"{100 * line['idle']:.0f} %",
+            "busy": f"{100 * line['busy']:.0f} %",
+            "row": line["row"] or "",
+            "stored_bits": line["state_bits"] + line["weight_bits"] + line["feedback_bits"],
+            "accuracy": accuracy(line["accuracies"]),
+            "on_mnist": accuracy(line["mnist"]),
+        }
+        | {k: "-" if v is None else f"{v:.3f}" for k, v in cosines.items()}
+    )
 
 
 def _checked(recipes: list, as_json: bool) -> bool:

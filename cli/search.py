@@ -13,8 +13,15 @@ from .sweep import INTERRUPTED
 
 
 @explained
-def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
-           retry: Retry = False, as_json: AsJson = False) -> None:
+def search(
+    spec: SpecFile,
+    store: StoreFile = None,
+    workers: Workers = 0,
+    scheduler: Scheduler = None,
+    data: DataSource = None,
+    retry: Retry = False,
+    as_json: AsJson = False,
+) -> None:
     r"""Let Optuna look for the front instead of trying every combination: NSGA-II, NSGA-III or TPE, in generations.
 
     The same SPEC as for `crossdyad sweep`, with a table more. The points depend on the SPEC alone, not on workers or interruptions;
@@ -51,7 +58,7 @@ def search(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedu
                 found = searches.search(told, base, kept, executor_of(scheduler, count), count, report, retry)
         except KeyboardInterrupt:
             typer.echo(f"crossdyad: interrupted; {len(kept.status())} rows are in {path}: the same command goes on from them", err=True)
-            raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt
+            raise SystemExit(INTERRUPTED) from None  # typer.Exit, an Exception, would be taken for a swallowed interrupt
     said = f"{found.points} points" + (f", {found.failed} rows failed" if found.failed else "") + f"\n  {path}\n  crossdyad report {path}"
     typer.echo(json.dumps(found._asdict()) if as_json else said)
     if found.failed:

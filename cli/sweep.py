@@ -16,10 +16,17 @@ INTERRUPTED = 130
 
 
 @explained
-def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, scheduler: Scheduler = None, data: DataSource = None,
-          retry: Retry = False, dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False,
-          estimate: Annotated[bool, typer.Option(help="compute one batch per worker, keep it, and say how long the rest takes")] = False,
-          as_json: AsJson = False) -> None:
+def sweep(
+    spec: SpecFile,
+    store: StoreFile = None,
+    workers: Workers = 0,
+    scheduler: Scheduler = None,
+    data: DataSource = None,
+    retry: Retry = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="only say what there is to do")] = False,
+    estimate: Annotated[bool, typer.Option(help="compute one batch per worker, keep it, and say how long the rest takes")] = False,
+    as_json: AsJson = False,
+) -> None:
     r"""Evaluate every combination of a SPEC's axes with every seed: accuracy, gradient quality, cost.
 
     A SPEC is a TOML file: a base recipe, axes over its fields, seeds. What is finished is kept in one SQLite file, batch by batch:
@@ -83,9 +90,10 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
                 counts = sweeps.run(made, settings, kept, executor_of(scheduler, count), count, report, count if estimate else None)
         except KeyboardInterrupt:
             there = sweeps.plan(points, told.seed_list, settings, kept).there
-            typer.echo(f"crossdyad: interrupted; {there} of {len(made.rows)} rows are in {path}: the same command computes the rest",
-                       err=True)
-            raise SystemExit(INTERRUPTED) from None         # typer.Exit, an Exception, would be taken for a swallowed interrupt
+            typer.echo(
+                f"crossdyad: interrupted; {there} of {len(made.rows)} rows are in {path}: the same command computes the rest", err=True
+            )
+            raise SystemExit(INTERRUPTED) from None  # typer.Exit, an Exception, would be taken for a swallowed interrupt
         counts |= {"store": str(path), "seconds": round(time.perf_counter() - start, 2)}
         if estimate:
             rest = sweeps.plan(points, told.seed_list, settings, kept, retry)
@@ -95,18 +103,25 @@ def sweep(spec: SpecFile, store: StoreFile = None, workers: Workers = 0, schedul
     elif estimate and counts["missing"]:
         typer.echo(f"{counts['missing']} rows to compute{_about(counts['seconds_left'])}; what was computed is kept in {path}")
     else:
-        typer.echo(f"{counts['ok']} rows, {counts['failed']} failed, {counts['invalid']} invalid points; {counts['seconds']} s\n  {path}\n"
-                   f"  crossdyad report {path}")
+        typer.echo(
+            f"{counts['ok']} rows, {counts['failed']} failed, {counts['invalid']} invalid points; {counts['seconds']} s\n  {path}\n"
+            f"  crossdyad report {path}"
+        )
         if counts["failed"]:
-            typer.echo(f"  why rows failed: crossdyad report, or the column error of crossdyad export {path} -o rows.csv\n"
-                       "  again: the same command with --retry-failed")
+            typer.echo(
+                f"  why rows failed: crossdyad report, or the column error of crossdyad export {path} -o rows.csv\n"
+                "  again: the same command with --retry-failed"
+            )
     if counts["failed"]:
         raise typer.Exit(CHECK_FAILED)
 
 
 def _say_plan(told, points: int, made, left: float | None) -> None:
-    typer.echo(f"{told.name}: {points} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
-               f"{len(made.missing)} to compute{_about(left) if made.missing else ''}; {len(made.invalid)} points are no recipe", err=True)
+    typer.echo(
+        f"{told.name}: {points} points, {len(told.seed_list)} seeds: {len(made.rows)} rows, {made.there} are there, "
+        f"{len(made.missing)} to compute{_about(left) if made.missing else ''}; {len(made.invalid)} points are no recipe",
+        err=True,
+    )
     for line in _mistakes(made.invalid):
         typer.echo(line, err=True)
 
@@ -117,8 +132,12 @@ def _planned(told, points: int, made, left: float | None, as_json: bool) -> None
 
     _say_plan(told, points, made, left)
     counts = {"rows": len(made.rows), "there": made.there, "missing": len(made.missing), "invalid": len(made.invalid), "seconds_left": left}
-    typer.echo(json.dumps(counts) if as_json else "nothing computed" + ("" if left or not made.missing else
-               "; how long it takes is known after a batch: --estimate computes one"))
+    typer.echo(
+        json.dumps(counts)
+        if as_json
+        else "nothing computed"
+        + ("" if left or not made.missing else "; how long it takes is known after a batch: --estimate computes one")
+    )
 
 
 def _words(settings: dict) -> str:
@@ -130,8 +149,10 @@ def _mistakes(invalid, most: int = 8) -> list[str]:
     why: dict[str, list] = {}
     for point in invalid:
         why.setdefault(point.error, []).append(point)
-    lines = [f"  {error}\n    at {_words(same[0].settings)}" + (f" and {len(same) - 1} more points" if same[1:] else "")
-             for error, same in why.items()]
+    lines = [
+        f"  {error}\n    at {_words(same[0].settings)}" + (f" and {len(same) - 1} more points" if same[1:] else "")
+        for error, same in why.items()
+    ]
     return lines[:most] + ([f"  ... and {len(lines) - most} other reasons; the report tells all"] if lines[most:] else [])
 
 

@@ -13,12 +13,20 @@ from .progress import bar
 
 
 @explained
-def synth(recipe: RecipeName, output: Folder = Path("build"), as_json: AsJson = False,
-          board: Annotated[str, typer.Option(help="ulx3s (the 25F), ulx3s-12f, -45f, -85f, orangecrab, orangecrab-85f, ecpix5-45f, -85f, "
-                                             "colorlight-5a-75b or icebreaker")] = "ulx3s",
-          samples: Annotated[int, typer.Option(min=0, max=65535, help="kept in memory beside the chip")] = 0,
-          clock: Annotated[str, typer.Option(help="of the chip in MHz, at most; fastest: what routes, with a margin")] = "fastest",
-          seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3") -> None:
+def synth(
+    recipe: RecipeName,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    board: Annotated[
+        str,
+        typer.Option(
+            help="ulx3s (the 25F), ulx3s-12f, -45f, -85f, orangecrab, orangecrab-85f, ecpix5-45f, -85f, colorlight-5a-75b or icebreaker"
+        ),
+    ] = "ulx3s",
+    samples: Annotated[int, typer.Option(min=0, max=65535, help="kept in memory beside the chip")] = 0,
+    clock: Annotated[str, typer.Option(help="of the chip in MHz, at most; fastest: what routes, with a margin")] = "fastest",
+    seeds: Annotated[str, typer.Option(help="place-and-route seeds, comma-separated")] = "1,2,3",
+) -> None:
     """Build the chip for an FPGA board: utilisation, Fmax over seeds, bitstream, and what `crossdyad generate --board` writes.
 
     After an interruption the same command goes on from what is finished: synthesis, and each seed's place and route.

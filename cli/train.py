@@ -17,21 +17,29 @@ if TYPE_CHECKING:
 
 
 @explained
-def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
-          output: Folder = Path("build"), as_json: AsJson = False, data: DataSource = None, begin: WeightsFile = None,
-          frozen: Annotated[list[int] | None, typer.Option(
-              metavar="LAYER", help="this layer does not learn, 0 is the first; repeat for more")] = None,
-          epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
-          seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
-          engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
-          on: Annotated[str | None, typer.Option(metavar="PORT", help="train the chip on the board there")] = None,
-          compare: Annotated[bool, typer.Option("--compare", help="with --on: the emulator as well; they must be equal")] = False,
-          reference: Annotated[list[int] | None, typer.Option(
-              metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")] = None,
-          rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
-          hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None,
-          channels: Annotated[list[int] | None, typer.Option(
-              min=1, help="of a 3 x 3 convolution with 2 x 2 pooling below these, for images; repeat for more")] = None) -> None:
+def train(
+    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a preset's name or a TOML file")] = None,
+    output: Folder = Path("build"),
+    as_json: AsJson = False,
+    data: DataSource = None,
+    begin: WeightsFile = None,
+    frozen: Annotated[
+        list[int] | None, typer.Option(metavar="LAYER", help="this layer does not learn, 0 is the first; repeat for more")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="train so many chips at once, each with seed and order of its own")] = 1,
+    engine: Annotated[str | None, typer.Option(help="of the chip: jax or numpy, the same bits; jax by default")] = None,
+    on: Annotated[str | None, typer.Option(metavar="PORT", help="train the chip on the board there")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="with --on: the emulator as well; they must be equal")] = False,
+    reference: Annotated[
+        list[int] | None, typer.Option(metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
+    hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None,
+    channels: Annotated[
+        list[int] | None, typer.Option(min=1, help="of a 3 x 3 convolution with 2 x 2 pooling below these, for images; repeat for more")
+    ] = None,
+) -> None:
     """Train the chip on the emulator: accuracy, weights (.npz), plots.
 
     Kept after every epoch: run the same command again after an interruption and it goes on to the same bits.
@@ -59,12 +67,24 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
     if rate is not None and not 0 < rate < math.inf:
         raise ValueError(f"--rate: {rate:g}; allowed is a positive number")
     if reference:
-        refuse({"--engine": engine, "--from": begin, "--frozen": frozen},
-               "only for a RECIPE, whose chip is emulated; leave it out with --reference")
-        return _reference(reference, tuple(hidden or [64]), tuple(channels or ()), output, as_json, data, epochs or 20, seeds,
-                          3e-3 if rate is None else rate)
-    refuse({"--rate": rate, "--hidden": hidden, "--channels": channels},
-           "only with --reference; a RECIPE says its own learning_rate and sizes")
+        refuse(
+            {"--engine": engine, "--from": begin, "--frozen": frozen},
+            "only for a RECIPE, whose chip is emulated; leave it out with --reference",
+        )
+        return _reference(
+            reference,
+            tuple(hidden or [64]),
+            tuple(channels or ()),
+            output,
+            as_json,
+            data,
+            epochs or 20,
+            seeds,
+            3e-3 if rate is None else rate,
+        )
+    refuse(
+        {"--rate": rate, "--hidden": hidden, "--channels": channels}, "only with --reference; a RECIPE says its own learning_rate and sizes"
+    )
     recipe = with_data(load(recipe), data)
     if frozen:
         recipe = with_frozen(recipe, frozen)
@@ -82,8 +102,10 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help=
 def text(result: Trained, seeds: int = 1) -> str:
     """Return what the training of so many chips came to as text."""
     spread = f" +- {100 * result.accuracy_spread:.2f} over {seeds} seeds" if seeds > 1 else ""
-    lines = [f"{result.recipe}: {100 * result.accuracy:.2f} %{spread} on the test set after {result.epochs} "
-             f"epoch{'s' * (result.epochs != 1)}, {result.cycles} chip cycles"]
+    lines = [
+        f"{result.recipe}: {100 * result.accuracy:.2f} %{spread} on the test set after {result.epochs} "
+        f"epoch{'s' * (result.epochs != 1)}, {result.cycles} chip cycles"
+    ]
     if result.r2 is not None:
         lines.append(f"  as numbers: R2 {result.r2:.4f}, root mean square error {result.rmse:.4g}")
     lines += [f"  {name} out of range: {count}" for name, count in result.saturations.items()]
@@ -91,8 +113,17 @@ def text(result: Trained, seeds: int = 1) -> str:
     return "\n".join([*lines, *(f"  {f}" for f in result.files)])
 
 
-def _reference(rows: list[int], hidden: tuple[int, ...], channels: tuple[int, ...], output: Path, as_json: bool, folder, epochs: int,
-               seeds: int, rate: float) -> None:
+def _reference(
+    rows: list[int],
+    hidden: tuple[int, ...],
+    channels: tuple[int, ...],
+    output: Path,
+    as_json: bool,
+    folder,
+    epochs: int,
+    seeds: int,
+    rate: float,
+) -> None:
     """One call for each row; prints the table of results as they come."""
     from .. import data as sets
     from ..models.cookbook.reference import convolved, reference, sizes_of
@@ -102,13 +133,15 @@ def _reference(rows: list[int], hidden: tuple[int, ...], channels: tuple[int, ..
     dataset = sets.load(folder or name)
     sizes = sizes_of(dataset, hidden)
     layers = convolved(sets.as_images(dataset), channels, hidden) if channels else sizes
-    for row in rows:        # what cannot be trained is said before hours of others
+    for row in rows:  # what cannot be trained is said before hours of others
         standard(row, layers)
     results = []
     if not as_json:
         units = (sizes[0], *(f"{c} channels" for c in channels), *sizes[1:])
-        typer.echo(f"{'-'.join(map(str, units))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
-                   "accuracy on the test set")
+        typer.echo(
+            f"{'-'.join(map(str, units))} on {name}, {epochs} epoch{'s' * (epochs != 1)}, {seeds} seed{'s' * (seeds > 1)}: "
+            "accuracy on the test set"
+        )
         typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
         with bar(f"row {row}") as report:
@@ -118,8 +151,10 @@ def _reference(rows: list[int], hidden: tuple[int, ...], channels: tuple[int, ..
             said = f"{100 * r.accuracy:.2f} %" + (f" +- {100 * r.accuracy_spread:.2f}" if seeds > 1 else "")
             typer.echo(f"{row:>4}  {said:<18}{100 * r.best:>7.2f} %  {r.title}")
             if r.left_out or r.unanswered:
-                typer.echo(f"      did not settle: at most {r.left_out} samples of an epoch, left out of their batches; at most "
-                           f"{r.unanswered} of a test, counted as wrong")
+                typer.echo(
+                    f"      did not settle: at most {r.left_out} samples of an epoch, left out of their batches; at most "
+                    f"{r.unanswered} of a test, counted as wrong"
+                )
     typer.echo(dump(results[0] if len(results) == 1 else results) if as_json else "\n".join(f"  {f}" for r in results for f in r.files))
 
 
@@ -146,6 +181,6 @@ def _on_board(recipe: Recipe, dataset, output: Path, epochs: int | None, port: s
         typer.echo(f"{port}: {kept if room >= n else sent}", err=True)
         result = learning.train(recipe, dataset, output, epochs, chip=chip, weights=first, compare=compare, stages=bar)
     if compare:
-        alone = recipe.samples_in_flight == 1       # what overlaps depends on when samples come
+        alone = recipe.samples_in_flight == 1  # what overlaps depends on when samples come
         typer.echo(f"{port}: every weight{' and the cycles equal' if alone else ' equals'} the emulator's", err=True)
     return result

@@ -12,10 +12,13 @@ from .options import AsJson, DataSource, RecipeName, dump, with_data
 
 
 @explained
-def weights(recipe: RecipeName,
-            source: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="a PyTorch state_dict (.pt), .safetensors, .npz or .nir")],
-            output: Annotated[Path | None, typer.Option("--output", "-o", help="write them, as .npz, .safetensors, .nir or .onnx")] = None,
-            as_json: AsJson = False, data: DataSource = None) -> None:
+def weights(
+    recipe: RecipeName,
+    source: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="a PyTorch state_dict (.pt), .safetensors, .npz or .nir")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write them, as .npz, .safetensors, .nir or .onnx")] = None,
+    as_json: AsJson = False,
+    data: DataSource = None,
+) -> None:
     """Round a net's weights to a chip, say what that loses and what the chip infers, and write them for other tools.
 
     Layers are matched by name (W0, W1, ..), or by order and shape. What `crossdyad train` writes is read as well, so that this is also

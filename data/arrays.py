@@ -33,18 +33,22 @@ def read_npz(path: Path) -> Raw:
     found = {name.lower().replace("-", "_"): name for name in held}
 
     def part(which: str) -> Raw | None:
-        spelt = [{form: found[form] for form in ((n, f"x_{n}", f"all_{n}") if not which else (f"{n}_{which}", f"{which}_{n}"))
-                  if form in found} for n in (*INPUTS, *LABELS)]
-        x = [name for forms in spelt[:len(INPUTS)] for name in forms.values()]
-        y = [name for forms in spelt[len(INPUTS):] for name in forms.values()]
+        spelt = [
+            {form: found[form] for form in ((n, f"x_{n}", f"all_{n}") if not which else (f"{n}_{which}", f"{which}_{n}")) if form in found}
+            for n in (*INPUTS, *LABELS)
+        ]
+        x = [name for forms in spelt[: len(INPUTS)] for name in forms.values()]
+        y = [name for forms in spelt[len(INPUTS) :] for name in forms.values()]
         if not x or not y:
             return None
         return _raw(f"{path}: {x[0]}", held[x[0]], f"{path}: {y[0]}", held[y[0]])
 
     train, test = part("train") or part(""), part("test")
     if train is None:
-        raise DataError(f"{path}: holds {', '.join(held) or 'nothing'}; allowed are x and y, or x_train, y_train, x_test and y_test "
-                        "(and the like: images, labels, data, target)")
+        raise DataError(
+            f"{path}: holds {', '.join(held) or 'nothing'}; allowed are x and y, or x_train, y_train, x_test and y_test "
+            "(and the like: images, labels, data, target)"
+        )
     return train._replace(test=test)
 
 
@@ -74,8 +78,10 @@ def read_folder(folder: Path) -> Raw | None:
             continue
         place = test, array.ndim == 1
         if place in found:
-            raise DataError(f"{folder}: {found[place][0].name} and {path.name} both hold {'labels' if place[1] else 'samples'} to "
-                            f"{'test' if test else 'train'}; give the folder of one data set")
+            raise DataError(
+                f"{folder}: {found[place][0].name} and {path.name} both hold {'labels' if place[1] else 'samples'} to "
+                f"{'test' if test else 'train'}; give the folder of one data set"
+            )
         found[place] = path, array
     if batches[False]:
         train, test = (np.concatenate(b) if b else None for b in batches.values())
@@ -91,8 +97,10 @@ def read_folder(folder: Path) -> Raw | None:
             continue
         for what, file in zip(("samples", "labels"), have, strict=True):
             if file is None:
-                raise DataError(f"{folder}: no file of {what} to {'test' if test else 'train'}; there are "
-                                f"{', '.join(p.name for p, _ in found.values())}")
+                raise DataError(
+                    f"{folder}: no file of {what} to {'test' if test else 'train'}; there are "
+                    f"{', '.join(p.name for p, _ in found.values())}"
+                )
         parts.append(_raw(str(have[0][0]), have[0][1], str(have[1][0]), have[1][1]))
     return parts[0]._replace(test=parts[1])
 
@@ -119,10 +127,11 @@ def _array(path: Path) -> np.ndarray | None:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     head, kind = 4 + 4 * content[3], np.dtype(IDX_TYPES[content[2]])
-    shape = [int.from_bytes(content[i:i + 4], "big") for i in range(4, head, 4)]
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, head, 4)]
     if len(content) - head != math.prod(shape) * kind.itemsize or not math.prod(shape):
-        raise DataError(f"{path}: {len(content) - head} bytes where the head says {' x '.join(map(str, shape))}; the file is damaged, "
-                        "get it again")
+        raise DataError(
+            f"{path}: {len(content) - head} bytes where the head says {' x '.join(map(str, shape))}; the file is damaged, get it again"
+        )
     return np.frombuffer(content, kind, offset=head).reshape(shape)
 
 
@@ -137,7 +146,7 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
         if error.strerror:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         raise DataError(f"{path}: not a file of NumPy arrays ({error})") from None
-    except Exception:               # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
+    except Exception:  # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
         raise DataError(f"{path}: not a file of NumPy arrays, or damaged; write it with numpy.savez") from None
 
 
@@ -159,5 +168,10 @@ def _raw(where: str, x: np.ndarray, labels_where: str, y: np.ndarray) -> Raw:
     if wrong:
         raise DataError("\n".join(wrong))
     labels = [v.decode() if isinstance(v, bytes) else v for v in y.tolist()]
-    return Raw(x.reshape(len(x), -1).astype(np.float64), labels, [f"sample {i}" for i in range(len(x))],
-               full=255.0 if x.dtype == np.uint8 else 0.0, shape=x.shape[1:] if x.ndim > 2 else ())
+    return Raw(
+        x.reshape(len(x), -1).astype(np.float64),
+        labels,
+        [f"sample {i}" for i in range(len(x))],
+        full=255.0 if x.dtype == np.uint8 else 0.0,
+        shape=x.shape[1:] if x.ndim > 2 else (),
+    )

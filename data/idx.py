@@ -47,8 +47,9 @@ def find(folder: Path, name: str) -> Path:
             for path in (folder / inside / spelt, folder / inside / spelt / spelt):
                 if path.is_file():
                     return path
-    raise DataError(f"{folder / name}.gz: missing; put the four MNIST files (…-ubyte or …-ubyte.gz) here, or give the folder that holds "
-                    "MNIST/raw")
+    raise DataError(
+        f"{folder / name}.gz: missing; put the four MNIST files (…-ubyte or …-ubyte.gz) here, or give the folder that holds MNIST/raw"
+    )
 
 
 def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
@@ -83,7 +84,7 @@ def read(folder: Path, name: str, dimensions: int) -> np.ndarray:
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes([0, 0, 8, dimensions]):
         raise DataError(f"{path}: not an IDX file of bytes with {dimensions} dimensions; {again}")
-    shape = [int.from_bytes(content[i:i + 4], "big") for i in range(4, head, 4)]
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, head, 4)]
     if math.prod(shape) == 0:
         raise DataError(f"{path}: holds nothing, its sizes are {' x '.join(map(str, shape))}; {again}")
     if len(content) - head != math.prod(shape):

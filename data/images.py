@@ -45,11 +45,17 @@ def read_images(folder: Path, resize: tuple[int, int] | None = None) -> Raw | No
         train = read_images(below["train"], resize)
         test = next((read_images(below[n], resize) for n in ("test", "t10k", "val", "validation") if n in below), None)
         if train and test and train.x.shape[1] != test.x.shape[1]:
-            raise DataError(f"{folder}: images to train on have {train.x.shape[1]} values, those to test on {test.x.shape[1]}; "
-                            "write resize = [width, height], and use images of one kind")
+            raise DataError(
+                f"{folder}: images to train on have {train.x.shape[1]} values, those to test on {test.x.shape[1]}; "
+                "write resize = [width, height], and use images of one kind"
+            )
         return train and train._replace(test=test)
-    files = [(name, path) for name, group in sorted((p.name, p) for p in below.values())
-             for path in sorted(group.iterdir()) if path.suffix.lower() in KINDS]
+    files = [
+        (name, path)
+        for name, group in sorted((p.name, p) for p in below.values())
+        for path in sorted(group.iterdir())
+        if path.suffix.lower() in KINDS
+    ]
     if not files:
         return None
     from PIL import Image
@@ -77,8 +83,9 @@ def read_images(folder: Path, resize: tuple[int, int] | None = None) -> Raw | No
         pixels = np.asarray(image if resize is None or image.size == resize else image.resize(resize))
         rows.append(pixels.reshape(-1))
         shape = pixels.shape
-    return Raw(np.array(rows, dtype=np.float64), [name for name, _ in files], [str(p) for _, p in files], full=255.0, label="class",
-               shape=shape)
+    return Raw(
+        np.array(rows, dtype=np.float64), [name for name, _ in files], [str(p) for _, p in files], full=255.0, label="class", shape=shape
+    )
 
 
 def as_images(dataset: Dataset) -> Dataset:
@@ -93,9 +100,11 @@ def as_images(dataset: Dataset) -> Dataset:
     side = math.isqrt(inputs)
     shape = about.shape if about else (side, side) if side * side == inputs else ()
     if len(shape) not in (2, 3) or math.prod(shape) != inputs:
-        raise DataError(f"{about.name if about else 'data'}: a sample of {inputs} numbers is no image; give images (IDX, CIFAR's records, "
-                        "files or arrays of rows and columns), without a further input of one")
-    first = len(shape) == 3 and shape[0] in COLOURS and shape[2] not in COLOURS       # one colour after another
+        raise DataError(
+            f"{about.name if about else 'data'}: a sample of {inputs} numbers is no image; give images (IDX, CIFAR's records, "
+            "files or arrays of rows and columns), without a further input of one"
+        )
+    first = len(shape) == 3 and shape[0] in COLOURS and shape[2] not in COLOURS  # one colour after another
 
     def turned(x: np.ndarray) -> np.ndarray:
         images = x.reshape(len(x), *shape)

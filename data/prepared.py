@@ -58,8 +58,18 @@ class About(NamedTuple):
     shape: tuple[int, ...] = ()
 
 
-def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", one: bool = False, test: float = 0.2, seed: int = 1,
-             single: str = "refuse", bins: int | None = None) -> tuple[tuple[np.ndarray, ...], About]:
+def prepared(
+    raw: Raw,
+    name: str,
+    *,
+    labels: str = "auto",
+    scale: str = "auto",
+    one: bool = False,
+    test: float = 0.2,
+    seed: int = 1,
+    single: str = "refuse",
+    bins: int | None = None,
+) -> tuple[tuple[np.ndarray, ...], About]:
     """Make the parts of a data set.
 
     Parameters
@@ -105,8 +115,10 @@ def prepared(raw: Raw, name: str, *, labels: str = "auto", scale: str = "auto", 
         levels = y.min() + width * (np.arange(count) + 0.5)
         y, y_test = (np.clip(((v - y.min()) / width).astype(np.int64), 0, count - 1) for v in (y, y_test))
         classes = tuple(f"{v:g}" for v in levels)
-        notes.append(f"{raw.label} is a number: a chip's label is a class, so it learns {count} bins of {width:.4g} each, and its answer "
-                     "is the mean of the bins by their outputs")
+        notes.append(
+            f"{raw.label} is a number: a chip's label is a class, so it learns {count} bins of {width:.4g} each, and its answer "
+            "is the mean of the bins by their outputs"
+        )
     else:
         classes = _classes(raw, name)
         train, tested = _parts(raw, raw.labels, test, seed, classes)
@@ -139,14 +151,15 @@ def _numbers(raw: Raw, name: str, labels: str, notes: list[str]) -> np.ndarray |
     except ValueError:
         if labels == "numbers":
             at = next(i for i, v in enumerate(raw.labels) if not _is_number(v))
-            raise DataError(f"{name}: {raw.places[at]}, {raw.label}: {raw.labels[at]!r} is no number; "
-                            "correct it, or write labels = \"classes\"") from None
+            raise DataError(
+                f'{name}: {raw.places[at]}, {raw.label}: {raw.labels[at]!r} is no number; correct it, or write labels = "classes"'
+            ) from None
         return None
     if not np.isfinite(values).all():
         raise DataError(f"{name}: {raw.label} holds NaN or infinity; every target must be finite")
     different = len(np.unique(values))
     if labels == "numbers" or (values % 1).any() or different > max(MANY, len(values) // 10):
-        return values[:len(raw.labels)]
+        return values[: len(raw.labels)]
     return None
 
 
@@ -166,8 +179,11 @@ def _without_singles(raw: Raw, name: str, single: str, notes: list[str]) -> Raw:
         return raw
     where = ", ".join(f"{c!r} ({raw.places[words.index(c)]})" for c in alone[:8]) + (", ..." if alone[8:] else "")
     if single == "refuse":
-        raise DataError(f"{name}: {'classes' if alone[1:] else 'class'} {where} with one sample, which cannot be both learned and tested; "
-                        "add samples, or write single = \"drop\" (leave it out) or \"train\" (learn it, never test it)", single="drop")
+        raise DataError(
+            f"{name}: {'classes' if alone[1:] else 'class'} {where} with one sample, which cannot be both learned and tested; "
+            'add samples, or write single = "drop" (leave it out) or "train" (learn it, never test it)',
+            single="drop",
+        )
     notes.append(f"left out, with one sample: {where}")
     kept = [i for i, w in enumerate(words) if count[w] > 1]
     return _some(raw, kept)
@@ -183,13 +199,18 @@ def _classes(raw: Raw, name: str) -> tuple[str, ...]:
         return tuple(map(str, range(1 + max(*raw.labels, *(raw.test.labels if raw.test else ())))))
     seen = list(dict.fromkeys(_word(v) for v in raw.labels))
     if len(seen) < 2:
-        raise DataError(f"{name}: {raw.label} is {seen[0]!r} in every sample; at least two classes are needed" if seen else
-                        f"{name}: no class has more than one sample")
+        raise DataError(
+            f"{name}: {raw.label} is {seen[0]!r} in every sample; at least two classes are needed"
+            if seen
+            else f"{name}: no class has more than one sample"
+        )
     if raw.test:
         strange = [(v, p) for v, p in zip(raw.test.labels, raw.test.places, strict=True) if _word(v) not in seen]
         if strange:
-            raise DataError(f"{name}: {strange[0][1]} to test on: class {_word(strange[0][0])!r}, which no training sample has; "
-                            f"the classes are {', '.join(seen[:20])}")
+            raise DataError(
+                f"{name}: {strange[0][1]} to test on: class {_word(strange[0][0])!r}, which no training sample has; "
+                f"the classes are {', '.join(seen[:20])}"
+            )
     return tuple(sorted(seen, key=lambda c: (not _is_number(c), float(c) if _is_number(c) else 0.0, c)))
 
 
@@ -209,7 +230,7 @@ def _parts(raw: Raw, labels, share: float, seed: int, classes) -> tuple[Raw, Raw
             taken[c] += 1
             tested.add(i)
     if not tested:
-        raise DataError("test: no class has a sample to spare for testing; add samples, or give test = \"FILE\"")
+        raise DataError('test: no class has a sample to spare for testing; add samples, or give test = "FILE"')
     return _some(raw, [i for i in range(len(labels)) if i not in tested]), _some(raw, sorted(tested))
 
 

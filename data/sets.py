@@ -51,9 +51,22 @@ class Dataset(_Parts):
     about: About | None = None
 
 
-def load(name: str | Path, folder: str | Path | None = None, *, label: str = "", leave_out: tuple[str, ...] = (), missing: str = "refuse",
-         labels: str = "auto", scale: str = "auto", one: bool = False, test: float | str | Path = 0.2, seed: int = 1,
-         single: str = "refuse", resize: tuple[int, int] | tuple[()] = (), bins: int | None = None) -> Dataset:
+def load(
+    name: str | Path,
+    folder: str | Path | None = None,
+    *,
+    label: str = "",
+    leave_out: tuple[str, ...] = (),
+    missing: str = "refuse",
+    labels: str = "auto",
+    scale: str = "auto",
+    one: bool = False,
+    test: float | str | Path = 0.2,
+    seed: int = 1,
+    single: str = "refuse",
+    resize: tuple[int, int] | tuple[()] = (),
+    bins: int | None = None,
+) -> Dataset:
     """A data set.
 
     Parameters
@@ -115,14 +128,16 @@ def of(recipe: Any) -> Dataset:
         found = load(file)
         if told["one"]:
             found = Dataset(*(np.pad(v, ((0, 0), (0, 1)), constant_values=1.0) if v.ndim == 2 else v for v in found))
-        classes = int(found.y_train.max()) + 1 if named else 0         # of a set that its inputs find, some classes do
+        classes = int(found.y_train.max()) + 1 if named else 0  # of a set that its inputs find, some classes do
     else:
         found = load(file, **told, bins=recipe.sizes[-1])
         classes = len(found.about.classes)
     inputs, wrong = found.x_train.shape[1], []
     if inputs != recipe.sizes[0]:
-        wrong.append(f"{file}: {inputs} inputs{' (with the one)' if told['one'] else ''}, but {recipe.name} has sizes[0] = "
-                     f"{recipe.sizes[0]}; write sizes = [{inputs}, ...]")
+        wrong.append(
+            f"{file}: {inputs} inputs{' (with the one)' if told['one'] else ''}, but {recipe.name} has sizes[0] = "
+            f"{recipe.sizes[0]}; write sizes = [{inputs}, ...]"
+        )
     if classes > recipe.sizes[-1]:
         wrong.append(f"{file}: {classes} classes, but {recipe.name} has {recipe.sizes[-1]} outputs; write sizes = [..., {classes}]")
     if wrong:
@@ -147,8 +162,20 @@ def _stamp(path: Path | None) -> tuple:
 
 
 @functools.lru_cache(maxsize=8)
-def _own(path: Path, _now: tuple, tested: Path | None, _then: tuple, reading: tuple, labels: str, scale: str, one: bool, test: float,
-         seed: int, single: str, bins: int | None) -> Dataset:
+def _own(
+    path: Path,
+    _now: tuple,
+    tested: Path | None,
+    _then: tuple,
+    reading: tuple,
+    labels: str,
+    scale: str,
+    one: bool,
+    test: float,
+    seed: int,
+    single: str,
+    bins: int | None,
+) -> Dataset:
     raw = _read(path, *reading)
     if tested is not None:
         other = _read(tested, *reading)
@@ -156,12 +183,14 @@ def _own(path: Path, _now: tuple, tested: Path | None, _then: tuple, reading: tu
             at = [other.columns.index(c) for c in raw.columns]
             other = other._replace(x=other.x[:, at], columns=raw.columns)
         if other.x.shape[1] != raw.x.shape[1] or other.columns != raw.columns:
-            raise DataError(f"{tested}: columns {', '.join(other.columns) or other.x.shape[1]}, but {path} has "
-                            f"{', '.join(raw.columns) or raw.x.shape[1]}; both files need the same")
+            raise DataError(
+                f"{tested}: columns {', '.join(other.columns) or other.x.shape[1]}, but {path} has "
+                f"{', '.join(raw.columns) or raw.x.shape[1]}; both files need the same"
+            )
         raw = raw._replace(test=other)
     arrays, about = prepared(raw, str(path), labels=labels, scale=scale, one=one, test=test, seed=seed, single=single, bins=bins)
     for array in arrays:
-        array.setflags(write=False)     # the same arrays are given to all who ask
+        array.setflags(write=False)  # the same arrays are given to all who ask
     found = Dataset(*arrays)
     found.about = about
     return found
@@ -219,8 +248,7 @@ def _mnist(folder) -> Dataset:
         if images.shape[1:] != (28, 28):
             raise DataError(f"{folder}: {prefix} images of shape {images.shape[1:]}; MNIST's are 28 x 28")
         if len(images) != len(labels):
-            raise DataError(f"{folder}: {len(images)} {prefix} images but {len(labels)} labels; "
-                            "get both files from one source")
+            raise DataError(f"{folder}: {len(images)} {prefix} images but {len(labels)} labels; get both files from one source")
         if labels.size and labels.max() > 9:
             raise DataError(f"{folder}: {prefix} label {labels.max()}; MNIST's are 0 to 9")
         parts += [images.reshape(len(images), -1) / 255.0, labels.astype(np.int64)]

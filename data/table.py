@@ -68,8 +68,11 @@ def read_csv(path: Path, label: Sequence[str] = (), leave_out: Sequence[str] = (
     header = _has_header(rows, [*label, *leave_out])
     names = rows[0] if header else [f"column {i + 1}" for i in range(len(rows[0]))]
     first = int(header)
-    uneven = [f"{path}: line {n}: {len(r)} cells where the first line has {len(names)}"
-              for r, n in zip(rows[first:], lines[first:], strict=True) if len(r) != len(names)]
+    uneven = [
+        f"{path}: line {n}: {len(r)} cells where the first line has {len(names)}"
+        for r, n in zip(rows[first:], lines[first:], strict=True)
+        if len(r) != len(names)
+    ]
     if uneven:
         raise DataError("\n".join(_some(uneven)) + "\nwrite one cell a column, separated alike, and quote cells that hold the separator")
     return _chosen(path, names, rows[first:], [f"line {n}" for n in lines[first:]], label, leave_out, missing)
@@ -119,8 +122,11 @@ def _chosen(path: Path, names: list[str], rows: list[list[str]], places: list[st
             holes.append((at, label))
     for i, at in text.items():
         remedy = f"write leave_out = [{names[i]!r}]" if len(at) == len(rows) else "correct it"
-        wrong.append(f"{path}: {places[at[0]]}, column {names[i]!r}: {rows[at[0]][i]!r} is no number"
-                     + (f", and so in {len(at) - 1} more lines" if at[1:] else "") + f"; {remedy}")
+        wrong.append(
+            f"{path}: {places[at[0]]}, column {names[i]!r}: {rows[at[0]][i]!r} is no number"
+            + (f", and so in {len(at) - 1} more lines" if at[1:] else "")
+            + f"; {remedy}"
+        )
     remedies: dict[str, Any] = {"leave_out": [names[i] for i, at in text.items() if len(at) == len(rows)]} if text else {}
     unlabelled = [(at, i) for at, i in holes if i == label]
     kept = np.ones(len(rows), bool)
@@ -130,8 +136,10 @@ def _chosen(path: Path, names: list[str], rows: list[list[str]], places: list[st
         told = holes if missing == "refuse" else unlabelled
         remedies["missing"] = "drop" if unlabelled else "mean"
         wrong += _some([f"{path}: {places[at]}, column {names[i]!r}: no value" for at, i in told])
-        wrong.append(f"{path}: {len(told)} values are missing; write missing = \"drop\" to leave out such lines"
-                     + ("" if unlabelled else ", or \"mean\" to fill in the column's mean over the training part"))
+        wrong.append(
+            f'{path}: {len(told)} values are missing; write missing = "drop" to leave out such lines'
+            + ("" if unlabelled else ', or "mean" to fill in the column\'s mean over the training part')
+        )
     if wrong:
         raise DataError("\n".join(_some(wrong, 2 * TOLD)), **remedies)
     if not kept.any():
@@ -140,8 +148,7 @@ def _chosen(path: Path, names: list[str], rows: list[list[str]], places: list[st
     if missing == "mean" and holes:
         notes = (f"{len(holes)} missing values are the means of their columns",)
     at = np.flatnonzero(kept)
-    return Raw(x[at], [rows[i][label] for i in at], [places[i] for i in at], tuple(names[i] for i in used), notes=notes,
-               label=names[label])
+    return Raw(x[at], [rows[i][label] for i in at], [places[i] for i in at], tuple(names[i] for i in used), notes=notes, label=names[label])
 
 
 def _some(lines: list[str], most: int = TOLD) -> list[str]:

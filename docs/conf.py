@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))
 
-warnings.filterwarnings("ignore", "Unknown section")            # in docstrings of Amaranth
+warnings.filterwarnings("ignore", "Unknown section")  # in docstrings of Amaranth
 
 project = "crossdyad"
 version = release = importlib.metadata.version("crossdyad")
@@ -21,12 +21,12 @@ templates_path = ["templates"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"                      # `make notebooks` executes; the outputs are committed
+nb_execution_mode = "off"  # `make notebooks` executes; the outputs are committed
 
 autosummary_generate = True
-autosummary_ignore_module_all = True         # modules below a package are found as files
+autosummary_ignore_module_all = True  # modules below a package are found as files
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"                     # numpydoc's sections name the types
+autodoc_typehints = "none"  # numpydoc's sections name the types
 numpydoc_show_class_members = False
 default_role = "code"
 

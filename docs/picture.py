@@ -27,14 +27,19 @@ def measured() -> dict:
     x, y = digits.x_test[:60], digits.y_test[:60]
     mine, reference = (f(chip, weights, x, y)[0].mean(0).ravel() for f in (gradient.chip, real.gradient))
     simulator = next(s for s in ("icarus", "verilator", "amaranth") if simulators.missing(s) is None)
-    return {"chip": chip, "accuracy": 100 * np.array([e["accuracy"] for e in history.epochs]), "gradients": (reference, mine),
-            "cosine": gradient.compare(chip, weights, x, y)["rule"]["cosine"],
-            "report": sim.cosim(chip, simulator, SAMPLES)}
+    return {
+        "chip": chip,
+        "accuracy": 100 * np.array([e["accuracy"] for e in history.epochs]),
+        "gradients": (reference, mine),
+        "cosine": gradient.compare(chip, weights, x, y)["rule"]["cosine"],
+        "report": sim.cosim(chip, simulator, SAMPLES),
+    }
 
 
 def box(ax, x, y, width, height, title, subtitle, color):
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.12", facecolor="white", edgecolor=color,
-                                linewidth=1.5))
+    ax.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.12", facecolor="white", edgecolor=color, linewidth=1.5)
+    )
     ax.text(x + 0.18, y + height - 0.3, title, color=color, fontsize=11, fontweight="bold", va="center")
     ax.text(x + 0.18, y + height - 0.58, subtitle, color=INK, fontsize=8, va="center")
 
@@ -61,16 +66,23 @@ def draw(m: dict) -> Figure:
     ax = figure.add_axes([0, 0, 1, 1], xlim=(0, 10), ylim=(0, 5.6))
     ax.axis("off")
 
-    ax.add_patch(FancyBboxPatch((3.35, 4.3), 3.3, 1.12, boxstyle="round,pad=0,rounding_size=0.12", facecolor="#f6f8fa", edgecolor=INK,
-                                linewidth=1.5))
+    ax.add_patch(
+        FancyBboxPatch((3.35, 4.3), 3.3, 1.12, boxstyle="round,pad=0,rounding_size=0.12", facecolor="#f6f8fa", edgecolor=INK, linewidth=1.5)
+    )
     ax.text(3.53, 5.2, "one recipe", fontsize=11, fontweight="bold", color=INK, va="center")
-    lines = [f"sizes  = {list(chip.sizes)}", f"rule   = \"{chip.rule}\"", f"weight = {chip.formats.weight.width} bits, state = "
-             f"{chip.formats.state.width} bits"]
+    lines = [
+        f"sizes  = {list(chip.sizes)}",
+        f'rule   = "{chip.rule}"',
+        f"weight = {chip.formats.weight.width} bits, state = {chip.formats.state.width} bits",
+    ]
     for i, line in enumerate(lines):
         ax.text(3.53, 4.95 - 0.23 * i, line, fontsize=8, family="monospace", color=INK, va="center")
 
-    boxes = {0.15: ("models/", "float64: what the gradient is", GREEN), 3.6: ("emulator/", "integers: the chip, bit for bit", BLUE),
-             7.05: ("hdl/", "Amaranth: the chip as a circuit", ORANGE)}
+    boxes = {
+        0.15: ("models/", "float64: what the gradient is", GREEN),
+        3.6: ("emulator/", "integers: the chip, bit for bit", BLUE),
+        7.05: ("hdl/", "Amaranth: the chip as a circuit", ORANGE),
+    }
     for x, (title, subtitle, color) in boxes.items():
         box(ax, x, 0.75, 2.8, 2.95, title, subtitle, color)
         arrow(ax, (5 + (x - 3.6) * 0.38, 4.3), (x + 1.4, 3.72), INK)

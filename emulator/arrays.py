@@ -53,7 +53,7 @@ def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[.
     import jax
 
     if _together():
-        condition = jax.lax.pmin(jax.numpy.asarray(condition, np.int32), CHIPS) > 0       # type: ignore[no-untyped-call]  # JAX's own
+        condition = jax.lax.pmin(jax.numpy.asarray(condition, np.int32), CHIPS) > 0  # type: ignore[no-untyped-call]  # JAX's own
     return jax.lax.cond(condition, yes, no, *operands)
 
 
@@ -63,7 +63,7 @@ def _together() -> bool:
 
     try:
         return bool(jax.lax.axis_size(CHIPS))
-    except NameError:               # no such map
+    except NameError:  # no such map
         return False
 
 
@@ -105,7 +105,7 @@ def product(a: Integers, b: Integers, bits_a: int, bits_b: int, peak: Integers |
     A vector times a matrix on JAX is an integer product: a conversion would cost more than the product.
     """
     xp = namespace(a, b)
-    bound = bits_a + bits_b - 2 + (a.shape[-1] - 1).bit_length()       # |sum| <= 2**bound
+    bound = bits_a + bits_b - 2 + (a.shape[-1] - 1).bit_length()  # |sum| <= 2**bound
     out = integer_type(bound + 2)
 
     def multiply(kind: type[np.number]) -> Callable[[Integers, Integers], Integers]:
@@ -113,7 +113,7 @@ def product(a: Integers, b: Integers, bits_a: int, bits_b: int, peak: Integers |
 
         def matmul(a: Integers, b: Integers) -> Integers:
             a, b = a.astype(kind), b.astype(kind)
-            if by_columns and a.shape[-2] == 1:          # the vector is the one to turn, not the matrix
+            if by_columns and a.shape[-2] == 1:  # the vector is the one to turn, not the matrix
                 return xp.swapaxes(xp.matmul(b, xp.swapaxes(a, -1, -2), **options), -1, -2).astype(out)
             return xp.matmul(a, xp.swapaxes(b, -1, -2) if by_columns else b, **options).astype(out)
 

@@ -61,7 +61,7 @@ def initial_weights(recipe: Recipe, seeds: ArrayLike | None = None) -> list[np.n
         x, _ = rng.pair(rng.behind(key, 2), INITIAL | n, np.uint32(0), index)
         uniform = (x.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
         w = np.floor(uniform * np.sqrt(6.0 / g.D) * recipe.initial * 2.0**f.frac + 0.5) * (m.start != "zero")
-        w[..., g.D:] = 0                            # biases
+        w[..., g.D :] = 0  # biases
         made[m.name] = np.clip(w, f.min + g.recipe.guard, f.max - g.recipe.guard).astype(np.int32)
     return list(made.values())
 
@@ -103,7 +103,7 @@ class _NumPy:
     def train(self, recipe: Recipe, state: State, x: np.ndarray, label: np.ndarray) -> tuple[State, Integers, Integers]:
         program, outputs, losses = sequencer.instructions(recipe, True), [], []
         for n in range(x.shape[-2]):
-            state, out = train(recipe, program, state, x[..., n:n + 1, :], label[..., n:n + 1])
+            state, out = train(recipe, program, state, x[..., n : n + 1, :], label[..., n : n + 1])
             outputs.append(out[..., 0, :])
             losses.append(state["loss"])
         return state, np.stack(outputs, axis=-2), np.stack(losses, axis=-1)
@@ -228,8 +228,7 @@ class Chip:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        return [self._engine.get(w)[..., : g.C] for g, w in zip(in_memory(self.recipe), self._state["weights"],
-                                                                strict=True)]
+        return [self._engine.get(w)[..., : g.C] for g, w in zip(in_memory(self.recipe), self._state["weights"], strict=True)]
 
     @weights.setter
     def weights(self, weights: Sequence[ArrayLike]) -> None:
@@ -246,8 +245,10 @@ class Chip:
                 raise ValueError(f"{name}: shape {w.shape}; expected {(*self.batch, g.R, g.C)}, rows are outputs")
             w = f.check(w, name)
             if w.min() < f.min + guard or w.max() > f.max - guard:
-                raise ValueError(f"{name}: {max(int(w.max()), -int(w.min()))} leaves no room for the probe; allowed is "
-                                 f"{f.min + guard} to {f.max - guard} (scale the weights or lower epsilon)")
+                raise ValueError(
+                    f"{name}: {max(int(w.max()), -int(w.min()))} leaves no room for the probe; allowed is "
+                    f"{f.min + guard} to {f.max - guard} (scale the weights or lower epsilon)"
+                )
             loaded.append(np.broadcast_to(crossbar.pad(g, w), (*self.batch, g.R, g.F * g.L)).copy())
         peak = tuple(np.array(np.abs(w).max(), dtype=np.int64) for w in loaded)
         self._state = self._state | self._engine.put({"weights": tuple(loaded), "peak": peak})
@@ -288,11 +289,18 @@ class Chip:
     def state(self) -> dict[str, np.ndarray]:
         """Everything the chip holds, as a plain dict of arrays; `restore` (or `np.savez`) takes it."""
         get = self._engine.get
-        return {f"weights{k}": w for k, w in enumerate(self.weights)} | {
-            "seeds": np.broadcast_to(self.seeds, self.batch).astype(np.uint64),
-            "step": get(self._state["step"]), "run": get(self._state["run"]), "rate": get(self._state["rate"]),
-            "loss": self.loss, "cycles": np.array(self._cycles, dtype=np.int64),
-        } | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
+        return (
+            {f"weights{k}": w for k, w in enumerate(self.weights)}
+            | {
+                "seeds": np.broadcast_to(self.seeds, self.batch).astype(np.uint64),
+                "step": get(self._state["step"]),
+                "run": get(self._state["run"]),
+                "rate": get(self._state["rate"]),
+                "loss": self.loss,
+                "cycles": np.array(self._cycles, dtype=np.int64),
+            }
+            | {f"saturations_{name}": get(self._state[name]) for name in COUNTERS}
+        )
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state()`; ValueError if it is not one of a chip like this."""
@@ -331,11 +339,10 @@ class Chip:
         x = self._samples(x)
         n, outputs = x.shape[-2], []
         for i in range(0, n, BLOCK):
-            self._state, out = self._engine.infer(self.recipe, self._state, x[..., i:i + BLOCK, :])
+            self._state, out = self._engine.infer(self.recipe, self._state, x[..., i : i + BLOCK, :])
             outputs.append(self._engine.get(out))
         self._cycles = (self._cycles + n * sequencer.length(self.recipe, False)) & ((1 << 48) - 1)
-        return np.concatenate(outputs, axis=-2) if outputs else np.zeros(
-            (*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32)
+        return np.concatenate(outputs, axis=-2) if outputs else np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32)
 
     def train(self, x: ArrayLike, y: ArrayLike, follows: bool = False) -> TrainResult:
         """Run the training program on each sample in turn; where several may be under way, each starts an interval after the one before.
@@ -358,8 +365,9 @@ class Chip:
         n = x.shape[-2]
         y = self._labels(y, n)
         if n == 0:
-            return TrainResult(np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32),
-                               np.zeros((*self.batch, 0), dtype=np.int64))
+            return TrainResult(
+                np.zeros((*self.batch, 0, self.recipe.sizes[-1]), dtype=np.int32), np.zeros((*self.batch, 0), dtype=np.int64)
+            )
         state = self._state if follows else settled(self.recipe, self._state)
         self._state, outputs, losses = self._engine.train(self.recipe, state, x, y)
         self._cycles = (self._cycles + sequencer.cycles(self.recipe, n, follows)) & ((1 << 48) - 1)

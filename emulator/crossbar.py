@@ -43,7 +43,7 @@ def seen(recipe: Recipe, weights: Integers | int) -> Integers | int:
 def _seen(geometry: Geometry, weights: Integers, peak: Integers | None) -> tuple[Integers, Integers | None]:
     """`seen`, and the bound of the weights that then holds."""
     if geometry.matrix.source != "memory":
-        return weights, peak                    # signs are no cells
+        return weights, peak  # signs are no cells
     d = geometry.recipe.hidden_bits
     return seen(geometry.recipe, weights), peak + ((1 << d) >> 1) if peak is not None else None
 
@@ -156,8 +156,17 @@ def feedback(geometry: Geometry, key: Pair, weights: Integers) -> Integers:
     return (signs(g, pairs) * level).astype(np.int32)
 
 
-def rewrite(geometry: Geometry, weights: Integers, e: Integers, b: Integers, pairs: Pair | None, probe: bool, peak: Integers,
-            stuck: Integers | None = None, decay: int = 0) -> tuple[Integers, Integers, Integers]:
+def rewrite(
+    geometry: Geometry,
+    weights: Integers,
+    e: Integers,
+    b: Integers,
+    pairs: Pair | None,
+    probe: bool,
+    peak: Integers,
+    stuck: Integers | None = None,
+    decay: int = 0,
+) -> tuple[Integers, Integers, Integers]:
     """Update or probe: every weight plus the rounded product of its operand and its factor.
 
     Parameters
@@ -188,7 +197,7 @@ def rewrite(geometry: Geometry, weights: Integers, e: Integers, b: Integers, pai
     g, recipe, xp = geometry, geometry.recipe, namespace(weights)
     kind, f = product_type(geometry), geometry.recipe.formats.weight
 
-    whole = g.L <= 16 or g.L % 16 == 0          # lane groups are all of one size
+    whole = g.L <= 16 or g.L % 16 == 0  # lane groups are all of one size
 
     def words(array: Integers) -> Integers:
         """The last axis as the lanes are: folds, lane groups, lanes."""

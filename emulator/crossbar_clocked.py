@@ -87,13 +87,26 @@ class Clocked:
         self.accumulators = [0] * self.table.lanes
         self.now = 0
         self.under_way: list[UnderWay] = []
-        self.coming: dict[int, tuple[int, int, int]] = {}                # cycle: number, index, pc
-        self.sums: dict[int, tuple[int, int, int]] = {}                  # cycle: number, index, sum
-        self.writes: dict[int, tuple[int, list[int], int]] = {}          # cycle: address, lanes, out of range
-        self.words = [0, 0]                                              # the host port's two read registers
+        self.coming: dict[int, tuple[int, int, int]] = {}  # cycle: number, index, pc
+        self.sums: dict[int, tuple[int, int, int]] = {}  # cycle: number, index, sum
+        self.writes: dict[int, tuple[int, list[int], int]] = {}  # cycle: address, lanes, out of range
+        self.words = [0, 0]  # the host port's two read registers
 
-    def clock(self, start: int, number: int, pc: int, rate: int, slope: int, step: int, word_address: int, word_write: int, word_in: int,
-              bank: int = 0, turn: int | None = None, **streams: int) -> Ports:
+    def clock(
+        self,
+        start: int,
+        number: int,
+        pc: int,
+        rate: int,
+        slope: int,
+        step: int,
+        word_address: int,
+        word_write: int,
+        word_in: int,
+        bank: int = 0,
+        turn: int | None = None,
+        **streams: int,
+    ) -> Ports:
         width, lanes_of = self.table.width, self.table.lanes
         coming, summed = self.coming.pop(self.now, None), self.sums.pop(self.now, None)
         write = self.writes.pop(self.now, None)
@@ -104,8 +117,10 @@ class Clocked:
             **_shown(("coming_valid", "coming_number", "coming_index", "coming_pc"), coming),
             **_shown(("sum_valid", "sum_number", "sum_index", "sum"), summed),
             "word_out": self.words[1],
-            "weight_write": int(write is not None), "weight_address": address,
-            "weight_word": pack(lanes, width), "weight_out_of_range": out_of_range,
+            "weight_write": int(write is not None),
+            "weight_address": address,
+            "weight_word": pack(lanes, width),
+            "weight_out_of_range": out_of_range,
         }
         # all reads of this cycle, then all writes
         if start:

@@ -15,9 +15,15 @@ TOGETHER = 100
 """Devices of one compiled program."""
 
 
-def drawn(recipe: Recipe, weights: Sequence[np.ndarray], x: ArrayLike, seeds: Sequence[int], shared: Common | None = None,
-          device: Device | None = None,
-          shown: tuple[ArrayLike, ArrayLike] | None = None) -> np.ndarray:
+def drawn(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    x: ArrayLike,
+    seeds: Sequence[int],
+    shared: Common | None = None,
+    device: Device | None = None,
+    shown: tuple[ArrayLike, ArrayLike] | None = None,
+) -> np.ndarray:
     """Return the outputs of chips that the same weights are written to, once, and that are as old as the recipe says.
 
     Parameters
@@ -51,12 +57,12 @@ def drawn(recipe: Recipe, weights: Sequence[np.ndarray], x: ArrayLike, seeds: Se
     if not seeds:
         raise ValueError("seeds: none; give one per device")
     made, cells = [], device or device_of(recipe.devices)
-    read = recipe.as_built if recipe.pulses.emulated else recipe            # nothing learns any more
+    read = recipe.as_built if recipe.pulses.emulated else recipe  # nothing learns any more
     if recipe.arrays.on:
         return np.concatenate([_on_arrays(recipe, weights, x, seed, cells, shown) for seed in seeds])
     for i in range(0, len(seeds), TOGETHER):
-        some = seeds[i:i + TOGETHER]
-        filled = some + some[-1:] * (min(TOGETHER, len(seeds)) - len(some))           # what is added is computed, and dropped
+        some = seeds[i : i + TOGETHER]
+        filled = some + some[-1:] * (min(TOGETHER, len(seeds)) - len(some))  # what is added is computed, and dropped
         chips = Many([read] * len(filled), filled, shared)
         each = [np.broadcast_to(w, (len(some), *w.shape)) for w in map(np.asarray, weights)]
         if cells:
@@ -66,8 +72,9 @@ def drawn(recipe: Recipe, weights: Sequence[np.ndarray], x: ArrayLike, seeds: Se
     return np.concatenate(made)
 
 
-def _on_arrays(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, seed: int, device: Device | None,
-               shown: tuple[ArrayLike, ArrayLike] | None) -> np.ndarray:
+def _on_arrays(
+    recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, seed: int, device: Device | None, shown: tuple[ArrayLike, ArrayLike] | None
+) -> np.ndarray:
     """Outputs of one chip with arrays."""
     chip = ArrayChip(recipe, (1,), [seed], device)
     each = [np.asarray(w)[None] for w in weights]

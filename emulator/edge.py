@@ -12,8 +12,7 @@ from .clock import Ports, Stimulus, Waves, walk
 INFER, TRAIN, LOAD, READ, RATE, STEP, RUN, NOTHING = range(8)
 """Codes of the command stream."""
 
-INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid", "i_weight_valid",
-          "o_result_ready", "o_weight_ready")
+INPUTS = ("i_command_valid", "i_command_code", "i_sample_valid", "i_label_valid", "i_weight_valid", "o_result_ready", "o_weight_ready")
 
 
 def result_cycles(recipe: Recipe, train: bool) -> list[int]:
@@ -49,41 +48,56 @@ class Clocked:
     def __init__(self, recipe: Recipe):
         self.recipe, self.geometry = recipe, in_memory(recipe)
         self.outputs, self.samples = recipe.sizes[-1], recipe.sizes[0]
-        self.room = most_results(recipe)      # elements that the longer program gives
+        self.room = most_results(recipe)  # elements that the longer program gives
         self.programs = [(sequencer.length(recipe, t), set(result_cycles(recipe, t))) for t in (False, True)]
         self.interval = programs(recipe)[True].interval
-        self.free = FREE if recipe.samples_in_flight > 1 else 0      # program cycle from which on the spare bank takes elements
-        self.command: int | None = None              # code in the command register
-        self.labelled = False            # the label register is full
-        self.elements = 0                # elements in the spare bank
-        self.queue = self.given = 0      # elements in the result queue; elements that have left it
-        self.doing: int | None = None    # code under way, None when idle
-        self.running: list[int] = []     # program cycle of each program under way, the oldest first
-        self.left = 0                    # weights still to load
-        self.words: list[int] = []       # columns of the words still to read
-        self.wait = 0                    # cycles until a read word is there
+        self.free = FREE if recipe.samples_in_flight > 1 else 0  # program cycle from which on the spare bank takes elements
+        self.command: int | None = None  # code in the command register
+        self.labelled = False  # the label register is full
+        self.elements = 0  # elements in the spare bank
+        self.queue = self.given = 0  # elements in the result queue; elements that have left it
+        self.doing: int | None = None  # code under way, None when idle
+        self.running: list[int] = []  # program cycle of each program under way, the oldest first
+        self.left = 0  # weights still to load
+        self.words: list[int] = []  # columns of the words still to read
+        self.wait = 0  # cycles until a read word is there
         self.cycles = self.step = 0
 
     def ports(self) -> Ports:
         """Return what the chip shows in this cycle, whatever comes in."""
         idle, running = self.doing is None, self.doing in (INFER, TRAIN)
         return {
-            "i_command_ready": self.command is None, "i_sample_ready": self.elements < self.samples,
-            "i_label_ready": not self.labelled, "i_weight_ready": self.doing == LOAD and self.left > 0 and not self.wait,
-            "o_result_valid": self.queue > 0, "o_result_last": self.given % self.outputs == self.outputs - 1,
+            "i_command_ready": self.command is None,
+            "i_sample_ready": self.elements < self.samples,
+            "i_label_ready": not self.labelled,
+            "i_weight_ready": self.doing == LOAD and self.left > 0 and not self.wait,
+            "o_result_valid": self.queue > 0,
+            "o_result_last": self.given % self.outputs == self.outputs - 1,
             "o_weight_valid": self.doing == READ and self.wait == 0,
-            "launch": self._can_launch() if idle else self._can_follow(), "code": self.command or 0,
-            "idle": idle, "busy": running, "cycles": self.cycles, "step": self.step,
+            "launch": self._can_launch() if idle else self._can_follow(),
+            "code": self.command or 0,
+            "idle": idle,
+            "busy": running,
+            "cycles": self.cycles,
+            "step": self.step,
         }
 
-    def clock(self, i_command_valid: int, i_command_code: int, i_sample_valid: int, i_label_valid: int, i_weight_valid: int,
-              o_result_ready: int, o_weight_ready: int) -> Ports:
+    def clock(
+        self,
+        i_command_valid: int,
+        i_command_code: int,
+        i_sample_valid: int,
+        i_label_valid: int,
+        i_weight_valid: int,
+        o_result_ready: int,
+        o_weight_ready: int,
+    ) -> Ports:
         ports, running = self.ports(), bool(self.running)
         # what is under way
         if running:
             self._run()
         elif self.doing == LOAD:
-            if self.wait:                                        # a weight was taken; after the last one its word is written, too
+            if self.wait:  # a weight was taken; after the last one its word is written, too
                 self.wait -= 1
                 self.doing = LOAD if self.left or self.wait else None
             elif i_weight_valid:

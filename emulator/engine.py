@@ -47,8 +47,9 @@ def words(geometry: Geometry, key: Pair, step: Integers, pc: int, count: int, li
 def convert(recipe: Recipe, place: str, sums: Integers, random: Integers | int, added: Integers | None = None) -> tuple[Integers, Integers]:
     """Convert exact sums over a store of format `place`, and the noise of their read: (int32 array, accumulator format; out_of_range)."""
     sums = sums if added is None else sums + added
-    value, out_of_range = fixed.requantize(sums, _shift(recipe, place), recipe.formats.accumulator.width,
-                                           recipe.rounding.accumulator, recipe.overflow.accumulator, random)
+    value, out_of_range = fixed.requantize(
+        sums, _shift(recipe, place), recipe.formats.accumulator.width, recipe.rounding.accumulator, recipe.overflow.accumulator, random
+    )
     return value.astype(np.int32), out_of_range
 
 
@@ -98,11 +99,11 @@ class Clocked:
         self.geometry = matrix_geometries(recipe)
         self.places = tuple(dict.fromkeys(recipe.place(s) for s in self.operations if s.reads))
         self.now = 0
-        self.words: dict[int, tuple[int, ...]] = {}                  # cycle of a sum: its element's random words
-        self.noise: dict[int, int] = {}                              # cycle of a sum: what is added to it
-        self.shaken: dict[int, int] = {}                             # the same of the signs along which neurons are shaken
-        self.coming: dict[int, tuple[int, int, int]] = {}            # cycle in which the words are drawn: number, index, pc
-        self.converted: dict[int, tuple[str, int, bool, int]] = {}   # cycle: place, value, out of range, random
+        self.words: dict[int, tuple[int, ...]] = {}  # cycle of a sum: its element's random words
+        self.noise: dict[int, int] = {}  # cycle of a sum: what is added to it
+        self.shaken: dict[int, int] = {}  # the same of the signs along which neurons are shaken
+        self.coming: dict[int, tuple[int, int, int]] = {}  # cycle in which the words are drawn: number, index, pc
+        self.converted: dict[int, tuple[str, int, bool, int]] = {}  # cycle: place, value, out of range, random
 
     def clock(self, step: int, run: int = 0, turn: int | None = None, **ports: int) -> Ports:
         """Output ports of this cycle; all registers move to the next one."""
@@ -122,8 +123,7 @@ class Clocked:
             self._convert(shown["sum_number"], total)
         place, value, out, random = self.converted.pop(self.now, ("", 0, False, 0))
         self.now += 1
-        return shown | {f"value_{p}": value if p == place else 0 for p in self.places} | {
-            "random": random, "events_accumulator": int(out)}
+        return shown | {f"value_{p}": value if p == place else 0 for p in self.places} | {"random": random, "events_accumulator": int(out)}
 
     def _coming(self, number: int, index: int, pc: int, run: int) -> None:
         g, step = self.geometry[self.operations[number].matrix], self.operations[number]
@@ -147,6 +147,12 @@ class Clocked:
         place = recipe.place(step)
         random = self.words.pop(self.now, (0, 0, 0, 0))
         total += self.noise.pop(self.now, 0) + self.shaken.pop(self.now, 0)
-        value, out = fixed.requantize_exact(total, _shift(recipe, place), recipe.formats.accumulator.width,
-                                            recipe.rounding.accumulator, recipe.overflow.accumulator, random[0])
+        value, out = fixed.requantize_exact(
+            total,
+            _shift(recipe, place),
+            recipe.formats.accumulator.width,
+            recipe.rounding.accumulator,
+            recipe.overflow.accumulator,
+            random[0],
+        )
         self.converted[self.now + 2] = place, value, out, random[1] | random[2] << 16 | random[3] << 32

@@ -36,7 +36,7 @@ def round_shift(value: Integers, shift: int | Integers, rounding: str, random: I
         return _round_by(value, shift, rounding, random)
     if shift <= 0:
         return value << -shift
-    top = np.iinfo(value.dtype).bits - 1          # a shift by more gives the sign, as a shift by `top` does
+    top = np.iinfo(value.dtype).bits - 1  # a shift by more gives the sign, as a shift by `top` does
     if rounding == "floor":
         return value >> min(shift, top)
     if rounding == "nearest":
@@ -81,8 +81,9 @@ def wrap(value: Integers, width: int | Integers) -> Integers:
     return (value << spare) >> spare
 
 
-def requantize(value: Integers, shift: int | Integers, width: int | Integers, rounding: str, overflow: str,
-               random: Integers | int = 0) -> tuple[Integers, Integers]:
+def requantize(
+    value: Integers, shift: int | Integers, width: int | Integers, rounding: str, overflow: str, random: Integers | int = 0
+) -> tuple[Integers, Integers]:
     """Round and fit a number into fewer bits.
 
     Parameters
@@ -128,8 +129,16 @@ def requantize(value: Integers, shift: int | Integers, width: int | Integers, ro
     return (wrap(q, width) if overflow == "wrap" else result), out_of_range
 
 
-def _requantize_by(value: Integers, shift: Integers, low: int | Integers, high: int | Integers, width: int | Integers, rounding: str,
-                   overflow: str, random: Integers | int) -> tuple[Integers, Integers]:
+def _requantize_by(
+    value: Integers,
+    shift: Integers,
+    low: int | Integers,
+    high: int | Integers,
+    width: int | Integers,
+    rounding: str,
+    overflow: str,
+    random: Integers | int,
+) -> tuple[Integers, Integers]:
     """`requantize` with shifts and widths that are data."""
     xp, wide = namespace(value), value.astype(np.int64)
     q = round_shift(wide, shift, rounding, random)
@@ -168,8 +177,7 @@ def fit_exact(q: int, width: int, overflow: str, guard: int = 0) -> tuple[int, b
     return min(max(q, low), high), not low <= q <= high
 
 
-def requantize_exact(value: int, shift: int, width: int, rounding: str, overflow: str,
-                     random: int = 0) -> tuple[int, bool]:
+def requantize_exact(value: int, shift: int, width: int, rounding: str, overflow: str, random: int = 0) -> tuple[int, bool]:
     """`requantize` on one Python integer of any size."""
     return fit_exact(round_exact(value, shift, rounding, random), width, overflow)
 

@@ -31,7 +31,7 @@ def walked(blocks: bytes) -> tuple[bytes, bool]:
     data, at, zero, whole = bytearray(), 0, False, True
     while at < len(blocks):
         length = blocks[at]
-        part = blocks[at + 1:at + length]
+        part = blocks[at + 1 : at + length]
         data += b"\0" * zero + part
         whole, zero, at = len(part) == length - 1, length != 255, at + length
     return bytes(data), whole
@@ -65,7 +65,7 @@ def packed(values: ArrayLike, width: int) -> bytes:
 
 def unpacked(data: bytes, width: int, count: int) -> np.ndarray:
     """Undo `packed`: signed integers, int32 (count,)."""
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[:width * count].reshape(count, width)
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[: width * count].reshape(count, width)
     values = bits.astype(np.int64) @ (np.int64(1) << np.arange(width, dtype=np.int64))
     return (values - (bits[:, -1].astype(np.int64) << width)).astype(np.int32)
 
@@ -195,9 +195,9 @@ class Board:
             return ERROR, bytes([Error.READING])
         body = b""
         if tag in (Tag.INFER, Tag.TRAIN):
-            x = unpacked(payload[-link.sample:], state, r.sizes[0])[None]
+            x = unpacked(payload[-link.sample :], state, r.sizes[0])[None]
             if tag == Tag.TRAIN:
-                label = int.from_bytes(payload[:link.label], "little")
+                label = int.from_bytes(payload[: link.label], "little")
                 if label >= r.sizes[-1]:
                     return ERROR, bytes([Error.LABEL])
                 outputs = chip.train(x, np.array([label])).outputs
@@ -205,20 +205,20 @@ class Board:
                 outputs = chip.infer(x)
             body = packed(outputs[0], state) + self._loss()
         elif tag == Tag.STORE:
-            number, label = int.from_bytes(payload[:2], "little"), int.from_bytes(payload[2:2 + link.label], "little")
+            number, label = int.from_bytes(payload[:2], "little"), int.from_bytes(payload[2 : 2 + link.label], "little")
             if number >= self.samples:
                 return ERROR, bytes([Error.NUMBER])
             if label >= r.sizes[-1]:
                 return ERROR, bytes([Error.LABEL])
-            self.kept[number] = unpacked(payload[-link.sample:], state, r.sizes[0]), label
+            self.kept[number] = unpacked(payload[-link.sample :], state, r.sizes[0]), label
         elif tag == Tag.TRAIN_STORED:
-            numbers = [int.from_bytes(payload[1 + 2 * i:3 + 2 * i], "little") for i in range(min(payload[0], link.numbers))]
+            numbers = [int.from_bytes(payload[1 + 2 * i : 3 + 2 * i], "little") for i in range(min(payload[0], link.numbers))]
             if payload[0] > link.numbers or any(n >= self.samples for n in numbers):
                 return ERROR, bytes([Error.NUMBER])
-            zero = np.zeros(r.sizes[0], np.int32), 0            # memory holds anything; here zeros
+            zero = np.zeros(r.sizes[0], np.int32), 0  # memory holds anything; here zeros
             if numbers:
                 x, y = zip(*(self.kept.get(n, zero) for n in numbers), strict=True)
-                for sample, label in zip(x, y, strict=True):        # each when the one before has ended
+                for sample, label in zip(x, y, strict=True):  # each when the one before has ended
                     chip.train(sample[None], np.array([label]))
         elif tag == Tag.LOAD:
             self.loading = []
@@ -231,7 +231,7 @@ class Board:
         elif tag == Tag.READ:
             if self.reading is None:
                 self.reading = np.concatenate([w.ravel() for w in chip.weights])
-            some, self.reading = self.reading[:link.chunk], self.reading[link.chunk:]
+            some, self.reading = self.reading[: link.chunk], self.reading[link.chunk :]
             body = packed(np.pad(some, (0, link.chunk - len(some))), weight)
             if not len(self.reading):
                 self.reading = None
@@ -256,8 +256,7 @@ class Board:
         given = np.concatenate([*(self.loading or ()), np.zeros(self.link.weights, np.int32)])
         weights = []
         for g in in_memory(self.recipe):
-            weights.append(fixed.wrap(given[:g.R * g.C].reshape(g.R, g.C), g.recipe.formats.weight.width))
-            given = given[g.R * g.C:]
+            weights.append(fixed.wrap(given[: g.R * g.C].reshape(g.R, g.C), g.recipe.formats.weight.width))
+            given = given[g.R * g.C :]
         self.loading = None
         self.chip._load(weights, guarded=False)
-

@@ -31,17 +31,29 @@ def reset(recipe: Recipe, batch: tuple[int, ...], seeds: ArrayLike) -> State:
         samples just before left, the latest first.
     """
     furthest = lags(recipe)
-    return {
-        "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in in_memory(recipe)),
-        "peak": tuple(np.zeros((), dtype=np.int64) for _ in in_memory(recipe)),
-        "key": tuple(np.broadcast_to(k, batch).copy() for k in rng.keys(seeds)),
-        "step": np.zeros((), dtype=np.uint32),
-        "run": np.zeros((), dtype=np.uint32),
-        "rate": np.full(batch, recipe.rate, dtype=np.int32),
-        "loss": np.zeros(batch, dtype=np.int64),
-    } | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS} | ({"older": {
-        g.matrix.name: (np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32),) * furthest[g.matrix.name]
-        for g in in_memory(recipe) if g.matrix.name in furthest}} if furthest else {})
+    return (
+        {
+            "weights": tuple(np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32) for g in in_memory(recipe)),
+            "peak": tuple(np.zeros((), dtype=np.int64) for _ in in_memory(recipe)),
+            "key": tuple(np.broadcast_to(k, batch).copy() for k in rng.keys(seeds)),
+            "step": np.zeros((), dtype=np.uint32),
+            "run": np.zeros((), dtype=np.uint32),
+            "rate": np.full(batch, recipe.rate, dtype=np.int32),
+            "loss": np.zeros(batch, dtype=np.int64),
+        }
+        | {name: np.zeros(batch, dtype=np.uint32) for name in COUNTERS}
+        | (
+            {
+                "older": {
+                    g.matrix.name: (np.zeros((*batch, g.R, g.F * g.L), dtype=np.int32),) * furthest[g.matrix.name]
+                    for g in in_memory(recipe)
+                    if g.matrix.name in furthest
+                }
+            }
+            if furthest
+            else {}
+        )
+    )
 
 
 def lags(recipe: Recipe) -> dict[str, int]:
@@ -62,8 +74,15 @@ def settled(recipe: Recipe, state: State) -> State:
     return state | {"older": {name: tuple(now[name].copy() for _ in kept) for name, kept in state["older"].items()}}
 
 
-def run(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers | None, drawn: Drawn | None = None,
-        machine: Callable[..., Machine] | None = None) -> tuple[State, Integers]:
+def run(
+    recipe: Recipe,
+    program: Program,
+    state: State,
+    x: Integers,
+    label: Integers | None,
+    drawn: Drawn | None = None,
+    machine: Callable[..., Machine] | None = None,
+) -> tuple[State, Integers]:
     """Execute a program, one instruction after the other.
 
     Each operation runs as a whole, in the order of the starts: the compiler lets an operation start only when its data
@@ -89,11 +108,11 @@ def run(recipe: Recipe, program: Program, state: State, x: Integers, label: Inte
     outputs : int32 array (*batch, n, outputs)
     """
     player = (machine or Machine)(recipe, state, x, label, drawn)
-    with np.errstate(over="ignore"):                # counters wrap
+    with np.errstate(over="ignore"):  # counters wrap
         for pc, i in program:
             player.play(pc, i.step, i.lag)
         after = player.state["run"] + np.uint32(x.shape[-2])
-    assert player.outputs is not None               # each program has a result
+    assert player.outputs is not None  # each program has a result
     return player.state | {"weights": tuple(player.weights.values()), "peak": tuple(player.peak.values()), "run": after}, player.outputs
 
 
@@ -261,7 +280,7 @@ class Machine:
             self.state["loss"] = self.state["loss"] * 0
         if not step.force and step.loss not in ("set", "subtract"):
             return a, b
-        assert self.label is not None               # only training programs look at it
+        assert self.label is not None  # only training programs look at it
         target = self.label[..., None] == self.xp.arange(a.shape[-1])
         error, pushed, out = nudge.nudge(self.recipe, a, target, random, step.negative)
         if step.loss in ("set", "subtract"):
@@ -300,7 +319,7 @@ class Machine:
             self.pairs = _pairs(self.recipe, self.state)
         pairs = self.pairs[step.matrix] if self.pairs else None
         if step.op == Op.PROBE or step.column == SIGNS:
-            assert pairs is not None                # drawn for each rule with signs
+            assert pairs is not None  # drawn for each rule with signs
             b = crossbar.signs(g, pairs)
         else:
             b = crossbar.pad(g, self.column(g, step))
@@ -327,13 +346,28 @@ class Machine:
         """Rewrite a matrix; return how many of its weights were out of range."""
         name = step.matrix
         self.weights[name], events, self.peak[name] = crossbar.rewrite(
-            g, self.weights[name], e, b, pairs, step.op == Op.PROBE, self.peak[name],
-            crossbar.stuck(g, self.state["key"], self.weights[name]), step.decay)
+            g,
+            self.weights[name],
+            e,
+            b,
+            pairs,
+            step.op == Op.PROBE,
+            self.peak[name],
+            crossbar.stuck(g, self.state["key"], self.weights[name]),
+            step.decay,
+        )
         return events
 
 
-def train(recipe: Recipe, program: Program, state: State, x: Integers, label: Integers, drawn: Drawn | None = None,
-          machine: Callable[..., Machine] | None = None) -> tuple[State, Integers]:
+def train(
+    recipe: Recipe,
+    program: Program,
+    state: State,
+    x: Integers,
+    label: Integers,
+    drawn: Drawn | None = None,
+    machine: Callable[..., Machine] | None = None,
+) -> tuple[State, Integers]:
     """One training program on one sample per chip: `run`, after which the step grows."""
     before = state
     state, outputs = run(recipe, program, state, x, label, drawn, machine)

@@ -43,12 +43,27 @@ def structure(recipe: Recipe) -> Recipe:
         which = "arrays.on" if recipe.arrays.on else f"pulses.law: {recipe.pulses.law}, as no hardware has it"
         raise ValueError(f"{recipe.name}: {which}: many chips at once play the chip's own reads and pulses only; use `crossdyad train`")
     alike = {place: "identity" for place in ("activation", "output") if activation(getattr(recipe, place)).slopes == (1.0,)}
-    return recipe.model_copy(update=alike | {
-        "name": "many", "seed": 0, "alpha": 0, "beta": 1.0, "learning_rate": 1.0,
-        "rate_floor": 1.0, "epsilon": 1.0, "sigma": 1.0, "initial": 1.0, "feedback": 1.0, "target_on": 1.0, "target_off": 0.0,
-        "formats": Formats(),
-        "devices": Devices(), "pulses": Pulses(law=recipe.pulses.law), "training": Training(),
-    })
+    return recipe.model_copy(
+        update=alike
+        | {
+            "name": "many",
+            "seed": 0,
+            "alpha": 0,
+            "beta": 1.0,
+            "learning_rate": 1.0,
+            "rate_floor": 1.0,
+            "epsilon": 1.0,
+            "sigma": 1.0,
+            "initial": 1.0,
+            "feedback": 1.0,
+            "target_on": 1.0,
+            "target_off": 0.0,
+            "formats": Formats(),
+            "devices": Devices(),
+            "pulses": Pulses(law=recipe.pulses.law),
+            "training": Training(),
+        }
+    )
 
 
 class Common(NamedTuple):
@@ -76,20 +91,27 @@ def common(recipes: Sequence[Recipe]) -> Common:
     """
     found = {structure(r) for r in recipes}
     if len(found) != 1:
-        raise ValueError(f"recipes: {len(found)} structures; allowed is one: sizes, lanes, rule, rounding, overflow and law of pulses "
-                         "in common")
+        raise ValueError(
+            f"recipes: {len(found)} structures; allowed is one: sizes, lanes, rule, rounding, overflow and law of pulses in common"
+        )
     alike = found.pop()
     largest = {name: max(getattr(r.devices, name) for r in recipes) for name in ("read_noise", "levels", "stuck")}
     switched = {name: type(v)(bool(v)) for name, v in largest.items()}
-    return Common(alike.model_copy(update={"devices": alike.devices.model_copy(update=switched)}),
-                  Bits(*map(max, zip(*(r.bits for r in recipes), strict=True))))
+    return Common(
+        alike.model_copy(update={"devices": alike.devices.model_copy(update=switched)}),
+        Bits(*map(max, zip(*(r.bits for r in recipes), strict=True))),
+    )
 
 
 def numbers(recipe: Recipe) -> dict[str, np.ndarray]:
     """The numbers of a recipe's arithmetic, by the names that `Together` gives them out under; those of `LAYERED` once for each layer."""
     f, devices, views = recipe.formats, recipe.devices, [recipe.of_layer(k) for k in range(recipe.layers)]
-    found: dict[str, Any] = {f"{place}_{part}": getattr(getattr(f, place), part) for place in Formats.model_fields if place != "weight"
-             for part in ("width", "frac")}
+    found: dict[str, Any] = {
+        f"{place}_{part}": getattr(getattr(f, place), part)
+        for place in Formats.model_fields
+        if place != "weight"
+        for part in ("width", "frac")
+    }
     found |= {f"weight_{part}": [getattr(r.formats.weight, part) for r in views] for part in ("width", "frac")}
     found |= {name: [getattr(r, name) for r in views] if name in LAYERED else getattr(recipe, name) for name in DERIVED}
     for k in range(recipe.layers):
@@ -143,7 +165,7 @@ class Together:
 
     def __getattr__(self, name: str) -> Any:
         if name in SWITCHED and not getattr(self.structure.devices, SWITCHED[name]):
-            return 0                                # no chip of the batch has the effect
+            return 0  # no chip of the batch has the effect
         return self.numbers[name] if name in DERIVED else getattr(self.structure, name)
 
     @property
@@ -174,10 +196,10 @@ def _compiled(structure: Recipe, bits: Bits, trains: bool) -> Callable[..., Any]
     axes |= dict.fromkeys(SHARED) | ({"older": 0} if lags(structure) else {})
 
     def one(numbers: dict[str, Any], state: State, x: Integers, label: Integers, order: Integers | None) -> tuple[Any, ...]:
-        recipe = cast(Recipe, Together(structure, bits, numbers))       # it is one for all functions that follow
+        recipe = cast(Recipe, Together(structure, bits, numbers))  # it is one for all functions that follow
         if order is not None:
             x, label = x[order], label[order]
-        scaled = x * numbers["state_one"]           # as QFormat.encode does, with the range checked beforehand
+        scaled = x * numbers["state_one"]  # as QFormat.encode does, with the range checked beforehand
         below = jnp.floor(scaled)
         x = jnp.minimum(below + (scaled - below >= 0.5), recipe.formats.state.max).astype(np.int32)
         return (train_all if trains else infer_all)(recipe, program, state, x, label)
@@ -270,9 +292,10 @@ class Many:
             raise ValueError(f"x: {x.dtype}; chips of many formats take real numbers, which are floating (x.astype(float))")
         x = x.astype(np.float64)
         for f in {r.formats.state for r in self.recipes}:
-            f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")          # the checks alone
+            f.encode(np.array([x.min(), x.max()]) if x.size else x, "x")  # the checks alone
         state = settled(self.structure, self._state) if trains else self._state
         with integers():
             self._state, *made = _compiled(self.structure, self.bits, trains)(
-                self.numbers, state, x, np.asarray(y, np.int32), None if order is None else np.asarray(order, np.int32))
+                self.numbers, state, x, np.asarray(y, np.int32), None if order is None else np.asarray(order, np.int32)
+            )
         return [np.asarray(m) for m in made]

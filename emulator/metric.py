@@ -30,9 +30,11 @@ def score(recipe: Recipe, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray
 def _one(name: str, metric: Callable[..., Any], outputs: np.ndarray, labels: np.ndarray) -> float:
     try:
         found = metric(outputs, labels)
-    except Exception as error:              # of somebody's function, whatever it does
-        raise ValueError(f"training.metric: {name!r} raised {type(error).__name__}: {error}; it is given outputs {outputs.shape} and class "
-                         f"numbers {labels.shape}") from error
+    except Exception as error:  # of somebody's function, whatever it does
+        raise ValueError(
+            f"training.metric: {name!r} raised {type(error).__name__}: {error}; it is given outputs {outputs.shape} and class "
+            f"numbers {labels.shape}"
+        ) from error
     try:
         value = float(found)
     except (TypeError, ValueError):

@@ -14,7 +14,7 @@ from .clock import Ports, Stimulus, Waves, walk
 def activated(pieces: Pieces, p: Integers) -> Integers:
     """Return the value of an activation at drives `p`; all in half accumulator LSBs, int32."""
     xp = namespace(p)
-    value: Any = pieces.first           # a number until the first piece that rises
+    value: Any = pieces.first  # a number until the first piece that rises
     for shift, low, high in zip(pieces.shifts, pieces.knots[:-1], pieces.knots[1:], strict=True):
         if shift is not None:
             value = value + (xp.minimum(xp.maximum(p, low), high) >> shift) - (low >> shift)
@@ -31,8 +31,16 @@ def gated(pieces: Pieces, p: Integers, q: Integers) -> Integers:
     return found
 
 
-def dyad(recipe: Recipe, layer: int, a: Integers, b: Integers, random_state: Integers | int = 0, random_delta: Integers | int = 0,
-         error: str = "dyad", moved: bool = False) -> tuple[Integers, Integers, Integers, Integers]:
+def dyad(
+    recipe: Recipe,
+    layer: int,
+    a: Integers,
+    b: Integers,
+    random_state: Integers | int = 0,
+    random_delta: Integers | int = 0,
+    error: str = "dyad",
+    moved: bool = False,
+) -> tuple[Integers, Integers, Integers, Integers]:
     """Mean and difference of a dyad; the paper's Eq. 10 and 13 with errata E9 and E12, form DP^T.
 
     Parameters
@@ -58,11 +66,15 @@ def dyad(recipe: Recipe, layer: int, a: Integers, b: Integers, random_state: Int
     pieces = recipe.pieces(layer)
     plus, minus = activated(pieces, 2 * a + (2 - twice) * b), activated(pieces, 2 * a - twice * b)
     f, r, o = recipe.formats, recipe.rounding, recipe.overflow
-    kinds: dict[str, Callable[[], Integers]] = {"dyad": lambda: plus - minus, "feedback": lambda: 2 * b,
-                                                "gate": lambda: gated(pieces, 2 * a, 2 * b)}
+    kinds: dict[str, Callable[[], Integers]] = {
+        "dyad": lambda: plus - minus,
+        "feedback": lambda: 2 * b,
+        "gate": lambda: gated(pieces, 2 * a, 2 * b),
+    }
     apart = kinds[error]()
-    mean = fixed.requantize(2 * (minus + apart) if moved else twice * plus + (2 - twice) * minus, state_shift, f.state.width,
-                            r.state, o.state, random_state)
+    mean = fixed.requantize(
+        2 * (minus + apart) if moved else twice * plus + (2 - twice) * minus, state_shift, f.state.width, r.state, o.state, random_state
+    )
     difference = fixed.requantize(apart, delta_shift, f.delta.width, r.delta, o.delta, random_delta)
     return *mean, *difference
 
@@ -120,18 +132,22 @@ class Clocked:
     def __init__(self, recipe: Recipe, unit: int):
         self.recipe = recipe
         self.pieces = recipe.pieces(unit)
-        self.entered = self.limited = (0, 0, "dyad", 0)    # a, b, the kind of error and whether it moves, one and two cycles ago
+        self.entered = self.limited = (0, 0, "dyad", 0)  # a, b, the kind of error and whether it moves, one and two cycles ago
         self.sums = self.values = self.mixed = self.rounded = (0, 0)
         self.fitted = (0, False), (0, False)
 
     def clock(self, a: int, b: int, random_state: int, random_delta: int, error: str = "dyad", moved: int = 0) -> Ports:
         recipe, f = self.recipe, self.recipe.formats
         (mean, mean_out), (difference, difference_out) = self.fitted
-        self.fitted = (fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
-                       fixed.fit_exact(self.rounded[1], f.delta.width, recipe.overflow.delta))
+        self.fitted = (
+            fixed.fit_exact(self.rounded[0], f.state.width, recipe.overflow.state),
+            fixed.fit_exact(self.rounded[1], f.delta.width, recipe.overflow.delta),
+        )
         state_shift, delta_shift, twice = _constants(recipe)
-        self.rounded = (fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
-                        fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta))
+        self.rounded = (
+            fixed.round_exact(self.mixed[0], state_shift, recipe.rounding.state, random_state),
+            fixed.round_exact(self.mixed[1], delta_shift, recipe.rounding.delta, random_delta),
+        )
         plus, minus = self.values
         apart, (kept, fed, kind, moves) = plus - minus, self.limited
         if kind != "dyad":
@@ -140,5 +156,4 @@ class Clocked:
         self.limited, self.entered = self.entered, (a, b, error, moved)
         self.values = activated_exact(self.pieces, self.sums[0]), activated_exact(self.pieces, self.sums[1])
         self.sums = 2 * a + (2 - twice) * b, 2 * a - twice * b
-        return {"mean": mean, "mean_out_of_range": mean_out,
-                "difference": difference, "difference_out_of_range": difference_out}
+        return {"mean": mean, "mean_out_of_range": mean_out, "difference": difference, "difference_out_of_range": difference_out}

@@ -71,7 +71,7 @@ def column(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Int
     index = xp.arange(g.F * g.G, dtype=np.uint32).reshape(g.F, g.G, 1)
     x, y = rng.pair(rng.behind(key, 3), COLUMNS | g.layer, step, index)
     signs = rng.sign(rng.lane_view(x, y, xp.arange(min(g.L, 16), dtype=np.uint32)))
-    signs = signs.reshape(*signs.shape[:-2], -1)[..., : g.L]               # the last group may have fewer lanes
+    signs = signs.reshape(*signs.shape[:-2], -1)[..., : g.L]  # the last group may have fewer lanes
     return (signs.reshape(*signs.shape[:-2], 1, -1)[..., : g.C] * g.recipe.noise_level).astype(np.int32)
 
 

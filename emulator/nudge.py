@@ -16,8 +16,9 @@ def targets(recipe: Recipe, a: Integers, target: Integers) -> Integers:
     return namespace(a, target).where(target, recipe.target(True), recipe.target(False)).astype(a.dtype)
 
 
-def nudge(recipe: Recipe, a: Integers, target: Integers, random: Integers | int = 0, negative: bool = False) -> tuple[Integers, Integers,
-          Integers]:
+def nudge(
+    recipe: Recipe, a: Integers, target: Integers, random: Integers | int = 0, negative: bool = False
+) -> tuple[Integers, Integers, Integers]:
     """Error of the outputs, and the feedback that nudges them.
 
     Parameters
@@ -42,8 +43,14 @@ def nudge(recipe: Recipe, a: Integers, target: Integers, random: Integers | int 
     error = targets(recipe, a, target) - (activated(recipe.pieces(recipe.layers - 1), 2 * a) >> 1)
     if recipe.objective == "squared-hinge":
         error = xp.where(target, xp.maximum(error, 0), xp.minimum(error, 0))
-    b = fixed.requantize(-error if negative else error, recipe.nudge_shift, recipe.formats.accumulator.width,
-                         recipe.rounding.accumulator, recipe.overflow.accumulator, random)
+    b = fixed.requantize(
+        -error if negative else error,
+        recipe.nudge_shift,
+        recipe.formats.accumulator.width,
+        recipe.rounding.accumulator,
+        recipe.overflow.accumulator,
+        random,
+    )
     return error, *b
 
 

@@ -55,13 +55,13 @@ def pair(key: Pair, stream: Integral, step: Integral, index: Integral) -> Pair:
     """
     xp = namespace(key[0], step, index)
 
-    def word(v: Integral) -> Any:          # an array, or a scalar of NumPy's
+    def word(v: Integral) -> Any:  # an array, or a scalar of NumPy's
         return (np.asarray(v) if isinstance(v, int) else v).astype(np.uint32)
 
     def rotate(v: Integers, left: int) -> Integers:
         return (v << np.uint32(left)) | (v >> np.uint32(32 - left))
 
-    with np.errstate(over="ignore"):      # modulo 2**32 is meant; NumPy warns for scalars only
+    with np.errstate(over="ignore"):  # modulo 2**32 is meant; NumPy warns for scalars only
         key = word(key[0]), word(key[1])
         x, y = xp.broadcast_arrays(((word(stream) << np.uint32(24)) | word(index)) ^ key[0], word(step) ^ key[1])
         for constant in constants(key):
@@ -88,6 +88,7 @@ def sign(bits: Integers) -> Integers:
 
 
 # Trace ------------------------------------------------------------------------------------------------------
+
 
 def first_exact(key: tuple[int, int], stream: int, step: int, index: int) -> tuple[int, int]:
     """The generator's state before the first round."""

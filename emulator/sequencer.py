@@ -61,11 +61,10 @@ class Clocked:
     """The registers of `Sequencer`."""
 
     def __init__(self, recipe: Recipe):
-        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, length(recipe, train))
-                         for train in (False, True)]
+        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, train)}, length(recipe, train)) for train in (False, True)]
         self.engines = table.engines(recipe)
         self.table, self.length = self.programs[0]
-        self.cycle: int | None = None                    # program cycle, None when idle
+        self.cycle: int | None = None  # program cycle, None when idle
 
     def start(self, trains: bool) -> None:
         """Launch a program: its cycle 0 is the next one."""
@@ -100,10 +99,12 @@ class Overlapping:
     """The same where several samples may be under way."""
 
     def __init__(self, recipe: Recipe):
-        self.programs = [({i.cycle: (pc, i) for pc, i in instructions(recipe, bool(train))}, program.length, program.interval)
-                         for train, program in enumerate(programs(recipe))]
+        self.programs = [
+            ({i.cycle: (pc, i) for pc, i in instructions(recipe, bool(train))}, program.length, program.interval)
+            for train, program in enumerate(programs(recipe))
+        ]
         self.engines = table.engines(recipe)
-        self.running: list[_Running] = []           # oldest first
+        self.running: list[_Running] = []  # oldest first
 
     def start(self, trains: bool) -> None:
         """Launch a program: its cycle 0 is the next one."""

@@ -34,8 +34,14 @@ class Write(NamedTuple):
     column: Integers | None
 
 
-def writes(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, machine: Callable[..., Machine] | None = None,
-           seeds: ArrayLike | None = None) -> list[Write]:
+def writes(
+    recipe: Recipe,
+    weights: Sequence[ArrayLike],
+    x: ArrayLike,
+    y: ArrayLike,
+    machine: Callable[..., Machine] | None = None,
+    seeds: ArrayLike | None = None,
+) -> list[Write]:
     """Play the training program with the weights held, but for probes, and keep what each of its updates reads.
 
     Parameters
@@ -66,8 +72,14 @@ def writes(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayL
     return played(recipe, weights, x, y, machine, seeds)[1]
 
 
-def played(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, machine: Callable[..., Machine] | None = None,
-           seeds: ArrayLike | None = None) -> tuple[Machine, list[Write]]:
+def played(
+    recipe: Recipe,
+    weights: Sequence[ArrayLike],
+    x: ArrayLike,
+    y: ArrayLike,
+    machine: Callable[..., Machine] | None = None,
+    seeds: ArrayLike | None = None,
+) -> tuple[Machine, list[Write]]:
     """Return the machine that `writes` has played and the writes; where these follow the generator's signs, the last sample's."""
     if not recipe.learns:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} does not learn, so that no update reads anything")
@@ -79,11 +91,16 @@ def played(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayL
     found = []
     for n in range(samples.shape[-2]):
         now = state | dict.fromkeys(("step", "run"), np.uint32(n))
-        player = (machine or Machine)(recipe, now, samples[..., n:n + 1, :], labels[..., n:n + 1], None)
+        player = (machine or Machine)(recipe, now, samples[..., n : n + 1, :], labels[..., n : n + 1], None)
         found.append(_play(player, program))
-    return player, [Write(each[0].step, np.concatenate([w.row for w in each], axis=-1 if each[0].column is None else -2),
-                          None if each[0].column is None else np.concatenate([w.column for w in each], axis=-2))
-                    for each in zip(*found, strict=True)]
+    return player, [
+        Write(
+            each[0].step,
+            np.concatenate([w.row for w in each], axis=-1 if each[0].column is None else -2),
+            None if each[0].column is None else np.concatenate([w.column for w in each], axis=-2),
+        )
+        for each in zip(*found, strict=True)
+    ]
 
 
 def _play(player: Machine, program: sequencer.Program) -> list[Write]:
@@ -102,8 +119,9 @@ def _play(player: Machine, program: sequencer.Program) -> list[Write]:
     return found
 
 
-def _loaded(recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike,
-            seeds: ArrayLike | None) -> tuple[State, np.ndarray, np.ndarray]:
+def _loaded(
+    recipe: Recipe, weights: Sequence[ArrayLike], x: ArrayLike, y: ArrayLike, seeds: ArrayLike | None
+) -> tuple[State, np.ndarray, np.ndarray]:
     """The state of chips after reset with these weights, and samples and labels as integers: with the checks of every chip."""
     chip = Chip(recipe, "numpy", np.shape(seeds) if seeds is not None else (), seeds)
     chip.weights = weights

@@ -116,8 +116,10 @@ class History:
 
 def standing_still(recipe: Recipe) -> str:
     """Return why training may have changed no weight, and what to do about it."""
-    return (f"at learning_rate {recipe.learning_rate:g} every update is rounded away; take a larger one, more fraction bits of weights or "
-            "deltas, or stochastic rounding")
+    return (
+        f"at learning_rate {recipe.learning_rate:g} every update is rounded away; take a larger one, more fraction bits of weights or "
+        "deltas, or stochastic rounding"
+    )
 
 
 def order(recipe: Recipe, epoch: int, samples: int, seeds: ArrayLike | None = None) -> np.ndarray:
@@ -144,10 +146,22 @@ def accuracy(chip: Learner, x: ArrayLike, y: ArrayLike) -> float | np.ndarray:
     return score(chip.recipe, chip.infer(x), np.asarray(y))
 
 
-def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, *, epochs: int | None = None,
-          engine: str = "jax", seeds: Sequence[int] | None = None,
-          progress: Callable[[str, int, int], None] | None = None, checkpoint: str | Path | None = None,
-          device: Device | None = None, chip: Learner | None = None, weights: Sequence[np.ndarray] | None = None) -> History:
+def train(
+    recipe: Recipe,
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_test: np.ndarray,
+    y_test: np.ndarray,
+    *,
+    epochs: int | None = None,
+    engine: str = "jax",
+    seeds: Sequence[int] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    checkpoint: str | Path | None = None,
+    device: Device | None = None,
+    chip: Learner | None = None,
+    weights: Sequence[np.ndarray] | None = None,
+) -> History:
     """Train a recipe's chip, or one chip per seed, sample by sample: to the same bits as a recipe with that seed.
 
     Where the recipe names a device, the weights are written to such cells at the start of every epoch and before every test
@@ -206,8 +220,9 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
         first = [np.broadcast_to(w, v.shape) for w, v in zip(weights, first, strict=True)]
     if chip is not None:
         if recipe.emulated or device or seeds is not None:
-            raise ValueError("chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, "
-                             "so leave them out")
+            raise ValueError(
+                "chip: trained as it is; arrays, devices that are programmed and several seeds are for emulated chips, so leave them out"
+            )
         learner, start = chip, {f"weights{k}": w for k, w in enumerate(first)}
     else:
         arrays = ArrayChip(recipe, batch, seeds, device) if recipe.emulated else None
@@ -253,12 +268,15 @@ def train(recipe: Recipe, x_train: np.ndarray, y_train: np.ndarray, x_test: np.n
             shown.append(result.outputs)
         if device:
             learned, learner.weights = learner.weights, cells(epoch + 1, recipe.devices.age or None)
-        history.epochs.append({
-            "epoch": epoch + 1, "rate": int(np.max(learner.rate)),
-            "loss": np.nan if keeper else np.concatenate(losses, -1).mean(-1),
-            "train_accuracy": np.nan if keeper else score(recipe, np.concatenate(shown, -2), y_train[mixed]),
-            "accuracy": accuracy(learner, x_test, y_test),
-        })
+        history.epochs.append(
+            {
+                "epoch": epoch + 1,
+                "rate": int(np.max(learner.rate)),
+                "loss": np.nan if keeper else np.concatenate(losses, -1).mean(-1),
+                "train_accuracy": np.nan if keeper else score(recipe, np.concatenate(shown, -2), y_train[mixed]),
+                "accuracy": accuracy(learner, x_test, y_test),
+            }
+        )
         if device:
             learner.weights = learned
         if arrays:
@@ -293,7 +311,8 @@ def _percent(history: History) -> str:
 def _ranges(recipe: Recipe, chip: Learner, x: np.ndarray, y: np.ndarray) -> dict[str, dict[str, float]]:
     f = recipe.formats
     seen: dict[str, tuple[QFormat, Integers]] = {
-        f"weights {k}": (g.recipe.formats.weight, w) for k, (g, w) in enumerate(zip(in_memory(recipe), chip.weights, strict=True))}
+        f"weights {k}": (g.recipe.formats.weight, w) for k, (g, w) in enumerate(zip(in_memory(recipe), chip.weights, strict=True))
+    }
     seen["outputs"] = (f.state, chip.infer(x))
     seen["inputs"] = (f.state, f.state.samples(x))
     if recipe.learns and not recipe.signed:
@@ -304,8 +323,10 @@ def _ranges(recipe: Recipe, chip: Learner, x: np.ndarray, y: np.ndarray) -> dict
                 seen[name.replace("error", "errors ")] = (f.delta, v)
         for k, v in machine.drive.items():
             seen[f"drives {k}"] = (f.accumulator, v)
-    return {place: {"low": q.low, "high": q.high, "smallest": float(q.decode(np.min(v))), "largest": float(q.decode(np.max(v)))}
-            for place, (q, v) in seen.items()}
+    return {
+        place: {"low": q.low, "high": q.high, "smallest": float(q.decode(np.min(v))), "largest": float(q.decode(np.max(v)))}
+        for place, (q, v) in seen.items()
+    }
 
 
 # Checkpoints ------------------------------------------------------------------------------------------------
@@ -340,7 +361,7 @@ def _resume(path: Path, label: str, chip: Learner, history: History) -> None:
             kept = dict(kept)
     except PermissionError:
         raise
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
+    except Exception as error:  # NumPy raises a different kind for each way a file can be broken
         raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
     if str(kept.get("label")) != label:
         raise ValueError(f"{path}: a checkpoint of another recipe, other seeds or other data; delete it or name another")

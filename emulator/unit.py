@@ -72,14 +72,14 @@ class Clocked:
         self.loss = 0
         self.now = 0
         # what is under way, by the cycle in which it arrives: entry and index, and then
-        self.arriving: dict[int, tuple[int, int, int, int]] = {}                      # values: drive and feedback as they were looked up
-        self.driving: dict[int, tuple[int, int, int, int, Words, bool]] = {}         # where drives are kept: a, b, random, out of range
-        self.nudged: dict[int, tuple[int, int, bool, int, int, Words]] = {}         # at the nudge's output: is it the label's, a, b, random
-        self.entering: dict[int, tuple[int, int, int, int, Words, bool]] = {}        # at the dyad: a, b, random, out of range
-        self.leaving: dict[int, tuple[int, int]] = {}                                 # at the dyad's output: no more
-        self.random: dict[int, tuple[int, int]] = {}                                  # rounding words at the dyad, alone
+        self.arriving: dict[int, tuple[int, int, int, int]] = {}  # values: drive and feedback as they were looked up
+        self.driving: dict[int, tuple[int, int, int, int, Words, bool]] = {}  # where drives are kept: a, b, random, out of range
+        self.nudged: dict[int, tuple[int, int, bool, int, int, Words]] = {}  # at the nudge's output: is it the label's, a, b, random
+        self.entering: dict[int, tuple[int, int, int, int, Words, bool]] = {}  # at the dyad: a, b, random, out of range
+        self.leaving: dict[int, tuple[int, int]] = {}  # at the dyad's output: no more
+        self.random: dict[int, tuple[int, int]] = {}  # rounding words at the dyad, alone
         self.random_nudge: dict[int, int] = {}
-        self.errors = [0, 0]                       # of the nudge, two cycles and one cycle ago
+        self.errors = [0, 0]  # of the nudge, two cycles and one cycle ago
 
     def clock(self, valid: int, number: int, index: int, random: int, **values: int) -> Ports:
         """Output ports of this cycle; all registers move to the next one."""
@@ -134,9 +134,15 @@ class Clocked:
         means, differs = bool(e and (e.mean or e.result)), bool(e and e.difference)
         ports = {"loss": self.loss} if self.is_last else {}
         return ports | {
-            "mean_valid": int(means), "difference_valid": int(differs), "out_number": n or 0, "out_index": index,
-            "mean": mean if means else 0, "difference": difference if differs else 0,
-            "events_state": int(means and mean_out), "events_delta": int(differs and difference_out)}
+            "mean_valid": int(means),
+            "difference_valid": int(differs),
+            "out_number": n or 0,
+            "out_index": index,
+            "mean": mean if means else 0,
+            "difference": difference if differs else 0,
+            "events_state": int(means and mean_out),
+            "events_delta": int(differs and difference_out),
+        }
 
     def _enter(self, n: int, index: int, recalled: int, fed: int, values: Ports, random: int) -> None:
         e = self.entries[n]

@@ -15,8 +15,9 @@ def product_type(geometry: Geometry) -> type[np.int32] | type[np.int64]:
     return integer_type(geometry.recipe.bits.product)
 
 
-def update(recipe: Recipe, weight: Integers, product: Integers, random: Integers | int = 0, probe: bool = False,
-           decay: int = 0) -> tuple[Integers, Integers]:
+def update(
+    recipe: Recipe, weight: Integers, product: Integers, random: Integers | int = 0, probe: bool = False, decay: int = 0
+) -> tuple[Integers, Integers]:
     """A weight after an update or a probe.
 
     Parameters
@@ -46,13 +47,13 @@ def update(recipe: Recipe, weight: Integers, product: Integers, random: Integers
         product = (product << (finer - shift)) - (weight.astype(product.dtype) << (finer - decay))
         shift = finer
     bounded, known = product, isinstance(shift, int)
-    if not known or shift < 0:          # so far out of range either way that its exact value does not matter
+    if not known or shift < 0:  # so far out of range either way that its exact value does not matter
         far = 1 << (f.width + 1)
         bounded = xp.minimum(xp.maximum(product, -far), far)
         bounded = bounded if known else xp.where(shift < 0, bounded, product)
     v = weight.astype(product.dtype) + _change(recipe, weight, fixed.round_shift(bounded, shift, recipe.rounding.weight, random))
     result, out_of_range = fixed.limit(v, f.min + guard, f.max - guard)
-    if wraps:              # modulo a power of two: a shift that overflows the type is harmless
+    if wraps:  # modulo a power of two: a shift that overflows the type is harmless
         if recipe.pulses.built == "ideal":
             if not known:
                 v = xp.where(shift < 0, weight + (product << xp.maximum(-shift, 0)), v)
@@ -94,8 +95,12 @@ def largest_change(recipe: Recipe, product: Integers) -> Integers:
 
 def update_exact(recipe: Recipe, weight: int, product: int, random: int, probe: bool, decay: int = 0) -> tuple[int, bool]:
     """`update` on Python integers."""
-    return fixed.fit_exact(weight + change_exact(recipe, weight, round_exact(recipe, weight, product, random, decay)),
-                           recipe.formats.weight.width, recipe.overflow.weight, 0 if probe else recipe.guard)
+    return fixed.fit_exact(
+        weight + change_exact(recipe, weight, round_exact(recipe, weight, product, random, decay)),
+        recipe.formats.weight.width,
+        recipe.overflow.weight,
+        0 if probe else recipe.guard,
+    )
 
 
 def round_exact(recipe: Recipe, weight: int, product: int, random: int, decay: int = 0) -> int:

@@ -70,7 +70,7 @@ class Walk:
 
     def __init__(self, recipe: Recipe, state: Mapping[str, Any]):
         self.chip = chip = Chip(recipe)
-        chip.restore(state)                       # all checks are there
+        chip.restore(state)  # all checks are there
         self.recipe = recipe = recipe.model_copy(update={"seed": int(np.asarray(state["seeds"]))})
         self.engines = [engine.Clocked(recipe, e) for e in range(len(recipe.engine_lanes))]
         self.units = [unit.Clocked(recipe, k) for k in range(recipe.layers)]
@@ -78,7 +78,7 @@ class Walk:
         for g, w in zip(in_memory(recipe), chip.weights, strict=True):
             block, rows = self.engines[g.engine].crossbar, np.asarray(crossbar.pad(g, w)).tolist()
             first = block.table.base[g.matrix.name]
-            block.weights[first:first + g.N] = [rows[t][f * g.L:(f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
+            block.weights[first : first + g.N] = [rows[t][f * g.L : (f + 1) * g.L] for t in range(g.R) for f in range(g.F)]
         self.overlaps = recipe.samples_in_flight > 1
         self.sequencer = sequencer.Overlapping(recipe) if self.overlaps else sequencer.Clocked(recipe)
         self.labels = dict.fromkeys(unit.labels(recipe), 0)
@@ -120,8 +120,17 @@ class Walk:
         for e, block in enumerate(self.engines):
             starts = order["start"] >> e & 1
             slope, beyond = self.slopes[0][e]
-            ports = block.clock(start=starts, number=order["number"], pc=order["pc"], slope=slope, word_address=0, word_write=0,
-                                word_in=0, **levels, **shared.stores[e])
+            ports = block.clock(
+                start=starts,
+                number=order["number"],
+                pc=order["pc"],
+                slope=slope,
+                word_address=0,
+                word_write=0,
+                word_in=0,
+                **levels,
+                **shared.stores[e],
+            )
             if starts and block.operations[order["number"]].row == SLOPE:
                 ports["events_delta"] = int(beyond)
             shared.summed(e, ports)
@@ -132,9 +141,16 @@ class Walk:
                 events.append((f"unit{k}", "feedback", *fed))
             ports = one.clock(**wires, **(self.labels if one.is_last else {}))
             ports["queued"] = ports["mean_valid"] and one.entries[ports["out_number"]].result
-            events += _events(f"unit{k}", ports, {
-                "drive": ("drive_write", "drive_index", "drive_value"), "mean": ("mean_valid", "out_index", "mean"),
-                "difference": ("difference_valid", "out_index", "difference"), "result": ("queued", "out_index", "mean")})
+            events += _events(
+                f"unit{k}",
+                ports,
+                {
+                    "drive": ("drive_write", "drive_index", "drive_value"),
+                    "mean": ("mean_valid", "out_index", "mean"),
+                    "difference": ("difference_valid", "out_index", "difference"),
+                    "result": ("queued", "out_index", "mean"),
+                },
+            )
         shared.tick()
         self.slopes = [self.slopes[1], [nudge.slope_exact(block.crossbar.table.views[0], before) for block in self.engines]]
         return events
@@ -146,8 +162,8 @@ class _Wires:
     def __init__(self, recipe: Recipe, units: list[unit.Clocked]):
         self.recipe, self.engines, self.units = recipe, table.engines(recipe), units
         self.stores: list[Ports] = [{} for _ in self.engines]
-        self.elements: list[Ports] = [{} for _ in units]           # in this cycle: valid, number, index
-        self.values = [[(0, 0)] * len(u.sources) for u in units]   # in this cycle: value and random words of each source
+        self.elements: list[Ports] = [{} for _ in units]  # in this cycle: valid, number, index
+        self.values = [[(0, 0)] * len(u.sources) for u in units]  # in this cycle: value and random words of each source
 
     def leaving(self, units: list[unit.Clocked]) -> None:
         """Lead what leaves the units in this cycle to the stores."""
@@ -162,14 +178,20 @@ class _Wires:
                     e = table.entries(self.recipe, memory.population - 1)[number]
                     name, value = (e.mean, mean) if memory.format == "state" else (e.difference, difference)
                     if name in memory.stores:
-                        wires |= {f"store{i}__valid": 1, f"store{i}__slot": memory.stores.index(name), f"store{i}__index": index,
-                                  f"store{i}__value": value}
+                        wires |= {
+                            f"store{i}__valid": 1,
+                            f"store{i}__slot": memory.stores.index(name),
+                            f"store{i}__index": index,
+                            f"store{i}__value": value,
+                        }
 
     def summed(self, e: int, ports: Ports) -> None:
         """Lead a sum of engine e, and values that were sums before, to the units."""
         for k, u in enumerate(self.units):
-            self.values[k] = [(ports[f"value_{place}"], ports["random"]) if engine == e else old
-                              for (engine, place), old in zip(u.sources, self.values[k], strict=True)]
+            self.values[k] = [
+                (ports[f"value_{place}"], ports["random"]) if engine == e else old
+                for (engine, place), old in zip(u.sources, self.values[k], strict=True)
+            ]
         if ports["sum_valid"]:
             step = self.engines[e].operations[ports["sum_number"]]
             number = table.entries(self.recipe, step.unit).index(table.entry(self.recipe, step))
@@ -180,8 +202,12 @@ class _Wires:
         u = self.units[k]
         n = u.arriving[u.now][0] if u.now in u.arriving else None
         words = 0 if n is None else self.values[k][u.sources.index((u.entries[n].engine, u.entries[n].place))][1]
-        return {"valid": 0, "number": 0, "index": 0} | self.elements[k] | {"random": words} | {
-            f"value{i}": value for i, (value, _) in enumerate(self.values[k])}
+        return (
+            {"valid": 0, "number": 0, "index": 0}
+            | self.elements[k]
+            | {"random": words}
+            | {f"value{i}": value for i, (value, _) in enumerate(self.values[k])}
+        )
 
     def tick(self) -> None:
         """Move to the next cycle."""

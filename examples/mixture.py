@@ -68,8 +68,12 @@ def main(path: str) -> None:
         if e.tick < 24 and e.phase in ("forward", "backward"):
             gantt.barh(-e.block, 1, left=e.tick, color="C0" if e.phase == "forward" else "C1", edgecolor="white")
             gantt.text(e.tick + 0.5, -e.block, str(e.sample), ha="center", va="center", color="white", fontsize="small")
-    gantt.set(title="1F1B: forward (blue), backward (orange)", xlabel="tick", yticks=[0, -1, -2],
-              yticklabels=["equilibrium\nadjoint", "Hopfield\nnudges", "layer\nprobes"])
+    gantt.set(
+        title="1F1B: forward (blue), backward (orange)",
+        xlabel="tick",
+        yticks=[0, -1, -2],
+        yticklabels=["equilibrium\nadjoint", "Hopfield\nnudges", "layer\nprobes"],
+    )
     paper.savefig(path)
 
 

@@ -22,11 +22,21 @@ CYCLE = 100e-9
 CONVERTERS, BITS, SAMPLES = 8, 8, 1.28e9
 """Of a unit; bits of each; conversions per second of each."""
 ARRAYS, LINES = 8, 128
-POWER = {"converter": 16e-3 / (CONVERTERS * SAMPLES), "driver": 4e-3 * CYCLE / (ARRAYS * LINES), "hold": 10e-6 * CYCLE / (ARRAYS * LINES),
-         "cell": 2.4e-3 * CYCLE / (ARRAYS * LINES**2), "shift and add": 0.2e-3 * CYCLE / (ARRAYS * LINES)}
+POWER = {
+    "converter": 16e-3 / (CONVERTERS * SAMPLES),
+    "driver": 4e-3 * CYCLE / (ARRAYS * LINES),
+    "hold": 10e-6 * CYCLE / (ARRAYS * LINES),
+    "cell": 2.4e-3 * CYCLE / (ARRAYS * LINES**2),
+    "shift and add": 0.2e-3 * CYCLE / (ARRAYS * LINES),
+}
 """Component to its energy each time it is used, joule: watts of the unit over what it does in a second."""
-AREA = {"converter": 0.0096 / CONVERTERS, "driver": 0.00017 / (ARRAYS * LINES), "hold": 0.00004 / (ARRAYS * LINES),
-        "cell": 0.0002 / (ARRAYS * LINES**2), "shift and add": 0.00024 / (ARRAYS * LINES)}
+AREA = {
+    "converter": 0.0096 / CONVERTERS,
+    "driver": 0.00017 / (ARRAYS * LINES),
+    "hold": 0.00004 / (ARRAYS * LINES),
+    "cell": 0.0002 / (ARRAYS * LINES**2),
+    "shift and add": 0.00024 / (ARRAYS * LINES),
+}
 """Component to its area, square millimetres."""
 
 
@@ -82,8 +92,12 @@ def estimate(recipe: Recipe) -> Estimate:
         forward, back = (parts(g.recipe, *shape, transposed) for shape, transposed in (((g.C, g.R), False), ((g.R, g.C), True)))
         both = any(i.op is Op.TRANSPOSED and i.step.matrix == f"W{g.layer}" for i in _instructions(recipe))
         built = Counts(forward.cells, *(n + m * both for n, m in zip(forward[1:], back[1:], strict=True)))
-        area += (built.cells * AREA["cell"] + built.drivers * AREA["driver"] + built.conversions * (AREA["hold"] + AREA["shift and add"])
-                 + math.ceil(built.conversions / a.sharing) * AREA["converter"] * wider)
+        area += (
+            built.cells * AREA["cell"]
+            + built.drivers * AREA["driver"]
+            + built.conversions * (AREA["hold"] + AREA["shift and add"])
+            + math.ceil(built.conversions / a.sharing) * AREA["converter"] * wider
+        )
     for i in _instructions(recipe):
         if i.op not in (Op.FORWARD, Op.TRANSPOSED):
             continue
@@ -92,8 +106,11 @@ def estimate(recipe: Recipe) -> Estimate:
         width = recipe.input_width("delta" if transposed else "state") - 1
         times = math.ceil(width / a.input_slice) if a.input_slice else 1
         several = several or (a.input_slice or width) > 1
-        joules += times * (used.cells * POWER["cell"] + used.drivers * POWER["driver"]
-                           + used.conversions * (POWER["hold"] + POWER["shift and add"] + POWER["converter"] * wider))
+        joules += times * (
+            used.cells * POWER["cell"]
+            + used.drivers * POWER["driver"]
+            + used.conversions * (POWER["hold"] + POWER["shift and add"] + POWER["converter"] * wider)
+        )
         # arrays work side by side; a converter takes the outputs that it serves one after the other
         seconds += times * max(CYCLE, a.sharing / SAMPLES)
     name = MODEL + (f"; {a.output_bits}-bit converters by Walden's law" if a.output_bits != BITS else "")
@@ -106,7 +123,7 @@ def parts(recipe: Recipe, inputs: int, outputs: int, transposed: bool = False) -
     slices = math.ceil(stored / a.cell_bits) if a.cell_bits else 1
     blocks, tiles = math.ceil(inputs / a.lines), math.ceil(outputs / a.lines)
     cells, driven = (2 if a.mapping == "differential" else 1) * inputs * outputs, inputs
-    if a.mapping == "offset":                              # a reference line in every array
+    if a.mapping == "offset":  # a reference line in every array
         cells += blocks * outputs if transposed else tiles * inputs
         driven += blocks if transposed else 0
     return Counts(cells * slices, driven * tiles * slices, outputs * blocks * slices)

@@ -38,8 +38,12 @@ class Range(BaseModel):
             raise ValueError("give either step or factor")
         if self.step is not None and not (self.to - self.from_) * self.step >= 0 or self.step == 0:
             raise ValueError(f"steps of {self.step:g} do not lead from {self.from_:g} to {self.to:g}")
-        if self.factor is not None and (self.factor <= 0 or self.factor == 1 or not self.from_ * self.to > 0
-                                        or not math.log(self.to / self.from_) / math.log(self.factor) >= 0):
+        if self.factor is not None and (
+            self.factor <= 0
+            or self.factor == 1
+            or not self.from_ * self.to > 0
+            or not math.log(self.to / self.from_) / math.log(self.factor) >= 0
+        ):
             raise ValueError(f"a factor of {self.factor:g} does not lead from {self.from_:g} to {self.to:g}")
         if self._count() > MOST:
             raise ValueError(f"{self._count()} values; allowed are at most {MOST}")
@@ -84,9 +88,11 @@ def axes_of(table: Any) -> dict[str, list | Range]:
         if field in ELSEWHERE:
             wrong.append(f"{field}: no axis; write {ELSEWHERE[field]} = ... above [axes]")
         elif field not in known and not bits.of_layer(field):
-            wrong.append(f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
-                         f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, bits.weight.LAYER, "
-                         f"{', '.join(IN_LSBS)}, and board")
+            wrong.append(
+                f"{field}: no such field of a recipe; {_nearest(field, known)}allowed are the fields that `crossdyad schema` "
+                f"lists, bits.PLACE with {', '.join(Formats.model_fields)}, bits.weight.LAYER, "
+                f"{', '.join(IN_LSBS)}, and board"
+            )
         else:
             try:
                 made[field] = values_of(field, values)

@@ -50,7 +50,7 @@ def change(table: dict[str, Any], field: str, bits: int) -> str:
             return f"{field}: the recipe has {layers} layers of weights; allowed are bits.weight.0 to bits.weight.{layers - 1}"
         if len(chosen) == 1:
             table["formats"][place] = chosen = [dict(chosen[0]) for _ in range(layers)]
-        chosen = chosen[layer:layer + 1]
+        chosen = chosen[layer : layer + 1]
     for q in chosen:
         q["frac"] += bits - q["width"]
         q["width"] = bits
@@ -63,4 +63,5 @@ def widths(table: dict[str, Any]) -> dict[str, Any]:
     layers = formats(table, "weight")
     each = [q["width"] for q in (layers if len(layers) > 1 else layers * (len(table["sizes"]) - 1))]
     return {f"bits.{place}": bits.pop() for place, bits in found.items() if len(bits) == 1} | {
-        f"bits.weight.{k}": width for k, width in enumerate(each)}
+        f"bits.weight.{k}": width for k, width in enumerate(each)
+    }

@@ -49,8 +49,16 @@ class Budget(NamedTuple):
     mended: dict | None = None
 
 
-def budget(recipe: Recipe, dataset: Sequence, samples: int = 60, epochs: int = 0, predict: bool = False, output: Path = Path("build"),
-           each: Callable[[dict], None] | None = None, progress: Callable[[str, int, int], None] | None = None) -> Budget:
+def budget(
+    recipe: Recipe,
+    dataset: Sequence,
+    samples: int = 60,
+    epochs: int = 0,
+    predict: bool = False,
+    output: Path = Path("build"),
+    each: Callable[[dict], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Budget:
     """Measure which effect costs how much of the gradient, and draw it.
 
     Parameters
@@ -100,5 +108,8 @@ def _predicted(recipe: Recipe) -> dict:
     mended = predictions.mended(recipe)
     first, *others = predictions.predict([recipe, *mended.values()])
     gains = {cause: p.accuracy - first.accuracy for cause, p in zip(mended, others, strict=True)}
-    return {"predicted": first._asdict() | {"epochs": predictions.EPOCHS}, "critical_noise": predictions.critical_noise(recipe),
-            "mended": dict(sorted(gains.items(), key=lambda item: -item[1]))}
+    return {
+        "predicted": first._asdict() | {"epochs": predictions.EPOCHS},
+        "critical_noise": predictions.critical_noise(recipe),
+        "mended": dict(sorted(gains.items(), key=lambda item: -item[1])),
+    }

@@ -106,11 +106,27 @@ def card(recipe: Recipe) -> Card:
     bits = {name: g.R * g.C * g.recipe.formats.weight.width for name, g in geometry.items() if g.matrix.source == "memory"}
     own = sum(bits[f"W{k}"] for k in range(recipe.layers))
     locks = _locks(recipe, program, geometry)
-    return Card(recipe.rule, found.row, found.oracle, len(program.instructions), program.length, program.period, program.in_flight,
-                program.staleness, len(geometry), own,
-                sum(bits.values()) - own, transport, sum(stores.values()), derivatives, *locks,
-                1 - slots / (program.period * len(recipe.engine_lanes)), products / (program.period * sum(recipe.engine_lanes)), writes,
-                random_bits)
+    return Card(
+        recipe.rule,
+        found.row,
+        found.oracle,
+        len(program.instructions),
+        program.length,
+        program.period,
+        program.in_flight,
+        program.staleness,
+        len(geometry),
+        own,
+        sum(bits.values()) - own,
+        transport,
+        sum(stores.values()),
+        derivatives,
+        *locks,
+        1 - slots / (program.period * len(recipe.engine_lanes)),
+        products / (program.period * sum(recipe.engine_lanes)),
+        writes,
+        random_bits,
+    )
 
 
 def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:

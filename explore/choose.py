@@ -52,9 +52,16 @@ class Picked(NamedTuple):
     def to_dict(self) -> dict:
         """The point as plain data: settings, means, seeds and reach of what was measured, its place, and the recipe."""
         chosen = self.chosen
-        return {"settings": chosen.settings, "metrics": {m: float(v.mean()) for m, v in chosen.values.items()}, "seeds": chosen.seeds,
-                "reach": {m: reach(chosen, m)[1:] for m in chosen.values}, "on_front": self.surely, "objectives": self.objectives,
-                "not_told_apart": len(self.rivals), "recipe": self.recipe.model_dump(mode="json")}
+        return {
+            "settings": chosen.settings,
+            "metrics": {m: float(v.mean()) for m, v in chosen.values.items()},
+            "seeds": chosen.seeds,
+            "reach": {m: reach(chosen, m)[1:] for m in chosen.values},
+            "on_front": self.surely,
+            "objectives": self.objectives,
+            "not_told_apart": len(self.rivals),
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
 
 
 def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], best: str = "accuracy", sure: bool = False) -> Picked:
@@ -93,14 +100,20 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
 
     within = [s for s in found if all(inside(s, m, *limit) for m, limit in limits.items())]
     if not within:
-        closest = [f"{name} reaches {at:.6g}{' at its surest' if sure else ''}, not {'at least' if low is not None else 'at most'} "
-                   f"{low if low is not None else high:g}"
-                   for name, (low, high) in limits.items() if not any(inside(s, name, low, high) for s in found)
-                   for at in [(max if low is not None else min)(reached(s, name, low) for s in found)]]
+        closest = [
+            f"{name} reaches {at:.6g}{' at its surest' if sure else ''}, not {'at least' if low is not None else 'at most'} "
+            f"{low if low is not None else high:g}"
+            for name, (low, high) in limits.items()
+            if not any(inside(s, name, low, high) for s in found)
+            for at in [(max if low is not None else min)(reached(s, name, low) for s in found)]
+        ]
         wanting = [_more_seeds(name, low, len(found[0].seeds)) for name, (low, _) in limits.items() if sure and low is not None]
-        raise ValueError(f"{store.path}: no point is within the limits"
-                         + (f": {'; '.join(closest)}" if closest else ", though each can be met alone") + "; loosen one"
-                         + "".join(wanting))
+        raise ValueError(
+            f"{store.path}: no point is within the limits"
+            + (f": {'; '.join(closest)}" if closest else ", though each can be met alone")
+            + "; loosen one"
+            + "".join(wanting)
+        )
 
     def luts(s):
         return float(s.values["lut"].mean()) if "lut" in s.values else 0.0
@@ -111,8 +124,15 @@ def pick(store: Store, limits: dict[str, tuple[float | None, float | None]], bes
     objectives = objectives_of(spec)
     made = front(found, objectives)
     surely = next((float(share) for point, share in zip(made.points, made.surely, strict=True) if point is chosen), None)
-    return Picked(standing(chosen, spec.name), chosen, rivals, cheapest if luts(cheapest) < luts(chosen) else None, objectives, surely,
-                  conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "")
+    return Picked(
+        standing(chosen, spec.name),
+        chosen,
+        rivals,
+        cheapest if luts(cheapest) < luts(chosen) else None,
+        objectives,
+        surely,
+        conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "",
+    )
 
 
 def _told_apart(paired: tuple[float, float, float]) -> bool:
@@ -128,8 +148,10 @@ def _more_seeds(metric: str, limit: float, seeds: int) -> str:
     if not 1 - unseen(seeds) < share < 1:
         return ""
     needed = math.ceil(math.log((1 - LEVEL) / 2) / math.log(share))
-    return (f", or give more seeds: {seeds} leave it open that up to {100 * unseen(seeds):.0f} % of all fail, and {metric} of at least "
-            f"{limit:g} can be sure from {needed} on")
+    return (
+        f", or give more seeds: {seeds} leave it open that up to {100 * unseen(seeds):.0f} % of all fail, and {metric} of at least "
+        f"{limit:g} can be sure from {needed} on"
+    )
 
 
 def standing(s: Summary, sweep: str) -> Recipe:
@@ -146,8 +168,10 @@ def told(picked: Picked, best: str) -> str:
     chosen, number = picked.chosen, words.number
     seeds, epochs = len(chosen.seeds), chosen.measured.get("epochs")
     after = "" if epochs is None else f", after {epochs} epoch{'s' * (epochs != 1)} of training"
-    lines = [f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
-             f"{100 * LEVEL:.0f} % interval of the median over all seeds; what the mean over all seeds surely is."]
+    lines = [
+        f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
+        f"{100 * LEVEL:.0f} % interval of the median over all seeds; what the mean over all seeds surely is."
+    ]
     if picked.conditions:
         lines.append(f"# {picked.conditions}.")
     for metric, values in chosen.values.items():
@@ -169,8 +193,10 @@ def told(picked: Picked, best: str) -> str:
     if beyond and chosen.measured.get("cost") == "model" and set(chosen.values) & set(COST):
         lines.append(f"# The cost model was not calibrated for this, its errors may be larger: {beyond}")
     if picked.surely is not None:
-        lines.append(f"# It is on the front of {', '.join(picked.objectives)} in {100 * picked.surely:.0f} % of draws of the seeds and of "
-                     "the cost model's errors.")
+        lines.append(
+            f"# It is on the front of {', '.join(picked.objectives)} in {100 * picked.surely:.0f} % of draws of the seeds and of "
+            "the cost model's errors."
+        )
     if picked.rivals:
         lines.append(f"# In {best} {seeds} seeds cannot tell it from {len(picked.rivals)} other points within the limits.")
     if picked.cheapest:
@@ -201,10 +227,21 @@ def table(store: Store) -> tuple[list[str], list[list]]:
     flat = []
     for row in rows:
         settings = [row["point"].get(a) for a in axes]
-        flat.append([*(v if isinstance(v, (int, float, str)) or v is None else json.dumps(v) for v in settings), row["board"], row["seed"],
-                     row["status"],
-                     *((row["value"] or {}).get(m) for m in METRICS), row["seconds"], row["error"], row["key"],
-                     json.dumps(row["recipe"]) if row["recipe"] else None, json.dumps(row["settings"]), json.dumps(row["versions"])])
+        flat.append(
+            [
+                *(v if isinstance(v, (int, float, str)) or v is None else json.dumps(v) for v in settings),
+                row["board"],
+                row["seed"],
+                row["status"],
+                *((row["value"] or {}).get(m) for m in METRICS),
+                row["seconds"],
+                row["error"],
+                row["key"],
+                json.dumps(row["recipe"]) if row["recipe"] else None,
+                json.dumps(row["settings"]),
+                json.dumps(row["versions"]),
+            ]
+        )
     return header, flat
 
 

@@ -13,9 +13,22 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ..recipe import near
 from ..recipe.kinds import Real, Whole
 
-FIELDS = tuple(f"devices.{name}" for name in ("read_noise", "age", "programming", "spread", "noise_spread", "stuck", "stuck_low",
-                                              "stuck_high", "wires", "driver", "sense")) + (
-    "arrays.gain_spread", "arrays.offset_spread", "pulses.noise", "pulses.step_spread", "pulses.bound_spread")
+FIELDS = tuple(
+    f"devices.{name}"
+    for name in (
+        "read_noise",
+        "age",
+        "programming",
+        "spread",
+        "noise_spread",
+        "stuck",
+        "stuck_low",
+        "stuck_high",
+        "wires",
+        "driver",
+        "sense",
+    )
+) + ("arrays.gain_spread", "arrays.offset_spread", "pulses.noise", "pulses.step_spread", "pulses.bound_spread")
 """Fields of a recipe that can be conditions: what happens to a chip."""
 OTHERS = 1_000_001
 """The first of the seeds of devices that trained weights are written to: none that chips are trained with by default."""

@@ -36,7 +36,6 @@ DSP_WIDTH = 18
 # Counted -----------------------------------------------------------------------------------------------------
 
 
-
 def blocks(recipe: Recipe) -> int:
     """Memory blocks of a chip."""
     return sum(m.blocks for m in memories(recipe))
@@ -54,8 +53,11 @@ def on_board(recipe: Recipe, found: dict[str, float], board: str) -> dict[str, f
     if found["multipliers"] <= BOARDS[board].holds["multiplier"]:
         return found
     digits = -(-recipe.error_bits // 2)
-    return found | {"multipliers": found["multipliers"] - slices(recipe.error_bits, DSP_WIDTH) ** 2,
-                    "lut": found["lut"] + DIGITS * digits**2, "ff": found["ff"] + ROWS * recipe.error_bits}
+    return found | {
+        "multipliers": found["multipliers"] - slices(recipe.error_bits, DSP_WIDTH) ** 2,
+        "lut": found["lut"] + DIGITS * digits**2,
+        "ff": found["ff"] + ROWS * recipe.error_bits,
+    }
 
 
 DIGITS, ROWS = 6, 9
@@ -88,8 +90,15 @@ def lane(g: Geometry, engine: table.Engine) -> Lane:
     if r.pulses.built != "ideal":
         kept = PULSES
         change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
-    return Lane(max(width, engine.operand), max(f.state.width, f.delta.width), width + f.delta.width + clog2(g.R),
-                random, adder, kept, max(width, change) + 1)
+    return Lane(
+        max(width, engine.operand),
+        max(f.state.width, f.delta.width),
+        width + f.delta.width + clog2(g.R),
+        random,
+        adder,
+        kept,
+        max(width, change) + 1,
+    )
 
 
 PULSES = LONGEST_TRAIN.bit_length() + 1
@@ -145,7 +154,7 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
     for g in geometries(r):
         engine, f = table.engines(r)[g.engine], g.recipe.formats
         ww = engine.width
-        if g.engine not in shared:          # its lanes, once
+        if g.engine not in shared:  # its lanes, once
             shared.add(g.engine)
             tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
             ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
@@ -186,16 +195,16 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
             backward = rounded(_sum(g), f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
         dyad = 2 * (wa + 2) + 4 * span + 2 * (ws + wd) if learns else (wa + 2) + 2 * span + 2 * ws
         last = g.loss_width + 4 * wa if g.is_last else 2 * wa
-        lut["layers"] += bends * (2 if learns else 1) * (wa + 2 + span)           # a comparison more, and a multiplexer
+        lut["layers"] += bends * (2 if learns else 1) * (wa + 2 + span)  # a comparison more, and a multiplexer
         ff["layers"] += _sum(g) + forward + wa + backward + wa * bool(backward) + dyad + last
         lut["layers"] += 2 * _sum(g) + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
         address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
         ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
         lut["control"] += 4 * address + 6 * steps + 60
-    if r.samples_in_flight > 1:                    # a step of its own for each, and which of them an operation has (counted on digits)
+    if r.samples_in_flight > 1:  # a step of its own for each, and which of them an operation has (counted on digits)
         ff["control"] += 90
         lut["control"] += 80
-    for engine in table.engines(r):               # signs of fixed feedback, of columns of noise, of shaken neurons in reads and in updates
+    for engine in table.engines(r):  # signs of fixed feedback, of columns of noise, of shaken neurons in reads and in updates
         groups, sources = -(-engine.lanes // 16), {m.name: m.source for m in r.matrices}
         own = groups * any(s.column == NOISE for s in engine.operations)
         own += groups * any(s.reads and sources[s.matrix] == "generator" for s in engine.operations)
@@ -225,7 +234,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
     """The longest path of each kind that a chip has, in ns, as one reads them from `hdl`: about, before the fit corrects it."""
     r, f = recipe, recipe.formats
     learns, layers = r.learns, geometries(r)
-    found = {"control": CLOCK_TO_OUT + 5 * LEVEL + SETUP}             # sequencer, walk, dyad: comparisons, and registers that they hold
+    found = {"control": CLOCK_TO_OUT + 5 * LEVEL + SETUP}  # sequencer, walk, dyad: comparisons, and registers that they hold
     if blocks(r):
         found["memory"] = RECALL + SETUP
     multiplied = CLOCK_TO_OUT + PRODUCT + CARRY
@@ -242,7 +251,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
     if learns and r.pulses.built != "ideal":
         found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (operand + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
-        found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * r.weight_width)       # room, size, new weight
+        found["slopes"] = CLOCK_TO_OUT + PRODUCT + 3 * (LEVEL + CARRY + BIT * r.weight_width)  # room, size, new weight
     return found
 
 
@@ -279,17 +288,25 @@ def measures(recipe: Recipe) -> dict[str, float]:
     """The sizes that a model is calibrated over."""
     f, layers = recipe.formats, geometries(recipe)
     return {
-        "layers": recipe.layers, "units of a layer": max(recipe.sizes), "weights of a layer": max(g.R * g.C for g in layers),
-        "lanes": sum(recipe.engine_lanes), "lanes of a layer": max(recipe.engine_lanes),
-        "bits of a multiplier's operand": max(e.operand for e in table.engines(recipe)), "bits of a weight": recipe.weight_width,
+        "layers": recipe.layers,
+        "units of a layer": max(recipe.sizes),
+        "weights of a layer": max(g.R * g.C for g in layers),
+        "lanes": sum(recipe.engine_lanes),
+        "lanes of a layer": max(recipe.engine_lanes),
+        "bits of a multiplier's operand": max(e.operand for e in table.engines(recipe)),
+        "bits of a weight": recipe.weight_width,
     } | {f"bits of a {place}": getattr(f, place).width for place in ("state", "accumulator", "delta")}
 
 
 def outside(recipe: Recipe, board: str) -> str:
     """In which way a recipe or a board is outside of what the model was calibrated on; empty if it is not."""
     known = coefficients()
-    beyond = [f"{name} {value:g} (calibrated on {low:g} to {high:g})" for name, value in measures(recipe).items()
-              for low, high in [known["range"][name]] if not low <= value <= high]
+    beyond = [
+        f"{name} {value:g} (calibrated on {low:g} to {high:g})"
+        for name, value in measures(recipe).items()
+        for low, high in [known["range"][name]]
+        if not low <= value <= high
+    ]
     return "; ".join(beyond + [f"board {board} (calibrated on {known['board']})"] * (board != known["board"]))
 
 
@@ -320,8 +337,12 @@ def unfitted(board: str) -> str | None:
 def figures(model: dict, recipe: Recipe) -> dict[str, float]:
     """Resources and highest clock frequency by a model of so many factors."""
     ff, lut = bill(recipe)
-    found = {"lut": weighed(model["lut"], lut), "ff": weighed(model["ff"], ff), "multipliers": float(multipliers(recipe)),
-             "memory": float(blocks(recipe))}
+    found = {
+        "lut": weighed(model["lut"], lut),
+        "ff": weighed(model["ff"], ff),
+        "multipliers": float(multipliers(recipe)),
+        "memory": float(blocks(recipe)),
+    }
     return found | {"fmax": 1e3 / period(model["period"], recipe, found["lut"])}
 
 

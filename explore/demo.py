@@ -87,8 +87,13 @@ class Demo(NamedTuple):
     files: list[str]
 
 
-def demo(recipe: str = "digits", output: Path = Path("build/demo"), samples: int = 20, say: Callable[[str], None] | None = None,
-         stages: Stages = silent) -> Demo:
+def demo(
+    recipe: str = "digits",
+    output: Path = Path("build/demo"),
+    samples: int = 20,
+    say: Callable[[str], None] | None = None,
+    stages: Stages = silent,
+) -> Demo:
     """Train a chip, write it as Verilog, co-simulate it, check its gradient, build it for an FPGA, and write a page.
 
     The FPGA build, synthesis and one seed of place and route, runs beside the rest.
@@ -112,12 +117,13 @@ def demo(recipe: str = "digits", output: Path = Path("build/demo"), samples: int
     """
     chip = load(recipe)
     dataset = data.of(chip)
-    with ThreadPoolExecutor(1) as pool, hdl.tools.together() as run:        # left early, it ends the build
+    with ThreadPoolExecutor(1) as pool, hdl.tools.together() as run:  # left early, it ends the build
         return _steps(recipe, chip, dataset, samples, output, pool.submit(_build, run, recipe, output), say or (lambda _: None), stages)
 
 
-def _steps(source: str, recipe: Recipe, dataset: Dataset, samples: int, output: Path, building: Future, say: Callable[[str], None],
-           stages: Stages) -> Demo:
+def _steps(
+    source: str, recipe: Recipe, dataset: Dataset, samples: int, output: Path, building: Future, say: Callable[[str], None], stages: Stages
+) -> Demo:
     """Take the steps one after the other, the last one when `building` is done; then write the page."""
     say("1/5 learning on the emulated chip")
     history, files = learning.run(recipe, dataset, output, stages=stages)
@@ -150,25 +156,40 @@ def _steps(source: str, recipe: Recipe, dataset: Dataset, samples: int, output: 
     figures = [output / f"{name}.svg" for name in ("learning", "ranges", "gradient")]
     write(output / "page.html", page(title, said, figures))
     whole = isinstance(built, dict)
-    return Demo(title, learned._asdict(), checked.to_dict(), cosines, built if whole else None, "" if whole else built, said,
-                str(output / "page.html"), checked.passed, [str(f) for f in (*files, *figures)])
+    return Demo(
+        title,
+        learned._asdict(),
+        checked.to_dict(),
+        cosines,
+        built if whole else None,
+        "" if whole else built,
+        said,
+        str(output / "page.html"),
+        checked.passed,
+        [str(f) for f in (*files, *figures)],
+    )
 
 
 def _speed(source: str, recipe: Recipe, output: Path, built: dict | str) -> list[str]:
     """Return cycles, samples a second, and what the build says, in words."""
     mhz = built["fmax"]["median"] if isinstance(built, dict) else math.inf
-    lines = [f"a training step: {programs(recipe)[1].length} cycles; inference: {programs(recipe)[0].length}",
-             f"training samples per second {told(rates(recipe, BOARD, mhz), BOARD)}"]
+    lines = [
+        f"a training step: {programs(recipe)[1].length} cycles; inference: {programs(recipe)[0].length}",
+        f"training samples per second {told(rates(recipe, BOARD, mhz), BOARD)}",
+    ]
     if not isinstance(built, dict):
         return [*lines, f"FPGA build left out: {built}"]
-    return [*lines, f"{built['device']}: Fmax {mhz:.1f} MHz with seed {SEED} of place and route: what the circuit could take, not what the "
-            f"board gives; seeds differ by several percent, for three of them: crossdyad synth {source} --board {BOARD} -o {output}",
-            "utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items())]
+    return [
+        *lines,
+        f"{built['device']}: Fmax {mhz:.1f} MHz with seed {SEED} of place and route: what the circuit could take, not what the "
+        f"board gives; seeds differ by several percent, for three of them: crossdyad synth {source} --board {BOARD} -o {output}",
+        "utilisation: " + ", ".join(f"{u['used']} of {u['available']} {name}" for name, u in built["utilisation"].items()),
+    ]
 
 
 def page(title: str, items: list[str], figures: list[Path]) -> str:
     """Return one HTML page with everything that it shows inside."""
-    drawn = "\n".join(path.read_text()[path.read_text().index("<svg"):] for path in figures)
+    drawn = "\n".join(path.read_text()[path.read_text().index("<svg") :] for path in figures)
     return PAGE.format(title=escape(title), items="\n".join(f"<li>{escape(item)}" for item in items), figures=drawn)
 
 
@@ -189,8 +210,7 @@ def _gradient(recipe: Recipe, history: History, dataset: Dataset, output: Path) 
         kept[epoch] = emulator.train(recipe, *dataset, epochs=epoch).weights
     table = {epoch: gradient.compare(recipe, kept[epoch], x, y) for epoch in sorted(kept)}
     words = {"rule": "chip to its rule in float64", "exact": "chip to the exact gradient"}
-    plots.cosines(list(table), {label: [t[key]["cosine"] for t in table.values()] for key, label in words.items()},
-                  output / "gradient.svg")
+    plots.cosines(list(table), {label: [t[key]["cosine"] for t in table.values()] for key, label in words.items()}, output / "gradient.svg")
     return {key: float(np.round(table[len(history.epochs)][key]["cosine"], 6)) for key in words}
 
 
@@ -204,7 +224,7 @@ def _synth(recipe: Recipe, output: Path, building: Future, stages: Stages = sile
     try:
         with stages("build", even=False) as report:
             report("synthesis, place and route, begun with the demo", 0, 3)
-            building.exception()        # what it failed of, the call below says again
+            building.exception()  # what it failed of, the call below says again
             return hdl.synthesize(recipe, BOARD, output, (SEED,), report)
-    except (RuntimeError, hdl.DoesNotFit) as error:      # a missing tool or a small board degrades the demo, it does not end it
+    except (RuntimeError, hdl.DoesNotFit) as error:  # a missing tool or a small board degrades the demo, it does not end it
         return str(error)

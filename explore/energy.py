@@ -146,8 +146,11 @@ def _instructions(recipe: Recipe):
 def converters(recipe: Recipe) -> Energy:
     """A conversion for every sum that is read: a row's forward, a column's transposed."""
     geometry, bits = matrix_geometries(recipe), recipe.formats.accumulator.width
-    reads = sum(geometry[i.step.matrix].D if i.op is Op.TRANSPOSED else geometry[i.step.matrix].R
-                for i in _instructions(recipe) if i.op in (Op.FORWARD, Op.TRANSPOSED))
+    reads = sum(
+        geometry[i.step.matrix].D if i.op is Op.TRANSPOSED else geometry[i.step.matrix].R
+        for i in _instructions(recipe)
+        if i.op in (Op.FORWARD, Op.TRANSPOSED)
+    )
     name = f"hwcomponents-adc {_version()}, {TECHNOLOGY * 1e9:g} nm, {RATE * 1e-6:g} MS/s, {bits} effective bits, converters only"
     if bits < LEAST_BITS:
         name += f"; no model below {LEAST_BITS} bits: continued from {LEAST_BITS} and {LEAST_BITS + 1} by their ratio"
@@ -173,8 +176,10 @@ def _version() -> str:
     try:
         return importlib.metadata.version("hwcomponents-adc")
     except importlib.metadata.PackageNotFoundError:
-        raise ModelMissing("energy model converters: hwcomponents-adc is not installed; install it with `pip install 'crossdyad[energy]'` "
-                           "(Python 3.12 or newer)") from None
+        raise ModelMissing(
+            "energy model converters: hwcomponents-adc is not installed; install it with `pip install 'crossdyad[energy]'` "
+            "(Python 3.12 or newer)"
+        ) from None
 
 
 def arrays(recipe: Recipe) -> Energy:

@@ -47,8 +47,8 @@ def evaluate(batch: Batch, settings: Settings) -> list[dict]:
     """
     start, jobs = time.perf_counter(), batch.jobs
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeviceWarning)              # one a write and chip; what it costs is in the metrics
-        warnings.simplefilter("ignore", RuntimeWarning)             # a gradient of nothing but zeros has no signs: None
+        warnings.simplefilter("ignore", DeviceWarning)  # one a write and chip; what it costs is in the metrics
+        warnings.simplefilter("ignore", RuntimeWarning)  # a gradient of nothing but zeros has no signs: None
         learn = _on_arrays if batch.shared is None else _learned
         learned = [dict.fromkeys(LEARNING)] * len(jobs) if settings.epochs is None else learn(batch, settings)
     spent = {(j.recipe, j.board): _spent(j, settings) for j in jobs}
@@ -71,8 +71,12 @@ def _spent(job: Job, settings: Settings) -> dict:
     holds, speed = BOARDS[job.board].holds, rates(recipe, job.board, value["fmax"])
     arrays = analog.estimate(recipe) if recipe.arrays.on and recipe.arrays.output_bits else None
     value |= {"array_area": arrays and arrays.area, "array_latency": arrays and arrays.microseconds}
-    return value | {"fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items()),
-                    "samples_per_second": speed.both, "chip_rate": speed.chip, "line_rate": speed.line}
+    return value | {
+        "fill": max(value[name] / holds[resource] for name, resource in cost.RESOURCES.items()),
+        "samples_per_second": speed.both,
+        "chip_rate": speed.chip,
+        "line_rate": speed.line,
+    }
 
 
 def _learned(batch: Batch, settings: Settings) -> list[dict]:
@@ -80,7 +84,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
     jobs = batch.jobs
     recipes = [job.recipe for job in jobs]
     dataset = data.of(recipes[0])
-    filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]          # what is added is computed, and dropped
+    filled = [*jobs, *[jobs[-1]] * (batch.width - len(jobs))]  # what is added is computed, and dropped
     many, learns = Many([j.recipe for j in filled], [j.seed for j in filled], batch.shared), recipes[0].learns
     judged = recipes[0].learns and settings.samples > 0
     sample = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples]
@@ -102,7 +106,7 @@ def _learned(batch: Batch, settings: Settings) -> list[dict]:
         if cells:
             many.weights = learned
         qualities.append(_judged(jobs, many.weights, *sample) if judged else None)
-    if not accuracies:            # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
+    if not accuracies:  # a chip's reads are noisy by their number: no test before training, as in `emulator.train`
         trained = many.weights
         if cells:
             many.weights = _written(many, 0, aged=True)
@@ -129,8 +133,12 @@ def _cases(recipe: Recipe, outputs, labels, under: Under) -> dict:
 
 def _value(i: int, accuracies, loss: float, events: float, qualities) -> dict:
     """The metrics of a chip that was trained and judged epoch by epoch."""
-    value = {"accuracy": float(accuracies[-1][i]), "loss": None if np.isnan(loss) else float(loss), "saturations": float(events),
-             "accuracy_by_epoch": [float(a[i]) for a in accuracies]}
+    value = {
+        "accuracy": float(accuracies[-1][i]),
+        "loss": None if np.isnan(loss) else float(loss),
+        "saturations": float(events),
+        "accuracy_by_epoch": [float(a[i]) for a in accuracies],
+    }
     for name, figure in GRADIENT.items():
         along = [q[i][figure] if np.isfinite(q[i][figure]) else None for q in qualities] if qualities else None
         value |= {name: along[-1] if along else None, f"{name}_by_epoch": along}
@@ -141,11 +149,15 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
     """The same of chips of one recipe with arrays, which differ in their seeds: as `emulator.train` has them, an epoch at a time."""
     recipe, seeds = batch.jobs[0].recipe, [job.seed for job in batch.jobs]
     if not settings.epochs or not recipe.learns:
-        raise ValueError(f"{recipe.name}: chips whose arrays or pulses no hardware has are measured after training; allowed are 1 or more "
-                         f"epochs and a rule that learns, not {settings.epochs} and {recipe.rule!r}")
+        raise ValueError(
+            f"{recipe.name}: chips whose arrays or pulses no hardware has are measured after training; allowed are 1 or more "
+            f"epochs and a rule that learns, not {settings.epochs} and {recipe.rule!r}"
+        )
     if settings.under.subsets > 1 and not settings.under.draws:
-        raise ValueError("conditions.subsets: of chips whose arrays or pulses no hardware has those of other devices are known only; "
-                         "give draws, or 1 subset")
+        raise ValueError(
+            "conditions.subsets: of chips whose arrays or pulses no hardware has those of other devices are known only; "
+            "give draws, or 1 subset"
+        )
     dataset = data.of(recipe)
     judged = recipe.learns and settings.samples > 0
     x, y, qualities = dataset.x_test[: settings.samples], dataset.y_test[: settings.samples], []
@@ -154,14 +166,17 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
             history = epoch and train(recipe, *dataset, epochs=epoch, seeds=seeds, checkpoint=f"{folder}/chips.npz")
             weights = history.weights if epoch else initial_weights(recipe, seeds)
             qualities.append(_judged(batch.jobs, weights, x, y) if judged else None)
-        with np.load(f"{folder}/chips.npz") as kept:                      # before they were written for the last test
+        with np.load(f"{folder}/chips.npz") as kept:  # before they were written for the last test
             trained = [kept[f"weights{k}"] for k in range(len(weights))]
     events = np.sum([history.saturations[name] for name in history.saturations], axis=0) / (settings.epochs * len(dataset.x_train))
-    found = [_value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
-             for i in range(len(seeds))]
+    found = [
+        _value(i, [e["accuracy"] for e in history.epochs], history.epochs[-1]["loss"][i], events[i], qualities if judged else None)
+        for i in range(len(seeds))
+    ]
     for i, value in enumerate(found if settings.under.draws else []):
-        made = drawn(recipe, [w[i] for w in trained], dataset.x_test, settings.under.draws,
-                     shown=(dataset.x_train[:SHOWN], dataset.y_train[:SHOWN]))
+        made = drawn(
+            recipe, [w[i] for w in trained], dataset.x_test, settings.under.draws, shown=(dataset.x_train[:SHOWN], dataset.y_train[:SHOWN])
+        )
         value |= _cases(recipe, made, dataset.y_test, settings.under)
     return found
 
@@ -169,8 +184,10 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
 def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
     """What each chip's cells hold of its weights, as in `emulator.train`."""
     weights = many.weights
-    each = [programmed(r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed)
-            for i, (r, seed) in enumerate(zip(many.recipes, many.seeds, strict=True))]
+    each = [
+        programmed(r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed)
+        for i, (r, seed) in enumerate(zip(many.recipes, many.seeds, strict=True))
+    ]
     return [np.stack(w) for w in zip(*each, strict=True)]
 
 
@@ -187,8 +204,14 @@ def _judged(jobs, weights, x, y) -> list[dict]:
     for recipe, chips in same.items():
         device = device_of(recipe.devices)
         draws = DRAWS if quality.varies(recipe, device) else 1
-        made = quality.measured(recipe, [np.repeat(w[chips], draws, axis=0) for w in weights], x, y,
-                               [seed for i in chips for seed in several(jobs[i].seed, draws)], device)
+        made = quality.measured(
+            recipe,
+            [np.repeat(w[chips], draws, axis=0) for w in weights],
+            x,
+            y,
+            [seed for i in chips for seed in several(jobs[i].seed, draws)],
+            device,
+        )
         for k, i in enumerate(chips):
             own = quality.some(made, slice(k * draws, (k + 1) * draws))
             found[i] = quality.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))

@@ -27,7 +27,7 @@ def _svg(figure) -> str:
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "crossdyad", "svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg"):]
+    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def pareto(found: Front, objectives: Sequence[str], names: dict[int, str], marked: int | None, width: float = 7.2) -> str:
@@ -55,8 +55,19 @@ def pareto(found: Front, objectives: Sequence[str], names: dict[int, str], marke
     bars = [words.scaled(m, np.array([span(found.points[i], m) for i in at]).T) for m in (across, up)]
     for n, i in enumerate(at):
         low, high = ([[abs(b[0, n] - b[side, n])] for b in bars] for side in (1, 2))
-        ax.errorbar(x[i], y[i], xerr=[low[0], high[0]], yerr=[low[1], high[1]], fmt="o", markersize=5, color="C0", ecolor="0.4",
-                    elinewidth=0.8, alpha=0.25 + 0.75 * float(found.surely[i]), label="on the front" if not n else None)
+        ax.errorbar(
+            x[i],
+            y[i],
+            xerr=[low[0], high[0]],
+            yerr=[low[1], high[1]],
+            fmt="o",
+            markersize=5,
+            color="C0",
+            ecolor="0.4",
+            elinewidth=0.8,
+            alpha=0.25 + 0.75 * float(found.surely[i]),
+            label="on the front" if not n else None,
+        )
     for i, name in names.items():
         ax.annotate(name, (x[i], y[i]), textcoords="offset points", xytext=(5, 5), color="C3" if i == marked else "0.3", fontsize=9)
     if marked is not None:
@@ -90,8 +101,9 @@ def heat(found: list[Summary], metric: str, across: str, up: str) -> str:
     for (i, j), v in np.ndenumerate(table):
         if np.isfinite(v):
             dark = (v - low) / (high - low or 1) < 0.5
-            ax.text(j, i, f"{v:.3g}", ha="center", va="center", fontsize=8,
-                    color="white" if dark != (metric in SMALLER_IS_BETTER) else "black")
+            ax.text(
+                j, i, f"{v:.3g}", ha="center", va="center", fontsize=8, color="white" if dark != (metric in SMALLER_IS_BETTER) else "black"
+            )
     ax.set_xticks(range(len(columns)), [words.value(c) for c in columns])
     ax.set_yticks(range(len(rows)), [words.value(r) for r in rows])
     ax.set_xlabel(words.field(across))
@@ -107,7 +119,7 @@ def curves(points: list[tuple[str, Summary]], metric: str) -> str:
     for i, (name, s) in enumerate(points):
         seeds = words.scaled(metric, s.by_epoch[metric])
         mean, low, high = seeds.mean(0), seeds.min(0), seeds.max(0)
-        epochs = np.arange(len(mean)) + (metric == "accuracy")         # tested from the first epoch on
+        epochs = np.arange(len(mean)) + (metric == "accuracy")  # tested from the first epoch on
         ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
         ax.plot(epochs, mean, color=f"C{i}", marker="o", markersize=3, label=name)
     ax.set_xlabel("epochs of training")

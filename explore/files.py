@@ -31,7 +31,7 @@ def write(path: str | Path, fill: str | Callable[[Path], None]) -> None:
             fill(draft)
         draft.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None        # a full disk has no name of its own
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk has no name of its own
     finally:
         draft.unlink(missing_ok=True)
 

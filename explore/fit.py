@@ -45,7 +45,8 @@ class Fit(NamedTuple):
     def to_dict(self) -> dict:
         """The layout as plain data: the recipe's name, and its engines."""
         return {"recipe": self.recipe.name, "engines": [e.model_dump() for e in self.recipe.engines]} | {
-            name: getattr(self, name) for name in self._fields[1:]}
+            name: getattr(self, name) for name in self._fields[1:]
+        }
 
     @property
     def placed(self) -> str:
@@ -80,7 +81,7 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
             break
         try:
             chip = Recipe.model_validate(recipe.model_dump() | {"name": f"{recipe.name}-fitted", "lanes": (), "engines": engines})
-        except ValidationError:                 # matrices of several weight formats that cannot share an engine
+        except ValidationError:  # matrices of several weight formats that cannot share an engine
             continue
         made = measured(chip, board)
         over = {r: n - holds[r] for r, n in made.needs.items() if n > holds[r]}
@@ -99,8 +100,9 @@ def fit(recipe: Recipe, board: str, most: int = 5) -> list[Fit]:
 def measured(chip: Recipe, board: str) -> Fit:
     """Return a chip as a `Fit`: cycles counted, needs on a board by the cost model."""
     program = programs(chip)[chip.learns]
-    products = sum(chip.sizes[m.above] * chip.sizes[m.below] for i in program.instructions
-                   for m in chip.matrices if m.name == i.step.matrix)
+    products = sum(
+        chip.sizes[m.above] * chip.sizes[m.below] for i in program.instructions for m in chip.matrices if m.name == i.step.matrix
+    )
     known = cost.on_board(chip, cost.figures(cost.coefficients()["model"], chip), board)
     needs = {resource: known[metric] for metric, resource in cost.RESOURCES.items()}
     return Fit(chip, program.period, products / (program.period * sum(chip.engine_lanes)), needs, program.in_flight, program.staleness)
@@ -141,6 +143,6 @@ def _partitions(names: list[str], most: int) -> Iterator[list[list[str]]]:
     first, rest = names[0], names[1:]
     for groups in _partitions(rest, most):
         for n, group in enumerate(groups):
-            yield [*groups[:n], [first, *group], *groups[n + 1:]]
+            yield [*groups[:n], [first, *group], *groups[n + 1 :]]
         if len(groups) < most:
             yield [[first], *groups]

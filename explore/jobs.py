@@ -72,13 +72,22 @@ def key(job: Job, settings: Settings) -> str:
     plain = job.recipe.training.metric == "accuracy"
     unsaid = {"name": True, "data": True, "training": {"epochs", "metric"} if plain else {"epochs"}}
     table = job.recipe.model_dump(mode="json", exclude=unsaid)
-    told = [VERSION, table, job.seed, settings.epochs, settings.samples, settings.cost, job.board, cost.VERSION,
-            energy.identity(settings.energy)]
+    told = [
+        VERSION,
+        table,
+        job.seed,
+        settings.epochs,
+        settings.samples,
+        settings.cost,
+        job.board,
+        cost.VERSION,
+        energy.identity(settings.energy),
+    ]
     if own := data.fingerprint(job.recipe):
         told.append(own)
     if settings.under != Under():
         told.append(list(settings.under))
-    if job.recipe.rule not in RULES:                            # one's own: what it does now, as its name says nothing of that
+    if job.recipe.rule not in RULES:  # one's own: what it does now, as its name says nothing of that
         found = rule(job.recipe.rule)
         told += [list(map(str, part(job.recipe))) for part in (found.matrices, found.train, found.infer)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -110,10 +119,10 @@ def batches(jobs: Iterable[Job], most: int) -> list[Batch]:
     made = []
     for same in found.values():
         if same[0].recipe.emulated:
-            made += [Batch(tuple(same[i:i + most]), len(same[i:i + most]), None) for i in range(0, len(same), most)]
+            made += [Batch(tuple(same[i : i + most]), len(same[i : i + most]), None) for i in range(0, len(same), most)]
             continue
         shared, width = common([j.recipe for j in same]), math.ceil(len(same) / math.ceil(len(same) / most))
-        made += [Batch(tuple(same[i:i + width]), width, shared) for i in range(0, len(same), width)]
+        made += [Batch(tuple(same[i : i + width]), width, shared) for i in range(0, len(same), width)]
     return made
 
 

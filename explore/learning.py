@@ -59,8 +59,18 @@ class Trained(NamedTuple):
     files: list[str]
 
 
-def train(recipe: Recipe, dataset: Dataset, output: Path = Path("build"), epochs: int | None = None, seeds: int = 1, engine: str = "jax",
-          chip: Chip | None = None, weights: Sequence[np.ndarray] | None = None, compare: bool = False, stages: Stages = silent) -> Trained:
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    output: Path = Path("build"),
+    epochs: int | None = None,
+    seeds: int = 1,
+    engine: str = "jax",
+    chip: Chip | None = None,
+    weights: Sequence[np.ndarray] | None = None,
+    compare: bool = False,
+    stages: Stages = silent,
+) -> Trained:
     """Train a chip, or one for each seed, and keep weights, checkpoint and plots in a folder.
 
     Parameters
@@ -96,20 +106,36 @@ def train(recipe: Recipe, dataset: Dataset, output: Path = Path("build"), epochs
     return summary(recipe, history, files, seeds, dataset, weights)
 
 
-def run(recipe: Recipe, dataset: Dataset, output: Path, epochs: int | None = None, seeds: int = 1, engine: str = "jax",
-        chip: Chip | None = None, weights: Sequence[np.ndarray] | None = None, stages: Stages = silent) -> tuple[History, list[Path]]:
+def run(
+    recipe: Recipe,
+    dataset: Dataset,
+    output: Path,
+    epochs: int | None = None,
+    seeds: int = 1,
+    engine: str = "jax",
+    chip: Chip | None = None,
+    weights: Sequence[np.ndarray] | None = None,
+    stages: Stages = silent,
+) -> tuple[History, list[Path]]:
     """Train with a checkpoint; returns the history and the files written."""
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / f"{recipe.name}.checkpoint.npz"
     chips = None if seeds == 1 else several(recipe.seed, seeds)
     with stages("training") as report:
-        history = emulator.train(recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report,
-                                 checkpoint=checkpoint, chip=chip, weights=weights)
+        history = emulator.train(
+            recipe, *dataset, epochs=epochs, engine=engine, seeds=chips, progress=report, checkpoint=checkpoint, chip=chip, weights=weights
+        )
     return history, [write_integers(output / f"{recipe.name}-weights.npz", recipe, history.weights, scaling(dataset)), checkpoint]
 
 
-def summary(recipe: Recipe, history: History, files: Sequence[Path] = (), seeds: int = 1, dataset: Dataset | None = None,
-            first: Sequence[np.ndarray] | None = None) -> Trained:
+def summary(
+    recipe: Recipe,
+    history: History,
+    files: Sequence[Path] = (),
+    seeds: int = 1,
+    dataset: Dataset | None = None,
+    first: Sequence[np.ndarray] | None = None,
+) -> Trained:
     """Return what a run of so many chips came to, from given weights or the recipe's."""
     last = history.epochs[-1]
     first = first or emulator.initial_weights(recipe, None if seeds == 1 else several(recipe.seed, seeds))
@@ -117,11 +143,20 @@ def summary(recipe: Recipe, history: History, files: Sequence[Path] = (), seeds:
     about = getattr(dataset, "about", None)
     numbers = _numbers(recipe, history, dataset) if about is not None and about.levels is not None else (None, None)
     still = [] if moved or not recipe.learns else [f"no weight has changed: {emulator.training.standing_still(recipe)}"]
-    return Trained(recipe.name, last["epoch"], float(np.mean(last["accuracy"])),
-                   float(np.std(last["accuracy"], ddof=1)) if seeds > 1 else 0.0, float(np.mean(last["loss"])), history.cycles,
-                   {k: int(np.sum(v)) for k, v in history.saturations.items()}, moved, *numbers,
-                   [*(about.notes if about is not None else ()), *still],
-                   [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs], [str(f) for f in files])
+    return Trained(
+        recipe.name,
+        last["epoch"],
+        float(np.mean(last["accuracy"])),
+        float(np.std(last["accuracy"], ddof=1)) if seeds > 1 else 0.0,
+        float(np.mean(last["loss"])),
+        history.cycles,
+        {k: int(np.sum(v)) for k, v in history.saturations.items()},
+        moved,
+        *numbers,
+        [*(about.notes if about is not None else ()), *still],
+        [{k: np.asarray(v).tolist() for k, v in e.items()} for e in history.epochs],
+        [str(f) for f in files],
+    )
 
 
 def scaling(dataset: Dataset) -> dict:
@@ -134,10 +169,10 @@ def scaling(dataset: Dataset) -> dict:
 
 def _compare(recipe: Recipe, dataset: Dataset, history: History, epochs: int | None, weights, stages: Stages) -> None:
     with stages("the emulator, to compare") as report:
-        fresh = recipe.model_copy(update={"staleness": ()})           # over the link samples come one after the other
+        fresh = recipe.model_copy(update={"staleness": ()})  # over the link samples come one after the other
         expected = emulator.train(fresh, *dataset, epochs=epochs, progress=report, weights=weights)
     differ = sum(int(np.count_nonzero(a != b)) for a, b in zip(history.weights, expected.weights, strict=True))
-    more = history.cycles - expected.cycles if recipe.samples_in_flight == 1 else 0       # what overlaps depends on when samples come
+    more = history.cycles - expected.cycles if recipe.samples_in_flight == 1 else 0  # what overlaps depends on when samples come
     if differ or more:
         raise RuntimeError(f"{recipe.name}: {differ} weights and {more} cycles differ from the emulator's")
 
@@ -146,7 +181,7 @@ def _numbers(recipe: Recipe, history: History, dataset: Dataset) -> tuple[float,
     """How well outputs stand for numbers, R2 and root mean square error: the mean of the bins by their outputs, where positive."""
     chip = emulator.Chip(recipe.as_built, "jax", history.weights[0].shape[:-2])
     chip.weights = history.weights
-    shares = np.maximum(recipe.formats.state.decode(chip.infer(dataset.x_test)), 0)[..., :len(dataset.about.levels)]
+    shares = np.maximum(recipe.formats.state.decode(chip.infer(dataset.x_test)), 0)[..., : len(dataset.about.levels)]
     total, wanted = shares.sum(-1), dataset.about.targets[1]
     middle = np.mean(dataset.about.targets[0])
     answers = np.where(total > 0, shares @ dataset.about.levels / np.where(total > 0, total, 1), middle)

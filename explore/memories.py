@@ -29,6 +29,7 @@ class Words(NamedTuple):
     @property
     def blocks(self) -> int:
         """Memory blocks, 0 if it is made of LUTs: whichever synthesis takes for cheaper, selection of words included."""
+
         def selection(folds):
             return (folds - 1) * self.parts * self.bits / 2 + (folds > 1) * folds * self.parts / 2
 
@@ -40,14 +41,21 @@ class Words(NamedTuple):
 
 def memories(recipe: Recipe) -> list[Words]:
     """Every memory whose size depends on the recipe (contract sections 3 and 7): weights, inputs, errors, drives."""
-    if (recipe.engines or len(recipe.matrices) > recipe.layers or recipe.samples_in_flight > 1
-            or any(step.keep_feedback for step in recipe.steps)):
+    if (
+        recipe.engines
+        or len(recipe.matrices) > recipe.layers
+        or recipe.samples_in_flight > 1
+        or any(step.keep_feedback for step in recipe.steps)
+    ):
         return _placed(recipe)
     f, found = recipe.formats, []
     for g in geometries(recipe):
         banks = 2 if g.layer == 0 else 1
-        found += [Words(g.N, 1, g.L * g.recipe.formats.weight.width), Words(banks << clog2(g.T), g.L, f.state.width),
-                  Words(g.R, 1, f.delta.width)]
+        found += [
+            Words(g.N, 1, g.L * g.recipe.formats.weight.width),
+            Words(banks << clog2(g.T), g.L, f.state.width),
+            Words(g.R, 1, f.delta.width),
+        ]
         found += [] if g.is_last else [Words(g.R, 1, f.accumulator.width)]
     return found
 

@@ -14,7 +14,10 @@ METRICS = {
     "sign": "share of weights whose estimate has the right sign, after training",
     "saturations": "range events per training step",
     "cycles": "clock cycles of a training step (of an inference, if the chip does not learn)",
-    "lut": "LUTs", "ff": "flip-flops", "multipliers": "multiplier blocks", "memory": "memory blocks",
+    "lut": "LUTs",
+    "ff": "flip-flops",
+    "multipliers": "multiplier blocks",
+    "memory": "memory blocks",
     "fill": "share of the board that is taken, of the resource that runs out first; more than 1 does not fit",
     "fmax": "highest clock frequency that the circuit could take, MHz; the board's oscillator sets the one that it has",
     "samples_per_second": "training steps per second on the board: the slower of chip and line; 0 if fmax is below the board's clock",
@@ -25,16 +28,43 @@ METRICS = {
     "array_latency": "time of a training step's reads of arrays, microseconds, by the same model",
 }
 """What a point is judged by."""
-SMALLER_IS_BETTER = frozenset({"loss", "gradient_bias", "deviation", "saturations", "cycles", "lut", "ff", "multipliers", "memory",
-                               "fill", "energy", "array_area", "array_latency"})
+SMALLER_IS_BETTER = frozenset(
+    {
+        "loss",
+        "gradient_bias",
+        "deviation",
+        "saturations",
+        "cycles",
+        "lut",
+        "ff",
+        "multipliers",
+        "memory",
+        "fill",
+        "energy",
+        "array_area",
+        "array_latency",
+    }
+)
 BOUNDS = {"accuracy": (0.0, 1.0), "yield": (0.0, 1.0), "sign": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Metrics with a least and a greatest value; the others are at least 0."""
 GRADIENT = {"cosine": "cosine", "gradient_bias": "bias", "deviation": "deviation", "sign": "sign"}
 """Metrics that want the gradient measured, along training, and what `sim.quality` calls them: a bias alone is a field of a recipe."""
 LEARNING = ("accuracy", "yield", "loss", "saturations", *GRADIENT)
 """Metrics that want the chip trained."""
-COST = ("lut", "ff", "multipliers", "memory", "fill", "fmax", "samples_per_second", "chip_rate", "line_rate", "energy",
-        "array_area", "array_latency")
+COST = (
+    "lut",
+    "ff",
+    "multipliers",
+    "memory",
+    "fill",
+    "fmax",
+    "samples_per_second",
+    "chip_rate",
+    "line_rate",
+    "energy",
+    "array_area",
+    "array_latency",
+)
 """Metrics that want the chip's cost on a board."""
 
 

@@ -47,7 +47,7 @@ def learning(history: History, path: Path) -> None:
     left.set_ylabel("accuracy, %")
     left.legend(frameon=False)
     right.set_ylabel("mean cost, 1/2 sum of squares")
-    if not np.isnan([e["loss"] for e in history.epochs]).all():      # no outputs come from a board's memory
+    if not np.isnan([e["loss"] for e in history.epochs]).all():  # no outputs come from a board's memory
         right.set_yscale("log")
     _save(figure, path)
 
@@ -60,8 +60,12 @@ def ranges(history: History, path: Path) -> None:
         r = history.ranges[place]
         limit = max(-r["low"], r["high"])
         ax.barh(y, 2, left=-1, color="0.9")
-        ax.barh(y, (r["largest"] - r["smallest"]) / limit, left=r["smallest"] / limit,
-                color="C3" if max(-r["smallest"], r["largest"]) >= r["high"] else "C0")
+        ax.barh(
+            y,
+            (r["largest"] - r["smallest"]) / limit,
+            left=r["smallest"] / limit,
+            color="C3" if max(-r["smallest"], r["largest"]) >= r["high"] else "C0",
+        )
     ax.set_yticks(range(len(places)), places)
     ax.set_xlabel("value / format limit; red: the limit is reached")
     _save(figure, path)

@@ -16,9 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PJRT_NPROC": "1", "JAX_PLATFORMS": "cpu",
-}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PJRT_NPROC": "1", "JAX_PLATFORMS": "cpu"}
 """The work is many independent chips: a process per core, not threads within."""
 
 
@@ -31,8 +29,8 @@ def _start(compiled: str) -> None:
 
     def follow():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)            # nobody is there to be told that the folder went away
-        shutil.rmtree(compiled, ignore_errors=True)             # whoever would have, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody is there to be told that the folder went away
+        shutil.rmtree(compiled, ignore_errors=True)  # whoever would have, has gone
         _end(os.getpid())
 
     threading.Thread(target=follow, daemon=True).start()
@@ -43,7 +41,7 @@ def _end(worker: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         try:
             os.killpg(worker, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError):            # no groups on this system, or it has not made its own yet
+        except (AttributeError, ProcessLookupError):  # no groups on this system, or it has not made its own yet
             os.kill(worker, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
@@ -64,7 +62,7 @@ def _unseen():
 
 class _Processes(ProcessPoolExecutor):
     def submit(self, *task, **options) -> Future:
-        with _unseen():                                         # a task may start a worker
+        with _unseen():  # a task may start a worker
             return super().submit(*task, **options)
 
 
@@ -107,7 +105,7 @@ def held_back() -> Iterator[None]:
         if came:
             usual(*came.pop(0))
 
-    if callable(usual):                 # not ignored, as under nohup
+    if callable(usual):  # not ignored, as under nohup
         signal.signal(signal.SIGINT, note)
     try:
         yield deliver
@@ -161,12 +159,14 @@ def cluster(scheduler: str) -> Executor:
     except ImportError:
         raise ValueError("scheduler: needs dask; install with `pip install 'crossdyad[cluster]'`") from None
     for name in [n for n in logging.root.manager.loggerDict if n.startswith("distributed")]:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)      # a scheduler that goes away is told in one line, by who waits for it
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # a scheduler that goes away is told in one line, by who waits for it
     try:
         return Client(scheduler, timeout=10).get_executor(pure=False)
     except OSError as error:
-        raise ConnectionError(f"scheduler {scheduler}: does not answer ({error}); start it with `dask scheduler`, or leave --scheduler "
-                              "out to work on this machine") from None
+        raise ConnectionError(
+            f"scheduler {scheduler}: does not answer ({error}); start it with `dask scheduler`, or leave --scheduler "
+            "out to work on this machine"
+        ) from None
 
 
 def alive(executor: Executor) -> bool:

@@ -92,8 +92,10 @@ def check(recipe: Recipe) -> None:
     if recipe.rule not in RULES:
         raise ValueError(f"{recipe.name}: rule: predictions are calibrated on {', '.join(RULES)}; allowed is one of these")
     if recipe.emulated or device_of(recipe.devices):
-        raise ValueError(f"{recipe.name}: devices: predictions are calibrated on the chip's own effects (read noise, levels, stuck cells); "
-                         "allowed is a recipe without cells and arrays")
+        raise ValueError(
+            f"{recipe.name}: devices: predictions are calibrated on the chip's own effects (read noise, levels, stuck cells); "
+            "allowed is a recipe without cells and arrays"
+        )
 
 
 def critical_noise(recipe: Recipe, noises: Sequence[float] | None = None, seeds: Sequence[int] = (101, 102, 103)) -> float | None:
@@ -143,7 +145,7 @@ def mended(recipe: Recipe) -> dict[str, Recipe]:
             q["frac"] += 4
         try:
             found[f"{place} bits"] = _changed(recipe, formats=formats)
-        except ValueError:                                  # no such format fits the others
+        except ValueError:  # no such format fits the others
             continue
     return found
 

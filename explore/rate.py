@@ -73,5 +73,7 @@ def told(found: Rates, board: str) -> str:
     """Both rates in words, and which limits."""
     from ..hdl.boards import BOARDS
 
-    return (f"on {board}: the chip {found.chip:,.0f} at the board's {BOARDS[board].clock / 1e6:g} MHz, its serial line {found.line:,.0f}; "
-            f"{LIMITS[found.limit]}")
+    return (
+        f"on {board}: the chip {found.chip:,.0f} at the board's {BOARDS[board].clock / 1e6:g} MHz, its serial line {found.line:,.0f}; "
+        f"{LIMITS[found.limit]}"
+    )

@@ -98,33 +98,59 @@ def page(store: Store, objectives: Sequence[str] | None = None, progress: Callab
     chosen = [(names[int(i)], made.points[i]) for i in dict.fromkeys((marked, best, *at[:: max(1, len(at) // MOST)]))][:MOST]
     drawn = [figures.curves(chosen, m) for m in ("accuracy", "cosine") if all(m in s.by_epoch for _, s in chosen)]
     report("error budgets", 2, 4)
-    waterfalls = [{"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec)))}
-                  for title, s in dict(chosen[:2]).items() if "accuracy" in measured and _estimates(s.recipe)]
+    waterfalls = [
+        {"name": f"{title}: {_title(s, axes)}", "figure": _safe(figures.budget(_budget(s, spec)))}
+        for title, s in dict(chosen[:2]).items()
+        if "accuracy" in measured and _estimates(s.recipe)
+    ]
     report("page", 3, 4)
     failed = [{"point": _words(r["point"]), "seed": "all", "why": r["error"]} for r in rows if r["status"] == "invalid"]
-    failed += [{"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
-               for r in rows if r["status"] == "failed"]
+    failed += [
+        {"point": _words(r["point"]), "seed": r["seed"], "why": r["error"].strip().splitlines()[-1]}
+        for r in rows
+        if r["status"] == "failed"
+    ]
     versions = {json.dumps(r["versions"], sort_keys=True) for r in rows if r["status"] == "ok"}
     seeds = found[0].seeds
     smallest = smallest_difference([made.points[i] for i in at], objectives[0])
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (resources.files(__package__) / "templates" / "report.html").read_text())
+        (resources.files(__package__) / "templates" / "report.html").read_text()
+    )
     html = template.render(
-        name=name, base=spec.recipe, spec=text, store=store.path.name, command="search" if spec.search else "sweep", epochs=spec.epochs,
-        counts={"points": len(found), "seeds": len(seeds), "partial": len(every) - len(found),
-                **{status: sum(r["status"] == status for r in rows) for status in ("ok", "failed", "invalid")}},
-        objectives=[words.NAMES[m] for m in objectives], short=[words.short(m) for m in objectives],
+        name=name,
+        base=spec.recipe,
+        spec=text,
+        store=store.path.name,
+        command="search" if spec.search else "sweep",
+        epochs=spec.epochs,
+        counts={
+            "points": len(found),
+            "seeds": len(seeds),
+            "partial": len(every) - len(found),
+            **{status: sum(r["status"] == status for r in rows) for status in ("ok", "failed", "invalid")},
+        },
+        objectives=[words.NAMES[m] for m in objectives],
+        short=[words.short(m) for m in objectives],
         conditions=conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "",
-        unseen=round(100 * unseen(len(seeds))), level=round(100 * LEVEL), trained="accuracy" in measured,
+        unseen=round(100 * unseen(len(seeds))),
+        level=round(100 * LEVEL),
+        trained="accuracy" in measured,
         axes=[(a, words.field(a)) for a in axes],
         tried=[(words.field(a), ", ".join(words.value(v) for v in values)) for a, values in spec.values().items()],
-        best=_sentence(made, best, names, axes, objectives), knee=_sentence(made, marked, names, axes, objectives),
-        pareto=_safe(figures.pareto(made, objectives, names, marked)), others=_others(found, made, names, objectives, measured),
+        best=_sentence(made, best, names, axes, objectives),
+        knee=_sentence(made, marked, names, axes, objectives),
+        pareto=_safe(figures.pareto(made, objectives, names, marked)),
+        others=_others(found, made, names, objectives, measured),
         front=[_row(made, at, n, axes, objectives, name) | {"name": names[int(i)], "knee": i == marked} for n, i in enumerate(at)],
-        smallest=_amount(objectives[0], float(f"{smallest:.2g}")) if smallest else "", untold=_untold(len(seeds)),
+        smallest=_amount(objectives[0], float(f"{smallest:.2g}")) if smallest else "",
+        untold=_untold(len(seeds)),
         heats=[_safe(figures.heat(found, *h)) for h in _heats(found, spec)],
-        curves=[_safe(c) for c in drawn], budgets=waterfalls, failures=failed, glossary=words.glossary(measured, axes),
-        metrics=[words.NAMES[m] for m in measured], everything=_everything(found, axes, measured),
+        curves=[_safe(c) for c in drawn],
+        budgets=waterfalls,
+        failures=failed,
+        glossary=words.glossary(measured, axes),
+        metrics=[words.NAMES[m] for m in measured],
+        everything=_everything(found, axes, measured),
         rate=_rate(found) if "samples_per_second" in measured else "",
         cost=_cost(spec, rows) if set(measured) & set(COST) else "",
         energy="; ".join(sorted({r["value"]["energy_model"] for r in rows if r["status"] == "ok"})) if "energy" in measured else "",
@@ -139,10 +165,13 @@ def _cost(spec: Spec, rows: list[dict]) -> str:
     if spec.cost == "synth":
         return "synthesised, placed and routed"
     errors = cost.coefficients()["held_out_errors"]
-    told = (f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
-            f"{100 * errors['fmax']['median']:.0f} % in Fmax (medians)")
-    outside = {json.dumps(r["recipe"], sort_keys=True): r["value"]["outside"] for r in rows
-               if r["status"] == "ok" and r["value"]["outside"]}
+    told = (
+        f"a model calibrated on builds; on builds it did not see it was off by {100 * errors['lut']['median']:.0f} % in LUTs and "
+        f"{100 * errors['fmax']['median']:.0f} % in Fmax (medians)"
+    )
+    outside = {
+        json.dumps(r["recipe"], sort_keys=True): r["value"]["outside"] for r in rows if r["status"] == "ok" and r["value"]["outside"]
+    }
     if outside:
         told += f"; {len(outside)} of the recipes are outside of what it was calibrated on, as by {next(iter(outside.values()))}"
     return told
@@ -191,8 +220,13 @@ def _amount(metric: str, v: float) -> str:
 def _sentence(made, i: int, names, axes, objectives) -> dict:
     s = made.points[i]
     point = ", ".join(f"{words.field(a)} {words.value(s.settings[a])}" for a in axes)
-    return {"name": names[i], "point": point, "value": _amount(objectives[0], s.figure(objectives[0])),
-            "interval": _sure(s, objectives[0]), "other": " and ".join(_amount(m, s.figure(m)) for m in objectives[1:])}
+    return {
+        "name": names[i],
+        "point": point,
+        "value": _amount(objectives[0], s.figure(objectives[0])),
+        "interval": _sure(s, objectives[0]),
+        "other": " and ".join(_amount(m, s.figure(m)) for m in objectives[1:]),
+    }
 
 
 def _sure(s: Summary, metric: str) -> str:
@@ -226,9 +260,15 @@ def _row(made, at, n: int, axes, objectives, name: str) -> dict:
         gain, low, high = difference(s, made.points[at[n - 1]], objectives[0])
         apart = low > 0 or high < 0 or (low, high) == (gain, gain)
         step = f"{words.scaled(objectives[0], gain):+.3g}", _span(objectives[0], low, high)
-    return {"settings": [words.value(s.settings[a]) for a in axes], "cells": _cells(s, objectives),
-            "surely": f"{100 * made.surely[at[n]]:.0f} %", "step": step, "apart": apart, "title": _title(s, axes),
-            "toml": standing(s, name).to_toml()}
+    return {
+        "settings": [words.value(s.settings[a]) for a in axes],
+        "cells": _cells(s, objectives),
+        "surely": f"{100 * made.surely[at[n]]:.0f} %",
+        "step": step,
+        "apart": apart,
+        "title": _title(s, axes),
+        "toml": standing(s, name).to_toml(),
+    }
 
 
 def _others(found, made, names, objectives, measured) -> list:
@@ -245,8 +285,11 @@ def _others(found, made, names, objectives, measured) -> list:
 
 def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:
     """Which metric over which two axes: cosine over bits and beta, accuracy over bits and noise, then what else there is."""
-    numeric = [a for a in spec.axes if len({json.dumps(s.settings[a]) for s in found}) > 1
-               and all(isinstance(s.settings[a], (int, float)) for s in found)]
+    numeric = [
+        a
+        for a in spec.axes
+        if len({json.dumps(s.settings[a]) for s in found}) > 1 and all(isinstance(s.settings[a], (int, float)) for s in found)
+    ]
     bits = [a for a in numeric if a.startswith(("bits.", "formats."))]
     liked = [("cosine", a, "beta") for a in bits if "beta" in numeric]
     liked += [("accuracy", a, "devices.read_noise") for a in bits if "devices.read_noise" in numeric]

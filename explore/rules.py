@@ -49,9 +49,16 @@ def row(recipe: Recipe, board: str = "") -> dict:
     """
     board = board or cost.coefficients()["board"]
     modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
-    return card(recipe)._asdict() | {name: int(modelled[name]) for name in COSTS} | {
-        "model_of": board, "accuracies": known.get("accuracies"), "cosine": known.get("cosine"),
-        "mnist": results(MNIST)["rules"].get(recipe.rule, {}).get("accuracies") if known else None}
+    return (
+        card(recipe)._asdict()
+        | {name: int(modelled[name]) for name in COSTS}
+        | {
+            "model_of": board,
+            "accuracies": known.get("accuracies"),
+            "cosine": known.get("cosine"),
+            "mnist": results(MNIST)["rules"].get(recipe.rule, {}).get("accuracies") if known else None,
+        }
+    )
 
 
 def rows(recipe: Recipe | None = None) -> list[dict]:
@@ -74,8 +81,10 @@ def page() -> str:
     for found in results()["rules"].values():
         cosines = [found["cosine"].get(which) for which in ("rule", "exact")]
         shown = ["" if c is None else f"{c:.3f}" for c in cosines]
-        lines.append(f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
-                     f"{found['cycles']} |")
+        lines.append(
+            f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
+            f"{found['cycles']} |"
+        )
     return "\n".join(lines)
 
 

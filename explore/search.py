@@ -52,8 +52,15 @@ class Found(NamedTuple):
     store: str
 
 
-def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
-           progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> Found:
+def search(
+    spec: Spec,
+    base: Recipe,
+    store: Store,
+    executor: Callable,
+    workers: int,
+    progress: Callable[[str, int, int], None] | None = None,
+    retry: bool = False,
+) -> Found:
     """Evaluate the generations of a specification's search into a store, as `asked` does, and count."""
     points = asked(spec, base, store, executor, workers, progress, retry)
     rows = plan([each for p in points for each in under(spec, base, p.settings)], spec.seed_list, settings_of(spec, base), store).rows
@@ -61,8 +68,15 @@ def search(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: 
     return Found(len(points), sum(status[key] == "failed" for _, _, key in rows), str(store.path))
 
 
-def asked(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: int,
-           progress: Callable[[str, int, int], None] | None = None, retry: bool = False) -> list[Point]:
+def asked(
+    spec: Spec,
+    base: Recipe,
+    store: Store,
+    executor: Callable,
+    workers: int,
+    progress: Callable[[str, int, int], None] | None = None,
+    retry: bool = False,
+) -> list[Point]:
     """Evaluate the generations of a specification's search, and return their points.
 
     A generation is asked for as a whole, evaluated in any order and reported in the order of asking, so that the points depend on the
@@ -111,8 +125,13 @@ def asked(spec: Spec, base: Recipe, store: Store, executor: Callable, workers: i
     try:
         for generation in range(told.generations):
             study.sampler = sampler(told, generation)
-            trials, points = _asked(study, choices, told.population, proposed,
-                                    lambda trial: point_of(spec, base, {f: values[f][trial.params[f]] for f in values}))
+            trials, points = _asked(
+                study,
+                choices,
+                told.population,
+                proposed,
+                lambda trial: point_of(spec, base, {f: values[f][trial.params[f]] for f in values}),
+            )
             todo = plan([each for p in points for each in under(spec, base, p.settings)], spec.seed_list, settings, store, retry)
             done, of = generation * told.population, told.generations * told.population
             report(f"generation {generation + 1}, {len(todo.missing)} rows", done, of)

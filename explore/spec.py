@@ -19,6 +19,8 @@ from .metrics import COST, LEARNING, METRICS, known_metrics
 
 CLASSES = {"digits": 10, "mnist": 10, "xor": 2}
 """Of the data sets with a name."""
+
+
 class SpecError(ValueError):
     """A specification that cannot be used. One line per mistake: ``file: key: what is wrong, what is allowed``."""
 
@@ -114,7 +116,7 @@ class Spec(_Part):
     @classmethod
     def _values_of_conditions(cls, table):
         if not isinstance(table, dict):
-            return table                            # refused as no table
+            return table  # refused as no table
         known, made, wrong = Conditions.model_fields.keys() - {"fields", "corners"}, {}, []
         for field, values in flat({name: v for name, v in table.items() if name not in ("fields", "corners")}):
             if field not in known:
@@ -183,15 +185,17 @@ class Spec(_Part):
     def _there_is_such_a_model(cls, model):
         try:
             return energy.find(model) and model
-        except ValueError as error:             # which names the key, as this does
+        except ValueError as error:  # which names the key, as this does
             raise ValueError(str(error).removeprefix("energy: ")) from None
 
     @model_validator(mode="after")
     def _objectives_are_measured(self):
         missing = [m for m in self.search.objectives if m not in self.measured] if self.search else []
         if missing:
-            raise ValueError(f"search.objectives: {', '.join(missing)} are not among the metrics; add them there"
-                             + ", and say conditions.yield_at" * ("yield" in missing))
+            raise ValueError(
+                f"search.objectives: {', '.join(missing)} are not among the metrics; add them there"
+                + ", and say conditions.yield_at" * ("yield" in missing)
+            )
         return self
 
     @model_validator(mode="after")
@@ -285,17 +289,22 @@ def apply(base: Recipe, settings: dict, board: str = "ulx3s") -> Point:
         for part in path:
             at = at[part]
         if not isinstance(at, dict):
-            return Point(settings, None, f"recipe: {field}: the recipe has a list of formats; allowed are bits.weight, "
-                                         f"bits.weight.LAYER, and {'.'.join(path)} with lists as its values", board)
+            return Point(
+                settings,
+                None,
+                f"recipe: {field}: the recipe has a list of formats; allowed are bits.weight, "
+                f"bits.weight.LAYER, and {'.'.join(path)} with lists as its values",
+                board,
+            )
         at[last] = value
     try:
         recipe = Recipe.model_validate(table)
         name = recipe.data.file or data.name_for(recipe.sizes[0] - recipe.data.one)
-        if name not in CLASSES and Path(name).exists():     # a store is read without its data too
+        if name not in CLASSES and Path(name).exists():  # a store is read without its data too
             data.of(recipe)
     except ValidationError as error:
         return Point(settings, None, "; ".join(mistakes(error, "recipe", Recipe)), board)
-    except ValueError as error:            # data that are not for such a chip
+    except ValueError as error:  # data that are not for such a chip
         return Point(settings, None, f"recipe: {error}", board)
     if recipe.sizes[-1] < CLASSES.get(name, 0):
         return Point(settings, None, f"recipe: sizes: {recipe.sizes[-1]} outputs; {name} has {CLASSES[name]} classes", board)
@@ -313,8 +322,10 @@ def points(spec: Spec, base: Recipe) -> list[Point]:
     values = spec.values() | spec.conditions.values()
     count = math.prod(map(len, values.values()))
     if count > MOST:
-        raise SpecError(f"{spec.name}: axes: {count} combinations; allowed are at most {MOST}: give fewer values, or add a [search] "
-                        "and use `crossdyad search`")
+        raise SpecError(
+            f"{spec.name}: axes: {count} combinations; allowed are at most {MOST}: give fewer values, or add a [search] "
+            "and use `crossdyad search`"
+        )
     settings = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
     found = [point(spec, base, each) for each in settings]
     _some_stand(spec, base, found)
@@ -333,8 +344,9 @@ def _some_stand(spec: Spec, base: Recipe, found: list[Point]) -> None:
         if point(spec, base, nominal).recipe:
             raise SpecError(f"{spec.name}: conditions: {field}: no design has a model for it: {found[0].error}")
     if spec.conditions.draw_list and not any(differs(p.recipe) for p in found if p.recipe):
-        raise SpecError(f"{spec.name}: conditions.draws: all devices of every design are alike; give the recipe a device, read noise or "
-                        "stuck cells")
+        raise SpecError(
+            f"{spec.name}: conditions.draws: all devices of every design are alike; give the recipe a device, read noise or stuck cells"
+        )
 
 
 def differs(recipe: Recipe) -> bool:

@@ -82,25 +82,45 @@ def summaries(rows: Iterable[dict], conditions: Conditions = Conditions()) -> li
         seeds = sorted(seed for seed, same in by_seed.items() if len(same) == needed)
         if not seeds:
             continue
-        table = [by_seed[seed] for seed in seeds]                                 # seeds, cases
+        table = [by_seed[seed] for seed in seeds]  # seeds, cases
         values = {m: np.array([[row["value"].get(m) for row in same] for same in table], dtype=float) for m in METRICS}
         values = {m: v for m, v in values.items() if np.isfinite(v).all()}
         met = {m: v for m, v in values.items() if m not in SAME}
         chips = None
-        if "accuracy" in met:                                                     # seeds, chips, what each meets
-            chips = np.concatenate([np.array([row["value"].get("accuracy_cases") or [[row["value"]["accuracy"]]] for row in same])
-                                    for same in np.swapaxes(np.array(table, dtype=object), 0, 1)], axis=-1)
+        if "accuracy" in met:  # seeds, chips, what each meets
+            chips = np.concatenate(
+                [
+                    np.array([row["value"].get("accuracy_cases") or [[row["value"]["accuracy"]]] for row in same])
+                    for same in np.swapaxes(np.array(table, dtype=object), 0, 1)
+                ],
+                axis=-1,
+            )
             met["accuracy"] = chips.reshape(len(seeds), -1)
         values = {m: v[:, 0] for m, v in values.items()}
         values |= {m: ranked(v, conditions.rank, m not in SMALLER_IS_BETTER) for m, v in met.items()}
         if chips is not None and conditions.yield_at is not None:
             values["yield"] = (ranked(chips, conditions.rank) >= conditions.yield_at).mean(-1)
-        curves = {m: np.array([[row["value"][f"{m}_by_epoch"] for row in same] for same in table], dtype=float).mean(1)
-                  for m in ("accuracy", *GRADIENT) if table[0][0]["value"].get(f"{m}_by_epoch")}
+        curves = {
+            m: np.array([[row["value"][f"{m}_by_epoch"] for row in same] for same in table], dtype=float).mean(1)
+            for m in ("accuracy", *GRADIENT)
+            if table[0][0]["value"].get(f"{m}_by_epoch")
+        }
         first = table[0][0]
         settings = {field: v for field, v in first["point"].items() if field not in own}
-        made.append(Summary(settings, first["recipe"], values, seeds, curves, first["versions"], first["board"],
-                            first.get("settings") or {}, met if chips is not None and chips[0].size > 1 else {}, conditions.rank))
+        made.append(
+            Summary(
+                settings,
+                first["recipe"],
+                values,
+                seeds,
+                curves,
+                first["versions"],
+                first["board"],
+                first.get("settings") or {},
+                met if chips is not None and chips[0].size > 1 else {},
+                conditions.rank,
+            )
+        )
     return made
 
 
@@ -200,7 +220,7 @@ def bounded(values: ArrayLike, least: float, most: float) -> np.ndarray:
     weights = portions(ordered.shape[-1]).T
     low = np.quantile(np.concatenate([ends[0], ordered], axis=-1) @ weights, (1 - LEVEL) / 2, axis=-1)
     high = np.quantile(np.concatenate([ordered, ends[1]], axis=-1) @ weights, (1 + LEVEL) / 2, axis=-1)
-    return np.stack([ordered.mean(-1), np.maximum(low, least), np.minimum(high, most)])           # sums of shares round
+    return np.stack([ordered.mean(-1), np.maximum(low, least), np.minimum(high, most)])  # sums of shares round
 
 
 def unseen(n: int) -> float:
@@ -210,7 +230,7 @@ def unseen(n: int) -> float:
 
 def ratios(s: Summary, metric: str) -> np.ndarray:
     """What builds have for one unit of a point's figure, if that is the cost model's: of each held-out build; otherwise all 1."""
-    if metric == "fill" and {"lut", "ff", "fill"} <= s.values.keys():       # as sure as what runs out first
+    if metric == "fill" and {"lut", "ff", "fill"} <= s.values.keys():  # as sure as what runs out first
         from ..hdl.boards import BOARDS
 
         holds, share = BOARDS[s.board].holds, s.values["fill"].mean()
@@ -246,10 +266,10 @@ def non_dominated(scores: ArrayLike) -> np.ndarray:
     if scores.shape[1] != 2 or not len(scores):
         better = (scores[None] >= scores[:, None]).all(-1) & (scores[None] > scores[:, None]).any(-1)
         return ~better.any(1)
-    order = np.lexsort((-scores[:, 1], -scores[:, 0]))             # whatever dominates a point comes before it
+    order = np.lexsort((-scores[:, 1], -scores[:, 0]))  # whatever dominates a point comes before it
     x, y = scores[order].T
     most = np.maximum.accumulate(np.concatenate([[-np.inf], y[:-1]]))
-    first = np.maximum.accumulate(np.where(y > most, np.arange(len(y)), 0))         # who reached the most, with the largest x
+    first = np.maximum.accumulate(np.where(y > most, np.arange(len(y)), 0))  # who reached the most, with the largest x
     reached = x[np.concatenate([[0], first[:-1]])]
     found = np.empty(len(y), bool)
     found[order] = (y > most) | ((y == most) & (x == reached))
@@ -294,11 +314,11 @@ def front(found: list[Summary], objectives: Sequence[str]) -> Front:
     usable = comparable(usable)
     most = usable[0].seeds
     count = np.zeros(len(usable))
-    off = np.stack([[ratios(s, m) for m in objectives] for s in usable])                        # points, objectives, builds
+    off = np.stack([[ratios(s, m) for m in objectives] for s in usable])  # points, objectives, builds
     numbers: dict[str, int] = {}
-    recipe = [numbers.setdefault(json.dumps(s.recipe, sort_keys=True), len(numbers)) for s in usable]       # off alike on every board
+    recipe = [numbers.setdefault(json.dumps(s.recipe, sort_keys=True), len(numbers)) for s in usable]  # off alike on every board
     drawn = np.random.default_rng(1).integers(0, off.shape[-1], (RESAMPLES, len(numbers)))[:, recipe]
-    figures = np.stack([_redrawn(usable, m, len(most)) for m in objectives], axis=-1)             # draws, points, objectives
+    figures = np.stack([_redrawn(usable, m, len(most)) for m in objectives], axis=-1)  # draws, points, objectives
     for made, builds in zip(figures, drawn, strict=True):
         count += non_dominated(made * off[np.arange(len(usable)), :, builds])
     scores = np.array([[s.figure(m) for m in objectives] for s in usable])
@@ -317,9 +337,9 @@ def _redrawn(points: list[Summary], metric: str, n: int) -> np.ndarray:
         wider = widening(n) if n > 1 else 1.0
         return (1 / n + wider * (shares(n) - 1 / n)) @ np.stack([sign * s.values[metric] for s in points], axis=1)
     if rank == "worst":
-        each = np.stack([sign * s.values[metric] for s in points])                                # points, seeds
+        each = np.stack([sign * s.values[metric] for s in points])  # points, seeds
         return np.stack([each[:, part > 0].min(1) for part in shares(n)])
-    cases = np.stack([sign * s.cases[metric] for s in points])                                    # points, seeds, cases
+    cases = np.stack([sign * s.cases[metric] for s in points])  # points, seeds, cases
     at = np.random.default_rng(0).integers(0, n, (QUANTILES, n))
     found = np.stack([np.quantile(cases[:, seeds].reshape(len(points), -1), rank, axis=-1) for seeds in at])
     return np.tile(found, (RESAMPLES // QUANTILES, 1))
@@ -361,10 +381,10 @@ def smallest_difference(found: list[Summary], metric: str) -> float | None:
     from scipy.stats import beta, norm
 
     ordered = sorted((s for s in found if metric in s.values), key=lambda s: float(signed(metric, s.figure(metric))))
-    ordered = ordered[len(ordered) // 2 - 1:] if len(ordered) > 2 else ordered
+    ordered = ordered[len(ordered) // 2 - 1 :] if len(ordered) > 2 else ordered
     pairs = [a.values[metric] - b.values[metric] for a, b in zip(ordered, ordered[1:], strict=False) if a.seeds == b.seeds]
     if not pairs or len(pairs[0]) < FEWEST:
         return None
     n, spread = len(pairs[0]), float(np.median([np.std(p, ddof=1) for p in pairs]))
-    needed = n - ranks(n)[0]                                       # so many of the pairs must have one sign
+    needed = n - ranks(n)[0]  # so many of the pairs must have one sign
     return float(norm.ppf(beta.ppf(POWER, needed, n + 1 - needed)) * spread)

@@ -16,8 +16,7 @@ from .metrics import renamed
 VERSION = 2
 """Of the tables; another one is refused."""
 
-COLUMNS = ("key", "point", "recipe", "board", "seed", "status", "value", "error", "seconds", "finished", "settings",
-           "versions")
+COLUMNS = ("key", "point", "recipe", "board", "seed", "status", "value", "error", "seconds", "finished", "settings", "versions")
 PATIENCE = 30
 """Seconds to wait for another command's reading or writing."""
 LOG = 2
@@ -71,7 +70,7 @@ class Store:
             found = _connected(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
             try:
                 return self._checked(found)
-            except sqlite3.OperationalError as error:           # a journal that a kill left, to be rolled back
+            except sqlite3.OperationalError as error:  # a journal that a kill left, to be rolled back
                 found.close()
                 if _kind(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                     raise
@@ -89,7 +88,7 @@ class Store:
             if found.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._checked(found)
             found.execute("PRAGMA busy_timeout = 0")
-            found.execute("PRAGMA journal_mode = DELETE")       # one file; and the other kind fails on network file systems
+            found.execute("PRAGMA journal_mode = DELETE")  # one file; and the other kind fails on network file systems
             found.execute("BEGIN IMMEDIATE")
             found.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE}")
             found.execute(f"CREATE TABLE IF NOT EXISTS result ({', '.join(COLUMNS)}, PRIMARY KEY (key))")
@@ -104,13 +103,15 @@ class Store:
         return found
 
     def _checked(self, db: sqlite3.Connection) -> sqlite3.Connection:
-        tables = {name for name, in db.execute("SELECT name FROM sqlite_master")}
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if not tables >= {"result", "spec"}:
             raise StoreError(f"{self.path}: a database of something else; name the .db file of a sweep, or a new one")
         if version != VERSION:
-            raise StoreError(f"{self.path}: a store of version {version}, this is version {VERSION}; name another file, "
-                             "or use the crossdyad that made it")
+            raise StoreError(
+                f"{self.path}: a store of version {version}, this is version {VERSION}; name another file, "
+                "or use the crossdyad that made it"
+            )
         return db
 
     def put(self, rows: Iterable[dict]) -> None:
@@ -123,7 +124,7 @@ class Store:
             self._db.executemany(command, values)
             _commit(self._db)
         except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):            # what is there already stays, and so does the lock
+            with contextlib.suppress(sqlite3.Error):  # what is there already stays, and so does the lock
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self._db.execute("BEGIN IMMEDIATE")

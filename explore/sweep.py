@@ -33,8 +33,9 @@ HEED = 0.2
 LOOK = 5
 """Seconds between looks at whether the executor is still there, while nothing is finished."""
 GONE = "the scheduler went away; what was finished is kept: start it, and run the same command again"
-NO_START = ("workers end as soon as they start; nothing was computed: see what they print above, free some memory, or use fewer with "
-            "--workers")
+NO_START = (
+    "workers end as soon as they start; nothing was computed: see what they print above, free some memory, or use fewer with --workers"
+)
 PATIENCE = 3
 """How often a batch may lose its worker before it is given up."""
 
@@ -65,9 +66,13 @@ def settings_of(spec: Spec, base: Recipe | None = None) -> Settings:
     wanted, c = set(spec.metrics), spec.conditions
     table = base.model_dump(mode="json") if base else {}
     nominal = {field: table[field.split(".")[0]][field.split(".")[1]] for field in c.touched}
-    return Settings(spec.epochs if wanted & set(LEARNING) else None, spec.samples if wanted & set(GRADIENT) else 0,
-                    spec.cost if wanted & set(COST) else "none", spec.energy,
-                    Under(tuple(c.draw_list), c.subsets, json.dumps(nominal, sort_keys=True)))
+    return Settings(
+        spec.epochs if wanted & set(LEARNING) else None,
+        spec.samples if wanted & set(GRADIENT) else 0,
+        spec.cost if wanted & set(COST) else "none",
+        spec.energy,
+        Under(tuple(c.draw_list), c.subsets, json.dumps(nominal, sort_keys=True)),
+    )
 
 
 def results(store: Store) -> tuple[Spec, list[dict]]:
@@ -83,8 +88,10 @@ def results(store: Store) -> tuple[Spec, list[dict]]:
     try:
         spec, base = Spec.model_validate(toml.table_of(text, name)), parse(base)
     except ValueError as error:
-        raise StoreError(f"{store.path}: {name} was run by another version of crossdyad, whose recipes this one cannot read "
-                         f"({str(error).splitlines()[0]}); run it again with this version, or use that one") from None
+        raise StoreError(
+            f"{store.path}: {name} was run by another version of crossdyad, whose recipes this one cannot read "
+            f"({str(error).splitlines()[0]}); run it again with this version, or use that one"
+        ) from None
     values, seeds, found, known = spec.values() | spec.conditions.values(), set(spec.seed_list), {}, {}
     designs: dict[str, Recipe | None] = {}
     for row in sorted(store.rows(), key=lambda row: row["finished"]):
@@ -133,8 +140,9 @@ def _at(row: dict, field: str):
     if field.startswith("bits."):
         return bits.widths(row["recipe"]).get(field)
     at = {**row["recipe"], "board": row["board"]}
-    at["lsb"] = {name.removeprefix("lsb."): at[name.removeprefix("lsb.")] / bits.lsb(row["recipe"], place)
-                 for name, place in IN_LSBS.items()}
+    at["lsb"] = {
+        name.removeprefix("lsb."): at[name.removeprefix("lsb.")] / bits.lsb(row["recipe"], place) for name, place in IN_LSBS.items()
+    }
     for part in field.split("."):
         at = at.get(part) if isinstance(at, dict) else None
     return at
@@ -154,8 +162,13 @@ def _chip(recipe: Recipe) -> Recipe:
 
 def measured(settings: Settings) -> dict:
     """How rows are measured, as it is kept beside them."""
-    told = {"epochs": settings.epochs, "samples": settings.samples, "cost": settings.cost, "energy": settings.energy,
-            "evaluator": f"{VERSION}.{cost.VERSION}"}
+    told = {
+        "epochs": settings.epochs,
+        "samples": settings.samples,
+        "cost": settings.cost,
+        "energy": settings.energy,
+        "evaluator": f"{VERSION}.{cost.VERSION}",
+    }
     if settings.under != Under():
         told["under"] = hashlib.sha256(json.dumps(list(settings.under)).encode()).hexdigest()
     return told
@@ -200,8 +213,15 @@ def seconds_left(made: Plan, settings: Settings, store: Store, workers: int) -> 
     return round(total / workers, 1)
 
 
-def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Executor], workers: int,
-        progress: Callable[[str, int, int], None] | None = None, most_batches: int | None = None) -> dict[str, int]:
+def run(
+    made: Plan,
+    settings: Settings,
+    store: Store,
+    executor: Callable[[], Executor],
+    workers: int,
+    progress: Callable[[str, int, int], None] | None = None,
+    most_batches: int | None = None,
+) -> dict[str, int]:
     """Compute what is missing and put it into the store, batch by batch.
 
     Parameters
@@ -287,12 +307,24 @@ def run(made: Plan, settings: Settings, store: Store, executor: Callable[[], Exe
                         waiting += [(half, 0) for half in halves(batch)]
                     else:
                         found = {"status": "failed", "error": error}
-                        store.put([_row(by_job[job], made.missing[by_job[job]][0], job.recipe, job.board, job.seed, settings,
-                                        **({"status": "ok", "value": values[i]} if values else found)) for i, job in enumerate(batch.jobs)])
+                        store.put(
+                            [
+                                _row(
+                                    by_job[job],
+                                    made.missing[by_job[job]][0],
+                                    job.recipe,
+                                    job.board,
+                                    job.seed,
+                                    settings,
+                                    **({"status": "ok", "value": values[i]} if values else found),
+                                )
+                                for i, job in enumerate(batch.jobs)
+                            ]
+                        )
                         done += len(batch.jobs)
                         report(f"{len(waiting) + len(running)} batches left", done, of)
                 deliver()
-                if gone:               # one worker that dies takes the others' work with it
+                if gone:  # one worker that dies takes the others' work with it
                     if started.cancelled() or not started.done() or started.exception():
                         raise RuntimeError(NO_START)
                     waiting += [(batch, lost) for batch, lost in running.values()]
@@ -328,13 +360,33 @@ def _identity(point: Point) -> str:
     return "invalid-" + hashlib.sha256(json.dumps(point.settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _row(identity: str, point: dict, recipe: Recipe | None, board: str, seed: int, settings: Settings, status: str,
-         value: dict | None = None, error: str = "") -> dict:
+def _row(
+    identity: str,
+    point: dict,
+    recipe: Recipe | None,
+    board: str,
+    seed: int,
+    settings: Settings,
+    status: str,
+    value: dict | None = None,
+    error: str = "",
+) -> dict:
     value = dict(value) if value else None
     seconds = value.pop("seconds") if value else 0.0
-    return {"key": identity, "point": point, "recipe": recipe.model_dump(mode="json") if recipe else None, "board": board, "seed": seed,
-            "status": status, "value": value, "error": error, "seconds": seconds, "finished": time.time(), "settings": measured(settings),
-            "versions": versions()}
+    return {
+        "key": identity,
+        "point": point,
+        "recipe": recipe.model_dump(mode="json") if recipe else None,
+        "board": board,
+        "seed": seed,
+        "status": status,
+        "value": value,
+        "error": error,
+        "seconds": seconds,
+        "finished": time.time(),
+        "settings": measured(settings),
+        "versions": versions(),
+    }
 
 
 @functools.cache

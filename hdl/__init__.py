@@ -11,8 +11,15 @@ if TYPE_CHECKING:
     from .verilog import convert as convert
     from .verilog import generate as generate
 
-_PLACES = {"Chip": "chip", "build": "initial", "DoesNotFit": "fits", "synthesize": "synth", "Verilog": "verilog", "convert": "verilog",
-           "generate": "verilog"}
+_PLACES = {
+    "Chip": "chip",
+    "build": "initial",
+    "DoesNotFit": "fits",
+    "synthesize": "synth",
+    "Verilog": "verilog",
+    "convert": "verilog",
+    "generate": "verilog",
+}
 
 __all__ = [*_PLACES]
 

@@ -35,11 +35,18 @@ class Axi(wiring.Component):
         self._recipe, self.chip = recipe, Chip(recipe)
         members = {"aclk": In(1), "aresetn": In(1)}
         for name in ("sample", "label", "weight"):
-            members |= {f"s_axis_{name}_tdata": In(_bytes(getattr(self.chip, f"i_{name}").payload)),
-                        f"s_axis_{name}_tvalid": In(1), f"s_axis_{name}_tready": Out(1)}
+            members |= {
+                f"s_axis_{name}_tdata": In(_bytes(getattr(self.chip, f"i_{name}").payload)),
+                f"s_axis_{name}_tvalid": In(1),
+                f"s_axis_{name}_tready": Out(1),
+            }
         for name, payload in (("result", self.chip.o_result.payload.value), ("weight", self.chip.o_weight.payload)):
-            members |= {f"m_axis_{name}_tdata": Out(_bytes(payload)), f"m_axis_{name}_tvalid": Out(1),
-                        f"m_axis_{name}_tready": In(1), f"m_axis_{name}_tlast": Out(1)}
+            members |= {
+                f"m_axis_{name}_tdata": Out(_bytes(payload)),
+                f"m_axis_{name}_tvalid": Out(1),
+                f"m_axis_{name}_tready": In(1),
+                f"m_axis_{name}_tlast": Out(1),
+            }
         for channel, signals in {"aw": {"addr": ADDRESS_BITS}, "w": {"data": 32, "strb": 4}, "ar": {"addr": ADDRESS_BITS}}.items():
             members |= {f"s_axi_{channel}{name}": In(width) for name, width in (signals | {"valid": 1}).items()}
             members[f"s_axi_{channel}ready"] = Out(1)
@@ -57,7 +64,8 @@ class Axi(wiring.Component):
         for name in ("sample", "label", "weight"):
             into = getattr(chip, f"i_{name}")
             m.d.comb += [
-                into.payload.eq(getattr(self, f"s_axis_{name}_tdata")), into.valid.eq(getattr(self, f"s_axis_{name}_tvalid")),
+                into.payload.eq(getattr(self, f"s_axis_{name}_tdata")),
+                into.valid.eq(getattr(self, f"s_axis_{name}_tvalid")),
                 getattr(self, f"s_axis_{name}_tready").eq(into.ready),
             ]
         weights = sum(g.R * g.C for g in in_memory(self._recipe))
@@ -66,8 +74,10 @@ class Axi(wiring.Component):
         for name, value, last in (("result", result.value, result.last), ("weight", chip.o_weight.payload, read == weights - 1)):
             out = getattr(chip, f"o_{name}")
             m.d.comb += [
-                getattr(self, f"m_axis_{name}_tdata").eq(value), getattr(self, f"m_axis_{name}_tvalid").eq(out.valid),
-                getattr(self, f"m_axis_{name}_tlast").eq(last), out.ready.eq(getattr(self, f"m_axis_{name}_tready")),
+                getattr(self, f"m_axis_{name}_tdata").eq(value),
+                getattr(self, f"m_axis_{name}_tvalid").eq(out.valid),
+                getattr(self, f"m_axis_{name}_tlast").eq(last),
+                out.ready.eq(getattr(self, f"m_axis_{name}_tready")),
             ]
         with m.If(chip.o_weight.valid & chip.o_weight.ready):
             m.d.sync += read.eq(Mux(read == weights - 1, 0, read + 1))
@@ -84,7 +94,8 @@ class Axi(wiring.Component):
         write = Signal()
         m.d.comb += [
             write.eq(self.s_axi_awvalid & self.s_axi_wvalid & (~self.s_axi_bvalid | self.s_axi_bready)),
-            self.s_axi_awready.eq(write), self.s_axi_wready.eq(write),
+            self.s_axi_awready.eq(write),
+            self.s_axi_wready.eq(write),
         ]
         with m.If(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
@@ -96,7 +107,9 @@ class Axi(wiring.Component):
                         stops = self.s_axi_wdata == 0 if name not in TIMES else 0
                         with m.If(self.s_axi_wstrb.all() & ((left == 0) | stops)):
                             m.d.sync += [
-                                self.s_axi_bresp.eq(OKAY), code.eq(command), operands.eq(self.s_axi_wdata),
+                                self.s_axi_bresp.eq(OKAY),
+                                code.eq(command),
+                                operands.eq(self.s_axi_wdata),
                                 left.eq(TIMES.get(name, self.s_axi_wdata)),
                             ]
 
@@ -108,11 +121,21 @@ class Axi(wiring.Component):
         loss = Signal(64)
         m.d.comb += loss.eq(chip.loss)
         wide = {"CYCLES_LOW": chip.cycles, "LOSS_LOW": loss}
-        shown = {
-            "IDENTITY_LOW": identity & 0xFFFFFFFF, "IDENTITY_HIGH": identity >> 32, "STATUS": Cat(chip.busy, left != 0),
-            "INFER": Mux(code == INFER, left, 0), "TRAIN": Mux(code == TRAIN, left, 0), "RATE": chip.rate, "STEP": chip.step,
-            "CYCLES_HIGH": high, "LOSS_HIGH": high,
-        } | wide | {f"SATURATIONS_{p}": getattr(chip, f"saturations_{p.lower()}") for p in ("ACCUMULATOR", "STATE", "DELTA", "WEIGHT")}
+        shown = (
+            {
+                "IDENTITY_LOW": identity & 0xFFFFFFFF,
+                "IDENTITY_HIGH": identity >> 32,
+                "STATUS": Cat(chip.busy, left != 0),
+                "INFER": Mux(code == INFER, left, 0),
+                "TRAIN": Mux(code == TRAIN, left, 0),
+                "RATE": chip.rate,
+                "STEP": chip.step,
+                "CYCLES_HIGH": high,
+                "LOSS_HIGH": high,
+            }
+            | wide
+            | {f"SATURATIONS_{p}": getattr(chip, f"saturations_{p.lower()}") for p in ("ACCUMULATOR", "STATE", "DELTA", "WEIGHT")}
+        )
         with m.If(self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
         with m.If(fetch):

@@ -73,8 +73,10 @@ class Board:
         """Port of the host's top level to pin; `rst` and `busy` only where a button and an LED are free."""
         found = {"clk": self._on(self.description.lookup(str(self.description.default_clk)))}
         if self.serial:
-            found |= {port: self._on(Resource(port, 0, Pins(pin, dir=direction), Attrs(**dict(found["clk"].attributes))))
-                      for port, pin, direction in zip(("rx", "tx"), self.serial, "io", strict=True)}
+            found |= {
+                port: self._on(Resource(port, 0, Pins(pin, dir=direction), Attrs(**dict(found["clk"].attributes))))
+                for port, pin, direction in zip(("rx", "tx"), self.serial, "io", strict=True)
+            }
         else:
             found |= {port: self._on(self.description.lookup("uart"), port) for port in ("rx", "tx")}
         for port, choices in (("rst", ("rst", "button")), ("busy", ("led", "rgb_led"))):

@@ -56,18 +56,25 @@ class Chip(wiring.Component):
         self.units = [Unit(recipe, k) for k in range(recipe.layers)]
         self.sequencer = Sequencer(recipe)
         state, weight = signed(f.state.width), signed(recipe.weight_width)
-        super().__init__({
-            "i_command": In(stream.Signature(StructLayout({"code": 3, "operand": 8}))),
-            "i_sample": In(stream.Signature(state)),
-            "i_label": In(stream.Signature(unsigned(index_bits(recipe.sizes[-1])))),
-            "i_weight": In(stream.Signature(weight)),
-            "o_weight": Out(stream.Signature(weight)),
-            "o_result": Out(stream.Signature(StructLayout({"value": state, "last": 1}))),
-            "busy": Out(1), "cycles": Out(48), "step": Out(32), "rate": Out(3, init=recipe.rate),
-            "loss": Out(self.units[-1].loss.shape()),
-            "saturations_accumulator": Out(32), "saturations_state": Out(32),
-            "saturations_delta": Out(32), "saturations_weight": Out(32),
-        })
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(StructLayout({"code": 3, "operand": 8}))),
+                "i_sample": In(stream.Signature(state)),
+                "i_label": In(stream.Signature(unsigned(index_bits(recipe.sizes[-1])))),
+                "i_weight": In(stream.Signature(weight)),
+                "o_weight": Out(stream.Signature(weight)),
+                "o_result": Out(stream.Signature(StructLayout({"value": state, "last": 1}))),
+                "busy": Out(1),
+                "cycles": Out(48),
+                "step": Out(32),
+                "rate": Out(3, init=recipe.rate),
+                "loss": Out(self.units[-1].loss.shape()),
+                "saturations_accumulator": Out(32),
+                "saturations_state": Out(32),
+                "saturations_delta": Out(32),
+                "saturations_weight": Out(32),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -83,15 +90,12 @@ class Chip(wiring.Component):
         command_full = Signal()
         label = Signal.like(self.i_label.payload)
         label_full = Signal()
-        labels = [Signal.like(label, name=f"label_used{n}") for n in range(r.samples_in_flight)]         # by turn
+        labels = [Signal.like(label, name=f"label_used{n}") for n in range(r.samples_in_flight)]  # by turn
         sample_index = Signal(index_bits(r.sizes[0]))
         sample_full = Signal()
         overlaps = r.samples_in_flight > 1
-        turn = Signal(max(1, clog2(r.samples_in_flight)), name="turn" if overlaps else "bank")       # of the sample launched last
-        m.d.comb += [
-            self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full),
-            self.i_sample.ready.eq(~sample_full),
-        ]
+        turn = Signal(max(1, clog2(r.samples_in_flight)), name="turn" if overlaps else "bank")  # of the sample launched last
+        m.d.comb += [self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full), self.i_sample.ready.eq(~sample_full)]
         with m.If(self.i_command.valid & self.i_command.ready):
             m.d.sync += [command.eq(self.i_command.payload), command_full.eq(1)]
         with m.If(self.i_label.valid & self.i_label.ready):
@@ -107,7 +111,8 @@ class Chip(wiring.Component):
         wiring.connect(m, results.o, wiring.flipped(self.o_result))
         of_result = choose(last.out_number, [e.result for e in table.entries(r, r.layers - 1)], 1)
         m.d.comb += [
-            results.write.eq(last.mean_valid & of_result), results.value.value.eq(last.mean),
+            results.write.eq(last.mean_valid & of_result),
+            results.value.value.eq(last.mean),
             results.value.last.eq(last.out_index == r.sizes[-1] - 1),
         ]
 
@@ -126,14 +131,22 @@ class Chip(wiring.Component):
         step = newest(self.step)
         for e, engine in enumerate(engines):
             m.d.comb += [
-                engine.start.eq(sequencer.start[e]), engine.number.eq(sequencer.number), engine.pc.eq(sequencer.pc),
-                engine.rate.eq(self.rate), engine.step.eq(step), (engine.turn if overlaps else engine.bank).eq(turn),
+                engine.start.eq(sequencer.start[e]),
+                engine.number.eq(sequencer.number),
+                engine.pc.eq(sequencer.pc),
+                engine.rate.eq(self.rate),
+                engine.step.eq(step),
+                (engine.turn if overlaps else engine.bank).eq(turn),
             ]
             for i, memory in enumerate(table.engines(r)[e].memories):
                 store = getattr(engine, f"store{i}")
                 if memory.population == 0:
-                    m.d.comb += [store.valid.eq(sample_taken), store.slot.eq(turn + 1), store.index.eq(sample_index),
-                                 store.value.eq(self.i_sample.payload)]
+                    m.d.comb += [
+                        store.valid.eq(sample_taken),
+                        store.slot.eq(turn + 1),
+                        store.index.eq(sample_index),
+                        store.value.eq(self.i_sample.payload),
+                    ]
                 else:
                     self._fill(m, store, memory)
         for k in range(r.layers):
@@ -151,16 +164,21 @@ class Chip(wiring.Component):
         if r.sloped:
             slopes, used = {}, []
             for e, found in enumerate(table.engines(r)):
-                shift = found.views[0].slope_shift          # along signs of weights, an engine's are of one format
+                shift = found.views[0].slope_shift  # along signs of weights, an engine's are of one format
                 if shift not in slopes:
                     slopes[shift] = slope = Requantize(len(self.loss) + 1, shift, r.formats.delta.width, "nearest", "saturate")
                     m.submodules[f"slope{len(slopes) - 1 or ''}"] = slope
                     m.d.comb += slope.value.eq(-self.loss)
                 m.d.comb += engines[e].slope.eq(slopes[shift].result)
                 used.append((shift, sequencer.start[e] & choose(sequencer.number, [s.row == SLOPE for s in found.operations], 1)))
-            slope_event = functools.reduce(operator.or_, (
-                sum(mine[1:], mine[0]).any() & slope.out_of_range for shift, slope in slopes.items()
-                if (mine := [starts for its, starts in used if its == shift])))
+            slope_event = functools.reduce(
+                operator.or_,
+                (
+                    sum(mine[1:], mine[0]).any() & slope.out_of_range
+                    for shift, slope in slopes.items()
+                    if (mine := [starts for its, starts in used if its == shift])
+                ),
+            )
 
         # The host's way to the weights
         matrices = in_memory(r)
@@ -179,7 +197,8 @@ class Chip(wiring.Component):
         for e, (engine, width) in enumerate(zip(engines, widths, strict=True)):
             m.d.comb += [
                 engine.word_address.eq(Mux(write, write_address, address)),
-                engine.word_write.eq(write & (write_on == e)), engine.word_in.eq(Cat(lane[:width] for lane in lanes)),
+                engine.word_write.eq(write & (write_on == e)),
+                engine.word_in.eq(Cat(lane[:width] for lane in lanes)),
             ]
         # The walk steps in the cycle after a transfer, so that no path leads from the streams into it.
         # loading: each lane follows the weight that was taken while it is the current one, and then holds; the first one clears the rest
@@ -199,7 +218,7 @@ class Chip(wiring.Component):
         word = Signal(len(lanes) * weight_width)
         words = [_widened(engine.word_out, width, weight_width) for engine, width in zip(engines, widths, strict=True)]
         m.d.sync += word.eq(Array(words)[on])
-        fetch = Signal(2)            # cycles until the fetched word is there
+        fetch = Signal(2)  # cycles until the fetched word is there
         word_end = Signal()
         chip_end = Signal()
 
@@ -207,10 +226,7 @@ class Chip(wiring.Component):
         train = Signal()
         training = Signal()
         code = command.code
-        m.d.comb += [
-            train.eq(code == TRAIN), sequencer.launch.eq(launch),
-            sequencer.train.eq(train if r.learns else 0),
-        ]
+        m.d.comb += [train.eq(code == TRAIN), sequencer.launch.eq(launch), sequencer.train.eq(train if r.learns else 0)]
         if overlaps:
             m.d.comb += sequencer.turn.eq(turn)
             with m.If(sequencer.spare):
@@ -222,7 +238,7 @@ class Chip(wiring.Component):
             with m.If(train):
                 m.d.sync += label_full.eq(0)
                 for n, its in enumerate(labels):
-                    with m.If(turn + 1 == n if n else (turn + 1)[:len(turn)] == 0) if overlaps else m.If(1):
+                    with m.If(turn + 1 == n if n else (turn + 1)[: len(turn)] == 0) if overlaps else m.If(1):
                         m.d.sync += its.eq(label)
         with m.FSM():
             ready = sample_full & results.has_room
@@ -277,8 +293,10 @@ class Chip(wiring.Component):
             with m.State("PICK"):
                 m.d.comb += walk.step.eq(1)
                 m.d.sync += [
-                    self.o_weight.payload.eq(word.word_select(walk.lane, weight_width)), self.o_weight.valid.eq(1),
-                    word_end.eq(walk.word_end), chip_end.eq(walk.chip_end),
+                    self.o_weight.payload.eq(word.word_select(walk.lane, weight_width)),
+                    self.o_weight.valid.eq(1),
+                    word_end.eq(walk.word_end),
+                    chip_end.eq(walk.chip_end),
                 ]
                 m.next = "OFFER"
             with m.State("OFFER"):
@@ -311,7 +329,8 @@ class Chip(wiring.Component):
         m.d.comb += [
             store.valid.eq(valid & choose(unit.out_number, [slot is not None for slot in slots], 1)),
             store.slot.eq(choose(unit.out_number, slots, len(store.slot))),
-            store.index.eq(unit.out_index), store.value.eq(unit.mean if states else unit.difference),
+            store.index.eq(unit.out_index),
+            store.value.eq(unit.mean if states else unit.difference),
         ]
 
     def _feed(self, m: Module, k: int) -> None:
@@ -324,8 +343,15 @@ class Chip(wiring.Component):
             mine = [s.reads and s.unit == k for s in operations]
             coming = engine.crossbar.next_number
             valid = delayed(m, engine.crossbar.next_valid & choose(coming, mine, 1), 1)
-            number = delayed(m, choose(coming, [entries.index(table.entry(r, s)) if here else None
-                                                for s, here in zip(operations, mine, strict=True)], len(unit.number)), 1)
+            number = delayed(
+                m,
+                choose(
+                    coming,
+                    [entries.index(table.entry(r, s)) if here else None for s, here in zip(operations, mine, strict=True)],
+                    len(unit.number),
+                ),
+                1,
+            )
             with m.If(valid):
                 m.d.comb += [unit.valid.eq(1), unit.number.eq(number), unit.index.eq(engine.sum_index)]
             random.append((delayed(m, valid, 2), engine.random))

@@ -67,7 +67,12 @@ class ByOperation(NamedTuple):
         """Each operation, and the geometry of its matrix before it."""
         return zip(self.geometry, self.engine.operations, strict=True)
 
-    def __call__(self, number: Value, value: Callable[[Geometry, Operation], int | bool | None], shape: ShapeLike | None = None,
-                 only: Callable[[Operation], bool] | None = None) -> Value:
+    def __call__(
+        self,
+        number: Value,
+        value: Callable[[Geometry, Operation], int | bool | None],
+        shape: ShapeLike | None = None,
+        only: Callable[[Operation], bool] | None = None,
+    ) -> Value:
         """Choose ``value(geometry, operation)`` by number; `only` says which operations it matters to."""
         return choose(number, [None if only and not only(s) else value(g, s) for g, s in self.pairs], shape)

@@ -66,18 +66,37 @@ class Crossbar(wiring.Component):
         sum_width = max((g.sums(step) for g, step in reads), default=1)
         word, address = t.lanes * t.width, index_bits(t.words)
         number, index = index_bits(len(t.operations)), index_bits(self._elements)
-        super().__init__({
-            "start": In(1), "number": In(number), "pc": In(POSITION_BITS),
-            "rate": In(3), "slope": In(signed(f.delta.width)), "step": In(32),
-            **({"turn": In(clog2(r.samples_in_flight))} if r.samples_in_flight > 1 else {"bank": In(1)}),
-            **{f"store{i}": In(vector(r.sizes[x.population], signed(getattr(f, x.format).width), x.slots))
-               for i, x in enumerate(t.memories)},
-            "coming_valid": Out(1), "coming_number": Out(number), "coming_index": Out(index), "coming_pc": Out(POSITION_BITS),
-            "sum_valid": Out(1), "sum_number": Out(number), "sum_index": Out(index), "sum": Out(signed(sum_width)),
-            "word_address": In(address), "word_write": In(1), "word_in": In(word), "word_out": Out(word),
-            "weight_write": Out(1), "weight_address": Out(address), "weight_word": Out(word),
-            "weight_out_of_range": Out(index_bits(t.lanes + 1)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "number": In(number),
+                "pc": In(POSITION_BITS),
+                "rate": In(3),
+                "slope": In(signed(f.delta.width)),
+                "step": In(32),
+                **({"turn": In(clog2(r.samples_in_flight))} if r.samples_in_flight > 1 else {"bank": In(1)}),
+                **{
+                    f"store{i}": In(vector(r.sizes[x.population], signed(getattr(f, x.format).width), x.slots))
+                    for i, x in enumerate(t.memories)
+                },
+                "coming_valid": Out(1),
+                "coming_number": Out(number),
+                "coming_index": Out(index),
+                "coming_pc": Out(POSITION_BITS),
+                "sum_valid": Out(1),
+                "sum_number": Out(number),
+                "sum_index": Out(index),
+                "sum": Out(signed(sum_width)),
+                "word_address": In(address),
+                "word_write": In(1),
+                "word_in": In(word),
+                "word_out": Out(word),
+                "weight_write": Out(1),
+                "weight_address": Out(address),
+                "weight_word": Out(word),
+                "weight_out_of_range": Out(index_bits(t.lanes + 1)),
+            }
+        )
         # `sum_valid` and `sum_number` a cycle before, so that who the sum is for can be a register
         self.next_valid = Signal(name="next_valid")
         self.next_number = Signal(number, name="next_number")
@@ -96,7 +115,7 @@ class Crossbar(wiring.Component):
         running = Signal()
         number = Signal.like(self.number)
         pc = Signal.like(self.pc)
-        address = Signal(index_bits(max((g.N for g in self._of.geometry), default=1)))        # within the matrix
+        address = Signal(index_bits(max((g.N for g in self._of.geometry), default=1)))  # within the matrix
         row = Signal(index_bits(max((g.P for g in self._of.geometry), default=1)))
         fold = Signal(index_bits(max((g.F for g in self._of.geometry), default=1)))
         transposed = is_op(number, Op.TRANSPOSED)
@@ -125,7 +144,7 @@ class Crossbar(wiring.Component):
         first_fold_at, last_fold_at = (history(m, x, LEAD + 5 + lv)[LEAD:] for x in (first_fold, last_fold))
         forward_slots = active & is_op(number, Op.FORWARD)
         base = self._of(number, lambda g, s: self._table.base.get(g.matrix.of or g.matrix.name, 0), len(self.word_address))
-        address_at = history(m, delayed(m, address + base, 1)[:len(self.word_address)], LEAD + 6)[LEAD - 1:]
+        address_at = history(m, delayed(m, address + base, 1)[: len(self.word_address)], LEAD + 6)[LEAD - 1 :]
 
         # c: memories
         m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, self._table.words), init=self.initial)
@@ -151,9 +170,12 @@ class Crossbar(wiring.Component):
 
         column = chosen_store(self._of, number_at[1], "column", columns)
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
-        x = [Const(0, signed(f.state.width)) if column is None else
-             delayed(m, met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1)
-             for lane in range(L)]
+        x = [
+            Const(0, signed(f.state.width))
+            if column is None
+            else delayed(m, met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1)
+            for lane in range(L)
+        ]
         element = chosen_store(self._of, number_at[1], "row", rows)
         element = Const(0, signed(1)) if element is None else element
 
@@ -192,11 +214,9 @@ class Crossbar(wiring.Component):
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
         scalar: Value = scalar_of(m, self._of, number_at[1], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
-        if any(shaken):         # the slope with the sign of the row's noise
+        if any(shaken):  # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
-            m.d.comb += [
-                signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step),
-            ]
+            m.d.comb += [signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step)]
             opposite = Signal(scalar.shape())
             m.d.sync += opposite.eq(shifted(self._of, number_at[1], -self.slope, self.rate))
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
@@ -204,8 +224,9 @@ class Crossbar(wiring.Component):
         a_width = max(width, len(scalar))
         b_width = max([len(v) for v in x] + [len(e)] + [2])
         is_transposed = is_op(number_at[2], Op.TRANSPOSED)
-        source = {kind: choose(number_at[2], [g.matrix.source == kind if s.reads else None for g, s in self._of.pairs], 1)
-                  for kind in sources}
+        source = {
+            kind: choose(number_at[2], [g.matrix.source == kind if s.reads else None for g, s in self._of.pairs], 1) for kind in sources
+        }
         levels = [g.recipe.feedback_level if g.matrix.source != "memory" else None for g, _ in self._of.pairs]
         up, down = (choose(number_at[2], [None if v is None else sign * v for v in levels], signed(width)) for sign in (1, -1))
         minus: Value
@@ -213,7 +234,7 @@ class Crossbar(wiring.Component):
         for i in range(L):
             m.submodules[f"multiplier{i}"] = multiplier = Multiplier(a_width, b_width)
             b: Value = x[i]
-            if any(noisy):          # columns that are signs times sigma
+            if any(noisy):  # columns that are signs times sigma
                 plus, minus = (Const(v, signed(f.state.width)) for v in (r.noise_level, -r.noise_level))
                 shown = Mux(negative(*columns_of_noise[i // VIEWS], i % VIEWS), minus, plus)
                 shown = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, shown)
@@ -226,9 +247,7 @@ class Crossbar(wiring.Component):
             for kind in sorted(sources - {"memory"}):
                 minus = old[i][-1] if kind == "signs" else negative(*drawn[i // VIEWS], i % VIEWS)
                 weight = Mux(source[kind], Mux(minus, down, up), weight)
-            m.d.comb += [
-                multiplier.a.eq(Mux(rewriting, scalar, weight)), multiplier.b.eq(Mux(is_transposed, e, b)),
-            ]
+            m.d.comb += [multiplier.a.eq(Mux(rewriting, scalar, weight)), multiplier.b.eq(Mux(is_transposed, e, b))]
             products.append(multiplier.product)
 
         # Forward: c + 4 products, c + 4 + lv their sum, c + 5 + lv the sum over folds
@@ -236,10 +255,10 @@ class Crossbar(wiring.Component):
             if len(values) == 1:
                 return values[0]
             paired = [delayed(m, p + q, 1) for p, q in zip(values[::2], values[1::2], strict=False)]
-            return sums(paired + [delayed(m, v, 1) for v in values[len(values) & ~1:]])
+            return sums(paired + [delayed(m, v, 1) for v in values[len(values) & ~1 :]])
 
         wide = len(self.sum)
-        row_sum = sums([p[:min(len(p), width + f.state.width)].as_signed() for p in products])
+        row_sum = sums([p[: min(len(p), width + f.state.width)].as_signed() for p in products])
         total = Signal(signed(wide))
         m.d.comb += total.eq(row_sum + Mux(first_fold_at[4 + lv], 0, self.sum))
 
@@ -250,7 +269,10 @@ class Crossbar(wiring.Component):
         self._coming(m, running, number, pc, forward_slots, last_fold, last_row, transposed)
         valid, taken = (history(m, v, AHEAD) for v in (self.coming_valid, self.coming_number))
         m.d.comb += [
-            self.sum_valid.eq(valid[-1]), self.sum_number.eq(taken[-1]), self.next_valid.eq(valid[-2]), self.next_number.eq(taken[-2]),
+            self.sum_valid.eq(valid[-1]),
+            self.sum_number.eq(taken[-1]),
+            self.next_valid.eq(valid[-2]),
+            self.next_number.eq(taken[-2]),
         ]
         m.d.sync += self.sum.eq(Mux(leaving, column_out, total))
         self._count_elements(m, self.sum_index, self.sum_valid, self.sum_number)
@@ -263,7 +285,8 @@ class Crossbar(wiring.Component):
             for i in range(L):
                 m.submodules[f"update{i}"] = update = Update(self._table.views, decays)
                 m.d.comb += [
-                    update.weight.eq(delayed(m, old[i], 2)), update.product.eq(products[i][:len(update.product)]),
+                    update.weight.eq(delayed(m, old[i], 2)),
+                    update.product.eq(products[i][: len(update.product)]),
                     update.probe.eq(is_op(number_at[4], Op.PROBE)),
                     update.decay.eq(self._of(number_at[4], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE)),
                 ]
@@ -287,13 +310,22 @@ class Crossbar(wiring.Component):
             self.weight_address.eq(Mux(rewrite, address_at[7], self.word_address)),
             self.weight_word.eq(Mux(rewrite, Cat(news), self.word_in)),
             self.weight_out_of_range.eq(Mux(rewrite, count(outside), 0)),
-            weights_write.en.eq(self.weight_write), weights_write.addr.eq(self.weight_address),
+            weights_write.en.eq(self.weight_write),
+            weights_write.addr.eq(self.weight_address),
             weights_write.data.eq(self.weight_word),
         ]
         return m
 
-    def _drain(self, m: Module, products: list[Value], number_at: list[Value], active_at: list[Value], first_row_at: list[Value],
-               last_row_at: list[Value], last_fold_at: list[Value]) -> tuple[Value, Value]:
+    def _drain(
+        self,
+        m: Module,
+        products: list[Value],
+        number_at: list[Value],
+        active_at: list[Value],
+        first_row_at: list[Value],
+        last_row_at: list[Value],
+        last_fold_at: list[Value],
+    ) -> tuple[Value, Value]:
         """Column sums, and the shift register in which a row of them leaves: its first element, and whether it leaves now."""
         L, f, width = self._table.lanes, self._recipe.formats, self._table.width
         reads = [(g, s) for g, s in self._of.pairs if s.op is Op.TRANSPOSED]
@@ -307,7 +339,7 @@ class Crossbar(wiring.Component):
         for i, product in enumerate(products):
             column = Signal(shape, name=f"column{i}")
             with m.If(adds):
-                part = product[:min(len(product), width + max(kinds))].as_signed()
+                part = product[: min(len(product), width + max(kinds))].as_signed()
                 m.d.sync += column.eq(Mux(first_row_at[4], 0, column) + part)
             columns.append(column)
         waiting = [Signal(shape, name=f"waiting{i}") for i in range(L)]
@@ -321,8 +353,17 @@ class Crossbar(wiring.Component):
             m.d.sync += waiting[i].eq(Mux(ends, columns[i + 1], waiting[i + 1]))
         return Mux(ends, columns[0], waiting[0]), leaving[0]
 
-    def _coming(self, m: Module, running: Value, number: Signal, pc: Signal, forward_slots: Value, last_fold: Value, last_row: Value,
-                transposed: Value) -> None:
+    def _coming(
+        self,
+        m: Module,
+        running: Value,
+        number: Signal,
+        pc: Signal,
+        forward_slots: Value,
+        last_fold: Value,
+        last_row: Value,
+        transposed: Value,
+    ) -> None:
         """Say AHEAD cycles before each sum that it is coming, of which operation and which element."""
         L, lv = self._table.lanes, clog2(self._table.lanes)
         ends_row = delayed(m, forward_slots & last_fold, lv)
@@ -339,7 +380,8 @@ class Crossbar(wiring.Component):
             m.d.sync += left.eq(left - 1)
         draining = left != 0
         m.d.comb += [
-            self.coming_valid.eq(ends_row | draining), self.coming_number.eq(Mux(draining, number_fold, number_row)),
+            self.coming_valid.eq(ends_row | draining),
+            self.coming_number.eq(Mux(draining, number_fold, number_row)),
             self.coming_pc.eq(Mux(draining, pc_fold, pc_row)),
         ]
         self._count_elements(m, self.coming_index, self.coming_valid, self.coming_number)

@@ -44,10 +44,9 @@ class Engine(wiring.Component):
         accumulator = signed(recipe.formats.accumulator.width)
         ports = {name: member for name, member in self.crossbar.signature.members.items() if name not in OWN}
         ports |= {f"value_{place}": Out(accumulator) for place in self.places}
-        super().__init__(ports | {
-            "random": Out(3 * RANDOM_BITS), "events_accumulator": Out(1),
-            **({"run": In(32)} if recipe.devices.read_noise else {}),
-        })
+        super().__init__(
+            ports | {"random": Out(3 * RANDOM_BITS), "events_accumulator": Out(1), **({"run": In(32)} if recipe.devices.read_noise else {})}
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -73,7 +72,8 @@ class Engine(wiring.Component):
         def generator(name: str, stream: int, step: str, wait: int) -> Generator:
             m.submodules[name] = made = Generator(r.key, stream)
             m.d.comb += [
-                made.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)), made.index.eq(delayed(m, index, wait)),
+                made.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)),
+                made.index.eq(delayed(m, index, wait)),
                 made.step.eq(its(step, wait)),
             ]
             return made
@@ -88,10 +88,11 @@ class Engine(wiring.Component):
         total = crossbar.sum
         if r.devices.read_noise:
             drawn = generator("noise_generator", 0x90, "run", 0)
-            m.submodules.noise = noise = Noise(self._table.views[0])       # all are of one weight format
+            m.submodules.noise = noise = Noise(self._table.views[0])  # all are of one weight format
             number = delayed(m, crossbar.coming_number, Generator.LATENCY)
             m.d.comb += [
-                noise.x.eq(drawn.x), noise.y.eq(drawn.y),
+                noise.x.eq(drawn.x),
+                noise.y.eq(drawn.y),
                 noise.delta.eq(choose(number, [r.place(s) == "delta" if s.reads else None for s in operations], 1)),
             ]
             total = crossbar.sum + noise.noise
@@ -103,7 +104,8 @@ class Engine(wiring.Component):
             wait = AHEAD - Generator.LATENCY
             m.d.comb += [
                 drawn.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)),
-                drawn.index.eq(delayed(m, crossbar.coming_index, wait)), drawn.step.eq(its("step", wait)),
+                drawn.index.eq(delayed(m, crossbar.coming_index, wait)),
+                drawn.step.eq(its("step", wait)),
             ]
             number, width = delayed(m, crossbar.coming_number, AHEAD), max(abs(v) for v in levels).bit_length() + 1
             up, down = (choose(number, [sign * v for v in levels], signed(width)) for sign in (1, -1))
@@ -119,11 +121,13 @@ class Engine(wiring.Component):
         out = {}
         for place in self.places:
             m.submodules[f"converter_{place}"] = converter = Requantize(
-                len(total), finest + getattr(f, place).frac - f.accumulator.frac, f.accumulator.width,
-                r.rounding.accumulator, r.overflow.accumulator)
-            m.d.comb += [
-                converter.value.eq(total), converter.random.eq(words[0]), getattr(self, f"value_{place}").eq(converter.result),
-            ]
+                len(total),
+                finest + getattr(f, place).frac - f.accumulator.frac,
+                f.accumulator.width,
+                r.rounding.accumulator,
+                r.overflow.accumulator,
+            )
+            m.d.comb += [converter.value.eq(total), converter.random.eq(words[0]), getattr(self, f"value_{place}").eq(converter.result)]
             out[place] = converter.out_of_range
         valid, number = delayed(m, crossbar.sum_valid, 2), delayed(m, crossbar.sum_number, 2)
         event = Signal()

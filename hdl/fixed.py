@@ -21,11 +21,11 @@ def rounded(value: Value, shift: int, rounding: Rounding, random: Value) -> Valu
     if rounding == "stochastic":
         # bits of the value below those the random word reaches cannot carry
         m = min(shift, RANDOM_BITS)
-        return (value.shift_right(shift - m) + random[RANDOM_BITS - m:]).shift_right(m)
+        return (value.shift_right(shift - m) + random[RANDOM_BITS - m :]).shift_right(m)
     half = value.shift_right(shift - 1)[0]
     if rounding == "nearest":
         return floor + half
-    rest = value[:shift - 1].any() if shift > 1 else 0
+    rest = value[: shift - 1].any() if shift > 1 else 0
     return floor + (half & (floor[0] | rest))
 
 
@@ -33,7 +33,7 @@ def limited(q: Value, width: int, overflow: Overflow) -> tuple[Value, Value]:
     """The overflow step of contract section 1: (result, out_of_range), combinational."""
     if len(q) <= width:
         return q, Const(0)
-    top, sign = q[width - 1:], q[-1]
+    top, sign = q[width - 1 :], q[-1]
     outside = top.any() & ~top.all()
     if overflow == "wrap":
         return q[:width].as_signed(), outside
@@ -45,7 +45,7 @@ def at_least(value: Value, least: int) -> Value:
     if not 0 < least < 1 << len(value):
         return Const(least <= 0, 1)
     reached: Value = Const(1, 1)
-    for bit, needed in zip(value, f"{least:0{len(value)}b}"[::-1], strict=True):      # of the bits so far, the lowest first
+    for bit, needed in zip(value, f"{least:0{len(value)}b}"[::-1], strict=True):  # of the bits so far, the lowest first
         reached = bit & reached if needed == "1" else bit | reached
     return reached
 
@@ -53,7 +53,7 @@ def at_least(value: Value, least: int) -> Value:
 def clip(value: Value, low: int, high: int) -> Value:
     """`value` limited to ``low .. high``; combinational, in `span(low, high)`."""
     result = Mux(value < low, low, Mux(value > high, high, value))
-    return result[:span(low, high).width].as_signed()
+    return result[: span(low, high).width].as_signed()
 
 
 def span(low: int, high: int) -> Shape:
@@ -98,10 +98,7 @@ class Requantize(wiring.Component):
         if overflow not in Overflow.__args__:
             raise ValueError(f"Requantize: overflow {overflow!r}; allowed are {', '.join(Overflow.__args__)}")
         self._shift, self._width, self._rounding, self._overflow = shift, width, rounding, overflow
-        super().__init__({
-            "value": In(signed(width_in)), "random": In(RANDOM_BITS),
-            "result": Out(signed(width)), "out_of_range": Out(1),
-        })
+        super().__init__({"value": In(signed(width_in)), "random": In(RANDOM_BITS), "result": Out(signed(width)), "out_of_range": Out(1)})
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()

@@ -46,6 +46,6 @@ def words(recipe: Recipe, weights: Sequence[np.ndarray]) -> list[list[int]]:
         width = engines[g.engine].width
         for t, row in enumerate(given.tolist()):
             for fold in range(g.F):
-                lanes = row[fold * g.L:(fold + 1) * g.L]
+                lanes = row[fold * g.L : (fold + 1) * g.L]
                 made[g.engine][base + t * g.F + fold] = sum((v & (1 << width) - 1) << lane * width for lane, v in enumerate(lanes))
     return made

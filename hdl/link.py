@@ -33,10 +33,20 @@ class ReplyPort(wiring.Signature):
     """
 
     def __init__(self, link: Link):
-        super().__init__({
-            "write": Out(1), "write_at": Out(range(link.slot)), "data": Out(8), "wrote": In(1), "done": Out(1),
-            "claim": In(1), "granted": Out(1), "step": In(1), "register": Out(8), "last": Out(1),
-        })
+        super().__init__(
+            {
+                "write": Out(1),
+                "write_at": Out(range(link.slot)),
+                "data": Out(8),
+                "wrote": In(1),
+                "done": Out(1),
+                "claim": In(1),
+                "granted": Out(1),
+                "step": In(1),
+                "register": Out(8),
+                "last": Out(1),
+            }
+        )
 
 
 class LinkPort(wiring.Signature):
@@ -55,12 +65,20 @@ class LinkPort(wiring.Signature):
     """
 
     def __init__(self, link: Link):
-        super().__init__({
-            "waiting": In(1), "fed": Out(1),
-            "read": Out(1), "read_at": Out(range(link.slot)), "got": In(1), "byte": In(8),
-            "status": In(24), "quiet": Out(1), "flags": Out(4),
-            **ReplyPort(link).members,
-        })
+        super().__init__(
+            {
+                "waiting": In(1),
+                "fed": Out(1),
+                "read": Out(1),
+                "read_at": Out(range(link.slot)),
+                "got": In(1),
+                "byte": In(8),
+                "status": In(24),
+                "quiet": Out(1),
+                "flags": Out(4),
+                **ReplyPort(link).members,
+            }
+        )
 
 
 class Wire(wiring.Component):
@@ -78,9 +96,7 @@ class Wire(wiring.Component):
     def __init__(self, recipe: Recipe, clock: float, baud: float, samples: int = 0):
         self._link, self._bit = Link(recipe), bit(clock, baud)
         self._identity, self._samples = self._link.identity(clock, baud, samples), samples
-        super().__init__({
-            "rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1),
-        })
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1)})
 
     def _kept(self) -> list[int]:
         """What is in the buffers at first: the identity, where slot 1 has room for an answer that tells it."""
@@ -99,23 +115,29 @@ class Wire(wiring.Component):
         reader = frames.read_port()
         wiring.connect(m, framer.o, transmitter.i)
         m.d.comb += [
-            receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), receiver.o.ready.eq(1),
-            deframer.take.eq(receiver.o.valid), deframer.byte.eq(receiver.o.payload), deframer.zero.eq(receiver.zero),
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            receiver.o.ready.eq(1),
+            deframer.take.eq(receiver.o.valid),
+            deframer.byte.eq(receiver.o.payload),
+            deframer.zero.eq(receiver.zero),
         ]
 
         def slot(number: Value) -> Value:
-            return number[:(link.slots - 1).bit_length()]
+            return number[: (link.slots - 1).bit_length()]
 
         # numbers of frames: the next to come, to be fed, to get a reply, to be sent
-        bits = link.slots.bit_length()                     # that tell a slot and all slots apart
+        bits = link.slots.bit_length()  # that tell a slot and all slots apart
         next_ = Signal(8, name="next")
         session = Signal(8)
         feed, done, send = (Signal(bits, name=name) for name in ("feed", "done", "send"))
         open_frames = Signal(bits)
         credits = Signal(4)
         m.d.comb += [
-            open_frames.eq(next_ - done), credits.eq(~open_frames[:bits - 1]),
-            player.waiting.eq(feed != next_[:bits]), player.status.eq(Cat(session, next_, credits, player.flags)),
+            open_frames.eq(next_ - done),
+            credits.eq(~open_frames[: bits - 1]),
+            player.waiting.eq(feed != next_[:bits]),
+            player.status.eq(Cat(session, next_, credits, player.flags)),
         ]
         with m.If(player.fed):
             m.d.sync += feed.eq(feed + 1)
@@ -127,8 +149,8 @@ class Wire(wiring.Component):
         long = Signal()
         number = Signal(8)
         tag = Signal(8)
-        at = Signal(range(CONTROL_ROOM))           # of an answer
-        beyond = place[len(at):].all()             # what no request takes
+        at = Signal(range(CONTROL_ROOM))  # of an answer
+        beyond = place[len(at) :].all()  # what no request takes
         came = Signal()
         byte_in = Signal(8)
         m.d.sync += came.eq(deframer.write)
@@ -138,9 +160,9 @@ class Wire(wiring.Component):
         # beside it the identity's byte of that place is read: who opens a session sends it, and the session's number behind it
         asks = Signal()
         asked = Signal()
-        byte = Signal(8)                           # of the memory, for whoever has been granted it
+        byte = Signal(8)  # of the memory, for whoever has been granted it
         comparing = Signal()
-        unlike = Signal(2)                         # version, recipe
+        unlike = Signal(2)  # version, recipe
         drawn = Signal(8)
         with m.If(came):
             m.d.sync += [long.eq(beyond), asks.eq(~beyond)]
@@ -172,8 +194,12 @@ class Wire(wiring.Component):
         old = Signal()
         age = Signal(8)
         m.d.sync += [
-            ended.eq(deframer.end), good.eq(deframer.good & at_least(place, OVERHEAD)), fits.eq(place == needs), control.eq(tag[6]),
-            age.eq(next_ - number), old.eq((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])),
+            ended.eq(deframer.end),
+            good.eq(deframer.good & at_least(place, OVERHEAD)),
+            fits.eq(place == needs),
+            control.eq(tag[6]),
+            age.eq(next_ - number),
+            old.eq((age[:bits] > open_frames) & (age[:bits] > (next_ - send)[:bits])),
         ]
         error = Signal(range(16))
         answer = Signal()
@@ -197,13 +223,13 @@ class Wire(wiring.Component):
                     m.d.sync += [answer.eq(1), error.eq(Error.FULL)]
                 with m.Else():
                     m.d.sync += next_.eq(next_ + 1)
-            with m.Elif(age[bits - 1:] != 0):
+            with m.Elif(age[bits - 1 :] != 0):
                 m.d.sync += [answer.eq(1), error.eq(Error.SEQUENCE)]
             with m.Elif(old):
-                m.d.sync += send.eq(number)             # its reply again, and all after it
+                m.d.sync += send.eq(number)  # its reply again, and all after it
 
         # answers at once, made in the last bytes of slot 0, or of slot 1, which has the identity
-        refusal = Signal(range(16))                # number and tag stay as they are until the next frame's first bytes
+        refusal = Signal(range(16))  # number and tag stay as they are until the next frame's first bytes
         identifying = Signal()
         told = 2 + len(self._identity)
         opened = Signal()
@@ -212,7 +238,7 @@ class Wire(wiring.Component):
         data = Signal(8)
         ready = Signal()
         m.d.sync += opened.eq(0)
-        m.d.sync += self.reset.eq(0)         # a register: the verdict on a frame and the chip's reset are a cycle each
+        m.d.sync += self.reset.eq(0)  # a register: the verdict on a frame and the chip's reset are a cycle each
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [at.eq(0), refusal.eq(error), identifying.eq((error == 0) & (tag[:2] == Tag.IDENTIFY & 3))]
@@ -310,7 +336,7 @@ class Wire(wiring.Component):
         first = Signal(8)
         with m.If(asks & ~asked):
             m.d.comb += wants.eq(1)
-            m.d.sync += where.eq(Cat(place[:len(at)], Const(-1, offset_bits - len(at)), Const(1, (link.slots - 1).bit_length())))
+            m.d.sync += where.eq(Cat(place[: len(at)], Const(-1, offset_bits - len(at)), Const(1, (link.slots - 1).bit_length())))
         with m.Elif(player.read):
             m.d.comb += wants.eq(2)
             m.d.sync += where.eq(address(feed, player.read_at))
@@ -324,9 +350,10 @@ class Wire(wiring.Component):
         with m.If(under_way == 0):
             m.d.sync += whose.eq(wants)
         m.d.sync += [
-            under_way.eq(Cat((under_way == 0) & (wants != 0), under_way)), first.eq(reader.data), byte.eq(first),
+            under_way.eq(Cat((under_way == 0) & (wants != 0), under_way)),
+            first.eq(reader.data),
+            byte.eq(first),
             Cat(asked, player.got, framer.got, looked).eq(whose & under_way[-1].replicate(4)),
         ]
         m.d.comb += [player.byte.eq(byte), framer.byte.eq(byte)]
         return m
-

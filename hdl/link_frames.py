@@ -31,9 +31,9 @@ class Crc(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "restart": In(1), "take": In(1), "byte": In(8), "plain": In(1), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF),
-        })
+        super().__init__(
+            {"restart": In(1), "take": In(1), "byte": In(8), "plain": In(1), "busy": Out(1), "value": Out(32, init=0xFFFFFFFF)}
+        )
         self.bits = Signal(8, name="bits")
         self.left = Signal(4, name="left")
 
@@ -43,7 +43,8 @@ class Crc(wiring.Component):
         m.d.comb += self.busy.eq(left != 0)
         with m.If(left != 0):
             m.d.sync += [
-                left.eq(left - 1), bits.eq(bits >> 1),
+                left.eq(left - 1),
+                bits.eq(bits >> 1),
                 self.value.eq((self.value >> 1) ^ Mux((self.value[0] ^ bits[0]) & ~self.plain, POLYNOMIAL, 0)),
             ]
         with m.If(self.take):
@@ -75,14 +76,12 @@ class Deframer(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "take": In(1), "byte": In(8), "zero": In(1), "write": Out(1), "decoded": Out(8), "end": Out(1), "good": Out(1),
-        })
+        super().__init__({"take": In(1), "byte": In(8), "zero": In(1), "write": Out(1), "decoded": Out(8), "end": Out(1), "good": Out(1)})
         self.crc = Crc()
-        self.left = Signal(9, init=-1, name="left")      # bytes of the block, less one: below zero the next byte is a block's first
-        self.empty = Signal(init=1, name="empty")        # nothing of a frame has come
-        self.whole = Signal(name="whole")                # the block has 254 bytes, after which no zero is meant
-        self.right = Signal(name="right")                # of the CRC, a cycle before
+        self.left = Signal(9, init=-1, name="left")  # bytes of the block, less one: below zero the next byte is a block's first
+        self.empty = Signal(init=1, name="empty")  # nothing of a frame has come
+        self.whole = Signal(name="whole")  # the block has 254 bytes, after which no zero is meant
+        self.right = Signal(name="right")  # of the CRC, a cycle before
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -91,7 +90,9 @@ class Deframer(wiring.Component):
         code = left[-1]
         m.d.comb += [
             self.decoded.eq(Mux(code, 0, self.byte)),
-            crc.take.eq(self.write), crc.byte.eq(self.decoded), crc.restart.eq(self.end),
+            crc.take.eq(self.write),
+            crc.byte.eq(self.decoded),
+            crc.restart.eq(self.end),
             self.good.eq(code & self.right),
         ]
         m.d.sync += self.right.eq(crc.value == RESIDUE)
@@ -133,27 +134,43 @@ class Framer(wiring.Component):
     def __init__(self, longest: int):
         self._longest = longest
         bits = range(longest + 2)
-        super().__init__({
-            "start": In(1), "length": In(bits), "busy": Out(1), "position": Out(bits),
-            "read": Out(1), "got": In(1), "byte": In(8), "write": Out(1), "wrote": In(1), "crc": Out(8),
-            "o": Out(stream.Signature(8)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "length": In(bits),
+                "busy": Out(1),
+                "position": Out(bits),
+                "read": Out(1),
+                "got": In(1),
+                "byte": In(8),
+                "write": Out(1),
+                "wrote": In(1),
+                "crc": Out(8),
+                "o": Out(stream.Signature(8)),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
         m.submodules.crc = crc = Crc()
         ahead = Signal.like(self.position)
-        behind = Signal.like(self.position)          # of what was sent last: the frame begins behind a zero of its own
+        behind = Signal.like(self.position)  # of what was sent last: the frame begins behind a zero of its own
         end = Signal.like(self.position)
-        appended = Signal(3)                         # bytes of the CRC
+        appended = Signal(3)  # bytes of the CRC
         data = Signal(8)
-        last = Signal()                              # the block is the frame's last
-        full = Signal()                              # the block has 254 bytes
+        last = Signal()  # the block is the frame's last
+        full = Signal()  # the block has 254 bytes
         distance = Signal(8)
         met = Signal()
         m.d.comb += [
-            distance.eq((ahead - behind)[:len(ahead)]), met.eq(ahead == behind), self.position.eq(ahead), self.busy.eq(1),
-            crc.byte.eq(self.byte), crc.plain.eq(appended != 0), self.crc.eq(~crc.value[:8]), self.o.payload.eq(data),
+            distance.eq((ahead - behind)[: len(ahead)]),
+            met.eq(ahead == behind),
+            self.position.eq(ahead),
+            self.busy.eq(1),
+            crc.byte.eq(self.byte),
+            crc.plain.eq(appended != 0),
+            self.crc.eq(~crc.value[:8]),
+            self.o.payload.eq(data),
         ]
         with m.FSM():
             with m.State("IDLE"):
@@ -161,7 +178,7 @@ class Framer(wiring.Component):
                 m.d.sync += [ahead.eq(0), behind.eq(-1), appended.eq(0), last.eq(0), end.eq(self.length)]
                 with m.If(self.start):
                     m.next = "SCAN"
-            with m.State("SCAN"):         # to the zero that ends the block, the end, or 254 bytes
+            with m.State("SCAN"):  # to the zero that ends the block, the end, or 254 bytes
                 with m.If(~crc.busy):
                     m.next = "READ"
                     with m.If((ahead == end) | crc.plain):
@@ -198,10 +215,10 @@ class Framer(wiring.Component):
             with m.State("FETCH"):
                 m.d.comb += [self.position.eq(behind), self.read.eq(~met & ~self.got)]
                 with m.If(met & last):
-                    m.next = "CODE"       # where no byte is left: a zero
+                    m.next = "CODE"  # where no byte is left: a zero
                 with m.Elif(met):
                     m.next = "SCAN"
-                    with m.If(full):      # after which no zero is meant
+                    with m.If(full):  # after which no zero is meant
                         m.d.sync += [behind.eq(behind - 1), full.eq(0)]
                     with m.Else():
                         m.d.sync += ahead.eq(ahead + 1)

@@ -18,8 +18,10 @@ def bit(clock: float, baud: float) -> Fraction:
     """Return the clock cycles of a bit, with a denominator of at most 8; ValueError if they are fewer than `LEAST`."""
     cycles = Fraction(clock / baud).limit_denominator(8)
     if cycles < LEAST:
-        raise ValueError(f"baud: {baud:g} is {float(cycles):.3g} clock cycles per bit at {clock / 1e6:g} MHz; allowed is {LEAST} or more "
-                         "(a slower line or a faster clock)")
+        raise ValueError(
+            f"baud: {baud:g} is {float(cycles):.3g} clock cycles per bit at {clock / 1e6:g} MHz; allowed is {LEAST} or more "
+            "(a slower line or a faster clock)"
+        )
     return cycles
 
 
@@ -46,7 +48,7 @@ class Receiver(wiring.Component):
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
-        line = Signal(3, init=7)      # two stages against metastability, one to see the edge
+        line = Signal(3, init=7)  # two stages against metastability, one to see the edge
         m.d.sync += line.eq(Cat(self.rx, line))
         # the timer counts shares of a cycle
         timer = Signal(range(2 * self._bit))
@@ -61,7 +63,7 @@ class Receiver(wiring.Component):
             m.d.sync += timer.eq(timer - self._cycle)
         with m.Else():
             m.d.sync += [left.eq(left - 1), timer.eq(timer + self._bit - self._cycle), bits.eq(Cat(bits[1:], line[1]))]
-            with m.If(left == 1):      # the stop bit
+            with m.If(left == 1):  # the stop bit
                 m.d.sync += [self.o.payload.eq(bits), self.o.valid.eq(line[1]), self.zero.eq(bits == 0)]
         return m
 
@@ -78,17 +80,23 @@ class Transmitter(wiring.Component):
         timer = Signal(range(self._bit))
         left = Signal(range(11))
         bits = Signal(10, init=0x3FF)
-        idle = Signal(init=1)        # a register: what hangs on it is spread over the whole device
+        idle = Signal(init=1)  # a register: what hangs on it is spread over the whole device
         m.d.comb += [self.i.ready.eq(idle), self.tx.eq(bits[0])]
         with m.If(idle):
             with m.If(self.i.valid):
                 m.d.sync += [
-                    bits.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))), left.eq(10), timer.eq(self._bit - self._cycle), idle.eq(0),
+                    bits.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
+                    left.eq(10),
+                    timer.eq(self._bit - self._cycle),
+                    idle.eq(0),
                 ]
         with m.Else():
             m.d.sync += timer.eq(timer - self._cycle)
             with m.If(timer < self._cycle):
                 m.d.sync += [
-                    timer.eq(timer + self._bit - self._cycle), left.eq(left - 1), bits.eq(Cat(bits[1:], Const(1, 1))), idle.eq(left == 1),
+                    timer.eq(timer + self._bit - self._cycle),
+                    left.eq(left - 1),
+                    bits.eq(Cat(bits[1:], Const(1, 1))),
+                    idle.eq(left == 1),
                 ]
         return m

@@ -56,7 +56,7 @@ class Player(wiring.Component):
         items = Signal(range(max(r.sizes[0], link.chunk) + 1))
         bits = Signal(8)
         byte_left = Signal(4)
-        weights = Signal()             # what is fed are weights, not a sample
+        weights = Signal()  # what is fed are weights, not a sample
         value = Signal(max(state, weight))
         # both kinds go through the whole of it, and only the narrower has an entry of its own
         shifted = Signal.like(value)
@@ -66,11 +66,16 @@ class Player(wiring.Component):
             m.d.comb += shifted[narrow - 1].eq(bits[0])
         have = Signal(range(max(state, weight) + 1))
         m.d.comb += [
-            self.busy.eq(chip.busy), port.read_at.eq(at), port.flags.eq(Cat(chip.busy, loading, reading)),
-            chip.i_command.p.code.eq(tag[:3]), chip.i_command.p.operand.eq(bits), chip.i_label.p.eq(label),
-            chip.i_sample.p.eq(value), chip.i_weight.p.eq(value),
+            self.busy.eq(chip.busy),
+            port.read_at.eq(at),
+            port.flags.eq(Cat(chip.busy, loading, reading)),
+            chip.i_command.p.code.eq(tag[:3]),
+            chip.i_command.p.operand.eq(bits),
+            chip.i_label.p.eq(label),
+            chip.i_sample.p.eq(value),
+            chip.i_weight.p.eq(value),
         ]
-        offer = Signal()               # of an element of a sample, a register: the chip writes it to its stores at once
+        offer = Signal()  # of an element of a sample, a register: the chip writes it to its stores at once
         m.d.comb += [weights.eq(tag == Tag.WEIGHTS), chip.i_sample.valid.eq(offer)]
         # of kept samples: which, how many, checked, trained on
         number = Signal(16)
@@ -86,10 +91,14 @@ class Player(wiring.Component):
             kept = samples.read_port()
             keep_label = labels.write_port()
             kept_label = labels.read_port()
-            element = Cat(items[:place_bits], number)         # from the sample's last to its first
+            element = Cat(items[:place_bits], number)  # from the sample's last to its first
             m.d.comb += [
-                keep.addr.eq(element), keep.data.eq(value), kept.addr.eq(element),
-                keep_label.addr.eq(number), keep_label.data.eq(label), kept_label.addr.eq(number),
+                keep.addr.eq(element),
+                keep.data.eq(value),
+                kept.addr.eq(element),
+                keep_label.addr.eq(number),
+                keep_label.data.eq(label),
+                kept_label.addr.eq(number),
             ]
         taken = storing | Mux(weights, chip.i_weight.ready, chip.i_sample.ready)
 
@@ -115,7 +124,7 @@ class Player(wiring.Component):
                     items.eq(Mux(weights, link.chunk, r.sizes[0])),
                     fault.eq(Mux(loading, Error.LOADING, Mux(reading, Error.READING, Error.NOT_LOADING))),
                 ]
-                with m.If(reading & ~idle):       # the last weights may be on their way
+                with m.If(reading & ~idle):  # the last weights may be on their way
                     pass
                 with m.Elif(loading & ~tag.matches(Tag.WEIGHTS, Tag.ABORT, Tag.REPORT, Tag.NOTHING)):
                     m.next = "REFUSE"
@@ -166,10 +175,7 @@ class Player(wiring.Component):
                     m.d.sync += [at.eq(at + 1), bits.eq(port.byte), byte_left.eq(8)]
                     m.next = "BIT"
             with m.State("BIT"):
-                m.d.sync += [
-                    bits.eq(bits >> 1), byte_left.eq(byte_left - 1), have.eq(have + 1),
-                    value.eq(shifted),
-                ]
+                m.d.sync += [bits.eq(bits >> 1), byte_left.eq(byte_left - 1), have.eq(have + 1), value.eq(shifted)]
                 with m.If(have == Mux(weights, weight - 1, state - 1)):
                     m.d.sync += offer.eq(~weights & ~storing)
                     m.next = "VALUE"
@@ -207,7 +213,7 @@ class Player(wiring.Component):
                         m.next = "NEXT"
                         with m.If(at_least(port.byte, link.numbers + 1)):
                             m.next = "REFUSE"
-                with m.State("NEXT"):        # all numbers are looked at before the first is trained on
+                with m.State("NEXT"):  # all numbers are looked at before the first is trained on
                     m.next = "NUMBER"
                     with m.If(todo == 0):
                         m.next = "COUNT"
@@ -276,7 +282,7 @@ class Player(wiring.Component):
                             m.next = "REPLY"
                         with m.Default():
                             finish()
-            with m.State("DRAIN"):         # a load ends with zeros; what is read is dropped
+            with m.State("DRAIN"):  # a load ends with zeros; what is read is dropped
                 m.d.sync += value.eq(0)
                 with m.If(~loading & ~reading):
                     m.next = "REPLY"
@@ -295,17 +301,31 @@ class Player(wiring.Component):
                     finish()
 
         # replies
-        registers = Cat(chip.cycles, chip.saturations_accumulator, chip.saturations_state, chip.saturations_delta, chip.saturations_weight,
-                        chip.rate, Const(0, 8 - len(chip.rate)), chip.loss, chip.loss[-1].replicate(-len(chip.loss) % 8),
-                        port.status, chip.step)
+        registers = Cat(
+            chip.cycles,
+            chip.saturations_accumulator,
+            chip.saturations_state,
+            chip.saturations_delta,
+            chip.saturations_weight,
+            chip.rate,
+            Const(0, 8 - len(chip.rate)),
+            chip.loss,
+            chip.loss[-1].replicate(-len(chip.loss) % 8),
+            port.status,
+            chip.step,
+        )
         wiring.connect(m, chip.o_result, replies.results)
         wiring.connect(m, chip.o_weight, replies.weights)
         for name, member in replies.link.signature.members.items():
             ours, theirs = getattr(replies.link, name), getattr(port, name)
             m.d.comb += theirs.eq(ours) if member.flow is Out else ours.eq(theirs)
         m.d.comb += [
-            replies.tag.eq(tag), replies.fault.eq(fault), replies.registers.eq(registers), replies.busy.eq(chip.busy),
-            replies.discard.eq(stored & ~feeding.ongoing("IDLE")), replies.reading.eq(reading),
+            replies.tag.eq(tag),
+            replies.fault.eq(fault),
+            replies.registers.eq(registers),
+            replies.busy.eq(chip.busy),
+            replies.discard.eq(stored & ~feeding.ongoing("IDLE")),
+            replies.reading.eq(reading),
             replies.drop.eq(feeding.ongoing("DRAIN") & reading & idle & (value == 0)),
             port.quiet.eq(idle & feeding.ongoing("IDLE")),
         ]

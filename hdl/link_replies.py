@@ -49,12 +49,24 @@ class Replies(wiring.Component):
 
     def __init__(self, recipe: Recipe, chip: Chip):
         self._recipe, self._link = recipe, Link(recipe)
-        super().__init__({
-            "link": Out(ReplyPort(self._link)), "ask": In(1), "idle": Out(1), "tag": In(4), "refused": In(1), "fault": In(8),
-            "registers": In(8 * (self._link.report + STATUS)), "busy": In(1),
-            "results": In(chip.o_result.signature), "discard": In(1),
-            "weights": In(chip.o_weight.signature), "reading": In(1), "drop": In(1), "taken": Out(1),
-        })
+        super().__init__(
+            {
+                "link": Out(ReplyPort(self._link)),
+                "ask": In(1),
+                "idle": Out(1),
+                "tag": In(4),
+                "refused": In(1),
+                "fault": In(8),
+                "registers": In(8 * (self._link.report + STATUS)),
+                "busy": In(1),
+                "results": In(chip.o_result.signature),
+                "discard": In(1),
+                "weights": In(chip.o_weight.signature),
+                "reading": In(1),
+                "drop": In(1),
+                "taken": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -70,7 +82,7 @@ class Replies(wiring.Component):
         ended = Signal()
         ran = Signal()
         quiet = Signal(range(SETTLED + 1))
-        own = Signal()               # the registers are read for a reply, not for the link
+        own = Signal()  # the registers are read for a reply, not for the link
         weight_step = Signal()
         # one of them is shown: the mark moves from byte to byte, and needs no decoder
         mark = Signal(link.report + STATUS)
@@ -81,7 +93,9 @@ class Replies(wiring.Component):
         showing = Signal()
         moved = Signal()
         m.d.sync += [
-            port.register.eq(functools.reduce(operator.or_, shown)), moved.eq(advance | begin.any()), showing.eq(port.claim & ~own),
+            port.register.eq(functools.reduce(operator.or_, shown)),
+            moved.eq(advance | begin.any()),
+            showing.eq(port.claim & ~own),
         ]
         m.d.comb += [port.granted.eq(showing & ~moved), port.last.eq(mark[-1]), advance.eq(Mux(own, port.wrote, port.step))]
         with m.If(port.claim & ~own & ~showing):
@@ -89,15 +103,22 @@ class Replies(wiring.Component):
         with m.If(advance | begin.any()):
             m.d.sync += mark.eq((mark << 1) | begin)
         m.d.comb += [
-            port.write_at.eq(place), port.data.eq(packed), self.taken.eq(weight_step & self.weights.valid),
+            port.write_at.eq(place),
+            port.data.eq(packed),
+            self.taken.eq(weight_step & self.weights.valid),
             self.weights.ready.eq(weight_step | self.drop),
         ]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.idle.eq(1), self.results.ready.eq(self.discard)]
                 m.d.sync += [
-                    place.eq(2), packed_count.eq(0), ended.eq(0), ran.eq(0), quiet.eq(0),
-                    writing.eq(self.tag), failed.eq(self.refused),
+                    place.eq(2),
+                    packed_count.eq(0),
+                    ended.eq(0),
+                    ran.eq(0),
+                    quiet.eq(0),
+                    writing.eq(self.tag),
+                    failed.eq(self.refused),
                 ]
                 with m.If(self.ask):
                     m.next = "REGISTERS"
@@ -114,7 +135,7 @@ class Replies(wiring.Component):
                 m.d.comb += self.results.ready.eq(1)
                 with m.If(self.results.valid):
                     m.d.sync += [out.eq(self.results.p.value), out_left.eq(state), ended.eq(self.results.p.last), quiet.eq(0)]
-                    with m.If(ended):         # a program's last read is the one that is told
+                    with m.If(ended):  # a program's last read is the one that is told
                         m.d.sync += [place.eq(2), packed_count.eq(0)]
                     m.next = "PACK"
                 with m.Elif(ran & ~self.busy):
@@ -123,7 +144,7 @@ class Replies(wiring.Component):
                     with m.Else():
                         m.next = "REGISTERS"
                         with m.If(packed_count != 0):
-                            m.d.sync += out_left.eq(8 - packed_count)         # `out` is zero by now
+                            m.d.sync += out_left.eq(8 - packed_count)  # `out` is zero by now
                             m.next = "PACK"
             with m.State("WEIGHT"):
                 m.d.comb += weight_step.eq(self.reading)
@@ -134,7 +155,10 @@ class Replies(wiring.Component):
                     m.next = "PACK"
             with m.State("PACK"):
                 m.d.sync += [
-                    packed.eq(Cat(packed[1:], out[0])), out.eq(out >> 1), out_left.eq(out_left - 1), packed_count.eq(packed_count + 1),
+                    packed.eq(Cat(packed[1:], out[0])),
+                    out.eq(out >> 1),
+                    out_left.eq(out_left - 1),
+                    packed_count.eq(packed_count + 1),
                 ]
                 with m.If(packed_count == 7):
                     m.next = "WRITE"

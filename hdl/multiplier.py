@@ -25,9 +25,7 @@ class Multiplier(wiring.Component):
     LATENCY = 2
 
     def __init__(self, width_a: int, width_b: int):
-        super().__init__({
-            "a": In(signed(width_a)), "b": In(signed(width_b)), "product": Out(signed(width_a + width_b)),
-        })
+        super().__init__({"a": In(signed(width_a)), "b": In(signed(width_b)), "product": Out(signed(width_a + width_b))})
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()

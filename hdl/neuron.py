@@ -34,7 +34,7 @@ def activated(value: Value, pieces: Pieces) -> Value:
             moved = Mux(value < end, 0 if shift is None else value.shift_right(shift), moved)
             added = Mux(value < end, at if shift is None else at - (knot >> shift), added)
     below = value < knots[0]
-    return (Mux(below, 0, moved) + Mux(below, low, added))[:span(low, high).width].as_signed()
+    return (Mux(below, 0, moved) + Mux(below, low, added))[: span(low, high).width].as_signed()
 
 
 class Dyad(wiring.Component):
@@ -70,13 +70,20 @@ class Dyad(wiring.Component):
             raise ValueError(f"Dyad: unit {unit}; allowed is 0 to {recipe.layers - 1}")
         self._recipe, self._unit, self._errors, self._moves = recipe, unit, errors, moves
         f = recipe.formats
-        super().__init__({
-            "a": In(signed(f.accumulator.width)), "b": In(signed(f.accumulator.width)), "error": In(index_bits(len(errors))),
-            **({"moved": In(1)} if len(moves) > 1 else {}),
-            "random_state": In(RANDOM_BITS), "random_delta": In(RANDOM_BITS),
-            "mean": Out(signed(f.state.width)), "mean_out_of_range": Out(1),
-            "difference": Out(signed(f.delta.width)), "difference_out_of_range": Out(1),
-        })
+        super().__init__(
+            {
+                "a": In(signed(f.accumulator.width)),
+                "b": In(signed(f.accumulator.width)),
+                "error": In(index_bits(len(errors))),
+                **({"moved": In(1)} if len(moves) > 1 else {}),
+                "random_state": In(RANDOM_BITS),
+                "random_delta": In(RANDOM_BITS),
+                "mean": Out(signed(f.state.width)),
+                "mean_out_of_range": Out(1),
+                "difference": Out(signed(f.delta.width)),
+                "difference_out_of_range": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -86,10 +93,7 @@ class Dyad(wiring.Component):
         drive = signed(f.accumulator.width + 2)
         plus = Signal(drive)
         minus = Signal(drive)
-        m.d.sync += [
-            plus.eq(_times(self.a, 2) + _times(self.b, 2 - two_alpha)),
-            minus.eq(_times(self.a, 2) - _times(self.b, two_alpha)),
-        ]
+        m.d.sync += [plus.eq(_times(self.a, 2) + _times(self.b, 2 - two_alpha)), minus.eq(_times(self.a, 2) - _times(self.b, two_alpha))]
         # cycle 2: the activation
         pieces = r.pieces(self._unit)
         u_plus = Signal(span(pieces.first, pieces.values[-1]))
@@ -118,15 +122,22 @@ class Dyad(wiring.Component):
         m.d.sync += [mean.eq(read), difference.eq(apart)]
         # cycles 4 and 5: requantize
         for name, value, shift, format, rounding, overflow, random in (
-            ("mean", mean, f.accumulator.frac + 2 - f.state.frac, f.state, r.rounding.state, r.overflow.state,
-             self.random_state),
-            ("difference", difference, f.accumulator.frac + 1 - f.delta.frac, f.delta, r.rounding.delta,
-             r.overflow.delta, self.random_delta),
+            ("mean", mean, f.accumulator.frac + 2 - f.state.frac, f.state, r.rounding.state, r.overflow.state, self.random_state),
+            (
+                "difference",
+                difference,
+                f.accumulator.frac + 1 - f.delta.frac,
+                f.delta,
+                r.rounding.delta,
+                r.overflow.delta,
+                self.random_delta,
+            ),
         ):
             requantize = Requantize(len(value), shift, format.width, rounding, overflow)
             m.submodules[f"requantize_{name}"] = requantize
             m.d.comb += [
-                requantize.value.eq(value), requantize.random.eq(random),
+                requantize.value.eq(value),
+                requantize.random.eq(random),
                 getattr(self, name).eq(requantize.result),
                 getattr(self, f"{name}_out_of_range").eq(requantize.out_of_range),
             ]

@@ -39,8 +39,7 @@ class Noise(wiring.Component):
 
     def __init__(self, recipe: Recipe):
         self._gains = recipe.noise_gain("state"), recipe.noise_gain("delta")
-        super().__init__({"x": In(32), "y": In(32), "delta": In(1),
-                          "noise": Out(signed(noise_width(max(self._gains))))})
+        super().__init__({"x": In(32), "y": In(32), "delta": In(1), "noise": Out(signed(noise_width(max(self._gains))))})
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()

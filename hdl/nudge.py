@@ -43,10 +43,17 @@ class Nudge(wiring.Component):
     def __init__(self, recipe: Recipe):
         self._recipe = recipe
         width = recipe.formats.accumulator.width
-        super().__init__({
-            "a": In(signed(width)), "target": In(1), "negative": In(1), "random": In(RANDOM_BITS),
-            "error": Out(signed(width + 1)), "b": Out(signed(width)), "b_out_of_range": Out(1),
-        })
+        super().__init__(
+            {
+                "a": In(signed(width)),
+                "target": In(1),
+                "negative": In(1),
+                "random": In(RANDOM_BITS),
+                "error": Out(signed(width + 1)),
+                "b": Out(signed(width)),
+                "b_out_of_range": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -58,14 +65,17 @@ class Nudge(wiring.Component):
         # cycle 2: the error
         label = delayed(m, self.target, 1)
         error = Mux(label, r.target(True), r.target(False)) - v
-        if r.objective == "squared-hinge":              # beyond its target: less than 0 of the label, or more of others
+        if r.objective == "squared-hinge":  # beyond its target: less than 0 of the label, or more of others
             error = Mux(error[-1] == label, 0, error)
         m.d.sync += self.error.eq(error)
         # cycles 3 and 4: times beta
         m.submodules.requantize = requantize = Requantize(
-            len(self.error) + 1, r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator)
+            len(self.error) + 1, r.nudge_shift, len(self.b), r.rounding.accumulator, r.overflow.accumulator
+        )
         m.d.comb += [
-            requantize.value.eq(Mux(delayed(m, self.negative, 2), -self.error, self.error)), requantize.random.eq(self.random),
-            self.b.eq(requantize.result), self.b_out_of_range.eq(requantize.out_of_range),
+            requantize.value.eq(Mux(delayed(m, self.negative, 2), -self.error, self.error)),
+            requantize.random.eq(self.random),
+            self.b.eq(requantize.result),
+            self.b_out_of_range.eq(requantize.out_of_range),
         ]
         return m

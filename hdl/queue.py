@@ -26,10 +26,7 @@ class Queue(wiring.Component):
 
     def __init__(self, shape: ShapeLike, depth: int, few: int):
         self._depth, self._few = depth, few
-        super().__init__({
-            "write": In(1), "value": In(shape),
-            "o": Out(stream.Signature(shape)), "has_room": Out(1, init=1),
-        })
+        super().__init__({"write": In(1), "value": In(shape), "o": Out(stream.Signature(shape)), "has_room": Out(1, init=1)})
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -46,8 +43,12 @@ class Queue(wiring.Component):
         level_next = Signal(range(self._depth + 1))
         leaves = self.o.valid & self.o.ready
         m.d.comb += [
-            write.en.eq(self.write), write.addr.eq(tail), write.data.eq(self.value),
-            read.addr.eq(head), self.o.payload.eq(read.data), self.o.valid.eq(level != 0),
+            write.en.eq(self.write),
+            write.addr.eq(tail),
+            write.data.eq(self.value),
+            read.addr.eq(head),
+            self.o.payload.eq(read.data),
+            self.o.valid.eq(level != 0),
             level_next.eq(level + self.write - leaves),
         ]
         with m.If(self.write):

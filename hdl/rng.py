@@ -22,7 +22,7 @@ def lane_view(x: Value, y: Value, lane: int) -> Value:
 
 def rounding_word(x: Value, y: Value, lane: int) -> Value:
     """The 16-bit rounding word of a lane view."""
-    return lane_view(x, y, lane)[INDEX_BITS - RANDOM_BITS:]
+    return lane_view(x, y, lane)[INDEX_BITS - RANDOM_BITS :]
 
 
 def negative(x: Value, y: Value, lane: int) -> Value:
@@ -78,4 +78,4 @@ def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -
     """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
     if turn is None:
         return level
-    return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]
+    return (level - (turn - number[: len(turn)])[: len(turn)])[: len(level)]

@@ -20,7 +20,7 @@ def scalar_of(m: Module, of: ByOperation, number: Value, element: Value, slope: 
         value = Mux(of(number, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE), slope, value)
     m.d.sync += scalar.eq(shifted(of, number, value, rate))
     if any(s.op is Op.PROBE for s in rewrites):
-        view = of.engine.views[0]                 # where there are probes all are of one weight format
+        view = of.engine.views[0]  # where there are probes all are of one weight format
         probe = view.probe << view.update_shift
         with m.If(of(number, lambda g, s: s.op is Op.PROBE, 1)):
             m.d.sync += scalar.eq(of(number, lambda g, s: -2 * probe if s.negative else probe, signed(width), lambda s: s.op is Op.PROBE))
@@ -37,7 +37,7 @@ def shifted(of: ByOperation, number: Value, value: Value, rate: Value) -> Value:
 
     if any(map(r.row_of_states, updates)):
         value = changed(value, value.shift_left(r.align), r.row_of_states)
-    if any(s.negative for s in updates):        # every bit turned and one more: faster than a choice of the number or its opposite
+    if any(s.negative for s in updates):  # every bit turned and one more: faster than a choice of the number or its opposite
         opposite = of(number, lambda g, s: s.negative, 1, lambda s: s.op is Op.UPDATE)
         value = (value.as_unsigned() ^ opposite.replicate(len(value))).as_signed() + opposite
     for gain in sorted({s.gain for s in updates} - {0}):

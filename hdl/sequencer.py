@@ -52,11 +52,22 @@ class Sequencer(wiring.Component):
         self._recipe, self._engines = recipe, table.engines(recipe)
         self._number = index_bits(max(len(e.operations) for e in self._engines))
         self._overlaps = recipe.samples_in_flight > 1
-        super().__init__({
-            "launch": In(1), "train": In(1), "busy": Out(1), "finish": Out(1),
-            "start": Out(len(self._engines)), "number": Out(self._number), "pc": Out(POSITION_BITS),
-            **({"turn": In(clog2(recipe.samples_in_flight)), "again": Out(1), "spare": Out(1), "rest": Out(1)} if self._overlaps else {}),
-        })
+        super().__init__(
+            {
+                "launch": In(1),
+                "train": In(1),
+                "busy": Out(1),
+                "finish": Out(1),
+                "start": Out(len(self._engines)),
+                "number": Out(self._number),
+                "pc": Out(POSITION_BITS),
+                **(
+                    {"turn": In(clog2(recipe.samples_in_flight)), "again": Out(1), "spare": Out(1), "rest": Out(1)}
+                    if self._overlaps
+                    else {}
+                ),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -78,29 +89,32 @@ class Sequencer(wiring.Component):
         infer, train = programs(self._recipe)
         never = max(infer.length, train.length)
         now = Signal(range(never + 1))
-        instruction = StructLayout({
-            "before": now.shape(),       # the cycle before the instruction's
-            "engine": unsigned(index_bits(len(self._engines))), "number": self._number,
-        })
-        rows = [{"before": i.cycle - 1, "engine": i.engine, "number": self._engines[i.engine].operations.index(i.step)}
-                for i in instructions]
+        instruction = StructLayout(
+            {
+                "before": now.shape(),  # the cycle before the instruction's
+                "engine": unsigned(index_bits(len(self._engines))),
+                "number": self._number,
+            }
+        )
+        rows = [
+            {"before": i.cycle - 1, "engine": i.engine, "number": self._engines[i.engine].operations.index(i.step)} for i in instructions
+        ]
         rows.append({"before": never})
         address, fetched = self._fetch(m, instruction, rows)
-        last = Signal(now.shape())      # program cycle length - 2
+        last = Signal(now.shape())  # program cycle length - 2
         match = self.busy & (now == fetched.before)
 
         m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(match):
-            m.d.sync += [
-                address.eq(address + 1), self.pc.eq(address),
-                self.start.eq(1 << fetched.engine), self.number.eq(fetched.number),
-            ]
+            m.d.sync += [address.eq(address + 1), self.pc.eq(address), self.start.eq(1 << fetched.engine), self.number.eq(fetched.number)]
         m.d.sync += self.finish.eq(self.busy & (now == last))
         with m.If(self.finish):
             m.d.sync += self.busy.eq(0)
         with m.If(self.launch):
             m.d.sync += [
-                self.busy.eq(1), now.eq(0), address.eq(Mux(self.train, train_address, 0)),
+                self.busy.eq(1),
+                now.eq(0),
+                address.eq(Mux(self.train, train_address, 0)),
                 last.eq(Mux(self.train, train.length, infer.length) - 2),
             ]
 
@@ -111,33 +125,47 @@ class Sequencer(wiring.Component):
         flight, stages = self._recipe.samples_in_flight, train.in_flight
         never = max(infer.length, train.period)
         now = Signal(range(never + 1))
-        row = StructLayout({
-            "before": now.shape(), "stage": unsigned(index_bits(stages)), "engine": unsigned(index_bits(len(self._engines))),
-            "number": self._number - clog2(flight), "pc": POSITION_BITS,
-        })
+        row = StructLayout(
+            {
+                "before": now.shape(),
+                "stage": unsigned(index_bits(stages)),
+                "engine": unsigned(index_bits(len(self._engines))),
+                "number": self._number - clog2(flight),
+                "pc": POSITION_BITS,
+            }
+        )
         rows = []
         for pc, i in enumerate(instructions):
             stage, cycle = divmod(i.cycle, train.period if pc >= train_address else never)
-            rows.append({"before": cycle - 1, "stage": stage, "engine": i.engine, "pc": pc,
-                         "number": self._engines[i.engine].operations.index(i.step) // flight})
+            rows.append(
+                {
+                    "before": cycle - 1,
+                    "stage": stage,
+                    "engine": i.engine,
+                    "pc": pc,
+                    "number": self._engines[i.engine].operations.index(i.step) // flight,
+                }
+            )
         rows[train_address:] = sorted(rows[train_address:], key=lambda r: r["before"])
         rows.append({"before": never})
         address, fetched = self._fetch(m, row, rows)
-        here = Signal(stages)                   # by interval: a sample is in it
+        here = Signal(stages)  # by interval: a sample is in it
         turns = [self.turn, *(Signal(len(self.turn), name=f"turn{n}") for n in range(1, stages))]
         trains = Signal()
-        again = Signal()                        # the last cycle of an interval of a training program
+        again = Signal()  # the last cycle of an interval of a training program
 
         m.d.comb += [self.busy.eq(here.any()), self.again.eq(again & here[0])]
         m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(self.busy & (now == fetched.before)):
             m.d.sync += [
-                address.eq(address + 1), self.pc.eq(fetched.pc), self.start.eq(Mux(Array(here)[fetched.stage], 1 << fetched.engine, 0)),
+                address.eq(address + 1),
+                self.pc.eq(fetched.pc),
+                self.start.eq(Mux(Array(here)[fetched.stage], 1 << fetched.engine, 0)),
                 self.number.eq(Cat(Array(turns)[fetched.stage], fetched.number)),
             ]
         last, residue = divmod(train.length - 1, train.period)
-        ending = Signal()                       # the cycle of the interval in which training programs end
-        inferred = Signal()                     # the last cycle of inference
+        ending = Signal()  # the cycle of the interval in which training programs end
+        inferred = Signal()  # the last cycle of inference
         others = here & ~Mux(trains, 1 << last, 1)
         m.d.sync += [
             ending.eq(self.busy & trains & (now == (residue - 1) % train.period)),

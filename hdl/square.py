@@ -33,10 +33,10 @@ class Square(wiring.Component):
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
-        even = Cat(self.a, self.a[-1])[:len(self.a) + len(self.a) % 2]
-        digits = [even[i:i + 2] for i in range(0, len(even) - 2, 2)] + [even[-2:].as_signed()]
+        even = Cat(self.a, self.a[-1])[: len(self.a) + len(self.a) % 2]
+        digits = [even[i : i + 2] for i in range(0, len(even) - 2, 2)] + [even[-2:].as_signed()]
         rows: list[Value] = [Cat(_product(digit, digit) for digit in digits)]
-        for apart in range(1, len(digits)):           # each twice; the last is of the highest digit, whose sign is the row's
+        for apart in range(1, len(digits)):  # each twice; the last is of the highest digit, whose sign is the row's
             row = Cat(_product(low, high) for low, high in zip(digits, digits[apart:], strict=False))
             rows.append(row.as_signed() << 2 * apart + 1)
         sums = []

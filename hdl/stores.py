@@ -14,8 +14,9 @@ from .choose import ByOperation, index_bits
 from .elements import word_and_lane
 
 
-def stores(m: Module, of: ByOperation, streams: Sequence[Any], bank: Any, number: Value, row: Value, fold: Value
-           ) -> tuple[dict[int, list[Value]], dict[int, Value]]:
+def stores(
+    m: Module, of: ByOperation, streams: Sequence[Any], bank: Any, number: Value, row: Value, fold: Value
+) -> tuple[dict[int, list[Value]], dict[int, Value]]:
     """Add the memories of columns and rows; return their outputs by the memory's number."""
     recipe, engine, _ = of
     L = engine.lanes
@@ -26,11 +27,11 @@ def stores(m: Module, of: ByOperation, streams: Sequence[Any], bank: Any, number
         slot = bank if memory.banked else _slot(of, number, memory, len(stream.slot))
         if memory.port == "column":
             words = -(-count // L)
-            shape, place = ArrayLayout(stream.value.shape(), L), fold[:clog2(words)]
+            shape, place = ArrayLayout(stream.value.shape(), L), fold[: clog2(words)]
             word, lane = word_and_lane(m, stream, L)
-            word = word[:clog2(words)]
+            word = word[: clog2(words)]
         else:
-            words, shape, place, word = count, stream.value.shape(), row[:clog2(count)], stream.index[:clog2(count)]
+            words, shape, place, word = count, stream.value.shape(), row[: clog2(count)], stream.index[: clog2(count)]
         store: Memory = Memory(shape=shape, depth=max(2, memory.slots << clog2(words)), init=[])
         m.submodules[f"store{i}"] = store
         write = store.write_port(granularity=1 if memory.port == "column" else None)

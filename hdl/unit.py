@@ -26,7 +26,7 @@ class Element(NamedTuple):
 
     valid: Value
     number: Value
-    index: Value        # type: ignore[assignment]  # a place, not what tuples have under this name
+    index: Value  # type: ignore[assignment]  # a place, not what tuples have under this name
     random: Value
 
     def later(self, m: Module, cycles: int) -> Element:
@@ -67,19 +67,33 @@ class Unit(wiring.Component):
         self.sources = tuple(dict.fromkeys((e.engine, e.place) for e in self._entries))
         accumulator, index = signed(f.accumulator.width), index_bits(recipe.sizes[unit + 1])
         number = index_bits(len(self._entries))
-        super().__init__({
-            "valid": In(1), "number": In(number), "index": In(index),
-            **{f"value{i}": In(accumulator) for i in range(len(self.sources))}, "random": In(3 * RANDOM_BITS),
-            "mean_valid": Out(1), "difference_valid": Out(1), "out_number": Out(number), "out_index": Out(index),
-            "mean": Out(signed(f.state.width)), "difference": Out(signed(f.delta.width)),
-            "drive_write": Out(1), "drive_index": Out(index), "drive_value": Out(accumulator),
-            "events_accumulator": Out(3), "events_state": Out(1), "events_delta": Out(1),
-            **({name: In(index) for name in self.labels} if self.is_last else {}),
-            **({"loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "number": In(number),
+                "index": In(index),
+                **{f"value{i}": In(accumulator) for i in range(len(self.sources))},
+                "random": In(3 * RANDOM_BITS),
+                "mean_valid": Out(1),
+                "difference_valid": Out(1),
+                "out_number": Out(number),
+                "out_index": Out(index),
+                "mean": Out(signed(f.state.width)),
+                "difference": Out(signed(f.delta.width)),
+                "drive_write": Out(1),
+                "drive_index": Out(index),
+                "drive_value": Out(accumulator),
+                "events_accumulator": Out(3),
+                "events_state": Out(1),
+                "events_delta": Out(1),
+                **({name: In(index) for name in self.labels} if self.is_last else {}),
+                **({"loss": Out(signed(geometries(recipe)[-1].loss_width))} if self.is_last else {}),
+            }
+        )
 
-    def _of(self, number: Value, value: Callable[..., int], shape: ShapeLike | None = None,
-            only: Callable[..., object] | None = None) -> Value:
+    def _of(
+        self, number: Value, value: Callable[..., int], shape: ShapeLike | None = None, only: Callable[..., object] | None = None
+    ) -> Value:
         """Choose by number ``value(entry)``; `only` says which entries it matters to."""
         return choose(number, [None if only and not only(e) else value(e) for e in self._entries], shape)
 
@@ -100,8 +114,15 @@ class Unit(wiring.Component):
         recalled: Value = Const(0, signed(wide))
         drive_slot = Signal(index_bits(table.drive_slots(r, self._unit)))
         if any(e.keep_drive for e in entries):
-            recalled = self._memory(m, "drives", self.drive_write, self.drive_value, any(e.enter != "drive" for e in entries),
-                                    table.drive_slots(r, self._unit), drive_slot)
+            recalled = self._memory(
+                m,
+                "drives",
+                self.drive_write,
+                self.drive_value,
+                any(e.enter != "drive" for e in entries),
+                table.drive_slots(r, self._unit),
+                drive_slot,
+            )
         keeps = Signal()
         kept = Signal(signed(wide))
         fed: Value = Const(0, signed(wide))
@@ -144,9 +165,11 @@ class Unit(wiring.Component):
             element = Element(element.valid & ~waits | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
         m.d.comb += [
             self.drive_write.eq(element.valid & self._is(element.number, lambda e: e.keep_drive)),
-            self.drive_index.eq(element.index), self.drive_value.eq(a),
+            self.drive_index.eq(element.index),
+            self.drive_value.eq(a),
             drive_slot.eq(self._of(element.number, lambda e: e.slot, len(drive_slot), lambda e: e.keep_drive)),
-            keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)), kept.eq(b),
+            keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)),
+            kept.eq(b),
         ]
         if self.is_last:
             element, a, b = self._push(m, element, a, b, fit, events, platform)
@@ -160,14 +183,17 @@ class Unit(wiring.Component):
         leaves = element.later(m, dyad.LATENCY)
         random = delayed(m, element.random, 3)
         m.d.comb += [
-            dyad.a.eq(a), dyad.b.eq(b),
-            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error),
-                                   lambda e: e.difference or e.moved)),
-            dyad.random_state.eq(random[:RANDOM_BITS]), dyad.random_delta.eq(random[RANDOM_BITS:2 * RANDOM_BITS]),
+            dyad.a.eq(a),
+            dyad.b.eq(b),
+            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error), lambda e: e.difference or e.moved)),
+            dyad.random_state.eq(random[:RANDOM_BITS]),
+            dyad.random_delta.eq(random[RANDOM_BITS : 2 * RANDOM_BITS]),
             self.mean_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.mean or e.result)),
             self.difference_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.difference)),
-            self.out_number.eq(leaves.number), self.out_index.eq(leaves.index),
-            self.mean.eq(dyad.mean), self.difference.eq(dyad.difference),
+            self.out_number.eq(leaves.number),
+            self.out_index.eq(leaves.index),
+            self.mean.eq(dyad.mean),
+            self.difference.eq(dyad.difference),
             self.events_accumulator.eq(sum(events, Const(0))),
             self.events_state.eq(self.mean_valid & dyad.mean_out_of_range),
             self.events_delta.eq(self.difference_valid & dyad.difference_out_of_range),
@@ -183,9 +209,7 @@ class Unit(wiring.Component):
         m.submodules[name] = memory = Memory(shape=value.shape(), depth=count if slots == 1 else slots << len(self.index), init=[])
         writes = memory.write_port()
         reads = memory.read_port()
-        m.d.comb += [
-            writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index),
-        ]
+        m.d.comb += [writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index)]
         if slot is not None and slots > 1:
             read = self._of(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
             m.d.comb += [writes.addr.eq(Cat(self.drive_index, slot)), reads.addr.eq(Cat(self.index, read))]
@@ -201,14 +225,24 @@ class Unit(wiring.Component):
             picked = Mux(here, getattr(self, f"value{self.sources.index(source)}"), picked)
         return picked
 
-    def _push(self, m: Module, element: Element, a: Value, b: Value, fit: Callable[[Value], tuple[Value, Value]], events: list[Value],
-              platform: Platform | None) -> tuple[Element, Value, Value]:
+    def _push(
+        self,
+        m: Module,
+        element: Element,
+        a: Value,
+        b: Value,
+        fit: Callable[[Value], tuple[Value, Value]],
+        events: list[Value],
+        platform: Platform | None,
+    ) -> tuple[Element, Value, Value]:
         """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
         r, entries = self._recipe, self._entries
         m.submodules.nudge = nudge = Nudge(r)
         target = element.index == Array(getattr(self, self.labels[e.turn]) for e in entries)[element.number]
         m.d.comb += [
-            nudge.a.eq(a), nudge.target.eq(target), nudge.random.eq(delayed(m, element.random[2 * RANDOM_BITS:], 2)),
+            nudge.a.eq(a),
+            nudge.target.eq(target),
+            nudge.random.eq(delayed(m, element.random[2 * RANDOM_BITS :], 2)),
             nudge.negative.eq(self._of(element.number, lambda e: e.negative, 1, lambda e: e.force)),
         ]
         here = element.later(m, 4)

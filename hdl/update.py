@@ -46,12 +46,18 @@ class Update(wiring.Component):
         self._recipe = max(self._views, key=lambda r: r.product_shift)
         width = max(r.formats.weight.width for r in self._views)
         operand = max(r.bits.operand + self._recipe.product_shift - r.product_shift for r in self._views)
-        super().__init__({
-            "weight": In(signed(width)), "product": In(signed(operand + self._recipe.formats.state.width)),
-            "random": In(RANDOM_BITS), "decay": In(index_bits(len(self._decays))), "probe": In(1),
-            **({"format": In(index_bits(len(self._views)))} if len(self._views) > 1 else {}),
-            "result": Out(signed(width)), "out_of_range": Out(1),
-        })
+        super().__init__(
+            {
+                "weight": In(signed(width)),
+                "product": In(signed(operand + self._recipe.formats.state.width)),
+                "random": In(RANDOM_BITS),
+                "decay": In(index_bits(len(self._decays))),
+                "probe": In(1),
+                **({"format": In(index_bits(len(self._views)))} if len(self._views) > 1 else {}),
+                "result": Out(signed(width)),
+                "out_of_range": Out(1),
+            }
+        )
 
     def _change(self, weight: Value, n: Value) -> Value:
         """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
@@ -104,7 +110,9 @@ class Update(wiring.Component):
             result, outside = limited(v, self._views[0].formats.weight.width, r.overflow.weight)
             for n, other in enumerate(self._views[1:], 1):
                 its = delayed(m, self.format == n, 2)
-                result, outside = (Mux(its, a, b) for a, b in
-                                   zip(limited(v, other.formats.weight.width, r.overflow.weight), (result, outside), strict=True))
+                result, outside = (
+                    Mux(its, a, b)
+                    for a, b in zip(limited(v, other.formats.weight.width, r.overflow.weight), (result, outside), strict=True)
+                )
         m.d.sync += [self.result.eq(result), self.out_of_range.eq(outside)]
         return m

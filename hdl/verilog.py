@@ -67,7 +67,7 @@ def inner(component: wiring.Component, prefix: str = "") -> Iterator[tuple[str, 
     for name, child in vars(component).items():
         several = child if isinstance(child, list | tuple) else ()
         children = {f"{name.removesuffix('s')}{i}": c for i, c in enumerate(several)} or {name: child}
-        for part, found in children.items():       # the list `units` holds unit0, unit1 ...
+        for part, found in children.items():  # the list `units` holds unit0, unit1 ...
             if isinstance(found, wiring.Component):
                 yield from ((f"{prefix}{part}.{port}", value) for port, value, _ in _flat(found))
                 yield from inner(found, f"{prefix}{part}.")
@@ -86,7 +86,7 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
         if name not in names:
             plain = re.sub(r"\W+", "_", name)
             plain = f"n{plain}" if not plain[0].isalpha() else plain
-            if plain == name:      # escaped though it is a plain word: a keyword
+            if plain == name:  # escaped though it is a plain word: a keyword
                 plain += "_"
             while plain in used:
                 plain += "_"
@@ -99,6 +99,7 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
 
 def _next_values(text: str) -> str:
     """Verilog in which what a register takes at the next edge is called ``REGISTER_next``, not a number."""
+
     def module(match: re.Match[str]) -> str:
         body = match[0]
         used, names = set(re.findall(r"\w+", body)), dict[str, str]()
@@ -117,10 +118,17 @@ def _next_values(text: str) -> str:
 def headed(source: Verilog, recipe: Recipe, command: str) -> str:
     """The text with a header: recipe, version, command, and a hash of all that follows."""
     what = f"a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})"
-    return "".join(f"// {line}\n" for line in (
-        f"{recipe.name}: {what}, recipe {fingerprint(recipe).hex()}",
-        f"made by crossdyad {importlib.metadata.version('crossdyad')}: {command}",
-        f"SHA-256 of what follows: {hashlib.sha256(source.text.encode()).hexdigest()}")) + source.text
+    return (
+        "".join(
+            f"// {line}\n"
+            for line in (
+                f"{recipe.name}: {what}, recipe {fingerprint(recipe).hex()}",
+                f"made by crossdyad {importlib.metadata.version('crossdyad')}: {command}",
+                f"SHA-256 of what follows: {hashlib.sha256(source.text.encode()).hexdigest()}",
+            )
+        )
+        + source.text
+    )
 
 
 def convert(component: wiring.Component, name: str, platform: Platform | None = None) -> Verilog:
@@ -135,24 +143,33 @@ def convert(component: wiring.Component, name: str, platform: Platform | None = 
         What it is built for.
     """
     cache.ensure()
-    ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output)
-             for port, value, flow in _flat(component)}
-    text, paths = backend.convert_fragment(Fragment.get(component, platform), ports, name, emit_src=False,      # type: ignore[no-untyped-call]  # a stub
-                                           strip_internal_attrs=True)
+    ports = {port: (value, PortDirection.Input if flow is wiring.In else PortDirection.Output) for port, value, flow in _flat(component)}
+    text, paths = backend.convert_fragment(
+        Fragment.get(component, platform),  # type: ignore[no-untyped-call]  # a stub
+        ports,
+        name,
+        emit_src=False,
+        strip_internal_attrs=True,
+    )
     text, plain = _plain(text)
     text = _next_values(text)
-    listed = [Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
-              for port, (value, direction) in ports.items()]
-    found = re.search(rf"^module {plain.get(name, name)} ?\(.*?^endmodule", text, re.M | re.S)       # a keyword's name is another one
+    listed = [
+        Port(port, "input" if direction is PortDirection.Input else "output", len(value), value.shape().signed)
+        for port, (value, direction) in ports.items()
+    ]
+    found = re.search(rf"^module {plain.get(name, name)} ?\(.*?^endmodule", text, re.M | re.S)  # a keyword's name is another one
     assert found is not None
     clocking = [Port(port, "input", 1, False) for port in ("clk", "rst") if port not in ports and f" input {port};" in found[0]]
-    return Verilog(text, tuple(clocking + listed),
-                   {path: ".".join(plain.get(part, part) for part in paths[value][1:])
-                    for path, value in inner(component) if value in paths})
+    return Verilog(
+        text,
+        tuple(clocking + listed),
+        {path: ".".join(plain.get(part, part) for part in paths[value][1:]) for path, value in inner(component) if value in paths},
+    )
 
 
-def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None,
-             weights: Sequence[np.ndarray] | None = None) -> list[Path]:
+def generate(
+    recipe: Recipe, folder: str | Path, progress: Callable[[str, int, int], None] | None = None, weights: Sequence[np.ndarray] | None = None
+) -> list[Path]:
     """Write a recipe's chip for use anywhere Verilog is taken.
 
     Parameters
@@ -184,7 +201,7 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
     require_recipe(recipe)
     folder, tell = Path(folder), progress or (lambda step, done, total: None)
     stays = kept(folder / f"{recipe.name}.toml", recipe)
-    module = recipe.name.replace("-", "_") + "_chip"      # no keyword: a recipe may be called xor
+    module = recipe.name.replace("-", "_") + "_chip"  # no keyword: a recipe may be called xor
     tell("circuit", 0, 3)
     component = build(recipe, weights)
     tell("Verilog", 1, 3)
@@ -197,26 +214,49 @@ def generate(recipe: Recipe, folder: str | Path, progress: Callable[[str, int, i
         "signals": source.signals,
         "recipe": recipe.model_dump(mode="json"),
         "programs": {
-            role: {"name": program.name, "length": program.length, "interval": program.interval,
-                   "in_flight": program.in_flight, "staleness": program.staleness,
-                   "instructions": [{"cycle": i.cycle, "engine": i.engine, "operation": str(i.step), "lag": i.lag}
-                                    for i in program.instructions]}
+            role: {
+                "name": program.name,
+                "length": program.length,
+                "interval": program.interval,
+                "in_flight": program.in_flight,
+                "staleness": program.staleness,
+                "instructions": [
+                    {"cycle": i.cycle, "engine": i.engine, "operation": str(i.step), "lag": i.lag} for i in program.instructions
+                ],
+            }
             for role, program in (("infer", infer), ("train", train))
         },
-        "matrices": [{"name": g.matrix.name, "rows": g.R, "columns": g.C, "engine": g.engine, "lanes": g.L, "words": g.N,
-                      "weight_bits": g.N * g.L * table.engines(recipe)[g.engine].width} for g in in_memory(recipe)],
+        "matrices": [
+            {
+                "name": g.matrix.name,
+                "rows": g.R,
+                "columns": g.C,
+                "engine": g.engine,
+                "lanes": g.L,
+                "words": g.N,
+                "weight_bits": g.N * g.L * table.engines(recipe)[g.engine].width,
+            }
+            for g in in_memory(recipe)
+        ],
     }
-    core = (f"CAPI=2:\nname: crossdyad:chips:{recipe.name}:0.1.0\n"
-            f"description: a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})\n"
-            f"filesets:\n  rtl:\n    files:\n      - {recipe.name}.v: {{file_type: verilogSource}}\n"
-            f"targets:\n  default: &default\n    filesets: [rtl]\n    toplevel: {module}\n"
-            f"  lint:\n    <<: *default\n    default_tool: verilator\n    tools: {{verilator: {{mode: lint-only}}}}\n")
+    core = (
+        f"CAPI=2:\nname: crossdyad:chips:{recipe.name}:0.1.0\n"
+        f"description: a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule})\n"
+        f"filesets:\n  rtl:\n    files:\n      - {recipe.name}.v: {{file_type: verilogSource}}\n"
+        f"targets:\n  default: &default\n    filesets: [rtl]\n    toplevel: {module}\n"
+        f"  lint:\n    <<: *default\n    default_tool: verilator\n    tools: {{verilator: {{mode: lint-only}}}}\n"
+    )
     schedule = str(infer) + ("" if train is infer else "\n" + str(train))
-    files = write_together(folder, {
-        f"{recipe.name}.v": headed(source, recipe, f"crossdyad generate {recipe.name}"),
-        f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
-        f"{recipe.name}.program.txt": schedule, f"{recipe.name}.core": core,
-    } | ({} if stays else {f"{recipe.name}.toml": MADE + recipe.to_toml()}))
+    files = write_together(
+        folder,
+        {
+            f"{recipe.name}.v": headed(source, recipe, f"crossdyad generate {recipe.name}"),
+            f"{recipe.name}.json": json.dumps(sidecar, indent=1) + "\n",
+            f"{recipe.name}.program.txt": schedule,
+            f"{recipe.name}.core": core,
+        }
+        | ({} if stays else {f"{recipe.name}.toml": MADE + recipe.to_toml()}),
+    )
     tell("written", 3, 3)
     return files + [folder / f"{recipe.name}.toml"] * stays
 
@@ -231,8 +271,10 @@ def kept(path: Path, recipe: Recipe) -> bool:
         said = "says another recipe"
     except RecipeError:
         said = "says no recipe"
-    raise ValueError(f"{path}: there already, {said} and was not made by `crossdyad generate`, so it is not replaced; "
-                     "choose another folder or another name in the recipe")
+    raise ValueError(
+        f"{path}: there already, {said} and was not made by `crossdyad generate`, so it is not replaced; "
+        "choose another folder or another name in the recipe"
+    )
 
 
 def write_together(folder: Path, files: dict[str, str]) -> list[Path]:

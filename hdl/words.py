@@ -28,12 +28,17 @@ class Walk(wiring.Component):
 
     def __init__(self, matrices: tuple[Geometry, ...]):
         self._matrices = matrices
-        super().__init__({
-            "restart": In(1), "step": In(1), "matrix": Out(index_bits(len(matrices))),
-            "address": Out(index_bits(max(g.N for g in matrices))),
-            "lane": Out(index_bits(max(g.L for g in matrices))),
-            "word_end": Out(1), "chip_end": Out(1),
-        })
+        super().__init__(
+            {
+                "restart": In(1),
+                "step": In(1),
+                "matrix": Out(index_bits(len(matrices))),
+                "address": Out(index_bits(max(g.N for g in matrices))),
+                "lane": Out(index_bits(max(g.L for g in matrices))),
+                "word_end": Out(1),
+                "chip_end": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -44,8 +49,9 @@ class Walk(wiring.Component):
         fold = Signal(index_bits(max(g.F for g in self._matrices)))
         last_fold = fold == of_matrix([g.F - 1 for g in self._matrices])
         last_word = self.address == of_matrix([g.N - 1 for g in self._matrices])
-        last_lane = Mux(last_fold, of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]),
-                        of_matrix([g.L - 1 for g in self._matrices]))
+        last_lane = Mux(
+            last_fold, of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]), of_matrix([g.L - 1 for g in self._matrices])
+        )
         m.d.comb += [
             self.word_end.eq(self.lane == last_lane),
             self.chip_end.eq(self.word_end & last_word & (self.matrix == len(self._matrices) - 1)),
@@ -56,7 +62,8 @@ class Walk(wiring.Component):
             m.d.sync += self.lane.eq(self.lane + 1)
             with m.If(self.word_end):
                 m.d.sync += [
-                    self.lane.eq(0), fold.eq(Mux(last_fold, 0, fold + 1)),
+                    self.lane.eq(0),
+                    fold.eq(Mux(last_fold, 0, fold + 1)),
                     self.address.eq(Mux(last_word, 0, self.address + 1)),
                     self.matrix.eq(self.matrix + last_word),
                 ]

@@ -60,8 +60,11 @@ def measured(number: int) -> dict:
     found, exact = found[there], exact[there]
     mean = found.mean(1)
     scatter = np.sqrt(((found - mean[:, None]) ** 2).sum(2).mean(1)) / np.linalg.norm(mean, axis=1)
-    return {"angle": round(angle(mean.mean(0), exact.mean(0)), 2), "scatter": round(float(np.sqrt((scatter ** 2).mean())), 2),
-            "unsettled": int(SAMPLES - there.sum())}
+    return {
+        "angle": round(angle(mean.mean(0), exact.mean(0)), 2),
+        "scatter": round(float(np.sqrt((scatter**2).mean())), 2),
+        "unsettled": int(SAMPLES - there.sum()),
+    }
 
 
 def main() -> None:

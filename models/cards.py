@@ -156,20 +156,34 @@ def _settings(number: int, layers: int) -> dict:
     _, _, settings = standards.STANDARDS[number]
     found = {k: solver if v is standards.SOLVER else v for k, v in settings.items() if k not in ("activation", "direct")}
     own: dict[int, dict] = {
-        2: {"terms": PER_LAYER * layers, "solver": solver}, 22: {"terms": PER_LAYER * layers, "solver": solver},
-        7: {"terms": PER_LAYER * layers}, 21: {"terms": PER_LAYER * layers},
-        15: {"solver": solver}, 29: {"directions": 1}, 30: {"directions": 1}, 31: {"directions": 1}, 32: {"directions": 1},
-        67: {"sweeps": PER_LAYER * layers}, 68: {"solver": solver}, 72: {"solver": solver}, 78: {},
-        87: {"sweeps": 2 * layers}, 88: {"solver": solver}}
+        2: {"terms": PER_LAYER * layers, "solver": solver},
+        22: {"terms": PER_LAYER * layers, "solver": solver},
+        7: {"terms": PER_LAYER * layers},
+        21: {"terms": PER_LAYER * layers},
+        15: {"solver": solver},
+        29: {"directions": 1},
+        30: {"directions": 1},
+        31: {"directions": 1},
+        32: {"directions": 1},
+        67: {"sweeps": PER_LAYER * layers},
+        68: {"solver": solver},
+        72: {"solver": solver},
+        78: {},
+        87: {"sweeps": 2 * layers},
+        88: {"solver": solver},
+    }
     return found | own.get(number, {})
 
 
 def _updates(layers: int) -> dict[int, Callable]:
     """Rows whose estimate is a move of the parameters."""
     n = PER_LAYER * layers
-    return {64: standards.moved(partial(continual, beta=0.5, rate=5e-4, sweeps=n, solver=relaxation(n)), 5e-4),
-            66: standards.moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=relaxation(n)), 1e-4),
-            7: standards.series, 21: standards.series}
+    return {
+        64: standards.moved(partial(continual, beta=0.5, rate=5e-4, sweeps=n, solver=relaxation(n)), 5e-4),
+        66: standards.moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=relaxation(n)), 1e-4),
+        7: standards.series,
+        21: standards.series,
+    }
 
 
 @in_float64
@@ -217,19 +231,44 @@ def card(number: int) -> Card:
     lock, delay = (first.ready - found.started.get(0, 0), more.ready - deep.started.get(0, 0))
     transport = sum(sizes[k] * (found.transposed[k] + found.signs[k]) for k in own)
     copies = sum(found.signs.values()) + sum((found.forward + found.transposed)[k] for k in found.busy if k not in own)
-    left = (transport > 0, deep.peak(found.longest()) > 0, found.derivatives > 0, delay > lock, more.chain > max(first.chain, 0),
-            deep.longest() > found.longest())
+    left = (
+        transport > 0,
+        deep.peak(found.longest()) > 0,
+        found.derivatives > 0,
+        delay > lock,
+        more.chain > max(first.chain, 0),
+        deep.longest() > found.longest(),
+    )
     declared, standard = ROWS[number].estimator, standards.STANDARDS[number][1]
     return Card(
-        row=number, rule=ROWS[number].title, oracle=declared.target if declared else net.rule.target if isinstance(standard, int) else "",
-        passes=found.forward[0], sweeps=max((found.forward[k] for k in own), default=0), operations=sum(found.busy.values()),
-        forward=sum(found.forward[k] for k in own), transposed=sum(found.transposed[k] for k in own), copies=copies,
-        weight_words=sum(sizes), feedback_words=sum(v.size for v in jax.tree.leaves(found.others)), transport=transport,
-        state_words=found.peak(), stored=found.peak(rest.longest()), drawn=found.peak(drawn=True), derivatives=found.derivatives,
-        forward_lock=lock, backward_lock=max(0, lock - 1), chain=max(0, first.chain), waiting=found.longest(),
+        row=number,
+        rule=ROWS[number].title,
+        oracle=declared.target if declared else net.rule.target if isinstance(standard, int) else "",
+        passes=found.forward[0],
+        sweeps=max((found.forward[k] for k in own), default=0),
+        operations=sum(found.busy.values()),
+        forward=sum(found.forward[k] for k in own),
+        transposed=sum(found.transposed[k] for k in own),
+        copies=copies,
+        weight_words=sum(sizes),
+        feedback_words=sum(v.size for v in jax.tree.leaves(found.others)),
+        transport=transport,
+        state_words=found.peak(),
+        stored=found.peak(rest.longest()),
+        drawn=found.peak(drawn=True),
+        derivatives=found.derivatives,
+        forward_lock=lock,
+        backward_lock=max(0, lock - 1),
+        chain=max(0, first.chain),
+        waiting=found.longest(),
         idle=round(1 - sum(found.busy.values()) / max(1, found.ticks * len(found.busy)), 3),
-        writes=found.moved + sum(v.size for v in learned), random=found.random, messages=found.messages, scalars=found.scalars,
-        dense=found.solves > 0, problems=tuple(p for p, there in zip(PROBLEMS, left, strict=True) if there))
+        writes=found.moved + sum(v.size for v in learned),
+        random=found.random,
+        messages=found.messages,
+        scalars=found.scalars,
+        dense=found.solves > 0,
+        problems=tuple(p for p, there in zip(PROBLEMS, left, strict=True) if there),
+    )
 
 
 UNCOUNTED = {86: "made of blocks, each with the card of its own rule"}
@@ -239,8 +278,11 @@ UNCOUNTED = {86: "made of blocks, each with the card of its own rule"}
 def described(number: int) -> dict:
     """A row as plain data, without its card."""
     row = ROWS[number]
-    declared = {} if row.estimator is None else {
-        "requires": sorted(row.estimator.requires), "target": row.estimator.target, "order": row.estimator.order}
+    declared = (
+        {}
+        if row.estimator is None
+        else {"requires": sorted(row.estimator.requires), "target": row.estimator.target, "order": row.estimator.order}
+    )
     return {"row": number, "title": row.title, "source": row.source, "combination": row.combination} | declared
 
 

@@ -82,7 +82,7 @@ class Layered(LayeredStates):
     sizes: tuple
 
     def __post_init__(self):
-        maps(self.sizes)        # refuses layers that do not fit
+        maps(self.sizes)  # refuses layers that do not fit
 
     @property
     def maps(self) -> tuple[Operator, ...]:
@@ -235,7 +235,7 @@ class Hopfield(Layered):
 
 def tanh_primitive(s: Tree) -> Array:
     """``G`` with ``G' = artanh``: the primitive that belongs to tanh."""
-    return ((1 + s) * jnp.log1p(s) + (1 - s) * jnp.log1p(-s)) / 2      # no term of its derivative cancels another
+    return ((1 + s) * jnp.log1p(s) + (1 - s) * jnp.log1p(-s)) / 2  # no term of its derivative cancels another
 
 
 def square_primitive(s: Tree) -> Array:
@@ -270,11 +270,11 @@ class Equilibrium(LayeredStates):
 
     def output(self, s: Tree) -> Array:
         """The last `outputs` units."""
-        return s[0][-self.outputs:]
+        return s[0][-self.outputs :]
 
     def with_output(self, s: Tree, o: Array) -> tuple:
         """`s` with `o` as its last units."""
-        return (jnp.concatenate([s[0][:-self.outputs], o]),)
+        return (jnp.concatenate([s[0][: -self.outputs], o]),)
 
     def drive(self, parameters: Tree, s: Tree, x: ArrayLike) -> tuple:
         """``W s + U x``."""

@@ -40,9 +40,17 @@ def marked(activation: Callable) -> Callable:
 
 
 @in_float64
-def count(function: Callable, matrices: Sequence, x: ArrayLike, y: ArrayLike | None = None, others: Sequence = (),
-          key: Array | None = None, *, loops: int = 12,
-          kernels: bool = False) -> Count:
+def count(
+    function: Callable,
+    matrices: Sequence,
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    others: Sequence = (),
+    key: Array | None = None,
+    *,
+    loops: int = 12,
+    kernels: bool = False,
+) -> Count:
     """Trace ``function(matrices, others, x, y, key)`` and count what it does.
 
     Parameters
@@ -74,17 +82,44 @@ def count(function: Callable, matrices: Sequence, x: ArrayLike, y: ArrayLike | N
     return counting.count
 
 
-ALIASES = frozenset({"reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "concatenate", "slice", "dynamic_slice",
-                     "convert_element_type", "copy", "copy_p", "rev", "stop_gradient", "gather", "real", "split"})
+ALIASES = frozenset(
+    {
+        "reshape",
+        "squeeze",
+        "expand_dims",
+        "broadcast_in_dim",
+        "transpose",
+        "concatenate",
+        "slice",
+        "dynamic_slice",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "rev",
+        "stop_gradient",
+        "gather",
+        "real",
+        "split",
+    }
+)
 """Operations that move numbers and compute none."""
 STEPS = frozenset({"add", "sub", "add_any", "select_n", "max", "min", "clamp", "scatter", "dynamic_update_slice"})
 """Operations whose result, of a matrix and something else as large, is other weights in the place of it."""
 LOOPS = frozenset({"scan", "while"})
 COMPARED = frozenset({"lt", "gt", "le", "ge", "sign"})
 SOLVES = frozenset({"lu", "cholesky", "qr", "eigh", "svd", "linear_solve"})
-INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
-         "custom_vjp_call": "call_jaxpr", "custom_vjp_call_jaxpr": "fun_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr",
-         "custom_lin": "jaxpr"}
+INNER = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_lin": "jaxpr",
+}
 """Operations that are programs: by name, where that is."""
 
 
@@ -162,7 +197,7 @@ class _Counting:
     def made(self, variable, ready: int, chain: int, view=None, constant=False, drawn=False, target=False) -> Value:
         """A new result; its words are kept where it is neither a number, nor known beforehand, nor weights or as large."""
         shape = tuple(variable.aval.shape)
-        weights = any(shape[-len(s):] == s or shape[-len(s):] == s[::-1] for s in self.shapes if len(s) > 1)
+        weights = any(shape[-len(s) :] == s or shape[-len(s) :] == s[::-1] for s in self.shapes if len(s) > 1)
         keys = jax.dtypes.issubdtype(variable.aval.dtype, jax.dtypes.extended)
         if constant or target or keys or view or weights and not drawn or _size(variable) < 2:
             return Value(ready, chain, (), view, constant, drawn, target)
@@ -215,8 +250,9 @@ class _Counting:
         for one, other, axes, i in ((given[0], given[1], ours, 0), (given[1], given[0], theirs, 1)):
             if one.view and not (other.view and other.view.matrix < one.view.matrix):
                 of = {one.view.axes[a] for a in axes}
-                vectors = _size(e.outvars[0]) // max(1, math.prod(
-                    n for n, a in zip(e.invars[i].aval.shape, one.view.axes, strict=True) if a and a not in of))
+                vectors = _size(e.outvars[0]) // max(
+                    1, math.prod(n for n, a in zip(e.invars[i].aval.shape, one.view.axes, strict=True) if a and a not in of)
+                )
                 way = "transposed" if of == {"o"} else "forward"
                 return self.multiplied(e, one.view, other, (_size(e.invars[i]), _size(e.invars[1 - i])), way, vectors)
         ready = max(v.ready for v in given)
@@ -261,7 +297,7 @@ class _Counting:
 
     def scan(self, e, given) -> list[Value]:
         consts, carried, body, length = (e.params[k] for k in ("num_consts", "num_carry", "jaxpr", "length"))
-        held, carry, rows = given[:consts], given[consts:consts + carried], given[consts + carried:]
+        held, carry, rows = given[:consts], given[consts : consts + carried], given[consts + carried :]
         outside = self.known
         made: list[list[Value]] = []
         for i in range(length):
@@ -285,7 +321,7 @@ class _Counting:
 
     def loop(self, e, given) -> list[Value]:
         of_condition, of_body = e.params["cond_nconsts"], e.params["body_nconsts"]
-        held, carry = given[of_condition:of_condition + of_body], given[of_condition + of_body:]
+        held, carry = given[of_condition : of_condition + of_body], given[of_condition + of_body :]
         outside = self.known
         for _ in range(self.loops):
             self.known = {}
@@ -305,9 +341,13 @@ class _Counting:
 
 def _together(values: list[Value]) -> Value:
     view = values[0].view if values else None
-    return Value(max((v.ready for v in values), default=0), max((v.chain for v in values), default=-1),
-                 tuple(w for v in values for w in v.words), view and view._replace(axes=(None, *view.axes)),
-                 all(v.constant for v in values))
+    return Value(
+        max((v.ready for v in values), default=0),
+        max((v.chain for v in values), default=-1),
+        tuple(w for v in values for w in v.words),
+        view and view._replace(axes=(None, *view.axes)),
+        all(v.constant for v in values),
+    )
 
 
 def _size(variable) -> int:

@@ -123,6 +123,7 @@ def surprise(parameters: Tree, visible: Array) -> Array:
 @in_float64
 def boltzmann_contrast(parameters: Tree, visible: Array) -> Tree:
     """Mean derivative of the energy with the visible spins held, less that of the free machine: the gradient of `surprise` (row 10)."""
+
     def mean(states):
         states = jnp.asarray(states)
         weights = jax.nn.softmax(-jax.vmap(lambda s: spin_energy(parameters, s))(states))
@@ -158,6 +159,7 @@ def hierarchical(circuit: Circuit) -> Own:
 
     The same states as the net, another constraint: artanh of the states instead of the activation of the drive.
     """
+
     def residual(parameters, s, x):
         drives = circuit.drives(parameters, (x, *s[:-1]))
         return tuple(gradient(lambda v, a=a: jnp.sum(tanh_primitive(v)) - inner(v, a), v) for v, a in zip(s, drives, strict=True))
@@ -165,7 +167,7 @@ def hierarchical(circuit: Circuit) -> Own:
     def relax(parameters, s, x, force):
         states = [x]
         for a, w, f in zip(circuit.maps, parameters, force, strict=True):
-            states.append(jnp.tanh(a(w, states[-1]) - f))       # the minimum of E_k over s_k
+            states.append(jnp.tanh(a(w, states[-1]) - f))  # the minimum of E_k over s_k
         return tuple(states[1:])
 
     return from_residual(residual, circuit.start, relax)
@@ -191,7 +193,7 @@ def lifted(circuit: Circuit) -> Own:
 
     def relax(parameters, s, x, force):
         s = list(s)
-        for k in range(len(s)):         # the output last, so that a clamp is heard
+        for k in range(len(s)):  # the output last, so that a clamp is heard
             drive = joined[k](parameters[k], s[k - 1] if k else x) - force[k]
             if k + 1 < len(s):
                 above, w = joined[k + 1], parameters[k + 1]
@@ -206,8 +208,9 @@ def lifted(circuit: Circuit) -> Own:
 
 
 @in_float64
-def auxiliary_coordinates(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float,
-                          steps: int = 20) -> Tree:
+def auxiliary_coordinates(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float, steps: int = 20
+) -> Tree:
     """The states of MAC: ``min over s of objective + mu / 2 sum |s_k - f(W_k s_(k-1))|**2``, by Newton from the forward states (row 14)."""
     from jax.flatten_util import ravel_pytree
 
@@ -215,7 +218,7 @@ def auxiliary_coordinates(circuit: Circuit, objective: Objective, parameters: Tr
 
     def penalised(v):
         s = shape(v)
-        return objective(circuit.output(s), y) + mu / 2 * sum(jnp.sum(c ** 2) for c in circuit.residual(parameters, s, x))
+        return objective(circuit.output(s), y) + mu / 2 * sum(jnp.sum(c**2) for c in circuit.residual(parameters, s, x))
 
     def step(_, v):
         return v - newton_direction(jax.grad(penalised), v)
@@ -228,6 +231,7 @@ def behind(features: Callable, circuit: Circuit) -> Own:
 
     Parameters are the pair (V, W). `features` and `circuit` are any; the block has an energy as the circuit has.
     """
+
     def energy(parameters, s, x):
         return circuit.energy(parameters[1], s, features(parameters[0], x))
 
@@ -243,5 +247,13 @@ def behind(features: Callable, circuit: Circuit) -> Own:
     def start(parameters, x):
         return circuit.start(parameters[1], features(parameters[0], x))
 
-    return from_residual(residual, start, relax, output=circuit.output, with_output=circuit.with_output,
-                         capabilities=circuit.capabilities - {"neurons"}, energy=energy, forced=pulled)
+    return from_residual(
+        residual,
+        start,
+        relax,
+        output=circuit.output,
+        with_output=circuit.with_output,
+        capabilities=circuit.capabilities - {"neurons"},
+        energy=energy,
+        forced=pulled,
+    )

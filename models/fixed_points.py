@@ -29,6 +29,7 @@ def mirror_descent(rate: float, activation: Callable, inverse: Callable, *, tole
     activation, inverse : callable
         ``f`` and its inverse, elementwise. With ``C = f^-1(s) - drive`` and rate 1 it is the fixed-point iteration.
     """
+
     @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         s = problem.start() if start is None else start
@@ -52,6 +53,7 @@ def anderson(memory: int = 5, *, damping: float = 1e-10, tolerance: float = 1e-1
     damping : float
         Tikhonov's, of the least-squares problem, relative to the changes' size.
     """
+
     @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         flat, shape = ravel_pytree(problem.start() if start is None else start)
@@ -84,6 +86,7 @@ def anderson(memory: int = 5, *, damping: float = 1e-10, tolerance: float = 1e-1
 
 def broyden(*, tolerance: float = 1e-13, limit: int = 500) -> Callable:
     """Broyden's method on ``sweep(s) - s``: an inverse Jacobian learned from the steps, started as the identity (row 80)."""
+
     @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         flat, shape = ravel_pytree(problem.start() if start is None else start)

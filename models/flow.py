@@ -39,6 +39,16 @@ def flow(field: Callable, start: Tree, duration: float, step: float, arguments: 
 
         return whole(flow(lambda t, state, a: parts(field(t, whole(state), a)), parts(start), duration, step, arguments, times))
     save = diffrax.SaveAt(t1=True) if times is None else diffrax.SaveAt(ts=times)
-    states = diffrax.diffeqsolve(diffrax.ODETerm(field), diffrax.Heun(), 0.0, duration, step, start, arguments, saveat=save,
-                                 max_steps=None, adjoint=diffrax.ForwardMode()).ys
+    states = diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        diffrax.Heun(),
+        0.0,
+        duration,
+        step,
+        start,
+        arguments,
+        saveat=save,
+        max_steps=None,
+        adjoint=diffrax.ForwardMode(),
+    ).ys
     return states if times is not None else jax.tree.map(lambda v: v[0], states)

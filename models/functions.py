@@ -32,6 +32,7 @@ def piecewise(knots: Sequence[float], slopes: Sequence[float], first: float) -> 
     first : float
         Value up to the first knot.
     """
+
     def neuron(drive):
         return first + sum(slopes[n] * (jnp.clip(drive, knots[n], knots[n + 1]) - knots[n]) for n in range(len(slopes)))
 

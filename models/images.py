@@ -55,7 +55,7 @@ class Convolution(Operator):
         rows, columns, _ = self.outputs
         s = jnp.pad(s, ((self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         at = range(self.window)
-        patches = jnp.concatenate([s[i:i + rows, j:j + columns] for i in at for j in at], -1)
+        patches = jnp.concatenate([s[i : i + rows, j : j + columns] for i in at for j in at], -1)
         return patches @ w.reshape(self.channels, -1).T
 
 

@@ -22,6 +22,7 @@ from .solvers import Problem
 
 def output_force(circuit: Circuit, objective: Objective, y: ArrayLike, beta: ArrayLike) -> Callable[[Tree], Tree]:
     """The force ``beta * grad_s objective``: a function of the states."""
+
     def force(s):
         zeros = jax.tree.map(lambda v: jnp.zeros_like(v, jnp.result_type(v, beta)), s)
         return circuit.with_output(zeros, beta * gradient(lambda o: objective(o, y), circuit.output(s)))
@@ -65,6 +66,7 @@ def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
     callable
         A nudge. States of its problem are the pair (circuit's states, u).
     """
+
     def nudge(problem: Problem, free, objective, y, beta) -> Problem:
         circuit = problem.circuit
 
@@ -88,9 +90,14 @@ def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
             return s, jnp.zeros_like(circuit.output(s))
 
         # the energy reads the parameters' derivative; the pair has no energy of its own
-        lifted = from_residual(residual, start, relax, output=lambda states: circuit.output(states[0]),
-                               with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
-                               energy=lambda parameters, states, x: circuit.energy(parameters, states[0], x))
+        lifted = from_residual(
+            residual,
+            start,
+            relax,
+            output=lambda states: circuit.output(states[0]),
+            with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+            energy=lambda parameters, states, x: circuit.energy(parameters, states[0], x),
+        )
         return problem._replace(circuit=lifted)
 
     return nudge

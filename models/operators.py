@@ -81,7 +81,7 @@ class Operator:
 
     def normal(self, key: Array) -> Tree:
         """Weights of variance ``1 / fan_in``."""
-        return () if self.shape is None else jax.random.normal(key, self.shape) / self.fan_in ** 0.5
+        return () if self.shape is None else jax.random.normal(key, self.shape) / self.fan_in**0.5
 
 
 @dataclass(frozen=True)
@@ -294,8 +294,9 @@ def _has_transpose(operator: Linear) -> None:
         found = operator(w, s)
         down = operator.transposed(w, found)
     except (NotImplementedError, AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: an operator without a transpose ({(str(error) or type(error).__name__).splitlines()[0]}); "
-                         f"{remedy}") from error
+        raise ValueError(
+            f"{name}: an operator without a transpose ({(str(error) or type(error).__name__).splitlines()[0]}); {remedy}"
+        ) from error
     off = jnp.abs(operator(w, jnp.zeros_like(s))).max(), jnp.abs(operator(w, s + v) - found - operator(w, v)).max()
     scale = 1e-9 * (1 + jnp.abs(found).max())
     if max(off) > scale or abs(inner(down, s) - inner(found, found)) > scale * (1 + inner(found, found)):
@@ -334,8 +335,9 @@ def maps(layers: Sequence) -> tuple[Operator, ...]:
             below = layer
             continue
         if below is not None and dimensions(below) != dimensions(layer.inputs):
-            raise ValueError(f"layer {k}, {layer}: takes {dimensions(layer.inputs)}, the one below gives {dimensions(below)}; "
-                             "make them agree")
+            raise ValueError(
+                f"layer {k}, {layer}: takes {dimensions(layer.inputs)}, the one below gives {dimensions(below)}; make them agree"
+            )
         found.append(layer)
         below = layer.outputs
     return tuple(found)

@@ -26,8 +26,17 @@ class Own:
     with_output: Callable = with_last_layer
 
 
-def from_energy(energy: Callable, start: Callable, relax: Callable | None = None, *, rate: float = 0.1, project: Callable | None = None,
-                output: Callable | None = None, with_output: Callable | None = None, capabilities: Iterable[str] = ()) -> Own:
+def from_energy(
+    energy: Callable,
+    start: Callable,
+    relax: Callable | None = None,
+    *,
+    rate: float = 0.1,
+    project: Callable | None = None,
+    output: Callable | None = None,
+    with_output: Callable | None = None,
+    capabilities: Iterable[str] = (),
+) -> Own:
     """A circuit from its energy alone.
 
     Parameters
@@ -66,12 +75,27 @@ def from_energy(energy: Callable, start: Callable, relax: Callable | None = None
         s = add(s, add(slope(parameters, s, x), force), -rate)
         return project(s) if project else s
 
-    return from_residual(residual, start, relax or descend, output=output, with_output=with_output,
-                         capabilities={"energy", *capabilities}, energy=energy, forced=bounded if project else None)
+    return from_residual(
+        residual,
+        start,
+        relax or descend,
+        output=output,
+        with_output=with_output,
+        capabilities={"energy", *capabilities},
+        energy=energy,
+        forced=bounded if project else None,
+    )
 
 
-def from_neurons(drive: Callable, fire: Callable, start: Callable, *, output: Callable | None = None,
-                 with_output: Callable | None = None, capabilities: Iterable[str] = ()) -> Own:
+def from_neurons(
+    drive: Callable,
+    fire: Callable,
+    start: Callable,
+    *,
+    output: Callable | None = None,
+    with_output: Callable | None = None,
+    capabilities: Iterable[str] = (),
+) -> Own:
     """A circuit of neurons, ``C = s - fire(drive(parameters, s, x))``: dyads, microcircuits, control and feedback operators take it.
 
     Parameters
@@ -85,18 +109,28 @@ def from_neurons(drive: Callable, fire: Callable, start: Callable, *, output: Ca
     capabilities : iterable of str
         What it has beyond ``neurons``: ``analytic``.
     """
+
     def relax(parameters, s, x, force):
         return add(fire(drive(parameters, s, x)), force, -1.0)
 
     def residual(parameters, s, x):
         return add(s, fire(drive(parameters, s, x)), -1.0)
 
-    return from_residual(residual, start, relax, output=output, with_output=with_output,
-                         capabilities={"neurons", *capabilities}, drive=drive, fire=fire)
+    return from_residual(
+        residual, start, relax, output=output, with_output=with_output, capabilities={"neurons", *capabilities}, drive=drive, fire=fire
+    )
 
 
-def from_residual(residual: Callable, start: Callable, relax: Callable, *, output: Callable | None = None,
-                  with_output: Callable | None = None, capabilities: Iterable[str] = (), **members: Callable | None) -> Own:
+def from_residual(
+    residual: Callable,
+    start: Callable,
+    relax: Callable,
+    *,
+    output: Callable | None = None,
+    with_output: Callable | None = None,
+    capabilities: Iterable[str] = (),
+    **members: Callable | None,
+) -> Own:
     """A circuit from its residual and a relaxation that keeps its states in their domain; see `from_energy`.
 
     Parameters

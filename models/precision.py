@@ -48,8 +48,10 @@ def in_float64(what: _Wrapped) -> _Wrapped:
     @functools.wraps(what)
     def scoped(*args, **keywords):
         if not jax.config.jax_enable_x64 and _transformed(args, keywords):
-            raise TypeError(f"crossdyad.models: {what.__qualname__} computes in float64, but is under a transformation (jax.jit, grad, "
-                            "vmap or scan) that was begun in 32 bits; begin it inside `with crossdyad.models.float64():`")
+            raise TypeError(
+                f"crossdyad.models: {what.__qualname__} computes in float64, but is under a transformation (jax.jit, grad, "
+                "vmap or scan) that was begun in 32 bits; begin it inside `with crossdyad.models.float64():`"
+            )
         with float64():
             made = what(*widened(args), **widened(keywords))
         return _stepped(made) if inspect.isgeneratorfunction(what) else made
@@ -74,8 +76,11 @@ def widened(tree: Tree) -> Tree:
 
 
 def _narrow(v) -> bool:
-    return isinstance(v, jax.Array | np.ndarray | np.generic) and jnp.issubdtype(v.dtype, jnp.inexact) and v.dtype not in (
-        np.float64, np.complex128)
+    return (
+        isinstance(v, jax.Array | np.ndarray | np.generic)
+        and jnp.issubdtype(v.dtype, jnp.inexact)
+        and v.dtype not in (np.float64, np.complex128)
+    )
 
 
 def _transformed(args, keywords) -> bool:

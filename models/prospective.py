@@ -23,8 +23,9 @@ from .precision import in_float64
 
 @in_float64
 @needing(83, "prospective units", "neurons")
-def velocity(circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike, tau: float, rates: Tree, lookahead: float | None = None,
-             sweeps: int = 1) -> tuple[Tree, Tree]:
+def velocity(
+    circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike, tau: float, rates: Tree, lookahead: float | None = None, sweeps: int = 1
+) -> tuple[Tree, Tree]:
     """The voltages' velocity and the rates that go with it: ``r = fire(u + lookahead du/dt)``, each in terms of the other.
 
     Parameters
@@ -46,8 +47,9 @@ def velocity(circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike, tau: flo
 
 
 @in_float64
-def latent_equilibrium(circuit: Circuit, parameters: Tree, inputs: Array, tau: float = 10.0, step: float = 0.1,
-                       lookahead: float | None = None, sweeps: int = 1) -> Tree:
+def latent_equilibrium(
+    circuit: Circuit, parameters: Tree, inputs: Array, tau: float = 10.0, step: float = 0.1, lookahead: float | None = None, sweeps: int = 1
+) -> Tree:
     """Rates in time: latent equilibrium, by Euler steps of the voltages from 0 (row 83).
 
     The rate at a time is that of the circuit without any delay, for any `tau`.
@@ -64,6 +66,7 @@ def latent_equilibrium(circuit: Circuit, parameters: Tree, inputs: Array, tau: f
     pytree
         Rates at every step, on a leading axis.
     """
+
     def advance(carry, x):
         u, rates = carry
         v, rates = velocity(circuit, parameters, u, x, tau, rates, lookahead, sweeps)
@@ -78,7 +81,7 @@ def latent_equilibrium(circuit: Circuit, parameters: Tree, inputs: Array, tau: f
 def mismatch_energy(circuit: Circuit, parameters: Tree, u: Tree, x: ArrayLike) -> Array:
     """``1/2 sum |u - drive(fire(u))|**2``: zero where every voltage is what its input asks for."""
     errors = add(u, circuit.drive(parameters, circuit.fire(u), x), -1.0)
-    return sum(jnp.sum(e ** 2) for e in jax.tree.leaves(errors)) / 2
+    return sum(jnp.sum(e**2) for e in jax.tree.leaves(errors)) / 2
 
 
 @in_float64
@@ -91,9 +94,18 @@ def augmented_energy(circuit: Circuit, parameters: Tree, u: Tree, v: Tree, x: Ar
 
 
 @in_float64
-def least_action(circuit: Circuit, objective: Objective, parameters: Tree, x: Callable, y: Callable, times: ArrayLike,
-                 beta: ArrayLike = 0.0,
-                 tau: float = 1.0, step: float = 0.01, start: Tree | None = None) -> Tree:
+def least_action(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: Callable,
+    y: Callable,
+    times: ArrayLike,
+    beta: ArrayLike = 0.0,
+    tau: float = 1.0,
+    step: float = 0.01,
+    start: Tree | None = None,
+) -> Tree:
     """Neuronal least action: ``(1 + tau d/dt) grad F = 0`` along the motion, F the mismatch energy plus ``beta objective`` (row 84).
 
     F is taken at the prospective voltages ``z = u + tau du/dt``, that is, z is the discounted future of u. So it stays
@@ -128,15 +140,24 @@ def least_action(circuit: Circuit, objective: Objective, parameters: Tree, x: Ca
 
 
 @in_float64
-def prospective_energy(circuit: Circuit, objective: Objective, parameters: Tree, z: Tree, x: ArrayLike, y: ArrayLike,
-                       beta: ArrayLike) -> Array:
+def prospective_energy(
+    circuit: Circuit, objective: Objective, parameters: Tree, z: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike
+) -> Array:
     """The mismatch energy plus ``beta objective`` of the rates."""
     return mismatch_energy(circuit, parameters, z, x) + beta * objective(circuit.output(circuit.fire(z)), y)
 
 
 @in_float64
-def least_action_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.05,
-                          duration: float = 30.0, step: float = 0.25) -> Tree:
+def least_action_gradient(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.05,
+    duration: float = 30.0,
+    step: float = 0.25,
+) -> Tree:
     """For a static input, where the motion ends, ``grad_parameters`` of the mismatch energy over beta (row 84).
 
     The gradient of predictive coding (row 68) in terms of voltages: error of order 1 in beta.

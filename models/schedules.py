@@ -60,7 +60,7 @@ def alternating_order(blocks: int, samples: int) -> list[list]:
         forwards = [("forward", m) for m in range(samples)]
         order = forwards[:ahead]
         for m in range(samples):
-            order += [("backward", m), *forwards[ahead + m:ahead + m + 1]]
+            order += [("backward", m), *forwards[ahead + m : ahead + m + 1]]
         orders.append(order)
     return orders
 
@@ -209,6 +209,7 @@ def checkpointed(blocks: int, samples: int, segment: int | None = None) -> list[
 
 def reversible(blocks: int, samples: int) -> list[Event]:
     """Reversible recompute: nothing is kept but the output, inputs follow from outputs on the way back (row 45)."""
+
     def work():
         for m in range(samples):
             for k in range(blocks):
@@ -342,8 +343,16 @@ class Played(NamedTuple):
 
 
 @in_float64
-def play(events: Iterable[Event], blocks: Sequence, objective: Objective, parameters: Sequence[Tree], xs: Sequence[ArrayLike],
-         ys: Sequence[ArrayLike], update: Callable | None = None, key: Array | None = None) -> Played:
+def play(
+    events: Iterable[Event],
+    blocks: Sequence,
+    objective: Objective,
+    parameters: Sequence[Tree],
+    xs: Sequence[ArrayLike],
+    ys: Sequence[ArrayLike],
+    update: Callable | None = None,
+    key: Array | None = None,
+) -> Played:
     """Carry out a schedule.
 
     Parameters

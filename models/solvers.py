@@ -101,6 +101,7 @@ def solution(problem: Problem, states: Tree, sweeps: ArrayLike, still: ArrayLike
 
 def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: int = 5000) -> Callable:
     """Fixed-point sweeps of the circuit's own `relax`: `sweeps` of them, or until they change less than `tolerance`."""
+
     @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         s = problem.start() if start is None else start
@@ -115,6 +116,7 @@ def relaxation(sweeps: int | None = None, *, tolerance: float = 1e-13, limit: in
 
 def until_still(step: Callable, s: Tree, tolerance: float, limit: int) -> tuple[Tree, Array, Array]:
     """Steps until they change the states less than `tolerance`: the states, how many steps, and whether it came to that."""
+
     def go_on(carry):
         return (carry[1] < limit) & (carry[2] > tolerance)
 
@@ -144,6 +146,7 @@ def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Cal
     Newton alone would leave the domain of an inverse activation. Of a step and its halves that one is taken which lowers the residual
     most; if none does, none.
     """
+
     @in_float64
     def solve(problem: Problem, start=None) -> Solution:
         states, n, still = until_still(problem.sweep, problem.start() if start is None else start, tolerance, limit)

@@ -20,8 +20,15 @@ from .kinds import Circuit, Tree
 from .own import Own
 from .precision import in_float64
 
-MEMBERS = {"energy": ("energy",), "chain": ("layers", "neuron", "forward"), "triangular": ("forward",), "neurons": ("drive", "fire"),
-           "blocks": ("blocks",), "analytic": (), "block-exact": ()}
+MEMBERS = {
+    "energy": ("energy",),
+    "chain": ("layers", "neuron", "forward"),
+    "triangular": ("forward",),
+    "neurons": ("drive", "fire"),
+    "blocks": ("blocks",),
+    "analytic": (),
+    "block-exact": (),
+}
 """What each capability asks for beyond the members of every circuit."""
 MAKERS = {"energy": "`from_energy`", "neurons": "`from_neurons`", "blocks": "`Chain`"}
 SWEEPS, PUSHES = 60, ((0.0, 0.0), (0.03, 0.0), (-0.03, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
@@ -78,15 +85,24 @@ def faults(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Iterator[str]:
 
 TOLD = (
     {"energy": "residual: not the derivative of the energy; derive it by `from_energy`, or mend one of both"},
-    {"neurons": "capabilities: 'neurons', but residual is not s - fire(drive); make the circuit by `from_neurons`, or leave out the word",
-     "affine": "drive: not affine in the states; put what bends into fire, or leave out 'neurons'",
-     "elementwise": "fire: not elementwise; put what mixes into drive, or leave out 'neurons'"},
-    {"triangular": "capabilities: 'triangular', but one sweep of relax does not solve it; leave out the word, or mend relax",
-     "relax": "relax: a solution of C + force = 0 does not stay where it is; look at the sign of the force, and that it is used",
-     "block-exact": "capabilities: 'block-exact', but relax does not bring a block to its minimum; leave out the word, or mend relax",
-     "bounds": "relax: keeps states where C + force is not 0; tell the bounds by `from_energy(project=...)`, or mend relax"},
-    {"complex": "capabilities: 'analytic', but a complex step does not give the real derivative, as with abs or conj; leave out the word",
-     "jumps": "capabilities: 'analytic', but a derivative jumps between the states that it visits, as of max or clip; leave out the word"},
+    {
+        "neurons": "capabilities: 'neurons', but residual is not s - fire(drive); make the circuit by `from_neurons`, "
+        "or leave out the word",
+        "affine": "drive: not affine in the states; put what bends into fire, or leave out 'neurons'",
+        "elementwise": "fire: not elementwise; put what mixes into drive, or leave out 'neurons'",
+    },
+    {
+        "triangular": "capabilities: 'triangular', but one sweep of relax does not solve it; leave out the word, or mend relax",
+        "relax": "relax: a solution of C + force = 0 does not stay where it is; look at the sign of the force, and that it is used",
+        "block-exact": "capabilities: 'block-exact', but relax does not bring a block to its minimum; leave out the word, or mend relax",
+        "bounds": "relax: keeps states where C + force is not 0; tell the bounds by `from_energy(project=...)`, or mend relax",
+    },
+    {
+        "complex": "capabilities: 'analytic', but a complex step does not give the real derivative, as with abs or conj; "
+        "leave out the word",
+        "jumps": "capabilities: 'analytic', but a derivative jumps between the states that it visits, as of max or clip; "
+        "leave out the word",
+    },
 )
 """What is wrong where two measured sides differ; of each group the first."""
 
@@ -190,11 +206,11 @@ def _blocks(circuit, parameters, x, s, pull):
     for k, push in enumerate(pushes):
         force = add(pull, shape.unflatten([push if i == k else jnp.zeros_like(v) for i, v in enumerate(leaves)]))
         swept = jax.tree.leaves(circuit.relax(parameters, s, x, force))[k]
-        moved = shape.unflatten([swept if i == k else v for i, v in enumerate(leaves)])     # whatever order blocks are swept in
+        moved = shape.unflatten([swept if i == k else v for i, v in enumerate(leaves)])  # whatever order blocks are swept in
         rest = forced(circuit, parameters, moved, x, force)
         known = _known(circuit, parameters, x, moved, force, _flat(rest))
         left.append(_flat(jax.tree.leaves(ravel_pytree(rest)[1](jnp.where(known, _flat(rest), 0.0)))[k]))
-    return jnp.concatenate(left), jnp.zeros(sum(v.size for v in left)), 1e-3 / TOLERANCE * (1 + _size(pull))      # energies round, too
+    return jnp.concatenate(left), jnp.zeros(sum(v.size for v in left)), 1e-3 / TOLERANCE * (1 + _size(pull))  # energies round, too
 
 
 def _known(circuit, parameters, x, s, force, left):
@@ -228,7 +244,7 @@ def _stepped(circuit, parameters, x, reached, start) -> dict:
 
     try:
         found = _jit(jax.vmap(steps))(reached)
-    except (TypeError, ValueError):     # JAX refuses complex numbers in what has no meaning for them
+    except (TypeError, ValueError):  # JAX refuses complex numbers in what has no meaning for them
         return {"complex": (1.0, 0.0, 1.0)}
 
     def derivative(a, b, t):
@@ -237,7 +253,7 @@ def _stepped(circuit, parameters, x, reached, start) -> dict:
 
     derivatives = _jit(jax.vmap(derivative, (None, None, 0)))
     jumps = [_jump(lambda t, a=a, b=b: np.asarray(derivatives(at(a), at(b), t))) for a, b in WAYS]
-    if "neurons" in circuit.capabilities:       # of drives of either sign, whatever those that were met
+    if "neurons" in circuit.capabilities:  # of drives of either sign, whatever those that were met
         drive = jax.tree.map(lambda v: 3 * (1 + _size(circuit.drive(parameters, at(0), x))) * v, _like(at(0), 8))
         slopes = _jit(jax.vmap(lambda t: _flat(jax.jvp(circuit.fire, (jax.tree.map(lambda v: (2 * t - 1) * v, drive),), (drive,))[1])))
         jumps.append(_jump(lambda t: np.asarray(slopes(t))))
@@ -255,7 +271,7 @@ def _jump(function: Callable[[np.ndarray], np.ndarray]) -> float:
         i, largest = int(change.argmax()), float(change.max())
         before, low, high = [*before, largest], at[i], at[i + 1]
     shrinks = min(before[-3:]) < 0.99 * max(before[-3:])
-    rounds = np.median(change) > 0.01 * largest         # noise is everywhere, a jump in one place
+    rounds = np.median(change) > 0.01 * largest  # noise is everywhere, a jump in one place
     return 0.0 if shrinks or rounds else largest / (1 + np.abs(found).max(initial=0.0))
 
 
@@ -266,13 +282,13 @@ SOUND: set = set()
 @in_float64
 def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
     """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
-    ours = type(circuit).__module__.startswith(__package__) and not isinstance(circuit, Own)      # tests hold these
+    ours = type(circuit).__module__.startswith(__package__) and not isinstance(circuit, Own)  # tests hold these
     if ours or circuit in SOUND or any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((parameters, x))):
         return
     try:
         check_circuit(circuit, parameters, x)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if len(SOUND) > 1000:       # circuits made in a loop must not fill the memory
+    if len(SOUND) > 1000:  # circuits made in a loop must not fill the memory
         SOUND.clear()
     SOUND.add(circuit)

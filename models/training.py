@@ -51,11 +51,23 @@ class Run:
     epochs: list[dict] = field(default_factory=list)
 
 
-def train(rule: Estimator, circuit: Circuit, objective: Callable, data: Sequence[np.ndarray], *, parameters: Tree = None, epochs: int = 10,
-          batch: int = 32,
-          optimizer: optax.GradientTransformation | None = None, seed: int = 0, solver: Callable | None = None,
-          project: Callable | None = None, checkpoint: str | Path | None = None,
-          progress: Callable[[str, int, int], None] | None = None, settings: dict | None = None) -> Run:
+def train(
+    rule: Estimator,
+    circuit: Circuit,
+    objective: Callable,
+    data: Sequence[np.ndarray],
+    *,
+    parameters: Tree = None,
+    epochs: int = 10,
+    batch: int = 32,
+    optimizer: optax.GradientTransformation | None = None,
+    seed: int = 0,
+    solver: Callable | None = None,
+    project: Callable | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    settings: dict | None = None,
+) -> Run:
     """Train a circuit with one estimator's gradients.
 
     Parameters
@@ -100,8 +112,9 @@ def train(rule: Estimator, circuit: Circuit, objective: Callable, data: Sequence
         For data that do not fit, or a checkpoint of another run.
     """
     run, tell = Run(parameters), progress or (lambda *_: None)
-    for step in _training(run, rule, circuit, objective, data, parameters, epochs, batch, optimizer, seed, solver, project, checkpoint,
-                          settings):
+    for step in _training(
+        run, rule, circuit, objective, data, parameters, epochs, batch, optimizer, seed, solver, project, checkpoint, settings
+    ):
         tell(*step)
     return run
 
@@ -128,6 +141,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     @jax.jit
     def updates(parameters, state, x, targets, keys):
         """As many updates as there are batches on the leading axis."""
+
         def update(carry, given):
             (parameters, state), (x, y, key) = carry, given
             g, lost = rule.settled(circuit, objective, parameters, x, y, **({"key": key} if keyed else {}), **(settings or {}))
@@ -151,7 +165,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     test = jax.jit(lambda p, x, y: _test(circuit, objective, solver or newton(), p, x, y))
     steps = len(x) // batch
     for epoch in range(len(run.epochs), epochs):
-        mixed = np.asarray(jax.random.permutation(jax.random.fold_in(order, epoch), len(x)))[:steps * batch].reshape(steps, batch)
+        mixed = np.asarray(jax.random.permutation(jax.random.fold_in(order, epoch), len(x)))[: steps * batch].reshape(steps, batch)
         keys = jax.random.split(jax.random.fold_in(draws, epoch), steps)
         left_out = 0
         for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
@@ -160,11 +174,15 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
             parameters, state, lost = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
             left_out += int(lost)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
-            raise NoFixedPoint(f"{rule.called}: parameters are no longer finite after epoch {epoch + 1}; "
-                               f"lower the learning rate{' or ' + rule.small if rule.order else ''}")
+            raise NoFixedPoint(
+                f"{rule.called}: parameters are no longer finite after epoch {epoch + 1}; "
+                f"lower the learning rate{' or ' + rule.small if rule.order else ''}"
+            )
         if left_out > UNSETTLED * steps * batch:
-            raise NoFixedPoint(f"{rule.called}: {left_out} of {steps * batch} samples did not settle in epoch {epoch + 1}; give the solver "
-                               "more sweeps or a wider tolerance, or begin with smaller weights")
+            raise NoFixedPoint(
+                f"{rule.called}: {left_out} of {steps * batch} samples did not settle in epoch {epoch + 1}; give the solver "
+                "more sweeps or a wider tolerance, or begin with smaller weights"
+            )
         run.epochs.append({"epoch": epoch + 1, "left_out": left_out} | _score(test, parameters, x_test, y_test, classes))
         run.parameters = parameters
         if checkpoint:
@@ -188,21 +206,26 @@ def _test(circuit, objective, solver, parameters, x, y):
 def _score(test, parameters, x, y, classes: int) -> dict:
     losses, guesses = [], []
     for i in range(0, len(x), SHARE):
-        loss, guess = test(parameters, x[i:i + SHARE], np.eye(classes)[y[i:i + SHARE]])
+        loss, guess = test(parameters, x[i : i + SHARE], np.eye(classes)[y[i : i + SHARE]])
         losses.append(loss)
         guesses.append(guess)
     told = np.concatenate(guesses)
     loss = np.concatenate(losses)[told >= 0]
-    return {"loss": float(np.mean(loss)) if len(loss) else float("nan"), "accuracy": float(np.mean(told == y)),
-            "unanswered": int(np.sum(told < 0))}
+    return {
+        "loss": float(np.mean(loss)) if len(loss) else float("nan"),
+        "accuracy": float(np.mean(told == y)),
+        "unanswered": int(np.sum(told < 0)),
+    }
 
 
 def _checked(data, batch: int):
     x, y, x_test, y_test = (np.asarray(v) for v in data)
     for name, inputs, classes in (("train", x, y), ("test", x_test, y_test)):
         if inputs.ndim < 2 or classes.shape != inputs.shape[:1] or classes.dtype.kind not in "iu" or len(inputs) == 0:
-            raise ValueError(f"data: {name} inputs {inputs.shape} and classes {classes.dtype} {classes.shape}; "
-                             "expected (n, inputs), or (n, rows, columns, channels), and n class numbers")
+            raise ValueError(
+                f"data: {name} inputs {inputs.shape} and classes {classes.dtype} {classes.shape}; "
+                "expected (n, inputs), or (n, rows, columns, channels), and n class numbers"
+            )
         if not np.isfinite(inputs).all():
             raise ValueError(f"data: {name} inputs hold numbers that are not finite; mend the data")
         if inputs.ndim > 2 and (largest := np.abs(inputs).max()) > BRIGHTEST:
@@ -247,7 +270,7 @@ def _resume(path: Path, name: str, run: Run, like):
             kept = dict(kept)
     except PermissionError:
         raise
-    except Exception as error:      # NumPy raises a different kind for each way a file can be broken
+    except Exception as error:  # NumPy raises a different kind for each way a file can be broken
         raise ValueError(f"{path}: not a checkpoint ({error}); delete it or name another") from None
     leaves, shape = jax.tree.flatten(like)
     found = [kept.get(f"leaf{i}") for i in range(len(leaves))]

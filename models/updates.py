@@ -28,8 +28,18 @@ from .solvers import Problem, newton, relaxation
 
 @in_float64
 @needing(64, "continual EP", "energy")
-def continual(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-              rate: float = 1e-3, sweeps: int = 100, nudge: Nudge = weak, solver: Solver | None = None) -> Tree:
+def continual(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    rate: float = 1e-3,
+    sweeps: int = 100,
+    nudge: Nudge = weak,
+    solver: Solver | None = None,
+) -> Tree:
     """Continual equilibrium propagation: parameters move at every sweep of the nudged phase (section 3.2; row 64).
 
     ``parameters -= rate / beta (grad E(s_(t+1)) - grad E(s_t))``: no phase is stored. Were the parameters still, the sum
@@ -61,8 +71,18 @@ def continual(circuit: Circuit, objective: Objective, parameters: Tree, x: Array
 
 @in_float64
 @needing(65, "free-running learning", "energy")
-def free_running(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-                 rate: float = 0.1, duration: float = 100.0, step: float = 0.1, nudge: Nudge = clamped) -> tuple[Tree, Tree, Tree]:
+def free_running(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    rate: float = 0.1,
+    duration: float = 100.0,
+    step: float = 0.1,
+    nudge: Nudge = clamped,
+) -> tuple[Tree, Tree, Tree]:
     """Learning beyond the quasi-static limit: states and parameters flow at once (section 3.2; row 65).
 
     A free and a nudged circuit follow ``ds/dt = -(C + force)``, time in units of their relaxation, and the parameters
@@ -80,13 +100,16 @@ def free_running(circuit: Circuit, objective: Objective, parameters: Tree, x: Ar
     tuple
         Free states, nudged states and parameters in the end.
     """
+
     def field(_, state, rate):
         free, nudged, p = state
         problem = Problem(circuit, p, x)
         pulled = nudge(problem, free, objective, y, beta)
         change = add(coincidences(pulled, nudged), coincidences(problem, free), -1.0)
-        return tuple(jax.tree.map(lambda v, r=r: -r * v, velocity)
-                     for velocity, r in ((problem.residual(free), 1.0), (pulled.residual(nudged), 1.0), (change, rate / beta)))
+        return tuple(
+            jax.tree.map(lambda v, r=r: -r * v, velocity)
+            for velocity, r in ((problem.residual(free), 1.0), (pulled.residual(nudged), 1.0), (change, rate / beta))
+        )
 
     start = Problem(circuit, parameters, x).start()
     return flow(field, (start, start, parameters), duration, step, rate)
@@ -94,8 +117,16 @@ def free_running(circuit: Circuit, objective: Objective, parameters: Tree, x: Ar
 
 @in_float64
 @needing(66, "agnostic EP", "energy")
-def agnostic(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-             epsilon: ArrayLike = 1e-3, solver: Solver | None = None) -> Tree:
+def agnostic(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    epsilon: ArrayLike = 1e-3,
+    solver: Solver | None = None,
+) -> Tree:
     """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
 
     The energy gains ``|parameters - control|**2 / 2 epsilon``. At nudge ``-beta`` the control is set so that the
@@ -125,15 +156,30 @@ def agnostic(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayL
         s = circuit.relax(p, s, x, force[0])
         return s, add(control, add(coincidences(Problem(circuit, p, x), s), force[1]), -epsilon)
 
-    joint = from_residual(residual, lambda control, x: (before, parameters), relax, output=lambda states: circuit.output(states[0]),
-                          with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]), forced=pulled)
+    joint = from_residual(
+        residual,
+        lambda control, x: (before, parameters),
+        relax,
+        output=lambda states: circuit.output(states[0]),
+        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+        forced=pulled,
+    )
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
 
 
 @in_float64
 @needing(79, "LocoProp", "chain")
-def locoprop(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, strength: float = 1.0,
-             rate: float = 0.1, proximity: float = 1.0, steps: int = 10) -> tuple[Array, ...]:
+def locoprop(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    strength: float = 1.0,
+    rate: float = 0.1,
+    proximity: float = 1.0,
+    steps: int = 10,
+) -> tuple[Array, ...]:
     """LocoProp: a problem of its own for every layer, to match a target by gradient steps (section 3.5; row 79).
 
     Layer k minimises ``matching loss(W s_below, target) + |W - W_t|**2 / 2 proximity`` with
@@ -185,8 +231,9 @@ def output_jacobian(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: So
 
 
 @in_float64
-def pseudo_inverse_step(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, damping: float = 0.0,
-                        solver: Solver | None = None) -> Tree:
+def pseudo_inverse_step(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, damping: float = 0.0, solver: Solver | None = None
+) -> Tree:
     """A step of second order, ``-J^T (J J^T + damping)^+ grad objective`` with J the output's Jacobian (Eq. 14; row 81).
 
     Of one sample: undamped the output moves along minus the objective's gradient. Erratum E10: the ``(J^T J)^-1`` of the
@@ -222,8 +269,9 @@ def gauss_newton_product(circuit: Circuit, objective: Objective, parameters: Tre
 
 @in_float64
 @needing(82, "Hessian-free step", "triangular")
-def hessian_free_step(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0,
-                      steps: int = 50) -> Tree:
+def hessian_free_step(
+    circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0, steps: int = 50
+) -> Tree:
     """``-(G + damping)^-1 gradient`` by conjugate gradients, G the Gauss-Newton matrix of a batch (section 4; row 82).
 
     Parameters
@@ -233,6 +281,7 @@ def hessian_free_step(circuit: Circuit, objective: Objective, parameters: Tree, 
     steps : int
         The most that conjugate gradients may take.
     """
+
     def mean(tree):
         return jax.tree.map(lambda v: v.mean(0), tree)
 
@@ -258,8 +307,9 @@ def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, 
     list of pairs (A, S)
     """
     if not all(isinstance(a, Dense) for a in circuit.maps):
-        raise Unsuitable("row 82 (Kronecker factors) needs dense layers, whose blocks are one Kronecker product; "
-                         "use the Hessian-free step (row 82)")
+        raise Unsuitable(
+            "row 82 (Kronecker factors) needs dense layers, whose blocks are one Kronecker product; use the Hessian-free step (row 82)"
+        )
 
     def factors(x, y):
         states = circuit.forward(parameters, x)
@@ -281,12 +331,12 @@ def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, 
 
 
 @in_float64
-def kronecker_step(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0) -> tuple[Array,
-                   ...]:
+def kronecker_step(
+    circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0
+) -> tuple[Array, ...]:
     """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
     factors = kronecker_factors(circuit, objective, parameters, xs, ys)
-    force = jax.tree.map(lambda v: v.mean(0),
-                         jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
+    force = jax.tree.map(lambda v: v.mean(0), jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
 
     def inverse(m):
         return jnp.linalg.pinv(m + jnp.sqrt(damping) * jnp.eye(len(m)), rtol=1e-12, hermitian=True)

@@ -13,8 +13,10 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
-METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
 LIMIT = 600
 """Seconds for a cell."""
 
@@ -27,11 +29,18 @@ def paths() -> list[Path]:
 def executed(path: Path) -> nbformat.NotebookNode:
     """A notebook as it comes out of a fresh kernel; a cell that fails raises."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])      # of the command itself
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of the command itself
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", record_timing=False, coalesce_streams=True,
-                            extra_arguments=["--log-level=ERROR"], startup_timeout=LIMIT,
-                            resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
+        startup_timeout=LIMIT,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
     client.execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:

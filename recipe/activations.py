@@ -84,6 +84,7 @@ class Activation:
 
     def at(self, drive: float | Fraction) -> float | Fraction:
         """Return the value at a drive, exact if that is a fraction."""
+
         def within(x: float | Fraction, low: float, high: float) -> float | Fraction:
             return min(max(x, low), high)
 

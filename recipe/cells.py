@@ -21,7 +21,11 @@ UNITS = {"S": 1e6, "mS": 1e3, "uS": 1.0, "nS": 1e-3}
 """In microsiemens."""
 VOLTS = {"V": 1.0, "mV": 1e-3}
 UNIT_OF = {name: UNITS for name in ("conductance", "programming", "read", "up", "down", "states")} | {
-    "drift": {"": 1.0}, "drift_spread": {"": 1.0}, "volts": VOLTS, "bent": VOLTS}
+    "drift": {"": 1.0},
+    "drift_spread": {"": 1.0},
+    "volts": VOLTS,
+    "bent": VOLTS,
+}
 """Column of a table to the units that it can have, as multiples of the recipe's own, the first with the factor 1 being that."""
 
 
@@ -86,12 +90,18 @@ class Cell(BaseModel):
         for name in ("up", "down"):
             moves = getattr(self, name)
             if moves and (max(moves) > g[-1] - g[0] or not any(moves)):
-                yield (f"{name}: {_shown(moves)}; allowed are changes by a pulse, some above 0 and none beyond the range of "
-                       f"{g[-1] - g[0]:g} uS")
+                yield (
+                    f"{name}: {_shown(moves)}; allowed are changes by a pulse, some above 0 and none beyond the range of "
+                    f"{g[-1] - g[0]:g} uS"
+                )
             elif moves and len(moves) == len(g) and self._middle(moves) <= 0:
                 yield f"{name}: no change in the middle of the range; a cell that pulses do not move there cannot learn"
-        if self.states and (len(self.states) < 2 or any(a >= b for a, b in itertools.pairwise(self.states))
-                            or self.states[0] < g[0] or self.states[-1] > g[-1]):
+        if self.states and (
+            len(self.states) < 2
+            or any(a >= b for a, b in itertools.pairwise(self.states))
+            or self.states[0] < g[0]
+            or self.states[-1] > g[-1]
+        ):
             yield f"states: {_shown(self.states)}; allowed are two or more, in ascending order, from {g[0]:g} to {g[-1]:g} uS"
         yield from self._curve()
 
@@ -101,8 +111,10 @@ class Cell(BaseModel):
         elif self.volts and any(a >= b for a, b in itertools.pairwise(self.volts)):
             yield f"volts: {_shown(self.volts)}; allowed are voltages in ascending order"
         elif self.volts and not 0 < self.largest_voltage <= min(-self.volts[0], self.volts[-1]):
-            yield (f"volts: {self.volts[0]:g} to {self.volts[-1]:g} V; allowed are curves that cover inputs of "
-                   f"+-{self.largest_voltage:g} V (voltage)")
+            yield (
+                f"volts: {self.volts[0]:g} to {self.volts[-1]:g} V; allowed are curves that cover inputs of "
+                f"+-{self.largest_voltage:g} V (voltage)"
+            )
         elif self.voltage and not self.volts:
             yield "voltage: without volts; give the curve, or leave it out"
 
@@ -159,8 +171,9 @@ def columns(path: Path) -> dict[str, list[float]]:
     for first, others in (("conductance", BY_CONDUCTANCE), ("volts", ("bent",))):
         for name in others:
             if name in found and len(found[name]) != len(found.get(first, [])):
-                raise ValueError(f"{path}: column {name}: {len(found[name])} values for {len(found.get(first, []))} of {first}; "
-                                 "a table has no gaps")
+                raise ValueError(
+                    f"{path}: column {name}: {len(found[name])} values for {len(found.get(first, []))} of {first}; a table has no gaps"
+                )
     return found
 
 

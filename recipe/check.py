@@ -25,8 +25,10 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong with a recipe as a whole, ``key: what is wrong; what is allowed``."""
     f = recipe.formats
     if len(recipe.weight_formats) != recipe.layers:
-        yield (f"formats.weight: a list of {len(recipe.weight_formats)} formats; allowed are one format for all layers of weights, or a "
-               f"list with one for each, here {recipe.layers}")
+        yield (
+            f"formats.weight: a list of {len(recipe.weight_formats)} formats; allowed are one format for all layers of weights, or a "
+            f"list with one for each, here {recipe.layers}"
+        )
         return
     if len(recipe.lanes) != len(recipe.sizes) - 1:
         yield f"lanes: {len(recipe.lanes)} entries; allowed is one per layer of weights, here {len(recipe.sizes) - 1}"
@@ -45,31 +47,41 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
     elif set(recipe.frozen) == set(range(recipe.layers)):
         yield 'frozen: every layer, so that nothing learns; write rule = "inference"'
     if not 0 <= recipe.rate <= 7:
-        yield (f"rate_floor: {recipe.rate_floor:g} with learning_rate {recipe.learning_rate:g}; "
-               "allowed is learning_rate / rate_floor from 1 to 128")
+        yield (
+            f"rate_floor: {recipe.rate_floor:g} with learning_rate {recipe.learning_rate:g}; "
+            "allowed is learning_rate / rate_floor from 1 to 128"
+        )
     for name in ("target_on", "target_off"):
         value = getattr(recipe, name)
         if not f.accumulator.low <= value <= f.accumulator.high:
-            yield (f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; "
-                   f"allowed is {f.accumulator.low:g} to {f.accumulator.high:g}")
+            yield (
+                f"{name}: {value:g} does not fit the accumulator format {f.accumulator}; "
+                f"allowed is {f.accumulator.low:g} to {f.accumulator.high:g}"
+            )
     if recipe.objective == "squared-hinge" and recipe.target_on <= recipe.target_off:
-        yield (f"target_on: {recipe.target_on:g} with target_off {recipe.target_off:g} and a hinge, which drives outputs apart; "
-               "allowed is a larger target_on")
+        yield (
+            f"target_on: {recipe.target_on:g} with target_off {recipe.target_off:g} and a hinge, which drives outputs apart; "
+            "allowed is a larger target_on"
+        )
     for name in dict.fromkeys((recipe.activation, recipe.output)):
         low, high = activation(name).limits
         if not math.isinf(high) and f.accumulator.high < high or not math.isinf(low) and f.accumulator.low > low:
             end = high if f.accumulator.high < high else low
             yield f"formats.accumulator: {f.accumulator} does not reach {end:g}, which {name} needs; allowed is width > frac + 1"
         elif low >= f.state.high or high <= f.state.low:
-            yield (f"formats.state: {f.state} has no value of {name}, which gives {low:g} to {high:g}; "
-                   "allowed are formats with more integer bits")
+            yield (
+                f"formats.state: {f.state} has no value of {name}, which gives {low:g} to {high:g}; "
+                "allowed are formats with more integer bits"
+            )
     if recipe.bias and recipe.arrays.on:
         yield "arrays.on: arrays have no line for a bias; allowed is false, or bias = false with an input that is one"
     levels, narrowest = recipe.devices.levels, min(recipe.weight_formats, key=lambda q: q.width)
     unlike = levels and (levels & levels - 1 or not 2 <= levels <= 1 << narrowest.width)
     if unlike:
-        yield (f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << narrowest.width}, "
-               f"the levels of {narrowest}")
+        yield (
+            f"devices.levels: {levels}; allowed are 0 (all) and the powers of two from 2 to {1 << narrowest.width}, "
+            f"the levels of {narrowest}"
+        )
     yield from _cell_mistakes(recipe)
     if not unlike:
         yield from _of_layers(recipe, _array_mistakes)
@@ -92,12 +104,16 @@ def _shared_mistakes(recipe: Recipe) -> Iterator[str]:
         held = {recipe.weight_formats[m.layer]: None for m in recipe.matrices if recipe.engine_of(m.name, m.layer) == e}
         if len(held) == 1:
             continue
-        for wrong, what in ((recipe.signed, f"rule {recipe.rule}, whose probes are whole LSBs"),
-                            (recipe.pulses.built != "ideal", f"pulses.law {recipe.pulses.law}, whose pulses are whole LSBs"),
-                            (recipe.devices.read_noise, "devices.read_noise, which is added in LSBs")):
+        for wrong, what in (
+            (recipe.signed, f"rule {recipe.rule}, whose probes are whole LSBs"),
+            (recipe.pulses.built != "ideal", f"pulses.law {recipe.pulses.law}, whose pulses are whole LSBs"),
+            (recipe.devices.read_noise, "devices.read_noise, which is added in LSBs"),
+        ):
             if wrong:
-                yield (f"formats.weight: engine {e} holds matrices of {' and '.join(map(str, held))}, with {what} of one weight format; "
-                       "allowed is one format for all matrices of an engine, or an engine for each format")
+                yield (
+                    f"formats.weight: engine {e} holds matrices of {' and '.join(map(str, held))}, with {what} of one weight format; "
+                    "allowed is one format for all matrices of an engine, or an engine for each format"
+                )
 
 
 def _engine_mistakes(recipe: Recipe) -> Iterator[str]:
@@ -120,8 +136,10 @@ def _engine_mistakes(recipe: Recipe) -> Iterator[str]:
     for e, placed in enumerate(recipe.engines):
         columns = [recipe.sizes[m.below] for m in rules.matrices(recipe) if recipe.engine_of(m.name, m.layer) == e]
         if placed.lanes >= 2 * max(columns):
-            yield (f"engines: {placed.lanes} lanes of engine {e} for matrices of up to {max(columns)} columns; "
-                   "allowed is less than twice the columns")
+            yield (
+                f"engines: {placed.lanes} lanes of engine {e} for matrices of up to {max(columns)} columns; "
+                "allowed is less than twice the columns"
+            )
     for m in rules.matrices(recipe):
         if m.source == "signs" and recipe.engine_of(m.name, m.layer) != recipe.engine_of(m.of):
             yield f"engines: {m.name}, the signs of {m.of}, lies on another engine; allowed is the one of {m.of}"
@@ -163,15 +181,21 @@ def _rule_mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.sloped and recipe.signed and any(step.row == SLOPE and step.column != SIGNS for step in recipe.steps):
         yield f"rule: {recipe.rule} has slopes along signs of weights and of neurons; allowed is one of the two"
     if recipe.noisy and not 1 <= recipe.noise_level <= f.state.max:
-        yield (f"sigma: {recipe.sigma:g} is {recipe.sigma * 2.0**f.state.frac:g} LSBs of {f.state}, which {recipe.rule} has as a column; "
-               f"allowed are 1 to {f.state.max} LSBs, a power of two")
+        yield (
+            f"sigma: {recipe.sigma:g} is {recipe.sigma * 2.0**f.state.frac:g} LSBs of {f.state}, which {recipe.rule} has as a column; "
+            f"allowed are 1 to {f.state.max} LSBs, a power of two"
+        )
     if recipe.align < 0 and any(recipe.row_of_states(step) for step in recipe.steps):
-        yield (f"formats.delta: {f.delta} with rule {recipe.rule}, which learns from states of {f.state}; "
-               "allowed are as many fraction bits as the state has, or more")
+        yield (
+            f"formats.delta: {f.delta} with rule {recipe.rule}, which learns from states of {f.state}; "
+            "allowed are as many fraction bits as the state has, or more"
+        )
     others = [m.name for m in recipe.matrices if m.name != f"W{m.layer}"]
     if recipe.arrays.on and others:
-        yield (f"arrays.on: rule {recipe.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
-               "allowed is false")
+        yield (
+            f"arrays.on: rule {recipe.rule} has matrices beside the weights ({', '.join(others)}), which arrays do not hold; "
+            "allowed is false"
+        )
 
 
 def _weight_mistakes(recipe: Recipe) -> Iterator[str]:
@@ -180,25 +204,30 @@ def _weight_mistakes(recipe: Recipe) -> Iterator[str]:
     if recipe.signed:
         probe = recipe.epsilon * 2.0**f.weight.frac
         if probe < 1 or probe * 4 > f.weight.max:
-            yield (f"epsilon: {recipe.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
-                   f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two")
+            yield (
+                f"epsilon: {recipe.epsilon:g} is {probe:g} weight LSBs of {f.weight}; "
+                f"allowed is 1 to {f.weight.max // 4} LSBs, a power of two"
+            )
     for step in recipe.steps:
         if step.noise and not 0 <= recipe.shake(recipe.place(step)) + step.gain <= 40:
             least = 2.0 ** (log2_exact(recipe.sigma) - recipe.shake(recipe.place(step)) - step.gain)
             yield f"sigma: {recipe.sigma:g} with noise times 2**{step.gain}; allowed are {least:g} (the LSB of a sum) to 2**40 times it"
             break
     if any(m.source != "memory" for m in recipe.matrices) and not 1 <= recipe.feedback_level <= f.weight.max:
-        yield (f"feedback: {recipe.feedback:g} is no level of {f.weight}; "
-               f"allowed are powers of two from {f.weight.step:g} to {2.0**(f.weight.width - 2) * f.weight.step:g}")
+        yield (
+            f"feedback: {recipe.feedback:g} is no level of {f.weight}; "
+            f"allowed are powers of two from {f.weight.step:g} to {2.0 ** (f.weight.width - 2) * f.weight.step:g}"
+        )
     yield from pulses.mistakes_of(recipe)
     if recipe.devices.read_noise and not all(1 <= recipe.noise_gain(place) < 1 << 24 for place in recipe.read):
         grids = [2.0 ** -(f.weight.frac + getattr(f, place).frac) for place in recipe.read]
         least, most = (grid * NOISE_DEVIATION / 256 for grid in (max(grids), min(grids)))
-        yield (f"devices.read_noise: {recipe.devices.read_noise:g}; allowed is 0 or {least:g} to {most * 2**24:g}, which the sums over "
-               f"{' and '.join(f'{place}s of {getattr(f, place)}' for place in recipe.read)} can hold")
+        yield (
+            f"devices.read_noise: {recipe.devices.read_noise:g}; allowed is 0 or {least:g} to {most * 2**24:g}, which the sums over "
+            f"{' and '.join(f'{place}s of {getattr(f, place)}' for place in recipe.read)} can hold"
+        )
     if not -32 <= recipe.update_shift <= 40:
-        yield (f"rate_floor: together with formats and beta it shifts products by {recipe.update_shift} bits; "
-               "allowed is -32 to 40")
+        yield (f"rate_floor: together with formats and beta it shifts products by {recipe.update_shift} bits; allowed is -32 to 40")
 
 
 def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
@@ -221,14 +250,20 @@ def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
             yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
     least = AGING.get(d.preset) or d.cell.drift_start or None
     if d.named and d.age and least is None:
-        yield (f"devices.age: {d.age:g} s, but {d.preset or 'a device of numbers alone'} has no law of ageing; allowed is 0, or one of "
-               f"the presets that have one, {', '.join(AGING)}; or a cell with drift")
+        yield (
+            f"devices.age: {d.age:g} s, but {d.preset or 'a device of numbers alone'} has no law of ageing; allowed is 0, or one of "
+            f"the presets that have one, {', '.join(AGING)}; or a cell with drift"
+        )
     elif d.age and least is not None and d.age < least:
-        yield (f"devices.age: {d.age:g} s, but the law of {d.preset or 'its cell'} begins {least:g} s after writing; "
-               f"allowed are 0, and {least:g} or more")
+        yield (
+            f"devices.age: {d.age:g} s, but the law of {d.preset or 'its cell'} begins {least:g} s after writing; "
+            f"allowed are 0, and {least:g} or more"
+        )
     if d.driver != d.sense and not recipe.arrays.on and recipe.rule not in ("inference", "spsa"):
-        yield (f"devices.driver: {d.driver:g} with sense {d.sense:g}, so that transposed reads are not the transpose, as they are "
-               "without arrays; say arrays.on = true, or give both the same resistance")
+        yield (
+            f"devices.driver: {d.driver:g} with sense {d.sense:g}, so that transposed reads are not the transpose, as they are "
+            "without arrays; say arrays.on = true, or give both the same resistance"
+        )
 
 
 def _array_mistakes(recipe: Recipe) -> Iterator[str]:

@@ -43,8 +43,14 @@ class Derived(Fields):
         """A copy with all emulator-only fields reset: recipes with equal `as_built` generate the same Verilog."""
         ideal = {name: Devices.model_fields[name].default for name in LOADED}
         alike = self.of_layer(0) if len(set(self.weight_formats)) == 1 else self
-        return alike.model_copy(update={"devices": self.devices.model_copy(update=ideal), "arrays": Arrays(), "data": Data(),
-                                       "pulses": Pulses() if self.pulses.emulated else self.pulses})
+        return alike.model_copy(
+            update={
+                "devices": self.devices.model_copy(update=ideal),
+                "arrays": Arrays(),
+                "data": Data(),
+                "pulses": Pulses() if self.pulses.emulated else self.pulses,
+            }
+        )
 
     @functools.cached_property
     def weight_formats(self) -> tuple[QFormat, ...]:
@@ -224,7 +230,7 @@ class Derived(Fields):
 
         def scalar(step: Operation) -> int:
             row = f.state.width + self.align if self.row_of_states(step) else f.delta.width
-            negated = step.negative or step.row == SLOPE and step.column != SIGNS       # the least number has no opposite of its width
+            negated = step.negative or step.row == SLOPE and step.column != SIGNS  # the least number has no opposite of its width
             return row + 7 + step.gain + negated
 
         # not more than the rows of this rule: beyond 18 bits a lane's product is more than a multiplier block, and slower

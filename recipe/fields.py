@@ -14,7 +14,7 @@ from .pulses import Pulses
 from .sections import MOST_LAG, Arrays, Devices, Formats, Objective, Overflows, Part, Placement, Roundings, Training
 from .source import Data
 
-if TYPE_CHECKING:       # checkers know no fractions among literals
+if TYPE_CHECKING:  # checkers know no fractions among literals
     Alpha = float
 else:
     Alpha = Annotated[Literal[0, 0.5, 1], Number]

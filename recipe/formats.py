@@ -127,8 +127,10 @@ class QFormat(BaseModel):
             return self.encode(array, what)
         if array.dtype.kind in "iu" and not (array.dtype == np.int32 and isinstance(values, np.ndarray)):
             given = array.dtype if isinstance(values, np.ndarray) else f"whole numbers of a {type(values).__name__}"
-            raise ValueError(f"{what}: {given}; real numbers are floating (x.astype(float), of images x / 255); integers of {self}, "
-                             f"in which 1 means {self.step:g}, are a NumPy array of int32, as QFormat.encode makes it")
+            raise ValueError(
+                f"{what}: {given}; real numbers are floating (x.astype(float), of images x / 255); integers of {self}, "
+                f"in which 1 means {self.step:g}, are a NumPy array of int32, as QFormat.encode makes it"
+            )
         return self.check(array, what)
 
     def decode(self, integers: ArrayLike) -> np.ndarray:

@@ -42,11 +42,12 @@ def imported(name: str, known: dict[str, Any]) -> Any:
     _check(name, module)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:              # of somebody's module, whatever it does
-        raise ValueError(f"{name!r} cannot be had: {error}; it must be importable: install its package, or set PYTHONPATH to its "
-                         "folder") from None
+    except Exception as error:  # of somebody's module, whatever it does
+        raise ValueError(
+            f"{name!r} cannot be had: {error}; it must be importable: install its package, or set PYTHONPATH to its folder"
+        ) from None
     # what an allowed module has only imported itself, such as os.system, is not of it
-    own = hasattr(found, "__qualname__") and getattr(found, "__module__", None)       # of a function or a class
+    own = hasattr(found, "__qualname__") and getattr(found, "__module__", None)  # of a function or a class
     _check(name, own or module)
     return found
 
@@ -54,8 +55,10 @@ def imported(name: str, known: dict[str, Any]) -> Any:
 def _check(name: str, module: str) -> None:
     """Refuse an object of a module that the user has not allowed; `name` alone, with its attribute, may be allowed too."""
     if not any(name == given or module == given or module.startswith(f"{given}.") for given in _allowed()):
-        raise ValueError(f"{name!r} is code of {module!r}, and a file runs only code that you allow; "
-                         f"if you know and trust it, set {ALLOWED}={name} (several: separated by commas; a module's name allows all of it)")
+        raise ValueError(
+            f"{name!r} is code of {module!r}, and a file runs only code that you allow; "
+            f"if you know and trust it, set {ALLOWED}={name} (several: separated by commas; a module's name allows all of it)"
+        )
 
 
 def _allowed() -> list[str]:

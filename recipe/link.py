@@ -107,7 +107,7 @@ class Link:
 
     @cached_property
     def report(self) -> int:
-        return 6 + 16 + 1 + self.loss      # cycles, four counters of range events, rate, loss
+        return 6 + 16 + 1 + self.loss  # cycles, four counters of range events, rate, loss
 
     @cached_property
     def weights(self) -> int:
@@ -137,23 +137,39 @@ class Link:
     def requests(self) -> dict[Tag, int]:
         lengths = dict.fromkeys(Tag, 0)
         return lengths | {
-            Tag.INFER: self.sample, Tag.TRAIN: self.label + self.sample, Tag.RATE: 1, Tag.STEP: 4, Tag.RUN: 4,
-            Tag.WEIGHTS: self.chunk * self.recipe.weight_width // 8, Tag.OPEN: 10,
-            Tag.STORE: 2 + self.label + self.sample, Tag.TRAIN_STORED: 1 + 2 * self.numbers,
+            Tag.INFER: self.sample,
+            Tag.TRAIN: self.label + self.sample,
+            Tag.RATE: 1,
+            Tag.STEP: 4,
+            Tag.RUN: 4,
+            Tag.WEIGHTS: self.chunk * self.recipe.weight_width // 8,
+            Tag.OPEN: 10,
+            Tag.STORE: 2 + self.label + self.sample,
+            Tag.TRAIN_STORED: 1 + 2 * self.numbers,
         }
 
     @cached_property
     def replies(self) -> dict[Tag, int]:
         lengths = dict.fromkeys(Tag, 0)
         return lengths | {
-            Tag.INFER: self.outputs + self.loss, Tag.TRAIN: self.outputs + self.loss, Tag.REPORT: self.report,
-            Tag.READ: self.chunk * self.recipe.weight_width // 8, Tag.IDENTIFY: len(self.identity(0, 0)),
+            Tag.INFER: self.outputs + self.loss,
+            Tag.TRAIN: self.outputs + self.loss,
+            Tag.REPORT: self.report,
+            Tag.READ: self.chunk * self.recipe.weight_width // 8,
+            Tag.IDENTIFY: len(self.identity(0, 0)),
         }
 
     def identity(self, clock: float, baud: float, samples: int = 0) -> bytes:
         """Return what a board says of itself: version, recipe, clock in Hz, bits per second, slots, bytes of a slot, samples kept."""
-        return (bytes([VERSION]) + fingerprint(self.recipe) + round(clock).to_bytes(4, "little") + round(baud).to_bytes(4, "little")
-                + bytes([self.slots]) + self.slot.to_bytes(2, "little") + samples.to_bytes(2, "little"))
+        return (
+            bytes([VERSION])
+            + fingerprint(self.recipe)
+            + round(clock).to_bytes(4, "little")
+            + round(baud).to_bytes(4, "little")
+            + bytes([self.slots])
+            + self.slot.to_bytes(2, "little")
+            + samples.to_bytes(2, "little")
+        )
 
 
 def fingerprint(recipe: Recipe) -> bytes:

@@ -13,13 +13,24 @@ LONGEST = 60
 """Characters of a wrong value that are repeated."""
 
 KINDS = {
-    "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text in quotes", "tuple": "a list, as [1, 2]",
-    "list": "a list, as [1, 2]", "model": "a table, as { key = value }", "dict": "a table, as { key = value }", "finite": "a finite number",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text in quotes",
+    "tuple": "a list, as [1, 2]",
+    "list": "a list, as [1, 2]",
+    "model": "a table, as { key = value }",
+    "dict": "a table, as { key = value }",
+    "finite": "a finite number",
 }
 """First word of pydantic's name of a mistake to what is allowed."""
 
-BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le"), "greater_than": ("more than", "gt"),
-          "less_than": ("less than", "lt")}
+BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("more than", "gt"),
+    "less_than": ("less than", "lt"),
+}
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -42,7 +53,7 @@ def mistakes(error: ValidationError, label: str, model: type[BaseModel]) -> Iter
     found = error.errors(include_url=False)
     for e in found:
         # items that were refused are missing in the count of those that were not
-        inside = [o for o in found if len(o["loc"]) > len(e["loc"]) and o["loc"][:len(e["loc"])] == e["loc"]]
+        inside = [o for o in found if len(o["loc"]) > len(e["loc"]) and o["loc"][: len(e["loc"])] == e["loc"]]
         if e["type"] in ("too_short", "too_long") and inside:
             continue
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in e["loc"]).removeprefix(".")
@@ -62,8 +73,10 @@ def _words(e: Mapping[str, Any], model: type[BaseModel]) -> str:
         return "missing; it must be given"
     if kind in ("too_short", "too_long"):
         few = kind == "too_short"
-        return (f"{context['actual_length']} entries; allowed are at {'least' if few else 'most'} "
-                f"{context['min_length' if few else 'max_length']}")
+        return (
+            f"{context['actual_length']} entries; allowed are at {'least' if few else 'most'} "
+            f"{context['min_length' if few else 'max_length']}"
+        )
     if kind in BOUNDS:
         word, bound = BOUNDS[kind]
         allowed = f"is {word} {context[bound]}"
@@ -90,7 +103,7 @@ def shown(value: Any) -> str:
 def _field_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:
     """The field at a place, or None where a model ends before it."""
     field = None
-    for part in (p for p in loc if not isinstance(p, int)):         # items of a list are of one model
+    for part in (p for p in loc if not isinstance(p, int)):  # items of a list are of one model
         fields = getattr(model, "model_fields", {})
         if part not in fields:
             return None

@@ -144,7 +144,6 @@ class Operation(NamedTuple):
         return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {enter}{force}: {', '.join(kept) or 'nothing'}"
 
 
-
 def in_turn(name: str, slot: int) -> str:
     """Return the store that a slot of another one is, where the samples under way take turns in several."""
     return name + "'" * slot

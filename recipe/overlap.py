@@ -252,7 +252,7 @@ class _Search:
         before[order] = np.arange(n)
         apart = late[None, :] - late[:, None]
         if ((e.own > NONE) & (apart < 0)).any():
-            return None                                     # an operation would be before what it waits for
+            return None  # an operation would be before what it waits for
         follows = before[:, None] < before[None, :]
         need = np.maximum(e.own - apart * interval, e.carried - (apart + 1) * interval)
         need = np.maximum(need, np.where(follows, np.maximum(e.places, GAP), e.places - interval))

@@ -148,14 +148,18 @@ class Task(NamedTuple):
 
 def _tasks(recipe: Recipe, steps: tuple[Operation, ...]) -> list[Task]:
     geometry, tasks, alike = matrix_geometries(recipe), [], {}
-    last: dict[str, int] = {}                 # by store: the task that wrote it last
-    since: dict[str, list[int]] = {}          # by store: the tasks that have read it since
+    last: dict[str, int] = {}  # by store: the task that wrote it last
+    since: dict[str, list[int]] = {}  # by store: the tasks that have read it since
     for n, step in enumerate(steps):
         g = geometry[step.matrix]
         if step not in alike:
             needs, makes = timing.traffic(g.matrix, step)
-            alike[step] = ({v: timing.reads(g, step, v) for v in needs}, {v: timing.writes(g, step, v) for v in makes},
-                           timing.passes(g, step), timing.end(g, step))
+            alike[step] = (
+                {v: timing.reads(g, step, v) for v in needs},
+                {v: timing.writes(g, step, v) for v in makes},
+                timing.passes(g, step),
+                timing.end(g, step),
+            )
         reads, writes, passes, end = alike[step]
         makes = {*writes, *(("results",) if step.result else ())}
         before = {last[v] for v in {*reads, *makes} if v in last} | {m for v in makes for m in since.get(v, ())}
@@ -207,10 +211,10 @@ class _Schedule:
     """Where tasks have been placed."""
 
     def __init__(self) -> None:
-        self.free: dict[str, int] = {}                 # first cycle in which a place that takes one operation at a time is free
-        self.made: dict[str, np.ndarray] = {}          # last write of each element
-        self.used: dict[str, np.ndarray] = {}          # last read of each element
-        self.taken: set[int] = set()                   # starts
+        self.free: dict[str, int] = {}  # first cycle in which a place that takes one operation at a time is free
+        self.made: dict[str, np.ndarray] = {}  # last write of each element
+        self.used: dict[str, np.ndarray] = {}  # last read of each element
+        self.taken: set[int] = set()  # starts
         self.end = 0
 
     def earliest(self, t: Task, before: list[int]) -> int:

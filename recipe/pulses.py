@@ -78,16 +78,20 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         elif p.step:
             yield f"pulses.step: {p.step:g} with law measured; allowed is 0, as the cell's own curves say it"
         elif recipe.pulse < f.step:
-            yield (f"devices.cell.up: a pulse in the middle is {recipe.pulse:.3g} of a weight, less than the weights' step of {f.step:g}; "
-                   "give the weights more fraction bits")
+            yield (
+                f"devices.cell.up: a pulse in the middle is {recipe.pulse:.3g} of a weight, less than the weights' step of {f.step:g}; "
+                "give the weights more fraction bits"
+            )
 
 
 def _of_built(recipe: Recipe) -> Iterator[str]:
     p, f = recipe.pulses, recipe.formats.weight
     low, high = f.step, f.step * 2.0 ** (f.width - 2)
     if not p.step or math.frexp(p.step)[0] != 0.5 or not low <= p.step <= high:
-        yield (f"pulses.step: {p.step:g} with law {p.law}; allowed are the powers of two from {low:g} to {high:g}, in weight units; or "
-               "any with one_by_one = true, which the emulator plays")
+        yield (
+            f"pulses.step: {p.step:g} with law {p.law}; allowed are the powers of two from {low:g} to {high:g}, in weight units; or "
+            "any with one_by_one = true, which the emulator plays"
+        )
     elif recipe.product_shift > 40:
         yield f"pulses.step: {p.step:g} with rate_floor {recipe.rate_floor:g} is too coarse; allowed is a larger rate_floor"
     if math.frexp(p.slope)[0] != 0.5 or p.slope > 0.5:
@@ -101,13 +105,20 @@ def _of_emulated(recipe: Recipe) -> Iterator[str]:
     if p.law != "measured" and not f.step <= p.step <= f.high:
         yield f"pulses.step: {p.step:g} with law {p.law}; allowed is {f.step:g} to {f.high:g}, in weight units"
     if others := [m.name for m in recipe.matrices if m.name != f"W{m.layer}"]:
-        yield (f"pulses.law: {p.law} of cells that the emulator plays, with rule {recipe.rule}, which has matrices beside the weights "
-               f"({', '.join(others)}); allowed are the weights alone")
+        yield (
+            f"pulses.law: {p.law} of cells that the emulator plays, with rule {recipe.rule}, which has matrices beside the weights "
+            f"({', '.join(others)}); allowed are the weights alone"
+        )
 
 
 OF_DEVICES = {"law": ("law", "ideal"), "pulse": ("step", 0), "slope": ("slope", 0.25)}
-OF_ARRAYS = {"law": ("law", ""), "pulse": ("step", 0), "pulse_noise": ("noise", 0), "pulse_spread": ("step_spread", 0),
-             "bound_spread": ("bound_spread", 0)}
+OF_ARRAYS = {
+    "law": ("law", ""),
+    "pulse": ("step", 0),
+    "pulse_noise": ("noise", 0),
+    "pulse_spread": ("step_spread", 0),
+    "bound_spread": ("bound_spread", 0),
+}
 """Keys of the tables `devices` and `arrays` that were this table's before there was one: their name here, and what said nothing."""
 
 
@@ -133,8 +144,10 @@ def moved(table: Any) -> Any:
     pulses = table.get("pulses") or {}
     law = pulses.get("law", "ideal") if isinstance(pulses, dict) else getattr(pulses, "law", "")
     if len(found) > 1 or law != "ideal":
-        raise ValueError(f"{' and '.join(f'{part}.{OLD[part][name]}' for part, said in found.items() for name in list(said)[:1])}"
-                         f"{' together with pulses' if law != 'ideal' else ''}: pulses are said twice; allowed is one table, pulses")
+        raise ValueError(
+            f"{' and '.join(f'{part}.{OLD[part][name]}' for part, said in found.items() for name in list(said)[:1])}"
+            f"{' together with pulses' if law != 'ideal' else ''}: pulses are said twice; allowed is one table, pulses"
+        )
     part, said = next(iter(found.items()))
     if part == "arrays" and "law" in said:
         said = {"slope": 0.5} | said | {"one_by_one": True}

@@ -45,7 +45,7 @@ class Formats(Part):
     """
 
     state: Format = QFormat(width=8, frac=5)
-    if TYPE_CHECKING:       # of what a layer sees of a recipe (`Recipe.of_layer`), which is what nearly all code looks at, it is one
+    if TYPE_CHECKING:  # of what a layer sees of a recipe (`Recipe.of_layer`), which is what nearly all code looks at, it is one
         weight: QFormat = QFormat(width=16, frac=13)
     else:
         weight: Annotated[QFormat | tuple[QFormat, ...], _WHAT, WrapValidator(_one_or_several)] = QFormat(width=16, frac=13)
@@ -151,12 +151,27 @@ class Devices(Part):
     @property
     def named(self) -> bool:
         """Whether there is a device, so that weights are not plain memory."""
-        return bool(self.preset or self.measured or self.cell.conductance or self.programming or self.spread or self.stuck_low
-                    or self.stuck_high)
+        return bool(
+            self.preset or self.measured or self.cell.conductance or self.programming or self.spread or self.stuck_low or self.stuck_high
+        )
 
 
-LOADED = ("preset", "measured", "cell", "age", "compensate", "wires", "leakage", "driver", "sense", "programming", "spread", "noise_spread",
-          "stuck_low", "stuck_high")
+LOADED = (
+    "preset",
+    "measured",
+    "cell",
+    "age",
+    "compensate",
+    "wires",
+    "leakage",
+    "driver",
+    "sense",
+    "programming",
+    "spread",
+    "noise_spread",
+    "stuck_low",
+    "stuck_high",
+)
 """Fields of `Devices` that affect the loaded weights, not the hardware."""
 
 

@@ -68,6 +68,7 @@ class Data(BaseModel):
 
     def beside(self, folder: Path) -> Data:
         """Return the same with files that are not here taken from a folder."""
+
         def found(name: Any) -> Any:
             there = folder / name if isinstance(name, str) and name else None
             return str(there) if there is not None and not Path(name).is_absolute() and there.exists() else name

@@ -131,8 +131,11 @@ def steps(recipe: Recipe) -> tuple[Operation, ...]:
 def in_its_turn(recipe: Recipe, step: Operation, turn: int) -> Operation:
     """Return the operation on the sample of a turn: on the slots of its own of stores that have several."""
     slots = lasting(recipe)
-    own: dict[str, Any] = {port: in_turn(name, turn % slots[name]) for port in ("column", "row", "mean", "difference")
-                           if (name := getattr(step, port)) in slots}
+    own: dict[str, Any] = {
+        port: in_turn(name, turn % slots[name])
+        for port in ("column", "row", "mean", "difference")
+        if (name := getattr(step, port)) in slots
+    }
     return step._replace(turn=turn, **own)
 
 
@@ -144,11 +147,24 @@ def drive_slots(recipe: Recipe, unit: int) -> int:
 def entry(recipe: Recipe, step: Operation) -> Entry:
     """Return how the elements of a read enter its unit."""
     moved = step.moved and bool(step.mean or step.result)
-    return Entry(matrix_geometries(recipe)[step.matrix].engine, recipe.place(step), step.enter, step.force,
-                 bool(step.force) and step.negative, step.error if step.difference or moved else "dyad", step.keep_drive, step.mean,
-                 step.difference, step.result, step.loss, step.keep_feedback, step.leak if step.enter == "relax" else 0, moved,
-                 step.turn % drive_slots(recipe, step.unit) if step.keep_drive or step.enter != "drive" else 0,
-                 step.turn if needs_label(step) else 0)
+    return Entry(
+        matrix_geometries(recipe)[step.matrix].engine,
+        recipe.place(step),
+        step.enter,
+        step.force,
+        bool(step.force) and step.negative,
+        step.error if step.difference or moved else "dyad",
+        step.keep_drive,
+        step.mean,
+        step.difference,
+        step.result,
+        step.loss,
+        step.keep_feedback,
+        step.leak if step.enter == "relax" else 0,
+        moved,
+        step.turn % drive_slots(recipe, step.unit) if step.keep_drive or step.enter != "drive" else 0,
+        step.turn if needs_label(step) else 0,
+    )
 
 
 @functools.lru_cache(maxsize=1024)

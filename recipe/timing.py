@@ -77,7 +77,7 @@ def reads(g: Geometry, step: Operation, store: str) -> tuple[np.ndarray, np.ndar
     first, row = LEAD + 1, np.arange(g.R)
     if store == LOSS:
         count = g.recipe.sizes[-1]
-        return np.full(count, -2), np.full(count, first + g.N + 1)        # the slope is registered twice
+        return np.full(count, -2), np.full(count, first + g.N + 1)  # the slope is registered twice
     if step.reads and store in (drive(step.unit), feedback(step.unit)):
         return sums(g, step.op), sums(g, step.op)
     if store == words(g.matrix):

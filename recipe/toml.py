@@ -42,6 +42,7 @@ def text_of(path: Path) -> str:
 
 def written(table: dict[str, Any], path: str = "") -> str:
     """A table of plain values and of tables two deep as TOML text."""
+
     def scalar(v: Any) -> str:
         if isinstance(v, bool):
             return str(v).lower()

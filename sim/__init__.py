@@ -9,8 +9,13 @@ if TYPE_CHECKING:
     from .simulators import run_tests as run_tests
     from .surroundings import SimulatorMissing as SimulatorMissing
 
-_PLACES = {"cosim": "agreement", "Report": "report", "SimulatorMissing": "surroundings", "SimulationFailed": "simulators",
-           "run_tests": "simulators"}
+_PLACES = {
+    "cosim": "agreement",
+    "Report": "report",
+    "SimulatorMissing": "surroundings",
+    "SimulationFailed": "simulators",
+    "run_tests": "simulators",
+}
 
 __all__ = [*_PLACES]
 

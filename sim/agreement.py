@@ -133,10 +133,19 @@ def chunk(recipe: Recipe) -> int:
     return max(50, 6 * weights // programs(recipe)[1].length)
 
 
-def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folder: str | Path | None = None,
-          progress: Callable[[str, int, int], None] | None = None, stalls: str = "random", optimize: int = 0,
-          weights: Sequence[ArrayLike] | None = None, seed: int = 0,
-          waves: bool = False, keep: bool = False) -> Report:
+def cosim(
+    recipe: Recipe,
+    simulator: str = "verilator",
+    samples: int = 20,
+    folder: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    stalls: str = "random",
+    optimize: int = 0,
+    weights: Sequence[ArrayLike] | None = None,
+    seed: int = 0,
+    waves: bool = False,
+    keep: bool = False,
+) -> Report:
     """Run a chip's hardware and its emulator side by side: training on data, and directed extremes.
 
     The run has parts, each from reset and with its weights loaded: ``data 1``, ``data 2``, ... train on one after the other `chunk` of
@@ -192,7 +201,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     simulators.require(simulator)
     ending = simulators.waves_suffix(simulator) if waves else ""
     if keep and not waves:
-        simulators.waves_suffix(simulator)      # the same simulators have logs
+        simulators.waves_suffix(simulator)  # the same simulators have logs
     x, y, name = samples_for(recipe, samples)
     began, tell = time.perf_counter(), progress or (lambda *_: None)
     size, scenes = chunk(recipe), directed.scenes(recipe)
@@ -209,12 +218,20 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
         tell(f"simulate on {simulator} and compare: {part}", done, stages)
         pauses = dict.fromkeys(streams.STREAMS, stalls)
         if programs(recipe)[True].interval and done % 2:
-            pauses["i_sample"] = "never"            # with pauses a sample may take longer than the interval to load
+            pauses["i_sample"] = "never"  # with pauses a sample may take longer than the interval to load
         arguments = session.arguments(pauses, watch=True, seed=seed << 16 | done)
         if waves or keep:
             at = Path(folder) / f"{recipe.name}-{part.replace(' ', '-')}"
-            record = simulators.run(component, streams.play, arguments, simulator, source, optimize,
-                                    at.with_suffix(ending) if waves else None, at.with_suffix(".log") if keep else None)
+            record = simulators.run(
+                component,
+                streams.play,
+                arguments,
+                simulator,
+                source,
+                optimize,
+                at.with_suffix(ending) if waves else None,
+                at.with_suffix(".log") if keep else None,
+            )
             report.files += [str(at.with_suffix(".log"))] * keep
             if waves:
                 widths = {name: len(value) for name, value in hdl.verilog.inner(component)} | {p.name: p.width for p in source.ports}
@@ -243,7 +260,7 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
 
     first = weights = emulator.initial_weights(recipe) if weights is None else weights
     for n, at in enumerate(range(0, samples, size), 1):
-        verdict = play(f"data {n}", learning(recipe, weights, x[at:at + size], y[at:at + size]))
+        verdict = play(f"data {n}", learning(recipe, weights, x[at : at + size], y[at : at + size]))
         cover(verdict, weights)
         for place, events in verdict.prediction.chip.saturations.items():
             report.saturations[place] = report.saturations.get(place, 0) + int(events)
@@ -259,10 +276,14 @@ def cosim(recipe: Recipe, simulator: str = "verilator", samples: int = 20, folde
     if learns and not report.moved:
         report.notes.append(f"no weight changes in {samples} training samples of {name}: {training.standing_still(recipe)}")
     if name == "drawn":
-        report.notes.append("samples are drawn at random; " + (f"--data DIR or {data.FOLDER} gives MNIST's" if
-                            recipe.sizes[0] == data.INPUTS["mnist"] else
-                            f"no data set with a name has {recipe.sizes[0]} inputs; --data FILE, or data = \"FILE\" in the recipe, gives "
-                            "yours"))
+        report.notes.append(
+            "samples are drawn at random; "
+            + (
+                f"--data DIR or {data.FOLDER} gives MNIST's"
+                if recipe.sizes[0] == data.INPUTS["mnist"]
+                else f'no data set with a name has {recipe.sizes[0]} inputs; --data FILE, or data = "FILE" in the recipe, gives yours'
+            )
+        )
     missing = [goal for goal, times in report.coverage.items() if not times and (learns or goal != directed.CHANGE)]
     report.unreached = [goal for goal in missing if goal in limits and goal != CLIPPED]
     report.uncovered = [goal for goal in missing if goal not in limits]

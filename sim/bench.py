@@ -56,8 +56,7 @@ class AmaranthBench:
             for part in name.replace("__", ".").split("."):
                 stem = part.rstrip("0123456789")
                 # the list `layers` holds layer0, layer1 ...
-                target = getattr(target, part) if hasattr(target, part) else \
-                    getattr(target, f"{stem}s")[int(part[len(stem):])]
+                target = getattr(target, part) if hasattr(target, part) else getattr(target, f"{stem}s")[int(part[len(stem) :])]
             self._values[name] = Value.cast(target)
         return self._values[name]
 
@@ -68,7 +67,7 @@ class AmaranthBench:
         return self._context.get(self._value(port))
 
     async def settle(self):
-        pass          # a testbench's `get` sees settled values
+        pass  # a testbench's `get` sees settled values
 
     async def tick(self):
         await self._context.tick()
@@ -96,6 +95,7 @@ async def play(bench, stimulus: dict, outputs: list[str]) -> dict:
     A data port may be undefined while its `valid` is low, as where a memory is read beyond its end; it is recorded as
     None, which equals nothing that is expected.
     """
+
     def seen(port):
         try:
             return bench.get(port)

@@ -20,8 +20,11 @@ from .quality import SEEDS, judge, quality, varies
 
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
 """Device effects that enter the gradient; pulses and stuck cells enter the update only."""
-CONVERTERS = {"input converters": ("input_bits",), "output converters": ("output_bits",),
-              "converters' spread": ("gain_spread", "offset_spread")}
+CONVERTERS = {
+    "input converters": ("input_bits",),
+    "output converters": ("output_bits",),
+    "converters' spread": ("gain_spread", "offset_spread"),
+}
 """Of arrays."""
 RESISTANCES = ("wires", "driver", "sense")
 GUARD_BITS = 8
@@ -30,6 +33,7 @@ GUARD_BITS = 8
 
 def refined(recipe: Recipe, places: Collection[str]) -> Recipe:
     """The recipe with more fraction bits at these places, its ranges kept, as far as a format goes, and the recipe's noise with it."""
+
     def finer(q: QFormat, bits: int) -> dict:
         more = min(bits, 24 - q.width)
         return {"width": q.width + more, "frac": q.frac + more}
@@ -38,7 +42,7 @@ def refined(recipe: Recipe, places: Collection[str]) -> Recipe:
         formats = {p: finer(getattr(recipe.formats, p), bits) for p in places}
         try:
             return _changed(recipe, formats=recipe.formats.model_dump() | formats)
-        except ValidationError:                # noise that is too large in so fine a number
+        except ValidationError:  # noise that is too large in so fine a number
             continue
     return recipe
 
@@ -70,15 +74,17 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
     quiet = without(bare, effects)
     ideal = refined(quiet, places)
     found = {"rule": Variant(ideal)}
-    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(refined(quiet, [q for q in places if q != p]))
-              for p in places}
+    found |= {f"{p} {getattr(recipe.formats, p).width} bits": Variant(refined(quiet, [q for q in places if q != p])) for p in places}
     found |= {label: Variant(refined(without(bare, [e for e in effects if e != name]), places)) for name, label in effects.items()}
     if device:
         cells = alone(device)
         if wires_of(recipe):
             found["wires"] = _wired(recipe, ideal, cells["ideal"])
-        found |= {label: Variant(ideal, d) for label, d in cells.items()
-                  if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))}
+        found |= {
+            label: Variant(ideal, d)
+            for label, d in cells.items()
+            if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))
+        }
     if recipe.arrays.on:
         found |= _of_arrays(recipe, ideal, device)
     return found | {"all together": Variant(recipe, device)}
@@ -120,8 +126,15 @@ def _of_arrays(recipe: Recipe, ideal: Recipe, device: Device | None) -> dict[str
     return found
 
 
-def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: int = SEEDS,
-             progress: Callable[[str, int, int], None] | None = None, device: Device | None = None) -> Iterator[dict]:
+def measured(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    seeds: int = SEEDS,
+    progress: Callable[[str, int, int], None] | None = None,
+    device: Device | None = None,
+) -> Iterator[dict]:
     """Yield the rows of `budget`, with its parameters, each as it is measured."""
     chips, done = variants(recipe, device), 0
     exact = gradient.exact(chips["rule"].recipe, weights, x, y)
@@ -133,8 +146,15 @@ def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np
     tell("done", done, len(chips))
 
 
-def budget(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: int = SEEDS,
-           progress: Callable[[str, int, int], None] | None = None, device: Device | None = None) -> list[dict]:
+def budget(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    seeds: int = SEEDS,
+    progress: Callable[[str, int, int], None] | None = None,
+    device: Device | None = None,
+) -> list[dict]:
     """The table: one row per effect alone, and all together.
 
     Parameters

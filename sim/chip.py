@@ -84,8 +84,14 @@ class Session:
 
     def arguments(self, stalls: dict, watch: bool, seed: int = 1) -> dict:
         """Arguments of `streams.play`."""
-        return {"given": self.given, "wanted": self.wanted, "stalls": stalls, "seed": seed,
-                "watch": streams.watched(self.recipe) if watch else [], "limit": 20 * self.cycles + 10000}
+        return {
+            "given": self.given,
+            "wanted": self.wanted,
+            "stalls": stalls,
+            "seed": seed,
+            "watch": streams.watched(self.recipe) if watch else [],
+            "limit": 20 * self.cycles + 10000,
+        }
 
 
 class Prediction:
@@ -131,7 +137,9 @@ class Prediction:
         shown = self.edge.ports()
         return {s: shown[f"{s}_ready"] for s in streams.INPUTS} | {
             "o_weight": self.words[0] if shown["o_weight_valid"] else None,
-            "o_result": self.queue[0] if shown["o_result_valid"] else None, "busy": shown["busy"]}
+            "o_result": self.queue[0] if shown["o_result_valid"] else None,
+            "busy": shown["busy"],
+        }
 
     def levels(self, cycle: int) -> dict:
         """Level outputs; the loss only while no program runs, counters while no event is on its way to them."""
@@ -153,8 +161,11 @@ class Prediction:
             self._walk(cycle)
         if self.edge.ports()["launch"]:
             self._launch(cycle)
-        self.edge.clock(i_command_code=taken.get("i_command", 0) & 7, **{f"{s}_valid": s in taken for s in streams.INPUTS},
-                        **{f"{s}_ready": s in taken for s in streams.OUTPUTS})
+        self.edge.clock(
+            i_command_code=taken.get("i_command", 0) & 7,
+            **{f"{s}_valid": s in taken for s in streams.INPUTS},
+            **{f"{s}_ready": s in taken for s in streams.OUTPUTS},
+        )
         if "o_result" in taken and self.queue:
             self.queue.popleft()
         while len(self.queue) < self.edge.queue:
@@ -242,7 +253,7 @@ class Prediction:
         if done == begin:
             at, weights = 0, []
             for g in self.geometry:
-                given = np.array(self.loading[at:at + g.R * g.C], np.int32).reshape(g.R, g.C)
+                given = np.array(self.loading[at : at + g.R * g.C], np.int32).reshape(g.R, g.C)
                 weights.append(fixed.wrap(given, g.recipe.formats.weight.width))
                 at += g.R * g.C
             self.chip.weights = weights
@@ -278,8 +289,17 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
     for cycle, name, value in record.levels:
         levels.setdefault(cycle, {})[name] = value
     f = recipe.formats
-    widths = {"o_weight": recipe.weight_width, "o_result": f.state.width + 1, "cycles": 48, "step": 32, "rate": 3,
-              "loss": geometries(recipe)[-1].loss_width, "drive": f.accumulator.width, "mean": f.state.width, "difference": f.delta.width}
+    widths = {
+        "o_weight": recipe.weight_width,
+        "o_result": f.state.width + 1,
+        "cycles": 48,
+        "step": 32,
+        "rate": 3,
+        "loss": geometries(recipe)[-1].loss_width,
+        "drive": f.accumulator.width,
+        "mean": f.state.width,
+        "difference": f.delta.width,
+    }
     bits, mismatches, differing, late = 0, [], 0, 0
 
     def compare(cycle, what, expected, got, width, time=False):
@@ -312,7 +332,7 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
                 if name in expected:
                     compare(cycle, name, expected[name], levels[cycle][name], widths.get(name, 32), name == "cycles")
         if differing > 50:
-            break            # everything after the first differences follows from them
+            break  # everything after the first differences follows from them
         prediction.step(cycle, taken)
 
     if watch:
@@ -322,14 +342,14 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
         def bits_of(write):
             return widths.get(write[2]) or words[write[1]]
 
-        def unsigned(write):       # simulators differ in whether they know an inner signal's sign
+        def unsigned(write):  # simulators differ in whether they know an inner signal's sign
             *place, value = write
             return *place, value & ((1 << bits_of(write)) - 1)
 
         expected = Counter(unsigned(w) for w in prediction.writes if w[0] < end)
         shown = Counter(map(unsigned, record.writes))
         bits += sum(bits_of(w) * n for w, n in (expected & shown).items())
-        amiss: dict[tuple, tuple[list, list]] = {}        # by place, so that one write that is amiss shifts no others
+        amiss: dict[tuple, tuple[list, list]] = {}  # by place, so that one write that is amiss shifts no others
         for side, left in enumerate((expected - shown, shown - expected)):
             for write in sorted(left.elements()):
                 amiss.setdefault(write[1:4], ([], []))[side].append(write)
@@ -338,8 +358,9 @@ def judge(recipe: Recipe, record: Record, watch: bool) -> Verdict:
                 compare((a or b)[0], f"{block} {register}[{index}]", a, b, bits_of(a or b), a is None or b is None or a[0] != b[0])
 
     codes = [code for _, code in prediction.launches]
-    coverage = {name: codes.count(code) for code, name in
-                ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))}
+    coverage = {
+        name: codes.count(code) for code, name in ((INFER, "infer"), (TRAIN, "train"), (LOAD, "load"), (READ, "read"), (RATE, "rate"))
+    }
     if programs(recipe)[True].interval:
         coverage["a sample that starts while one runs"] = prediction.overlaps
     coverage |= {f"transfer on {s}": sum((w >> 2 * i & 3) == 3 for w in record.handshakes) for i, s in enumerate(STREAMS)}

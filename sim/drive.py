@@ -98,24 +98,28 @@ def drive(source: verilog.Verilog, sessions: list[Session], optimize: int = 3) -
     for i, s in enumerate(streams.INPUTS):
         valid, ready, payload = (member(f"{s}__{what}") for what in ("valid", "ready", "payload"))
         mask = (1 << next(p.width for p in source.ports if p.name == f"{s}__payload")) - 1
-        drives.append(f"{valid} = at[{i}] < given[{i}].size(); "
-                      f"if ({valid}) {payload} = given[{i}][at[{i}]] & {mask}ull;")
+        drives.append(f"{valid} = at[{i}] < given[{i}].size(); if ({valid}) {payload} = given[{i}][at[{i}]] & {mask}ull;")
         samples.append(f"at[{i}] += {valid} && {ready}; idle = idle && at[{i}] == given[{i}].size();")
     for i, s in enumerate(streams.OUTPUTS):
         valid, ready, payload = (member(f"{s}__{what}") for what in ("valid", "ready", "payload"))
         drives.append(f"{ready} = 1;")
-        samples.append(f"if ({valid}) taken[{i}].push_back({payload}); "
-                       f"idle = idle && int64_t(taken[{i}].size()) >= limits[{i}];")
-    main = "\n".join([f"#define INPUTS {len(streams.INPUTS)}", f"#define OUTPUTS {len(streams.OUTPUTS)}",
-                      *clocking(source), "#define DRIVE " + " ".join(drives), "#define SAMPLE " + " ".join(samples),
-                      MAIN])
+        samples.append(f"if ({valid}) taken[{i}].push_back({payload}); idle = idle && int64_t(taken[{i}].size()) >= limits[{i}];")
+    main = "\n".join(
+        [
+            f"#define INPUTS {len(streams.INPUTS)}",
+            f"#define OUTPUTS {len(streams.OUTPUTS)}",
+            *clocking(source),
+            "#define DRIVE " + " ".join(drives),
+            "#define SAMPLE " + " ".join(samples),
+            MAIN,
+        ]
+    )
     program = executable(source, main, optimize)
     with tempfile.TemporaryDirectory(prefix="run-", dir=program.parent.parent) as folder:
         before, after = Path(folder) / "in", Path(folder) / "out"
         with before.open("wb") as file:
             for session in sessions:
-                for values in ([session.wanted[s] for s in streams.OUTPUTS],
-                               *(session.given[s] for s in streams.INPUTS)):
+                for values in ([session.wanted[s] for s in streams.OUTPUTS], *(session.given[s] for s in streams.INPUTS)):
                     np.array([len(values), *values], "<i8").tofile(file)
         done = tools.run([program, before, after])
         if done.returncode:

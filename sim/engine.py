@@ -28,6 +28,7 @@ def scenario(recipe: Recipe, engine: int, rounds: int = 1) -> Scenario:
 
     def component():
         from ..hdl.engine import Engine
+
         return Engine(recipe, engine)
 
     def coverage(stimulus, expected):

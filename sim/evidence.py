@@ -29,8 +29,9 @@ def digits(**changes) -> Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """Each alpha with each rounding of the weights; each rounding at each other place; wrapping, SPSA; each device effect, and all."""
-    found = {f"alpha {alpha:g}, weight {mode}": digits(alpha=alpha, rounding={"weight": mode})
-             for alpha in (0, 0.5, 1) for mode in ROUNDINGS}
+    found = {
+        f"alpha {alpha:g}, weight {mode}": digits(alpha=alpha, rounding={"weight": mode}) for alpha in (0, 0.5, 1) for mode in ROUNDINGS
+    }
     for place in ("accumulator", "state", "delta"):
         found |= {f"{place} {mode}": digits(rounding={place: mode}) for mode in ROUNDINGS if mode != "nearest"}
     places = ("accumulator", "state", "delta", "weight")
@@ -40,8 +41,9 @@ def recipes() -> dict[str, Recipe]:
     found |= {f"{name} {value:g}": digits(devices={name: value}) for name, value in effects.items()}
     found |= {f"{law} pulses": digits(pulses={"law": law, "step": 2.0**-9}) for law in ("constant", "linear", "soft-bounds")}
     stochastic = dict.fromkeys(places, "stochastic")
-    found["all effects, stochastic everywhere"] = digits(devices=effects, rounding=stochastic,
-                                                          pulses={"law": "soft-bounds", "step": 2.0**-9})
+    found["all effects, stochastic everywhere"] = digits(
+        devices=effects, rounding=stochastic, pulses={"law": "soft-bounds", "step": 2.0**-9}
+    )
     found["all effects, spsa"] = digits(devices=effects, rule="spsa")
     return found
 
@@ -50,23 +52,35 @@ def chip(recipe: Recipe, simulator: str) -> dict:
     """One co-simulation on digits, and what matters of its report."""
     samples = ICARUS_SAMPLES if simulator == "icarus" else VERILATOR_SAMPLES
     report = agreement.cosim(recipe, simulator, samples, stalls="never")
-    return {"samples": samples, "cycles": report.cycles, "bits": report.bits, "mismatches": report.mismatches,
-            "cycle differences": report.cycle_differences, "never exercised": report.uncovered}
+    return {
+        "samples": samples,
+        "cycles": report.cycles,
+        "bits": report.bits,
+        "mismatches": report.mismatches,
+        "cycle differences": report.cycle_differences,
+        "never exercised": report.uncovered,
+    }
 
 
 def block(case: scenario.Scenario) -> dict:
     """One block's vectors through Verilator in a C++ loop."""
     outcome = scenario.check(case, "replay")
-    return {"cycles": outcome.cycles, "bits": outcome.bits, "mismatches": len(outcome.mismatches),
-            "never exercised": list(outcome.uncovered)}
+    return {
+        "cycles": outcome.cycles,
+        "bits": outcome.bits,
+        "mismatches": len(outcome.mismatches),
+        "never exercised": list(outcome.uncovered),
+    }
 
 
 def blocks() -> Iterator[tuple[str, Callable[[], scenario.Scenario]]]:
     """(name, case maker): exhaustive where the inputs have fewer than 20 bits, else a million vectors."""
     for rounding, overflow in fixed.modes():
         for width_in, shift, width, cycles in ((18, 7, 8, None), (36, 19, 16, VECTORS)):
+
             def make(a=(width_in, shift, width, rounding, overflow), cycles=cycles):
                 return fixed.vectors(fixed.scenario(*a, cycles), *a[1:])
+
             yield f"fixed {width_in} bits {rounding} {overflow}", make
     yield "rng", lambda: rng.scenario((0x01234567, 0x89ABCDEF), 0x81, VECTORS, vectorised=True)
     for recipe in (r for r in variety.recipes() if r.devices.read_noise):
@@ -84,16 +98,24 @@ def soaked() -> dict[str, Recipe]:
     effects = {name: {"devices": devices} for name, devices in effects.items()}
     laws = {f"{law} pulses": {"pulses": {"law": law, "step": 2.0**-3}} for law in ("constant", "linear", "soft-bounds")}
     all_of_them = {f"all effects, {name}": {"devices": every} | law for name, law in laws.items()}
-    return {name: variety.small(f"soak-{number}", alpha=0.5, seed=number, **tables, **variety.modes("stochastic", "saturate"),
-                                **variety.narrow())
-            for number, (name, tables) in enumerate((effects | laws | all_of_them).items())}
+    return {
+        name: variety.small(
+            f"soak-{number}", alpha=0.5, seed=number, **tables, **variety.modes("stochastic", "saturate"), **variety.narrow()
+        )
+        for number, (name, tables) in enumerate((effects | laws | all_of_them).items())
+    }
 
 
 def soak_one(recipe: Recipe) -> dict:
     """A million vectors through a chip."""
     found = soak.soak(recipe, VECTORS)
-    return {"vectors": found.vectors, "cycles": found.cycles, "bits": found.bits, "mismatches": found.mismatches,
-            "never exercised": [] if found.moved else ["weights that move"]}
+    return {
+        "vectors": found.vectors,
+        "cycles": found.cycles,
+        "bits": found.bits,
+        "mismatches": found.mismatches,
+        "never exercised": [] if found.moved else ["weights that move"],
+    }
 
 
 def sources() -> str:
@@ -122,8 +144,11 @@ def collect(path: Path, only: str = "") -> dict:
                 results[name] = task() | {"seconds": round(time.perf_counter() - began, 1)}
                 agreement.write(path, {"sources": version, "results": results})
             row = results[name]
-            print(f"{name:50s} {row['cycles']:9d} cycles {row['bits']:11d} bits {row['mismatches']:3d} mismatches "
-                  f"{row.get('cycle differences', 0):3d} cycle differences {row['seconds']:7.1f} s", flush=True)
+            print(
+                f"{name:50s} {row['cycles']:9d} cycles {row['bits']:11d} bits {row['mismatches']:3d} mismatches "
+                f"{row.get('cycle differences', 0):3d} cycle differences {row['seconds']:7.1f} s",
+                flush=True,
+            )
     return results
 
 

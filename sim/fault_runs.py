@@ -84,8 +84,10 @@ def main() -> int:
             print(f"{'noticed' if by else 'MISSED ':8s} {f.name}   {by or ''}", flush=True)
     equivalent = [f for f in tried if reasons(f)]
     missed = [f for f in tried if not reasons(f) and not store.faults[f.name]["noticed by"]]
-    print(f"{len(tried)} of {len(possible(given.field))} possible faults tried, {len(equivalent)} equivalent, "
-          f"{len(tried) - len(equivalent) - len(missed)} of the rest noticed, {len(missed)} missed")
+    print(
+        f"{len(tried)} of {len(possible(given.field))} possible faults tried, {len(equivalent)} equivalent, "
+        f"{len(tried) - len(equivalent) - len(missed)} of the rest noticed, {len(missed)} missed"
+    )
     for f in equivalent:
         print(f"  equivalent: {f.name}: {reasons(f)}")
     for f in missed:

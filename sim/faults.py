@@ -38,16 +38,34 @@ class Field(NamedTuple):
 
 
 FIELDS = {
-    "models": Field(_sources("models/*.py", "models/estimators/*.py"),
-                    ("test_rows_by_hand.py", "test_functions_by_hand.py", "test_solvers_by_hand.py", "test_models_soundness.py",
-                     "test_models_estimators.py", "test_models_feedforward.py", "test_models_training.py", "test_models_precision.py",
-                     "test_schedules.py", "test_cookbook.py"), rows=True),
-    "recipe": Field(_sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "table", "timing", "program", "rules/*"))),
-                    ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py")),
-    "explore": Field(_sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))),
-                     ("test_choose.py", "test_explore.py", "test_explore_kills.py", "test_explore_results.py", "test_cost.py")),
+    "models": Field(
+        _sources("models/*.py", "models/estimators/*.py"),
+        (
+            "test_rows_by_hand.py",
+            "test_functions_by_hand.py",
+            "test_solvers_by_hand.py",
+            "test_models_soundness.py",
+            "test_models_estimators.py",
+            "test_models_feedforward.py",
+            "test_models_training.py",
+            "test_models_precision.py",
+            "test_schedules.py",
+            "test_cookbook.py",
+        ),
+        rows=True,
+    ),
+    "recipe": Field(
+        _sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "table", "timing", "program", "rules/*"))),
+        ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py"),
+    ),
+    "explore": Field(
+        _sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))),
+        ("test_choose.py", "test_explore.py", "test_explore_kills.py", "test_explore_results.py", "test_cost.py"),
+    ),
 }
 """By name. `recipe`: what both twins share, so that no comparison of the two can tell. `explore`: what a user is told to build."""
+
+
 class Fault(NamedTuple):
     """A change of one node of a module's syntax tree.
 
@@ -76,9 +94,22 @@ class Fault(NamedTuple):
         return f"{self.module}:{self.line}:{self.column} {self.kind}: {self.right} -> {self.wrong}"
 
 
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: None,
-             ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-             ast.And: ast.Or, ast.Or: ast.And}
+OPERATORS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.MatMult: None,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -115,7 +146,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         if len(node.args) > 1:
             yield "argument ignored", ast.Call(node.func, node.args[:-1], node.keywords)
         for i in (i for i, k in enumerate(node.keywords) if k.arg != "strict"):
-            yield "argument ignored", ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1:])
+            yield "argument ignored", ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :])
         if isinstance(node.func, ast.Name) and node.func.id == "reversed":
             yield "order", ast.Call(ast.Name("list", ast.Load()), node.args, [])
     elif isinstance(node, ast.Attribute) and node.attr == "T":
@@ -133,8 +164,12 @@ class Placed(ast.NodeTransformer):
         self.at, self.before, self.after, self.times = (line, column), before, after, 0
 
     def visit(self, node: ast.AST) -> ast.AST:
-        if (getattr(node, "lineno", None), getattr(node, "col_offset", None)) == self.at and ast.unparse(node) == self.before \
-                and isinstance(node, ast.expr) and not self.times:
+        if (
+            (getattr(node, "lineno", None), getattr(node, "col_offset", None)) == self.at
+            and ast.unparse(node) == self.before
+            and isinstance(node, ast.expr)
+            and not self.times
+        ):
             self.times += 1
             return ast.copy_location(ast.parse(self.after, mode="eval").body, node)
         return self.generic_visit(node)
@@ -142,6 +177,7 @@ class Placed(ast.NodeTransformer):
 
 def _computing(tree: ast.Module) -> Iterator[ast.AST]:
     """The expressions that compute: all but `LEFT_OUT`."""
+
     def within(node):
         for name, value in ast.iter_fields(node):
             if name in LEFT_OUT or isinstance(node, ast.JoinedStr) or isinstance(node, ast.keyword) and node.arg == "strict":
@@ -242,19 +278,39 @@ def _around(fault: Fault) -> Iterator[tuple[str, str]]:
 
 
 EQUIVALENT: tuple[tuple[str, str, str, str], ...] = (
-    ("recipe/program.py", "np.maximum(self.used.get(v, 0), start + read[1])", "np.maximum(start + read[1], self.used.get(v, 0))",
-     "a maximum does not depend on the order of its arguments"),
-    ("recipe/timing.py", "first + (g.R - 1) * g.F + fold", "first + (g.R - 1) * g.F",
-     "elements are written one a cycle at most, in order: where the first may be overwritten, a later fold's is by then read"),
+    (
+        "recipe/program.py",
+        "np.maximum(self.used.get(v, 0), start + read[1])",
+        "np.maximum(start + read[1], self.used.get(v, 0))",
+        "a maximum does not depend on the order of its arguments",
+    ),
+    (
+        "recipe/timing.py",
+        "first + (g.R - 1) * g.F + fold",
+        "first + (g.R - 1) * g.F",
+        "elements are written one a cycle at most, in order: where the first may be overwritten, a later fold's is by then read",
+    ),
     ("recipe/rules/phases.py", "made.get(k + 2, start)", "made.get(k + 2)", "no population is above the last unit, which reads none"),
-    ("recipe/rules/local.py", "parts.update(k + 1, f'A{k}', row=head, column=f'input{k + 1}')",
-     "parts.update(k, f'A{k}', row=head, column=f'input{k + 1}')", "matrix, row and column are named"),
+    (
+        "recipe/rules/local.py",
+        "parts.update(k + 1, f'A{k}', row=head, column=f'input{k + 1}')",
+        "parts.update(k, f'A{k}', row=head, column=f'input{k + 1}')",
+        "matrix, row and column are named",
+    ),
     ("recipe/operations.py", "3", "4", "operations are told apart by their number, not counted"),
     ("recipe/operations.py", "-1", "1", "what reads nothing enters no unit, and what reads names its own"),
-    ("models/estimators/oscillation.py", "2j * jnp.pi * t", "-(2j * jnp.pi * t)",
-     "the nudge turned the other way gives the complex conjugate, of which the real part is taken"),
-    ("models/estimators/control.py", "jnp.geomspace(100, 0.0001, 80)", "jnp.geomspace(200, 0.0001, 80)",
-     "the leak only has to begin where there is hardly any control"),
+    (
+        "models/estimators/oscillation.py",
+        "2j * jnp.pi * t",
+        "-(2j * jnp.pi * t)",
+        "the nudge turned the other way gives the complex conjugate, of which the real part is taken",
+    ),
+    (
+        "models/estimators/control.py",
+        "jnp.geomspace(100, 0.0001, 80)",
+        "jnp.geomspace(200, 0.0001, 80)",
+        "the leak only has to begin where there is hardly any control",
+    ),
     ("models/estimators/targets.py", "sigma * jnp.sqrt(like.size)", "-(sigma * jnp.sqrt(like.size))", "the noise goes both ways"),
     ("models/soundness.py", "1 + _size(force)", "2 + _size(force)", "what is off is off by orders of magnitude more than its tolerance"),
 )

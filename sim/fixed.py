@@ -19,8 +19,7 @@ LATENCY = 2
 def corners(width: int) -> list[int]:
     """The integers of a signed format at which arithmetic goes wrong first."""
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-    return sorted({v for v in (low, low + 1, low // 2, -2, -1, 0, 1, 2, high // 2, high // 2 + 1, high - 1, high)
-                   if low <= v <= high})
+    return sorted({v for v in (low, low + 1, low // 2, -2, -1, 0, 1, 2, high // 2, high // 2 + 1, high - 1, high) if low <= v <= high})
 
 
 def integers(rng: np.random.Generator, width: int, cycles: int) -> np.ndarray:
@@ -48,8 +47,7 @@ def seeded(name: str, seed: int = 1) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(name.encode()), seed])
 
 
-def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str, cycles: int | None = None,
-             seed: int = 1) -> Scenario:
+def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str, cycles: int | None = None, seed: int = 1) -> Scenario:
     """One requantizer.
 
     Parameters
@@ -61,9 +59,8 @@ def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str
     """
     name = f"fixed {width_in}>>{shift}:{width} {rounding} {overflow}"
     rng = seeded(name, seed)
-    values = (integers(rng, width_in, cycles) if cycles else
-              rng.permutation(np.arange(-(1 << (width_in - 1)), 1 << (width_in - 1))))
-    if cycles and 0 < shift < width_in:         # ties, which long shifts meet too seldom
+    values = integers(rng, width_in, cycles) if cycles else rng.permutation(np.arange(-(1 << (width_in - 1)), 1 << (width_in - 1)))
+    if cycles and 0 < shift < width_in:  # ties, which long shifts meet too seldom
         values = np.where(rng.random(cycles) < 0.2, values >> (shift - 1) << (shift - 1), values)
     words = rng.integers(0, 1 << 16, len(values))
     if rounding == "stochastic" and shift > 0:
@@ -72,6 +69,7 @@ def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str
 
     def component():
         from ..hdl.fixed import Requantize
+
         return Requantize(width_in, shift, width, rounding, overflow)
 
     def coverage(stimulus, expected):
@@ -86,12 +84,21 @@ def scenario(width_in: int, shift: int, width: int, rounding: str, overflow: str
         if width_in - max(shift, 0) > width or shift < 0 and width_in - shift > width:
             outside = expected["out_of_range"].astype(bool)
             sign = delayed(stimulus["value"], LATENCY)
-            goals |= {"above the range": (outside & (sign > 0)).sum(), "below the range": (outside & (sign < 0)).sum(),
-                      "in range": (~outside).sum()}
+            goals |= {
+                "above the range": (outside & (sign > 0)).sum(),
+                "below the range": (outside & (sign < 0)).sum(),
+                "in range": (~outside).sum(),
+            }
         return goals
 
-    return Scenario(name, component, lambda given: emulated.trace(width_in, shift, width, rounding, overflow, given),
-                    stimulus, settled=LATENCY, coverage=coverage)
+    return Scenario(
+        name,
+        component,
+        lambda given: emulated.trace(width_in, shift, width, rounding, overflow, given),
+        stimulus,
+        settled=LATENCY,
+        coverage=coverage,
+    )
 
 
 def vectors(scenario: Scenario, shift: int, width: int, rounding: str, overflow: str) -> Scenario:

@@ -25,6 +25,7 @@ OBJECTIVES = {"squared-error": models.squared_error, "squared-hinge": models.squ
 @functools.cache
 def circuit(recipe: Recipe) -> models.Feedforward:
     """The recipe's net in float64, with the chip's activations."""
+
     def neuron(layer):
         return models.piecewise(*recipe.neuron(layer))
 
@@ -60,18 +61,21 @@ def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], lis
                 found[k][0].append(form.decode(w.row) * scale)
                 found[k][1].append(f.state.decode(w.column))
     for k, (rows, columns) in enumerate(found):
-        if not rows:                    # a layer that does not learn has the gradient 0
+        if not rows:  # a layer that does not learn has the gradient 0
             like = next(w for w in made if w.column is not None)
             rows.append(np.zeros((*like.row.shape[:-1], recipe.sizes[k + 1])))
             columns.append(np.zeros((*like.column.shape[:-1], recipe.sizes[k] + recipe.bias)))
     return found
 
 
-def chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray,
-         machine: Callable[..., Machine] | None = None) -> list[np.ndarray]:
+def chip(
+    recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, machine: Callable[..., Machine] | None = None
+) -> list[np.ndarray]:
     """Return the chip's gradient estimate of each sample, one array (n, R, C) per layer; `machine` as in `signals.writes`."""
-    return [sum(e[:, :, None] * v[:, None, :] for e, v in zip(*layer, strict=True))
-            for layer in terms(recipe, writes(recipe, weights, x, y, machine))]
+    return [
+        sum(e[:, :, None] * v[:, None, :] for e, v in zip(*layer, strict=True))
+        for layer in terms(recipe, writes(recipe, weights, x, y, machine))
+    ]
 
 
 @functools.cache
@@ -152,8 +156,10 @@ def compare(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.
     def mean(g):
         return [v.mean(0, keepdims=True) for v in g]
 
-    table = {name: {"cosine": _mean(cosine(a, b)), "mean": _mean(cosine(mean(a), mean(b))),
-                    "error": relative_error(a, b)} for name, (a, b) in pairs.items()}
+    table = {
+        name: {"cosine": _mean(cosine(a, b)), "mean": _mean(cosine(mean(a), mean(b))), "error": relative_error(a, b)}
+        for name, (a, b) in pairs.items()
+    }
     whole, own = table["exact"]["error"], table["rule_exact"]["error"]
     return table | {"quantization": max(0.0, 1 - (own / whole) ** 2) if whole else 0.0}
 
@@ -163,9 +169,11 @@ def line(stage: str, table: dict) -> str:
     made, true = table["rule"], table["exact"]
     if true["cosine"] is None or made["cosine"] is None:
         return f"gradient {stage} training: zero, of the chip and in float64"
-    return (f"gradient {stage} training: cosine {made['cosine']:.4f} to the rule in float64 (error {_said(made['error'])}), "
-            f"{true['cosine']:.4f} to the exact gradient (error {_said(true['error'])}, {100 * table['quantization']:.0f} % of its square "
-            "from the integers)")
+    return (
+        f"gradient {stage} training: cosine {made['cosine']:.4f} to the rule in float64 (error {_said(made['error'])}), "
+        f"{true['cosine']:.4f} to the exact gradient (error {_said(true['error'])}, {100 * table['quantization']:.0f} % of its square "
+        "from the integers)"
+    )
 
 
 def _said(error: float | None) -> str:
@@ -180,16 +188,25 @@ def with_fraction_bits(recipe: Recipe, frac: int) -> Recipe:
 
     The accumulator has four fraction bits more: it is not what limits.
     """
-    formats = {"state": {"width": frac + 6, "frac": frac}, "delta": {"width": frac + 8, "frac": frac},
-               "accumulator": {"width": frac + 12, "frac": frac + 4}}
+    formats = {
+        "state": {"width": frac + 6, "frac": frac},
+        "delta": {"width": frac + 8, "frac": frac},
+        "accumulator": {"width": frac + 12, "frac": frac + 4},
+    }
     changed = recipe.model_dump()
     changed["formats"] |= formats
     return Recipe.model_validate(changed)
 
 
-def precision(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, fractions: Sequence[int] = (12, 10, 8, 6),
-              alphas: Sequence[float] = (0.5, 0.0),
-              betas: Sequence[float] = tuple(2.0**e for e in (-6, -4, -2, -1, 0, 1, 2, 3))) -> list[dict]:
+def precision(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    fractions: Sequence[int] = (12, 10, 8, 6),
+    alphas: Sequence[float] = (0.5, 0.0),
+    betas: Sequence[float] = tuple(2.0**e for e in (-6, -4, -2, -1, 0, 1, 2, 3)),
+) -> list[dict]:
     """Mean per-sample cosine to the exact gradient over fraction bits, alpha and beta (the law of row 57's word lengths).
 
     Parameters
@@ -204,6 +221,7 @@ def precision(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: n
     list of dict
         ``frac`` (None: float64), ``alpha``, ``beta``, ``cosine``.
     """
+
     def variant(base, alpha, beta):
         return Recipe.model_validate(base.model_dump() | {"alpha": alpha, "beta": beta})
 
@@ -275,6 +293,11 @@ def spsa_law(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: in
     z = (made.mean(0) - true) / (made.std(0) / root)
     along = made @ true
     squares = np.sum((made - true) ** 2, axis=1) / norm
-    return {"z": float(np.sqrt(np.mean(z**2))), "worst": float(np.abs(z).max()),
-            "along": float((along.mean() - norm) / (along.std() / root)), "variance": float(squares.mean()),
-            "law": true.size - 1, "variance_z": float((squares.mean() - (true.size - 1)) / (squares.std() / root))}
+    return {
+        "z": float(np.sqrt(np.mean(z**2))),
+        "worst": float(np.abs(z).max()),
+        "along": float((along.mean() - norm) / (along.std() / root)),
+        "variance": float(squares.mean()),
+        "law": true.size - 1,
+        "variance_z": float((squares.mean() - (true.size - 1)) / (squares.std() / root)),
+    }

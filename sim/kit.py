@@ -74,10 +74,14 @@ def _generic(recipe: Recipe, command: str, weights) -> dict[str, str]:
     component = Axi(recipe)
     woken(component.chip, recipe, weights)
     source = verilog.convert(component, top)
-    page = (f"# {name}: a chip beside a processor\n\nMade by `{command}`. `{name}.v` is the module `{top}`: AXI4-Stream for samples, "
-            f"labels, results and weights, AXI4-Lite for control and counters, one clock.\n\n"
-            f"```sh\nfusesoc --cores-root . run --target lint crossdyad:boards:{name}     # with Verilator\n```\n\n"
-            + _streams(recipe) + "\n" + registers.table())
+    page = (
+        f"# {name}: a chip beside a processor\n\nMade by `{command}`. `{name}.v` is the module `{top}`: AXI4-Stream for samples, "
+        f"labels, results and weights, AXI4-Lite for control and counters, one clock.\n\n"
+        f"```sh\nfusesoc --cores-root . run --target lint crossdyad:boards:{name}     # with Verilator\n```\n\n"
+        + _streams(recipe)
+        + "\n"
+        + registers.table()
+    )
     core = _core(recipe, GENERIC, top, {}, {"lint": LINT})
     return {f"{name}.v": verilog.headed(source, recipe, command), f"{name}.core": core, f"{name}.md": page}
 
@@ -85,10 +89,12 @@ def _generic(recipe: Recipe, command: str, weights) -> dict[str, str]:
 def _streams(recipe: Recipe) -> str:
     f, weights = recipe.formats, sum(g.R * g.C for g in in_memory(recipe))
     fraction = ", ".join(str(q.frac) for q in dict.fromkeys(recipe.weight_formats))
-    rows = [("s_axis_sample", f"{recipe.sizes[0]} to a sample, {f.state.width} bits, signed, {f.state.frac} of them fraction"),
-            ("s_axis_label", f"the class, 0 to {recipe.sizes[-1] - 1}"),
-            ("s_axis_weight, m_axis_weight", f"{weights}, {recipe.weight_width} bits, signed, {fraction} of them fraction"),
-            ("m_axis_result", f"{recipe.sizes[-1]} to a packet, as samples are")]
+    rows = [
+        ("s_axis_sample", f"{recipe.sizes[0]} to a sample, {f.state.width} bits, signed, {f.state.frac} of them fraction"),
+        ("s_axis_label", f"the class, 0 to {recipe.sizes[-1] - 1}"),
+        ("s_axis_weight, m_axis_weight", f"{weights}, {recipe.weight_width} bits, signed, {fraction} of them fraction"),
+        ("m_axis_result", f"{recipe.sizes[-1]} to a packet, as samples are"),
+    ]
     return "| stream | transfers |\n|---|---|\n" + "".join(f"| {name} | {what} |\n" for name, what in rows)
 
 
@@ -106,17 +112,21 @@ def _board(recipe: Recipe, board: Board, command: str, weights) -> dict[str, str
     }
     filesets = {"build": {pins: {"file_type": family.pins[1].upper()}}}
     core = f"crossdyad:boards:{name}"
-    page = (f"# {name} on {board.name} ({board.part})\n\nMade by `{command}`. `{name}.v` is the top level, at the board's own "
-            f"{board.clock / 1e6:g} MHz; its serial line runs at {synth.BAUD} bits per second.\n"
-            f"FuseSoC looks for `yosys`, `nextpnr-{family.name.lower()}` and `{family.packer.removeprefix('run_')}` on PATH, "
-            "the test for cocotb and Icarus (or, much faster, `SIM=verilator`):\n\n"
-            f"```sh\nfusesoc --cores-root . run --target build {core}     # a bitstream\n"
-            f"python {test}.py     # {SAMPLES} samples over the line, answered as the emulator does\n"
-            f"crossdyad synth {name}.toml --board {board.name}     # the same from the device's blocks, smaller and faster\n"
-            f"crossdyad board {name}.toml     # to talk to it\n```\n\n" + _frames(recipe))
+    page = (
+        f"# {name} on {board.name} ({board.part})\n\nMade by `{command}`. `{name}.v` is the top level, at the board's own "
+        f"{board.clock / 1e6:g} MHz; its serial line runs at {synth.BAUD} bits per second.\n"
+        f"FuseSoC looks for `yosys`, `nextpnr-{family.name.lower()}` and `{family.packer.removeprefix('run_')}` on PATH, "
+        "the test for cocotb and Icarus (or, much faster, `SIM=verilator`):\n\n"
+        f"```sh\nfusesoc --cores-root . run --target build {core}     # a bitstream\n"
+        f"python {test}.py     # {SAMPLES} samples over the line, answered as the emulator does\n"
+        f"crossdyad synth {name}.toml --board {board.name}     # the same from the device's blocks, smaller and faster\n"
+        f"crossdyad board {name}.toml     # to talk to it\n```\n\n" + _frames(recipe)
+    )
     return {
-        f"{name}.v": verilog.headed(source, recipe, command), pins: board.constraints(),
-        f"{name}.core": _core(recipe, board.name, top, filesets, targets), f"{name}.md": page,
+        f"{name}.v": verilog.headed(source, recipe, command),
+        pins: board.constraints(),
+        f"{name}.core": _core(recipe, board.name, top, filesets, targets),
+        f"{name}.md": page,
         f"{test}.py": TEST.replace("NAME", name).replace("TOP", top),
         f"{name}.vectors.json": json.dumps(_vectors(recipe, board), indent=1) + "\n",
     }
@@ -129,8 +139,12 @@ def _core(recipe: Recipe, board: str, top: str, filesets: dict, targets: dict) -
     sets |= {kind: {"files": [{file: options} for file, options in files.items()]} for kind, files in filesets.items()}
     made = {kind: {"filesets": ["rtl", *[kind] * (kind in filesets)], "toplevel": top} | options for kind, options in targets.items()}
     what = f"a chip that learns ({' '.join(map(str, recipe.sizes))}, {recipe.rule}), {board}"
-    core = {"name": f"crossdyad:boards:{name}:0.1.0", "description": what,
-            "filesets": sets, "targets": {"default": {"filesets": ["rtl"], "toplevel": top}} | made}
+    core = {
+        "name": f"crossdyad:boards:{name}:0.1.0",
+        "description": what,
+        "filesets": sets,
+        "targets": {"default": {"filesets": ["rtl"], "toplevel": top}} | made,
+    }
     return "CAPI=2:\n" + json.dumps(core, indent=1) + "\n"
 
 
@@ -138,11 +152,16 @@ def _frames(recipe: Recipe) -> str:
     """The map of the link's frames, as lengths of this chip."""
     link = Link(recipe)
     rows = [f"| 0x{tag:02X} | {tag.name.lower()} | {link.requests[tag]} | 0x{tag | 0x80:02X} | {link.replies[tag]} |" for tag in Tag]
-    return ("A frame is number, tag, payload and CRC-32, COBS-coded, and a zero byte; answers end with the status, 7 bytes, before the CRC "
-            f"(contract section 10). Protocol {VERSION}, recipe {fingerprint(recipe).hex()}, {link.slots} slots of {link.slot} bytes, "
-            f"{link.chunk} weights to a chunk, {link.weights} in all.\n\n"
-            "| tag | request | payload, bytes | answer | payload, bytes |\n|---|---|---|---|---|\n" + "\n".join(rows)
-            + "\n\nErrors (0xFF): " + ", ".join(f"{e.value} {e.name.lower().replace('_', ' ')}" for e in Error) + ".\n")
+    return (
+        "A frame is number, tag, payload and CRC-32, COBS-coded, and a zero byte; answers end with the status, 7 bytes, before the CRC "
+        f"(contract section 10). Protocol {VERSION}, recipe {fingerprint(recipe).hex()}, {link.slots} slots of {link.slot} bytes, "
+        f"{link.chunk} weights to a chunk, {link.weights} in all.\n\n"
+        "| tag | request | payload, bytes | answer | payload, bytes |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n\nErrors (0xFF): "
+        + ", ".join(f"{e.value} {e.name.lower().replace('_', ' ')}" for e in Error)
+        + ".\n"
+    )
 
 
 def _vectors(recipe: Recipe, board: Board) -> dict:
@@ -159,8 +178,12 @@ def _vectors(recipe: Recipe, board: Board) -> dict:
     opening = bytes([VERSION]) + fingerprint(recipe) + b"\x01"
     sent = [frame(0, Tag.IDENTIFY), frame(0, Tag.OPEN, opening), *(frame(i % 256, *request) for i, request in enumerate(requests))]
     low = board.pins["rst"].inverted if "rst" in board.pins else None
-    return {"clock": board.clock, "baud": synth.BAUD, "reset": None if low is None else int(not low),
-            "exchanges": [[data.hex(), twin.receive(data).hex()] for data in sent]}
+    return {
+        "clock": board.clock,
+        "baud": synth.BAUD,
+        "reset": None if low is None else int(not low),
+        "exchanges": [[data.hex(), twin.receive(data).hex()] for data in sent],
+    }
 
 
 TEST = '''\

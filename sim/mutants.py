@@ -27,11 +27,12 @@ class Fault:
     block: str
 
 
+# fmt: off
 FAULTS = (
     Fault("nearest rounds down", "fixed", "return floor + half\n", "return floor\n", "fixed"),
     Fault("nearest even ties up", "fixed", "(half & (floor[0] | rest))", "half", "fixed"),
-    Fault("stochastic ignores the random word", "fixed", "+ random[RANDOM_BITS - m:])", "+ 0)", "fixed"),
-    Fault("stochastic drops the word's last bit", "fixed", "+ random[RANDOM_BITS - m:])", "+ (random[RANDOM_BITS - m:] & -2))", "fixed"),
+    Fault("stochastic ignores the random word", "fixed", "+ random[RANDOM_BITS - m :])", "+ 0)", "fixed"),
+    Fault("stochastic drops the word's last bit", "fixed", "+ random[RANDOM_BITS - m :])", "+ (random[RANDOM_BITS - m :] & -2))", "fixed"),
     Fault("stuck at the limit, too", "crossbar", "i % VIEWS) < r.stuck_limit", "i % VIEWS) <= r.stuck_limit", "crossbar"),
     Fault("generators of one lane group in all", "crossbar", "Cat(Const(group, clog2(groups)), word)[:INDEX_BITS]",
           "Cat(Const(0, clog2(groups)), word)[:INDEX_BITS]", "crossbar"),
@@ -116,7 +117,7 @@ FAULTS = (
     Fault("relaxes at one pace", "unit", "e.leak == leak, 1, lambda e: e.enter", "False, 1, lambda e: e.enter", "unit"),
     Fault("feedback relaxes from nothing", "unit", "nearer = (fed + (way >> leaks[0]))", "nearer = (way >> leaks[0])", "unit"),
     Fault("feedback always kept", "unit", "element.valid & self._is(element.number, lambda e: e.keep_feedback)", "element.valid", "unit"),
-    Fault("feedback kept of the drive", "unit", "e.keep_feedback)), kept.eq(b)", "e.keep_feedback)), kept.eq(a)", "unit"),
+    Fault("feedback kept of the drive", "unit", "kept.eq(b)", "kept.eq(a)", "unit"),
     Fault("drives taken for a feedback's", "unit", "Mux(relaxes, delayed(m, recalled, 1), late_a)", "late_a", "unit"),
     Fault("noise of each word", "crossbar", '0xE0, its_step, fold)', '0xE0, its_step, address)', "crossbar"),
     Fault("noise of updates alone", "crossbar", "b = Mux(choose(number_at[2], noisy, 1), shown, b)",
@@ -144,7 +145,7 @@ FAULTS = (
           "sequencer.again & command_full & ready", "overlap"),
     Fault("a sample that follows needs no label", "chip", "& train & ready & label_full)", "& train & ready)", "overlap"),
     Fault("the number of the sample before", "chip", "Mux(sequencer.busy, number + 1, count)", "count", "overlap"),
-    Fault("the newest sample's number for all", "rng", "return (level - (turn - number[:len(turn)])[:len(turn)])[:len(level)]",
+    Fault("the newest sample's number for all", "rng", "return (level - (turn - number[: len(turn)])[: len(turn)])[: len(level)]",
           "return level", "overlap"),
     Fault("the label of another sample", "unit", "self.labels[e.turn])", "self.labels[e.turn - 1])", "overlap"),
     Fault("the drives of another sample", "unit", "reads.addr.eq(Cat(self.index, read))", "reads.addr.eq(Cat(self.index, read + 1))",
@@ -160,7 +161,7 @@ FAULTS = (
     Fault("a frame's CRC goes into itself", "link_frames", "crc.plain.eq(appended != 0)", "crc.plain.eq(appended > 1)", "frames"),
     Fault("the last block ends with the CRC's first zero", "link_frames", "with m.If(appended[2]):", "with m.If(crc.plain):", "frames"),
     Fault("a full block stands for a zero", "link_frames", "with m.If(full):", "with m.If(full & 0):", "frames"),
-    Fault("distances of eight bits in short frames", "link_frames", "(ahead - behind)[:len(ahead)]", "ahead - behind", "frames"),
+    Fault("distances of eight bits in short frames", "link_frames", "(ahead - behind)[: len(ahead)]", "ahead - behind", "frames"),
     Fault("a block's first byte counts", "link_frames", "Cat(~code, Const(-1, 8))", "Const(-1, 9)", "frames"),
     Fault("cut blocks are whole", "link_frames", "self.good.eq(code & self.right)", "self.good.eq(self.right)", "frames"),
     Fault("any CRC is right", "link_frames", "self.good.eq(code & self.right)", "self.good.eq(code)", "frames"),

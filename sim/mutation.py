@@ -54,6 +54,7 @@ class _Loader:
 @contextlib.contextmanager
 def seeded(fault: Fault) -> Iterator[ModuleType]:
     """While this lasts, the hardware has the fault; yields the hardware package."""
+
     def ours():
         return {name: m for name, m in sys.modules.items() if name == HARDWARE or name.startswith(HARDWARE + ".")}
 
@@ -65,7 +66,7 @@ def seeded(fault: Fault) -> Iterator[ModuleType]:
     sys.meta_path.insert(0, finder)
     try:
         hdl = importlib.import_module(HARDWARE)
-        importlib.import_module(f"{HARDWARE}.{fault.module}")       # now, so that a fault that does not apply is told
+        importlib.import_module(f"{HARDWARE}.{fault.module}")  # now, so that a fault that does not apply is told
         yield hdl
     finally:
         sys.meta_path.remove(finder)

@@ -17,23 +17,33 @@ def scenario(recipe: Recipe, cycles: int) -> Scenario:
     """Random words, and the words of the extremes."""
     name = f"noise {recipe.name}"
     rng = seeded(name)
-    stimulus = {"x": rng.integers(0, 1 << 32, cycles), "y": rng.integers(0, 1 << 32, cycles),
-                "delta": rng.integers(0, 2, cycles)}
+    stimulus = {"x": rng.integers(0, 1 << 32, cycles), "y": rng.integers(0, 1 << 32, cycles), "delta": rng.integers(0, 2, cycles)}
     for at, word in ((0, 0), (1, (1 << 32) - 1), (2, 0), (3, (1 << 32) - 1)):
         stimulus["x"][at] = stimulus["y"][at] = word
         stimulus["delta"][at] = at // 2
 
     def component():
         from ..hdl.noise import Noise
+
         return Noise(recipe)
 
     def coverage(stimulus, expected):
         seen = expected["noise"][LATENCY:]
-        return {"positive": (seen > 0).sum(), "negative": (seen < 0).sum(), "of states": (stimulus["delta"] == 0).sum(),
-                "of differences": (stimulus["delta"] == 1).sum()}
+        return {
+            "positive": (seen > 0).sum(),
+            "negative": (seen < 0).sum(),
+            "of states": (stimulus["delta"] == 0).sum(),
+            "of differences": (stimulus["delta"] == 1).sum(),
+        }
 
-    return Scenario(name, component, lambda given: emulated.trace(recipe, given), {n: np.asarray(v) for n, v in stimulus.items()},
-                    settled=LATENCY, coverage=coverage)
+    return Scenario(
+        name,
+        component,
+        lambda given: emulated.trace(recipe, given),
+        {n: np.asarray(v) for n, v in stimulus.items()},
+        settled=LATENCY,
+        coverage=coverage,
+    )
 
 
 def scenarios() -> list[Scenario]:

@@ -27,8 +27,13 @@ ROUNDING = 1e-12
 def varies(recipe: Recipe, device: Device | None = None) -> bool:
     """Whether figures differ from chip to chip: by noise, cells, random rounding, or the directions of probes."""
     rounding, spread = recipe.rounding, recipe.arrays.gain_spread or recipe.arrays.offset_spread
-    return bool(recipe.signed or device or recipe.devices.read_noise or spread
-                or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta))
+    return bool(
+        recipe.signed
+        or device
+        or recipe.devices.read_noise
+        or spread
+        or "stochastic" in (rounding.accumulator, rounding.state, rounding.delta)
+    )
 
 
 class Vectors(NamedTuple):
@@ -45,8 +50,9 @@ class Probes(NamedTuple):
     seed: np.ndarray
 
 
-def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: Sequence[int],
-             device: Device | None = None) -> list:
+def measured(
+    recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: Sequence[int], device: Device | None = None
+) -> list:
     """What the updates of chips would read for the same samples, with the weights held.
 
     Parameters
@@ -77,7 +83,7 @@ def measured(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np
         player = ArrayChip(chip, device=device)
         player.weights, player.turned = held[i], asymmetry(chip, w, time=age, device=device)
         player.calibrate(x, y)
-        made.append(read(chip, held[i], x, y, seeds[i:i + 1], player.machine()))
+        made.append(read(chip, held[i], x, y, seeds[i : i + 1], player.machine()))
     return [type(parts[0])(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*made, strict=True)]
 
 
@@ -88,8 +94,10 @@ def some(made: list, chips: slice | Sequence[int]) -> list:
 
 def _vectors(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Vectors]:
     made = gradient.terms(recipe, writes(recipe, weights, x, y, machine, None if machine else seeds))
-    return [Vectors(*(np.broadcast_to(np.stack(v, axis=-2), (len(seeds), *v[0].shape[-2:-1], len(v), v[0].shape[-1])) for v in layer))
-            for layer in made]
+    return [
+        Vectors(*(np.broadcast_to(np.stack(v, axis=-2), (len(seeds), *v[0].shape[-2:-1], len(v), v[0].shape[-1])) for v in layer))
+        for layer in made
+    ]
 
 
 def _probes(recipe: Recipe, weights, x, y, seeds, machine=None) -> list[Probes]:
@@ -127,10 +135,13 @@ def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
     along, squares, mean_square, right, there = 0.0, 0.0, 0.0, 0.0, 0.0
     whole = sum(np.sum(np.square(g), axis=(1, 2)) for g in exact)
     for layer, g in zip(made, exact, strict=True):
-        e, v = (np.moveaxis(a, 0, -1) for a in layer)                                   # (n, terms, R, d), (n, terms, C, d)
-        along = along + np.sum(e * (g[:, None] @ v), axis=(1, 2))                       # (n, d)
-        products = sum((np.swapaxes(e[:, i], 1, 2) @ e[:, j]) * (np.swapaxes(v[:, i], 1, 2) @ v[:, j])
-                       for i in range(e.shape[1]) for j in range(e.shape[1]))           # (n, d, d)
+        e, v = (np.moveaxis(a, 0, -1) for a in layer)  # (n, terms, R, d), (n, terms, C, d)
+        along = along + np.sum(e * (g[:, None] @ v), axis=(1, 2))  # (n, d)
+        products = sum(
+            (np.swapaxes(e[:, i], 1, 2) @ e[:, j]) * (np.swapaxes(v[:, i], 1, 2) @ v[:, j])
+            for i in range(e.shape[1])
+            for j in range(e.shape[1])
+        )  # (n, d, d)
         squares = squares + np.diagonal(products, axis1=1, axis2=2)
         mean_square = mean_square + products.mean((1, 2))
         alike, any_sign = _signs(e, v, g)
@@ -142,9 +153,13 @@ def _of_vectors(recipe: Recipe, made: list[Vectors], exact) -> dict[str, float]:
     variance = np.sum(scatter, where=scatter > ROUNDING * np.sum(squares, axis=1)) / max(1, chips - 1)
     # what is left of the noise in a mean over a few chips is no bias
     bias = np.sum(mean_square) - 2 * np.sum(along) / chips + np.sum(whole) - variance / chips
-    norm = np.sqrt(np.sum(whole)) or np.nan                # where there is no gradient, there is no relative error
-    return {"cosine": float(cosines.mean()), "bias": float(np.sqrt(max(0.0, bias)) / norm),
-            "deviation": float(np.sqrt(variance) / norm), "sign": float(right / there) if there else np.nan}
+    norm = np.sqrt(np.sum(whole)) or np.nan  # where there is no gradient, there is no relative error
+    return {
+        "cosine": float(cosines.mean()),
+        "bias": float(np.sqrt(max(0.0, bias)) / norm),
+        "deviation": float(np.sqrt(variance) / norm),
+        "sign": float(right / there) if there else np.nan,
+    }
 
 
 def _signs(e, v, g) -> tuple[float, float]:
@@ -171,10 +186,13 @@ def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
             along[:, n] += np.sum(signs * g[n], axis=(1, 2))
     square, there = np.sum(along**2), (slopes != 0) | (along != 0)
     size = np.sqrt(square * np.sum(slopes**2))
-    share = np.sum(slopes * along) / (square or np.nan)     # where there is no gradient, there is no relative error
-    return {"cosine": float(np.sum(slopes * along) / size) if size else 0.0, "bias": float(abs(share - 1)),
-            "deviation": float(np.sqrt(np.sum((slopes - share * along) ** 2) / (square or np.nan))),
-            "sign": float(np.mean((np.sign(slopes) == np.sign(along))[there])) if there.any() else np.nan}
+    share = np.sum(slopes * along) / (square or np.nan)  # where there is no gradient, there is no relative error
+    return {
+        "cosine": float(np.sum(slopes * along) / size) if size else 0.0,
+        "bias": float(abs(share - 1)),
+        "deviation": float(np.sqrt(np.sum((slopes - share * along) ** 2) / (square or np.nan))),
+        "sign": float(np.mean((np.sign(slopes) == np.sign(along))[there])) if there.any() else np.nan,
+    }
 
 
 class Judge(NamedTuple):
@@ -209,7 +227,14 @@ def judge(recipe: Recipe) -> Judge:
     return Judge(places, _vectors, _of_vectors)
 
 
-def quality(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, exact: Sequence[np.ndarray], seeds: int = SEEDS,
-            device: Device | None = None) -> dict[str, float]:
+def quality(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    exact: Sequence[np.ndarray],
+    seeds: int = SEEDS,
+    device: Device | None = None,
+) -> dict[str, float]:
     """`figures` of so many chips, the first one with the recipe's seed; `measured` has the parameters."""
     return figures(recipe, measured(recipe, weights, x, y, several(recipe.seed, seeds), device), exact)

@@ -85,9 +85,13 @@ class _Player:
         if step.noise:
             y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
         kept, zero = self.drive.get(k), np.zeros_like(y)
-        a, b = {"drive": lambda: (y, zero), "feedback": lambda: (kept, y),
-                "more": lambda: (kept + y, zero), "less": lambda: (kept - y, zero),
-                "relax": lambda: (kept, self.feedback[k] + (y - self.feedback[k]) / 2**step.leak)}[step.enter]()
+        a, b = {
+            "drive": lambda: (y, zero),
+            "feedback": lambda: (kept, y),
+            "more": lambda: (kept + y, zero),
+            "less": lambda: (kept - y, zero),
+            "relax": lambda: (kept, self.feedback[k] + (y - self.feedback[k]) / 2**step.leak),
+        }[step.enter]()
         if step.keep_drive:
             self.drive[k] = a
         if step.keep_feedback:

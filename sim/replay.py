@@ -84,19 +84,32 @@ def _harness(source: verilog.Verilog) -> str:
     drive, sample, at = [], [], 0
     for p in inputs:
         n = words(p.width)
-        drive.append(f"{member(p.name)} = word(g + {at}, {n});" if p.width <= 64 else
-                     f"for (int i = 0; i < {n}; ++i) {member(p.name)}[i] = g[{at} + i];")
+        drive.append(
+            f"{member(p.name)} = word(g + {at}, {n});"
+            if p.width <= 64
+            else f"for (int i = 0; i < {n}; ++i) {member(p.name)}[i] = g[{at} + i];"
+        )
         at += n
     read = at
     at = 0
     for p in outputs:
         n = words(p.width)
-        sample.append(f"for (int i = 0; i < {n}; ++i) s[{at} + i] = {member(p.name)}[i];" if p.width > 64 else
-                      f"s[{at}] = uint32_t({member(p.name)});" +
-                      (f" s[{at + 1}] = uint32_t({member(p.name)} >> 32);" if n == 2 else ""))
+        sample.append(
+            f"for (int i = 0; i < {n}; ++i) s[{at} + i] = {member(p.name)}[i];"
+            if p.width > 64
+            else f"s[{at}] = uint32_t({member(p.name)});" + (f" s[{at + 1}] = uint32_t({member(p.name)} >> 32);" if n == 2 else "")
+        )
         at += n
-    return "\n".join([f"#define INPUT_WORDS {read}", f"#define OUTPUT_WORDS {at}", *clocking(source),
-                      "#define DRIVE " + " ".join(drive), "#define SAMPLE " + " ".join(sample), MAIN])
+    return "\n".join(
+        [
+            f"#define INPUT_WORDS {read}",
+            f"#define OUTPUT_WORDS {at}",
+            *clocking(source),
+            "#define DRIVE " + " ".join(drive),
+            "#define SAMPLE " + " ".join(sample),
+            MAIN,
+        ]
+    )
 
 
 def executable(source: verilog.Verilog, main: str, optimize: int) -> Path:
@@ -106,9 +119,32 @@ def executable(source: verilog.Verilog, main: str, optimize: int) -> Path:
         if draft:
             (draft / "top.v").write_text(source.text)
             (draft / "main.cpp").write_text(main)
-            command = ["verilator", "--cc", "--exe", "--build", "-j", "1", "--top-module", TOP, "--prefix", "Vtop",
-                       "-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-                       *(["-O3"] if optimize == 3 else []), "-Mdir", str(draft), "-o", "program", "top.v", "main.cpp"]
+            command = [
+                "verilator",
+                "--cc",
+                "--exe",
+                "--build",
+                "-j",
+                "1",
+                "--top-module",
+                TOP,
+                "--prefix",
+                "Vtop",
+                "-Wno-fatal",
+                "-Wno-WIDTH",
+                "--x-assign",
+                "fast",
+                "--x-initial",
+                "fast",
+                "--noassert",
+                *(["-O3"] if optimize == 3 else []),
+                "-Mdir",
+                str(draft),
+                "-o",
+                "program",
+                "top.v",
+                "main.cpp",
+            ]
             done = tools.run(command, cwd=draft)
             if done.returncode:
                 raise SimulationFailed(f"verilator: the build failed\n{done.stdout[-3000:]}")
@@ -143,7 +179,7 @@ def replay(source: verilog.Verilog, stimulus: dict, optimize: int = 0) -> dict:
     result, at = {}, 0
     for p in outputs:
         n = words(p.width)
-        result[p.name] = _join(seen[:, at:at + n], p.width, p.signed)
+        result[p.name] = _join(seen[:, at : at + n], p.width, p.signed)
         at += n
     return result
 
@@ -167,5 +203,5 @@ def _join(split: np.ndarray, width: int, signed: bool) -> np.ndarray:
             bits |= split[:, i].astype(np.int64) << (32 * i)
         return bits - ((bits >> (width - 1)) << width) if signed else bits
     raw, size = np.ascontiguousarray(split).tobytes(), 4 * split.shape[1]
-    numbers = [int.from_bytes(raw[i:i + size], "little") for i in range(0, len(raw), size)]
+    numbers = [int.from_bytes(raw[i : i + size], "little") for i in range(0, len(raw), size)]
     return np.array([v - (1 << width) if signed and v >> (width - 1) else v for v in numbers], dtype=object)

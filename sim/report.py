@@ -105,8 +105,10 @@ class Report:
         return asdict(self) | {"passed": self.passed, "first": [d._asdict() for d in self.first]}
 
     def __str__(self) -> str:
-        lines = [f"{self.recipe} on {self.simulator}: {self.samples} training samples of {self.data} and directed ones, {self.cycles} "
-                 f"cycles, {self.bits} bits compared, {self.mismatches} mismatches, {self.cycle_differences} cycle differences"]
+        lines = [
+            f"{self.recipe} on {self.simulator}: {self.samples} training samples of {self.data} and directed ones, {self.cycles} "
+            f"cycles, {self.bits} bits compared, {self.mismatches} mismatches, {self.cycle_differences} cycle differences"
+        ]
         lines += [gradient.line(stage, table) for stage, table in self.gradient.items()]
         return "\n  ".join(lines + self.findings())
 

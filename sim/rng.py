@@ -23,6 +23,7 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
 
     def component():
         from ..hdl.rng import Generator
+
         return Generator(key, stream)
 
     def trace(given):
@@ -34,8 +35,12 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
         return {name: delayed(v.astype(np.int64), LATENCY) for name, v in zip("xy", pair, strict=True)}
 
     def coverage(stimulus, expected):
-        goals = {f"{port} bit {bit} {level}": ((expected[port] >> bit & 1) == level).sum()
-                 for port in "xy" for bit in (0, 31) for level in (0, 1)}
+        goals = {
+            f"{port} bit {bit} {level}": ((expected[port] >> bit & 1) == level).sum()
+            for port in "xy"
+            for bit in (0, 31)
+            for level in (0, 1)
+        }
         return goals | {"step above 2**31": (stimulus["step"] >> 31).sum(), "index above 2**23": (stimulus["index"] >> 23).sum()}
 
     return Scenario(name, component, trace, stimulus, settled=LATENCY, coverage=coverage)
@@ -43,5 +48,4 @@ def scenario(key: tuple[int, int], stream: int, cycles: int, vectorised: bool = 
 
 def scenarios() -> list[Scenario]:
     """Keys and streams at their corners and in between."""
-    return [scenario((0, 0), 0, 200), scenario((0xFFFFFFFF, 0xFFFFFFFF), 0xFF, 200),
-            scenario((0x01234567, 0x89ABCDEF), 0x81, 400)]
+    return [scenario((0, 0), 0, 200), scenario((0xFFFFFFFF, 0xFFFFFFFF), 0xFF, 200), scenario((0x01234567, 0x89ABCDEF), 0x81, 400)]

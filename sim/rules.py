@@ -11,8 +11,12 @@ from .. import emulator
 from ..recipe import Recipe, in_memory, matrix_geometries, rule, rules
 from . import gradient, quality, real
 
-FINE = {"state": {"width": 20, "frac": 16}, "weight": {"width": 20, "frac": 16}, "accumulator": {"width": 22, "frac": 18},
-        "delta": {"width": 22, "frac": 18}}
+FINE = {
+    "state": {"width": 20, "frac": 16},
+    "weight": {"width": 20, "frac": 16},
+    "accumulator": {"width": 22, "frac": 18},
+    "delta": {"width": 22, "frac": 18},
+}
 """Formats of so many fraction bits that only a rule is left of a chip."""
 SAMPLES = 8
 WEAK = 2.0**-8
@@ -96,9 +100,14 @@ def aims_at_the_gradient(recipe: Recipe) -> bool:
 
 def oracle(recipe: Recipe) -> Finding:
     """Hold the rule in real numbers to the exact gradient, at a small beta, with the weights as feedback."""
-    weak = small(recipe, beta=WEAK, formats=FINE, sweeps=(0, 100) if recipe.sweeps[1] > 2 else recipe.sweeps,
-                 # targets pass units whether they have a slope or not
-                 activation="identity" if rule(recipe.rule).oracle == "inverse" else recipe.activation)
+    weak = small(
+        recipe,
+        beta=WEAK,
+        formats=FINE,
+        sweeps=(0, 100) if recipe.sweeps[1] > 2 else recipe.sweeps,
+        # targets pass units whether they have a slope or not
+        activation="identity" if rule(recipe.rule).oracle == "inverse" else recipe.activation,
+    )
     held = {g.matrix.name: w for g, w in zip(in_memory(weak), emulator.initial_weights(weak), strict=True)}
     shapes = {name: g.matrix[1:4] for name, g in matrix_geometries(weak).items()}
     weights = [held[f"W{name[1:]}"] if shapes.get(f"W{name[1:]}") == shapes[name] else w for name, w in held.items()]

@@ -78,8 +78,7 @@ class Outcome:
         return not self.mismatches and not self.uncovered
 
     def __str__(self) -> str:
-        head = (f"{self.scenario} on {self.simulator}: {self.cycles} cycles, {self.bits} bits, "
-                f"{len(self.mismatches)} mismatches")
+        head = f"{self.scenario} on {self.simulator}: {self.cycles} cycles, {self.bits} bits, {len(self.mismatches)} mismatches"
         lines = [str(m) for m in self.mismatches[:10]] + [f"never exercised: {goal}" for goal in self.uncovered]
         return "\n  ".join([head, *lines])
 
@@ -104,14 +103,14 @@ def check(scenario: Scenario, simulator: str, source: Verilog | None = None, opt
         source = source or convert(component, simulators.TOP)
         seen = replay.replay(source, scenario.stimulus, optimize)
     else:
-        arguments = {"stimulus": {port: [int(v) for v in values] for port, values in scenario.stimulus.items()},
-                     "outputs": list(expected)}
+        arguments = {"stimulus": {port: [int(v) for v in values] for port, values in scenario.stimulus.items()}, "outputs": list(expected)}
         seen = simulators.run(component, bench.play, arguments, simulator, source, optimize)
     mismatches, bits = compare(scenario, expected, seen)
     coverage = {goal: int(times) for goal, times in scenario.coverage(scenario.stimulus, expected).items()}
     cycles = len(next(iter(scenario.stimulus.values())))
-    return Outcome(scenario.name, simulator, cycles, bits, tuple(mismatches),
-                   tuple(goal for goal, times in coverage.items() if not times), coverage)
+    return Outcome(
+        scenario.name, simulator, cycles, bits, tuple(mismatches), tuple(goal for goal, times in coverage.items() if not times), coverage
+    )
 
 
 def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismatch], int]:
@@ -127,12 +126,13 @@ def compare(scenario: Scenario, expected: dict, seen: dict) -> tuple[list[Mismat
             where &= np.asarray(expected[valid] if isinstance(valid, str) else valid).astype(bool)
         widest = max((int(v).bit_length() for v in (values.max(initial=0), values.min(initial=0))), default=0)
         bits += int(where.sum()) * max(widest, 1)
-        mismatches += [Mismatch(int(c), port, int(values[c]), None if got[c] is None else int(got[c]))
-                       for c in np.flatnonzero(where & (got != values))]
+        mismatches += [
+            Mismatch(int(c), port, int(values[c]), None if got[c] is None else int(got[c])) for c in np.flatnonzero(where & (got != values))
+        ]
     return sorted(mismatches, key=lambda m: m.cycle), bits
 
 
 def delayed(values: np.ndarray, latency: int) -> np.ndarray:
     """Values of a port `latency` cycles after those of its inputs."""
     values = np.asarray(values)
-    return np.concatenate([np.zeros(latency, values.dtype), values[:len(values) - latency]])
+    return np.concatenate([np.zeros(latency, values.dtype), values[: len(values) - latency]])

@@ -23,8 +23,8 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
         if overlaps:
             line.level(turn=turn)
         program = programs(recipe)[train]
-        if train and program.interval and kinds[i + 1:i + 2] == [1] and i % 5:
-            line.now += program.interval - 1          # while it runs
+        if train and program.interval and kinds[i + 1 : i + 2] == [1] and i % 5:
+            line.now += program.interval - 1  # while it runs
         else:
             # program cycle 0 is the next cycle; in program cycle `length` the chip may launch again
             line.now += program.length + (int(rng.integers(0, 5)) if i % 3 else 0)
@@ -32,6 +32,7 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
 
     def component():
         from ..hdl.sequencer import Sequencer
+
         return Sequencer(recipe)
 
     def coverage(stimulus, expected):
@@ -39,8 +40,14 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
         goals |= {"a program that follows while one runs": (expected["again"] & stimulus["launch"]).sum()} if overlaps else {}
         return goals | {"finish": expected["finish"].sum(), "idle": (expected["busy"] == 0).sum()}
 
-    return Scenario(name, component, lambda given: emulated.trace(recipe, given), line.stimulus(),
-                    dict.fromkeys(("number", "pc"), "start") | ({"rest": "finish"} if overlaps else {}), coverage=coverage)
+    return Scenario(
+        name,
+        component,
+        lambda given: emulated.trace(recipe, given),
+        line.stimulus(),
+        dict.fromkeys(("number", "pc"), "start") | ({"rest": "finish"} if overlaps else {}),
+        coverage=coverage,
+    )
 
 
 def scenarios() -> list[Scenario]:

@@ -46,6 +46,7 @@ DUMP = "crossdyad_dump"
 TOP = "top"
 """Name of every top module that is simulated."""
 
+
 class SimulationFailed(RuntimeError):
     """A simulator that stopped before the body had returned."""
 
@@ -88,9 +89,16 @@ def signal_table(source: verilog.Verilog) -> dict[str, tuple[str, bool]]:
     return table
 
 
-def run(component: wiring.Component | None, body: Callable[..., Awaitable[_Result]], arguments: dict, simulator: str,
-        source: verilog.Verilog | None = None, optimize: int = 0,
-        waves: Path | None = None, log: Path | None = None) -> _Result:
+def run(
+    component: wiring.Component | None,
+    body: Callable[..., Awaitable[_Result]],
+    arguments: dict,
+    simulator: str,
+    source: verilog.Verilog | None = None,
+    optimize: int = 0,
+    waves: Path | None = None,
+    log: Path | None = None,
+) -> _Result:
     """Run a body against a component on a simulator.
 
     Parameters
@@ -162,13 +170,16 @@ def run_tests(source: Path, top: str, tests: Path, simulator: str = "icarus", wa
     if simulator not in RUNNERS:
         raise ValueError(f"simulator: {simulator!r}; allowed are {', '.join(RUNNERS)}")
     tests = Path(tests).resolve()
-    with cocotb_environment(), _built(Path(source).read_text(), top, simulator, 0, waves.suffix if waves else "") as final, \
-            tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
+    with (
+        cocotb_environment(),
+        _built(Path(source).read_text(), top, simulator, 0, waves.suffix if waves else "") as final,
+        tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder,
+    ):
         sys.path.insert(0, str(tests.parent))
         try:
             try:
                 count, failed = _tested(final, Path(folder), top, tests.stem, simulator, {}, waves, log)
-            except SimulationFailed as error:       # which the runner raises for failing tests as well, where pytest calls it
+            except SimulationFailed as error:  # which the runner raises for failing tests as well, where pytest calls it
                 raise SimulationFailed(f"{tests}: {error}") from None
             if failed or not count:
                 raise SimulationFailed(f"{simulator}: {failed} of {count} tests of {tests} failed\n{_tail(Path(folder) / 'run.log')}")
@@ -177,8 +188,14 @@ def run_tests(source: Path, top: str, tests: Path, simulator: str = "icarus", wa
     return count
 
 
-def kept_run(component: wiring.Component | None, body: Callable[..., Awaitable[_Result]], arguments: dict, simulator: str,
-             source: verilog.Verilog, optimize: int = 0) -> tuple[_Result, Path]:
+def kept_run(
+    component: wiring.Component | None,
+    body: Callable[..., Awaitable[_Result]],
+    arguments: dict,
+    simulator: str,
+    source: verilog.Verilog,
+    optimize: int = 0,
+) -> tuple[_Result, Path]:
     """Run a body as `run` does, but take what an earlier process has found for the same design, stimulus and bench.
 
     Returns
@@ -224,31 +241,53 @@ def _built(text: str, top: str, simulator: str, optimize: int, waves: str) -> It
     # as Verilog-2005: in SystemVerilog a declaration's initial value wakes no `always @*`, which then shows x until one
     # of its inputs changes
     options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"]
-    if waves:       # the runner's own dump for Icarus names the folder of the draft
+    if waves:  # the runner's own dump for Icarus names the folder of the draft
         options += {"icarus": ["-s", DUMP], "verilator": ["--trace-fst"] if waves == ".fst" else []}[simulator]
         text += f'module {DUMP};initial begin $dumpfile("dump.fst");$dumpvars(0,{top});end endmodule\n' * (simulator == "icarus")
     logging.getLogger("cocotb").setLevel(logging.WARNING)
-    with (verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext(),
-          contextlib.redirect_stdout(io.StringIO())):
+    with (
+        verilator_environment(optimize) if simulator == "verilator" else contextlib.nullcontext(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         with build_folder(text, top, simulator, optimize, waves, *options) as (final, draft):
             if draft:
                 (draft / "top.v").write_text(text)
-                _quietly(draft / "build.log", _runner(simulator).build, sources=[draft / "top.v"], hdl_toplevel=top, build_dir=draft,
-                         build_args=options, timescale=("1ns", "1ps"), always=True, log_file=draft / "build.log",
-                         waves=bool(waves) and simulator == "verilator")
-        yield final         # whose name a new build has from here on
+                _quietly(
+                    draft / "build.log",
+                    _runner(simulator).build,
+                    sources=[draft / "top.v"],
+                    hdl_toplevel=top,
+                    build_dir=draft,
+                    build_args=options,
+                    timescale=("1ns", "1ps"),
+                    always=True,
+                    log_file=draft / "build.log",
+                    waves=bool(waves) and simulator == "verilator",
+                )
+        yield final  # whose name a new build has from here on
 
 
-def _tested(final: Path, folder: Path, top: str, module: str, simulator: str, told: dict[str, str], waves: Path | None,
-            log: Path | None) -> tuple[int, int]:
+def _tested(
+    final: Path, folder: Path, top: str, module: str, simulator: str, told: dict[str, str], waves: Path | None, log: Path | None
+) -> tuple[int, int]:
     """Run the tests of a module in a folder; return how many there were, and failed."""
     from cocotb_tools.check_results import get_results
 
     try:
         results = _quietly(
-            folder / "run.log", _runner(simulator).test, test_module=module, hdl_toplevel=top, build_dir=final, test_dir=folder,
-            results_xml=str(folder / "results.xml"), timescale=("1ns", "1ps"), hdl_toplevel_lang="verilog",
-            log_file=folder / "run.log", extra_env=told, waves=waves is not None)
+            folder / "run.log",
+            _runner(simulator).test,
+            test_module=module,
+            hdl_toplevel=top,
+            build_dir=final,
+            test_dir=folder,
+            results_xml=str(folder / "results.xml"),
+            timescale=("1ns", "1ps"),
+            hdl_toplevel_lang="verilog",
+            log_file=folder / "run.log",
+            extra_env=told,
+            waves=waves is not None,
+        )
     finally:
         if log is not None and (folder / "run.log").exists():
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -261,15 +300,23 @@ def _tested(final: Path, folder: Path, top: str, module: str, simulator: str, to
 
 
 def _cocotb(source, body, arguments, simulator, optimize, waves, log):
-    with _built(source.text, TOP, simulator, optimize, waves.suffix if waves else "") as final, \
-            tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder:
+    with (
+        _built(source.text, TOP, simulator, optimize, waves.suffix if waves else "") as final,
+        tempfile.TemporaryDirectory(prefix="run-", dir=final.parent) as folder,
+    ):
         folder = Path(folder)
         request, answer = folder / "request.pickle", folder / "answer.pickle"
-        request.write_bytes(pickle.dumps({
-            "body": (body.__module__, body.__name__), "arguments": arguments, "answer": str(answer),
-            "signals": signal_table(source), "inputs": [p.name for p in source.ports if p.direction == "input"
-                                                        and p.name not in ("clk", "rst")],
-        }))
+        request.write_bytes(
+            pickle.dumps(
+                {
+                    "body": (body.__module__, body.__name__),
+                    "arguments": arguments,
+                    "answer": str(answer),
+                    "signals": signal_table(source),
+                    "inputs": [p.name for p in source.ports if p.direction == "input" and p.name not in ("clk", "rst")],
+                }
+            )
+        )
         told = {"CROSSDYAD_REQUEST": str(request), "COCOTB_LOG_LEVEL": "WARNING"}
         tests, failed = _tested(final, folder, TOP, f"{__package__}.cocotb_entry", simulator, told, waves, log)
         if tests != 1 or failed or not answer.exists():

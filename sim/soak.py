@@ -42,8 +42,10 @@ def soak(recipe: Recipe, vectors: int, engine: str = "jax", optimize: int = 3) -
     reads = sum(i.op in READS for i in programs(recipe)[train].instructions)
     block = -(-vectors // (reads * BLOCKS))
     draw, state = seeded(f"soak {recipe.name}"), recipe.formats.state
-    start = [draw.integers(w // 2, -w // 2, s, endpoint=True, dtype=np.int32) for w, s in
-             ((g.recipe.formats.weight.min + g.recipe.guard, (g.R, g.C)) for g in in_memory(recipe))]
+    start = [
+        draw.integers(w // 2, -w // 2, s, endpoint=True, dtype=np.int32)
+        for w, s in ((g.recipe.formats.weight.min + g.recipe.guard, (g.R, g.C)) for g in in_memory(recipe))
+    ]
     x = draw.integers(state.min, state.max, (BLOCKS, block, recipe.sizes[0]), endpoint=True, dtype=np.int32)
     y = draw.integers(recipe.sizes[-1], size=(BLOCKS, block))
 
@@ -60,7 +62,7 @@ def soak(recipe: Recipe, vectors: int, engine: str = "jax", optimize: int = 3) -
 
     twin, bits, mismatches, seen = emulator.Chip(recipe, engine=engine), 0, 0, []
     twin.weights = start
-    each = len(emissions(recipe, train))      # of the reads whose outputs come, the emulator gives the last
+    each = len(emissions(recipe, train))  # of the reads whose outputs come, the emulator gives the last
     last = slice(each - 1, None, each)
     for samples, labels, learn, back in zip(x, y, phases[1::2], phases[2::2], strict=True):
         outputs = twin.train(samples, labels).outputs

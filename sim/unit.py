@@ -27,21 +27,26 @@ def scenario(recipe: Recipe, unit: int, rounds: int = 6) -> Scenario:
             every = rng.integers(1, 4)
             for index in range(count):
                 line.pulse(line.now, valid=1, number=number, index=index)
-                line.pulse(line.now + 2, random=int(rng.integers(0, 1 << 48)),
-                           **{p: int(integers(rng, width, 1)[0]) for p in ports if p.startswith("value")})
+                line.pulse(
+                    line.now + 2,
+                    random=int(rng.integers(0, 1 << 48)),
+                    **{p: int(integers(rng, width, 1)[0]) for p in ports if p.startswith("value")},
+                )
                 line.now += int(every)
-            line.now += 12                     # what it keeps is there, and the loss
+            line.now += 12  # what it keeps is there, and the loss
             line.mark("loss", line.now)
     line.now += 10
 
     def component():
         from ..hdl.unit import Unit
+
         return Unit(recipe, unit)
 
     def coverage(stimulus, expected):
         goals = {f"entry {what}": len(cycles) for what, cycles in line.marks.items() if what != "loss"}
-        goals |= {f"{port}s kept": expected[f"{port}_valid"].sum() for port in ("mean", "difference")
-                  if any(getattr(e, port) for e in entries)}
+        goals |= {
+            f"{port}s kept": expected[f"{port}_valid"].sum() for port in ("mean", "difference") if any(getattr(e, port) for e in entries)
+        }
         if any(e.keep_drive for e in entries):
             goals["drives kept"] = expected["drive_write"].sum()
         return goals

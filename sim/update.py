@@ -19,12 +19,18 @@ def several(recipe: Recipe, cycles: int) -> Scenario:
     name, views, decays = f"update {recipe.name}", engine.views, (0, 4)
     rng, which = seeded(name), seeded(f"{name} formats").integers(0, len(views), cycles)
     weights = np.stack([integers(rng, v.formats.weight.width, cycles) for v in views])
-    stimulus = {"weight": np.take_along_axis(weights, which[None], 0)[0], "format": which,
-                "product": integers(rng, engine.operand + recipe.formats.state.width, cycles), "random": rng.integers(0, 1 << 16, cycles),
-                "decay": rng.integers(0, len(decays), cycles), "probe": np.zeros(cycles, int)}
+    stimulus = {
+        "weight": np.take_along_axis(weights, which[None], 0)[0],
+        "format": which,
+        "product": integers(rng, engine.operand + recipe.formats.state.width, cycles),
+        "random": rng.integers(0, 1 << 16, cycles),
+        "decay": rng.integers(0, len(decays), cycles),
+        "probe": np.zeros(cycles, int),
+    }
 
     def component():
         from ..hdl.update import Update
+
         return Update(views, decays)
 
     def coverage(stimulus, expected):
@@ -41,12 +47,17 @@ def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vector
     name = f"update {recipe.name}" + (f" decays {decays}" if any(decays) else "")
     rng, geometry = seeded(name), geometries(recipe)[0]
     width = recipe.bits.operand + recipe.formats.state.width
-    stimulus = {"weight": integers(rng, recipe.formats.weight.width, cycles), "product": integers(rng, width, cycles),
-                "random": rng.integers(0, 1 << 16, cycles), "decay": rng.integers(0, len(decays), cycles),
-                "probe": rng.integers(0, 2, cycles)}
+    stimulus = {
+        "weight": integers(rng, recipe.formats.weight.width, cycles),
+        "product": integers(rng, width, cycles),
+        "random": rng.integers(0, 1 << 16, cycles),
+        "decay": rng.integers(0, len(decays), cycles),
+        "probe": rng.integers(0, 2, cycles),
+    }
 
     def component():
         from ..hdl.update import Update
+
         return Update(recipe, decays)
 
     def trace(given):
@@ -56,27 +67,37 @@ def scenario(recipe: Recipe, cycles: int, decays: tuple[int, ...] = (0,), vector
         ways = [(False, d) for d in decays] + [(True, 0)]
         results = [emulated.update(recipe, weight, given["product"].astype(kind), given["random"], *way) for way in ways]
         way = np.where(given["probe"], len(decays), given["decay"])
-        return {n: delayed(np.choose(way, values).astype(np.int64), LATENCY)
-                for n, *values in zip(("result", "out_of_range"), *results, strict=True)}
+        return {
+            n: delayed(np.choose(way, values).astype(np.int64), LATENCY)
+            for n, *values in zip(("result", "out_of_range"), *results, strict=True)
+        }
 
     def coverage(stimulus, expected):
         out, probe = expected["out_of_range"].astype(bool), delayed(stimulus["probe"], LATENCY).astype(bool)
         product = delayed(stimulus["product"], LATENCY)
-        if recipe.slope_bits is not None:        # pulses that shrink towards the ends hardly leave the range
+        if recipe.slope_bits is not None:  # pulses that shrink towards the ends hardly leave the range
             weight = delayed(stimulus["weight"], LATENCY)
             change = expected["result"] - weight
-            return {"up": ((change > 0) & (product > 0)).sum(), "down": ((change < 0) & (product < 0)).sum(),
-                    "up from above the middle": ((change > 0) & (weight > 0)).sum(),
-                    "down from below the middle": ((change < 0) & (weight < 0)).sum()}
-        goals = {"above": (out & (product > 0)).sum(), "below": (out & (product < 0)).sum(),
-                 "changed": (expected["result"] != delayed(stimulus["weight"], LATENCY)).sum()}
+            return {
+                "up": ((change > 0) & (product > 0)).sum(),
+                "down": ((change < 0) & (product < 0)).sum(),
+                "up from above the middle": ((change > 0) & (weight > 0)).sum(),
+                "down from below the middle": ((change < 0) & (weight < 0)).sum(),
+            }
+        goals = {
+            "above": (out & (product > 0)).sum(),
+            "below": (out & (product < 0)).sum(),
+            "changed": (expected["result"] != delayed(stimulus["weight"], LATENCY)).sum(),
+        }
         if recipe.guard:
             # only the guard makes these differ from the probe's result
             v = expected["result"]
             f = recipe.formats.weight
-            goals |= {"held by the guard above": (out & ~probe & (v == f.max - recipe.guard)).sum(),
-                      "held by the guard below": (out & ~probe & (v == f.min + recipe.guard)).sum(),
-                      "probe within the guard": (~out & probe & (v > f.max - recipe.guard)).sum()}
+            goals |= {
+                "held by the guard above": (out & ~probe & (v == f.max - recipe.guard)).sum(),
+                "held by the guard below": (out & ~probe & (v == f.min + recipe.guard)).sum(),
+                "probe within the guard": (~out & probe & (v > f.max - recipe.guard)).sum(),
+            }
         return goals
 
     return Scenario(name, component, trace, stimulus, settled=LATENCY, coverage=coverage)

@@ -27,8 +27,11 @@ def modes(rounding: str, overflow: str) -> dict:
 def narrow(**changes) -> dict:
     """Formats so narrow that everything overflows now and then."""
     formats = {"state": (6, 4), "weight": (7, 4), "accumulator": (7, 4), "delta": (5, 3)} | changes
-    return {"formats": {place: {"width": w, "frac": f} for place, (w, f) in formats.items()},
-            "learning_rate": 2.0**-2, "rate_floor": 2.0**-5}
+    return {
+        "formats": {place: {"width": w, "frac": f} for place, (w, f) in formats.items()},
+        "learning_rate": 2.0**-2,
+        "rate_floor": 2.0**-5,
+    }
 
 
 def layered(*weights: tuple[int, int], **changes) -> dict:
@@ -56,8 +59,18 @@ def relaxing(recipe: Recipe) -> Iterator[Operation]:
     yield parts.nudged(recipe, keep_drive=True, keep_feedback=True)
     for leak in (0, 1, 3):
         yield parts.back(1, enter="relax", leak=leak, keep_feedback=True, moved=leak < 3, error=("dyad", "gate", "feedback")[leak % 3])
-        yield parts.read(1, recipe, enter="relax", leak=leak, keep_feedback=leak > 0, moved=leak == 1, result=False, loss="keep",
-                         force="feedback" if leak else "", difference="error1")
+        yield parts.read(
+            1,
+            recipe,
+            enter="relax",
+            leak=leak,
+            keep_feedback=leak > 0,
+            moved=leak == 1,
+            result=False,
+            loss="keep",
+            force="feedback" if leak else "",
+            difference="error1",
+        )
     yield parts.read(1, recipe, column=NOISE, mean="heard", result=False, loss="keep")
     yield parts.update(1, row="heard", column=NOISE, decay=8)
     yield from parts.updates(recipe)
@@ -67,6 +80,7 @@ allow(f"{__name__}:unusual")
 allow(f"{__name__}:relaxing")
 
 
+# fmt: off
 @functools.cache
 def recipes() -> tuple[Recipe, ...]:
     """Return alphas, roundings, overflows, activations, rules, and folds of one and more words; first those with what few have."""
@@ -153,6 +167,7 @@ def recipes() -> tuple[Recipe, ...]:
               engines=[{"lanes": 4, "matrices": ["W0", "W2"]}, {"lanes": 3, "matrices": ["W1"]}], **modes("stochastic", "saturate"),
               **layered((7, 4), (7, 4), (5, 2))),
     )
+# fmt: on
 
 
 def named(name: str) -> Recipe:
@@ -190,12 +205,22 @@ def table(draw: random.Random, name: str, rule: str, program: str = "") -> dict:
             draw.choice(rows).append(matrix)
         placed = {"engines": [{"lanes": draw.randint(1, 9), "matrices": row} for row in rows if row]}
     return placed | {
-        "name": name, "sizes": sizes, "rule": program or rule, "alpha": draw.choice((0, 0.5, 1)), "beta": 2.0 ** draw.randint(-2, 2),
+        "name": name,
+        "sizes": sizes,
+        "rule": program or rule,
+        "alpha": draw.choice((0, 0.5, 1)),
+        "beta": 2.0 ** draw.randint(-2, 2),
         "activation": draw.choice(("identity", "relu", "hard_tanh", "hard_sigmoid")),
         "output": draw.choice(("identity", "hard_tanh", "relu", "hard_sigmoid")),
-        "seed": draw.getrandbits(64), "rate_floor": 2.0**floor, "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
-        "epsilon": 2.0 ** draw.randint(-4, -2), "sweeps": (draw.randint(1, 2), draw.randint(1, 2)),
-        "decay": 2.0 ** -draw.randint(8, 9), "devices": devices, "pulses": pulses,
+        "seed": draw.getrandbits(64),
+        "rate_floor": 2.0**floor,
+        "learning_rate": 2.0 ** (floor + draw.randint(0, 7)),
+        "epsilon": 2.0 ** draw.randint(-4, -2),
+        "sweeps": (draw.randint(1, 2), draw.randint(1, 2)),
+        "decay": 2.0 ** -draw.randint(8, 9),
+        "devices": devices,
+        "pulses": pulses,
         "formats": {p: {"width": w, "frac": w - draw.randint(1, 3)} for p, w in widths.items()} | {"weight": weight},
         "rounding": {p: draw.choice(Rounding.__args__) for p in places},
-        "overflow": {p: draw.choice(Overflow.__args__) for p in places}}
+        "overflow": {p: draw.choice(Overflow.__args__) for p in places},
+    }

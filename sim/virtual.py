@@ -210,8 +210,7 @@ def command(program: Path, faults: float = 0.0, seed: int = 1, link: Path | None
 
 
 @contextlib.contextmanager
-def running(recipe: Recipe, board: str = "ulx3s", faults: float = 0.0, seed: int = 1, optimize: int = 0,
-            samples: int = 0) -> Iterator[str]:
+def running(recipe: Recipe, board: str = "ulx3s", faults: float = 0.0, seed: int = 1, optimize: int = 0, samples: int = 0) -> Iterator[str]:
     """Run a virtual board; yields the name of its port."""
     with start(build(recipe, board, optimize, samples), faults, seed) as process:
         try:

@@ -140,7 +140,7 @@ def _fails(tests: list[str], begins: Callable[[str], None]) -> str | None:
     import pytest
 
     class Watch:
-        at = tests[0]           # one that cannot be collected
+        at = tests[0]  # one that cannot be collected
 
         def pytest_runtest_logstart(self, nodeid, location):
             self.at = nodeid
@@ -193,7 +193,7 @@ def _try(send, given) -> None:
             send((row,))
             try:
                 passed = _passes(row)
-            except Exception:       # a fault may break a module
+            except Exception:  # a fault may break a module
                 passed = False
             if not passed:
                 return send(row)

@@ -33,8 +33,15 @@ class Processor:
         self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), *clocking)
         self.into = {n: AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s_axis_{n}"), *clocking) for n in ("sample", "label", "weight")}
         self.out = {n: AxiStreamSink(AxiStreamBus.from_prefix(dut, f"m_axis_{n}"), *clocking) for n in ("result", "weight")}
-        everything = [*self.into.values(), *self.out.values(), self.bus.write_if.aw_channel, self.bus.write_if.w_channel,
-                      self.bus.write_if.b_channel, self.bus.read_if.ar_channel, self.bus.read_if.r_channel]
+        everything = [
+            *self.into.values(),
+            *self.out.values(),
+            self.bus.write_if.aw_channel,
+            self.bus.write_if.w_channel,
+            self.bus.write_if.b_channel,
+            self.bus.read_if.ar_channel,
+            self.bus.read_if.r_channel,
+        ]
         if os.environ["AXI_PAUSES"] == "random":
             for i, end in enumerate(everything):
                 end.set_pause_generator(pauses(i))
@@ -53,7 +60,7 @@ class Processor:
     async def numbers(self, name):
         size = -(-self.bytes[name].width // 8)
         data = bytes((await self.out[name].recv(compact=False)).tdata)
-        return [int.from_bytes(data[i:i + size], "little", signed=True) for i in range(0, len(data), size)]
+        return [int.from_bytes(data[i : i + size], "little", signed=True) for i in range(0, len(data), size)]
 
     async def write(self, name, value, resp=AxiResp.OKAY):
         done = await self.bus.write(ADDRESS[name] if isinstance(name, str) else name, value.to_bytes(4, "little"))
@@ -118,8 +125,12 @@ async def it_learns_what_the_emulator_learns(dut):
     names = ["STEP", "RATE", "IDENTITY_LOW", "STEP", "IDENTITY_HIGH", "RATE"] * 4
     several = [cocotb.start_soon(cpu.bus.read(ADDRESS[name], 4)) for name in names]
     identity = fingerprint(r)
-    shown = {"STEP": count, "RATE": cpu.chip.rate, "IDENTITY_LOW": int.from_bytes(identity[:4], "little"),
-             "IDENTITY_HIGH": int.from_bytes(identity[4:], "little")}
+    shown = {
+        "STEP": count,
+        "RATE": cpu.chip.rate,
+        "IDENTITY_LOW": int.from_bytes(identity[:4], "little"),
+        "IDENTITY_HIGH": int.from_bytes(identity[4:], "little"),
+    }
     assert [int.from_bytes((await read).data, "little") for read in several] == [shown[name] for name in names]
     several = [cocotb.start_soon(cpu.bus.write(ADDRESS[name], bytes(4))) for name in ["STATUS", "INFER"] * 8]
     assert [(await write).resp for write in several] == [AxiResp.SLVERR, AxiResp.OKAY] * 8
@@ -145,20 +156,20 @@ async def a_write_never_waits_and_what_is_wrong_changes_nothing(dut):
     identity = await cpu.read("IDENTITY_LOW") | await cpu.read("IDENTITY_HIGH") << 32
     assert identity == int.from_bytes(fingerprint(cpu.recipe), "little")
     await cpu.load(cpu.chip.weights)
-    await cpu.write("INFER", 5)                                   # no sample comes: one waits in the chip, four are left
+    await cpu.write("INFER", 5)  # no sample comes: one waits in the chip, four are left
     await Timer(500, "ns")
     assert await cpu.read("INFER") == 4 and await cpu.read("TRAIN") == 0 and await cpu.read("STATUS") == 2
     for name in ("TRAIN", "LOAD", "RATE"):
         await cpu.write(name, 1, AxiResp.SLVERR)
-    await cpu.write("STATUS", 1, AxiResp.SLVERR)                  # cannot be written
+    await cpu.write("STATUS", 1, AxiResp.SLVERR)  # cannot be written
     last = max(ADDRESS.values())
     await cpu.write(last + 4, 1, AxiResp.SLVERR)
     assert await cpu.read(last + 4, AxiResp.SLVERR) == 0
     assert await cpu.read("INFER") == 4
     await cpu.write("INFER", 0)
     assert await cpu.read("STATUS") == 0
-    done = await cpu.bus.write(ADDRESS["INFER"], b"\1")           # a byte alone
+    done = await cpu.bus.write(ADDRESS["INFER"], b"\1")  # a byte alone
     assert done.resp == AxiResp.SLVERR and await cpu.read("INFER") == 0
     x = np.ones((1, cpu.recipe.sizes[0]), np.int32)
-    await cpu.into["sample"].send(cpu.frame("sample", x))          # what waited in the chip takes it
+    await cpu.into["sample"].send(cpu.frame("sample", x))  # what waited in the chip takes it
     assert [await cpu.numbers("result")] == cpu.chip.infer(x).tolist()

@@ -76,7 +76,7 @@ def slope(function, arrays):
         for i in range(a.size):
             step = np.zeros(a.size, complex)
             step[i] = 1e-30j
-            g[i] = function([*arrays[:k], a + step.reshape(a.shape), *arrays[k + 1:]]).imag / 1e-30
+            g[i] = function([*arrays[:k], a + step.reshape(a.shape), *arrays[k + 1 :]]).imag / 1e-30
         found.append(g.reshape(a.shape))
     return found
 
@@ -88,7 +88,7 @@ def root(function, v):
         if np.abs(r).max() < 1e-15:
             break
         step = np.linalg.solve(jacobian(function, v), r)
-        v = min((v - step * 0.5 ** n for n in range(7)), key=lambda t: np.abs(function(t)).max())
+        v = min((v - step * 0.5**n for n in range(7)), key=lambda t: np.abs(function(t)).max())
     return v
 
 
@@ -181,16 +181,16 @@ def kolen_pollack(g, decay=1e-3):
     """Row 26."""
     w, feedback = g.w
     steps = backprop(g._replace(w=w), feedback=feedback)
-    return ([d + decay * v for d, v in zip(steps, w, strict=True)]
-            + [d.T + decay * b for d, b in zip(steps[1:], feedback, strict=True)])
+    return [d + decay * v for d, v in zip(steps, w, strict=True)] + [d.T + decay * b for d, b in zip(steps[1:], feedback, strict=True)]
 
 
 def perturbed(g, sigma=1e-2):
     """Row 28: the regression of the feedback on noise times the change of the cost, which is odd in the noise."""
     w, feedback = g.w
     states, drives = forward(w, g.x)
-    noise = [sigma * np.asarray(jax.random.normal(k, (len(b),)))
-             for k, b in zip(jax.random.split(g.key, len(feedback)), feedback, strict=True)]
+    noise = [
+        sigma * np.asarray(jax.random.normal(k, (len(b),))) for k, b in zip(jax.random.split(g.key, len(feedback)), feedback, strict=True)
+    ]
 
     def cost(sign):
         s = g.x
@@ -200,7 +200,7 @@ def perturbed(g, sigma=1e-2):
 
     change = (cost(1) - cost(-1)) / 2
     errors = [-e for e in backwards(w, drives, surprise(states[-1], g.y), feedback=feedback)]
-    learnt = [np.outer(-n * change / sigma ** 2 - b @ e, e) for n, b, e in zip(noise, feedback, errors[1:], strict=True)]
+    learnt = [np.outer(-n * change / sigma**2 - b @ e, e) for n, b, e in zip(noise, feedback, errors[1:], strict=True)]
     return outer([-e for e in errors], states[:-1]) + [-v for v in learnt]
 
 
@@ -237,7 +237,7 @@ def nodes(g, directions=16, epsilon=1e-3):
         def cost(step, u=u):
             s = g.x
             for w, v, (f, _) in zip(g.w, u, kinds(g.w, RELU), strict=True):
-                s = f(w @ s) - step * v       # C + step v = 0
+                s = f(w @ s) - step * v  # C + step v = 0
             return cross_entropy(s, g.y)
 
         along = (cost(epsilon) - cost(-epsilon)) / (2 * epsilon)
@@ -298,7 +298,7 @@ def activity(g, directions=16):
             force = surprise(s, g.y) if k == len(w) - 1 else heads[k].T @ surprise(heads[k] @ s, g.y)
             errors[k] = errors[k] + (force @ v) * v / directions
     behind = [f(a) * e for e, a, (_, f) in zip(errors, drives, kinds(w, RELU), strict=True)]
-    return outer(behind, states[:-1]) + greedy(g)[len(w):]
+    return outer(behind, states[:-1]) + greedy(g)[len(w) :]
 
 
 def guided(g):
@@ -331,8 +331,9 @@ def synthetic(g):
     seen = [np.concatenate([s, g.y, [1.0]]) for s in states[1:]]
     guess = [m @ f for m, f in zip(made, seen, strict=True)]
     target = [v.T @ (f * e) for v, f, e in zip(w[1:], slopes[1:], guess[1:], strict=True)] + [-surprise(states[-1], g.y)]
-    return (outer([-f * e for f, e in zip(slopes, guess, strict=True)], states[:-1])
-            + [-np.outer(t - e, f) / (f @ f) for t, e, f in zip(target, guess, seen, strict=True)])
+    return outer([-f * e for f, e in zip(slopes, guess, strict=True)], states[:-1]) + [
+        -np.outer(t - e, f) / (f @ f) for t, e, f in zip(target, guess, seen, strict=True)
+    ]
 
 
 # Dyads, targets, coding -------------------------------------------------------------------------------------------
@@ -370,8 +371,10 @@ def anywhere(g, alpha=0.5, beta=1.0, hidden=RELU):
         drives = [w @ s for w, s in zip(g.w, [g.x, *mean[:-1]], strict=True)]
         v = [w.T @ d for w, d in zip(g.w[1:], difference[1:], strict=True)] + [-beta * surprise(drives[-1], g.y)]
         up, down = ([f(a + share * e) for f, a, e in zip(fs, drives, v, strict=True)] for share in (1 - alpha, -alpha))
-        mean, difference = ([alpha * p + (1 - alpha) * m for p, m in zip(up, down, strict=True)],
-                            [p - m for p, m in zip(up, down, strict=True)])
+        mean, difference = (
+            [alpha * p + (1 - alpha) * m for p, m in zip(up, down, strict=True)],
+            [p - m for p, m in zip(up, down, strict=True)],
+        )
     return outer([-d / beta for d in difference], [g.x, *mean[:-1]])
 
 
@@ -438,8 +441,10 @@ def microcircuit(g, beta=0.1, gain=1.0, feedback=None, interneurons=None, hidden
         below = [g.x, *s[:-1]]
         drives = [w @ b for w, b in zip(g.w, below, strict=True)]
         apical = [gain * w.T @ (a - b) for w, a, b in zip(back[1:], s[1:], psi[1:], strict=True)] + [-beta * surprise(drives[-1], g.y)]
-        s, psi = ([f(a + e) for f, a, e in zip(fs, drives, apical, strict=True)],
-                  [f(w @ b) for f, w, b in zip(fs, inner, below, strict=True)])
+        s, psi = (
+            [f(a + e) for f, a, e in zip(fs, drives, apical, strict=True)],
+            [f(w @ b) for f, w, b in zip(fs, inner, below, strict=True)],
+        )
     return outer([-(a - b) / beta for a, b in zip(s, psi, strict=True)], [g.x, *s[:-1]])
 
 
@@ -522,8 +527,8 @@ def targets(g, kind, beta=0.1, noise=0.1):
             for j in range(k + 1, len(w) if kind == "path" else k + 2):
                 o = layer(j, o)
             back = m @ (o - states[-1]) - d if kind == "path" else after(m @ o) - s - d
-            total = total + (back ** 2).sum()
-        return total / noise ** 2
+            total = total + (back**2).sum()
+        return total / noise**2
 
     return outer(learnt, states[:-1]) + slope(loss, feedback)
 

@@ -85,7 +85,7 @@ STENCILS = {
     "one-sided": lambda b: [(0.0, -1 / b), (b, 1 / b)],
     "centered": lambda b: [(b, 1 / (2 * b)), (-b, -1 / (2 * b))],
     "four points": lambda b: [(b / 2, 4 / (3 * b)), (-b / 2, -4 / (3 * b)), (b, -1 / (6 * b)), (-b, 1 / (6 * b))],
-    "circle": lambda b: [(b * 1j ** k, 1 / (1j ** k * 4 * b)) for k in range(4)],
+    "circle": lambda b: [(b * 1j**k, 1 / (1j**k * 4 * b)) for k in range(4)],
 }
 
 
@@ -111,7 +111,7 @@ def tied(g: Given, beta=0.5):
     free = relaxed(net, net.start(), g.y)
     for b, weight in STENCILS["centered"](beta):
         s = relaxed(net, free, g.y, b)
-        terms = [weight * np.outer((1 - u ** 2) * -(inner[0].T @ s[0]), g.x), *(weight * v for v in net.slopes(s))]
+        terms = [weight * np.outer((1 - u**2) * -(inner[0].T @ s[0]), g.x), *(weight * v for v in net.slopes(s))]
         found = terms if found is None else [a + v for a, v in zip(found, terms, strict=True)]
     return found
 
@@ -208,7 +208,7 @@ def chained(g: Given, beta=0.1):
     net = Net(np.tanh, inner, u)
     free = relaxed(net, net.start(), None, sweeps=600, linear=0.0)
     found, force = handed(net, free, miss(free[-1], g.y), beta, 600)
-    return [np.outer((1 - u ** 2) * force, g.x), *found]
+    return [np.outer((1 - u**2) * force, g.x), *found]
 
 
 def mixed(g: Given, beta=0.1, directions=64, epsilon=1e-3):
@@ -227,5 +227,5 @@ def mixed(g: Given, beta=0.1, directions=64, epsilon=1e-3):
         probed, down = probed + rise * b / directions, down + rise * a / directions
     between, force = handed(net, free, down, beta, 12)
     a = first @ g.x
-    difference = np.tanh(a - force / 2) - np.tanh(a + force / 2)         # beta 1, alpha a half
+    difference = np.tanh(a - force / 2) - np.tanh(a + force / 2)  # beta 1, alpha a half
     return [np.outer(-difference, g.x), *between, probed]

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, settings
 from crossdyad.recipe import allow
 from crossdyad.sim import simulators
 
-jax.config.update("jax_enable_x64", True)     # `test_models_precision` has processes of its own in which it is not
+jax.config.update("jax_enable_x64", True)  # `test_models_precision` has processes of its own in which it is not
 # the tests' own rules and energy models, and one that is not there
 allow(*(path.stem for path in Path(__file__).parent.glob("*.py")), "tests", "nowhere")
 
-settings.register_profile("crossdyad", deadline=None, suppress_health_check=[HealthCheck.too_slow])      # the machine may be busy
+settings.register_profile("crossdyad", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 settings.load_profile("crossdyad")
 
 
@@ -22,7 +22,7 @@ def pytest_configure(config):
     """Let XLA compile in a third of the time for quick tests: they compile thousands of small functions, of which hardly any runs long."""
     if config.option.markexpr == "not slow":
         flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
-        if jax.__version_info__ < (0, 11):          # has no other emitters later
+        if jax.__version_info__ < (0, 11):  # has no other emitters later
             flags.append("--xla_cpu_use_fusion_emitters=false")
         os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 

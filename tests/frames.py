@@ -24,12 +24,13 @@ def sent(frames: ModuleType, longest: int, bodies: list[bytes]) -> list[bytes]:
     async def play(ctx):
         ctx.set(framer.o.ready, 1)
         for body, out in zip(bodies, given, strict=True):
-            memory[:len(body)] = body
+            memory[: len(body)] = body
             ctx.set(framer.length, len(body))
             ctx.set(framer.start, 1)
             for _ in range(100 * longest):
                 _, _, busy, read, write, wrote, at, crc, valid, byte = await ctx.tick().sample(
-                    framer.busy, framer.read, framer.write, framer.wrote, framer.position, framer.crc, framer.o.valid, framer.o.payload)
+                    framer.busy, framer.read, framer.write, framer.wrote, framer.position, framer.crc, framer.o.valid, framer.o.payload
+                )
                 ctx.set(framer.start, 0)
                 if write and not wrote:
                     memory[at] = crc
@@ -60,8 +61,11 @@ class Ear(wiring.Component):
         m = Module()
         m.submodules.receiver, m.submodules.deframer = receiver, deframer = self.receiver, self.deframer
         m.d.comb += [
-            receiver.rx.eq(self.rx), receiver.o.ready.eq(1), deframer.take.eq(receiver.o.valid),
-            deframer.byte.eq(receiver.o.payload), deframer.zero.eq(receiver.zero),
+            receiver.rx.eq(self.rx),
+            receiver.o.ready.eq(1),
+            deframer.take.eq(receiver.o.valid),
+            deframer.byte.eq(receiver.o.payload),
+            deframer.zero.eq(receiver.zero),
             *(getattr(self, name).eq(getattr(deframer, name)) for name in ("write", "decoded", "end", "good")),
         ]
         return m
@@ -113,6 +117,7 @@ def bodies(seed: int, count: int, longest: int) -> list[bytes]:
 
 def faults_of(frames: ModuleType, line: ModuleType) -> list[str]:
     """Say where the hardware of the modules is not the emulator's, for seeded faults."""
+
     def wanted(some):
         return [link.frame(b[0], b[1], b[2:]) for b in some]
 

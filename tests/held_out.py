@@ -14,15 +14,24 @@ from crossdyad.models.cookbook.systems import System
 
 def ising(seed: int) -> System:
     """Six coupled phases; the first are driven by the input, the last two are the output."""
+
     def energy(parameters, s, x):
         couplings, fields = parameters
         phases = s[0]
-        return (-jnp.sum((couplings + couplings.T) * jnp.cos(phases[:, None] - phases)) / 4
-                - jnp.sum((fields @ x) * jnp.sin(phases)) - jnp.sum(jnp.cos(2 * phases)) / 2)
+        return (
+            -jnp.sum((couplings + couplings.T) * jnp.cos(phases[:, None] - phases)) / 4
+            - jnp.sum((fields @ x) * jnp.sin(phases))
+            - jnp.sum(jnp.cos(2 * phases)) / 2
+        )
 
     machine = models.from_energy(
-        energy, lambda p, x: (jnp.full(6, 0.3, jnp.result_type(p[0], x)),), rate=0.1,
-        output=lambda s: s[0][-2:], with_output=lambda s, o: (s[0].at[-2:].set(o),), capabilities=["analytic"])
+        energy,
+        lambda p, x: (jnp.full(6, 0.3, jnp.result_type(p[0], x)),),
+        rate=0.1,
+        output=lambda s: s[0][-2:],
+        with_output=lambda s, o: (s[0].at[-2:].set(o),),
+        capabilities=["analytic"],
+    )
     k = jax.random.split(jax.random.key(seed), 3)
     parameters = jax.random.normal(k[0], (6, 6)) * 0.1, jax.random.normal(k[1], (6, 3)) * 0.4
     return System(machine, models.squared_error, parameters, jax.random.normal(k[2], (3,)) * 0.7, jnp.array([0.2, -0.2]))
@@ -30,13 +39,17 @@ def ising(seed: int) -> System:
 
 def asymmetric(seed: int) -> System:
     """A deep equilibrium model of softplus units; only its residual and a damped iteration are given."""
+
     def drive(parameters, s, x):
         return jnp.log1p(jnp.exp(parameters[0] @ s[0] + parameters[1] @ x))
 
     net = models.from_residual(
-        lambda p, s, x: (s[0] - drive(p, s, x),), lambda p, x: (jnp.zeros(5, jnp.result_type(p[0], x)),),
+        lambda p, s, x: (s[0] - drive(p, s, x),),
+        lambda p, x: (jnp.zeros(5, jnp.result_type(p[0], x)),),
         lambda p, s, x, force: (s[0] + 0.5 * (drive(p, s, x) - s[0] - force[0]),),
-        output=lambda s: s[0][-2:], with_output=lambda s, o: (s[0].at[-2:].set(o),))
+        output=lambda s: s[0][-2:],
+        with_output=lambda s, o: (s[0].at[-2:].set(o),),
+    )
     k = jax.random.split(jax.random.key(seed), 3)
     parameters = jax.random.normal(k[0], (5, 5)) * 0.25, jax.random.normal(k[1], (5, 3)) * 0.5
     return System(net, models.squared_error, parameters, jax.random.normal(k[2], (3,)), jnp.array([0.9, 0.5]))
@@ -58,11 +71,21 @@ def resistors(seed: int) -> System:
         return jnp.sum(conductances * (across**2 / 2 + across**4 / 10))
 
     graph = models.from_energy(
-        energy, lambda p, x: (jnp.zeros(6, jnp.result_type(p, x)),), rate=0.1,
-        output=lambda s: s[0][-2:], with_output=lambda s, o: (s[0].at[-2:].set(o),), capabilities=["analytic"])
+        energy,
+        lambda p, x: (jnp.zeros(6, jnp.result_type(p, x)),),
+        rate=0.1,
+        output=lambda s: s[0][-2:],
+        with_output=lambda s, o: (s[0].at[-2:].set(o),),
+        capabilities=["analytic"],
+    )
     k = jax.random.split(jax.random.key(seed), 2)
-    return System(graph, models.squared_error, jax.random.uniform(k[0], (len(ends),), minval=0.2, maxval=1.0),
-                  jax.random.normal(k[1], (3,)), jnp.array([0.3, -0.3]))
+    return System(
+        graph,
+        models.squared_error,
+        jax.random.uniform(k[0], (len(ends),), minval=0.2, maxval=1.0),
+        jax.random.normal(k[1], (3,)),
+        jnp.array([0.3, -0.3]),
+    )
 
 
 # In NumPy: one step of the states, parameters and states stacked along a leading axis -------------------------------
@@ -72,8 +95,9 @@ def ising_step(seed, parameters, s, x):
     """Down the energy's slope."""
     couplings, fields = parameters
     sums = couplings + np.swapaxes(couplings, 1, 2)
-    return s - 0.1 * (0.5 * np.einsum("pij,pij->pi", sums, np.sin(s[:, :, None] - s[:, None, :]))
-                      - (fields @ x) * np.cos(s) + np.sin(2 * s))
+    return s - 0.1 * (
+        0.5 * np.einsum("pij,pij->pi", sums, np.sin(s[:, :, None] - s[:, None, :])) - (fields @ x) * np.cos(s) + np.sin(2 * s)
+    )
 
 
 def asymmetric_step(seed, parameters, s, x):

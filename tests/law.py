@@ -16,8 +16,11 @@ FORMATS = {"state": (12, 8), "weight": (14, 10), "accumulator": (24, 14), "delta
 
 def chip_of(sizes, lanes, formats=FORMATS, **changes):
     """A recipe with formats so fine that every rounding is small beside what is looked at."""
-    return Recipe.model_validate({"name": "law", "sizes": sizes, "lanes": lanes, "output": "identity", "rounding": {"weight": "nearest"}}
-                                 | {"formats": {p: {"width": w, "frac": f} for p, (w, f) in formats.items()}} | changes)
+    return Recipe.model_validate(
+        {"name": "law", "sizes": sizes, "lanes": lanes, "output": "identity", "rounding": {"weight": "nearest"}}
+        | {"formats": {p: {"width": w, "frac": f} for p, (w, f) in formats.items()}}
+        | changes
+    )
 
 
 def lsb(recipe, place):

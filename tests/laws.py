@@ -8,5 +8,9 @@ import laws_of_numbers
 import laws_of_programs
 import laws_of_sizes
 
-LAWS = {name: found for module in (laws_of_numbers, laws_of_sizes, laws_of_programs) for name, found in vars(module).items()
-        if hasattr(found, "is_law")}
+LAWS = {
+    name: found
+    for module in (laws_of_numbers, laws_of_sizes, laws_of_programs)
+    for name, found in vars(module).items()
+    if hasattr(found, "is_law")
+}

@@ -47,26 +47,32 @@ class Played:
     def vector(self, layer, register, place, nth=0):
         """The n-th time that a vector was written, real."""
         # what a layer reads is the mean of the unit below; what comes back from it enters that unit, too
-        unit, name = {"error": (layer, "difference"), "drive": (layer, "drive"), "input": (layer - 1, "mean"),
-                      "feedback": (layer - 1, "feedback")}[register]
+        unit, name = {
+            "error": (layer, "difference"),
+            "drive": (layer, "drive"),
+            "input": (layer - 1, "mean"),
+            "feedback": (layer - 1, "feedback"),
+        }[register]
         written = [(i, v) for _, block, what, i, v in self.events if (block, what) == (f"unit{unit}", name)]
         count = len({i for i, _ in written})
-        part = dict(written[nth * count:(nth + 1) * count])
+        part = dict(written[nth * count : (nth + 1) * count])
         return np.array([part[i] for i in range(count)]) * lsb(self.recipe, place)
 
     def words(self, nth):
         """The weights of a single layer as its n-th pass over the memory wrote them, real."""
         g, f = geometries(self.recipe)[0], self.recipe.formats.weight
-        written = [(a, w) for *_, name, a, w in self.events if name == "weight"][nth * g.N:(nth + 1) * g.N]
+        written = [(a, w) for *_, name, a, w in self.events if name == "weight"][nth * g.N : (nth + 1) * g.N]
         lanes = [(w >> f.width * lane) & (1 << f.width) - 1 for _, w in sorted(written) for lane in range(self.recipe.lanes[0])]
         signed = np.array([v - (v >> f.width - 1 << f.width) for v in lanes]).reshape(self.recipe.sizes[1], -1)
-        return signed[:, :self.recipe.sizes[0]] * f.step
+        return signed[:, : self.recipe.sizes[0]] * f.step
 
 
 def drawn_weights(draw, recipe, scale):
     f = recipe.formats.weight
-    return [np.clip(np.rint(draw.normal(0, scale / f.step, (r, c))), f.min / 2, f.max / 2).astype(np.int32)
-            for c, r in zip(recipe.sizes, recipe.sizes[1:], strict=False)]
+    return [
+        np.clip(np.rint(draw.normal(0, scale / f.step, (r, c))), f.min / 2, f.max / 2).astype(np.int32)
+        for c, r in zip(recipe.sizes, recipe.sizes[1:], strict=False)
+    ]
 
 
 def drawn_sample(draw, recipe, scale=1.0):
@@ -120,8 +126,15 @@ def limits_are_those_of_states():
 def errors_of_the_last_layer_are_nudges():
     for seed in range(42):
         draw = np.random.default_rng(seed)
-        recipe = chip_of((6, 4), (4,), alpha=(0, 0.5, 1)[seed % 3], beta=2.0 ** (seed % 4 - 1), output=ACTIVATIONS[seed // 6],
-                         target_on=0.7, target_off=-0.3)
+        recipe = chip_of(
+            (6, 4),
+            (4,),
+            alpha=(0, 0.5, 1)[seed % 3],
+            beta=2.0 ** (seed % 4 - 1),
+            output=ACTIVATIONS[seed // 6],
+            target_on=0.7,
+            target_off=-0.3,
+        )
         played = Played(recipe, drawn_weights(draw, recipe, 0.4), drawn_sample(draw, recipe), seed % 4)
         a = played.before[0] @ played.x
         error = played.target - activation(recipe.output, a, recipe)
@@ -160,8 +173,14 @@ def a_weight_moves_by_rate_times_error_times_state():
     for seed in range(16):
         draw = random.Random(seed)
         rng, floor, rate = np.random.default_rng(seed), draw.randint(-9, -2), draw.randint(0, 7)
-        recipe = chip_of((6, 4), (4,), beta=2.0 ** draw.randint(-2, 2), rate_floor=2.0**floor, learning_rate=2.0 ** (floor + rate),
-                         formats=FORMATS | {"weight": (18, draw.randint(9, 14))})
+        recipe = chip_of(
+            (6, 4),
+            (4,),
+            beta=2.0 ** draw.randint(-2, 2),
+            rate_floor=2.0**floor,
+            learning_rate=2.0 ** (floor + rate),
+            formats=FORMATS | {"weight": (18, draw.randint(9, 14))},
+        )
         other = draw.choice((None, draw.randint(0, 7)))
         played = Played(recipe, drawn_weights(rng, recipe, 0.1), drawn_sample(rng, recipe), 0, rate=other)
         eta = recipe.learning_rate if other is None else recipe.rate_floor * 2.0**other
@@ -175,8 +194,16 @@ def coarse_products_reach_the_ends():
     """Products whose LSB is thousands of weight LSBs: what is out of range saturates, whatever the emulator's integer types are."""
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        recipe = chip_of((4, 3), (4,), beta=0.25, learning_rate=1.0, rate_floor=1.0, target_on=400.0, target_off=-400.0,
-                         formats=FORMATS | {"state": (10, 2), "delta": (12, 2), "weight": (18, 16)})
+        recipe = chip_of(
+            (4, 3),
+            (4,),
+            beta=0.25,
+            learning_rate=1.0,
+            rate_floor=1.0,
+            target_on=400.0,
+            target_off=-400.0,
+            formats=FORMATS | {"state": (10, 2), "delta": (12, 2), "weight": (18, 16)},
+        )
         played = Played(recipe, drawn_weights(rng, recipe, 0.3), drawn_sample(rng, recipe, 100.0), seed % 3)
         change = np.outer(played.vector(0, "error", "delta"), played.x) / 0.25
         f = recipe.formats.weight
@@ -195,11 +222,16 @@ def spsa_moves_by_rate_times_slope_times_sign():
     for seed in range(12):
         draw, rng = random.Random(seed), np.random.default_rng(seed)
         floor = draw.randint(-7, -5)
-        recipe = spsa(seed, rate_floor=2.0**floor, learning_rate=2.0 ** (floor + draw.randint(0, 3)), seed=seed + 1,
-                      output=draw.choice(("identity", "hard_tanh")))
+        recipe = spsa(
+            seed,
+            rate_floor=2.0**floor,
+            learning_rate=2.0 ** (floor + draw.randint(0, 3)),
+            seed=seed + 1,
+            output=draw.choice(("identity", "hard_tanh")),
+        )
         played = Played(recipe, drawn_weights(rng, recipe, 0.3), drawn_sample(rng, recipe), seed % 3, step=seed)
         signs = (played.words(0) - played.before[0]) / recipe.epsilon
-        assert set(np.unique(signs)) == {-1.0, 1.0} and recipe.update_shift == 8         # S of contract section 6
+        assert set(np.unique(signs)) == {-1.0, 1.0} and recipe.update_shift == 8  # S of contract section 6
         near(played.words(1), played.before[0] - recipe.epsilon * signs, 0)
         near(played.words(2), played.before[0], 0)
 
@@ -255,8 +287,9 @@ def read_noise_has_its_deviation_in_drives():
 @law
 def cells_have_their_levels():
     for levels in (2, 4, 16, 64):
-        recipe = chip_of((1, 64), (1,), formats=FORMATS | {"weight": (6, 4), "state": (12, 6)}, rule="inference",
-                         devices={"levels": levels})
+        recipe = chip_of(
+            (1, 64), (1,), formats=FORMATS | {"weight": (6, 4), "state": (12, 6)}, rule="inference", devices={"levels": levels}
+        )
         chip = emulator.Chip(recipe)
         chip.weights = [np.arange(-32, 32).reshape(64, 1)]
         seen = np.unique(chip.infer(np.array([[64]], np.int32))[0] * lsb(recipe, "state"))
@@ -269,8 +302,9 @@ def cells_have_their_levels():
 def pulses_have_their_size():
     for seed, (name, slope) in enumerate((("constant", 0.25), ("linear", 0.25), ("linear", 0.5), ("soft-bounds", 0.25)) * 2):
         draw, pulse = np.random.default_rng(seed), 2.0 ** (-4 - seed % 2)
-        recipe = chip_of((6, 4), (4,), beta=2.0, learning_rate=0.5, rate_floor=2.0**-4,
-                         devices={"law": name, "pulse": pulse, "slope": slope})
+        recipe = chip_of(
+            (6, 4), (4,), beta=2.0, learning_rate=0.5, rate_floor=2.0**-4, devices={"law": name, "pulse": pulse, "slope": slope}
+        )
         share = {"constant": 0.0, "linear": slope, "soft-bounds": 1.0}[name]
         end = 2.0 ** (recipe.formats.weight.width - 1 - recipe.formats.weight.frac)
         for scale in (0.0, 1.2):
@@ -285,8 +319,9 @@ def pulses_have_their_size():
 
 @law
 def the_longest_train_is_31_pulses():
-    recipe = chip_of((1, 1), (1,), beta=1.0, learning_rate=1.0, rate_floor=2.0**-3, target_on=4.0,
-                     devices={"law": "constant", "pulse": 2.0**-7})
+    recipe = chip_of(
+        (1, 1), (1,), beta=1.0, learning_rate=1.0, rate_floor=2.0**-3, target_on=4.0, devices={"law": "constant", "pulse": 2.0**-7}
+    )
     assert Played(recipe, [np.zeros((1, 1), int)], [256], 0).after[0][0, 0] == 31 * 2.0**-7
 
 
@@ -321,8 +356,17 @@ def arrays_see_the_bits_that_they_say():
 @law
 def what_changes_no_hardware_is_not_built():
     bare = chip_of((4, 2), (4,), devices={"read_noise": 0.1, "levels": 16, "stuck": 0.1})
-    cells = {"preset": "pcm", "age": 5.0, "compensate": "none", "wires": 1.0, "programming": 0.1, "spread": 0.1, "noise_spread": 0.1,
-             "stuck_low": 0.1, "stuck_high": 0.1}
+    cells = {
+        "preset": "pcm",
+        "age": 5.0,
+        "compensate": "none",
+        "wires": 1.0,
+        "programming": 0.1,
+        "spread": 0.1,
+        "noise_spread": 0.1,
+        "stuck_low": 0.1,
+        "stuck_high": 0.1,
+    }
     loaded = bare.model_copy(update={"devices": bare.devices.model_copy(update=cells)})
     assert loaded.as_built == bare != loaded
     soft = {"law": "soft-bounds", "step": 2.0**-6}

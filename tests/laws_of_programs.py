@@ -15,11 +15,12 @@ from crossdyad.recipe.rules import parts
 
 def drawn_rule(seed):
     """Steps of a rule that nobody would write: reads, feedback and updates in any order in which each finds its operands."""
+
     def steps(recipe):
         draw, last = random.Random(seed), recipe.layers - 1
         nudged = [*parts.hidden(recipe), parts.nudged(recipe)]
         yield from nudged
-        reach = last                                # lowest layer with an error
+        reach = last  # lowest layer with an error
         for _ in range(draw.randint(3, 9)):
             kind, k = draw.choice(("again", "back", "back", "update", "update", "free", "up")), draw.randint(reach, last)
             if kind == "again":
@@ -34,15 +35,18 @@ def drawn_rule(seed):
             elif k > 0:
                 yield parts.back(k)
                 reach = min(reach, k - 1)
+
     return steps
 
 
 def hazardous(*back):
     """Steps of a rule with feedback that comes so late or so soon that chance hardly finds it."""
+
     def steps(recipe):
         yield from parts.hidden(recipe)
         yield parts.nudged(recipe)
         yield from (parts.back(k) if k else parts.read(0, recipe) for k in back)
+
     return steps
 
 
@@ -56,6 +60,7 @@ def in_two_units(recipe):
 
 def drawn_machine(seed):
     """Steps over all matrices of the recipe's rule and stores of few names: whatever the machine can do, in any order."""
+
     def steps(recipe):
         draw, last, sizes = random.Random(seed), recipe.layers - 1, recipe.sizes
         states, differences, kept, fed, made = {"input0": sizes[0]}, {}, set(), set(), 0
@@ -83,14 +88,26 @@ def drawn_machine(seed):
             free = [name for name in (f"{letter}{sizes[unit + 1]}" for letter in "abcde") if name not in ports.values()]
             mean, difference = (draw.choice([name for name in free if name[0] in letters] + [""]) for letters in ("abc", "de"))
             keep, keep_feedback = draw.random() < 0.6, draw.random() < 0.4
-            yield Operation(op, m.name, **ports, unit=unit, enter=enter, keep_drive=keep, mean=mean, difference=difference,
-                            keep_feedback=keep_feedback, leak=draw.randint(0, 3) if enter == "relax" else 0, moved=draw.random() < 0.2,
-                            force=draw.choice(("", "drive", "feedback")) if unit == last else "",
-                            loss=draw.choice(("keep", "set", "subtract")) if unit == last else "keep")
+            yield Operation(
+                op,
+                m.name,
+                **ports,
+                unit=unit,
+                enter=enter,
+                keep_drive=keep,
+                mean=mean,
+                difference=difference,
+                keep_feedback=keep_feedback,
+                leak=draw.randint(0, 3) if enter == "relax" else 0,
+                moved=draw.random() < 0.2,
+                force=draw.choice(("", "drive", "feedback")) if unit == last else "",
+                loss=draw.choice(("keep", "set", "subtract")) if unit == last else "keep",
+            )
             states |= {mean: sizes[unit + 1]} if mean else {}
             differences |= {difference: sizes[unit + 1]} if difference else {}
             kept |= {unit} if keep else set()
             fed |= {unit} if keep_feedback else set()
+
     return steps
 
 
@@ -150,12 +167,23 @@ def samples_that_overlap_are_played_over_each_other():
     shapes = (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4)))
     cases = []
     # what a matrix beside the way to the outputs still reads when the next sample is nearly through: the loss, the sample
-    recipe = chip_of((2, 13, 4), (), rule="stored-feedback", engines=[{"lanes": 16, "matrices": ["W0", "W1"]},
-                                                                      {"lanes": 1, "matrices": ["B1"]}])
-    cases.append((recipe, (*parts.hidden(recipe), parts.nudged(recipe, loss="set"),
-                           Operation(Op.UPDATE, "B1", column="input1", row=SLOPE), Operation(Op.UPDATE, "B1", column="input1", row=SLOPE))))
-    recipe = chip_of((13, 4, 4), (), rule=f"{__name__}:SKIPS", engines=[{"lanes": 13, "matrices": ["W0", "W1"]},
-                                                                      {"lanes": 1, "matrices": ["S"]}])
+    recipe = chip_of(
+        (2, 13, 4), (), rule="stored-feedback", engines=[{"lanes": 16, "matrices": ["W0", "W1"]}, {"lanes": 1, "matrices": ["B1"]}]
+    )
+    cases.append(
+        (
+            recipe,
+            (
+                *parts.hidden(recipe),
+                parts.nudged(recipe, loss="set"),
+                Operation(Op.UPDATE, "B1", column="input1", row=SLOPE),
+                Operation(Op.UPDATE, "B1", column="input1", row=SLOPE),
+            ),
+        )
+    )
+    recipe = chip_of(
+        (13, 4, 4), (), rule=f"{__name__}:SKIPS", engines=[{"lanes": 13, "matrices": ["W0", "W1"]}, {"lanes": 1, "matrices": ["S"]}]
+    )
     cases.append((recipe, recipe.steps))
     for (sizes, lanes), rule in itertools.product(shapes, rules.RULES):
         if rule != "inference":
@@ -183,10 +211,14 @@ def samples_that_overlap_are_played_over_each_other():
 def stale_reads_see_one_version_as_old_as_allowed():
     """Chips of one engine and of several, eight samples an interval apart; in the last ones a read just after an update must wait."""
     apart, together = [["W0"], ["W1"], ["W2"]], [["W0", "W2"], ["W1"]]
-    for sizes, lanes, rows, staleness in (((9, 5, 6, 4), (4, 3, 2), apart, (3, 2, 0)), ((9, 5, 6, 4), (4, 3, 2), apart, (1, 0, 0)),
-                                          ((9, 5, 6, 4), (4, 4), together, (2, 2, 1)), ((6, 2, 6, 2), (6, 2, 6), apart, (3, 3, 3)),
-                                          ((3, 2, 2, 2), (3, 2), together, (3, 3, 3)),
-                                          ((3, 2, 2, 2), (3,), [["W0", "W1", "W2"]], (3, 3, 3))):
+    for sizes, lanes, rows, staleness in (
+        ((9, 5, 6, 4), (4, 3, 2), apart, (3, 2, 0)),
+        ((9, 5, 6, 4), (4, 3, 2), apart, (1, 0, 0)),
+        ((9, 5, 6, 4), (4, 4), together, (2, 2, 1)),
+        ((6, 2, 6, 2), (6, 2, 6), apart, (3, 3, 3)),
+        ((3, 2, 2, 2), (3, 2), together, (3, 3, 3)),
+        ((3, 2, 2, 2), (3,), [["W0", "W1", "W2"]], (3, 3, 3)),
+    ):
         engines = [{"lanes": n, "matrices": names} for n, names in zip(lanes, rows, strict=True)]
         recipe = chip_of(sizes, (), engines=engines, samples_in_flight=4, staleness=staleness)
         program = programs(recipe)[True]

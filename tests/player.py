@@ -26,9 +26,9 @@ def accesses(recipe, step, start):
     m = next(m for m in recipe.matrices if m.name == step.matrix)
     R, D, (engine, L) = recipe.sizes[m.above], recipe.sizes[m.below], engine_of(recipe, m)
     F, T, lv, P, slot = -(-(D + recipe.bias) // L), -(-D // L), (L - 1).bit_length(), max(R, L), start + 7
-    held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []     # sums: (element, cycle in which it leaves the engine)
+    held, sums = {"memory": m.name, "signs": m.of}.get(m.source), []  # sums: (element, cycle in which it leaves the engine)
     if step.row == SLOPE:
-        yield start, "slope", "loss", 0                                     # a level that stands still while the operation runs
+        yield start, "slope", "loss", 0  # a level that stands still while the operation runs
     for i in range((T - 1) * P + R if step.op == Op.TRANSPOSED else R * F):
         yield slot + i, "slot", f"engine {engine}", 0
     if step.op == Op.TRANSPOSED:
@@ -56,7 +56,7 @@ def accesses(recipe, step, start):
                     yield c + 7, "write", f"words of {held}", t * F + f
             z = slot + t * F + F - 1 + 5 + lv
             sums.append((t, z))
-            if step.op == Op.FORWARD:                                     # the sum over folds grows in the sum's register
+            if step.op == Op.FORWARD:  # the sum over folds grows in the sum's register
                 for earlier in range(1, F):
                     yield z - earlier, "sum", f"engine {engine}", 0
     if step.op not in (Op.FORWARD, Op.TRANSPOSED):
@@ -86,7 +86,7 @@ def accesses(recipe, step, start):
             if store:
                 yield dyad + 5, "write", store, e
         if step.loss != "keep":
-            yield drive + 4, "error", "loss", e                      # into the sum; seen a cycle later
+            yield drive + 4, "error", "loss", e  # into the sum; seen a cycle later
 
 
 def faults(recipe, program, steps, samples=1, slots=None):
@@ -96,12 +96,12 @@ def faults(recipe, program, steps, samples=1, slots=None):
     read must find all its words as the samples before have left them, but for as many of these as its instruction is behind.
     """
     slots, flight = dict(slots or {}), recipe.samples_in_flight
-    if flight > 1:                                  # the unit keeps a label for each
+    if flight > 1:  # the unit keeps a label for each
         slots["label"] = flight
     slots = {f"drive {v.split()[-1]}" if v.startswith("drive of unit") else v: count for v, count in slots.items()}
     steps = list(steps)
     waiting, starts, lags, found = list(program.instructions), {}, {}, []
-    for n, step in enumerate(steps):              # the k-th of equal steps is the k-th of equal instructions
+    for n, step in enumerate(steps):  # the k-th of equal steps is the k-th of equal instructions
         match = next((i for i in waiting if i.step == step), None)
         if match is None:
             return [f"no instruction for {step}"]
@@ -122,9 +122,10 @@ def faults(recipe, program, steps, samples=1, slots=None):
             plays.append(list(accesses(recipe, step, begins + starts[n])))
             behind.append(min(lags[n], q))
             results += [(q, cycle) for cycle, kind, _, _ in plays[-1] if kind == "result"]
-        plays[-len(steps) - 2 * (samples > 1):] = [
+        plays[-len(steps) - 2 * (samples > 1) :] = [
             [(cycle, kind, f"{v} in slot {q % slots[v]}" if v in slots else v, e) for cycle, kind, v, e in play]
-            for play in plays[-len(steps) - 2 * (samples > 1):]]
+            for play in plays[-len(steps) - 2 * (samples > 1) :]
+        ]
     if samples > 1:
         every = sorted(q * program.interval + c for q in range(samples) for c in starts.values())
         if min(b - a for a, b in zip(every, every[1:], strict=False)) < 2 or min(c % program.interval for c in starts.values()) < 2:
@@ -147,7 +148,7 @@ def faults(recipe, program, steps, samples=1, slots=None):
         for _, kind, vector, e in here:
             if kind == "write":
                 writer[vector, e].append(n)
-            if kind == "error":                   # the loss is whole with its last element
+            if kind == "error":  # the loss is whole with its last element
                 writer[vector, "whole"].append((n, e))
     holds, loss_then = {}, {}
     for cycle in sorted(timeline):
@@ -164,9 +165,9 @@ def faults(recipe, program, steps, samples=1, slots=None):
                 there, right = holds.get((v, e)), expected[n, v, e]
                 if there != right:
                     found.append(f"cycle {cycle}: step {n} reads {v}[{e}] of step {there}, not {right}")
-                if (v, e) in writes and not v.startswith("label"):              # a register
+                if (v, e) in writes and not v.startswith("label"):  # a register
                     found.append(f"cycle {cycle}: {v}[{e}] is read while it is written")
-            if kind == "slope":                    # two registers between the loss and the slope
+            if kind == "slope":  # two registers between the loss and the slope
                 shown = [who for when, who in loss_then.items() if when < cycle - 2]
                 if (shown[-1] if shown else None) != expected[n, v, e]:
                     found.append(f"cycle {cycle}: step {n} takes the slope of another loss")

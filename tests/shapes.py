@@ -16,11 +16,22 @@ import jaxtyping
 import numpy as np
 
 ARRAYS = (np.ndarray, jax.Array)
-KINDS = {"": "Shaped", "bool": "Bool", "integer": "Integer", "float": "Float", "int32": "Int32", "int64": "Int64", "uint32": "UInt32",
-         "float32": "Float32", "float64": "Float64"}
+KINDS = {
+    "": "Shaped",
+    "bool": "Bool",
+    "integer": "Integer",
+    "float": "Float",
+    "int32": "Int32",
+    "int64": "Int64",
+    "uint32": "UInt32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
 """Words before ``array``, and jaxtyping's for them."""
-PROMISE = re.compile(rf"(?P<several>list|tuple|pair)?s?(?: of )?(?P<kinds>(?:{'|'.join(filter(None, KINDS))})(?: or \w+)?)? ?"
-                     r"arrays? (?P<shapes>\([^()]*\)(?:,? or \([^()]*\))*)")
+PROMISE = re.compile(
+    rf"(?P<several>list|tuple|pair)?s?(?: of )?(?P<kinds>(?:{'|'.join(filter(None, KINDS))})(?: or \w+)?)? ?"
+    r"arrays? (?P<shapes>\([^()]*\)(?:,? or \([^()]*\))*)"
+)
 
 
 class Promise(NamedTuple):
@@ -51,7 +62,7 @@ def promise(text: str) -> Promise | None:
         return None
     kinds = (found["kinds"] or "").split(" or ")
     shapes = [" ".join(map(_axis, filter(None, re.split(", *", axes)))) for axes in re.findall(r"\(([^()]*)\)", found["shapes"])]
-    shapes.sort(key=lambda s: "*" in s)         # a batch may be empty: what says nothing of one is tried first
+    shapes.sort(key=lambda s: "*" in s)  # a batch may be empty: what says nothing of one is tried first
     types = tuple(getattr(jaxtyping, KINDS[k])[array, shape] for k in kinds for shape in shapes for array in ARRAYS)
     return Promise(text, types, bool(found["several"]))
 
@@ -98,7 +109,7 @@ def held(function, called: set[str]):
     def call(*given, **named):
         called.add(name)
         bound = signature.bind(*given, **named).arguments
-        result = function(*given, **named)          # which may refuse what it is given, and then has said so itself
+        result = function(*given, **named)  # which may refuse what it is given, and then has said so itself
         with jaxtyping.jaxtyped("context"):
             for parameter, kept in parameters.items():
                 look(parameter, bound.get(parameter), kept)

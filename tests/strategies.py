@@ -18,9 +18,17 @@ def recipes(draw):
     overflow = st.sampled_from(["saturate", "wrap"])
     places = ("accumulator", "state", "delta", "weight")
     return Recipe(
-        name="drawn", sizes=sizes, lanes=lanes, bias=draw(st.booleans()), alpha=draw(st.sampled_from([0, 0.5, 1])), beta=draw(POWERS),
+        name="drawn",
+        sizes=sizes,
+        lanes=lanes,
+        bias=draw(st.booleans()),
+        alpha=draw(st.sampled_from([0, 0.5, 1])),
+        beta=draw(POWERS),
         rule=draw(st.sampled_from(["inference", "dual-propagation", "spsa"])),
         activation=draw(st.sampled_from(["identity", "relu", "hard_sigmoid", "hard_tanh"])),
-        rate_floor=2.0**floor, learning_rate=2.0 ** (floor + draw(st.integers(0, 7))), seed=draw(st.integers(0, 2**64 - 1)),
-        rounding={p: draw(rounding) for p in places}, overflow={p: draw(overflow) for p in places},
+        rate_floor=2.0**floor,
+        learning_rate=2.0 ** (floor + draw(st.integers(0, 7))),
+        seed=draw(st.integers(0, 2**64 - 1)),
+        rounding={p: draw(rounding) for p in places},
+        overflow={p: draw(overflow) for p in places},
     )

@@ -22,8 +22,21 @@ from crossdyad.models.cookbook.probes import rows_of
 from crossdyad.models.cookbook.systems import System
 from crossdyad.models.solvers import Problem, newton
 
-SYSTEMS = {f.__name__: f for f in (library.tanh_net, library.hopfield, library.equilibrium, library.resistive, library.tied,
-                                   library.bounded_net, mixtures.mixed, ising, asymmetric, resistors)}
+SYSTEMS = {
+    f.__name__: f
+    for f in (
+        library.tanh_net,
+        library.hopfield,
+        library.equilibrium,
+        library.resistive,
+        library.tied,
+        library.bounded_net,
+        mixtures.mixed,
+        ising,
+        asymmetric,
+        resistors,
+    )
+}
 ORDERED = [row for row in ROWS.values() if row.estimator and row.estimator.order is not None]
 """Rows that declare how fast their error falls."""
 REACHED = 0.05
@@ -57,10 +70,15 @@ def slow(row, name: str, seed: int) -> list:
     return [pytest.mark.slow] if seed or left or row.number in (55, 75, 76) else []
 
 
-@pytest.mark.parametrize("row, name, seed", [
-    pytest.param(row, name, seed, marks=slow(row, name, seed), id=f"{row.number}-{name}-{seed}")
-    for row in ORDERED for name in SYSTEMS for seed in range(3)
-])
+@pytest.mark.parametrize(
+    "row, name, seed",
+    [
+        pytest.param(row, name, seed, marks=slow(row, name, seed), id=f"{row.number}-{name}-{seed}")
+        for row in ORDERED
+        for name in SYSTEMS
+        for seed in range(3)
+    ],
+)
 def test_an_estimator_is_of_its_order_or_refuses(row, name, seed):
     e = row.estimator
     s = sample(name, seed, e.target == "dH")
@@ -71,7 +89,7 @@ def test_an_estimator_is_of_its_order_or_refuses(row, name, seed):
     exact = gradient(e, name, seed, s)
     steps = e.largest / 2.0 ** np.arange(4)
     errors = [relative_error(e(*s, **{e.small: step}), exact) for step in steps]
-    if max(errors[1:]) < 1e-12:       # diodes bend nothing between kinks: no error of any order
+    if max(errors[1:]) < 1e-12:  # diodes bend nothing between kinks: no error of any order
         return
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert abs(slope - e.order) <= (0.2 if row.number in (15, 68) else 0.15), errors
@@ -111,7 +129,8 @@ def test_probes_of_any_circuit_keep_their_law(number, name):
 def test_backprop_is_no_estimate_of_any_order():
     """No row with an order passes on what the exact gradient would fulfil as well."""
     for row in ORDERED:
-        if row.number not in (75, 76):      # the way to their oracle takes long
+        if row.number not in (75, 76):  # the way to their oracle takes long
+
             def estimate(circuit, objective, parameters, x, y, *, e=row.estimator, **step):
                 return jax.jit(e.oracle, static_argnums=(0, 1))(circuit, objective, parameters, x, y)
 

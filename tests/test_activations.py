@@ -14,8 +14,12 @@ from crossdyad.sim import neuron as neurons
 from crossdyad.sim import nudge as nudges
 
 POINTS = {
-    "identity": ([-9, 9], [-9, 9]), "relu": ([-9, 0, 9], [0, 0, 9]), "hard_sigmoid": ([0, 1], [0, 1]), "hard_tanh": ([-1, 1], [-1, 1]),
-    "leaky_relu": ([-8, 0, 9], [-1, 0, 9]), "tanh": ([-2.625, -1.125, -0.5, 0.5, 1.125, 2.625], [-1, -0.8125, -0.5, 0.5, 0.8125, 1]),
+    "identity": ([-9, 9], [-9, 9]),
+    "relu": ([-9, 0, 9], [0, 0, 9]),
+    "hard_sigmoid": ([0, 1], [0, 1]),
+    "hard_tanh": ([-1, 1], [-1, 1]),
+    "leaky_relu": ([-8, 0, 9], [-1, 0, 9]),
+    "tanh": ([-2.625, -1.125, -0.5, 0.5, 1.125, 2.625], [-1, -0.8125, -0.5, 0.5, 0.8125, 1]),
     "sigmoid": ([-5.25, -2.25, -1, 1, 2.25, 5.25], [0, 0.09375, 0.25, 0.75, 0.90625, 1]),
 }
 """Drives, and the values there; straight between them."""
@@ -24,15 +28,31 @@ STAIRS = Activation((-2.0, -1.0, 0.0, 3.0), (2.0**-1, 0.0, 2.0**-2), at_zero=0.2
 """One's own, with a flat piece in its middle."""
 NOT_ONE = "tanh"
 
-FINE = {"state": {"width": 20, "frac": 16}, "accumulator": {"width": 24, "frac": 18}, "delta": {"width": 22, "frac": 16},
-        "weight": {"width": 16, "frac": 12}}
+FINE = {
+    "state": {"width": 20, "frac": 16},
+    "accumulator": {"width": 24, "frac": 18},
+    "delta": {"width": 22, "frac": 16},
+    "weight": {"width": 16, "frac": 12},
+}
 
 
 def recipe(activation="relu", output="identity", rule="backprop", formats=FINE, **changes):
     allow(__name__)
-    return Recipe.model_validate({"name": "bent", "sizes": [5, 6, 4], "lanes": [3, 2], "activation": activation, "output": output,
-                                  "rule": rule, "formats": formats, "beta": 2.0**-3, "learning_rate": 2.0**-3, "rate_floor": 2.0**-6,
-                                  } | changes)
+    return Recipe.model_validate(
+        {
+            "name": "bent",
+            "sizes": [5, 6, 4],
+            "lanes": [3, 2],
+            "activation": activation,
+            "output": output,
+            "rule": rule,
+            "formats": formats,
+            "beta": 2.0**-3,
+            "learning_rate": 2.0**-3,
+            "rate_floor": 2.0**-6,
+        }
+        | changes
+    )
 
 
 def drawn(r, scale=1.0):
@@ -80,8 +100,12 @@ def test_a_reference_of_another_activation_is_noticed():
 
 @pytest.mark.parametrize("kind", [neurons, nudges], ids=["neuron", "nudge"])
 def test_ones_own_is_in_the_hardware(kind):
-    formats = {"state": {"width": 6, "frac": 4}, "weight": {"width": 7, "frac": 4}, "accumulator": {"width": 9, "frac": 5},
-               "delta": {"width": 8, "frac": 5}}
+    formats = {
+        "state": {"width": 6, "frac": 4},
+        "weight": {"width": 7, "frac": 4},
+        "accumulator": {"width": 9, "frac": 5},
+        "delta": {"width": 8, "frac": 5},
+    }
     r = recipe(f"{__name__}:STAIRS", f"{__name__}:STAIRS", formats=formats)
     outcome = scenario.check(kind.scenario(r, 0, 400) if kind is neurons else kind.scenario(r, 400), "amaranth")
     assert outcome.passed, str(outcome)
@@ -99,14 +123,22 @@ def test_chips_at_once_are_those_alone():
         alone.train(x, y)
         assert all((a == b[n]).all() for a, b in zip(alone.weights, together.weights, strict=True))
     assert many.structure(recipes[0]) != many.structure(recipe("relu", "leaky_relu")) and many.structure(recipe()) == many.structure(
-        recipe("hard_tanh"))
+        recipe("hard_tanh")
+    )
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (((0.0,), ()), "two or more"), (((1.0, 0.0), (1.0,)), "ascending"), (((0.0, 1.0), (1.0, 1.0)), "2 slopes for 2 knots"),
-    (((0.0, 1.0), (0.3,)), "slope 0.3"), (((0.0, 1.0), (2.0,)), "slope 2"), (((0.0, 1.0), (-1.0,)), "slope -1"),
-    (((0.0, math.inf), (0.0,)), "at infinity"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (((0.0,), ()), "two or more"),
+        (((1.0, 0.0), (1.0,)), "ascending"),
+        (((0.0, 1.0), (1.0, 1.0)), "2 slopes for 2 knots"),
+        (((0.0, 1.0), (0.3,)), "slope 0.3"),
+        (((0.0, 1.0), (2.0,)), "slope 2"),
+        (((0.0, 1.0), (-1.0,)), "slope -1"),
+        (((0.0, math.inf), (0.0,)), "at infinity"),
+    ],
+)
 def test_what_no_chip_can_have_is_told(arguments, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         Activation(*arguments)

@@ -11,8 +11,14 @@ from crossdyad.recipe import Recipe, load
 
 def recipe(sizes=(128, 128), rule="inference", width=9, **arrays):
     given = {"on": True, "output_bits": 8, "lines": 128, "cell_bits": 2, "input_slice": 1, "sharing": 128} | arrays
-    table = {"name": "a", "sizes": sizes, "lanes": (16,) * (len(sizes) - 1), "rule": rule, "arrays": given,
-             "formats": {"weight": {"width": width, "frac": 6}, "state": {"width": 9, "frac": 6}}}
+    table = {
+        "name": "a",
+        "sizes": sizes,
+        "lanes": (16,) * (len(sizes) - 1),
+        "rule": rule,
+        "arrays": given,
+        "formats": {"weight": {"width": width, "frac": 6}, "state": {"width": 9, "frac": 6}},
+    }
     return Recipe.model_validate(table)
 
 
@@ -30,14 +36,15 @@ def test_cost_follows_every_choice_of_the_design():
     plain = analog.estimate(recipe())
     wider = analog.estimate(recipe(output_bits=9))
     converters = 8 * 128 * 4 * 16e-3 / (8 * 1.28e9) * 1e9
-    assert wider.nanojoules - plain.nanojoules == pytest.approx(converters)                    # twice as much for a bit more
+    assert wider.nanojoules - plain.nanojoules == pytest.approx(converters)  # twice as much for a bit more
     assert "9-bit converters by Walden's law" in wider.model
     alone = analog.estimate(recipe(sharing=1))
     assert alone.area - plain.area == pytest.approx((512 - 4) * 0.0012) and alone.nanojoules == plain.nanojoules
-    assert analog.estimate(recipe(sharing=1280)).microseconds == pytest.approx(8)              # 1280 conversions a read
+    assert analog.estimate(recipe(sharing=1280)).microseconds == pytest.approx(8)  # 1280 conversions a read
     halves = analog.estimate(recipe(lines=64))
-    assert halves.nanojoules - plain.nanojoules == pytest.approx(                              # every output twice, every line twice
-        8 * 1e9 * (512 * (16e-3 / 10.24e9 + 0.21e-3 * 100e-9 / 1024) + 512 * 4e-3 * 100e-9 / 1024))
+    assert halves.nanojoules - plain.nanojoules == pytest.approx(  # every output twice, every line twice
+        8 * 1e9 * (512 * (16e-3 / 10.24e9 + 0.21e-3 * 100e-9 / 1024) + 512 * 4e-3 * 100e-9 / 1024)
+    )
     whole = analog.estimate(recipe(cell_bits=0))
     assert whole.nanojoules == pytest.approx(plain.nanojoules / 4)
     once = analog.estimate(recipe(input_slice=0))
@@ -53,9 +60,16 @@ def test_a_training_step_counts_reads_both_ways():
     assert {i.op.name for i in reads} == {"FORWARD", "TRANSPOSED"}
 
 
-@pytest.mark.parametrize(("given", "told"), [({"on": False, "output_bits": 0, "lines": 256, "cell_bits": 0, "input_slice": 0, "sharing": 1},
-                                              "not those of arrays; say arrays.on = true"),
-                                             ({"output_bits": 0}, "exact sums; a converter that makes them is not known")])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"on": False, "output_bits": 0, "lines": 256, "cell_bits": 0, "input_slice": 0, "sharing": 1},
+            "not those of arrays; say arrays.on = true",
+        ),
+        ({"output_bits": 0}, "exact sums; a converter that makes them is not known"),
+    ],
+)
 def test_what_is_not_known_is_refused(given, told):
     with pytest.raises(ValueError, match=told):
         energy.of(recipe(**given), "arrays")

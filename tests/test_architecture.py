@@ -25,7 +25,7 @@ FILES = [(wing, path) for wing in ARROWS for path in sorted((ROOT / wing).rglob(
 
 def imported(path: Path, wing: str):
     """(wing or None, line, relative) of every import of a file; None: not ours."""
-    depth = len(path.relative_to(ROOT / wing).parts)      # dots that reach the package's root, less one
+    depth = len(path.relative_to(ROOT / wing).parts)  # dots that reach the package's root, less one
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -86,8 +86,11 @@ def test_no_drawn_example_has_a_deadline():
 
 
 def test_long_files_say_why():
-    long = {f"{wing}/{path.relative_to(ROOT / wing)}": path.read_text().split("\n", 1)[0] for wing, path in FILES
-            if len(path.read_text().splitlines()) > 400}
+    long = {
+        f"{wing}/{path.relative_to(ROOT / wing)}": path.read_text().split("\n", 1)[0]
+        for wing, path in FILES
+        if len(path.read_text().splitlines()) > 400
+    }
     assert not [name for name, first in long.items() if "one file" not in first]
 
 
@@ -97,7 +100,8 @@ def beginnings(body):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
         elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef) and not (
-                isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
+            isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        ):
             yield from beginnings(node.body)
 
 

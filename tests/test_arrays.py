@@ -18,7 +18,7 @@ def test_products_are_exact_around_the_bound_of_float32(engine, by_columns, leng
 
     rng = np.random.default_rng(1)
     a, b = rng.integers(-30000, 30000, (3, K)), rng.integers(-30000, 30000, (5, K))
-    if lengths != "random":            # a part sums to 4 * 2049 * 2047 + 1 < 2**24, or to 4 * 2049**2 + 1, which float32 cannot hold
+    if lengths != "random":  # a part sums to 4 * 2049 * 2047 + 1 < 2**24, or to 4 * 2049**2 + 1, which float32 cannot hold
         a[:], b[:] = 2049, 2047
         if lengths == "over":
             b[:] = 2049

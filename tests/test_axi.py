@@ -26,10 +26,22 @@ def run(recipe, simulator, pauses, tmp_path, source=None):
     told = {"AXI_RECIPE": recipe.model_dump_json(), "AXI_PAUSES": pauses, "COCOTB_LOG_LEVEL": "WARNING"}
     around = surroundings.verilator_environment(0) if simulator == "verilator" else surroundings.environment({})
     with surroundings.cocotb_environment(), around:
-        runner.build(sources=[tmp_path / "top.v"], hdl_toplevel=simulators.TOP, build_dir=tmp_path / "build", timescale=("1ns", "1ps"),
-                     build_args=options[simulator], log_file=tmp_path / "build.log")
-        results = runner.test(hdl_toplevel=simulators.TOP, test_module="axi_bench", test_dir=Path(__file__).parent, extra_env=told,
-                              results_xml=str(tmp_path / "results.xml"), log_file=tmp_path / "test.log")
+        runner.build(
+            sources=[tmp_path / "top.v"],
+            hdl_toplevel=simulators.TOP,
+            build_dir=tmp_path / "build",
+            timescale=("1ns", "1ps"),
+            build_args=options[simulator],
+            log_file=tmp_path / "build.log",
+        )
+        results = runner.test(
+            hdl_toplevel=simulators.TOP,
+            test_module="axi_bench",
+            test_dir=Path(__file__).parent,
+            extra_env=told,
+            results_xml=str(tmp_path / "results.xml"),
+            log_file=tmp_path / "test.log",
+        )
     count, failed = get_results(results)
     assert count == 2 and failed == 0, (tmp_path / "test.log").read_text()[-4000:]
 
@@ -42,8 +54,9 @@ def simulator(request):
 
 
 @pytest.mark.parametrize("pauses", ["random", pytest.param("never", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("recipe", [RECIPE, pytest.param(SPSA, marks=pytest.mark.slow), pytest.param(load("xor"), marks=pytest.mark.slow)],
-                         ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, pytest.param(SPSA, marks=pytest.mark.slow), pytest.param(load("xor"), marks=pytest.mark.slow)], ids=lambda r: r.name
+)
 def test_a_processor_finds_the_emulators_bits(recipe, simulator, pauses, tmp_path):
     run(recipe, simulator, pauses, tmp_path)
 

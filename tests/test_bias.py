@@ -12,8 +12,12 @@ from crossdyad.sim import gradient, real
 from crossdyad.weights import pytorch
 
 NETS = Path(__file__).parent / "nets"
-FINE = {"state": {"width": 20, "frac": 16}, "accumulator": {"width": 24, "frac": 18}, "delta": {"width": 22, "frac": 16},
-        "weight": {"width": 16, "frac": 12}}
+FINE = {
+    "state": {"width": 20, "frac": 16},
+    "accumulator": {"width": 24, "frac": 18},
+    "delta": {"width": 22, "frac": 16},
+    "weight": {"width": 16, "frac": 12},
+}
 
 
 def recipe(sizes=(5, 6, 4), lanes=(3, 2), **changes):
@@ -23,8 +27,11 @@ def recipe(sizes=(5, 6, 4), lanes=(3, 2), **changes):
 
 def drawn(r, low=-1.0, high=1.0):
     draw = np.random.default_rng(5)
-    return ([r.formats.weight.encode(draw.uniform(low, high, w.shape)) for w in emulator.initial_weights(r)],
-            draw.uniform(-1, 1, (20, r.sizes[0])), draw.integers(0, r.sizes[-1], 20))
+    return (
+        [r.formats.weight.encode(draw.uniform(low, high, w.shape)) for w in emulator.initial_weights(r)],
+        draw.uniform(-1, 1, (20, r.sizes[0])),
+        draw.integers(0, r.sizes[-1], 20),
+    )
 
 
 def test_biases_start_at_zero_beside_the_weights():

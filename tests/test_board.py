@@ -129,7 +129,7 @@ def test_training_on_a_board_is_training_on_the_emulator(monkeypatch):
     x, y = samples(TINY, 70)
     given = (x, y, x[:20], y[:20])
     with board.Chip(TINY, "emulator://") as chip:
-        chip.train(x, y)                 # whatever it held before
+        chip.train(x, y)  # whatever it held before
         on = emulator.train(TINY, *given, epochs=2, chip=chip)
     alone = emulator.train(TINY, *given, epochs=2, engine="numpy")
     assert all(np.array_equal(a, b) for a, b in zip(on.weights, alone.weights, strict=True))
@@ -139,8 +139,13 @@ def test_training_on_a_board_is_training_on_the_emulator(monkeypatch):
         emulator.train(TINY, *given, epochs=1, chip=chip, seeds=[1, 2])
 
 
-@pytest.mark.parametrize(("room", "told"), [(4, "the 4 training samples are kept in the board's memory"),
-                                            (3, "each training sample goes over the line, as the board keeps 3 of the 4")])
+@pytest.mark.parametrize(
+    ("room", "told"),
+    [
+        (4, "the 4 training samples are kept in the board's memory"),
+        (3, "each training sample goes over the line, as the board keeps 3 of the 4"),
+    ],
+)
 def test_training_says_whether_the_board_keeps_the_samples(room, told, tmp_path, monkeypatch):
     monkeypatch.setattr(ports, "KEPT", room)
     done = CliRunner().invoke(app, ["train", "xor", "--on", "emulator://", "--compare", "--epochs", "1", "-o", str(tmp_path), "--json"])
@@ -239,8 +244,12 @@ def test_a_board_that_is_built_starts_without_its_verilog(program, monkeypatch):
     monkeypatch.setattr(virtual, "top", lambda *_: pytest.fail("Verilog was made"))
     assert virtual.build(TINY, samples=KEPT) == program
     own = TINY.model_copy(update={"rule": "package.module:function"})
-    for other in (lambda: virtual.build(TINY, samples=KEPT + 1), lambda: virtual.build(TINY, "orangecrab", samples=KEPT),
-                  lambda: virtual.build(TINY.model_copy(update={"beta": 0.5}), samples=KEPT), lambda: virtual.build(own, samples=KEPT)):
+    for other in (
+        lambda: virtual.build(TINY, samples=KEPT + 1),
+        lambda: virtual.build(TINY, "orangecrab", samples=KEPT),
+        lambda: virtual.build(TINY.model_copy(update={"beta": 0.5}), samples=KEPT),
+        lambda: virtual.build(own, samples=KEPT),
+    ):
         with pytest.raises(pytest.fail.Exception, match="Verilog was made"):
             other()
 
@@ -252,7 +261,7 @@ def test_the_virtual_board_is_the_emulator_on_any_line(program, faults):
         stored(chip, TINY)
 
 
-SCRIPT = '''
+SCRIPT = """
 import random, sys, time, os, termios, tty, zlib
 # knows contract section 10 alone
 def frame(number, tag, payload=b""):
@@ -280,7 +289,7 @@ assert ask(9, 0x42, identity[:9] + b"\\x05")[1] == 0xC2
 for n in range(3):
     reply = ask(n, 1, bytes([1, 40, 216, 7]))
 print(int.from_bytes(reply[-4:], "little"), list(reply[2:4]))
-'''
+"""
 
 
 def test_a_script_that_knows_the_contract_alone_trains_the_board(program, tmp_path):
@@ -321,10 +330,12 @@ def test_the_commands_test_a_board_and_train_on_it(tmp_path):
     assert done.exit_code == 0 and "20 inferences equal the emulator's" in done.output
     done = CliRunner().invoke(app, ["train", "xor", "--on", "emulator://", "--compare", "--epochs", "1", "-o", str(tmp_path)])
     assert done.exit_code == 0 and "every weight and the cycles equal the emulator's" in done.output
-    for words, told in ((["board", "xor", "--on", "/dev/nothing"], "cannot be opened"),
-                        (["board", "xor", "--faults", "0.1"], "only with --virtual"),
-                        (["train", "xor", "--compare"], "only with --on"),
-                        (["board", "xor", "--virtual", "--faults", "1"], "faults: 1; allowed")):
+    for words, told in (
+        (["board", "xor", "--on", "/dev/nothing"], "cannot be opened"),
+        (["board", "xor", "--faults", "0.1"], "only with --virtual"),
+        (["train", "xor", "--compare"], "only with --on"),
+        (["board", "xor", "--virtual", "--faults", "1"], "faults: 1; allowed"),
+    ):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 2 and told in done.output, (words, done.output)
 

@@ -120,7 +120,7 @@ def test_a_journal_that_is_behind_the_board_is_not_gone_on_with(tmp_path):
     machine = twin.Board(TINY)
     assert drive(machine, 25, tmp_path) is None
     old = (tmp_path / "tiny.journal").read_bytes()
-    assert drive(machine, 14, tmp_path) is None                 # the first epoch still, and more than the board has slots
+    assert drive(machine, 14, tmp_path) is None  # the first epoch still, and more than the board has slots
     assert not (tmp_path / "kept.npz").exists()
     (tmp_path / "tiny.journal").write_bytes(old)
     history = drive(machine, 10**6, tmp_path)
@@ -129,13 +129,15 @@ def test_a_journal_that_is_behind_the_board_is_not_gone_on_with(tmp_path):
 
 def test_a_run_that_goes_on_in_another_way_is_told(tmp_path):
     machine = twin.Board(TINY)
-    assert drive(machine, 40, tmp_path) is None                 # in the first epoch
+    assert drive(machine, 40, tmp_path) is None  # in the first epoch
     rows = X.copy()
     rows[:, 0] ^= 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(board_chip, "connect", lambda *_: Line(machine, 10**6))
-        with pytest.raises(board.BoardError, match="went on in another way; delete it"), \
-                board.Chip(TINY, "emulator://", journal=tmp_path / "tiny.journal") as chip:
+        with (
+            pytest.raises(board.BoardError, match="went on in another way; delete it"),
+            board.Chip(TINY, "emulator://", journal=tmp_path / "tiny.journal") as chip,
+        ):
             emulator.train(TINY, rows, Y, X[:5], Y[:5], epochs=EPOCHS, chip=chip, checkpoint=tmp_path / "other.npz")
 
 
@@ -149,7 +151,7 @@ def test_a_line_that_was_not_finished_does_not_count(tmp_path):
     journal.close()
     whole = file.read_bytes()
     for cut in range(1, len(whole.split(b"\n")[-2]) + 1):
-        file.write_bytes(whole[:-1 - cut])
+        file.write_bytes(whole[: -1 - cut])
         again = Journal(file)
         assert again.last == (7, 5) and again.resume("one") == mark and [again.replayed(5) for _ in range(3)] == [b"ab", b"cd", None]
         again.reply(5, b"gh")

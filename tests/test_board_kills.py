@@ -51,10 +51,15 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, victim, kills):
     try:
         while True:
             files = (tmp_path / name for name in ("driver.py", "tty", "kept.npz", "end.npz"))
-            driver = subprocess.Popen([sys.executable, *files], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                      env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
+            driver = subprocess.Popen(
+                [sys.executable, *files],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            )
             if told < kills:
-                driver.stdout.readline()            # an epoch is on its way
+                driver.stdout.readline()  # an epoch is on its way
                 time.sleep(draw.random() * 2)
                 (driver if victim == "driver" else alive).kill()
                 told += 1

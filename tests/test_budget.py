@@ -25,8 +25,8 @@ def test_each_effect_shows_where_it_should():
     rows = {row["effect"]: row for row in budget.budget(r, emulator.initial_weights(r), X, Y)}
     assert list(rows) == ["rule", "state 8 bits", "delta 11 bits", "accumulator 16 bits", "read noise", "64 levels", "all together"]
     rule, noisy = rows["rule"], rows["read noise"]
-    assert rule["cosine"] > 0.9 and rule["deviation"] == 0          # one chip: nothing varies
-    assert noisy["deviation"] > 10 * abs(noisy["bias"] - rule["bias"])      # noise of mean zero varies, hardly biases
+    assert rule["cosine"] > 0.9 and rule["deviation"] == 0  # one chip: nothing varies
+    assert noisy["deviation"] > 10 * abs(noisy["bias"] - rule["bias"])  # noise of mean zero varies, hardly biases
     assert rows["64 levels"]["bias"] > rule["bias"] and rows["64 levels"]["deviation"] == 0
     assert rows["state 8 bits"]["cosine"] != rule["cosine"]
     assert rows["all together"]["cosine"] <= min(row["cosine"] for row in rows.values()) + 0.01
@@ -60,8 +60,12 @@ def test_figures_are_those_of_the_gradients_written_out(devices):
     norm, variance = np.linalg.norm(true), made.var(0, ddof=1).sum()
     sizes, there = np.linalg.norm(made, axis=-1) * np.linalg.norm(true, axis=-1), (made != 0) | (true != 0)
     bias = np.sum((made.mean(0) - true) ** 2) - variance / len(seeds)
-    expected = {"cosine": ((made * true).sum(-1) / sizes).mean(), "bias": np.sqrt(max(0, bias)) / norm,
-                "deviation": np.sqrt(variance) / norm, "sign": np.mean((np.sign(made) == np.sign(true))[there])}
+    expected = {
+        "cosine": ((made * true).sum(-1) / sizes).mean(),
+        "bias": np.sqrt(max(0, bias)) / norm,
+        "deviation": np.sqrt(variance) / norm,
+        "sign": np.mean((np.sign(made) == np.sign(true))[there]),
+    }
     found = quality.figures(r, quality.measured(r, w, X, Y, seeds, device), exact)
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-7) and found["sign"] == expected["sign"]
 
@@ -114,8 +118,12 @@ def test_slopes_of_the_exact_gradient_have_no_error(monkeypatch):
     r, x, y = probing(), XOR.x_train[:20], XOR.y_train[:20]
     w, seeds = emulator.initial_weights(r), np.array([1, 2], dtype=object)
     exact = gradient.exact(r, w, x, y)
-    along = np.array([[sum(np.sum(u[c] * g[n]) for u, g in zip(gradient.directions(r, seeds, n), exact, strict=True))
-                       for n in range(len(x))] for c in range(2)])
+    along = np.array(
+        [
+            [sum(np.sum(u[c] * g[n]) for u, g in zip(gradient.directions(r, seeds, n), exact, strict=True)) for n in range(len(x))]
+            for c in range(2)
+        ]
+    )
     monkeypatch.setattr(gradient, "slopes", lambda recipe, loss: loss)
     found = quality.figures(r, [quality.Probes(along, seeds)], exact)
     assert found == pytest.approx({"cosine": 1, "bias": 0, "deviation": 0, "sign": 1}, abs=1e-12)

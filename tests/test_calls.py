@@ -143,5 +143,3 @@ def test_fields_that_are_missing_or_more_are_seen():
     c = PLACES["cookbook"]
     assert c.suits({"row", "title", "source", "combination", "card"})
     assert not c.suits({"row", "title", "source"}) and not c.suits({"row", "title", "source", "combination", "more"})
-
-

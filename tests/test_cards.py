@@ -17,7 +17,7 @@ def test_dual_propagation_on_digits_by_hand():
     c = of("dual-propagation")
     assert (c.row, c.operations, c.cycles) == (57, 5, 358)
     assert c.weight_bits == (64 * 32 + 32 * 10) * 16 and c.feedback_bits == 0
-    assert c.transport == 32 * 10 * 16                                      # W1 is read in rows and in columns
+    assert c.transport == 32 * 10 * 16  # W1 is read in rows and in columns
     # the sample, means of two units, differences of two, the drive of the hidden one
     assert c.state_bits == 64 * 8 + 32 * 8 + 10 * 8 + (32 + 10) * 11 + 32 * 16
     assert c.derivatives == 0 and c.writes == c.weight_bits and c.random_bits == (64 * 32 + 32 * 10) * 16
@@ -43,11 +43,11 @@ def test_equilibrium_propagation_by_hand():
 def test_rules_differ_where_the_paper_says():
     found = {c.rule: c for c in cards(load("digits-deep"))}
     assert set(found) == set(RULES) - {"inference"}
-    assert found["backprop"].derivatives > 0 == found["dual-propagation"].derivatives          # a dyad has no slopes
+    assert found["backprop"].derivatives > 0 == found["dual-propagation"].derivatives  # a dyad has no slopes
     assert found["feedback-alignment"].transport == found["kolen-pollack"].transport == found["spsa"].transport == 0
-    assert found["sign-concordant"].transport * 16 == found["dual-propagation"].transport      # one bit of a weight's 16
-    assert found["local-heads"].forward_lock < found["dual-propagation"].forward_lock          # a block need not wait for those above
-    assert found["direct-feedback"].backward_lock < found["dual-propagation"].backward_lock    # nor for their errors
+    assert found["sign-concordant"].transport * 16 == found["dual-propagation"].transport  # one bit of a weight's 16
+    assert found["local-heads"].forward_lock < found["dual-propagation"].forward_lock  # a block need not wait for those above
+    assert found["direct-feedback"].backward_lock < found["dual-propagation"].backward_lock  # nor for their errors
     assert found["kolen-pollack"].feedback_bits == found["kolen-pollack"].weight_bits - 64 * 48 * 16
 
 
@@ -64,4 +64,4 @@ def test_without_a_recipe_each_rule_stands_on_its_own_preset():
     found = {c["rule"]: c["cycles"] for c in json.loads(CliRunner().invoke(app, ["rules", "--json"]).stdout)}
     shared = {c.rule: c.cycles for c in cards(load("digits"))}
     assert set(found) == set(RULES) - {"inference"} and found["backprop"] == shared["backprop"]
-    assert found["direct-feedback"] > shared["direct-feedback"]             # its preset has two hidden layers
+    assert found["direct-feedback"] > shared["direct-feedback"]  # its preset has two hidden layers

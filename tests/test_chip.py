@@ -22,7 +22,7 @@ def session(r, seed=1):
             s.train(x, rng.integers(r.sizes[-1]))
         s.rate(7 - i)
         s.infer(x)
-        for operand in (0xAA, 3, 0, i):          # not all of a register's bytes each time
+        for operand in (0xAA, 3, 0, i):  # not all of a register's bytes each time
             s.shift(5 + i, operand)
     s.read()
     return s
@@ -55,10 +55,14 @@ def test_an_inner_write_that_is_amiss_is_one_difference():
     passes(verdict)
     at = max(i for i, w in enumerate(record.writes[: len(record.writes) // 2]) if w[2] == "weight")
     cycle, block, register, index, value = record.writes[at]
-    before, after = record.writes[:at], record.writes[at + 1:]
+    before, after = record.writes[:at], record.writes[at + 1 :]
     later = (cycle + 1, block, register, index, value)
-    for writes, late in (([*before, *after], 1), ([*before, later, *after], 1), ([*before, (*record.writes[at][:4], value ^ 1), *after], 0),
-                         ([*record.writes, later], 1)):
+    for writes, late in (
+        ([*before, *after], 1),
+        ([*before, later, *after], 1),
+        ([*before, (*record.writes[at][:4], value ^ 1), *after], 0),
+        ([*record.writes, later], 1),
+    ):
         found = chip.judge(r, replace(record, writes=writes), True)
         assert (found.differing, found.late) == (1, late)
         assert found.mismatches[0][1] == f"{block} {register}[{index}]"
@@ -81,7 +85,8 @@ def test_nothing_depends_on_what_memories_hold_at_first(name):
 
 
 STALL_MATRIX = [dict.fromkeys(streams.STREAMS, kind) for kind in streams.STALLS] + [
-    {stream: kind} for stream in streams.STREAMS for kind in ("random", "cycling")]
+    {stream: kind} for stream in streams.STREAMS for kind in ("random", "cycling")
+]
 
 
 @pytest.mark.parametrize("stalls", STALL_MATRIX, ids=lambda s: " ".join(f"{k}={v}" for k, v in s.items())[:40])
@@ -102,8 +107,7 @@ def test_chip_agrees_under_verilator(simulator):
 
 def test_cosim_reports_agreement_on_real_data(tmp_path):
     stages = []
-    report = agreement.cosim(recipe.load("xor"), "amaranth", samples=4, folder=tmp_path,
-                             progress=lambda *stage: stages.append(stage))
+    report = agreement.cosim(recipe.load("xor"), "amaranth", samples=4, folder=tmp_path, progress=lambda *stage: stages.append(stage))
     assert report.passed, str(report)
     assert report.bits > 10_000 and report.cycle_differences == 0
     assert (tmp_path / "cosim.json").exists() and stages
@@ -113,7 +117,7 @@ def test_cosim_reports_disagreement():
     r = recipe.load("xor")
     s = agreement.session_for(r, 2)
     record = simulators.run(hdl.build(r), streams.play, s.arguments({}, True), "amaranth")
-    other = r.model_copy(update={"seed": r.seed + 1})        # an emulator of another chip
+    other = r.model_copy(update={"seed": r.seed + 1})  # an emulator of another chip
     verdict = chip.judge(other, record, True)
     assert verdict.differing and any("weight" in what for _, what, _, _ in verdict.mismatches)
 

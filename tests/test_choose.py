@@ -19,8 +19,16 @@ beta = [0.5, 1.0]
 
 
 def point(beta, recipe=None, **values):
-    return Summary({"beta": beta}, recipe or load("digits").model_dump(), {k: np.array(v, float) for k, v in values.items()},
-                   [1, 2], {}, {}, "ulx3s", {"epochs": 3, "cost": "model"})
+    return Summary(
+        {"beta": beta},
+        recipe or load("digits").model_dump(),
+        {k: np.array(v, float) for k, v in values.items()},
+        [1, 2],
+        {},
+        {},
+        "ulx3s",
+        {"epochs": 3, "cost": "model"},
+    )
 
 
 @pytest.fixture

@@ -45,23 +45,29 @@ def test_every_command_teaches(command):
 
 
 def test_help_does_not_import_the_wings():
-    code = ("import sys; from typer.testing import CliRunner; from crossdyad.cli import app\n"
-            "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-            "print([m for m in ('jax', 'numpy', 'amaranth', 'matplotlib', 'cocotb') if m in sys.modules])")
+    code = (
+        "import sys; from typer.testing import CliRunner; from crossdyad.cli import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print([m for m in ('jax', 'numpy', 'amaranth', 'matplotlib', 'cocotb') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_a_virtual_board_that_is_kept_and_its_driver_need_no_amaranth_and_no_jax():
-    code = ("import sys; from crossdyad import board; from crossdyad.sim import virtual\n"
-            "print([m for m in ('jax', 'amaranth', 'matplotlib', 'cocotb', 'scipy') if m in sys.modules])")
+    code = (
+        "import sys; from crossdyad import board; from crossdyad.sim import virtual\n"
+        "print([m for m in ('jax', 'amaranth', 'matplotlib', 'cocotb', 'scipy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_every_part_of_the_hardware_is_there_by_its_name():
-    code = ("from crossdyad import hdl; hdl.neuron.Dyad, hdl.synth.ToolMissing, [getattr(hdl, name) for name in hdl.__all__]\n"
-            "print(hasattr(hdl, 'no_part'))")
+    code = (
+        "from crossdyad import hdl; hdl.neuron.Dyad, hdl.synth.ToolMissing, [getattr(hdl, name) for name in hdl.__all__]\n"
+        "print(hasattr(hdl, 'no_part'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -148,8 +154,9 @@ def test_a_missing_simulator_is_status_3_and_its_remedy(monkeypatch, tiny, tmp_p
 
 def spoken(command, *arguments, **variables):
     """A command in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "crossdyad", command, *map(str, arguments)], capture_output=True, text=True,
-                          env=os.environ | variables)
+    return subprocess.run(
+        [sys.executable, "-m", "crossdyad", command, *map(str, arguments)], capture_output=True, text=True, env=os.environ | variables
+    )
 
 
 @pytest.mark.parametrize("command", [("train", "--epochs", "1"), ("cosim",), ("synth",), ("budget",), ("generate",)])
@@ -168,7 +175,7 @@ def test_a_folder_is_not_made_for_a_recipe_that_is_refused(tmp_path):
 
 
 def test_a_tilde_in_an_option_is_the_home_folder(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))    # compiled tools are there
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # compiled tools are there
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert call("generate", tiny, "--output=~/made").exit_code == OK

@@ -67,9 +67,10 @@ def exhaustive(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize(("rank", "accuracy", "loss"), [
-    ('"mean"', np.mean, np.mean), ('"worst"', min, max), ("0.25", lambda v: np.quantile(v, 0.25), lambda v: np.quantile(v, 0.75)),
-])
+@pytest.mark.parametrize(
+    ("rank", "accuracy", "loss"),
+    [('"mean"', np.mean, np.mean), ('"worst"', min, max), ("0.25", lambda v: np.quantile(v, 0.25), lambda v: np.quantile(v, 0.75))],
+)
 def test_the_front_under_conditions_is_that_of_an_exhaustive_computation(rank, accuracy, loss, exhaustive, tmp_path):
     with swept(SPEC + CONDITIONS.replace("[conditions]\n", f"[conditions]\nrank = {rank}\n"), tmp_path) as kept:
         spec, rows = sweep.results(kept)
@@ -88,7 +89,7 @@ def test_the_front_under_conditions_is_that_of_an_exhaustive_computation(rank, a
     on = {p for p, (a, c) in expected.items() if not any(b >= a and d <= c and (b, d) != (a, c) for b, d in expected.values())}
     assert {(s.settings["bits.weight"], s.settings["beta"]) for s, is_on in zip(made.points, made.on, strict=True) if is_on} == on
     assert picked.chosen.figure("accuracy") == max(a for a, _ in expected.values())
-    assert picked.recipe.devices.read_noise == picked.recipe.devices.stuck == 0               # what the design has, not what it met
+    assert picked.recipe.devices.read_noise == picked.recipe.devices.stuck == 0  # what the design has, not what it met
     assert "over 4 conditions, all seeds" in choose.told(picked, "accuracy") and "over 4 conditions, all seeds" in page
 
 
@@ -110,8 +111,14 @@ def test_draws_are_chips_that_the_trained_weights_are_written_to(tmp_path):
     """Each device alone, by the chip and by `programmed`, from weights that a training of its own has."""
     base = load("xor")
     recipe = base.model_copy(update={"devices": base.devices.model_copy(update=NOISY)})
-    spec = specs.Spec(name="x", axes={"beta": [1]}, epochs=1, samples=0, metrics=["accuracy"],
-                      conditions={"draws": [7, 8, 9], "subsets": 2, "yield_at": 0.7})
+    spec = specs.Spec(
+        name="x",
+        axes={"beta": [1]},
+        epochs=1,
+        samples=0,
+        metrics=["accuracy"],
+        conditions={"draws": [7, 8, 9], "subsets": 2, "yield_at": 0.7},
+    )
     (value,) = evaluate(batches([Job(recipe, 3)], 4)[0], sweep.settings_of(spec))
     x_train, y_train, x, y = load_data("xor")
     chip = emulator.Chip(recipe, seeds=3)
@@ -124,7 +131,7 @@ def test_draws_are_chips_that_the_trained_weights_are_written_to(tmp_path):
         right = np.argmax(other.infer(x), -1) == y
         assert parts == [part.mean() for part in np.array_split(right, 2)]
     assert value["accuracy"] == pytest.approx(np.mean(value["accuracy_cases"]))
-    more = emulator.drawn(recipe, chip.weights, x, [8, *range(1000, 1120), 9])                  # more than run at once
+    more = emulator.drawn(recipe, chip.weights, x, [8, *range(1000, 1120), 9])  # more than run at once
     alone = emulator.drawn(recipe, chip.weights, x, [9])
     assert (more[-1] == alone[0]).all() and (more[0] != more[1]).any()
     with pytest.raises(ValueError, match="seeds: none"):
@@ -132,9 +139,19 @@ def test_draws_are_chips_that_the_trained_weights_are_written_to(tmp_path):
 
 
 def test_a_yield_is_the_share_of_chips_that_pass_by_their_rank():
-    cases = np.random.default_rng(0).random((2, 50, 4))                        # seeds, devices, parts of the test set
-    rows = [{"status": "ok", "recipe": {}, "board": "b", "point": {}, "seed": s, "versions": {},
-             "value": {"accuracy": cases[s].mean(), "accuracy_cases": cases[s].tolist()}} for s in range(2)]
+    cases = np.random.default_rng(0).random((2, 50, 4))  # seeds, devices, parts of the test set
+    rows = [
+        {
+            "status": "ok",
+            "recipe": {},
+            "board": "b",
+            "point": {},
+            "seed": s,
+            "versions": {},
+            "value": {"accuracy": cases[s].mean(), "accuracy_cases": cases[s].tolist()},
+        }
+        for s in range(2)
+    ]
     for rank, judge in (("mean", np.mean), ("worst", min), (0.5, np.median)):
         (made,) = statistics.summaries(rows, conditions.Conditions(rank=rank, yield_at=0.4))
         assert made.values["yield"].tolist() == [np.mean([judge(chip) >= 0.4 for chip in seed]) for seed in cases]
@@ -147,8 +164,18 @@ def test_a_yield_is_the_share_of_chips_that_pass_by_their_rank():
 
 def test_designs_that_lack_a_case_are_not_ranked():
     told = conditions.Conditions(fields={"devices.age": [1.0, 2.0]})
-    rows = [{"status": "ok", "recipe": {"name": n}, "board": "b", "point": {"devices.age": a, "beta": n}, "seed": 1, "versions": {},
-             "value": {"accuracy": 0.5}} for n, a in (("whole", 1.0), ("whole", 2.0), ("part", 1.0))]
+    rows = [
+        {
+            "status": "ok",
+            "recipe": {"name": n},
+            "board": "b",
+            "point": {"devices.age": a, "beta": n},
+            "seed": 1,
+            "versions": {},
+            "value": {"accuracy": 0.5},
+        }
+        for n, a in (("whole", 1.0), ("whole", 2.0), ("part", 1.0))
+    ]
     assert [s.settings for s in statistics.summaries(rows, told)] == [{"beta": "whole"}]
 
 
@@ -165,15 +192,27 @@ def test_a_search_under_conditions_is_told_the_figures_of_designs(tmp_path):
         assert search.asked(told, base, kept, lambda: pytest.fail("all is in the store"), 1) == found
 
 
-@pytest.mark.parametrize(("lines", "told"), [
-    ("devices.temperature = [300, 350]", "no device here has a model of temperature"),
-    ("devices.levels = [16]", "what a design chooses is an axis"), ("devices.red_noise = [0]", "did you mean 'devices.read_noise'"),
-    ("yield_at = 0.9", "a yield of one chip; give conditions.draws, or more seeds"), ('rank = "best"', "rank"),
-    ("draws = -1", "-1; allowed is how many"), ("draws = [1, 1]", "list of different whole numbers"), ("subsets = 0", "subsets"),
-    ("devices.read_noise = [0]\ncorners.a = { devices.read_noise = 1 }", "corners.a: devices.read_noise; allowed are fields that are no"),
-    ("corners.a = { devices.preset = 'pcm' }", "corners.a: devices.preset: no condition"), ("corners = 3", "no table of tables"),
-    ("devices.stuck = [0]", "devices.stuck are axes, too"), ("yield_at = 2", "yield_at"),
-])
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("devices.temperature = [300, 350]", "no device here has a model of temperature"),
+        ("devices.levels = [16]", "what a design chooses is an axis"),
+        ("devices.red_noise = [0]", "did you mean 'devices.read_noise'"),
+        ("yield_at = 0.9", "a yield of one chip; give conditions.draws, or more seeds"),
+        ('rank = "best"', "rank"),
+        ("draws = -1", "-1; allowed is how many"),
+        ("draws = [1, 1]", "list of different whole numbers"),
+        ("subsets = 0", "subsets"),
+        (
+            "devices.read_noise = [0]\ncorners.a = { devices.read_noise = 1 }",
+            "corners.a: devices.read_noise; allowed are fields that are no",
+        ),
+        ("corners.a = { devices.preset = 'pcm' }", "corners.a: devices.preset: no condition"),
+        ("corners = 3", "no table of tables"),
+        ("devices.stuck = [0]", "devices.stuck are axes, too"),
+        ("yield_at = 2", "yield_at"),
+    ],
+)
 def test_conditions_that_cannot_be_are_told_in_words(lines, told, tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text(f'name = "x"\nseeds = 1\naxes.devices.stuck = [0, 0.5]\n[conditions]\n{lines}\n')
@@ -182,9 +221,10 @@ def test_conditions_that_cannot_be_are_told_in_words(lines, told, tmp_path):
     assert told in str(error.value) and str(error.value).startswith(str(path))
 
 
-@pytest.mark.parametrize(("lines", "told"), [
-    ("devices.age = [86400.0]", "devices.age: no design has a model for it"), ("draws = 5", "all devices of every design are alike"),
-])
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [("devices.age = [86400.0]", "devices.age: no design has a model for it"), ("draws = 5", "all devices of every design are alike")],
+)
 def test_what_no_design_has_a_model_of_is_refused_before_anything_is_computed(lines, told, tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text(f'name = "x"\nrecipe = "xor"\n[axes]\nbeta = [0.5, 1.0]\n[conditions]\n{lines}\n')

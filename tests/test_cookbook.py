@@ -55,8 +55,11 @@ def test_an_estimator_refuses_what_lacks_a_capability_and_names_a_remedy(row):
             e(bare, models.squared_error, (), jnp.zeros(2), jnp.zeros(2))
 
 
-@pytest.mark.parametrize("row", [r for r in DECLARED if "solver" in inspect.signature(r.estimator.estimate).parameters and r.systems],
-                         ids=lambda r: str(r.number))
+@pytest.mark.parametrize(
+    "row",
+    [r for r in DECLARED if "solver" in inspect.signature(r.estimator.estimate).parameters and r.systems],
+    ids=lambda r: str(r.number),
+)
 def test_an_estimator_with_a_solver_takes_any(row):
     s = row.systems[0](0)
     found = jax.eval_shape(lambda p, x, y: row.estimator.estimate(s.circuit, s.objective, p, x, y, solver=relaxation(3)), *s[2:])
@@ -88,11 +91,19 @@ def test_what_an_estimator_needs_beside_is_asked_for():
         ROWS[52].estimator(*h, beta=0)
 
 
-@pytest.mark.parametrize("call, row", [
-    (updates.continual, 64), (updates.free_running, 65), (updates.agnostic, 66), (updates.locoprop, 79),
-    (lambda *s: twin(*s, centered(0.1)), 67), (lambda *s: models.contrast(*s, centered(0.1)), 51), (models.dual_propagation, 57),
-    (lambda *s: target_propagation(*s, []), 69),
-])
+@pytest.mark.parametrize(
+    "call, row",
+    [
+        (updates.continual, 64),
+        (updates.free_running, 65),
+        (updates.agnostic, 66),
+        (updates.locoprop, 79),
+        (lambda *s: twin(*s, centered(0.1)), 67),
+        (lambda *s: models.contrast(*s, centered(0.1)), 51),
+        (models.dual_propagation, 57),
+        (lambda *s: target_propagation(*s, []), 69),
+    ],
+)
 def test_a_function_that_is_no_estimator_refuses_as_they_do(call, row):
     with pytest.raises(models.Unsuitable, match=f"row {row} .*needs what Equilibrium lacks.*use "):
         call(*systems.equilibrium(0))

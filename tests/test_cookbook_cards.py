@@ -37,7 +37,7 @@ class Matrix(np.ndarray):
         self.seen, self.kind, self.turned = (getattr(other, n, None) for n in ("seen", "kind", "turned"))
 
     @property
-    def T(self):      # noqa: N802
+    def T(self):  # noqa: N802
         turned = self.transpose()
         turned.turned = not self.turned
         return turned
@@ -77,21 +77,31 @@ def ep(**settings):
 
 
 BY_HAND = {
-    20: lambda g, seen: by_hand.backprop(g), 23: fed(lambda g, m: by_hand.backprop(g, feedback=m)), 24: fed(by_hand.direct, True),
-    29: lambda g, seen: by_hand.spsa(g, 1), 42: lambda g, seen: by_hand.goodness(g), 51: ep(stencil="one-sided"), 52: ep(),
-    53: ep(stencil="four points"), 57: lambda g, seen: by_hand.dyads(g), 64: lambda g, seen: energies.continual(g),
+    20: lambda g, seen: by_hand.backprop(g),
+    23: fed(lambda g, m: by_hand.backprop(g, feedback=m)),
+    24: fed(by_hand.direct, True),
+    29: lambda g, seen: by_hand.spsa(g, 1),
+    42: lambda g, seen: by_hand.goodness(g),
+    51: ep(stencil="one-sided"),
+    52: ep(),
+    53: ep(stencil="four points"),
+    57: lambda g, seen: by_hand.dyads(g),
+    64: lambda g, seen: energies.continual(g),
 }
 
 
 @pytest.mark.parametrize("row", BY_HAND)
 def test_reads_and_writes_are_those_of_the_row_by_hand(row, monkeypatch):
     seen = Seen()
-    if row == 57:       # a drive is kept from the way up to the way down
+    if row == 57:  # a drive is kept from the way up to the way down
         seen.kept = set()
     net = standard(row, SIZES)
     drawn = by_hand.draws
-    monkeypatch.setattr(by_hand, "draws", lambda d, key, arrays: [
-        seen.update({"random": np.size(v)}) or v for v in drawn(d, key, [np.asarray(a) for a in arrays])])
+    monkeypatch.setattr(
+        by_hand,
+        "draws",
+        lambda d, key, arrays: [seen.update({"random": np.size(v)}) or v for v in drawn(d, key, [np.asarray(a) for a in arrays])],
+    )
     # no state of these is all zero, so that no read is left out
     w = [counted(np.abs(np.asarray(v)) / 4, seen) for v in net.circuit.random_parameters(jax.random.key(0))]
     BY_HAND[row](by_hand.Given(SIZES, w, np.linspace(0.5, 1, 6), np.eye(3)[0], jax.random.key(1)), seen)
@@ -99,9 +109,9 @@ def test_reads_and_writes_are_those_of_the_row_by_hand(row, monkeypatch):
     assert card.forward == seen["weights", "forward"] and card.transposed == seen["weights", "transposed"]
     assert card.copies == seen["other", "forward"] + seen["other", "transposed"]
     weights = sum(v.size for v in w)
-    if row != 64:       # its last weights are those of the update
+    if row != 64:  # its last weights are those of the update
         assert card.writes == weights + seen["moved"]
-    if row != 42:       # its draw is a false label
+    if row != 42:  # its draw is a false label
         assert card.random == seen["random"]
 
 
@@ -126,9 +136,35 @@ def test_probes_hold_no_state_and_draw_as_many_numbers_as_weights():
     assert card.random == card.drawn == card.weight_words == 95 and card.writes == 3 * 95 and card.problems == ("forward lock",)
 
 
-SOLVED = {23: "T", 24: "TB", 25: "T", 26: "T", 28: "T", 29: "TMDBS", 30: "TMBS", 31: "TMDBS", 34: "TMBS", 35: "B", 37: "BM", 42: "TMBS",
-          43: "BFS", 51: "D", 52: "D", 54: "D", 57: "D", 59: "D", 64: "SM", 66: "D", 67: "S", 70: "TB", 71: "T", 72: "S", 77: "D",
-          87: "MS", 88: "DS"}
+SOLVED = {
+    23: "T",
+    24: "TB",
+    25: "T",
+    26: "T",
+    28: "T",
+    29: "TMDBS",
+    30: "TMBS",
+    31: "TMDBS",
+    34: "TMBS",
+    35: "B",
+    37: "BM",
+    42: "TMBS",
+    43: "BFS",
+    51: "D",
+    52: "D",
+    54: "D",
+    57: "D",
+    59: "D",
+    64: "SM",
+    66: "D",
+    67: "S",
+    70: "TB",
+    71: "T",
+    72: "S",
+    77: "D",
+    87: "MS",
+    88: "DS",
+}
 """By row: what the paper says that it solves. Transport of circuits whose couplings work both ways is left out: an array reads them
 in rows and in columns."""
 
@@ -156,7 +192,10 @@ def test_every_row_is_in_the_catalog_as_it_is():
     for n, entry in kept.items():
         assert json.loads(json.dumps(cards.described(n))) == {k: v for k, v in entry.items() if k not in ("card", "no card")}
         assert ("card" in entry) == (n in trainable() and n not in cards.UNCOUNTED) and entry.get("no card") in (
-            None, cards.UNCOUNTED.get(n), REFUSED.get(n))
+            None,
+            cards.UNCOUNTED.get(n),
+            REFUSED.get(n),
+        )
 
 
 # Counting ---------------------------------------------------------------------------------------------------------
@@ -228,7 +267,7 @@ def test_rows_without_what_a_substrate_lacks():
 
     assert {29, 31, 34, 35, 37, 42} <= left("transposed-reads", "stored-states") and 20 not in left("transposed-reads")
     one_array = left("transposed-reads", "stored-states", "other-matrices")
-    assert one_array == {29, 30, 31, 42}        # what the paper calls forward-only
+    assert one_array == {29, 30, 31, 42}  # what the paper calls forward-only
     assert left("transposed-reads", "stored-states", "other-matrices", "derivatives") == {29, 31}
     assert 57 in left("derivatives") and 20 not in left("derivatives")
     assert {57, 20} <= left("repeated-reads") and not {52, 32} & left("repeated-reads")

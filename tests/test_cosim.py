@@ -43,15 +43,23 @@ def test_directed_scenes_bring_every_preset_to_its_limits(name):
         chip.train(scene.x, scene.y)
         for goal, times in directed.reached(recipe, scene.weights, chip.weights, chip.saturations).items():
             found[goal] = found.get(goal, 0) + int(times)
-    assert [goal for goal, times in found.items() if not times] == ["state out of range"], found       # which is clipped before it rounds
+    assert [goal for goal, times in found.items() if not times] == ["state out of range"], found  # which is clipped before it rounds
 
 
 FAULTS = [
     ("xor", mutants.Fault("every overflow wraps", "fixed", 'if overflow == "wrap":', "if True:", "")),
     ("xor", mutants.Fault("sums wrap", "engine", "r.overflow.accumulator", '"wrap"', "")),
     ("xor", mutants.Fault("differences wrap", "neuron", "r.overflow.delta", '"wrap"', "")),
-    ("xor", mutants.Fault("weights wrap", "update", "self._views[0].formats.weight.width, r.overflow.weight",
-                           'self._views[0].formats.weight.width, "wrap"', "")),
+    (
+        "xor",
+        mutants.Fault(
+            "weights wrap",
+            "update",
+            "self._views[0].formats.weight.width, r.overflow.weight",
+            'self._views[0].formats.weight.width, "wrap"',
+            "",
+        ),
+    ),
     ("xor-spsa", mutants.Fault("no guard below", "update", "low + guard", "low", "")),
     ("xor-spsa", mutants.Fault("no guard above", "update", "high - guard", "high", "")),
     ("xor-spsa", mutants.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)", "sign", "")),
@@ -59,8 +67,9 @@ FAULTS = [
 QUICK = (0, 4)
 
 
-@pytest.mark.parametrize("name, fault", [pytest.param(*case, id=case[1].name, marks=[] if n in QUICK else pytest.mark.slow)
-                                         for n, case in enumerate(FAULTS)])
+@pytest.mark.parametrize(
+    "name, fault", [pytest.param(*case, id=case[1].name, marks=[] if n in QUICK else pytest.mark.slow) for n, case in enumerate(FAULTS)]
+)
 def test_a_fault_at_the_limits_fails_the_co_simulation_of_a_preset(name, fault, monkeypatch):
     with mutation.seeded(fault) as hdl:
         monkeypatch.setattr(agreement, "hdl", hdl)
@@ -78,8 +87,15 @@ def test_a_chip_with_one_input_is_exercised():
 
 def test_training_that_changes_no_weight_is_said():
     """Updates of less than half an LSB, rounded to the nearest."""
-    recipe = Recipe(name="frozen", sizes=[3, 2], lanes=[2], rounding={"weight": "nearest"}, learning_rate=2.0**-20, rate_floor=2.0**-20,
-                    formats={"weight": {"width": 8, "frac": 5}})
+    recipe = Recipe(
+        name="frozen",
+        sizes=[3, 2],
+        lanes=[2],
+        rounding={"weight": "nearest"},
+        learning_rate=2.0**-20,
+        rate_floor=2.0**-20,
+        formats={"weight": {"width": 8, "frac": 5}},
+    )
     report = agreement.cosim(recipe, "amaranth", samples=3)
     assert not report.moved and any("no weight changes in 3 training samples of xor" in note for note in report.notes)
     # even the fastest rate, 2**-13, moves none: that updates agree has not been shown
@@ -159,12 +175,13 @@ def test_parts_of_a_run_learn_what_one_after_the_other_would(monkeypatch):
     chip.weights = first = agreement.emulator.initial_weights(recipe)
     for n in range(4):
         chip.rate = (recipe.rate + n % 2) % 8
-        chip.train(x[n:n + 1], y[n:n + 1])
+        chip.train(x[n : n + 1], y[n : n + 1])
     assert report.passed and report.moved == sum(int(np.sum(a != b)) for a, b in zip(first, chip.weights, strict=True))
 
 
-@pytest.mark.parametrize("sizes, name", [((64, 10), "digits"), ((64, 2), "digits with labels modulo 2"), ((3, 2), "xor"),
-                                         ((784, 2), "drawn"), ((5, 2), "drawn")])
+@pytest.mark.parametrize(
+    "sizes, name", [((64, 10), "digits"), ((64, 2), "digits with labels modulo 2"), ((3, 2), "xor"), ((784, 2), "drawn"), ((5, 2), "drawn")]
+)
 def test_samples_are_of_the_data_set_with_as_many_inputs(sizes, name, monkeypatch):
     monkeypatch.delenv("CROSSDYAD_DATA", raising=False)
     recipe = Recipe(name="any", sizes=sizes, lanes=[1])
@@ -188,11 +205,18 @@ def test_mnist_is_read_from_its_folder(tmp_path):
     assert x[:4, 5 * 28 + 5].tolist() == [recipe.formats.state.encode(np.array(v / 255)).item() for v in (10, 20, 30, 255)]
 
 
-@pytest.mark.parametrize("arguments, named", [
-    (("train", "digits", "--hidden", "5"), "--hidden"), (("train", "digits", "--rate", "0.1"), "--rate"),
-    (("train", "--reference", "52", "--engine", "numpy"), "--engine"), (("cookbook", "52", "--figures", "here"), "ROW"),
-    (("cookbook", "--check", "--figures", "here"), "--check"), (("cookbook", "--seed", "3"), "--seed"),
-], ids=lambda v: " ".join(v) if isinstance(v, tuple) else None)
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (("train", "digits", "--hidden", "5"), "--hidden"),
+        (("train", "digits", "--rate", "0.1"), "--rate"),
+        (("train", "--reference", "52", "--engine", "numpy"), "--engine"),
+        (("cookbook", "52", "--figures", "here"), "ROW"),
+        (("cookbook", "--check", "--figures", "here"), "--check"),
+        (("cookbook", "--seed", "3"), "--seed"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else None,
+)
 def test_an_option_that_would_have_no_effect_is_refused(arguments, named, tmp_path):
     done = call(*arguments)
     assert done.exit_code == 2 and named in done.stderr and ("leave it out" in done.stderr or "only with" in done.stderr), done.output

@@ -33,7 +33,8 @@ def test_the_model_is_the_fit_of_the_builds_that_are_kept(benchmark):
     for name, factors in known["model"].items():
         assert found["model"][name] == pytest.approx(factors, rel=2e-3), name
     assert {k: v for k, v in found.items() if k not in ("model", "left_out_errors", "held_out_errors")} == {
-        k: v for k, v in known.items() if k not in ("model", "left_out_errors", "held_out_errors")}
+        k: v for k, v in known.items() if k not in ("model", "left_out_errors", "held_out_errors")
+    }
 
 
 def test_both_sets_are_drawn_as_told_and_share_no_recipe(benchmark):
@@ -56,10 +57,14 @@ def test_held_out_builds_are_met_within_the_goal(benchmark):
     assert benchmark.MARK + "\n\n" + benchmark.tables() in benchmark.PAGE.read_text()
 
 
-@pytest.mark.parametrize(("change", "word"), [
-    ({"sizes": (784, 256, 10)}, "units of a layer 784"), ({"lanes": (64, 8)}, "lanes of a layer 64"),
-    ({"formats": {"weight": {"width": 24, "frac": 20}}}, "bits of a weight 24"),
-])
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"sizes": (784, 256, 10)}, "units of a layer 784"),
+        ({"lanes": (64, 8)}, "lanes of a layer 64"),
+        ({"formats": {"weight": {"width": 24, "frac": 20}}}, "bits of a weight 24"),
+    ],
+)
 def test_a_recipe_outside_of_the_calibrated_range_is_marked(change, word):
     table = load("digits").model_dump(mode="json")
     found = cost.estimate(Recipe.model_validate(table | change), "ulx3s")
@@ -82,9 +87,17 @@ def test_the_calibrated_range_is_that_of_its_builds(benchmark):
     assert cost.coefficients()["range"] == {name: [min(m[name] for m in found), max(m[name] for m in found)] for name in found[0]}
     small = Recipe(name="a", sizes=[7, 5, 3], lanes=[3, 2], formats={"weight": {"width": 6, "frac": 4}, "state": {"width": 9, "frac": 7}})
     assert cost.measures(small) == {
-        "layers": 2, "units of a layer": 7, "weights of a layer": 35, "lanes": 5, "lanes of a layer": 3,
-        "bits of a multiplier's operand": geometries(small)[0].operand_width, "bits of a weight": 6, "bits of a state": 9,
-        "bits of a accumulator": small.formats.accumulator.width, "bits of a delta": small.formats.delta.width}
+        "layers": 2,
+        "units of a layer": 7,
+        "weights of a layer": 35,
+        "lanes": 5,
+        "lanes of a layer": 3,
+        "bits of a multiplier's operand": geometries(small)[0].operand_width,
+        "bits of a weight": 6,
+        "bits of a state": 9,
+        "bits of a accumulator": small.formats.accumulator.width,
+        "bits of a delta": small.formats.delta.width,
+    }
 
 
 def test_presets_are_inside_and_another_board_is_not():

@@ -70,10 +70,16 @@ def test_mnist_without_folder(monkeypatch, tmp_path):
         data.load("mnist", tmp_path)
 
 
-@pytest.mark.parametrize("spelt", [
-    "{0}-{1}.{2}-ubyte", "{0}-{1}.{2}-ubyte.gz", "{0}-{1}-{2}-ubyte/{0}-{1}-{2}-ubyte", "MNIST/raw/{0}-{1}-{2}-ubyte",
-    "raw/{0}-{1}-{2}-ubyte.gz",
-])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "{0}-{1}.{2}-ubyte",
+        "{0}-{1}.{2}-ubyte.gz",
+        "{0}-{1}-{2}-ubyte/{0}-{1}-{2}-ubyte",
+        "MNIST/raw/{0}-{1}-{2}-ubyte",
+        "raw/{0}-{1}-{2}-ubyte.gz",
+    ],
+)
 def test_mnist_as_others_name_and_place_it_packed_or_not_whatever_the_name_says(spelt, mnist):
     folder, images, labels = mnist
     for path in sorted(folder.iterdir()):

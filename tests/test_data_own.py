@@ -28,9 +28,19 @@ def written(rows=ROWS, separator=",", header="width,height,colour", comma=False,
     return mark + "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("form", [
-    {}, {"separator": ";"}, {"separator": "\t"}, {"separator": "|"}, {"header": ""}, {"separator": ";", "comma": True}, {"mark": "\ufeff"},
-], ids=str)
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"separator": ";"},
+        {"separator": "\t"},
+        {"separator": "|"},
+        {"header": ""},
+        {"separator": ";", "comma": True},
+        {"mark": "\ufeff"},
+    ],
+    ids=str,
+)
 def test_separator_header_and_decimal_comma_are_found(form, tmp_path):
     d = data.load(table(tmp_path, written(**form)), scale="none", test=0.5)
     assert d.about.classes == ("blue", "green", "red")
@@ -77,18 +87,26 @@ def test_a_file_to_test_on_has_the_same_columns_in_any_order(tmp_path):
         data.load(train, test=table(tmp_path, "height,width,colour\n2,1,pink\n", "test.csv"))
 
 
-@pytest.mark.parametrize("text, told", [
-    ("", "empty"), ("a,b\n", "no samples"), ("a\n1\n2\n", "only the column 'a'"),
-    ("a,b,c\n1,2,x\n1,x2,y\n3,4,x\n5,6,y\n", "line 3, column 'b': 'x2' is no number; correct it"),
-    ("a,b,c\n1,red,x\n1,blue,y\n", r"column 'b': 'red' is no number, and so in 1 more lines; write leave_out = \['b'\]"),
-    ("a,b,c\n1,,x\n1,NA,y\n3,?,x\n5,6,y\n",
-     r"(?s)line 2, column 'b'.*line 3.*line 4.*3 values are missing; write missing = \"drop\".*\"mean\""),
-    ("a,b,c\n1,2,x\n1,2\n3,4,x\n", "line 3: 2 cells where the first line has 3"),
-    ("a,b,c\n1,2,x\n1,2,x\n3,4,x\n", "c is 'x' in every sample; at least two classes"),
-    ("a,b,c\n1,2,x\n1,2,x\n3,4,y\n", r"class 'y' \(line 4\) with one sample.*single = \"drop\".*\"train\""),
-    ("a,a,c\n1,2,x\n", "column 'a': there twice"),
-    ("a,b,c\n1,2,\n1,2,x\n3,4,y\n", "line 2, column 'c': no value"), ("a,b,c\n1,inf,x\n1,2,y\n", "'inf' is no number"),
-])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("", "empty"),
+        ("a,b\n", "no samples"),
+        ("a\n1\n2\n", "only the column 'a'"),
+        ("a,b,c\n1,2,x\n1,x2,y\n3,4,x\n5,6,y\n", "line 3, column 'b': 'x2' is no number; correct it"),
+        ("a,b,c\n1,red,x\n1,blue,y\n", r"column 'b': 'red' is no number, and so in 1 more lines; write leave_out = \['b'\]"),
+        (
+            "a,b,c\n1,,x\n1,NA,y\n3,?,x\n5,6,y\n",
+            r"(?s)line 2, column 'b'.*line 3.*line 4.*3 values are missing; write missing = \"drop\".*\"mean\"",
+        ),
+        ("a,b,c\n1,2,x\n1,2\n3,4,x\n", "line 3: 2 cells where the first line has 3"),
+        ("a,b,c\n1,2,x\n1,2,x\n3,4,x\n", "c is 'x' in every sample; at least two classes"),
+        ("a,b,c\n1,2,x\n1,2,x\n3,4,y\n", r"class 'y' \(line 4\) with one sample.*single = \"drop\".*\"train\""),
+        ("a,a,c\n1,2,x\n", "column 'a': there twice"),
+        ("a,b,c\n1,2,\n1,2,x\n3,4,y\n", "line 2, column 'c': no value"),
+        ("a,b,c\n1,inf,x\n1,2,y\n", "'inf' is no number"),
+    ],
+)
 def test_what_cannot_be_used_says_where_and_what_to_do(text, told, tmp_path):
     with pytest.raises(DataError, match=told) as error:
         data.load(table(tmp_path, text))
@@ -133,10 +151,15 @@ def test_parquet_is_the_same_as_csv(tmp_path):
         data.load(tmp_path / "table.parquet")
 
 
-@pytest.mark.parametrize("names", [
-    ("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels"), ("X", "y"),
-    ("data", "target"),
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X", "y"),
+        ("data", "target"),
+    ],
+)
 def test_arrays_under_the_names_people_use(names, tmp_path):
     x, y = np.arange(48, dtype=np.uint8).reshape(12, 2, 2), np.arange(12) % 3
     np.savez(tmp_path / "d.npz", **dict(zip(names, (x, y, x[:3], y[:3]), strict=False)))
@@ -150,13 +173,20 @@ def idx(array) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
 
 
-@pytest.mark.parametrize("spelt", [
-    ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
-    ("emnist-letters-train-images-idx3-ubyte", "emnist-letters-train-labels-idx1-ubyte", "a-test-images", "a-test-labels"),
-    ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-labels-idx1-ubyte", "FashionMNIST/raw/t10k-images-idx3-ubyte",
-     "FashionMNIST/raw/t10k-labels-idx1-ubyte"),
-    ("kmnist-train-imgs.npz", "kmnist-train-labels.npz", "kmnist-test-imgs.npz", "kmnist-test-labels.npz"),
-])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+        ("emnist-letters-train-images-idx3-ubyte", "emnist-letters-train-labels-idx1-ubyte", "a-test-images", "a-test-labels"),
+        (
+            "FashionMNIST/raw/train-images-idx3-ubyte",
+            "FashionMNIST/raw/train-labels-idx1-ubyte",
+            "FashionMNIST/raw/t10k-images-idx3-ubyte",
+            "FashionMNIST/raw/t10k-labels-idx1-ubyte",
+        ),
+        ("kmnist-train-imgs.npz", "kmnist-train-labels.npz", "kmnist-test-imgs.npz", "kmnist-test-labels.npz"),
+    ],
+)
 def test_idx_files_are_known_by_what_they_hold(spelt, tmp_path):
     x, y = np.arange(6 * 9).reshape(6, 3, 3), np.array([0, 1, 2, 4, 1, 2])
     for name, array in zip(spelt, (x, y, x[:2], y[:2]), strict=True):
@@ -182,7 +212,7 @@ def test_records_of_cifar(tmp_path):
     assert np.array_equal(d.x_train, records[:4, 1:] / 255) and d.y_test.tolist() == [1, 2]
     images = data.as_images(d)
     assert images.x_train.shape == (4, 32, 32, 3) and images.x_test.shape == (2, 32, 32, 3)
-    assert images.x_train[1, 2, 5, 2] == records[1, 1 + 2 * 1024 + 2 * 32 + 5] / 255      # row 2, column 5, blue
+    assert images.x_train[1, 2, 5, 2] == records[1, 1 + 2 * 1024 + 2 * 32 + 5] / 255  # row 2, column 5, blue
 
 
 def test_samples_as_images(tmp_path):
@@ -228,10 +258,13 @@ def home(tmp_path, monkeypatch):
     draw = np.random.default_rng(1)
     rows = [(*(draw.normal(size=3) + 2 * np.eye(3)[c]).round(3), "abc"[c]) for c in range(3) for _ in range(30)]
     table(tmp_path, written(rows, ";", "u,v,w,kind"), "own.csv")
-    (tmp_path / "own.toml").write_text('name = "own"\ndata = { file = "own.csv", one = true }\nsizes = [4, 8, 3]\nlanes = [4, 4]\n'
-                                       '[training]\nepochs = 4\n')
-    (tmp_path / "spec.toml").write_text('name = "s"\nrecipe = "own.toml"\nseeds = 1\nepochs = 1\nsamples = 4\n[axes]\nbeta = [1.0]\n'
-                                        'data.seed = [1, 2]\n[search]\nobjectives = ["accuracy"]\ngenerations = 1\npopulation = 2\n')
+    (tmp_path / "own.toml").write_text(
+        'name = "own"\ndata = { file = "own.csv", one = true }\nsizes = [4, 8, 3]\nlanes = [4, 4]\n[training]\nepochs = 4\n'
+    )
+    (tmp_path / "spec.toml").write_text(
+        'name = "s"\nrecipe = "own.toml"\nseeds = 1\nepochs = 1\nsamples = 4\n[axes]\nbeta = [1.0]\n'
+        'data.seed = [1, 2]\n[search]\nobjectives = ["accuracy"]\ngenerations = 1\npopulation = 2\n'
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -249,8 +282,11 @@ def test_every_command_takes_them(home):
         d = data.of(load("own.toml"))
         assert np.array_equal(kept["data_factor"], d.about.factor) and kept["data_classes"].tolist() == ["a", "b", "c"]
         assert kept["data_columns"].tolist() == ["u", "v", "w"] and kept["data_offset"].shape == (4,)
-    for command in (("budget", "own.toml"), ("age", "own.toml", "--preset", "pcm", "--run", "build", "--json"),
-                    ("cosim", "own.toml", "--simulator", "amaranth", "--samples", 2)):
+    for command in (
+        ("budget", "own.toml"),
+        ("age", "own.toml", "--preset", "pcm", "--run", "build", "--json"),
+        ("cosim", "own.toml", "--simulator", "amaranth", "--samples", 2),
+    ):
         done = call(*command)
         assert done.exit_code == 0, done.output
         assert "own.csv" in done.output or command[0] != "cosim"
@@ -260,8 +296,17 @@ def test_every_command_takes_them(home):
         assert kept["data_classes"].tolist() == ["a1", "b", "c"]
 
 
-@pytest.mark.parametrize("command", [("train", "own.toml"), ("cosim", "own.toml", "--simulator", "amaranth"), ("budget", "own.toml"),
-                                     ("sweep", "spec.toml"), ("search", "spec.toml")], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "own.toml"),
+        ("cosim", "own.toml", "--simulator", "amaranth"),
+        ("budget", "own.toml"),
+        ("sweep", "spec.toml"),
+        ("search", "spec.toml"),
+    ],
+    ids=lambda c: c[0],
+)
 def test_data_that_cannot_be_used_are_refused_everywhere(command, home):
     (home / "own.csv").write_text("u;v;kind\n1;2;a\n2;3;b\n3;4;a\n4;5;b\n")
     done = call(*command)
@@ -290,7 +335,7 @@ def test_data_change_no_hardware():
     assert own != recipe and own.as_built == recipe.as_built and parse(own.to_toml()) == own
 
 
-METRIC = '''
+METRIC = """
 import numpy as np
 def worst(outputs, labels):
     right = outputs.argmax(-1) == labels
@@ -299,7 +344,7 @@ def wrong(outputs, labels):
     return 1 / 0
 def nothing(outputs, labels):
     return None
-'''
+"""
 
 
 @pytest.fixture
@@ -307,8 +352,9 @@ def metric(home, monkeypatch):
     (home / "figures_of_mine.py").write_text(METRIC)
     monkeypatch.syspath_prepend(home)
     monkeypatch.setenv("CROSSDYAD_IMPORT", "figures_of_mine")
-    yield lambda name: load("own.toml").model_copy(update={"training": load("own.toml").training.model_copy(update={
-        "metric": f"figures_of_mine:{name}"})})
+    yield lambda name: load("own.toml").model_copy(
+        update={"training": load("own.toml").training.model_copy(update={"metric": f"figures_of_mine:{name}"})}
+    )
     sys.modules.pop("figures_of_mine", None)
 
 
@@ -323,15 +369,16 @@ def test_a_metric_of_ones_own_stands_where_accuracy_would(metric, home):
     assert history.epochs[-1]["accuracy"].tolist() == expected
     assert expected != right.mean(-1).tolist()
     (home / "own.toml").write_text(recipe.to_toml())
-    (home / "spec.toml").write_text('name = "s"\nrecipe = "own.toml"\nseeds = [1, 2]\nepochs = 2\nmetrics = ["accuracy"]\n'
-                                    '[axes]\nbeta = [1.0]\n')
+    (home / "spec.toml").write_text(
+        'name = "s"\nrecipe = "own.toml"\nseeds = [1, 2]\nepochs = 2\nmetrics = ["accuracy"]\n[axes]\nbeta = [1.0]\n'
+    )
     assert call("sweep", "spec.toml", "--workers", 1).exit_code == 0
     assert json.loads(call("sweep", "spec.toml", "--json", "--dry-run").stdout)["missing"] == 0
     call("export", "s.db", "-o", "rows.csv")
     import csv
 
     assert [float(r["accuracy"]) for r in csv.DictReader(open("rows.csv"))] == pytest.approx(expected)
-    (home / "own.csv").write_text((home / "own.csv").read_text().replace("a\n", "b\n", 5))      # rows are known by what the data hold
+    (home / "own.csv").write_text((home / "own.csv").read_text().replace("a\n", "b\n", 5))  # rows are known by what the data hold
     assert json.loads(call("sweep", "spec.toml", "--json", "--dry-run").stdout)["missing"] == 2
 
 

@@ -28,7 +28,10 @@ from crossdyad.emulator.devices import (
 
 EXACT = Circuit(output=None, output_transposed=None)
 EFFECTS = {
-    "programming": Generic(0.05), "spread": Spread(0.1, 0.01), "stuck": Stuck(0.02, 0.01), "drift": drift.fixed(0.05, deviation=0.02),
+    "programming": Generic(0.05),
+    "spread": Spread(0.1, 0.01),
+    "stuck": Stuck(0.02, 0.01),
+    "drift": drift.fixed(0.05, deviation=0.02),
 }
 EVERYTHING = Device(name="all", g_min=1.0, read=PerProduct(0.02), flicker=preset("pcm").flicker, **EFFECTS)
 
@@ -51,8 +54,15 @@ def test_transposed_is_the_adjoint_for_every_combination(shape, kind, slices, ti
     for on in itertools.product((False, True), repeat=len(EFFECTS)):
         device = Device(g_min=1.0, **{name: value for (name, value), o in zip(EFFECTS.items(), on, strict=True) if o})
         for wires in (None, Wires(3.0, 1.0)):
-            circuit = Circuit(rows=tiles, columns=tiles, mapping=Mapping(6, kind, slices), wires=wires, output=None, output_transposed=None,
-                              input=InputConverter(8, slice_bits=slices))
+            circuit = Circuit(
+                rows=tiles,
+                columns=tiles,
+                mapping=Mapping(6, kind, slices),
+                wires=wires,
+                output=None,
+                output_transposed=None,
+                input=InputConverter(8, slice_bits=slices),
+            )
             array = Array(weights, device, circuit, seed=1, time=1000.0 if device.ages else None)
             assert array.fraction_bits == array.forward._fraction == array.transposed._fraction
             assert inner(e, array.read(x)) == inner(array.transposed.read(e), x)
@@ -76,16 +86,22 @@ def test_opposite_sensing_is_not_the_adjoint_and_says_so():
     assert array.report().asymmetry > 1e-3 and "from the transpose" in str(array.report())
 
 
-@pytest.mark.parametrize("circuit", [
-    Circuit(), Circuit(rows=10, columns=9), Circuit(mapping=Mapping(8, "offset")), Circuit(wires=Wires(1.0, 1.0)),
-    Circuit(mapping=Mapping(8, slice_bits=4), input=InputConverter(slice_bits=3)),
-])
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        Circuit(),
+        Circuit(rows=10, columns=9),
+        Circuit(mapping=Mapping(8, "offset")),
+        Circuit(wires=Wires(1.0, 1.0)),
+        Circuit(mapping=Mapping(8, slice_bits=4), input=InputConverter(slice_bits=3)),
+    ],
+)
 @pytest.mark.parametrize("device", [EVERYTHING, preset("sonos"), preset("reram-milo")], ids=lambda d: d.name)
 def test_bits_depend_on_seed_and_vector_only(circuit, device):
     if circuit.wires and device.iv:
         return
     weights, x, e = problem(24, 30, n=200)
-    build = lambda seed: Array(weights, device, circuit, seed=seed, time=100.0 if device.ages else None).calibrate(x, e)      # noqa: E731
+    build = lambda seed: Array(weights, device, circuit, seed=seed, time=100.0 if device.ages else None).calibrate(x, e)  # noqa: E731
     whole, again, parts, other = build(1), build(1), build(1), build(2)
     for side, v in (("forward", x), ("transposed", e)):
         expected = getattr(whole, side).read(v)
@@ -98,7 +114,7 @@ def test_bits_depend_on_seed_and_vector_only(circuit, device):
             assert (getattr(whole, side).read(v[one], vectors=one) == expected[one]).all()
         assert (getattr(other, side).read(v) != expected).any()
         if device.read:
-            assert (getattr(whole, side).read(v, vectors=np.arange(1000, 1200)) != expected).any()        # fresh noise
+            assert (getattr(whole, side).read(v, vectors=np.arange(1000, 1200)) != expected).any()  # fresh noise
 
 
 @pytest.mark.slow
@@ -106,7 +122,7 @@ def test_bits_depend_on_seed_and_vector_only(circuit, device):
 def test_a_million_vectors_have_the_same_bits_in_any_batches(device):
     weights, _, _ = problem(16, 20)
     x = np.random.default_rng(1).integers(-127, 128, (1 << 20, 20)).astype(np.int8)
-    build = lambda: Array(weights, device, Circuit(wires=Wires(1.0, 1.0)), seed=1, time=100.0).calibrate(x[:1000])      # noqa: E731
+    build = lambda: Array(weights, device, Circuit(wires=Wires(1.0, 1.0)), seed=1, time=100.0).calibrate(x[:1000])  # noqa: E731
     whole, parts = build(), build()
     expected, start, sizes = whole.read(x), 0, np.random.default_rng(2).integers(1, 5000, 1000)
     for size in sizes:
@@ -117,8 +133,9 @@ def test_a_million_vectors_have_the_same_bits_in_any_batches(device):
 
 
 @pytest.mark.parametrize("output", [None, OutputConverter(8, 60_000), OutputConverter(8, 70_111)])
-@pytest.mark.parametrize("circuit", [Circuit(), Circuit(rows=10, columns=9), Circuit(mapping=Mapping(8, "offset")),
-                                     Circuit(mapping=Mapping(8, slice_bits=4))])
+@pytest.mark.parametrize(
+    "circuit", [Circuit(), Circuit(rows=10, columns=9), Circuit(mapping=Mapping(8, "offset")), Circuit(mapping=Mapping(8, slice_bits=4))]
+)
 def test_effects_of_size_zero_are_bit_identical_to_no_effects(circuit, output):
     weights, x, e = problem(24, 30)
     circuit = replace(circuit, clipped_share=1.0, output=output, output_transposed=output)
@@ -244,8 +261,10 @@ def test_sums_are_right_to_a_billionth_and_codes_are_those_of_such_sums(shape, t
     circuit = Circuit(rows=tiles, wires=Wires(0.35, 0.35))
     array = Array(weights, Device(g_max=5.0), circuit).calibrate(x, e)
     exact = Array(weights, Device(g_max=5.0), replace(circuit, output=None, output_transposed=None))
-    for side, sums, effective, v in ((array.forward, exact.forward, array.effective.T, x),
-                                     (array.transposed, exact.transposed, array.effective_transposed, e)):
+    for side, sums, effective, v in (
+        (array.forward, exact.forward, array.effective.T, x),
+        (array.transposed, exact.transposed, array.effective_transposed, e),
+    ):
         true = v @ effective
         assert np.abs(sums.read(v) * 2.0**-exact.fraction_bits - true).max() < 1e-9 * np.abs(true).max()
         codes = 0

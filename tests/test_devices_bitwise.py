@@ -8,12 +8,14 @@ from crossdyad.emulator.devices.bitwise import FEWEST_LINES, FEWEST_ROWS, LARGES
 
 
 @pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("inputs, lines, largest, unit", [
-    (1, 128, 1, 1), (70, 129, 127, 1), (300, 261, LARGEST // PASSES[True], 1), (300, 130, LARGEST // 100, 2.0**20)])
+@pytest.mark.parametrize(
+    "inputs, lines, largest, unit",
+    [(1, 128, 1, 1), (70, 129, 127, 1), (300, 261, LARGEST // PASSES[True], 1), (300, 130, LARGEST // 100, 2.0**20)],
+)
 def test_what_is_looked_up_is_the_sum_at_the_limits_too(signed, inputs, lines, largest, unit):
     draw = np.random.default_rng(0)
     matrix = draw.integers(-largest if signed else 0, largest + 1, (inputs, lines))
-    matrix[:, 0] = largest                                # the largest sum that an input of ones makes, and of the other sign
+    matrix[:, 0] = largest  # the largest sum that an input of ones makes, and of the other sign
     x = draw.integers(-1, 2, (FEWEST_ROWS, inputs))
     x[0], x[1] = 1, -1
     made = Sums(matrix * unit, signed)

@@ -17,15 +17,15 @@ def problem(draw, bits, lsb, offset, length, size, order, noisy):
     x = draw.integers(-127, 128, length)
     x[0] = draw.choice([-1, 1])
     weights = draw.integers(-size, size + 1, (OUTPUTS, length))
-    if order == "cancelling":                                # the sum of the first half is large, that of the second takes it back
+    if order == "cancelling":  # the sum of the first half is large, that of the second takes it back
         half = length // 2
-        x[half:2 * half], weights[:, :half] = np.abs(x[:half]), np.abs(weights[:, :half])
+        x[half : 2 * half], weights[:, :half] = np.abs(x[:half]), np.abs(weights[:, :half])
         x[:half] = np.abs(x[:half])
-        weights[:, half:2 * half] = -weights[:, :half]
+        weights[:, half : 2 * half] = -weights[:, :half]
     noise = np.rint(draw.normal(size=(1, OUTPUTS)) * lsb / 3).astype(np.float32) if noisy else None
     edges = draw.integers(converter.low - 2, converter.high + 3, OUTPUTS) * lsb + lsb // 2 - offset + draw.integers(-2, 3, OUTPUTS)
     added = 0 if noise is None else noise[0].astype(np.int64)
-    if order == "absorbed":                                  # a large product and then many of almost half its last float32 digit each
+    if order == "absorbed":  # a large product and then many of almost half its last float32 digit each
         x[:] = 1
         weights[:, 1:] = np.maximum(np.exp2(np.floor(np.log2(np.abs(edges) + 1)) - 24).astype(np.int64) - 1, 0)[:, None]
     weights[:, 0] = x[0] * (edges - added - weights[:, 1:] @ x[1:])
@@ -43,10 +43,17 @@ def converted(converter, x, weights, noise, lsb, offset, factor=1):
     return made, out[0], usage
 
 
-@settings(deadline=None, max_examples=300)           # the first one compiles
-@given(bits=st.integers(2, 16), lsb=st.integers(0, 40).flatmap(lambda b: st.integers(1 << b, 2 << b)), offset=st.integers(-5000, 5000),
-       length=st.integers(1, 700), size=st.integers(0, 34).map(lambda b: 1 << b), noisy=st.booleans(), seed=st.integers(0, 1 << 30),
-       order=st.sampled_from(["mixed", "cancelling", "absorbed"]))
+@settings(deadline=None, max_examples=300)  # the first one compiles
+@given(
+    bits=st.integers(2, 16),
+    lsb=st.integers(0, 40).flatmap(lambda b: st.integers(1 << b, 2 << b)),
+    offset=st.integers(-5000, 5000),
+    length=st.integers(1, 700),
+    size=st.integers(0, 34).map(lambda b: 1 << b),
+    noisy=st.booleans(),
+    seed=st.integers(0, 1 << 30),
+    order=st.sampled_from(["mixed", "cancelling", "absorbed"]),
+)
 def test_codes_are_the_definition_also_next_to_every_threshold(bits, lsb, offset, length, size, order, noisy, seed):
     draw = np.random.default_rng(seed)
     converter, x, weights, noise, expected = problem(draw, bits, lsb, offset, length, size, order, noisy)
@@ -76,7 +83,7 @@ def test_the_bound_is_needed_and_is_not_much_too_wide():
         worst = max(worst, (off / allowed).max())
     assert worst > 0.01
     wrong = 0
-    for seed in range(20):                                                   # and with no bound, codes come out wrong
+    for seed in range(20):  # and with no bound, codes come out wrong
         draw = np.random.default_rng(seed)
         converter, x, weights, noise, expected = problem(draw, 8, 1 << 30, 0, 256, 1 << 26, "mixed", False)
         made, _, _ = converted(converter, x, weights, noise, 1 << 30, 0)
@@ -97,5 +104,3 @@ def test_fine_converters_get_float64_products(bits, single):
 def test_codes_of_no_vectors_are_none():
     made = conversion(OutputConverter(8), np.ones((3, 2)), 5, 0, 254, 127)
     assert add_codes(np.zeros((0, 3), np.int32), 1, made, np.zeros((0, 2), np.float32)).reads == 0
-
-

@@ -85,20 +85,23 @@ def test_gain_and_offset_spread_have_their_size():
     assert abs(gain.std() - 0.02) < 1e-3 and abs(gain.mean() - 1) < 1e-3
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: InputConverter(bits=1), "bits = 1; allowed are 2 to 12"),
-    (lambda: InputConverter(full_scale=0), "full_scale = 0; it must be positive"),
-    (lambda: InputConverter(slice_bits=8), "slice_bits = 8; allowed are 1 to 7"),
-    (lambda: OutputConverter(full_scale="max"), "allowed is a positive number or 'calibrated'"),
-    (lambda: OutputConverter(gain_spread=-1), "cannot be negative"),
-    (lambda: Mapping(kind="balanced"), "allowed are 'differential', 'offset'"),
-    (lambda: Array([[1.0]]).read(np.array([[0.5]])), "expected integers, got float64"),
-    (lambda: Array([[1.0]]).read(np.array([[128]])), "do not fit 8 bits; allowed is -127 to 127"),
-    (lambda: Array([[1.0]]).read(np.array([[1, 2]])), "array has 1 inputs"),
-    (lambda: Array([[1.0]]).read(np.array([[1]])), "output range is not set; call array.calibrate"),
-    (lambda: Array([[np.nan]]), "every weight must be finite"),
-    (lambda: Array([[1.0]])([[np.inf]]), "every input must be finite"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: InputConverter(bits=1), "bits = 1; allowed are 2 to 12"),
+        (lambda: InputConverter(full_scale=0), "full_scale = 0; it must be positive"),
+        (lambda: InputConverter(slice_bits=8), "slice_bits = 8; allowed are 1 to 7"),
+        (lambda: OutputConverter(full_scale="max"), "allowed is a positive number or 'calibrated'"),
+        (lambda: OutputConverter(gain_spread=-1), "cannot be negative"),
+        (lambda: Mapping(kind="balanced"), "allowed are 'differential', 'offset'"),
+        (lambda: Array([[1.0]]).read(np.array([[0.5]])), "expected integers, got float64"),
+        (lambda: Array([[1.0]]).read(np.array([[128]])), "do not fit 8 bits; allowed is -127 to 127"),
+        (lambda: Array([[1.0]]).read(np.array([[1, 2]])), "array has 1 inputs"),
+        (lambda: Array([[1.0]]).read(np.array([[1]])), "output range is not set; call array.calibrate"),
+        (lambda: Array([[np.nan]]), "every weight must be finite"),
+        (lambda: Array([[1.0]])([[np.inf]]), "every input must be finite"),
+    ],
+)
 def test_bad_input_is_named_with_its_remedy(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -43,31 +43,57 @@ from crossdyad.recipe import Recipe, load
 VECTORS, OUTPUTS, INPUTS = 1 << 20, 16, 20
 OUT = OutputConverter(8)
 DEVICES = {
-    "programming": Device(programming=Generic(0.05)), "spread": Device(spread=Spread(0.1, 0.01)), "stuck": Device(stuck=Stuck(0.02, 0.01)),
-    "drift": Device(drift=drift.fixed(0.05, deviation=0.02)), "flicker": Device(flicker=preset("pcm").flicker),
-    "read, per product": Device(read=PerProduct(0.02)), "read, constant": Device(read=Constant(0.02)),
-    "read, of cells": Device(read=Generic(0.02, "proportional")), "curvature": Device(g_max=225.0, g_min=50.0, iv=preset("reram-milo").iv),
+    "programming": Device(programming=Generic(0.05)),
+    "spread": Device(spread=Spread(0.1, 0.01)),
+    "stuck": Device(stuck=Stuck(0.02, 0.01)),
+    "drift": Device(drift=drift.fixed(0.05, deviation=0.02)),
+    "flicker": Device(flicker=preset("pcm").flicker),
+    "read, per product": Device(read=PerProduct(0.02)),
+    "read, constant": Device(read=Constant(0.02)),
+    "read, of cells": Device(read=Generic(0.02, "proportional")),
+    "curvature": Device(g_max=225.0, g_min=50.0, iv=preset("reram-milo").iv),
 }
 CIRCUITS = {
-    "converters": Circuit(), "converters' spread": Circuit(output=replace(OUT, gain_spread=0.02, offset_spread=0.5),
-                                                           output_transposed=replace(OUT, gain_spread=0.02, offset_spread=0.5)),
-    "wires": Circuit(wires=Wires(2.0, 2.0)), "opposite sensing": Circuit(wires=Wires(2.0, 2.0, "opposite")),
-    "offset mapping": Circuit(mapping=Mapping(kind="offset")), "slices of weights": Circuit(mapping=Mapping(slice_bits=4)),
+    "converters": Circuit(),
+    "converters' spread": Circuit(
+        output=replace(OUT, gain_spread=0.02, offset_spread=0.5), output_transposed=replace(OUT, gain_spread=0.02, offset_spread=0.5)
+    ),
+    "wires": Circuit(wires=Wires(2.0, 2.0)),
+    "opposite sensing": Circuit(wires=Wires(2.0, 2.0, "opposite")),
+    "offset mapping": Circuit(mapping=Mapping(kind="offset")),
+    "slices of weights": Circuit(mapping=Mapping(slice_bits=4)),
     "slices of inputs": Circuit(input=InputConverter(slice_bits=4), input_transposed=InputConverter(slice_bits=4)),
     "tiles": Circuit(rows=8, columns=6),
 }
 TOGETHER = (
-    Device(g_min=1.0, programming=Generic(0.05), spread=Spread(0.1, 0.01), stuck=Stuck(0.02, 0.01), read=PerProduct(0.02),
-           drift=drift.fixed(0.05, deviation=0.02), flicker=preset("pcm").flicker),
-    Circuit(rows=8, columns=6, mapping=Mapping(kind="offset", slice_bits=4), wires=Wires(2.0, 2.0, "opposite"),
-            output=replace(OUT, gain_spread=0.02, offset_spread=0.5), output_transposed=replace(OUT, gain_spread=0.02, offset_spread=0.5)),
+    Device(
+        g_min=1.0,
+        programming=Generic(0.05),
+        spread=Spread(0.1, 0.01),
+        stuck=Stuck(0.02, 0.01),
+        read=PerProduct(0.02),
+        drift=drift.fixed(0.05, deviation=0.02),
+        flicker=preset("pcm").flicker,
+    ),
+    Circuit(
+        rows=8,
+        columns=6,
+        mapping=Mapping(kind="offset", slice_bits=4),
+        wires=Wires(2.0, 2.0, "opposite"),
+        output=replace(OUT, gain_spread=0.02, offset_spread=0.5),
+        output_transposed=replace(OUT, gain_spread=0.02, offset_spread=0.5),
+    ),
 )
 READS = {name: (d, Circuit()) for name, d in DEVICES.items()} | {name: (Device(), c) for name, c in CIRCUITS.items()}
 READS |= {"all together": TOGETHER}
 LAWS = {"soft bounds": SoftBounds(), "linear": LinearStep(0.3, 0.7), "exponential": ExponentialStep(), "power": PowerStep(1.5, 0.8)}
 CHIPS = {
-    "plain": {}, "read noise": {"read_noise": 0.05}, "levels": {"levels": 32}, "stuck": {"stuck": 0.1},
-    "constant": {"law": "constant", "pulse": 2.0**-6}, "linear": {"law": "linear", "pulse": 2.0**-6},
+    "plain": {},
+    "read noise": {"read_noise": 0.05},
+    "levels": {"levels": 32},
+    "stuck": {"stuck": 0.1},
+    "constant": {"law": "constant", "pulse": 2.0**-6},
+    "linear": {"law": "linear", "pulse": 2.0**-6},
     "soft bounds": {"law": "soft-bounds", "pulse": 2.0**-6},
     "all together": {"read_noise": 0.05, "levels": 32, "stuck": 0.1, "law": "soft-bounds", "pulse": 2.0**-6},
 }
@@ -138,8 +164,13 @@ def chip_digests(name, engine, pieces, chips=256, samples=1 << 12):
     x, y = draw.integers(-60, 61, (samples, inputs)).astype(np.int32), draw.integers(0, r.sizes[-1], samples)
     outputs = [chip.train(a, b) for a, b in zip(np.array_split(x, pieces), np.array_split(y, pieces), strict=True)]
     seen = [chip.infer(a) for a in np.array_split(x, pieces)]
-    return digest(np.concatenate([o.outputs for o in outputs], 1), np.concatenate([o.loss for o in outputs], 1),
-                  np.concatenate(seen, 1), *chip.weights, *(v for _, v in sorted(chip.saturations.items())))
+    return digest(
+        np.concatenate([o.outputs for o in outputs], 1),
+        np.concatenate([o.loss for o in outputs], 1),
+        np.concatenate(seen, 1),
+        *chip.weights,
+        *(v for _, v in sorted(chip.saturations.items())),
+    )
 
 
 @pytest.mark.slow
@@ -151,7 +182,7 @@ def test_a_million_samples_have_the_same_bits_on_both_engines(name):
 
 def test_the_digests_tell_all_effects_apart():
     found = {name: tuple(reads(name, "", 500).values()) for name in READS}
-    assert found.pop("offset mapping") == found["converters"]                # of ideal cells
+    assert found.pop("offset mapping") == found["converters"]  # of ideal cells
     assert len(set(found.values())) == len(found)
 
 

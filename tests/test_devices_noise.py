@@ -33,8 +33,11 @@ KEY = draws.key(0x0123456789ABCDEF)
 EXACT = Circuit(output=None, output_transposed=None)
 
 MODELS = {
-    "independent": Generic(0.02), "proportional": Generic(0.05, "proportional"), "inverse": Generic(0.002, "inverse"),
-    "table": Table((0, 5, 25), (0.1, 1.0, 0.5)), **{f"{n} programming": d.programming for n, d in PRESETS.items()},
+    "independent": Generic(0.02),
+    "proportional": Generic(0.05, "proportional"),
+    "inverse": Generic(0.002, "inverse"),
+    "table": Table((0, 5, 25), (0.1, 1.0, 0.5)),
+    **{f"{n} programming": d.programming for n, d in PRESETS.items()},
     "sonos read": preset("sonos").read,
 }
 
@@ -60,7 +63,7 @@ def test_the_deviate_of_reads_is_what_it_is_said_to_be():
     read = draws.reading(KEY, draws.READ, 0, np.arange(N // 64), 64).ravel()
     # a chi-squared test of all words against the exact law
     seen = np.bincount(np.searchsorted(values, read), minlength=len(values))
-    wide = counts >= 4                           # expected 64 and more
+    wide = counts >= 4  # expected 64 and more
     expected = counts / d.size * read.size
     statistic = np.sum((seen[wide] - expected[wide]) ** 2 / expected[wide])
     assert stats.chi2.sf(statistic, wide.sum() - 1) > LEVEL
@@ -101,9 +104,13 @@ def test_twice_the_range_is_twice_the_noise(name):
 
 def test_published_values():
     for name, g, sigma in (
-        ("pcm", 0, 0.26348), ("pcm", 25, 0.26348 + 1.9650 - 1.1731), ("pcm-joshi", 10, 0.28639 + 0.7586 - 0.17877),
-        ("hermes-1", 10.35, 0.15782 + 2.32444 - 2.16311 + 0.68842), ("reram-wan", 40, 0.348 + 16.03 - 43.853 + 45.393 - 16.815),
-        ("reram-milo", 100, 4.7823 - 0.9107), ("sonos", 16, 0.1988665 * (1 - np.exp(-1600 / 176.3115))),
+        ("pcm", 0, 0.26348),
+        ("pcm", 25, 0.26348 + 1.9650 - 1.1731),
+        ("pcm-joshi", 10, 0.28639 + 0.7586 - 0.17877),
+        ("hermes-1", 10.35, 0.15782 + 2.32444 - 2.16311 + 0.68842),
+        ("reram-wan", 40, 0.348 + 16.03 - 43.853 + 45.393 - 16.815),
+        ("reram-milo", 100, 4.7823 - 0.9107),
+        ("sonos", 16, 0.1988665 * (1 - np.exp(-1600 / 176.3115))),
     ):
         device = preset(name)
         assert np.isclose(device.programming.sigma(np.array([float(g)]), device.g_max)[0], sigma, rtol=1e-6), name
@@ -154,7 +161,7 @@ def test_cells_are_not_equally_noisy_where_noise_spreads():
     assert same_law((written - 12.5) / (0.25 * factor))
     assert same_law((now - written) / (flicker.sigma(written, written, 25.0, 1e3) * factor))
     array = Array(np.ones((20, 30)), Device(spread=spread, read=Generic(0.02)), EXACT, seed=seed)
-    x = np.tile(127 * np.eye(30, dtype=int), (2000, 1))                    # a cell and its partner at a time
+    x = np.tile(127 * np.eye(30, dtype=int), (2000, 1))  # a cell and its partner at a time
     noise = (array.read(x) * 2.0**-array.fraction_bits).reshape(2000, 30, 20).std(axis=0).T
     both = np.hypot(*(spread.noisiness(KEY, plane, (20, 30)) for plane in (0, 1))) * 0.02 * 127 * 127
     assert np.abs(noise / both - 1).max() < 0.09 and both.std() > 0.1 * both.mean()
@@ -166,7 +173,7 @@ def test_the_rate_of_stuck_cells_is_what_was_asked(low, high):
     assert np.count_nonzero(g == 1) == round(low * g.size) and np.count_nonzero(g == 25) == round(high * g.size)
     if 0 < low < 1:
         rows = np.count_nonzero(g == 1, axis=1)
-        assert rows.max() < 200 * low + 6 * np.sqrt(200 * low) + 6           # all over the plane
+        assert rows.max() < 200 * low + 6 * np.sqrt(200 * low) + 6  # all over the plane
 
 
 READ_CASES = {
@@ -174,8 +181,10 @@ READ_CASES = {
     "constant": (Constant(0.06), lambda w, x, top: 0.06 * np.linalg.norm(x, axis=1)[:, None] * np.ones(len(w))),
     "cells, independent": (Generic(0.03), lambda w, x, top: 0.03 * np.sqrt(2 * np.sum(x * x, axis=1))[:, None] * np.ones(len(w))),
     "cells, proportional": (Generic(0.1, "proportional"), lambda w, x, top: 0.1 * np.sqrt((w / top) ** 2 @ (x * x).T).T),
-    "cells, table": (Table((0.0, 25.0), (0.1, 1.1)),
-                     lambda w, x, top: np.sqrt(((0.004 + 0.04 * np.abs(w) / top) ** 2 + 0.004**2) @ (x * x).T).T),
+    "cells, table": (
+        Table((0.0, 25.0), (0.1, 1.1)),
+        lambda w, x, top: np.sqrt(((0.004 + 0.04 * np.abs(w) / top) ** 2 + 0.004**2) @ (x * x).T).T,
+    ),
 }
 
 
@@ -188,7 +197,7 @@ def test_read_noise_has_its_law(case, side):
     array = Array(weights, Device(read=read), EXACT, seed=4)
     w = array.levels if side == "forward" else array.levels.T
     x = draw.integers(-127, 128, (N // len(w) + 1, w.shape[1]))
-    x[::3] //= 4                                             # small vectors have small noise
+    x[::3] //= 4  # small vectors have small noise
     noise = getattr(array, side).read(x) * 2.0**-array.fraction_bits - x @ w.T
     z = noise / (law(w.astype(float), x.astype(float), 127) * 127)
     assert z.size >= 1_000_000
@@ -203,7 +212,7 @@ def test_a_users_table_is_a_device():
     measured = Table([0.5, 5, 20, 40], [0.2, 0.9, 1.5, 1.2])
     device = Device(g_max=40.0, g_min=0.5, programming=measured, read=measured)
     array = Array(np.full((500, 500), 1.0), device, Circuit(mapping=Mapping(8)), seed=1)
-    error = (array.effective - 127) * (39.5 / 127)           # the other cell of the pair is noisy too
+    error = (array.effective - 127) * (39.5 / 127)  # the other cell of the pair is noisy too
     cut = [stats.norm.expect(lambda z, p=p: np.maximum(0.2 * z, -0.5) ** p) for p in (1, 2)]
     assert abs(error.std() / np.sqrt(1.2**2 + cut[1] - cut[0] ** 2) - 1) < 0.01
 
@@ -227,22 +236,25 @@ def test_compensation_undoes_the_mean_drift():
     assert better.without("read", "flicker").effective_noise(one_hot) < real.without("read", "flicker").effective_noise(one_hot)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: Generic(5, "relative"), "allowed are independent, proportional, inverse"),
-    (lambda: Generic(-0.1), "cannot be negative"),
-    (lambda: Generic(0.1, "inverse").sigma(np.zeros(3), 25.0), "give the device a g_min above 0"),
-    (lambda: Table([1, 2], [0.1]), "one deviation for each"),
-    (lambda: Table([-1, 2], [0.1, 0.1]), "positive or 0, and ascending"),
-    (lambda: Table([1, 2], [0.1, -0.1]), "cannot be negative"),
-    (lambda: Device(g_min=30.0), "0 <= g_min < g_max"),
-    (lambda: Device(g_min=-1.0), "0 <= g_min < g_max"),
-    (lambda: preset("reram"), "known are pcm, "),
-    (lambda: Stuck(low=5), r"0.01 is one per cent"),
-    (lambda: Array([[1.0]], preset("pcm"), time=3.0), "time = 3 s is before t0 = 20 s"),
-    (lambda: Array([[1.0]], preset("sonos"), time=-3.0), "time = -3 s; it is counted from programming"),
-    (lambda: Array([[2.0]], preset("pcm"), scale=1.0), "give a larger scale or clip the weights"),
-    (lambda: Array([[1.0]], compensate="columns"), "allowed are 'array', 'output'"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Generic(5, "relative"), "allowed are independent, proportional, inverse"),
+        (lambda: Generic(-0.1), "cannot be negative"),
+        (lambda: Generic(0.1, "inverse").sigma(np.zeros(3), 25.0), "give the device a g_min above 0"),
+        (lambda: Table([1, 2], [0.1]), "one deviation for each"),
+        (lambda: Table([-1, 2], [0.1, 0.1]), "positive or 0, and ascending"),
+        (lambda: Table([1, 2], [0.1, -0.1]), "cannot be negative"),
+        (lambda: Device(g_min=30.0), "0 <= g_min < g_max"),
+        (lambda: Device(g_min=-1.0), "0 <= g_min < g_max"),
+        (lambda: preset("reram"), "known are pcm, "),
+        (lambda: Stuck(low=5), r"0.01 is one per cent"),
+        (lambda: Array([[1.0]], preset("pcm"), time=3.0), "time = 3 s is before t0 = 20 s"),
+        (lambda: Array([[1.0]], preset("sonos"), time=-3.0), "time = -3 s; it is counted from programming"),
+        (lambda: Array([[2.0]], preset("pcm"), scale=1.0), "give a larger scale or clip the weights"),
+        (lambda: Array([[1.0]], compensate="columns"), "allowed are 'array', 'output'"),
+    ],
+)
 def test_bad_devices_are_named_with_their_remedy(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -42,11 +42,15 @@ def test_ideal_arrays_are_the_chip_bit_for_bit(rule, given):
 
 
 EFFECTS = {
-    "input converters": (None, {"input_bits": 5}), "output converters": (None, {"output_bits": 5}),
-    "gain": (None, {"output_bits": 8, "gain_spread": 0.1}), "offsets": (None, {"output_bits": 8, "offset_spread": 3.0}),
-    "read noise": ({"preset": "sonos", "programming": 1e-9}, {}), "curvature": ({"preset": "reram-milo", "programming": 1e-9}, {}),
+    "input converters": (None, {"input_bits": 5}),
+    "output converters": (None, {"output_bits": 5}),
+    "gain": (None, {"output_bits": 8, "gain_spread": 0.1}),
+    "offsets": (None, {"output_bits": 8, "offset_spread": 3.0}),
+    "read noise": ({"preset": "sonos", "programming": 1e-9}, {}),
+    "curvature": ({"preset": "reram-milo", "programming": 1e-9}, {}),
     "opposite sensing": ({"programming": 1e-9, "wires": 300.0}, {"sensing": "opposite"}),
-    "programming": ({"programming": 0.05}, {}), "spread": ({"spread": 0.1}, {}),
+    "programming": ({"programming": 0.05}, {}),
+    "spread": ({"spread": 0.1}, {}),
     "spread of noise": ({"programming": 0.05, "noise_spread": 0.5}, {}),
     "stuck": ({"stuck_low": 0.1, "stuck_high": 0.05}, {}),
     **{law: (None, {"law": law, "pulse": 2.0**-8}) for law in ("constant", "linear", "soft-bounds", "exponential", "power")},
@@ -54,8 +58,15 @@ EFFECTS = {
     "pulse spread": (None, {"law": "linear", "pulse": 2.0**-8, "pulse_spread": 0.3}),
     "spread of bounds": (None, {"law": "linear", "pulse": 2.0**-8, "bound_spread": 0.3}),
 }
-BEFORE = {"pulse noise": "linear", "pulse spread": "linear", "spread of bounds": "linear", "gain": "output 8", "offsets": "output 8",
-          "opposite sensing": "same sensing", "spread of noise": "programming"}
+BEFORE = {
+    "pulse noise": "linear",
+    "pulse spread": "linear",
+    "spread of bounds": "linear",
+    "gain": "output 8",
+    "offsets": "output 8",
+    "opposite sensing": "same sensing",
+    "spread of noise": "programming",
+}
 MORE = {"output 8": (None, {"output_bits": 8}), "same sensing": ({"programming": 1e-9, "wires": 300.0}, {}), "nothing": (None, {})}
 
 
@@ -68,7 +79,7 @@ def test_every_effect_is_switched_on_in_the_recipe_for_every_rule(base, name):
 
     made = weights(name)
     assert same(made, weights(name))
-    if not (name == "opposite sensing" and base == "xor-spsa"):             # a rule without transposed reads
+    if not (name == "opposite sensing" and base == "xor-spsa"):  # a rule without transposed reads
         assert not same(made, weights(BEFORE.get(name, "nothing")))
 
 
@@ -98,10 +109,14 @@ def test_training_on_arrays_resumes_to_the_same_bits(tmp_path):
     assert same(whole.weights, resumed.weights) and str(whole.epochs) == str(resumed.epochs)
 
 
-@pytest.mark.parametrize("given, layout", [
-    ({"wires": 50.0}, {"sensing": "opposite"}), ({"driver": 400.0, "sense": 20.0}, {}),
-    ({"wires": 30.0, "driver": 20.0, "sense": 300.0}, {"sensing": "opposite", "mapping": "offset", "cell_bits": 4, "lines": 16}),
-])
+@pytest.mark.parametrize(
+    "given, layout",
+    [
+        ({"wires": 50.0}, {"sensing": "opposite"}),
+        ({"driver": 400.0, "sense": 20.0}, {}),
+        ({"wires": 30.0, "driver": 20.0, "sense": 300.0}, {"sensing": "opposite", "mapping": "offset", "cell_bits": 4, "lines": 16}),
+    ],
+)
 def test_transposed_reads_are_off_by_what_the_array_says(given, layout):
     r = recipe("digits8", {"programming": 1e-9} | given, **layout)
     w = emulator.initial_weights(r)
@@ -138,15 +153,23 @@ def test_clipped_reads_are_counted_and_told():
         chip.watch()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        chip.watch()                        # told once
+        chip.watch()  # told once
 
 
 def test_the_error_budget_has_a_row_for_each_effect_of_the_arrays():
     of_devices = {"preset": "pcm", "wires": 20.0, "spread": 0.1}
     r = recipe("digits", of_devices, input_bits=6, output_bits=6, gain_spread=0.05, sensing="opposite")
     rows = {row["effect"]: row for row in budget.budget(r, emulator.initial_weights(r), DIGITS.x_test[:12], DIGITS.y_test[:12], seeds=2)}
-    last = ["spread of cells", "ideal arrays", "input converters", "output converters", "converters' spread", "read noise of cells",
-            "opposite sensing", "all together"]
+    last = [
+        "spread of cells",
+        "ideal arrays",
+        "input converters",
+        "output converters",
+        "converters' spread",
+        "read noise of cells",
+        "opposite sensing",
+        "all together",
+    ]
     assert list(rows)[-8:] == last
     assert abs(rows["ideal arrays"]["cosine"] - rows["rule"]["cosine"]) < 2e-3
     for effect in ("converters' spread", "read noise of cells"):
@@ -169,8 +192,10 @@ def test_each_effect_of_cells_is_judged_where_the_recipe_lays_them():
         assert (told.devices.driver == 300.0) == (effect == "wires"), effect
     assert chips["wires"].recipe.arrays.on and not chips["programming noise"].recipe.arrays.on
     assert chips["read noise of cells"].recipe.arrays.input_slice == 3
-    held, pairs = (devices.programmed(q, emulator.initial_weights(r), device=chips["programming noise"].device)[0]
-                   for q in (r, recipe("digits", {"preset": "pcm"})))
+    held, pairs = (
+        devices.programmed(q, emulator.initial_weights(r), device=chips["programming noise"].device)[0]
+        for q in (r, recipe("digits", {"preset": "pcm"}))
+    )
     assert np.std(held - emulator.initial_weights(r)[0]) > 1.5 * np.std(pairs - emulator.initial_weights(r)[0])
 
 
@@ -189,16 +214,19 @@ def test_a_recipe_with_arrays_is_text_and_builds_the_same_chip():
         structure(r)
 
 
-@pytest.mark.parametrize("text, told", [
-    ("output_bits = 8", "arrays.output_bits: 8 without arrays; say arrays.on = true"),
-    ("on = true\noutput_bits = 1", "arrays.output_bits: 1; allowed are 0"),
-    ("on = true\ngain_spread = 0.1", "arrays.gain_spread: 0.1 without output converters"),
-    ("on = true\ncell_bits = 12", "arrays.cell_bits: 12; allowed are 0 .all. to 11"),
-    ("on = true\ninput_slice = 8", "arrays.input_slice: 8; allowed is less than"),
-    ('on = true\nsensing = "opposite"', "arrays.sensing: 'opposite' without devices.wires"),
-    ("\n[devices]\nstuck_low = 0.7\nstuck_high = 0.7", "shares whose sum is at most 1"),
-    ("\n[devices]\nprogramming = -0.1", "devices.programming"),
-])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("output_bits = 8", "arrays.output_bits: 8 without arrays; say arrays.on = true"),
+        ("on = true\noutput_bits = 1", "arrays.output_bits: 1; allowed are 0"),
+        ("on = true\ngain_spread = 0.1", "arrays.gain_spread: 0.1 without output converters"),
+        ("on = true\ncell_bits = 12", "arrays.cell_bits: 12; allowed are 0 .all. to 11"),
+        ("on = true\ninput_slice = 8", "arrays.input_slice: 8; allowed is less than"),
+        ('on = true\nsensing = "opposite"', "arrays.sensing: 'opposite' without devices.wires"),
+        ("\n[devices]\nstuck_low = 0.7\nstuck_high = 0.7", "shares whose sum is at most 1"),
+        ("\n[devices]\nprogramming = -0.1", "devices.programming"),
+    ],
+)
 def test_mistakes_in_a_recipe_are_named(text, told):
     with pytest.raises(RecipeError, match=told):
         parse('name = "mine"\nsizes = [64, 8, 10]\nlanes = [4, 2]\n[arrays]\n' + text, "mine.toml")
@@ -208,15 +236,16 @@ def test_mistakes_in_a_recipe_are_named(text, told):
 def test_pulses_change_weights_by_what_the_chip_wanted_on_average(rule):
     """Of constant steps: counts are rounded at random, so the mean over chips is the chip's update."""
     base = "xor-spsa" if rule == "spsa" else "xor"
-    table = load(base).model_dump() | {"formats": {"weight": {"width": 20, "frac": 17}, "state": {"width": 9, "frac": 6},
-                                                   "delta": {"width": 11, "frac": 8}}}
+    table = load(base).model_dump() | {
+        "formats": {"weight": {"width": 20, "frac": 17}, "state": {"width": 9, "frac": 6}, "delta": {"width": 11, "frac": 8}}
+    }
     ideal = Recipe.model_validate(table | {"rounding": {"weight": "nearest"}, "arrays": {"on": True}})
     pulsed = Recipe.model_validate(table | {"arrays": {"on": True, "law": "constant", "pulse": 2.0**-6}})
     start, changes = emulator.initial_weights(ideal), []
     for r, chips in ((ideal, 1), (pulsed, 100)):
         chip, moved = ArrayChip(r), 0.0
         for step in range(chips):
-            chip.restore(chip.state() | {"step": np.uint32(step if rule != "spsa" else 0)})     # spsa's signs are those of a step
+            chip.restore(chip.state() | {"step": np.uint32(step if rule != "spsa" else 0)})  # spsa's signs are those of a step
             chip.weights = start
             if rule == "spsa" and step:
                 break

@@ -37,7 +37,7 @@ def same(a, b):
 def test_ideal_cells_give_back_every_weight():
     r = recipe("digits")
     assert same(devices.programmed(r, weights(r), device=IDEAL), weights(r))
-    assert same(devices.programmed(r, weights(r)), weights(r))                                  # and plain memory
+    assert same(devices.programmed(r, weights(r)), weights(r))  # and plain memory
     assert same(devices.programmed(r, weights(r), device=replace(IDEAL, g_min=2.0), span=8.0), weights(r))
 
 
@@ -50,7 +50,7 @@ def test_presets_are_those_that_a_recipe_can_name():
 @pytest.mark.parametrize("name", ["pcm", "sonos", "reram-wan"])
 def test_the_error_of_writing_is_the_published_one(name):
     """At a share h of the range: mean 0 and the device's deviation, of the cell that is written and of its empty partner."""
-    device = replace(devices.alone(devices.preset(name))["programming noise"], g_min=10.0)      # far from 0, where cells are cut off
+    device = replace(devices.alone(devices.preset(name))["programming noise"], g_min=10.0)  # far from 0, where cells are cut off
     for h in (0.3, 0.6):
         w = np.full((400, 256), h)
         w[0, 0] = 1.0
@@ -69,8 +69,8 @@ def test_what_a_write_renews_and_what_stays():
         first, again, second = (devices.stored(w, device, 1, 0, write) for write in (0, 0, 1))
         assert np.array_equal(first, again) and not np.array_equal(first, w)
         assert np.array_equal(first, second) != renewed
-        assert not np.array_equal(first, devices.stored(w, device, 2, 0))                       # another chip
-        assert not np.array_equal(first, devices.stored(w, device, 1, 1))                       # another layer
+        assert not np.array_equal(first, devices.stored(w, device, 2, 0))  # another chip
+        assert not np.array_equal(first, devices.stored(w, device, 1, 1))  # another layer
 
 
 def test_chips_of_a_batch_are_chips_alone():
@@ -92,13 +92,20 @@ def test_drift_shrinks_and_compensation_repairs_the_mean():
     assert 0.3 < gain("none", 30 * DAY) < gain("none", DAY) < 0.75
     assert gain("array", 30 * DAY) == pytest.approx(1, abs=0.02) and gain("output", 30 * DAY) == pytest.approx(1, abs=0.02)
     with pytest.raises(ValueError, match="20"):
-        gain("none", 1.0)                                    # before the drift's reference time
+        gain("none", 1.0)  # before the drift's reference time
     with pytest.raises(ValueError, match="compensate: 'columns'; allowed are none, array, output"):
         gain("columns", DAY)
 
 
-LAYOUTS = [("differential", None, 256), ("differential", None, 16), ("differential", 2, 256), ("differential", 1, 10),
-           ("offset", None, 256), ("offset", None, 16), ("offset", 3, 10)]
+LAYOUTS = [
+    ("differential", None, 256),
+    ("differential", None, 16),
+    ("differential", 2, 256),
+    ("differential", 1, 10),
+    ("offset", None, 256),
+    ("offset", None, 16),
+    ("offset", 3, 10),
+]
 
 
 @pytest.mark.parametrize("kind, cell_bits, lines", LAYOUTS)
@@ -109,8 +116,10 @@ def test_what_is_loaded_is_what_the_array_reads_with(kind, cell_bits, lines):
     effects = {"programming": Generic(0.05), "spread": Spread(0.1, noise=0.2), "stuck": Stuck(0.02, 0.01), "drift": drift.fixed(0.05)}
     mapping, tiles = devices.Mapping(8, kind, cell_bits), [min(lines, n) for n in levels.shape[::-1]]
     cases = [(replace(IDEAL, g_min=1.0, **{n: e}), None, 100.0 if n == "drift" else None) for n, e in effects.items()]
-    cases += [(replace(IDEAL, g_min=1.0), devices.Wires(20.0, 20.0, "opposite", 200.0, 50.0), None),
-              (replace(IDEAL, g_min=1.0, **effects), devices.Wires(20.0, 20.0, "opposite", 200.0, 50.0), 100.0)]
+    cases += [
+        (replace(IDEAL, g_min=1.0), devices.Wires(20.0, 20.0, "opposite", 200.0, 50.0), None),
+        (replace(IDEAL, g_min=1.0, **effects), devices.Wires(20.0, 20.0, "opposite", 200.0, 50.0), 100.0),
+    ]
     for device, wires, time in cases:
         array = Array(levels, device, Circuit(*tiles, mapping, wires), seed=5, time=time)
         for turned, effective in ((False, array.effective), (True, array.effective_transposed)):
@@ -151,14 +160,14 @@ def test_smaller_arrays_lose_less_in_their_wires_and_more_cells_have_more_noise(
     w[0, 0] = 1.0
     lost = [np.std(devices.stored(w, IDEAL, 1, 0, wires=devices.Wires(5.0, 5.0), lines=n) - w) for n in (128, 64, 16)]
     assert lost[0] > 2.5 * lost[1] > 20 * lost[2] > 0
-    noisy, s = replace(device, programming=Generic(0.25 / 125)), 0.01                        # share of the range
+    noisy, s = replace(device, programming=Generic(0.25 / 125)), 0.01  # share of the range
     for (kind, bits), expected in {
-        ("differential", None): np.sqrt(2) * s,                                              # a cell and its partner
-        ("offset", None): np.sqrt(2) * s * 4095 / 2047,                                      # which have twice the weights' range
-        ("differential", 4): np.sqrt(2) * s * 15 * np.sqrt(1 + 16**2 + 256**2) / 2047,       # cells of 15 levels, times 1, 16 and 256
+        ("differential", None): np.sqrt(2) * s,  # a cell and its partner
+        ("offset", None): np.sqrt(2) * s * 4095 / 2047,  # which have twice the weights' range
+        ("differential", 4): np.sqrt(2) * s * 15 * np.sqrt(1 + 16**2 + 256**2) / 2047,  # cells of 15 levels, times 1, 16 and 256
     }.items():
         error = devices.stored(w, noisy, 1, 0, mapping=devices.Mapping(12, kind, bits)) - w
-        within = error - error.mean() if kind == "differential" else error - error.mean(axis=0)   # less the column's reference line
+        within = error - error.mean() if kind == "differential" else error - error.mean(axis=0)  # less the column's reference line
         assert within.std() == pytest.approx(expected if kind == "differential" else expected / np.sqrt(2), rel=0.02), (kind, bits)
 
 
@@ -208,21 +217,30 @@ def test_cells_change_no_hardware():
     assert hdl.convert(hdl.build(written), "xor").text == hdl.convert(hdl.build(plain), "xor").text
 
 
-@pytest.mark.parametrize("given, told", [
-    ({"preset": "pmc"}, "devices.preset"),
-    ({"age": 5.0}, r"devices.age: 5.0 without a device; name a preset or give a measured table"),
-    ({"wires": 1.0}, "devices.wires"), ({"driver": 1.0}, "devices.driver: 1.0 without a device"),
-    ({"preset": "pcm", "age": 5.0}, "devices.age: 5 s, but the law of pcm begins 20 s after writing; allowed are 0, and 20 or more"),
-    ({"preset": "hermes-1", "age": 199.0}, "begins 200 s after writing"),
-    *(({"preset": name, "age": 1e9}, f"devices.age: 1e[+]09 s, but {name} has no law of ageing; allowed is 0, .*pcm, hermes-1, hermes-2")
-      for name in sorted(set(devices.PRESETS) - {"pcm", "hermes-1", "hermes-2"})),
-    ({"measured": [[1, 1], [2, 1]], "age": 1e9}, "a device of numbers alone has no law of ageing"),
-    ({"programming": 0.05, "age": 1e9}, "a device of numbers alone has no law of ageing"),
-    ({"preset": "pcm", "driver": 100.0}, "devices.driver: 100 with sense 0, so that transposed reads are not the transpose"),
-    ({"preset": "pcm", "measured": [[0, 1], [2, 1]]}, "devices.measured: given together with preset 'pcm'"),
-    ({"measured": [[3, 1], [2, 1]]}, "devices.measured: conductances .*ascending"),
-    ({"measured": [[-3, 1], [2, 1]]}, "devices.measured"),
-])
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ({"preset": "pmc"}, "devices.preset"),
+        ({"age": 5.0}, r"devices.age: 5.0 without a device; name a preset or give a measured table"),
+        ({"wires": 1.0}, "devices.wires"),
+        ({"driver": 1.0}, "devices.driver: 1.0 without a device"),
+        ({"preset": "pcm", "age": 5.0}, "devices.age: 5 s, but the law of pcm begins 20 s after writing; allowed are 0, and 20 or more"),
+        ({"preset": "hermes-1", "age": 199.0}, "begins 200 s after writing"),
+        *(
+            (
+                {"preset": name, "age": 1e9},
+                f"devices.age: 1e[+]09 s, but {name} has no law of ageing; allowed is 0, .*pcm, hermes-1, hermes-2",
+            )
+            for name in sorted(set(devices.PRESETS) - {"pcm", "hermes-1", "hermes-2"})
+        ),
+        ({"measured": [[1, 1], [2, 1]], "age": 1e9}, "a device of numbers alone has no law of ageing"),
+        ({"programming": 0.05, "age": 1e9}, "a device of numbers alone has no law of ageing"),
+        ({"preset": "pcm", "driver": 100.0}, "devices.driver: 100 with sense 0, so that transposed reads are not the transpose"),
+        ({"preset": "pcm", "measured": [[0, 1], [2, 1]]}, "devices.measured: given together with preset 'pcm'"),
+        ({"measured": [[3, 1], [2, 1]]}, "devices.measured: conductances .*ascending"),
+        ({"measured": [[-3, 1], [2, 1]]}, "devices.measured"),
+    ],
+)
 def test_mistakes_in_a_recipe_are_named(given, told, tmp_path):
     file = tmp_path / "mine.toml"
     lines = [f"{k} = {json.dumps(v)}" for k, v in given.items()]
@@ -258,6 +276,7 @@ def test_an_ideal_device_is_no_device():
 
 def test_a_measured_table_makes_a_device_that_learns():
     """(conductance, deviation), as a user has measured them; more noise in the table costs accuracy."""
+
     def accuracy(scale):
         table = [[0.5, 0.05 * scale], [10.0, 0.4 * scale], [20.0, 0.6 * scale], [40.0, 0.8 * scale]]
         return emulator.train(recipe("digits", measured=table), *DIGITS, epochs=2, seeds=[1, 2]).epochs[-1]["accuracy"].mean()
@@ -318,8 +337,10 @@ def run(*arguments):
 
 
 def test_resistances_of_the_command_are_those_of_a_recipe(trained, tmp_path):
-    results = [json.loads(run("--run", trained, "--preset", "pcm", *more, "-o", tmp_path, "--json").stdout)
-               for more in ((), ("--driver", 3000, "--sense", 3000))]
+    results = [
+        json.loads(run("--run", trained, "--preset", "pcm", *more, "-o", tmp_path, "--json").stdout)
+        for more in ((), ("--driver", 3000, "--sense", 3000))
+    ]
     assert [(r["driver"], r["sense"]) for r in results] == [(0, 0), (3000, 3000)]
     r = recipe("digits", preset="pcm", driver=3000.0, sense=3000.0, wires=0.0)
     with np.load(trained / "digits-weights.npz") as file:
@@ -342,8 +363,9 @@ def test_the_command_tests_on_the_folder_that_the_environment_names(tmp_path, mo
     told = []
     for folder in ("", str(tmp_path)):
         monkeypatch.setenv("CROSSDYAD_DATA", folder)
-        done = CliRunner().invoke(app, ["age", str(tmp_path / "wide.toml"), "--run", str(tmp_path), "--preset", "pcm", "--json", "-o",
-                                        str(tmp_path)])
+        done = CliRunner().invoke(
+            app, ["age", str(tmp_path / "wide.toml"), "--run", str(tmp_path), "--preset", "pcm", "--json", "-o", str(tmp_path)]
+        )
         told.append(json.loads(done.stdout))
     assert told[0]["accuracy_after"] is None and 0 <= told[1]["accuracy_after"] <= 1
 
@@ -361,16 +383,19 @@ def test_the_command_writes_weights_that_a_chip_takes(trained, tmp_path):
     assert "just written" in text and "Milo" in text and "curvature" in text
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (("--preset", "pcm"), "--weights, --run: give one of them"),
-    (("--run", "nowhere", "--preset", "pcm"), "nowhere"),
-    (("--run", "RUN"), "preset: missing, and digits names no device; known are pcm"),
-    (("--run", "RUN", "--preset", "flash"), "flash"),
-    (("--run", "RUN", "--preset", "pcm", "--time", 1.0), "20"),
-    (("--run", "RUN", "--preset", "reram-wan", "--time", 1e9), "time: 1e+09, but reram-wan has no law of ageing; leave it out"),
-    (("--run", "RUN", "--preset", "sonos", "--time", 0.0), "sonos has no law of ageing"),
-    (("--run", "RUN", "--preset", "pcm", "--range", 0.001), "give a range of at least"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (("--preset", "pcm"), "--weights, --run: give one of them"),
+        (("--run", "nowhere", "--preset", "pcm"), "nowhere"),
+        (("--run", "RUN"), "preset: missing, and digits names no device; known are pcm"),
+        (("--run", "RUN", "--preset", "flash"), "flash"),
+        (("--run", "RUN", "--preset", "pcm", "--time", 1.0), "20"),
+        (("--run", "RUN", "--preset", "reram-wan", "--time", 1e9), "time: 1e+09, but reram-wan has no law of ageing; leave it out"),
+        (("--run", "RUN", "--preset", "sonos", "--time", 0.0), "sonos has no law of ageing"),
+        (("--run", "RUN", "--preset", "pcm", "--range", 0.001), "give a range of at least"),
+    ],
+)
 def test_the_command_names_what_is_wrong(trained, tmp_path, arguments, told):
     done = run(*(trained if a == "RUN" else a for a in arguments), "-o", tmp_path)
     assert done.exit_code == 2 and told in done.stderr and not list(tmp_path.iterdir())

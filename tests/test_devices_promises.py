@@ -76,7 +76,7 @@ def test_2_unknown_names_and_percentages_are_told():
 def test_3_noise_of_size_zero_is_no_noise_and_draws_nothing(monkeypatch):
     w, x = weights(12, 20), codes(50, 20)
     off = Array(w, Device(), EXACT).read(x)
-    monkeypatch.setattr(draws, "reading", None)             # drawing would be an error
+    monkeypatch.setattr(draws, "reading", None)  # drawing would be an error
     for read in (PerProduct(0.0), Constant(0.0), Generic(0.0), Table((0.0, 25.0), (0.0, 0.0))):
         assert (Array(w, Device(read=read), EXACT).read(x) == off).all()
 
@@ -85,7 +85,7 @@ def test_4_one_seed_has_the_same_bits_whatever_was_read_before():
     w, x = weights(12, 20), codes(50, 20)
     made = [Array(w, PRESETS["pcm"], seed=s, time=100.0).calibrate(x) for s in (3, 3, 4)]
     np.random.default_rng().normal(size=7)
-    made[1].read(x[:9])                                      # numbers of vectors are told, so that these do not shift the noise
+    made[1].read(x[:9])  # numbers of vectors are told, so that these do not shift the noise
     first, second, other = (a.read(x, vectors=np.arange(50)) for a in made)
     assert (first == second).all() and (first != other).any()
 
@@ -103,11 +103,18 @@ def test_5_the_transposed_read_through_wires_is_the_adjoint(shape, ohm):
 def test_6_transposed_reads_are_products_with_the_transpose_under_every_switch(shape):
     """One vector and many, with noise and without, square and not."""
     w = weights(*shape)
-    switches = ((None, Wires(3.0, 1.0)), (None, 3), (None, 4), ("differential", "offset"), (None, PerProduct(1e-4)),
-                (None, OutputConverter(16)))
+    switches = (
+        (None, Wires(3.0, 1.0)),
+        (None, 3),
+        (None, 4),
+        ("differential", "offset"),
+        (None, PerProduct(1e-4)),
+        (None, OutputConverter(16)),
+    )
     for wires, slices, lines, kind, read, output in itertools.product(*switches):
-        circuit = Circuit(lines, lines, Mapping(6, kind, slices), wires, InputConverter(8, slice_bits=slices), output,
-                          InputConverter(8), output)
+        circuit = Circuit(
+            lines, lines, Mapping(6, kind, slices), wires, InputConverter(8, slice_bits=slices), output, InputConverter(8), output
+        )
         array, e = Array(w, Device(g_min=1.0, read=read), circuit, seed=1), codes(40, shape[0])
         array.calibrate(codes(40, shape[1]), e)
         exact = e @ array.effective
@@ -137,7 +144,7 @@ def test_8_ranges_that_use_few_codes_are_told():
 def test_9_as_many_cells_are_stuck_as_were_asked_and_the_reference_line_drifts_with_the_others(share):
     array = Array(np.zeros((100, 200)), Device(stuck=Stuck(high=share)), EXACT, seed=2, scale=1.0)
     found = np.count_nonzero(array.effective) / array.effective.size
-    assert found == pytest.approx(2 * share * (1 - share), rel=0.05)           # either cell of a pair, but not both
+    assert found == pytest.approx(2 * share * (1 - share), rel=0.05)  # either cell of a pair, but not both
     for sign in (1, -1):
         fading, mapping = Device(g_min=2.0, drift=drift.fixed(0.05)), Mapping(kind="offset")
         offset = Array(sign * weights(20, 30), fading, Circuit(mapping=mapping), time=1e4)
@@ -148,15 +155,19 @@ def test_10_training_sees_the_device_in_both_reads_and_in_writes():
     dataset = data.load("xor")
     table = load("xor").model_dump()
     plain = {"arrays": {"on": True}}
-    told = {"output converter": {"arrays": {"on": True, "output_bits": 5}},
-            "read noise": {"arrays": {"on": True}, "devices": {"preset": "sonos", "programming": 1e-9}},
-            "transposed read alone": {"arrays": {"on": True, "sensing": "opposite"}, "devices": {"programming": 1e-9, "wires": 300.0}},
-            "its twin": {"arrays": {"on": True}, "devices": {"programming": 1e-9, "wires": 300.0}},
-            "write": {"arrays": {"on": True, "law": "soft-bounds", "pulse": 2.0**-8}}}
+    told = {
+        "output converter": {"arrays": {"on": True, "output_bits": 5}},
+        "read noise": {"arrays": {"on": True}, "devices": {"preset": "sonos", "programming": 1e-9}},
+        "transposed read alone": {"arrays": {"on": True, "sensing": "opposite"}, "devices": {"programming": 1e-9, "wires": 300.0}},
+        "its twin": {"arrays": {"on": True}, "devices": {"programming": 1e-9, "wires": 300.0}},
+        "write": {"arrays": {"on": True, "law": "soft-bounds", "pulse": 2.0**-8}},
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeviceWarning)
-        made = {name: emulator.train(Recipe.model_validate(table | t), *dataset, epochs=1).weights
-                for name, t in (told | {"none": plain}).items()}
+        made = {
+            name: emulator.train(Recipe.model_validate(table | t), *dataset, epochs=1).weights
+            for name, t in (told | {"none": plain}).items()
+        }
     for a, b in itertools.combinations(made, 2):
         assert any((p != q).any() for p, q in zip(made[a], made[b], strict=True)), (a, b)
 

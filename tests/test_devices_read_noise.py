@@ -20,8 +20,12 @@ from crossdyad.emulator.devices import (
 )
 from crossdyad.recipe import Op, Recipe, load
 
-READS = {"independent": Generic(0.03), "proportional": Generic(0.1, "proportional"), "saturating": preset("sonos").read,
-         "per product": PerProduct(0.0175)}
+READS = {
+    "independent": Generic(0.03),
+    "proportional": Generic(0.1, "proportional"),
+    "saturating": preset("sonos").read,
+    "per product": PerProduct(0.0175),
+}
 N = 4000
 
 
@@ -32,8 +36,9 @@ def problem(outputs=12, inputs=20, seed=0):
 
 def circuit(kind="differential", cell_bits=None, input_slice=None, output=None, **more):
     converter = InputConverter(8, slice_bits=input_slice)
-    return Circuit(mapping=Mapping(8, kind, cell_bits), input=converter, output=output, input_transposed=converter,
-                   output_transposed=output, **more)
+    return Circuit(
+        mapping=Mapping(8, kind, cell_bits), input=converter, output=output, input_transposed=converter, output_transposed=output, **more
+    )
 
 
 def values(side, codes):
@@ -65,8 +70,10 @@ def variance(array, device, codes, transposed):
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["forward", "transposed"])
-@pytest.mark.parametrize("kind, cell_bits, input_slice", [
-    ("differential", None, None), ("differential", 2, 1), ("differential", 1, 1), ("offset", None, None), ("offset", 1, 3)])
+@pytest.mark.parametrize(
+    "kind, cell_bits, input_slice",
+    [("differential", None, None), ("differential", 2, 1), ("differential", 1, 1), ("offset", None, None), ("offset", 1, 3)],
+)
 @pytest.mark.parametrize("name", READS)
 def test_noise_is_that_of_the_cells_however_weights_and_inputs_are_sliced(name, kind, cell_bits, input_slice, transposed):
     device, (weights, x, e) = Device(read=READS[name]), problem()
@@ -90,7 +97,7 @@ def test_outputs_of_an_array_share_the_noise_of_its_reference_line(columns, grou
     assert np.abs(np.corrcoef(values(array.forward, x).T) - own).max() < 6 / np.sqrt(N)
     off = np.corrcoef(values(array.transposed, e).T) - np.eye(20)
     assert np.abs(off).max() < 6 / np.sqrt(N)
-    equal, s = np.full(12, 10), 0.03 * 255                       # ten times what independent cells would make of equal errors
+    equal, s = np.full(12, 10), 0.03 * 255  # ten times what independent cells would make of equal errors
     expected = s**2 * ((equal**2).sum() + sum(equal[g].sum() ** 2 for g in groups))
     assert values(array.transposed, equal).var(0).mean() == pytest.approx(expected, rel=0.03)
 

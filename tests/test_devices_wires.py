@@ -34,9 +34,11 @@ def nodal(g, word, bit, drive, sense, at_driver=0.0, at_sense=0.0):
     m, n = g.shape
     nodes = {"word": np.arange(m * n).reshape(m, n), "bit": np.arange(m * n, 2 * m * n).reshape(m, n)}
     resistance = {"word": word, "bit": bit}
-    links = [(nodes["word"], nodes["bit"], g * 1e-6),
-             (nodes["word"][:, :-1], nodes["word"][:, 1:], np.full((m, n - 1), 1 / word)),
-             (nodes["bit"][:-1], nodes["bit"][1:], np.full((m - 1, n), 1 / bit))]
+    links = [
+        (nodes["word"], nodes["bit"], g * 1e-6),
+        (nodes["word"][:, :-1], nodes["word"][:, 1:], np.full((m, n - 1), 1 / word)),
+        (nodes["bit"][:-1], nodes["bit"][1:], np.full((m - 1, n), 1 / bit)),
+    ]
     p, q, c = (np.concatenate([np.ravel(link[i]) for link in links]) for i in range(3))
 
     def terminal(line, end):
@@ -139,7 +141,7 @@ def test_transposed_reads_of_both_sensings_are_nodal_analysis(shape):
             wires = Wires(20.0, 10.0, sensing, driver, sense)
             array = Array(weights, device, Circuit(wires=wires))
             g = device.target(np.maximum(array.levels, 0) / 127).T
-            exact = nodal(g, 20.0, 10.0, ("bit", ends[0]), ("word", ends[1]), driver, sense) / (100 / 127)        # (outputs, inputs)
+            exact = nodal(g, 20.0, 10.0, ("bit", ends[0]), ("word", ends[1]), driver, sense) / (100 / 127)  # (outputs, inputs)
             assert np.max(np.abs(array.effective_transposed - exact)) <= 1e-9 * exact.max()
             forward = nodal(g, 20.0, 10.0, ("word", 0), ("bit", -1), driver, sense).T / (100 / 127)
             assert np.max(np.abs(array.effective - forward)) <= 1e-9 * forward.max()
@@ -196,7 +198,8 @@ def test_lines_of_a_recipe_may_differ_and_selectors_leak():
     plus, minus = (25 * np.maximum(sign * w, 0) for sign in (1, -1))
     for given, word, bit, leak in (({"wires": [200.0, 5000.0]}, 200, 5000, 0), ({"wires": [200.0, 5000.0], "leakage": 3.0}, 200, 5000, 3)):
         recipe = parse("name = 'a'\nsizes = [3, 2]\nlanes = [2]").model_copy(
-            update={"devices": Devices.model_validate({"programming": 1e-12} | given)})
+            update={"devices": Devices.model_validate({"programming": 1e-12} | given)}
+        )
         made = stored(w, device_of(recipe.devices), 1, 0, wires=wires_of(recipe), span=1.0)
         exact = [nodal(g.T + leak, word, bit, ("word", 0), ("bit", -1)).T for g in (plus, minus)]
         assert np.allclose(made, (exact[0] - exact[1]) / 25, atol=1e-8)

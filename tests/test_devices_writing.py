@@ -32,8 +32,13 @@ pytestmark = pytest.mark.usefixtures("promises")
 
 LEVEL = 1e-4
 """Chance with which a right model would fail one test of its distribution."""
-LAWS = {"constant": ConstantStep(), "linear": LinearStep(0.3, 0.7), "soft bounds": SoftBounds(), "exponential": ExponentialStep(),
-        "power": PowerStep(1.5, 0.8)}
+LAWS = {
+    "constant": ConstantStep(),
+    "linear": LinearStep(0.3, 0.7),
+    "soft bounds": SoftBounds(),
+    "exponential": ExponentialStep(),
+    "power": PowerStep(1.5, 0.8),
+}
 AFFINE = ("constant", "linear", "soft bounds")
 SPREAD = {"step_spread": 0.3, "bound_spread": 0.2, "imbalance_spread": 0.05}
 
@@ -125,7 +130,7 @@ def test_mean_response_to_trains_has_its_closed_form(kind):
     cells = PulsedDevice(law=law, step=0.006, noise=0.3).cells((128, 128), 2)
     w = np.zeros(cells.shape, np.float32)
     x, delta = np.full((60, 128), 0.5), np.full((60, 128), 0.02)
-    x[:, 0], delta[:, 0] = 1.0, 0.1                                     # the largest make trains of 5 slots
+    x[:, 0], delta[:, 0] = 1.0, 0.1  # the largest make trains of 5 slots
     w = update(cells, w, x, delta, 0.3)[1:, 1:]
     exact = end * (1 - (1 - 0.006 / end * 0.5 * 0.2) ** (5 * 60))
     assert abs(w.mean(dtype=np.float64) / exact - 1) < 0.01
@@ -142,7 +147,7 @@ def test_alternating_pulses_end_at_the_symmetry_point():
 
 @pytest.mark.parametrize("name", LAWS)
 def test_weights_stay_within_the_bounds_of_their_cells(name):
-    for step, noise in ((0.05, 3.0), (0.4, 0.2)):                  # of the coarse one, some pulses are longer than the way to the bound
+    for step, noise in ((0.05, 3.0), (0.4, 0.2)):  # of the coarse one, some pulses are longer than the way to the bound
         cells = device(name, step=step, noise=noise, **SPREAD).cells((40, 70), 3)
         w = update(cells, np.zeros((40, 70)), *samples(60), 40 * step)
         assert (w >= cells.bounds[0]).all() and (w <= cells.bounds[1]).all() and (w != 0).mean() > 0.5
@@ -205,7 +210,7 @@ def test_trains_approach_the_chips_as_pulses_become_finer(law):
     for fine in (8, 10, 12):
         integers, real, _ = both(law, 2.0**-fine, 24, counts)
         errors.append(np.abs(integers - real).max())
-    assert errors[0] < (1.01 * 2.0**-21 if law == "constant" else 0.012)           # the chip's range ends one LSB earlier
+    assert errors[0] < (1.01 * 2.0**-21 if law == "constant" else 0.012)  # the chip's range ends one LSB earlier
     assert all(b <= a / 11 + 2e-6 for a, b in zip(errors, errors[1:], strict=False))
 
 
@@ -217,7 +222,7 @@ def test_coincidences_have_their_distribution():
     draw = np.random.default_rng(8)
     x, delta = draw.choice([0.25, -0.5, 1.0], (1, 512)), draw.choice([0.02, -0.06, 0.1], (1, 512))
     x[0, 0], delta[0, 0] = 1, 0.1
-    made = trains(np.repeat(x, 2000, 0), np.repeat(delta, 2000, 0), 45.0, seed=9)          # 4.5 pulses for the largest
+    made = trains(np.repeat(x, 2000, 0), np.repeat(delta, 2000, 0), 45.0, seed=9)  # 4.5 pulses for the largest
     assert (np.diff(made.ends) == 5).all() and made.limited == 0
     counts = np.array([np.sum(a * b, axis=0) for a, b in made])
     product = (x * delta)[0]
@@ -326,7 +331,7 @@ def test_a_batch_is_the_mean_over_all_orders_of_its_samples(name):
 def test_a_batch_has_the_noise_of_its_pulses():
     cells = PulsedDevice(law=ConstantStep(), step=1e-4, noise=0.3).cells((1000, 1000), 3, np.float64)
     x, delta = np.ones((40, 1000)), np.repeat([[0.1], [-0.1]], 20, 0) * np.ones(1000)
-    change = update_batch(cells, np.zeros((1000, 1000)), x, delta, 0.003)           # 3 pulses each, 60 up and 60 down
+    change = update_batch(cells, np.zeros((1000, 1000)), x, delta, 0.003)  # 3 pulses each, 60 up and 60 down
     z = change.ravel() / (1e-4 * 0.3 * np.sqrt(120))
     assert stats.kstest(z, "norm").pvalue > LEVEL and abs(z.std() - 1) < 0.005
 
@@ -375,11 +380,11 @@ def test_noise_of_pulses_has_its_law(count):
     for v in z:
         assert stats.kstest(v.ravel(), "norm").pvalue > LEVEL
         seen = np.bincount(np.searchsorted(writing.DEVIATES, v.ravel() - 1e-9), minlength=2048)
-        assert stats.chisquare(seen).pvalue > LEVEL             # all deviates equally often
+        assert stats.chisquare(seen).pvalue > LEVEL  # all deviates equally often
         assert abs(v.mean()) < 5e-3 and abs(v.var() - 1) < 7e-3
     limit = 5 / np.sqrt(z[0].size)
     assert abs(np.mean(z[0] * z[1])) < limit
-    group = z[0].reshape(64, 16, 500, 2)                         # cells with a pair of words in common
+    group = z[0].reshape(64, 16, 500, 2)  # cells with a pair of words in common
     for a in range(16):
         for b in range(16):
             for c, d in ((0, 0), (0, 1), (1, 1)):
@@ -412,7 +417,7 @@ def test_zero_noise_is_no_noise_and_costs_nothing(monkeypatch):
     quiet = device("soft bounds", **SPREAD).cells((40, 70), 14)
     x, delta = samples()
     noisy = update(device("soft bounds", noise=0.2, **SPREAD).cells((40, 70), 14), np.zeros((40, 70)), x, delta, 0.2)
-    monkeypatch.setattr(writing, "_words", None)                # nothing is drawn
+    monkeypatch.setattr(writing, "_words", None)  # nothing is drawn
     a = update(quiet, np.zeros((40, 70)), x, delta, 0.2)
     assert np.abs(a - noisy).max() > 1e-3
     one = send(quiet, a, 2)

@@ -19,8 +19,13 @@ def net(path: Path) -> None:
     shapes = {"0.weight": (32, 64), "2.weight": (10, 32)}
     draw = np.random.default_rng(1)
     raw = {str(n): draw.normal(0, 0.2, shape).astype("<f4").tobytes() for n, shape in enumerate(shapes.values())}
-    archive(path, forged(**{name: ((0, shape, (shape[1], 1)), Stored(shape[0] * shape[1], key=str(n)))
-                            for n, (name, shape) in enumerate(shapes.items())}), raw)
+    archive(
+        path,
+        forged(
+            **{name: ((0, shape, (shape[1], 1)), Stored(shape[0] * shape[1], key=str(n))) for n, (name, shape) in enumerate(shapes.items())}
+        ),
+        raw,
+    )
 
 
 @pytest.mark.slow

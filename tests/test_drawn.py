@@ -20,6 +20,7 @@ KEPT, FORCED = ("dyad", "gate", "feedback"), ("", "drive", "clamp", "feedback")
 
 def strange(seed):
     """Inference, a nudged read, then any operations of contract section 12."""
+
     def steps(recipe):
         draw, last = random.Random(seed), recipe.layers - 1
         yield from parts.hidden(recipe)
@@ -31,9 +32,14 @@ def strange(seed):
                 yield step._replace(error=draw.choice(KEPT))
             else:
                 force = draw.choice(FORCED)
-                yield step._replace(error=draw.choice(KEPT), force=force, negative=bool(force) and draw.random() < 0.5,
-                                    loss=draw.choice(("keep", "zero", "set", "subtract")),
-                                    result=step.op is Op.FORWARD and draw.random() < 0.5)
+                yield step._replace(
+                    error=draw.choice(KEPT),
+                    force=force,
+                    negative=bool(force) and draw.random() < 0.5,
+                    loss=draw.choice(("keep", "zero", "set", "subtract")),
+                    result=step.op is Op.FORWARD and draw.random() < 0.5,
+                )
+
     return steps
 
 
@@ -86,7 +92,7 @@ def test_whole_operations_are_their_cycles(seeds):
             continue
         events = walk.trace(recipe, before, x[0], int(y[0]))
         outputs = made.train(x, y).outputs[0].tolist()
-        assert [e[4] for e in events if e[2] == "result"][-recipe.sizes[-1]:] == outputs, seed
+        assert [e[4] for e in events if e[2] == "result"][-recipe.sizes[-1] :] == outputs, seed
         for name, count in made.saturations.items():
             told = sum(e[4] for e in events if e[2] == f"events_{name}")
             assert told == int(count) - int(before[f"saturations_{name}"]), (seed, name)

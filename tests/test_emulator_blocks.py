@@ -23,12 +23,19 @@ def recipe(seed: int, **changes) -> Recipe:
 
     formats = {"state": q(4, 12, 2, 8), "weight": q(5, 18, 3, 14), "accumulator": q(8, 20, 2, 7), "delta": q(4, 12, 2, 9)}
     given = dict(
-        name="drawn", sizes=(5, 6, 3), lanes=(4, 2), formats=formats,
-        alpha=float(rng.choice([0, 0.5, 1])), beta=2.0 ** int(rng.integers(-3, 5)),
-        rate_floor=2.0**-9, learning_rate=2.0**-7, seed=int(rng.integers(1 << 62)),
+        name="drawn",
+        sizes=(5, 6, 3),
+        lanes=(4, 2),
+        formats=formats,
+        alpha=float(rng.choice([0, 0.5, 1])),
+        beta=2.0 ** int(rng.integers(-3, 5)),
+        rate_floor=2.0**-9,
+        learning_rate=2.0**-7,
+        seed=int(rng.integers(1 << 62)),
         activation=str(rng.choice(["identity", "relu", "hard_sigmoid", "hard_tanh"])),
         rounding={p: str(rng.choice(ROUNDINGS)) for p in PLACES},
-        overflow={p: str(rng.choice(["saturate", "wrap"])) for p in PLACES})
+        overflow={p: str(rng.choice(["saturate", "wrap"])) for p in PLACES},
+    )
     return Recipe(**(given | changes))
 
 
@@ -45,7 +52,7 @@ def test_dyad(seed):
     a, b = (draw(rng, r.formats.accumulator.width, n) for _ in range(2))
     words = rng.integers(0, 1 << 16, (2, n))
     for layer in (0, 1):
-        late = np.concatenate([np.zeros((2, 3), dtype=int), words[:, :-3]], axis=1)    # belong to cycle c + 3
+        late = np.concatenate([np.zeros((2, 3), dtype=int), words[:, :-3]], axis=1)  # belong to cycle c + 3
         ports = neuron.trace(r, layer, ("dyad",), {"a": a, "b": b, "random_state": late[0], "random_delta": late[1]})
         made = neuron.dyad(r, layer, a, b, *words)
         for name, value in zip(("mean", "mean_out_of_range", "difference", "difference_out_of_range"), made, strict=True):
@@ -74,8 +81,9 @@ def test_dyad_equation():
         mean, _, difference, _ = neuron.dyad(r, 0, a, b)
         for i in range(200):
             A, B, al = Fraction(int(a[i]), 64), Fraction(int(b[i]), 64), Fraction(alpha)
-            plus, minus = (min(max(s, Fraction(0)), Fraction(r.formats.state.high).limit_denominator(64))
-                           for s in (A + (1 - al) * B, A - al * B))
+            plus, minus = (
+                min(max(s, Fraction(0)), Fraction(r.formats.state.high).limit_denominator(64)) for s in (A + (1 - al) * B, A - al * B)
+            )
             assert Fraction(int(mean[i]), 256) == al * plus + (1 - al) * minus
             assert Fraction(int(difference[i]), 128) == plus - minus
 
@@ -85,7 +93,7 @@ def test_nudge(seed):
     r, rng, n = recipe(seed), np.random.default_rng(seed), 300
     a = draw(rng, r.formats.accumulator.width, n)
     target, word = rng.integers(0, 2, n).astype(bool), rng.integers(0, 1 << 16, n)
-    late = np.concatenate([np.zeros(2, dtype=int), word[:-2]])                          # belongs to cycle c + 2
+    late = np.concatenate([np.zeros(2, dtype=int), word[:-2]])  # belongs to cycle c + 2
     ports = nudge.trace(r, {"a": a, "target": target, "random": late})
     error, b, out = nudge.nudge(r, a, target, word)
     assert (ports["error"][2:] == error[:-2]).all()

@@ -19,19 +19,29 @@ PLACES = ("accumulator", "state", "delta", "weight")
 def small(rule="dual-propagation", rounding="stochastic", **changes) -> Recipe:
     """Two layers with folds, idle lanes and formats tight enough that everything saturates now and then."""
     given = dict(
-        name="small", sizes=(5, 6, 3), lanes=(4, 2), rule=rule, epsilon=2.0**-4, rate_floor=2.0**-6,
-        learning_rate=2.0**-4, seed=123456789012345,
-        formats={"weight": {"width": 7, "frac": 6}, "delta": {"width": 6, "frac": 4},
-                 "accumulator": {"width": 12, "frac": 8}, "state": {"width": 7, "frac": 5}},
-        rounding=dict.fromkeys(PLACES, rounding))
+        name="small",
+        sizes=(5, 6, 3),
+        lanes=(4, 2),
+        rule=rule,
+        epsilon=2.0**-4,
+        rate_floor=2.0**-6,
+        learning_rate=2.0**-4,
+        seed=123456789012345,
+        formats={
+            "weight": {"width": 7, "frac": 6},
+            "delta": {"width": 6, "frac": 4},
+            "accumulator": {"width": 12, "frac": 8},
+            "state": {"width": 7, "frac": 5},
+        },
+        rounding=dict.fromkeys(PLACES, rounding),
+    )
     return Recipe(**(given | changes))
 
 
 def samples(r: Recipe, n: int, seed: int = 0, batch=()):
     rng = np.random.default_rng(seed)
     f = r.formats.state
-    return (rng.integers(f.min // 2, f.max + 1, (*batch, n, r.sizes[0])).astype(np.int32),
-            rng.integers(0, r.sizes[-1], (*batch, n)))
+    return (rng.integers(f.min // 2, f.max + 1, (*batch, n, r.sizes[0])).astype(np.int32), rng.integers(0, r.sizes[-1], (*batch, n)))
 
 
 def loaded(r: Recipe, engine="numpy", batch=(), seeds=None) -> emulator.Chip:
@@ -48,9 +58,15 @@ def equal(a: dict, b: dict):
 
 # Engines ----------------------------------------------------------------------------------------------------
 
-ENGINE_CASES = [("dual-propagation", "stochastic", 0), ("dual-propagation", "floor", 0.5),
-                ("dual-propagation", "nearest", 1), ("dual-propagation", "nearest_even", 0),
-                ("spsa", "stochastic", 0), ("spsa", "nearest", 0), ("inference", "stochastic", 0)]
+ENGINE_CASES = [
+    ("dual-propagation", "stochastic", 0),
+    ("dual-propagation", "floor", 0.5),
+    ("dual-propagation", "nearest", 1),
+    ("dual-propagation", "nearest_even", 0),
+    ("spsa", "stochastic", 0),
+    ("spsa", "nearest", 0),
+    ("inference", "stochastic", 0),
+]
 
 
 @pytest.mark.parametrize("rule, rounding, alpha", ENGINE_CASES)
@@ -69,8 +85,10 @@ def test_engines_give_the_same_bits(rule, rounding, alpha):
         assert made[0][3]["saturations_weight"] > 0, "no weight was ever out of range"
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("jax_enable_x64", False), ("jax_enable_x64", True), ("jax_numpy_dtype_promotion", "strict"), ("jax_numpy_rank_promotion", "raise")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("jax_enable_x64", False), ("jax_enable_x64", True), ("jax_numpy_dtype_promotion", "strict"), ("jax_numpy_rank_promotion", "raise")],
+)
 @pytest.mark.parametrize("rule", ["dual-propagation", pytest.param("spsa", marks=pytest.mark.slow)])
 def test_jax_engine_does_not_mind_how_jax_is_set(rule, name, value):
     import jax
@@ -117,12 +135,22 @@ def recipes(draw):
     lanes = [draw(st.sampled_from([n for n in (1, 2, 4, 8, 16) if n < 2 * c])) for c in sizes[:-1]]
     q = st.fixed_dictionaries({"width": st.integers(4, 18), "frac": st.integers(0, 10)})
     given = dict(
-        name="drawn", sizes=sizes, lanes=lanes, rule=draw(st.sampled_from(RULES)), alpha=draw(st.sampled_from([0, 0.5, 1])),
-        beta=2.0 ** draw(st.integers(-4, 4)), learning_rate=2.0**-5, rate_floor=2.0**-7, target_on=0.5,
-        activation=draw(st.sampled_from(["identity", "relu"])), output=draw(st.sampled_from(["identity", "relu"])),
-        seed=draw(st.integers(0, 2**64 - 1)), formats={p: draw(q) for p in PLACES},
+        name="drawn",
+        sizes=sizes,
+        lanes=lanes,
+        rule=draw(st.sampled_from(RULES)),
+        alpha=draw(st.sampled_from([0, 0.5, 1])),
+        beta=2.0 ** draw(st.integers(-4, 4)),
+        learning_rate=2.0**-5,
+        rate_floor=2.0**-7,
+        target_on=0.5,
+        activation=draw(st.sampled_from(["identity", "relu"])),
+        output=draw(st.sampled_from(["identity", "relu"])),
+        seed=draw(st.integers(0, 2**64 - 1)),
+        formats={p: draw(q) for p in PLACES},
         rounding={p: draw(st.sampled_from(ROUNDINGS)) for p in PLACES},
-        overflow={p: draw(st.sampled_from(["saturate", "wrap"])) for p in PLACES})
+        overflow={p: draw(st.sampled_from(["saturate", "wrap"])) for p in PLACES},
+    )
     weight = given["formats"]["weight"]
     given["epsilon"] = 2.0 ** -weight["frac"]
     accumulator = given["formats"]["accumulator"]
@@ -138,7 +166,7 @@ def test_transactions_equal_trace(r, seed):
     for i in range(3):
         before, weights = chip.state(), chip.weights
         events = walk.trace(r, before, x[i], int(y[i]))
-        result = chip.train(x[i:i + 1], y[i:i + 1])
+        result = chip.train(x[i : i + 1], y[i : i + 1])
         after = chip.state()
         for name in PLACES:
             counted = sum(e[4] for e in events if e[2] == f"events_{name}")
@@ -245,7 +273,7 @@ def test_samples_in_one_call_or_many():
     a, b = loaded(r), loaded(r)
     a.train(x, y)
     for i in range(9):
-        b.train(x[i:i + 1], y[i:i + 1])
+        b.train(x[i : i + 1], y[i : i + 1])
     equal(a.state(), b.state())
 
 
@@ -271,27 +299,30 @@ def test_learning_lowers_the_cost():
 # Bad input --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act, message", [
-    (lambda c: c.infer(np.zeros((2, 4))), r"x: shape \(2, 4\)"),
-    (lambda c: c.infer(np.zeros(5)), r"x: shape \(5,\)"),
-    (lambda c: c.infer(np.full((1, 5), np.nan)), "NaN"),
-    (lambda c: c.infer(np.full((1, 5), 99.0)), "99 does not fit"),
-    (lambda c: c.infer(np.full((1, 5), 4000, np.int32)), "4000 does not fit"),
-    (lambda c: c.train(np.zeros((2, 5)), np.array([0])), "y: int64 of shape"),
-    (lambda c: c.train(np.zeros((1, 5)), np.array([3])), "label 3; allowed is 0 to 2"),
-    (lambda c: c.train(np.zeros((1, 5)), np.array([-1])), "label -1"),
-    (lambda c: c.train(np.zeros((1, 5)), np.array([0.5])), "expected integers"),
-    (lambda c: setattr(c, "weights", [np.zeros((6, 5), int)]), "weights: 1 arrays"),
-    (lambda c: setattr(c, "weights", [np.zeros((5, 6), int), np.zeros((3, 6), int)]), r"weights\[0\]: shape \(5, 6\)"),
-    (lambda c: setattr(c, "weights", [np.full((6, 5), 64), np.zeros((3, 6), int)]), r"weights\[0\]: 64 does not fit"),
-    (lambda c: setattr(c, "weights", [np.zeros((6, 5)), np.zeros((3, 6), int)]), r"weights\[0\]: expected integers"),
-    (lambda c: setattr(c, "rate", 8), "rate: 8; allowed is an integer from 0 to 7"),
-    (lambda c: c.restore({"weights0": 0}), "is missing"),
-    (lambda c: c.restore(loaded(small(), batch=(2,), seeds=[1, 2]).state()), "this batch of chips has"),
-    (lambda c: emulator.Chip(c.recipe, engine="torch"), "engine: 'torch'; allowed are numpy, jax"),
-    (lambda c: emulator.Chip(c.recipe, batch=(2,), seeds=[1, 2, 3]), "seeds: shape"),
-    (lambda c: emulator.Chip(c.recipe, seeds=-1), "seeds: -1; every seed"),
-])
+@pytest.mark.parametrize(
+    "act, message",
+    [
+        (lambda c: c.infer(np.zeros((2, 4))), r"x: shape \(2, 4\)"),
+        (lambda c: c.infer(np.zeros(5)), r"x: shape \(5,\)"),
+        (lambda c: c.infer(np.full((1, 5), np.nan)), "NaN"),
+        (lambda c: c.infer(np.full((1, 5), 99.0)), "99 does not fit"),
+        (lambda c: c.infer(np.full((1, 5), 4000, np.int32)), "4000 does not fit"),
+        (lambda c: c.train(np.zeros((2, 5)), np.array([0])), "y: int64 of shape"),
+        (lambda c: c.train(np.zeros((1, 5)), np.array([3])), "label 3; allowed is 0 to 2"),
+        (lambda c: c.train(np.zeros((1, 5)), np.array([-1])), "label -1"),
+        (lambda c: c.train(np.zeros((1, 5)), np.array([0.5])), "expected integers"),
+        (lambda c: setattr(c, "weights", [np.zeros((6, 5), int)]), "weights: 1 arrays"),
+        (lambda c: setattr(c, "weights", [np.zeros((5, 6), int), np.zeros((3, 6), int)]), r"weights\[0\]: shape \(5, 6\)"),
+        (lambda c: setattr(c, "weights", [np.full((6, 5), 64), np.zeros((3, 6), int)]), r"weights\[0\]: 64 does not fit"),
+        (lambda c: setattr(c, "weights", [np.zeros((6, 5)), np.zeros((3, 6), int)]), r"weights\[0\]: expected integers"),
+        (lambda c: setattr(c, "rate", 8), "rate: 8; allowed is an integer from 0 to 7"),
+        (lambda c: c.restore({"weights0": 0}), "is missing"),
+        (lambda c: c.restore(loaded(small(), batch=(2,), seeds=[1, 2]).state()), "this batch of chips has"),
+        (lambda c: emulator.Chip(c.recipe, engine="torch"), "engine: 'torch'; allowed are numpy, jax"),
+        (lambda c: emulator.Chip(c.recipe, batch=(2,), seeds=[1, 2, 3]), "seeds: shape"),
+        (lambda c: emulator.Chip(c.recipe, seeds=-1), "seeds: -1; every seed"),
+    ],
+)
 def test_bad_input_is_one_clear_error(act, message):
     chip = loaded(small())
     before = chip.state()

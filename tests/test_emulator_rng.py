@@ -98,8 +98,10 @@ def test_avalanche(argument):
     """Flipping one input bit flips every output bit about half of the time."""
     generator = np.random.default_rng(4)
     count = 20000
-    given = {name: generator.integers(0, 1 << (24 if name == "index" else 32), count, dtype=np.uint32)
-             for name in ("index", "step", "key0", "key1")}
+    given = {
+        name: generator.integers(0, 1 << (24 if name == "index" else 32), count, dtype=np.uint32)
+        for name in ("index", "step", "key0", "key1")
+    }
 
     def words(g):
         return np.stack(rng.pair((g["key0"], g["key1"]), 0, g["step"], g["index"]))
@@ -254,7 +256,7 @@ def test_neighbouring_seeds_differ_in_half_of_the_bits():
         flips = np.bitwise_count(made[apart:] ^ made[:-apart])
         assert stats.binomtest(int(flips.sum()), 64 * flips.size).pvalue > LEVEL
         assert LEVEL < stats.chi2.sf(np.sum((flips - 32.0) ** 2) / 16, flips.size) < 1 - LEVEL
-    for bit in range(64):           # of the seed: every bit of the words flips half of the time
+    for bit in range(64):  # of the seed: every bit of the words flips half of the time
         start = np.random.default_rng(bit).integers(0, LONG, 400, dtype=np.uint64)
         flips = table(start, count=1) ^ table(start ^ np.uint64(1 << bit), count=1)
         share = (flips.ravel()[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).mean(0)
@@ -281,16 +283,21 @@ def test_weight_errors_of_arrays_differ_between_seeds():
 
 def test_arrays_of_layers_share_nothing():
     """Noise of the same read of the same vectors in two layers, and in one layer of two chips, is independent."""
-    made = [draws.reading(draws.key(seeds.derived(s, seeds.LAYER, n)), draws.READ, 0, np.arange(64, dtype=np.uint32), 16).ravel()
-            for s in range(6) for n in range(4)]
+    made = [
+        draws.reading(draws.key(seeds.derived(s, seeds.LAYER, n)), draws.READ, 0, np.arange(64, dtype=np.uint32), 16).ravel()
+        for s in range(6)
+        for n in range(4)
+    ]
     independent(made)
     assert len({np.sort(m).tobytes() for m in made}) == len(made)
 
 
 def test_streams_and_seeds_differ():
     index = np.arange(4096, dtype=np.uint32)
-    words = [rng.pair((np.uint32(a), np.uint32(b)), stream, np.uint32(0), index)[0]
-             for a, b, stream in [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1), (1, 0, 0x80)]]
+    words = [
+        rng.pair((np.uint32(a), np.uint32(b)), stream, np.uint32(0), index)[0]
+        for a, b, stream in [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1), (1, 0, 0x80)]
+    ]
     for a, b in itertools.combinations(words, 2):
         apart = np.bitwise_count(a ^ b).sum()
         assert stats.binomtest(int(apart), 32 * len(index)).pvalue > LEVEL
@@ -302,6 +309,5 @@ def test_trace_equals_transaction():
     step = generator.integers(0, 1 << 32, 300)
     for stream in (0, 5, 0x83):
         ports = rng.trace((0xDEADBEEF, 0x01234567), stream, {"index": index, "step": step})
-        x, y = rng.pair((np.uint32(0xDEADBEEF), np.uint32(0x01234567)), stream, step.astype(np.uint32),
-                        index.astype(np.uint32))
+        x, y = rng.pair((np.uint32(0xDEADBEEF), np.uint32(0x01234567)), stream, step.astype(np.uint32), index.astype(np.uint32))
         assert (ports["x"][8:] == x[:-8]).all() and (ports["y"][8:] == y[:-8]).all()

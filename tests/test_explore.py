@@ -29,16 +29,25 @@ def test_all_mistakes_of_a_specification_are_told_at_once(tmp_path):
         assert told in text
 
 
-@pytest.mark.parametrize(("line", "told"), [
-    ("seeds = -2", "seeds: -2; allowed is how many"), ("seeds = [1, 1]", "different whole numbers"),
-    ('metrics = ["acuracy"]', "did you mean 'accuracy'"), ('board = "ulx4s"', "did you mean 'ulx3s'"),
-    ('axes.board = ["ulx3s-85g"]', "did you mean 'ulx3s-85f'"), ("axes.beta = 1.0", "beta: 1.0 is no list; write [1.0]"),
-    ("axes.beta = [1.0, 1.0]", "1.0 is there twice"), ("axes.beta = { form = 1, to = 2, step = 1 }", "did you mean 'from'"),
-    ("axes.read_noise = [0]", "did you mean 'devices.read_noise'"), ("axes.seed = [1]", "seed: no axis; write seeds ="),
-    ("axes.beta = { from = 0, to = 1e9, step = 1 }", "1000000001 values; allowed are at most"),
-    ("axes.beta = { from = nan, to = 1, step = 1 }", "allowed is a finite number"), ("axes = 3", "not a table; write [axes]"),
-    ('metrics = ["lut"]\nsearch = {objectives = ["accuracy"]}', "accuracy are not among the metrics"),
-])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("seeds = -2", "seeds: -2; allowed is how many"),
+        ("seeds = [1, 1]", "different whole numbers"),
+        ('metrics = ["acuracy"]', "did you mean 'accuracy'"),
+        ('board = "ulx4s"', "did you mean 'ulx3s'"),
+        ('axes.board = ["ulx3s-85g"]', "did you mean 'ulx3s-85f'"),
+        ("axes.beta = 1.0", "beta: 1.0 is no list; write [1.0]"),
+        ("axes.beta = [1.0, 1.0]", "1.0 is there twice"),
+        ("axes.beta = { form = 1, to = 2, step = 1 }", "did you mean 'from'"),
+        ("axes.read_noise = [0]", "did you mean 'devices.read_noise'"),
+        ("axes.seed = [1]", "seed: no axis; write seeds ="),
+        ("axes.beta = { from = 0, to = 1e9, step = 1 }", "1000000001 values; allowed are at most"),
+        ("axes.beta = { from = nan, to = 1, step = 1 }", "allowed is a finite number"),
+        ("axes = 3", "not a table; write [axes]"),
+        ('metrics = ["lut"]\nsearch = {objectives = ["accuracy"]}', "accuracy are not among the metrics"),
+    ],
+)
 def test_a_mistake_of_a_specification_is_told_in_words(line, told, tmp_path):
     axes = "" if "axes" in line else "axes.alpha = [0]"
     (tmp_path / "bad.toml").write_text(f'name = "x"\n{line}\n{axes}\n')
@@ -53,10 +62,15 @@ def test_too_many_combinations_are_refused_before_they_are_made():
         specs.points(specs.Spec(name="x", axes=many), load("digits"))
 
 
-@pytest.mark.parametrize(("given", "values"), [
-    ({"from": 4, "to": 8, "step": 2}, [4, 6, 8]), ({"from": 0.25, "to": 4, "factor": 4}, [0.25, 1, 4]),
-    ({"from": 0, "to": 0.3, "step": 0.1}, [0, 0.1, 0.2, 0.3]), ({"from": 8, "to": 1, "factor": 0.5}, [8, 4, 2, 1]),
-])
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ({"from": 4, "to": 8, "step": 2}, [4, 6, 8]),
+        ({"from": 0.25, "to": 4, "factor": 4}, [0.25, 1, 4]),
+        ({"from": 0, "to": 0.3, "step": 0.1}, [0, 0.1, 0.2, 0.3]),
+        ({"from": 8, "to": 1, "factor": 0.5}, [8, 4, 2, 1]),
+    ],
+)
 def test_ranges_include_both_ends(given, values):
     assert axes.Range.model_validate(given).values() == pytest.approx(values)
 
@@ -88,10 +102,15 @@ def test_a_point_that_is_no_recipe_is_marked_and_the_rest_runs(tmp_path):
     assert len(marked) == 4 and all("epsilon" in r[5] and "powers of two" in r[5] for r in marked)
 
 
-@pytest.mark.parametrize(("settings", "told"), [
-    ({"bits.weight": "a"}, "whole numbers of bits"), ({"bits.weight": 8.5}, "whole numbers of bits"),
-    ({"sizes": [5, 4, 2]}, "no data set has 5 inputs"), ({"sizes": [64, 4, 2], "lanes": [1, 1]}, "digits has 10 classes"),
-])
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"bits.weight": "a"}, "whole numbers of bits"),
+        ({"bits.weight": 8.5}, "whole numbers of bits"),
+        ({"sizes": [5, 4, 2]}, "no data set has 5 inputs"),
+        ({"sizes": [64, 4, 2], "lanes": [1, 1]}, "digits has 10 classes"),
+    ],
+)
 def test_a_point_that_no_data_fit_is_no_point(settings, told):
     point = specs.apply(load("xor"), settings)
     assert point.recipe is None and told in point.error
@@ -135,7 +154,7 @@ def test_chips_with_arrays_are_points_like_others():
     for batch in batches(jobs, 64):
         rows |= dict(zip(batch.jobs, evaluate(batch, settings), strict=True))
     rows = [{k: v for k, v in rows[job].items() if k != "seconds"} for job in jobs]
-    assert rows[:2] == rows[4:]                     # ideal arrays make the chip's bits
+    assert rows[:2] == rows[4:]  # ideal arrays make the chip's bits
     assert rows[2]["cosine"] < rows[0]["cosine"] and len(rows[2]["cosine_by_epoch"]) == 3 and len(rows[2]["accuracy_by_epoch"]) == 2
     (alone,) = evaluate(batches(jobs[3:4], 64)[0], settings)
     assert {k: v for k, v in alone.items() if k != "seconds"} == rows[3]
@@ -155,10 +174,16 @@ def test_slopes_of_probing_chips_are_judged_alone_as_among_others():
 
 def test_a_key_changes_with_everything_that_a_row_depends_on():
     job, settings = Job(load("xor"), 1), Settings(3, 4, "model")
-    others = [(job._replace(seed=2), settings), (job, settings._replace(epochs=2)), (job, settings._replace(samples=8)),
-              (job, settings._replace(cost="none")), (job._replace(board="ulx3s-85f"), settings),
-              (job, settings._replace(under=Under((1,)))), (job, settings._replace(under=Under(subsets=2))),
-              (job._replace(recipe=specs.apply(load("xor"), {"beta": 0.25}).recipe), settings)]
+    others = [
+        (job._replace(seed=2), settings),
+        (job, settings._replace(epochs=2)),
+        (job, settings._replace(samples=8)),
+        (job, settings._replace(cost="none")),
+        (job._replace(board="ulx3s-85f"), settings),
+        (job, settings._replace(under=Under((1,)))),
+        (job, settings._replace(under=Under(subsets=2))),
+        (job._replace(recipe=specs.apply(load("xor"), {"beta": 0.25}).recipe), settings),
+    ]
     keys = {key(*other) for other in others}
     assert len(keys | {key(job, settings)}) == 9
     renamed = job._replace(recipe=job.recipe.model_copy(update={"name": "other"}))
@@ -215,17 +240,23 @@ def test_a_chip_that_fails_does_not_take_others_with_it(spec, tmp_path, monkeypa
     assert counts == {"ok": 12, "failed": 4, "invalid": 0}
     assert all("this one" in r[5] and r[2] == 2 for r in rows.values() if r[3] == "failed")
     monkeypatch.undo()
-    assert swept(spec, tmp_path / "a.db")[0]["failed"] == 4          # kept, until one asks for them again
+    assert swept(spec, tmp_path / "a.db")[0]["failed"] == 4  # kept, until one asks for them again
 
 
 # Rates ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("recipe", "there", "back"), [
-    (load("digits"), 8 + 1 + 64, 8 + 10 + 5 + 7), (load("xor"), 8 + 1 + 3, 8 + 2 + 5 + 7), (load("mnist"), 8 + 1 + 784 + 3, 8 + 10 + 6 + 7),
-    (Recipe(name="wide", sizes=[2, 2, 8], lanes=[1, 1]), 8 + 1 + 2, 8 + 8 + 5 + 7),
-    (Recipe(name="fixed", sizes=[2, 2, 2], lanes=[1, 1], rule="inference"), 8 + 2, 8 + 2 + 5 + 7),
-], ids=lambda v: getattr(v, "name", None))
+@pytest.mark.parametrize(
+    ("recipe", "there", "back"),
+    [
+        (load("digits"), 8 + 1 + 64, 8 + 10 + 5 + 7),
+        (load("xor"), 8 + 1 + 3, 8 + 2 + 5 + 7),
+        (load("mnist"), 8 + 1 + 784 + 3, 8 + 10 + 6 + 7),
+        (Recipe(name="wide", sizes=[2, 2, 8], lanes=[1, 1]), 8 + 1 + 2, 8 + 8 + 5 + 7),
+        (Recipe(name="fixed", sizes=[2, 2, 2], lanes=[1, 1], rule="inference"), 8 + 2, 8 + 2 + 5 + 7),
+    ],
+    ids=lambda v: getattr(v, "name", None),
+)
 def test_the_board_learns_from_as_many_samples_as_its_clock_and_its_line_allow(recipe, there, back):
     """Frames counted by hand from contract section 10, at 3 * 10**6 bits per second, of which a byte takes ten.
 
@@ -255,8 +286,9 @@ def test_no_metric_has_the_name_of_an_axis():
 
 def test_a_sweep_over_biases_exports_each_name_once(tmp_path):
     path, store = tmp_path / "b.toml", tmp_path / "b.db"
-    path.write_text('name = "b"\nrecipe = "xor"\nseeds = 1\nepochs = 1\nsamples = 4\nmetrics = ["gradient_bias"]\n'
-                    '[axes]\nbias = [false, true]\n')
+    path.write_text(
+        'name = "b"\nrecipe = "xor"\nseeds = 1\nepochs = 1\nsamples = 4\nmetrics = ["gradient_bias"]\n[axes]\nbias = [false, true]\n'
+    )
     swept(path, store)
     with Store(store) as kept:
         header, rows = choose.table(kept)

@@ -81,7 +81,7 @@ def test_a_full_disk_keeps_what_was_there(spec, tmp_path):
         with pytest.raises(StoreError, match="free some space; then run the same command again"):
             kept.put([row])
         assert content(kept) == before
-        with pytest.raises(StoreError, match="another sweep or search"):           # the lock is still held
+        with pytest.raises(StoreError, match="another sweep or search"):  # the lock is still held
             Store(tmp_path / "a.db")
         kept._db.execute("PRAGMA max_page_count = 1000000")
         kept.put([row])
@@ -90,8 +90,10 @@ def test_a_full_disk_keeps_what_was_there(spec, tmp_path):
 
 def test_a_store_that_cannot_be_begun_leaves_no_file_and_nobody_is_told_to_delete_one(tmp_path):
     """A limit on a file's size is to SQLite what a full disk is."""
-    code = ("import resource, sys; from crossdyad.explore.store import Store; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
-            "Store(sys.argv[1])")
+    code = (
+        "import resource, sys; from crossdyad.explore.store import Store; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "Store(sys.argv[1])"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], capture_output=True, text=True)
     assert "free some space" in done.stderr and "delete" not in done.stderr and not list(tmp_path.iterdir())
 
@@ -158,7 +160,7 @@ def test_a_second_coordinator_is_refused_and_readers_are_not(sleeping, tmp_path)
     assert table.exit_code == 0 and len((tmp_path / "rows.csv").read_text().splitlines()) == 2
     assert run.poll() is None
     tool = int((tmp_path / "tool").read_text())
-    run.kill()                                                       # its lock ends with it, and whom it set to work
+    run.kill()  # its lock ends with it, and whom it set to work
     run.wait()
     Store(store).close()
     assert ended([tool])
@@ -166,14 +168,16 @@ def test_a_second_coordinator_is_refused_and_readers_are_not(sleeping, tmp_path)
 
 def test_ctrl_c_while_workers_start_is_no_concern_of_theirs(tmp_path):
     """It comes when the task has been handed in, and does not reach the workers."""
-    code = ("import os, signal, time; from crossdyad.explore import pool\n"
-            "if __name__ == '__main__':\n"
-            "    executor = pool.processes(2)\n"
-            "    asked = [executor.submit(pool.ready) for _ in range(2)]\n"
-            "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-            "    for _ in range(20):\n"
-            "        os.killpg(0, signal.SIGINT); time.sleep(0.02)\n"
-            "    print([a.result(60) for a in asked])\n")
+    code = (
+        "import os, signal, time; from crossdyad.explore import pool\n"
+        "if __name__ == '__main__':\n"
+        "    executor = pool.processes(2)\n"
+        "    asked = [executor.submit(pool.ready) for _ in range(2)]\n"
+        "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "    for _ in range(20):\n"
+        "        os.killpg(0, signal.SIGINT); time.sleep(0.02)\n"
+        "    print([a.result(60) for a in asked])\n"
+    )
     (tmp_path / "s.py").write_text(code)
     done = subprocess.run([sys.executable, str(tmp_path / "s.py")], start_new_session=True, capture_output=True, text=True, timeout=120)
     assert done.stdout == "[True, True]\n" and done.stderr == ""
@@ -209,7 +213,7 @@ def test_a_batch_that_is_finished_while_ctrl_c_comes_is_kept(spec, tmp_path, mon
 
     def then_interrupted(batch, settings):
         values = real(batch, settings)
-        if not asked:                                               # a second one would come at once
+        if not asked:  # a second one would come at once
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         asked.append(batch)
         return values

@@ -40,7 +40,7 @@ def test_a_command_that_reads_changes_no_file(reader, kind, tmp_path):
     done = CliRunner().invoke(app, [command, str(path), *(o.format(tmp_path) for o in options)])
     assert done.exit_code == 2 and str(path) in done.stderr and "delete" not in done.stderr
     assert seen(folder) == before
-    if kind == "another database":                  # who writes does not take it for a store either
+    if kind == "another database":  # who writes does not take it for a store either
         with pytest.raises(StoreError, match="a database of something else"):
             Store(path)
         assert seen(folder) == before
@@ -107,10 +107,19 @@ def test_a_store_on_a_read_only_disk_is_read(made, store, frozen, tmp_path):
         table, picked, page = choose.table(kept), choose.pick(kept, {}), report.page(kept)
     files = [own]
     if made != "now":
-        code = {"with a log": "db.execute('PRAGMA journal_mode=WAL'); db.execute('UPDATE result SET seconds = 7')",
-                "half-written": "db.execute('PRAGMA cache_size = 1'); db.execute('BEGIN'); db.execute('DELETE FROM result')"}[made]
-        subprocess.run([sys.executable, "-c", "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
-                        f"{code}; os._exit(0)", str(own)], check=True)
+        code = {
+            "with a log": "db.execute('PRAGMA journal_mode=WAL'); db.execute('UPDATE result SET seconds = 7')",
+            "half-written": "db.execute('PRAGMA cache_size = 1'); db.execute('BEGIN'); db.execute('DELETE FROM result')",
+        }[made]
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);{code}; os._exit(0)",
+                str(own),
+            ],
+            check=True,
+        )
         files = [own, *(p for p in tmp_path.iterdir() if p != own and not p.name.endswith("-shm"))]
         assert len(files) == 2
     with Store(frozen(*files), reading=True) as kept:

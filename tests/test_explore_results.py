@@ -54,7 +54,7 @@ def test_a_search_asks_for_the_same_points_again_and_finds_them_in_the_store(spe
 def test_the_report_is_one_page_that_needs_nothing_else(store):
     with Store(store) as kept:
         html = report.page(kept)
-        assert html == report.page(kept)                       # the same bytes from the same rows
+        assert html == report.page(kept)  # the same bytes from the same rows
     assert len(html.encode()) < 2_000_000
     assert html.count("<svg") >= 4 and "knee" in html and "crossdyad pick small.db" in html
     for outside in ("<link", "src=", "@import", "<img"):
@@ -69,9 +69,23 @@ def test_the_page_opens_in_a_browser_without_errors_and_without_the_network(stor
     with Store(store) as kept:
         files.write(tmp_path / "page.html", report.page(kept))
     shot = tmp_path / "page.png"
-    done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
-                           f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", f"--screenshot={shot}",
-                           "--window-size=1000,2000", (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+            f"--screenshot={shot}",
+            "--window-size=1000,2000",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert "CONSOLE" not in done.stderr
     from matplotlib.image import imread
 
@@ -113,7 +127,8 @@ def test_a_picked_recipe_is_as_it_was_measured_under_a_name_of_its_own(store, tm
     assert names[0] != names[1] == names[2] and all(n.startswith("small-") and n != "xor" for n in names)
     for p in picks:
         assert p.recipe.model_dump(exclude={"name", "training"}) == Recipe.model_validate(p.chosen.recipe).model_dump(
-            exclude={"name", "training"})
+            exclude={"name", "training"}
+        )
     assert page.count("name = &#34;small-") > 0 and "name = &#34;xor" not in page and "epochs = 20" not in page
 
 
@@ -141,7 +156,8 @@ def test_a_pick_beyond_the_builds_of_the_cost_model_says_so(store):
     wide = Recipe.model_validate(picked.recipe.model_dump() | {"formats": {"weight": {"width": 24, "frac": 20}}})
     beyond = picked._replace(recipe=wide)
     assert "# The cost model was not calibrated for this, its errors may be larger: bits of a weight 24 (calibrated on 4 to 18)\n" in (
-        choose.told(beyond, "lut") + "\n")
+        choose.told(beyond, "lut") + "\n"
+    )
     built = beyond._replace(chosen=beyond.chosen._replace(measured=beyond.chosen.measured | {"cost": "build"}))
     assert "not calibrated" not in choose.told(built, "lut")
 
@@ -171,8 +187,13 @@ def made_up(name, accuracy, lut):
 def test_of_equal_points_the_smallest_is_picked_and_cheaper_rivals_are_told(monkeypatch, store):
     """Points that the seeds cannot tell apart are rivals, the smallest of which is named; those that they can are none."""
     near, far = [0.91, 0.93, 0.92, 0.94, 0.90], [0.51, 0.53, 0.52, 0.54, 0.50]
-    points = [made_up("large", [0.92] * 5, 9000), made_up("best", [0.92] * 5, 8000), made_up("rival", near, 7990),
-              made_up("small", near, 5000), made_up("far", far, 4000)]
+    points = [
+        made_up("large", [0.92] * 5, 9000),
+        made_up("best", [0.92] * 5, 8000),
+        made_up("rival", near, 7990),
+        made_up("small", near, 5000),
+        made_up("far", far, 4000),
+    ]
     points[2].values["accuracy"] -= 0.001
     points[3].values["accuracy"] -= 0.001
     monkeypatch.setattr(choose, "summaries", lambda *_: points)

@@ -1,6 +1,5 @@
 """Sweeps over rules: each point starts from its rule's own settings."""
 
-
 import pytest
 
 from crossdyad.explore import spec as specs
@@ -57,10 +56,13 @@ def test_a_rule_that_cannot_take_a_value_is_told_and_the_rest_runs(tmp_path):
     assert "epsilon" in wrong[0].error and "weight LSBs" in wrong[0].error
 
 
-@pytest.mark.parametrize(("old", "new", "said"), [
-    ('spsa = {', 'coupled = {', "coupled not among the values of the axis rule"),
-    ("initial = 0.25", "inital = 0.25", "rules.spsa.inital: no such field of a recipe; did you mean 'initial'"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("spsa = {", "coupled = {", "coupled not among the values of the axis rule"),
+        ("initial = 0.25", "inital = 0.25", "rules.spsa.inital: no such field of a recipe; did you mean 'initial'"),
+    ],
+)
 def test_settings_of_rules_that_lead_nowhere_are_refused(tmp_path, old, new, said):
     path = tmp_path / "rules.toml"
     path.write_text(RULES_SPEC.replace(old, new))
@@ -76,8 +78,10 @@ def test_rows_of_rules_are_found_again(tmp_path):
         settings = sweep.settings_of(told)
         store.remember(told.name, RULES_SPEC, base.to_toml(), sweep.measured(settings))
         made = sweep.plan(specs.points(told, base), [1], settings, store)
-        rows = [sweep._row(k, {}, j.recipe, j.board, j.seed, settings, "ok", {"cycles": 1, "seconds": 0.0})
-                for k, (_, j) in made.missing.items()]
+        rows = [
+            sweep._row(k, {}, j.recipe, j.board, j.seed, settings, "ok", {"cycles": 1, "seconds": 0.0})
+            for k, (_, j) in made.missing.items()
+        ]
         store.put(rows)
         found = sweep.results(store)[1]
     assert len(found) == len(rows)

@@ -32,9 +32,14 @@ def fails(share):
 
 
 DISTRIBUTIONS = {
-    "normal": (learns, 0.95), "skewed": (lambda rng, shape: 0.99 - 0.2 * rng.beta(0.5, 6, shape), 0.99 - 0.2 * 0.5 / 6.5),
-    "two ends": (lambda rng, shape: rng.beta(0.3, 0.3, shape), 0.5), "one in ten fails": fails(0.1), "one in four fails": fails(0.25),
-    "half fail": fails(0.5), "nine in ten fail": fails(0.9), "right or wrong": (lambda rng, shape: rng.random(shape) < 0.9, 0.9),
+    "normal": (learns, 0.95),
+    "skewed": (lambda rng, shape: 0.99 - 0.2 * rng.beta(0.5, 6, shape), 0.99 - 0.2 * 0.5 / 6.5),
+    "two ends": (lambda rng, shape: rng.beta(0.3, 0.3, shape), 0.5),
+    "one in ten fails": fails(0.1),
+    "one in four fails": fails(0.25),
+    "half fail": fails(0.5),
+    "nine in ten fail": fails(0.9),
+    "right or wrong": (lambda rng, shape: rng.random(shape) < 0.9, 0.9),
 }
 
 
@@ -48,8 +53,9 @@ def drawn(name, rng, shape):
         return 1 - rng.exponential(0.05, shape), lambda v: 1 - expon(scale=0.05).cdf(1 - v)
     share = {"one in ten collapses": 0.1, "one in four collapses": 0.25, "nearly half collapse": 0.45}[name]
     failed = rng.random(shape) < share
-    return np.where(failed, rng.normal(0.1, 0.01, shape), rng.normal(0.95, 0.01, shape)), lambda v: (
-        share * norm(0.1, 0.01).cdf(v) + (1 - share) * norm(0.95, 0.01).cdf(v))
+    return np.where(
+        failed, rng.normal(0.1, 0.01, shape), rng.normal(0.95, 0.01, shape)
+    ), lambda v: share * norm(0.1, 0.01).cdf(v) + (1 - share) * norm(0.95, 0.01).cdf(v)
 
 
 @pytest.mark.parametrize("seeds", [5, 6, 7, 10, 20])
@@ -87,7 +93,7 @@ def test_what_a_mean_surely_is_holds_at_least_as_often_as_said(name, seeds):
     mean, low, high = st.bounds("accuracy", values)
     assert np.mean((low <= true) & (true <= high)) > 0.94
     assert (0 <= low).all() and (low <= mean).all() and (mean <= high).all() and (high <= 1).all()
-    of_cosines = st.bounds("cosine", 2 * values - 1)                     # between other bounds the same
+    of_cosines = st.bounds("cosine", 2 * values - 1)  # between other bounds the same
     assert np.allclose(of_cosines, 2 * np.stack([mean, low, high]) - 1)
 
 
@@ -134,7 +140,7 @@ def test_pairs_tell_apart_what_the_spread_over_seeds_hides():
     _, low, high = st.difference(a, b, "accuracy")
     assert 0 < low < 0.01 < high < 0.02
     (_, a_low, _), (_, _, b_high) = st.reach(a, "accuracy"), st.reach(b, "accuracy")
-    assert a_low < b_high                        # unpaired they overlap
+    assert a_low < b_high  # unpaired they overlap
     with pytest.raises(ValueError, match="no seed in common"):
         st.difference(a, summary("c", (100,), accuracy=[1.0]), "accuracy")
 
@@ -151,27 +157,31 @@ def test_a_place_on_the_front_is_sure_only_where_the_seeds_agree():
 
 def test_a_place_on_the_front_is_as_sure_as_the_model_of_costs():
     """Designs 2 % apart, where the model is off by 2.2 % in the median."""
+
     def pair(cost, **more):
-        return [summary(name, accuracy=[0.9] * 5, lut=[lut] * 5, cost=cost, **m)
-                for name, lut, m in (("small", 1000, {}), ("large", 1020, more))]
+        return [
+            summary(name, accuracy=[0.9] * 5, lut=[lut] * 5, cost=cost, **m)
+            for name, lut, m in (("small", 1000, {}), ("large", 1020, more))
+        ]
 
     assert st.front(pair("synth"), ("accuracy", "lut")).surely.tolist() == [1, 0]
     small, large = st.front(pair("model"), ("accuracy", "lut")).surely
     assert 0.6 < small < 0.9 and 0.1 < large < 0.4 and small + large == pytest.approx(1, abs=0.05)
     far = [summary(name, accuracy=[0.9] * 5, lut=[lut] * 5, cost="model") for name, lut in (("small", 1000), ("large", 1200))]
     assert st.front(far, ("accuracy", "lut")).surely.tolist() == [1, 0]
-    twice = summary("small", accuracy=[0.9] * 5, lut=[1020] * 5, cost="model", board="ulx3s-85f")          # the same design, off alike
+    twice = summary("small", accuracy=[0.9] * 5, lut=[1020] * 5, cost="model", board="ulx3s-85f")  # the same design, off alike
     assert st.front([pair("model")[0], twice], ("accuracy", "lut")).surely.tolist() == [1, 0]
 
 
 def test_a_modelled_figure_reaches_over_the_model_s_worst_errors():
-    s = summary("a", accuracy=[0.9] * 5, lut=[10_000] * 5, ff=[8000] * 5, fmax=[100] * 5, memory=[9] * 5, fill=[10_000 / 24288] * 5,
-                cost="model")
+    s = summary(
+        "a", accuracy=[0.9] * 5, lut=[10_000] * 5, ff=[8000] * 5, fmax=[100] * 5, memory=[9] * 5, fill=[10_000 / 24288] * 5, cost="model"
+    )
     ratios = {"lut": (0.9529, 1.0524), "fmax": (0.809, 1.1112), "memory": (1, 1)}
     for m, (low, high) in ratios.items():
         value = s.values[m][0]
         assert st.reach(s, m) == pytest.approx((value, low * value, high * value)) == st.span(s, m)
-    assert st.reach(s, "fill")[2] == pytest.approx(1.0524 * 10_000 / 24288)            # LUTs run out first
+    assert st.reach(s, "fill")[2] == pytest.approx(1.0524 * 10_000 / 24288)  # LUTs run out first
     counted = s._replace(values=s.values | {"fill": np.full(5, 0.9)})
     assert st.reach(counted, "fill") == pytest.approx((0.9, 0.9, 0.9))
     assert st.reach(s._replace(measured={"cost": "synth"}), "lut") == (10_000, 10_000, 10_000)
@@ -185,8 +195,10 @@ def test_points_that_lack_seeds_are_not_compared():
 
 
 def test_a_metric_that_some_seed_lacks_is_left_out():
-    rows = [{"status": "ok", "recipe": {}, "board": "b", "point": {}, "seed": s, "versions": {}, "value": {"accuracy": 0.5, "cosine": c}}
-            for s, c in ((1, 0.9), (2, None), (3, float("nan")))]
+    rows = [
+        {"status": "ok", "recipe": {}, "board": "b", "point": {}, "seed": s, "versions": {}, "value": {"accuracy": 0.5, "cosine": c}}
+        for s, c in ((1, 0.9), (2, None), (3, float("nan")))
+    ]
     (made,) = st.summaries(rows)
     assert made.values["accuracy"].tolist() == [0.5] * 3 and "cosine" not in made.values
 

@@ -32,7 +32,7 @@ def smaller(monkeypatch, **holds):
 def test_nothing_shorter_fits(monkeypatch, in_flight, staleness):
     """Against every number of lanes and both placements, on a board of eight multipliers; the interval counts where samples overlap."""
     base = Recipe.model_validate(SMALL.model_dump() | {"samples_in_flight": in_flight, "staleness": staleness})
-    spare = 8                         # the square of errors then is made of LUTs
+    spare = 8  # the square of errors then is made of LUTs
     smaller(monkeypatch, multiplier=8)
     every = [placed((n, ["W0", "W1"]), base=base) for n in range(1, spare + 1)]
     every += [placed((a, ["W0"]), (b, ["W1"]), base=base) for a, b in itertools.product(range(1, 7), range(1, 6)) if a + b <= spare]

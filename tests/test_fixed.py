@@ -18,7 +18,7 @@ def test_vectors_are_the_trace(rounding, overflow):
     one = fixed.scenario(9, 3, 4, rounding, overflow)
     many = fixed.vectors(one, 3, 4, rounding, overflow)
     for port, values in one.trace(one.stimulus).items():
-        assert (values[one.settled:] == many.trace(many.stimulus)[port][one.settled:]).all()
+        assert (values[one.settled :] == many.trace(many.stimulus)[port][one.settled :]).all()
 
 
 def test_at_least_is_the_comparison():

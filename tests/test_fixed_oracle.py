@@ -12,10 +12,13 @@ from crossdyad.emulator import fixed
 ROUNDINGS = ["floor", "nearest", "nearest_even", "stochastic"]
 OVERFLOWS = ["saturate", "wrap"]
 SHIFTS = [-9, -3, -1, 0, 1, 2, 3, 5, 8, 11, 17, 20]
-VALUES = np.arange(-(1 << 11), 1 << 11)                   # every 12-bit value
+VALUES = np.arange(-(1 << 11), 1 << 11)  # every 12-bit value
 
-QUANTIZATION = {"floor": apytypes.QuantizationMode.TO_NEG, "nearest": apytypes.QuantizationMode.TIES_POS,
-                "nearest_even": apytypes.QuantizationMode.TIES_EVEN}
+QUANTIZATION = {
+    "floor": apytypes.QuantizationMode.TO_NEG,
+    "nearest": apytypes.QuantizationMode.TIES_POS,
+    "nearest_even": apytypes.QuantizationMode.TIES_EVEN,
+}
 OVERFLOW = {"saturate": apytypes.OverflowMode.SAT, "wrap": apytypes.OverflowMode.WRAP}
 
 
@@ -70,8 +73,10 @@ def test_wide_values_and_shifts():
     for rounding in ROUNDINGS:
         for shift in (20, 44, 59, 60, 61, 62, 63, 64, 76, 100):
             result, _ = fixed.requantize(values, shift, 24, rounding, "saturate", random)
-            exact = [min(max(rounded(v, shift, rounding, r), -(1 << 23)), (1 << 23) - 1)
-                     for v, r in zip(values.tolist(), random.tolist(), strict=True)]
+            exact = [
+                min(max(rounded(v, shift, rounding, r), -(1 << 23)), (1 << 23) - 1)
+                for v, r in zip(values.tolist(), random.tolist(), strict=True)
+            ]
             assert result.tolist() == exact, (rounding, shift)
 
 

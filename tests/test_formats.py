@@ -52,16 +52,25 @@ def test_each_matrix_sees_the_format_of_the_layer_beside_which_it_lies():
     assert parse(r.to_toml()) == r and r.weight_width == 9
 
 
-@pytest.mark.parametrize("weight, told", [
-    ([WIDE], "formats.weight: a list of 1 formats; allowed are one format for all layers of weights, or a list with one for each, here 2"),
-    ([WIDE] * 3, "a list of 3 formats"), ([], "a list of 0 formats"),
-    ([WIDE, 8.0], r"formats.weight\[1\]: 8.0; allowed is a table, as { width = 8, frac = 5 }, or a width in bits"),
-    ([WIDE, {"width": 8}], r"formats.weight\[1\].frac: missing"),
-    ([WIDE, WIDE | {"fraction": 1}], r"formats.weight\[1\].fraction: unknown key; did you mean 'frac'\? allowed are width, frac"),
-    ({"width": 1, "frac": 0}, "formats.weight.width: 1; allowed is at least 2"), ([8], "a list of 1 formats"),
-    ([1, 6], r"formats.weight\[0\].width: 1; allowed is at least 2"), (30, "formats.weight.width: 30; allowed is at most 24"),
-    ("'8'", "formats.weight: '8'; allowed is a table"),
-])
+@pytest.mark.parametrize(
+    "weight, told",
+    [
+        (
+            [WIDE],
+            "formats.weight: a list of 1 formats; allowed are one format for all layers of weights, or a list with one for each, here 2",
+        ),
+        ([WIDE] * 3, "a list of 3 formats"),
+        ([], "a list of 0 formats"),
+        ([WIDE, 8.0], r"formats.weight\[1\]: 8.0; allowed is a table, as { width = 8, frac = 5 }, or a width in bits"),
+        ([WIDE, {"width": 8}], r"formats.weight\[1\].frac: missing"),
+        ([WIDE, WIDE | {"fraction": 1}], r"formats.weight\[1\].fraction: unknown key; did you mean 'frac'\? allowed are width, frac"),
+        ({"width": 1, "frac": 0}, "formats.weight.width: 1; allowed is at least 2"),
+        ([8], "a list of 1 formats"),
+        ([1, 6], r"formats.weight\[0\].width: 1; allowed is at least 2"),
+        (30, "formats.weight.width: 30; allowed is at most 24"),
+        ("'8'", "formats.weight: '8'; allowed is a table"),
+    ],
+)
 def test_a_list_that_is_none_of_the_layers_is_told(weight, told):
     with pytest.raises(RecipeError, match=told):
         text = ", ".join(map(_toml, weight)) if isinstance(weight, list) else None
@@ -88,11 +97,14 @@ def _toml(value):
     return "{ " + ", ".join(f"{k} = {v}" for k, v in value.items()) + " }" if isinstance(value, dict) else str(value)
 
 
-@pytest.mark.parametrize("changes, told", [
-    ({"rule": "spsa", "epsilon": 2.0**-4}, "engine 0 holds matrices of s9.7 and s6.4, with rule spsa, whose probes"),
-    ({"pulses": {"law": "constant", "step": 2.0**-3}}, "with pulses.law constant"),
-    ({"devices": {"read_noise": 0.1}}, "with devices.read_noise"),
-])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"rule": "spsa", "epsilon": 2.0**-4}, "engine 0 holds matrices of s9.7 and s6.4, with rule spsa, whose probes"),
+        ({"pulses": {"law": "constant", "step": 2.0**-3}}, "with pulses.law constant"),
+        ({"devices": {"read_noise": 0.1}}, "with devices.read_noise"),
+    ],
+)
 def test_what_counts_whole_lsbs_wants_an_engine_for_each_format(changes, told):
     with pytest.raises(ValueError, match=told):
         recipe([WIDE, COARSE], **ONE, **changes)
@@ -100,9 +112,11 @@ def test_what_counts_whole_lsbs_wants_an_engine_for_each_format(changes, told):
 
 
 def test_a_mistake_of_one_layer_is_told_with_its_format():
-    for changes, told in (({"rule": "spsa", "epsilon": 2.0**-5}, "epsilon: 0.03125 is 0.5 weight LSBs of s6.4"),
-                          ({"devices": {"levels": 128}}, "devices.levels: 128; .* from 2 to 64, the levels of s6.4"),
-                          ({"rule": "feedback-alignment", "feedback": 2.0**-5}, "feedback: 0.03125 is no level of s6.4")):
+    for changes, told in (
+        ({"rule": "spsa", "epsilon": 2.0**-5}, "epsilon: 0.03125 is 0.5 weight LSBs of s6.4"),
+        ({"devices": {"levels": 128}}, "devices.levels: 128; .* from 2 to 64, the levels of s6.4"),
+        ({"rule": "feedback-alignment", "feedback": 2.0**-5}, "feedback: 0.03125 is no level of s6.4"),
+    ):
         with pytest.raises(ValueError, match=told):
             recipe([WIDE, COARSE], **changes)
 
@@ -110,11 +124,18 @@ def test_a_mistake_of_one_layer_is_told_with_its_format():
 # Alike --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [
-    {}, ONE, {"rule": "spsa", "epsilon": 2.0**-4}, {"rule": "kolen-pollack", "decay": 2.0**-8},
-    {"rule": "feedback-alignment", "devices": {"read_noise": 0.1, "levels": 8, "stuck": 0.1}, "bias": True},
-    {"pulses": {"law": "linear", "step": 2.0**-4, "slope": 0.5}},
-], ids=["own", "shared", "spsa", "pollack", "devices", "pulses"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        ONE,
+        {"rule": "spsa", "epsilon": 2.0**-4},
+        {"rule": "kolen-pollack", "decay": 2.0**-8},
+        {"rule": "feedback-alignment", "devices": {"read_noise": 0.1, "levels": 8, "stuck": 0.1}, "bias": True},
+        {"pulses": {"law": "linear", "step": 2.0**-4, "slope": 0.5}},
+    ],
+    ids=["own", "shared", "spsa", "pollack", "devices", "pulses"],
+)
 def test_a_list_of_equal_formats_is_the_plain_recipe(changes):
     listed, plain = (recipe(weight, sizes=(6, 4, 3), lanes=(3, 2), **changes) for weight in ([WIDE, WIDE], WIDE))
     (a, made), (b, wanted) = learned(listed), learned(plain)
@@ -129,7 +150,8 @@ def test_a_list_of_equal_formats_is_the_plain_recipe(changes):
 DEEP = {"sizes": (12, 6, 5, 4), "lanes": (4, 3, 2)}
 SHARED = {"sizes": (12, 6, 5, 4), "engines": [{"lanes": 4, "matrices": ["W0", "W2"]}, {"lanes": 3, "matrices": ["W1"]}]}
 CASES = {
-    "own": ([WIDE, COARSE], {}), "shared": ([COARSE, WIDE], ONE | {"bias": True}),
+    "own": ([WIDE, COARSE], {}),
+    "shared": ([COARSE, WIDE], ONE | {"bias": True}),
     "read transposed": ([WIDE, COARSE, WIDE], DEEP | {"rule": "backprop", "output": "hard_tanh"}),
     "own feedback": ([WIDE, COARSE, WIDE], SHARED | {"rule": "kolen-pollack", "decay": 2.0**-8}),
     "probed": ([WIDE, COARSE], {"rule": "spsa", "epsilon": 2.0**-4}),
@@ -165,7 +187,7 @@ def test_a_lane_has_the_bits_of_its_engines_widest_weights():
     apart, together = (emulator.Chip(r) for r in (own, shared))
     apart.weights = together.weights = emulator.initial_weights(own)
     x, y = samples(own)
-    assert (apart.infer(x) == together.infer(x)).all()          # where matrices lie changes nothing that is read
+    assert (apart.infer(x) == together.infer(x)).all()  # where matrices lie changes nothing that is read
 
 
 def test_a_chip_wakes_up_with_weights_of_several_formats():
@@ -257,7 +279,7 @@ def test_files_hold_real_numbers_and_come_back_in_each_layers_format(tmp_path):
         found = weights.load(r, weights.save(r, w, tmp_path / f"w{suffix}"))
         assert all((a == b).all() for a, b in zip(found.weights, w, strict=True))
     kept = weights.files.write_integers(tmp_path / "own.npz", r, w)
-    other = recipe([WIDE | {"frac": 6}, WIDE])                            # a net of other formats reads the same numbers
+    other = recipe([WIDE | {"frac": 6}, WIDE])  # a net of other formats reads the same numbers
     found = weights.load(other, kept)
     assert (found.weights[1] == w[1] << 3).all() and np.abs(found.weights[0] - w[0] / 2).max() <= 0.5
     with pytest.raises(weights.WeightsError, match=r"W1: .* limits -2 and 1.9375 of s6.4"):
@@ -279,7 +301,7 @@ def test_the_line_packs_weights_as_wide_as_the_widest():
     r = recipe([WIDE, COARSE])
     assert Link(r).requests[8] == Link(r).chunk * 9 // 8
     board = Board(r)
-    board.loading = [np.full(Link(r).weights, 33, np.int32)]              # of a narrower format the low bits count
+    board.loading = [np.full(Link(r).weights, 33, np.int32)]  # of a narrower format the low bits count
     board._loaded()
     assert set(np.unique(board.chip.weights[0])) == {33} and set(np.unique(board.chip.weights[1])) == {33 - 64}
 
@@ -296,9 +318,11 @@ def test_a_sweep_narrows_the_layers_one_by_one():
     assert spec.apply(made, {"bits.weight": 9}).recipe.as_built.formats == base.formats
     deeper = spec.apply(base, {"bits.weight.2": 6, "sizes": [64, 6, 5, 10], "lanes": [4, 3, 2]}).recipe
     assert [q.width for q in deeper.weight_formats] == [9, 9, 6]
-    for axes, told in (({"bits.weight.2": 6}, "the recipe has 2 layers of weights; allowed are bits.weight.0 to bits.weight.1"),
-                       ({"bits.weight.0": 6.5}, "bits.weight.0: 6.5; allowed are whole numbers of bits"),
-                       ({"formats.weight.width": 8}, "the recipe has a list of formats")):
+    for axes, told in (
+        ({"bits.weight.2": 6}, "the recipe has 2 layers of weights; allowed are bits.weight.0 to bits.weight.1"),
+        ({"bits.weight.0": 6.5}, "bits.weight.0: 6.5; allowed are whole numbers of bits"),
+        ({"formats.weight.width": 8}, "the recipe has a list of formats"),
+    ):
         assert told in spec.apply(made, axes).error
     axes = spec.Spec.model_validate({"name": "x", "axes": {"bits": {"weight": {"0": [4, 6], "1": [4]}}}}).axes
     assert axes == {"bits.weight.0": [4, 6], "bits.weight.1": [4]}

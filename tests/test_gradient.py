@@ -9,8 +9,7 @@ from crossdyad.sim import gradient
 
 DIGITS = data.load("digits")
 X, Y = DIGITS.x_test[:24], DIGITS.y_test[:24]
-WIDE = {"state": {"width": 16, "frac": 11}, "accumulator": {"width": 22, "frac": 16},
-        "delta": {"width": 18, "frac": 15}}
+WIDE = {"state": {"width": 16, "frac": 11}, "accumulator": {"width": 22, "frac": 16}, "delta": {"width": 18, "frac": 15}}
 
 
 def variant(name, formats=None, **changes):
@@ -43,7 +42,7 @@ def test_more_fraction_bits_come_closer():
     recipe = load("digits")
     weights = emulator.initial_weights(recipe)
     rows = gradient.precision(recipe, weights, X, Y, fractions=(12, 8, 5), alphas=(0.0,), betas=(2.0**-6,))
-    cosines = [r["cosine"] for r in rows]           # float64, 12, 8, 5 bits
+    cosines = [r["cosine"] for r in rows]  # float64, 12, 8, 5 bits
     assert cosines == sorted(cosines, reverse=True) and cosines[0] - cosines[1] < 0.01 < cosines[1] - cosines[3]
 
 

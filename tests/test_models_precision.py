@@ -107,14 +107,18 @@ def test_a_transformation_begun_in_32_bits_is_refused_with_the_remedy():
 
 def functions():
     """All public functions of the reference that take parameters, rows' checks and what only makes functions aside."""
-    makers = {"path", "forward_map", "carried_back", "concordant_parameters", "parameters_like", "train"}        # the last widens its parts
+    makers = {"path", "forward_map", "carried_back", "concordant_parameters", "parameters_like", "train"}  # the last widens its parts
     for found in pkgutil.walk_packages(models.__path__, "crossdyad.models."):
         if ".cookbook" in found.name or found.name.endswith(".schedules"):
             continue
         module = importlib.import_module(found.name)
         members = [m for m in vars(module).values() if getattr(m, "__module__", "") == module.__name__]
-        methods = [m for c in members if inspect.isclass(c) and not issubclass(c, tuple) and not getattr(c, "_is_protocol", False)
-                   for m in vars(c).values()]
+        methods = [
+            m
+            for c in members
+            if inspect.isclass(c) and not issubclass(c, tuple) and not getattr(c, "_is_protocol", False)
+            for m in vars(c).values()
+        ]
         for member in (*members, *methods):
             if inspect.isfunction(member) and not member.__name__.startswith("_") and member.__name__ not in makers:
                 if "parameters" in inspect.signature(member).parameters:

@@ -62,8 +62,12 @@ CONDUCTING = Resistive((3, 6, 2))
 BOUNDED = {
     "diode": (DIODE, P, ON, [(0, None), (None, None)]),
     "Hopfield": (CLIPPED, CLIPPED.random_parameters(jax.random.key(1)), jnp.ones(4), [(-0.5, 0.5)] * 12),
-    "resistive": (CONDUCTING, CONDUCTING.random_parameters(jax.random.key(2)), jnp.array([1.0, -0.5, 0.3]),
-                  [(0, None)] * 3 + [(None, 0)] * 3 + [(None, None)] * 2),
+    "resistive": (
+        CONDUCTING,
+        CONDUCTING.random_parameters(jax.random.key(2)),
+        jnp.array([1.0, -0.5, 0.3]),
+        [(0, None)] * 3 + [(None, 0)] * 3 + [(None, None)] * 2,
+    ),
 }
 BOUNDED["behind"] = (behind(lambda v, x: v * x, CLIPPED), (0.7, BOUNDED["Hopfield"][1]), jnp.ones(4), [(-0.5, 0.5)] * 12)
 BOUNDED["open"] = (OpenCircuit(CLIPPED), (BOUNDED["Hopfield"][1], jnp.ones(4)), None, [(-0.5, 0.5)] * 12)
@@ -125,9 +129,13 @@ class Stepwise(models.Feedforward):
 
 
 STEPWISE = Stepwise((3, 3, 3), jnp.tanh)
-SKEWED = models.from_residual(lambda p, s, x: (p @ s[0] - x,), lambda p, x: (jnp.zeros(3),),
-                              lambda p, s, x, f: (s[0] - 0.1 * (p @ s[0] - x + f[0]),),
-                              capabilities=["energy"], energy=lambda p, s, x: s[0] @ p @ s[0] / 2 - x @ s[0])
+SKEWED = models.from_residual(
+    lambda p, s, x: (p @ s[0] - x,),
+    lambda p, x: (jnp.zeros(3),),
+    lambda p, s, x, f: (s[0] - 0.1 * (p @ s[0] - x + f[0]),),
+    capabilities=["energy"],
+    energy=lambda p, s, x: s[0] @ p @ s[0] / 2 - x @ s[0],
+)
 PARTLY = models.from_energy(power, no_states, lambda p, s, x, f: slope(s, x, f), capabilities=["block-exact"], **at(1))
 W, X = 0.3 * jax.random.normal(jax.random.key(0), (3, 3)), jnp.array([0.4, -0.2, 0.1])
 
@@ -140,16 +148,36 @@ WRONG = {
     "force with the wrong sign": (resistors(lambda s, x, f: slope(s, x, f, -1.0)), P, ON, "relax: .*sign"),
     "force not used": (resistors(lambda s, x, f: slope(s, x, f, 0.0)), P, ON, "relax: .*used"),
     "half the force, slowly": (resistors(lambda s, x, f: slope(s, x, f, 0.5, 1e-3)), P, ON, "relax: "),
-    "bounds that C does not know": (resistors(lambda s, x, f: (slope(s, x, f)[0].at[0].max(0.0),)), P, ON,
-                                    r"relax: keeps states .*from_energy\(project=...\)"),
-    "residual of another energy": (models.from_residual(twice, no_states, LINEAR.relax, capabilities=["energy"], energy=power, **at(1)),
-                                   P, ON, "residual: .*energy"),
-    "energy without one": (models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["energy"]), P, ON,
-                           "'energy', but there is no energy.*from_energy"),
-    "neurons without drive": (models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["neurons"]), P, ON,
-                              "'neurons', but there is no drive.*from_neurons"),
-    "a chain without layers": (models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["chain"]), P, ON,
-                               "'chain', but there is no layers"),
+    "bounds that C does not know": (
+        resistors(lambda s, x, f: (slope(s, x, f)[0].at[0].max(0.0),)),
+        P,
+        ON,
+        r"relax: keeps states .*from_energy\(project=...\)",
+    ),
+    "residual of another energy": (
+        models.from_residual(twice, no_states, LINEAR.relax, capabilities=["energy"], energy=power, **at(1)),
+        P,
+        ON,
+        "residual: .*energy",
+    ),
+    "energy without one": (
+        models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["energy"]),
+        P,
+        ON,
+        "'energy', but there is no energy.*from_energy",
+    ),
+    "neurons without drive": (
+        models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["neurons"]),
+        P,
+        ON,
+        "'neurons', but there is no drive.*from_neurons",
+    ),
+    "a chain without layers": (
+        models.from_residual(LINEAR.residual, no_states, LINEAR.relax, capabilities=["chain"]),
+        P,
+        ON,
+        "'chain', but there is no layers",
+    ),
     "neurons of another residual": (neurons(residual=lambda p, s, x: (s[0] - p @ s[0],)), W, X, "'neurons', but residual"),
     "a drive that bends": (neurons(drive=lambda p, s, x: (p @ s[0] ** 2 + x,)), W, X, "drive: not affine"),
     "a fire that mixes": (neurons(fire=jax.nn.softmax), W, X, "fire: not elementwise"),
@@ -157,8 +185,16 @@ WRONG = {
     "analytic with the largest": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W, X, "'analytic', but"),
     "analytic with the largest, other weights": (smooth(lambda p, s, x: well(p, s, x) + jnp.max(s[0])), W.T[::-1], X, "'analytic', but"),
     "analytic with max, of drives that stay positive": (
-        models.from_neurons(lambda p, s, x: (0.1 * p @ s[0] + x + 1,), lambda a: (jnp.maximum(a[0], 0),), lambda p, x: (jnp.zeros(3),),
-                            capabilities=["analytic"]), W, X, "'analytic', but a derivative jumps"),
+        models.from_neurons(
+            lambda p, s, x: (0.1 * p @ s[0] + x + 1,),
+            lambda a: (jnp.maximum(a[0], 0),),
+            lambda p, x: (jnp.zeros(3),),
+            capabilities=["analytic"],
+        ),
+        W,
+        X,
+        "'analytic', but a derivative jumps",
+    ),
     "analytic with abs": (smooth(lambda p, s, x: well(p, s, x) + jnp.sum(jnp.abs(s[0]) ** 2)), W, X, "'analytic', but a complex step"),
     "a chain that takes two sweeps": (STEPWISE, (W, W), X, "'triangular', but one sweep"),
     "an energy whose Jacobian is not symmetric": (SKEWED, jnp.eye(3) + W, X, "residual: not the derivative of the energy"),
@@ -187,8 +223,12 @@ def test_sound_circuits_of_ones_own_pass(circuit, p, x):
     models.check_circuit(circuit, p, x)
 
 
-FAN = models.from_energy(lambda p, s, x: jnp.sum(tanh_primitive(s[0])) - s[0] @ (p * x), lambda p, x: (jnp.zeros_like(p),),
-                         lambda p, s, x, f: (jnp.tanh(p * x - f[0]),), capabilities=["analytic", "block-exact"])
+FAN = models.from_energy(
+    lambda p, s, x: jnp.sum(tanh_primitive(s[0])) - s[0] @ (p * x),
+    lambda p, x: (jnp.zeros_like(p),),
+    lambda p, s, x, f: (jnp.tanh(p * x - f[0]),),
+    capabilities=["analytic", "block-exact"],
+)
 """Units by themselves, each with a drive of its own."""
 
 
@@ -205,8 +245,12 @@ def test_three_times_the_weights_are_no_contradiction():
 
 @pytest.mark.parametrize("gain", [10.0, 1e4, 1e8])
 def test_steep_neurons_are_analytic(gain):
-    circuit = models.from_neurons(lambda p, s, x: (p @ s[0] + x,), lambda a: (jnp.tanh(gain * a[0]),),
-                                  lambda p, x: (jnp.zeros(3, jnp.result_type(p, x)),), capabilities=["analytic"])
+    circuit = models.from_neurons(
+        lambda p, s, x: (p @ s[0] + x,),
+        lambda a: (jnp.tanh(gain * a[0]),),
+        lambda p, x: (jnp.zeros(3, jnp.result_type(p, x)),),
+        capabilities=["analytic"],
+    )
     models.check_circuit(circuit, W, X)
 
 
@@ -261,14 +305,19 @@ def test_analytic_and_bounds_exclude_each_other():
 def test_neurons_of_ones_own_are_the_deep_equilibrium_model():
     """The same gradients as the library's circuit, by every row that works on neurons with loops."""
     s = systems.equilibrium(0)
-    own = models.from_neurons(lambda p, v, x: (p[0] @ v[0] + p[1] @ x,), lambda a: (jnp.tanh(a[0]),),
-                              lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),), capabilities=["analytic"], **at(-2))
+    own = models.from_neurons(
+        lambda p, v, x: (p[0] @ v[0] + p[1] @ x,),
+        lambda a: (jnp.tanh(a[0]),),
+        lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),),
+        capabilities=["analytic"],
+        **at(-2),
+    )
     for row in (21, 68, 72, 74, 84, 88):
         found, exact = (ROWS[row].estimator(c, *s[1:]) for c in (own, s.circuit))
         for a, b in zip(found, exact, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
     exact = ROWS[21].estimator(own, *s[1:])
-    for row in (23, 25, 26, 28):        # feedback by parameters of its own: with those of the circuit it is the adjoint
+    for row in (23, 25, 26, 28):  # feedback by parameters of its own: with those of the circuit it is the adjoint
         for a, b in zip(ROWS[row].estimator(own, *s[1:], matrices=s.parameters), exact, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
     other = jax.tree.map(lambda w: w + 0.3, s.parameters)
@@ -279,14 +328,19 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
     """Rows 23, 24 and 27 on a feedforward net that is written as neurons: as on the library's net."""
     s = systems.tanh_net(0)
     last = len(s.parameters) - 1
-    own = models.from_neurons(lambda p, v, x: tuple(w @ u for w, u in zip(p, (x, *v[:-1]), strict=True)),
-                              lambda a: tuple(u if k == last else jnp.tanh(u) for k, u in enumerate(a)),
-                              lambda p, x: tuple(jnp.zeros(len(w)) for w in p))
+    own = models.from_neurons(
+        lambda p, v, x: tuple(w @ u for w, u in zip(p, (x, *v[:-1]), strict=True)),
+        lambda a: tuple(u if k == last else jnp.tanh(u) for k, u in enumerate(a)),
+        lambda p, x: tuple(jnp.zeros(len(w)) for w in p),
+    )
     random = jax.tree.map(lambda w: w + 0.1, s.parameters)
     columns = tuple(jnp.asarray(np.random.default_rng(k).normal(size=(len(w), 3))) for k, w in enumerate(s.parameters))
     columns = (*columns[:-1], jnp.zeros((3, 3)))
-    for row, mine, theirs in ((23, {"matrices": random}, {"matrices": transposes(s.circuit, random)}), (27, {}, {}),
-                              (24, {"matrices": columns}, {"matrices": columns[:-1]})):
+    for row, mine, theirs in (
+        (23, {"matrices": random}, {"matrices": transposes(s.circuit, random)}),
+        (27, {}, {}),
+        (24, {"matrices": columns}, {"matrices": columns[:-1]}),
+    ):
         found, exact = (ROWS[row].estimator(c, *s[1:], **m) for c, m in ((own, mine), (s.circuit, theirs)))
         for a, b in zip(found, exact, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"row {row}")
@@ -296,8 +350,12 @@ def test_a_chain_of_ones_own_has_the_feedback_of_layers():
 def test_rows_that_learn_feedback_or_control_take_neurons_of_ones_own():
     """Rows 73, 75 and 76 on the deep equilibrium model written as neurons: the library's own numbers."""
     s = RECURRENT()
-    own = models.from_neurons(lambda p, v, x: (p[0] @ v[0] + p[1] @ x,), lambda a: (jnp.tanh(a[0]),),
-                              lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),), **at(-2))
+    own = models.from_neurons(
+        lambda p, v, x: (p[0] @ v[0] + p[1] @ x,),
+        lambda a: (jnp.tanh(a[0]),),
+        lambda p, x: (jnp.zeros(6, jnp.result_type(p[0], x)),),
+        **at(-2),
+    )
     for row in (75, 76):
         found, exact = (ROWS[row].estimator(c, *s[1:]) for c in (own, s.circuit))
         for a, b in zip(found, exact, strict=True):

@@ -58,7 +58,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(rule, tmp_path):
     assert resumed.epochs == whole.epochs
     for a, b in zip(jax.tree.leaves(resumed.parameters), jax.tree.leaves(whole.parameters), strict=True):
         assert np.array_equal(a, b)
-    assert run(3, rule, checkpoint=kept).epochs == whole.epochs          # nothing left to do
+    assert run(3, rule, checkpoint=kept).epochs == whole.epochs  # nothing left to do
     with pytest.raises(ValueError, match="run.npz: a checkpoint of another"):
         run(3, rule, checkpoint=kept, seed=1)
     kept.write_bytes(b"PK broken")
@@ -77,8 +77,13 @@ def test_a_checkpoint_is_known_by_what_is_computed(tmp_path):
 
     fresh(1)
     assert len(fresh(2).epochs) == 2
-    for other in ({"settings": {"alpha": 0.5, "sweeps": 2, "beta": 0.5}}, {"optimizer": optax.adam(2e-3)}, {"batch": 16},
-                  {"sets": FEW._replace(y_test=FEW.y_test[::-1])}, {"sets": FEW._replace(x_test=1 - FEW.x_test)}):
+    for other in (
+        {"settings": {"alpha": 0.5, "sweeps": 2, "beta": 0.5}},
+        {"optimizer": optax.adam(2e-3)},
+        {"batch": 16},
+        {"sets": FEW._replace(y_test=FEW.y_test[::-1])},
+        {"sets": FEW._replace(x_test=1 - FEW.x_test)},
+    ):
         with pytest.raises(ValueError, match="run.npz: a checkpoint of another"):
             fresh(2, **other)
 
@@ -105,6 +110,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(models.Unsuitable, match="row 52 .*energy"):
         train(ROWS[52].estimator, NET, models.cross_entropy, FEW)
     import optax
+
     with pytest.raises(models.NoFixedPoint, match="no longer finite after epoch 1"):
         run(1, optimizer=optax.sgd(1e200))
 
@@ -126,7 +132,7 @@ def test_a_sample_that_does_not_settle_is_left_out_of_its_batch_and_counted(surr
     e = models.Estimator(None, "mine", _marked, surrogate=surrogate)
     p, y = HOPFIELD.random_parameters(jax.random.key(0)), np.eye(2)[[0, 1, 0, 1]]
     for column, mean, lost in (((0.2, 0.4, 0.6, 0.8), 0.5, 0), ((0.2, 2, 0.6, 0.8), 1.6 / 3, 1), ((2, 2, 2, 2), 0, 4)):
-        g, n = jax.jit(lambda x: e.settled(HOPFIELD, models.squared_error, p, x, y))(np.array([[v, 0] for v in column]))      # noqa: B023
+        g, n = jax.jit(lambda x: e.settled(HOPFIELD, models.squared_error, p, x, y))(np.array([[v, 0] for v in column]))  # noqa: B023
         assert n == lost and all(np.allclose(leaf, mean, rtol=1e-12) for leaf in jax.tree.leaves(g))
 
 
@@ -197,8 +203,9 @@ def test_the_command_trains_rows_into_a_table(tmp_path):
 
 
 def test_the_command_trains_a_convolutional_net(tmp_path):
-    done = CliRunner().invoke(app, ["train", "--reference", "23", "--channels", "2", "--hidden", "8", "--epochs", "1", "--json", "-o",
-                                    str(tmp_path)])
+    done = CliRunner().invoke(
+        app, ["train", "--reference", "23", "--channels", "2", "--hidden", "8", "--epochs", "1", "--json", "-o", str(tmp_path)]
+    )
     report = json.loads(done.stdout)
     assert (report["channels"], report["sizes"], report["left_out"]) == ([2], [64, 8, 10], 0)
     assert [p.name for p in tmp_path.iterdir()] == ["row23-digits-64-c2-8-10-seed1.npz"]
@@ -206,12 +213,15 @@ def test_the_command_trains_a_convolutional_net(tmp_path):
         assert (2, 3, 3, 1) in {v.shape for v in kept.values()}
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    (["20", *["--channels", "2"] * 4], "channels: images of 1 x 1 below convolution 4 cannot be halved; at most 3 here"),
-    (["7", "--channels", "2"], "row 7 .* of units between matrices; use row 20, 52 or 57 on images"),
-    (["42", "--channels", "2"], "row 42 .*use row 35 on images"),
-    (["20", "--channels", "2", "--data", "{}"], "table.csv: a sample of 3 numbers is no image; give images"),
-])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["20", *["--channels", "2"] * 4], "channels: images of 1 x 1 below convolution 4 cannot be halved; at most 3 here"),
+        (["7", "--channels", "2"], "row 7 .* of units between matrices; use row 20, 52 or 57 on images"),
+        (["42", "--channels", "2"], "row 42 .*use row 35 on images"),
+        (["20", "--channels", "2", "--data", "{}"], "table.csv: a sample of 3 numbers is no image; give images"),
+    ],
+)
 def test_what_no_convolution_fits_is_refused_in_one_line(given, told, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("a,b,c,kind\n" + "".join(f"{i},{i * i},{-i},{'xy'[i % 2]}\n" for i in range(20)))

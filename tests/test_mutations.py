@@ -102,13 +102,21 @@ def test_every_fault_is_another_program():
 
 
 # every third in minutes, the rest is evidence
-@pytest.mark.parametrize("fault", [f if n % 3 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(mutants.FAULTS)],
-                         ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "fault", [f if n % 3 == 0 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(mutants.FAULTS)], ids=lambda f: f.name
+)
 def test_a_fault_is_noticed(fault, record_property):
     with mutation.seeded(fault) as hdl:
-        chips = {"chip": noticed_by_the_chip, "memories": noticed_with_anything_in_memories, "counters": noticed_by_counters,
-                 "frames": noticed_by_frames, "limits": noticed_by_limits, "wiring": noticed_by_wiring, "overlap": noticed_by_overlap,
-                 "stale": lambda hdl: noticed_by_overlap(hdl, "stale")}
+        chips = {
+            "chip": noticed_by_the_chip,
+            "memories": noticed_with_anything_in_memories,
+            "counters": noticed_by_counters,
+            "frames": noticed_by_frames,
+            "limits": noticed_by_limits,
+            "wiring": noticed_by_wiring,
+            "overlap": noticed_by_overlap,
+            "stale": lambda hdl: noticed_by_overlap(hdl, "stale"),
+        }
         by = chips[fault.block](hdl) if fault.block in chips else noticed_by_a_scenario(fault.block)
     record_property("noticed by", by)
     assert by, f"no scenario of {fault.block} notices: {fault.name}"
@@ -139,6 +147,8 @@ def test_without_a_fault_the_same_checks_pass():
 
 
 def test_a_fault_that_does_not_apply_is_an_error():
-    with pytest.raises(ValueError, match="0 times in fixed.py"), \
-            mutation.seeded(mutants.Fault("no such text", "fixed", "no such text", "", "fixed")):
+    with (
+        pytest.raises(ValueError, match="0 times in fixed.py"),
+        mutation.seeded(mutants.Fault("no such text", "fixed", "no such text", "", "fixed")),
+    ):
         pass

@@ -30,16 +30,25 @@ def makes(node) -> bool:
 @pytest.mark.parametrize("path", sorted((Path(hdl.__file__).parent).glob("*.py")), ids=lambda p: p.stem)
 def test_signals_are_made_one_in_an_assignment(path):
     """Amaranth finds no name, or another's, in ``a, b = Signal(), Signal()``; which, depends on the version of Python."""
-    several = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assign)
-               and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple) and any(map(makes, node.value.elts))]
+    several = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Tuple)
+        and isinstance(node.value, ast.Tuple)
+        and any(map(makes, node.value.elts))
+    ]
     assert not several
 
 
 RECIPE = Recipe(name="tiny", sizes=[3, 4, 2], lanes=[2, 2], alpha=0.5)
 
 
-@pytest.mark.parametrize("component", [lambda: Top(Host(RECIPE, 25e6, 3e6, 4)), lambda: Axi(RECIPE), lambda: hdl.build(load("xor-spsa"))],
-                         ids=["host", "axi", "spsa"])
+@pytest.mark.parametrize(
+    "component",
+    [lambda: Top(Host(RECIPE, 25e6, 3e6, 4)), lambda: Axi(RECIPE), lambda: hdl.build(load("xor-spsa"))],
+    ids=["host", "axi", "spsa"],
+)
 def test_whatever_has_a_name_keeps_it(component):
     text = convert(component(), "top").text
     assert not re.findall(r"\b(?:n_)?(?:signal|like|signature|memory)(?:_\d+|__\w+)? ", text), "signals that no name was found for"
@@ -59,6 +68,10 @@ def test_a_header_says_what_this_is_and_its_hash_holds(tmp_path):
 
 def test_the_same_recipe_gives_the_same_bytes_in_another_process(tmp_path):
     hdl.generate(load("xor"), tmp_path / "here")
-    subprocess.run([sys.executable, "-m", "crossdyad", "generate", "xor", "-o", tmp_path / "there"], check=True, capture_output=True,
-                   env=os.environ | {"PYTHONHASHSEED": "7"})
+    subprocess.run(
+        [sys.executable, "-m", "crossdyad", "generate", "xor", "-o", tmp_path / "there"],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
     assert all(path.read_bytes() == (tmp_path / "there" / path.name).read_bytes() for path in (tmp_path / "here").iterdir())

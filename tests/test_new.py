@@ -41,8 +41,11 @@ def test_without_data_it_is_for_digits_and_nothing_is_overwritten():
     assert done.exit_code == 2 and "--force" in done.stderr and load("mine.toml").sizes == (64, 32, 10)
     assert call("new", "mine", "--hidden", 8, "--hidden", 4, "--force").exit_code == 0
     assert load("mine.toml").sizes == (64, 8, 4, 10)
-    for wrong, told in ((("new", "Mine!"), "lower case"), (("new", "other", "--label", "x"), "--label"), (("new", "a", "--data", "no.csv"),
-                                                                                                         "no such file")):
+    for wrong, told in (
+        (("new", "Mine!"), "lower case"),
+        (("new", "other", "--label", "x"), "--label"),
+        (("new", "a", "--data", "no.csv"), "no such file"),
+    ):
         done = call(*wrong)
         assert done.exit_code == 2 and told in done.stderr and not Path("other.toml").exists() and not Path("Mine!.toml").exists()
 

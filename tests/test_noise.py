@@ -51,10 +51,10 @@ def test_the_deviate_has_the_distribution_of_a_sum_of_eight_bytes():
     exact = byte
     for _ in range(7):
         exact = np.convolve(exact, byte)
-    deviate = np.round(seen * 256 / gain).astype(int) + emulated.CENTRE        # a gain above 256 loses nothing
+    deviate = np.round(seen * 256 / gain).astype(int) + emulated.CENTRE  # a gain above 256 loses nothing
     assert gain > 256 and deviate.min() >= 0 and deviate.max() <= 8 * 255
     counts = np.bincount(deviate, minlength=8 * 255 + 1)
-    edges = np.searchsorted(np.cumsum(exact), np.linspace(0, 1, 101)[1:-1])    # a hundred classes of about equal share
+    edges = np.searchsorted(np.cumsum(exact), np.linspace(0, 1, 101)[1:-1])  # a hundred classes of about equal share
     observed, expected = (np.add.reduceat(v, np.r_[0, edges]) for v in (counts, exact * n))
     assert stats.chisquare(observed, expected).pvalue > 1e-4
     assert abs(deviate.mean() - emulated.CENTRE) < 4 * NOISE_DEVIATION / np.sqrt(n)

@@ -9,13 +9,28 @@ from crossdyad.recipe import Recipe
 from crossdyad.sim import gradient, real, scenario, variety
 from crossdyad.sim import nudge as nudges
 
-FINE = {"state": {"width": 20, "frac": 16}, "accumulator": {"width": 24, "frac": 18}, "delta": {"width": 22, "frac": 16},
-        "weight": {"width": 16, "frac": 12}}
+FINE = {
+    "state": {"width": 20, "frac": 16},
+    "accumulator": {"width": 24, "frac": 18},
+    "delta": {"width": 22, "frac": 16},
+    "weight": {"width": 16, "frac": 12},
+}
 
 
 def recipe(**changes):
-    return Recipe.model_validate({"name": "hinge", "sizes": [5, 6, 4], "lanes": [3, 2], "objective": "squared-hinge", "formats": FINE,
-                                  "rule": "backprop", "target_on": 0.75, "target_off": -0.25} | changes)
+    return Recipe.model_validate(
+        {
+            "name": "hinge",
+            "sizes": [5, 6, 4],
+            "lanes": [3, 2],
+            "objective": "squared-hinge",
+            "formats": FINE,
+            "rule": "backprop",
+            "target_on": 0.75,
+            "target_off": -0.25,
+        }
+        | changes
+    )
 
 
 def drawn(r):
@@ -71,10 +86,14 @@ def test_the_hardware_has_it(name):
     assert outcome.passed, str(outcome)
 
 
-@pytest.mark.parametrize("changes, told", [
-    ({"target_on": -0.5}, "target_on: -0.5 with target_off -0.25"), ({"rule": "contrastive"}, "objective: .* clamps outputs"),
-    ({"objective": "hinge"}, "squared-hinge"),
-])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"target_on": -0.5}, "target_on: -0.5 with target_off -0.25"),
+        ({"rule": "contrastive"}, "objective: .* clamps outputs"),
+        ({"objective": "hinge"}, "squared-hinge"),
+    ],
+)
 def test_what_does_not_go_together_is_told(changes, told):
     with pytest.raises(ValueError, match=told):
         recipe(**changes)

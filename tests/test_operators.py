@@ -36,8 +36,13 @@ def one_more(w, s):
     return s + 1
 
 
-ALL = [Dense(5, 3), Dense((2, 2, 3), 4), *LAYERS[:3], Composed((Convolution((6, 6, 2), 3), Pooling((4, 4, 3)))),
-       Linear(mean_of_pairs, 6, (4, 5))]
+ALL = [
+    Dense(5, 3),
+    Dense((2, 2, 3), 4),
+    *LAYERS[:3],
+    Composed((Convolution((6, 6, 2), 3), Pooling((4, 4, 3)))),
+    Linear(mean_of_pairs, 6, (4, 5)),
+]
 
 
 @functools.cache
@@ -51,14 +56,15 @@ def system(circuit=NET, seed=0, scale=1.0):
 
 def by_hand(w, x):
     """The chain in loops of NumPy."""
+
     def convolved(s, w, padding):
         s = np.pad(s, ((padding, padding), (padding, padding), (0, 0)))
         rows, columns = s.shape[0] - 2, s.shape[1] - 2
-        return np.array([[[(w[c] * s[i:i + 3, j:j + 3]).sum() for c in range(len(w))] for j in range(columns)] for i in range(rows)])
+        return np.array([[[(w[c] * s[i : i + 3, j : j + 3]).sum() for c in range(len(w))] for j in range(columns)] for i in range(rows)])
 
     s = np.tanh(convolved(np.asarray(x), np.asarray(w[0]), 0))
     s = np.tanh(convolved(s, np.asarray(w[1]), 1))
-    s = np.tanh(np.array([[s[i:i + 2, j:j + 2].mean((0, 1)) for j in (0, 2)] for i in (0, 2)]))
+    s = np.tanh(np.array([[s[i : i + 2, j : j + 2].mean((0, 1)) for j in (0, 2)] for i in (0, 2)]))
     return np.asarray(w[3]) @ s.ravel()
 
 
@@ -78,6 +84,7 @@ def backprop(s):
 
 def fast(estimate):
     """Compiled as a whole, anew for every call."""
+
     def run(circuit, objective, *rest):
         with models.float64():
             return jax.jit(lambda *given: estimate(*given), static_argnums=(0, 1, *range(5, 2 + len(rest))))(circuit, objective, *rest)
@@ -106,8 +113,7 @@ def test_transpose_twin_and_weights_derivative_of_every_operator(a):
 
         @jax.jit
         def all_of(w, other, s, v):
-            return (a(w, s), a.transposed(w, v), a.twin(a.turned(w), v), a.correlated(w, s, v), a(other, s),
-                    a.transposed(w, v * (1 + 2j)))
+            return (a(w, s), a.transposed(w, v), a.twin(a.turned(w), v), a.correlated(w, s, v), a(other, s), a.transposed(w, v * (1 + 2j)))
 
         up, down, by_twin, correlated, of_other, turning = all_of(w, other, s, v)
         assert up.shape == operators.dimensions(a.outputs) and down.shape == s.shape
@@ -115,7 +121,7 @@ def test_transpose_twin_and_weights_derivative_of_every_operator(a):
         np.testing.assert_allclose(by_twin, down, rtol=1e-12, atol=1e-14)
         assert (a.twin.inputs, a.twin.outputs) == (a.outputs, a.inputs)
         for b, c in zip(jax.tree.leaves(other), jax.tree.leaves(correlated), strict=True):
-            np.testing.assert_allclose(inner(of_other, v), inner(b, c), rtol=1e-11)     # linear in the weights
+            np.testing.assert_allclose(inner(of_other, v), inner(b, c), rtol=1e-11)  # linear in the weights
         np.testing.assert_allclose(turning, down * (1 + 2j), rtol=1e-11, atol=1e-14)
 
 
@@ -125,7 +131,7 @@ def test_gradients_of_shared_weights_are_those_of_jax():
     assert relative_error(fast(models.exact_gradient)(*s), exact) < 1e-14
     assert relative_error(fast(models.dual_propagation)(*s, 0.5, 1e-4), exact) < 1e-7
     assert relative_error(ROWS[23].estimator(*s, matrices=feedback.transposes(NET, s.parameters)), exact) < 1e-14
-    moved = fast(locoprop)(*s, 1.0, 1.0, 1.0, 1)      # the first step of a layer's own problem is backprop's
+    moved = fast(locoprop)(*s, 1.0, 1.0, 1.0, 1)  # the first step of a layer's own problem is backprop's
     assert relative_error(jax.tree.map(lambda a, b: b - a, moved, s.parameters), exact) < 1e-12
 
 
@@ -156,14 +162,25 @@ def test_a_mirror_of_shared_weights_tends_to_them():
         s = system()
         g, twin = backprop(s), extended.normal(extended.downwards(NET), jax.random.key(3))
         new, after = feedback.kolen_pollack(NET, s.parameters, twin, g, 0.3, 0.1)
-        for a, b, c, d in zip(*(map(jax.tree.leaves, (feedback.transposes(NET, s.parameters), twin, feedback.transposes(NET, new), after))),
-                              strict=True):
+        for a, b, c, d in zip(
+            *(map(jax.tree.leaves, (feedback.transposes(NET, s.parameters), twin, feedback.transposes(NET, new), after))), strict=True
+        ):
             np.testing.assert_allclose(c - d, 0.9 * (a - b), rtol=1e-9, atol=1e-12)
 
 
 LEARNERS = [extended.mirrored, extended.local]
-OTHERS = [extended.synthesised, extended.direct_targets, extended.kolen_pollacked, extended.perturbed, extended.informed_locally,
-          extended.interlocked, extended.overlapped, extended.local_targets, extended.guided, extended.perturbed_locally]
+OTHERS = [
+    extended.synthesised,
+    extended.direct_targets,
+    extended.kolen_pollacked,
+    extended.perturbed,
+    extended.informed_locally,
+    extended.interlocked,
+    extended.overlapped,
+    extended.local_targets,
+    extended.guided,
+    extended.perturbed_locally,
+]
 
 
 @pytest.mark.parametrize("make", [*LEARNERS, *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)], ids=lambda m: m.__name__)
@@ -192,16 +209,30 @@ CLIPPED = models.Hopfield(POOLED, models.clip(-1.0, 1.0), square_primitive, froz
 @models.float64()
 def attention():
     """Tokens that attend to stored patterns: ``E = |s|^2 / 2 - sum log sum exp(s K) - s . U x``, the update a softmax."""
+
     def energy(parameters, s, x):
         keys, front = parameters
-        return (jnp.sum(s[0] ** 2) + jnp.sum(s[1] ** 2)) / 2 - jnp.sum(jnp.log(jnp.sum(jnp.exp(s[0] @ keys.T), -1))) - jnp.sum(
-            s[0] * jnp.tanh(front @ x)[:, None]) - jnp.sum(s[1] * s[0].mean(0)[:3])
+        return (
+            (jnp.sum(s[0] ** 2) + jnp.sum(s[1] ** 2)) / 2
+            - jnp.sum(jnp.log(jnp.sum(jnp.exp(s[0] @ keys.T), -1)))
+            - jnp.sum(s[0] * jnp.tanh(front @ x)[:, None])
+            - jnp.sum(s[1] * s[0].mean(0)[:3])
+        )
 
-    circuit = models.from_energy(energy, lambda p, x: (jnp.zeros((4, 5), jnp.result_type(x, *p)), jnp.zeros(3, jnp.result_type(x, *p))),
-                                 rate=0.3, capabilities=["analytic"])
+    circuit = models.from_energy(
+        energy,
+        lambda p, x: (jnp.zeros((4, 5), jnp.result_type(x, *p)), jnp.zeros(3, jnp.result_type(x, *p))),
+        rate=0.3,
+        capabilities=["analytic"],
+    )
     k = jax.random.split(jax.random.key(4), 4)
-    return System(circuit, models.squared_error, (jax.random.normal(k[0], (6, 5)) * 0.4, jax.random.normal(k[1], (4, 3))),
-                  jax.random.normal(k[2], (3,)), jax.random.uniform(k[3], (3,)))
+    return System(
+        circuit,
+        models.squared_error,
+        (jax.random.normal(k[0], (6, 5)) * 0.4, jax.random.normal(k[1], (4, 3))),
+        jax.random.normal(k[2], (3,)),
+        jax.random.uniform(k[3], (3,)),
+    )
 
 
 def centered(circuit, objective, parameters, x, y):
@@ -223,8 +254,12 @@ def test_circuits_of_operators_are_sound():
 @pytest.mark.slow
 def test_a_chain_of_convolutional_blocks_learns_through_its_parts():
     """Row 85: a convolutional front by dyads, a convolutional Hopfield net by nudges, against the adjoint of the whole."""
-    chain = Chain((models.Feedforward((Convolution((6, 6, 1), 2),), jnp.tanh, jnp.tanh),
-                   models.Hopfield((Composed((Convolution((4, 4, 2), 2, padding=1), Pooling((4, 4, 2)))), 3))))
+    chain = Chain(
+        (
+            models.Feedforward((Convolution((6, 6, 1), 2),), jnp.tanh, jnp.tanh),
+            models.Hopfield((Composed((Convolution((4, 4, 2), 2, padding=1), Pooling((4, 4, 2)))), 3)),
+        )
+    )
     s = system(chain)
 
     def by_blocks(circuit, objective, parameters, x, y):
@@ -244,8 +279,9 @@ def test_the_declared_order_on_a_convolutional_chain(row):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", [n for n in sorted(ROWS) if ROWS[n].estimator and ROWS[n].estimator.order
-                                 and "energy" in ROWS[n].estimator.requires])
+@pytest.mark.parametrize(
+    "row", [n for n in sorted(ROWS) if ROWS[n].estimator and ROWS[n].estimator.order and "energy" in ROWS[n].estimator.requires]
+)
 @pytest.mark.parametrize("make", [lambda: system(HOPFIELD), attention], ids=["convolution", "attention"])
 def test_the_declared_order_on_energies(make, row):
     s = make()
@@ -297,17 +333,21 @@ def test_training_takes_images():
     x, y = stripes(96)
     data = (x[:64], y[:64], x[64:], y[64:])
     net = models.Feedforward((Convolution((6, 6, 1), 4), Pooling((4, 4, 4)), 3), models.relu)
-    run = models.train(ROWS[57].estimator, net, models.cross_entropy, data, epochs=40, batch=8, optimizer=optax.adam(2e-2),
-                       settings={"alpha": 0.5})
+    run = models.train(
+        ROWS[57].estimator, net, models.cross_entropy, data, epochs=40, batch=8, optimizer=optax.adam(2e-2), settings={"alpha": 0.5}
+    )
     assert run.epochs[-1]["accuracy"] > 0.8 and run.parameters[0].shape == (4, 3, 3, 1)
 
 
-@pytest.mark.parametrize("spoil, told", [
-    (lambda x, y: (x * 255, y, x, y), "train images reach .*scale them"),
-    (lambda x, y: (x, y, x[:, :5], y), "train inputs of shape .6, 6, 1., test inputs of .5, 6, 1."),
-    (lambda x, y: (x[:, :5], y, x[:, :5], y), "takes states of shape .6, 6, 1., not .5, 6, 1."),
-    (lambda x, y: (x.reshape(12, -1), y, x.reshape(12, -1), y), "takes states of shape .6, 6, 1., not .36"),
-])
+@pytest.mark.parametrize(
+    "spoil, told",
+    [
+        (lambda x, y: (x * 255, y, x, y), "train images reach .*scale them"),
+        (lambda x, y: (x, y, x[:, :5], y), "train inputs of shape .6, 6, 1., test inputs of .5, 6, 1."),
+        (lambda x, y: (x[:, :5], y, x[:, :5], y), "takes states of shape .6, 6, 1., not .5, 6, 1."),
+        (lambda x, y: (x.reshape(12, -1), y, x.reshape(12, -1), y), "takes states of shape .6, 6, 1., not .36"),
+    ],
+)
 def test_images_of_the_wrong_shape_or_range_are_refused_in_one_line(spoil, told):
     net = models.Feedforward(LAYERS)
     with pytest.raises(ValueError, match=told) as error:
@@ -315,17 +355,23 @@ def test_images_of_the_wrong_shape_or_range_are_refused_in_one_line(spoil, told)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("make, told", [
-    (lambda: models.Feedforward((Convolution((6, 6, 1), 2), Pooling((5, 5, 2)), 3)), "no multiple of the window"),
-    (lambda: models.Feedforward((Convolution((6, 6, 1), 2), Convolution((5, 5, 2), 2), 3)), r"layer 1, .*takes \(5, 5, 2\), the one below"),
-    (lambda: models.Hopfield((8, Convolution((6, 6, 1), 2), 3)), r"layer 1, .*gives \(8,\)"),
-    (lambda: Convolution((2, 2, 1), 3, 5), "smaller window, or padding"),
-    (lambda: Convolution((36,), 3), "rows, columns, channels"),
-    (lambda: Composed((Convolution((6, 6, 1), 2), Dense((4, 4, 2), 3))), "make them two layers"),
-    (lambda: Linear(largest_of_pairs, 6), "largest_of_pairs: an operator without a transpose"),
-    (lambda: Linear(one_more, 6), "one_more: an operator that is not linear"),
-    (lambda: NET.forward(NET.random_parameters(jax.random.key(0))[:2], jnp.zeros((6, 6, 1))), "2 entries of parameters, 4 operators"),
-])
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: models.Feedforward((Convolution((6, 6, 1), 2), Pooling((5, 5, 2)), 3)), "no multiple of the window"),
+        (
+            lambda: models.Feedforward((Convolution((6, 6, 1), 2), Convolution((5, 5, 2), 2), 3)),
+            r"layer 1, .*takes \(5, 5, 2\), the one below",
+        ),
+        (lambda: models.Hopfield((8, Convolution((6, 6, 1), 2), 3)), r"layer 1, .*gives \(8,\)"),
+        (lambda: Convolution((2, 2, 1), 3, 5), "smaller window, or padding"),
+        (lambda: Convolution((36,), 3), "rows, columns, channels"),
+        (lambda: Composed((Convolution((6, 6, 1), 2), Dense((4, 4, 2), 3))), "make them two layers"),
+        (lambda: Linear(largest_of_pairs, 6), "largest_of_pairs: an operator without a transpose"),
+        (lambda: Linear(one_more, 6), "one_more: an operator that is not linear"),
+        (lambda: NET.forward(NET.random_parameters(jax.random.key(0))[:2], jnp.zeros((6, 6, 1))), "2 entries of parameters, 4 operators"),
+    ],
+)
 def test_operators_that_do_not_fit_are_refused(make, told):
     with pytest.raises(ValueError, match=told):
         make()

@@ -91,7 +91,7 @@ def test_the_chip_learns_what_it_learns_one_sample_after_the_other(name):
         session.train(x, y)
     session.read()
     expected = [int(v) for x, y in given for v in twin.train(x[None].astype(np.int32), np.array([y])).outputs.ravel()]
-    for stall in ("never", "random")[:1 + (name == NAMES[0])]:
+    for stall in ("never", "random")[: 1 + (name == NAMES[0])]:
         record = simulators.run(hdl.build(recipe), streams.play, session.arguments(dict.fromkeys(streams.STREAMS, stall), True), "amaranth")
         verdict = chip.judge(recipe, record, True)
         assert verdict.mismatches == [] and verdict.prediction.overlaps >= (5 if stall == "never" else 1)
@@ -105,7 +105,8 @@ def test_the_chip_learns_what_it_learns_one_sample_after_the_other(name):
         read = np.array(taken("o_weight"))
         width = recipe.weight_width
         assert (((read & (1 << width) - 1) ^ 1 << width - 1) - (1 << width - 1)).tolist() == np.concatenate(
-            [w.ravel() for w in twin.weights]).tolist()
+            [w.ravel() for w in twin.weights]
+        ).tolist()
 
 
 @pytest.mark.parametrize("seeds", [(4, 6, 7), pytest.param(range(12, 300), marks=pytest.mark.slow)], ids=["few", "many"])
@@ -115,7 +116,7 @@ def test_drawn_programs_overlap_in_hardware(seeds):
     for seed in seeds:
         try:
             recipe = two(drawn(seed))
-        except ValueError:                          # it does not learn
+        except ValueError:  # it does not learn
             continue
         draw, session, f = np.random.default_rng(seed), chip.Session(recipe), recipe.formats
         session.load([draw.integers(f.weight.min, f.weight.max + 1, (g.R, g.C)) for g in in_memory(recipe)])
@@ -169,13 +170,17 @@ def test_programs_follow_at_the_interval_or_when_all_is_over():
     recipe = variety.named("overlaps")
     program, cycles = programs(recipe)[1], 2000
     late = np.ones(cycles, int)
-    first = recipe.sizes[0]                                          # in this cycle the first launch
-    late[first:first + program.interval] = 0                                 # the second label comes too late for the interval
+    first = recipe.sizes[0]  # in this cycle the first launch
+    late[first : first + program.interval] = 0  # the second label comes too late for the interval
     for labels, second in ((np.ones(cycles, int), first + program.interval), (late, first + program.length + 1)):
         block, launches, waiting = edge.Clocked(recipe), [], [edge.TRAIN] * 3 + [edge.INFER]
         for c in range(cycles):
-            given = dict.fromkeys(edge.INPUTS, 1) | {"i_command_valid": bool(waiting), "i_command_code": waiting[0] if waiting else 0,
-                                                     "i_label_valid": int(labels[c]), "i_weight_valid": 0}
+            given = dict.fromkeys(edge.INPUTS, 1) | {
+                "i_command_valid": bool(waiting),
+                "i_command_code": waiting[0] if waiting else 0,
+                "i_label_valid": int(labels[c]),
+                "i_weight_valid": 0,
+            }
             shown = block.clock(**given)
             launches += [c] * shown["launch"]
             if waiting and shown["i_command_ready"]:

@@ -46,7 +46,7 @@ def test_a_table_is_taken_into_the_recipe_in_its_units(tmp_path):
     assert cell.pulse == pytest.approx((0.3 * 20 / 22 + (0.4 * 20 + 0.9 * 2) / 22) / 2 / 40)
     kept = made(tmp_path)
     (tmp_path / "mine.csv").unlink()
-    assert parse(kept.to_toml()) == kept                        # the recipe is whole without the file
+    assert parse(kept.to_toml()) == kept  # the recipe is whole without the file
 
 
 def test_its_device_has_what_was_measured(tmp_path):
@@ -56,9 +56,9 @@ def test_its_device_has_what_was_measured(tmp_path):
     assert device.programming.sigma(between, 42) == pytest.approx([0.2, 0.45])
     assert device.read.sigma(between, 42) == pytest.approx([0.035, 0.08])
     assert device.drift.mean(between / 42) == pytest.approx([0.065, 0.015]) and device.drift.start == 60
-    assert device.target((np.array([2, 3.4, 3.6, 24, 26]) - 2) / 40).tolist() == [2, 2, 5, 9, 42]         # the nearest state
+    assert device.target((np.array([2, 3.4, 3.6, 24, 26]) - 2) / 40).tolist() == [2, 2, 5, 9, 42]  # the nearest state
     ((table, _),) = device.iv.terms(between, 10)
-    assert table[-1] / 4096 == pytest.approx(12, rel=1e-3)                                  # 0.36 V for 10 codes of 30 mV
+    assert table[-1] / 4096 == pytest.approx(12, rel=1e-3)  # 0.36 V for 10 codes of 30 mV
     many = device.program(np.full(200_000, 0.2), 3, 0, 6000.0)
     assert many[0].mean() == pytest.approx(9, abs=3e-3) and many[0].std() == pytest.approx(0.275, rel=0.01)
     nu = np.log(many[0] / many[1]) / np.log(100)
@@ -103,14 +103,16 @@ def test_from_curve_to_yield(tmp_path):
     recipe = made(tmp_path, PULSES)
     recipe = recipe.model_copy(update={"devices": recipe.devices.model_copy(update={"age": 86400.0})})
     xor = load_data("xor")
-    spec = specs.Spec(name="x", axes={"beta": [1]}, epochs=3, samples=0, metrics=["accuracy"], seeds=2,
-                      conditions={"draws": [5, 6, 7], "yield_at": 0.5})
+    spec = specs.Spec(
+        name="x", axes={"beta": [1]}, epochs=3, samples=0, metrics=["accuracy"], seeds=2, conditions={"draws": [5, 6, 7], "yield_at": 0.5}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeviceWarning)
         history = emulator.train(recipe, *xor, epochs=3, seeds=[1, 2])
         values = evaluate(batches([Job(recipe, s) for s in (1, 2)], 2)[0], sweep.settings_of(spec))
-        rows = [{"status": "ok", "recipe": {}, "board": "b", "point": {}, "seed": s, "versions": {}, "value": v}
-                for s, v in enumerate(values)]
+        rows = [
+            {"status": "ok", "recipe": {}, "board": "b", "point": {}, "seed": s, "versions": {}, "value": v} for s, v in enumerate(values)
+        ]
         (found,) = statistics.summaries(rows, spec.conditions)
         parts = [row["effect"] for row in budget(recipe, [w[0] for w in history.weights], xor.x_test, xor.y_test, seeds=2)]
     assert all(len(v["accuracy_cases"]) == 3 for v in values)
@@ -133,33 +135,42 @@ def test_draws_on_arrays_are_chips_of_their_own(tmp_path):
         emulator.drawn(recipe, weights, x, [3])
 
 
-@pytest.mark.parametrize(("table", "told"), [
-    (TABLE.replace("10,300", "60,300"), "conductance: 2, 60, 20, 42; allowed are two or more, in ascending order"),
-    (TABLE.replace("[uS],programming", "[ohm],programming"), "column conductance: unit 'ohm'; allowed are S, mS, uS, nS"),
-    (TABLE.replace("20,400", "20,"), "line 4: programming: empty, with values below it; a table has no gaps"),
-    (TABLE.replace("42,500,0.1,", "42,500,,"), "column read: 3 values for 4 of conductance; a table has no gaps"),
-    (TABLE.replace("drift,", "drifd,"), "column 'drifd': unknown; allowed are conductance, programming"),
-    (TABLE.replace("0.06", "six"), "line 4: read: 'six' is no number"), (TABLE.replace("0.06", "nan"), "line 4: read: 'nan' is no number"),
-    (TABLE.replace("bent [V]", "up"), "column up: there twice"), (TABLE.replace(",42,,", ",43,,"), "states: 2, 5, 9, 43; allowed are"),
-    (TABLE.replace(",300,0.36", ",-400,0.36"), "volts: -0.3, 0, -0.4; allowed are voltages in ascending order"),
-    (TABLE.replace("20,400", "20,-400"), "devices.cell.programming"),
-    (TABLE.replace("0.9,0,2", "90,0,2"), "up: 90, 0.5, 0.3, 0; allowed are changes"),
-    ("conductance\n", "no rows"), (TABLE + "1,2,3,4,5,6,7,8,9,10,11\n", "line 6: 11 fields under 10 names"),
-])
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (TABLE.replace("10,300", "60,300"), "conductance: 2, 60, 20, 42; allowed are two or more, in ascending order"),
+        (TABLE.replace("[uS],programming", "[ohm],programming"), "column conductance: unit 'ohm'; allowed are S, mS, uS, nS"),
+        (TABLE.replace("20,400", "20,"), "line 4: programming: empty, with values below it; a table has no gaps"),
+        (TABLE.replace("42,500,0.1,", "42,500,,"), "column read: 3 values for 4 of conductance; a table has no gaps"),
+        (TABLE.replace("drift,", "drifd,"), "column 'drifd': unknown; allowed are conductance, programming"),
+        (TABLE.replace("0.06", "six"), "line 4: read: 'six' is no number"),
+        (TABLE.replace("0.06", "nan"), "line 4: read: 'nan' is no number"),
+        (TABLE.replace("bent [V]", "up"), "column up: there twice"),
+        (TABLE.replace(",42,,", ",43,,"), "states: 2, 5, 9, 43; allowed are"),
+        (TABLE.replace(",300,0.36", ",-400,0.36"), "volts: -0.3, 0, -0.4; allowed are voltages in ascending order"),
+        (TABLE.replace("20,400", "20,-400"), "devices.cell.programming"),
+        (TABLE.replace("0.9,0,2", "90,0,2"), "up: 90, 0.5, 0.3, 0; allowed are changes"),
+        ("conductance\n", "no rows"),
+        (TABLE + "1,2,3,4,5,6,7,8,9,10,11\n", "line 6: 11 fields under 10 names"),
+    ],
+)
 def test_a_table_that_cannot_be_is_told_with_its_line_or_column(table, told, tmp_path):
     with pytest.raises(RecipeError) as error:
         made(tmp_path, table=table)
     assert told in str(error.value) and str(error.value).startswith(str(tmp_path / "mine.toml"))
 
 
-@pytest.mark.parametrize(("lines", "told"), [
-    ('[devices]\npreset = "pcm"', "devices.cell: given together with preset 'pcm'; allowed is one of the two"),
-    ("[devices]\nage = 30.0", "the law of its cell begins 60 s after writing"),
-    ('[arrays]\non = true\nlaw = "measured"\npulse = 0.01', "allowed is 0, as the cell's own curves say it"),
-    ("[devices.cell]\nread = [1, 2, 3, 4]", "devices.cell.read: given together with the same column of mine.csv"),
-    ("[devices.cell]\nvoltage = 0.5", "allowed are curves that cover inputs of +-0.5 V"),
-    ("[devices.cell]\ndrift_start = 0.0", "devices.cell.drift_start: 0 s; allowed is more than 0 together with drift"),
-])
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('[devices]\npreset = "pcm"', "devices.cell: given together with preset 'pcm'; allowed is one of the two"),
+        ("[devices]\nage = 30.0", "the law of its cell begins 60 s after writing"),
+        ('[arrays]\non = true\nlaw = "measured"\npulse = 0.01', "allowed is 0, as the cell's own curves say it"),
+        ("[devices.cell]\nread = [1, 2, 3, 4]", "devices.cell.read: given together with the same column of mine.csv"),
+        ("[devices.cell]\nvoltage = 0.5", "allowed are curves that cover inputs of +-0.5 V"),
+        ("[devices.cell]\ndrift_start = 0.0", "devices.cell.drift_start: 0 s; allowed is more than 0 together with drift"),
+    ],
+)
 def test_a_recipe_that_contradicts_its_table_is_told(lines, told, tmp_path):
     (tmp_path / "mine.csv").write_text(TABLE)
     text = RECIPE + lines.removeprefix("[devices.cell]\n") if lines.startswith("[devices.cell]") else RECIPE + lines
@@ -170,14 +181,17 @@ def test_a_recipe_that_contradicts_its_table_is_told(lines, told, tmp_path):
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize(("lines", "told"), [
-    ("[pulses]\nlaw = 'measured'", "pulses.law: measured without pulses that were measured"),
-    ("[devices.cell]\nconductance = [1, 2]\nup = [1, 1]", "devices.cell.down: missing; pulses need both"),
-    ("[devices.cell]\nup = [1, 1]", "devices.cell.conductance: missing"),
-    ("[devices.cell]\nconductance = [1, 2]\ntable = 'no.csv'", "devices.cell.table: no.csv: cannot be read"),
-    ("[devices.cell]\ntable = 3", "devices.cell.table: 3; allowed is the name of a CSV file"),
-    ("[devices.cell]\nconductance = [1, 2]\n[devices]\nmeasured = [[1, 0], [2, 0]]", "devices.cell: given together with measured"),
-])
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("[pulses]\nlaw = 'measured'", "pulses.law: measured without pulses that were measured"),
+        ("[devices.cell]\nconductance = [1, 2]\nup = [1, 1]", "devices.cell.down: missing; pulses need both"),
+        ("[devices.cell]\nup = [1, 1]", "devices.cell.conductance: missing"),
+        ("[devices.cell]\nconductance = [1, 2]\ntable = 'no.csv'", "devices.cell.table: no.csv: cannot be read"),
+        ("[devices.cell]\ntable = 3", "devices.cell.table: 3; allowed is the name of a CSV file"),
+        ("[devices.cell]\nconductance = [1, 2]\n[devices]\nmeasured = [[1, 0], [2, 0]]", "devices.cell: given together with measured"),
+    ],
+)
 def test_a_cell_that_cannot_be_is_told(lines, told, tmp_path):
     lines = lines if "[devices]" not in lines else "[devices]\nmeasured = [[1, 0], [2, 0]]\n[devices.cell]\nconductance = [1, 2]"
     with pytest.raises(RecipeError) as error:

@@ -23,7 +23,8 @@ def test_every_package_is_listed():
     skipped = {".venv", ".uv", ".build", "build", "dist", "tests", "notebooks"}
     there = {"crossdyad"} | {
         "crossdyad." + ".".join(p.parent.relative_to(ROOT).parts)
-        for p in ROOT.rglob("__init__.py") if p.parent != ROOT and p.relative_to(ROOT).parts[0] not in skipped
+        for p in ROOT.rglob("__init__.py")
+        if p.parent != ROOT and p.relative_to(ROOT).parts[0] not in skipped
     }
     assert listed == there
 
@@ -41,13 +42,22 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_has_the_packages_files_and_no_others(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"crossdyad/explore/templates/report.html", "crossdyad/data/digits.npz", "crossdyad/recipe/presets/xor.toml",
-            "crossdyad/py.typed", "crossdyad/__main__.py"} <= set(names)
+    assert {
+        "crossdyad/explore/templates/report.html",
+        "crossdyad/data/digits.npz",
+        "crossdyad/recipe/presets/xor.toml",
+        "crossdyad/py.typed",
+        "crossdyad/__main__.py",
+    } <= set(names)
     assert {Path(n).parts[0].split("-")[0] for n in names} == {"crossdyad"}
     assert not [n for n in names if Path(n).name in BESIDE or Path(n).parts[1] in ("tests", "benchmarks", "examples")]
     wings = ("recipe", "data", "models", "emulator", "hdl", "sim", "explore", "cli", "board", "weights")
-    code = {f"crossdyad/{p.relative_to(ROOT)}" for folder in wings
-            for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    code = {
+        f"crossdyad/{p.relative_to(ROOT)}"
+        for folder in wings
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    }
     assert code <= set(names)
 
 
@@ -88,8 +98,13 @@ def test_every_command_works_where_it_is_installed(wheel, tmp_path_factory):
     subprocess.run([UV, "pip", "install", "-q", "--offline", "--no-deps", "--python", place / "env", wheel], check=True)
     there = next((place / "env").glob("lib/*/site-packages"))
     (there / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nobody", "JAX_PLATFORMS": "cpu", "MPLBACKEND": "nonsense",
-                   "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/proc/nobody",
+        "JAX_PLATFORMS": "cpu",
+        "MPLBACKEND": "nonsense",
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+    }
 
     def run(*command):
         done = subprocess.run([place / "env/bin" / command[0], *command[1:]], cwd=place, env=environment, capture_output=True, text=True)
@@ -111,10 +126,10 @@ def test_tools_get_another_cache_only_where_the_users_cannot_be_written(home, tm
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     folder, there = done.stdout.rstrip("\n").rsplit(" ", 1)
     assert there == str(home.startswith("/")) and (tmp_path / "made/.cache").is_dir() != home.startswith("/")
-    assert not folder or not os.path.exists(folder)                  # gone with the process
+    assert not folder or not os.path.exists(folder)  # gone with the process
 
 
-@pytest.mark.slow       # compiles a tool of many megabytes
+@pytest.mark.slow  # compiles a tool of many megabytes
 def test_verilog_is_written_where_the_home_cannot_be(tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/nobody"}
     command = [sys.executable, "-m", "crossdyad", "generate", "xor"]

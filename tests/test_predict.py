@@ -39,9 +39,11 @@ def test_a_prediction_is_what_training_comes_to_and_orders_what_was_mended():
         warnings.simplefilter("ignore", RuntimeWarning)
         told = predict.predict([recipe, *mended.values()])
         again = predict.predict([mended["stuck cells"]])
-    assert again[0] == pytest.approx(told[2], abs=1e-12)                  # whatever it is computed with
-    true = [emulator.train(r, *load_data("digits"), epochs=3, seeds=[1, 2]).epochs[-1]["accuracy"].mean()
-            for r in (recipe, mended["read noise"], mended["stuck cells"])]
+    assert again[0] == pytest.approx(told[2], abs=1e-12)  # whatever it is computed with
+    true = [
+        emulator.train(r, *load_data("digits"), epochs=3, seeds=[1, 2]).epochs[-1]["accuracy"].mean()
+        for r in (recipe, mended["read noise"], mended["stuck cells"])
+    ]
     for p, a in zip(told, true, strict=False):
         assert p.low <= a <= p.high and 0 <= p.low <= p.accuracy <= p.high <= 1
     gains = [p.accuracy - told[0].accuracy for p in told[1:]]
@@ -61,10 +63,14 @@ def test_a_fit_finds_a_law_of_its_own_form():
     assert np.abs(predict.accuracies(model, seen[300:]) - law[300:]).max() < 0.03
 
 
-@pytest.mark.parametrize(("recipe", "told"), [
-    (lambda: load("xor"), "sizes: predictions are calibrated on digits"), (lambda: changed(rule="local-heads"), "rule: "),
-    (lambda: changed(devices__preset="pcm"), "devices: predictions are calibrated on the chip's own effects"),
-])
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (lambda: load("xor"), "sizes: predictions are calibrated on digits"),
+        (lambda: changed(rule="local-heads"), "rule: "),
+        (lambda: changed(devices__preset="pcm"), "devices: predictions are calibrated on the chip's own effects"),
+    ],
+)
 def test_what_was_not_calibrated_is_refused(recipe, told):
     made = recipe()
     with pytest.raises(ValueError, match=told):
@@ -74,7 +80,10 @@ def test_what_was_not_calibrated_is_refused(recipe, told):
 def test_the_command_tells_it(tmp_path):
     done = CliRunner().invoke(app, ["budget", "digits", "--samples", "2", "--predict", "--json", "-o", str(tmp_path)])
     told = json.loads(done.stdout)
-    assert told["predicted"]["epochs"] == 3 and 0.8 < told["predicted"]["accuracy"] < 1 and set(told["mended"]) == {
-        "weight bits", "state bits", "delta bits"}
+    assert (
+        told["predicted"]["epochs"] == 3
+        and 0.8 < told["predicted"]["accuracy"] < 1
+        and set(told["mended"]) == {"weight bits", "state bits", "delta bits"}
+    )
     assert 0.1 < told["critical_noise"] < 4
     assert CliRunner().invoke(app, ["budget", "xor", "--predict", "-o", str(tmp_path)]).exit_code == 2

@@ -68,7 +68,7 @@ def test_a_rule_with_every_hazard_is_played_as_written(recipe):
     assert player.faults(recipe, compile_program(recipe, "again", steps), steps) == []
 
 
-@pytest.mark.parametrize("n", [1, 3, 4])       # waits for means, for errors, for revised means
+@pytest.mark.parametrize("n", [1, 3, 4])  # waits for means, for errors, for revised means
 def test_the_player_notices_an_operation_that_starts_a_cycle_early(n):
     recipe = load("digits")
     program = programs(recipe)[1]
@@ -85,7 +85,7 @@ def late(recipe, program, steps):
     """Return the instructions that could start a cycle earlier, what stands before them left as it is."""
     starts, found = [i.cycle for i in program.instructions], []
     for n, cycle in enumerate(starts):
-        if cycle > 2 and all(abs(cycle - 1 - other) >= 2 for m, other in enumerate(starts) if m != n):      # the sequencer has time
+        if cycle > 2 and all(abs(cycle - 1 - other) >= 2 for m, other in enumerate(starts) if m != n):  # the sequencer has time
             early = [replace(i, cycle=i.cycle - (m == n)) for m, i in enumerate(program.instructions)]
             faults = player.faults(recipe, replace(program, instructions=tuple(early)), steps)
             found += [] if any(not f.startswith("length") for f in faults) else [program.instructions[n]]
@@ -160,15 +160,23 @@ def test_programs_print_one_line_per_instruction(name):
     assert len(str(infer).splitlines()) == 2 + len(infer.instructions)
 
 
-@pytest.mark.parametrize(("step", "told"), [
-    (parts.update(1), "update W1 += error1 input1"), (parts.update(1, negative=True), "update W1 -= error1 input1"),
-    (parts.update(1, decay=8), "update W1 += error1 input1, decay 8"),
-    (Operation(Op.PROBE, "W0", negative=True), "probe W0 -= epsilon signs"),
-    (Operation(Op.FORWARD, "W1", column="input1", unit=1), "forward W1 input1 -> unit 1 drive: nothing"),
-    (Operation(Op.FORWARD, "W1", column="input1", unit=1, force="clamp", negative=True, keep_drive=True, mean="a", result=True),
-     "forward W1 input1 -> unit 1 drive, -clamp: drive, a, result"),
-    (Operation(Op.TRANSPOSED, "W1", row="error1", unit=0, enter="more", noise=-1, gain=2, difference="b"),
-     "transposed W1^T error1, noise -1 * 2**2 -> unit 0 more: b"),
-])
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (parts.update(1), "update W1 += error1 input1"),
+        (parts.update(1, negative=True), "update W1 -= error1 input1"),
+        (parts.update(1, decay=8), "update W1 += error1 input1, decay 8"),
+        (Operation(Op.PROBE, "W0", negative=True), "probe W0 -= epsilon signs"),
+        (Operation(Op.FORWARD, "W1", column="input1", unit=1), "forward W1 input1 -> unit 1 drive: nothing"),
+        (
+            Operation(Op.FORWARD, "W1", column="input1", unit=1, force="clamp", negative=True, keep_drive=True, mean="a", result=True),
+            "forward W1 input1 -> unit 1 drive, -clamp: drive, a, result",
+        ),
+        (
+            Operation(Op.TRANSPOSED, "W1", row="error1", unit=0, enter="more", noise=-1, gain=2, difference="b"),
+            "transposed W1^T error1, noise -1 * 2**2 -> unit 0 more: b",
+        ),
+    ],
+)
 def test_operations_in_words(step, told):
     assert str(step) == told

@@ -92,7 +92,9 @@ def test_rows_are_printed_as_they_end(monkeypatch):
 
 
 def test_training_that_changes_no_weight_is_said(tmp_path):
-    (tmp_path / "still.toml").write_text('name = "still"\nsizes = [3, 2]\nlanes = [2]\nlearning_rate = 9.5367431640625e-07\n'
-                                         'rate_floor = 9.5367431640625e-07\n[rounding]\nweight = "nearest"\n[training]\nepochs = 1\n')
+    (tmp_path / "still.toml").write_text(
+        'name = "still"\nsizes = [3, 2]\nlanes = [2]\nlearning_rate = 9.5367431640625e-07\n'
+        'rate_floor = 9.5367431640625e-07\n[rounding]\nweight = "nearest"\n[training]\nepochs = 1\n'
+    )
     done = CliRunner().invoke(app, ["train", str(tmp_path / "still.toml"), "-o", str(tmp_path), "--engine", "numpy"])
     assert done.exit_code == 0 and "note: no weight has changed: at learning_rate 9.53674e-07" in done.stdout

@@ -23,7 +23,7 @@ X, Y = jax.random.uniform(KEY, (7,)), jnp.eye(3)[1]
 @pytest.fixture(scope="module")
 def published():
     spec = importlib.util.spec_from_file_location("benchmark_published", BENCHMARK)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)     # its dataclass looks itself up there
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # its dataclass looks itself up there
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
@@ -55,7 +55,7 @@ def test_noise_falls_with_the_points(published):
 
     one, half = deviation(51, published.one_sided, 0.1), deviation(54, published.half_circle, 0.4)
     # two reads over beta; ten over ten times a larger beta, of which eight come in pairs that share their draw
-    assert abs(one / half / ((2 ** 0.5 / 0.1) / (8 ** 0.5 / 10 / 0.4)) - 1) < 0.05
+    assert abs(one / half / ((2**0.5 / 0.1) / (8**0.5 / 10 / 0.4)) - 1) < 0.05
     assert abs(deviation(51, published.one_sided, 0.1, published.NOISE / 20) / one - 0.5) < 0.01
     assert deviation(51, published.one_sided, 0.1, 0.0) < 1e-15
 
@@ -88,4 +88,4 @@ def test_steered_is_deep_feedback_control(published):
     found = jax.jit(jax.grad(published.steered, 2), static_argnums=(0, 1))(net, models.squared_error, p, X, Y, 0.01)
     wanted = jax.jit(partial(ROWS[74].estimator.estimate, net, models.squared_error))
     assert relative(found, wanted(p, X, Y, beta=0.01)) < 1e-5
-    assert relative(found, jax.grad(published.loss, 2)(net, models.squared_error, p, X, Y)) > 0.1     # it is no backprop
+    assert relative(found, jax.grad(published.loss, 2)(net, models.squared_error, p, X, Y)) > 0.1  # it is no backprop

@@ -61,22 +61,26 @@ def test_learning_through_pulses():
     assert min(found.values()) > 0.93
 
 
-@pytest.mark.parametrize(("table", "message"), [
-    ('[pulses]\nlaw = "constant"', "pulses.step: 0 with law constant; allowed are the powers of two"),
-    ('[pulses]\nlaw = "constant"\nstep = 0.3', "pulses.step: 0.3 with law constant; allowed are the powers of two"),
-    ("[pulses]\nstep = 0.5", "pulses.step: 0.5 with the ideal law, which has no pulses"),
-    ("[pulses]\nnoise = 0.5", "pulses.noise: 0.5 with the ideal law, which has no pulses"),
-    ('[pulses]\nlaw = "linear"\nstep = 0.25\nslope = 0.3', "pulses.slope: 0.3"),
-    ('[pulses]\nlaw = "power"\nstep = 9', "pulses.step: 9 with law power; allowed is 0.00012207 to"),
-    ('[pulses]\nlaw = "measured"', "pulses.law: measured without pulses that were measured"),
-    ('[pulses]\nlaw = "linear"\nstep = 0.25\n[devices]\nlaw = "constant"',
-     "devices.law together with pulses: pulses are said twice"),
-    ('[arrays]\non = true\nlaw = "power"\npulse = 0.1\n[devices]\nlaw = "constant"\npulse = 0.25',
-     "devices.law and arrays.law: pulses are said twice"),
-    ("[devices]\nlevels = 3", "devices.levels: 3; allowed are 0"),
-    ("[devices]\nread_noise = 1e-9", "devices.read_noise: 1e-09; allowed is 0 or"),
-    ("[devices]\nstuck = 2", "devices.stuck"),
-])
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[pulses]\nlaw = "constant"', "pulses.step: 0 with law constant; allowed are the powers of two"),
+        ('[pulses]\nlaw = "constant"\nstep = 0.3', "pulses.step: 0.3 with law constant; allowed are the powers of two"),
+        ("[pulses]\nstep = 0.5", "pulses.step: 0.5 with the ideal law, which has no pulses"),
+        ("[pulses]\nnoise = 0.5", "pulses.noise: 0.5 with the ideal law, which has no pulses"),
+        ('[pulses]\nlaw = "linear"\nstep = 0.25\nslope = 0.3', "pulses.slope: 0.3"),
+        ('[pulses]\nlaw = "power"\nstep = 9', "pulses.step: 9 with law power; allowed is 0.00012207 to"),
+        ('[pulses]\nlaw = "measured"', "pulses.law: measured without pulses that were measured"),
+        ('[pulses]\nlaw = "linear"\nstep = 0.25\n[devices]\nlaw = "constant"', "devices.law together with pulses: pulses are said twice"),
+        (
+            '[arrays]\non = true\nlaw = "power"\npulse = 0.1\n[devices]\nlaw = "constant"\npulse = 0.25',
+            "devices.law and arrays.law: pulses are said twice",
+        ),
+        ("[devices]\nlevels = 3", "devices.levels: 3; allowed are 0"),
+        ("[devices]\nread_noise = 1e-9", "devices.read_noise: 1e-09; allowed is 0 or"),
+        ("[devices]\nstuck = 2", "devices.stuck"),
+    ],
+)
 def test_what_cannot_be_built_is_told(table, message):
     text = 'name = "x"\nsizes = [3, 2]\nlanes = [2]\n' + table
     with pytest.raises(RecipeError) as told:
@@ -101,13 +105,18 @@ def test_who_plays_pulses_follows_from_their_table():
     parse('name = "x"\nsizes = [3, 2]\nlanes = [2]\nrule = "spsa"\n[pulses]\nlaw = "constant"\nstep = 0.3\none_by_one = true')
 
 
-@pytest.mark.parametrize(("before", "now"), [
-    ({"devices": {"law": "linear", "pulse": 0.25, "slope": 0.5}}, {"law": "linear", "step": 0.25, "slope": 0.5}),
-    ({"devices": {"law": "ideal", "pulse": 0.0, "slope": 0.25}}, {}),
-    ({"arrays": {"on": True, "law": "linear", "pulse": 0.3, "pulse_noise": 0.1, "pulse_spread": 0.2, "bound_spread": 0.3}},
-     {"law": "linear", "step": 0.3, "slope": 0.5, "noise": 0.1, "step_spread": 0.2, "bound_spread": 0.3, "one_by_one": True}),
-    ({"arrays": {"law": "", "pulse": 0.0, "pulse_noise": 0.0}}, {}),
-])
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"devices": {"law": "linear", "pulse": 0.25, "slope": 0.5}}, {"law": "linear", "step": 0.25, "slope": 0.5}),
+        ({"devices": {"law": "ideal", "pulse": 0.0, "slope": 0.25}}, {}),
+        (
+            {"arrays": {"on": True, "law": "linear", "pulse": 0.3, "pulse_noise": 0.1, "pulse_spread": 0.2, "bound_spread": 0.3}},
+            {"law": "linear", "step": 0.3, "slope": 0.5, "noise": 0.1, "step_spread": 0.2, "bound_spread": 0.3, "one_by_one": True},
+        ),
+        ({"arrays": {"law": "", "pulse": 0.0, "pulse_noise": 0.0}}, {}),
+    ],
+)
 def test_keys_of_before_mean_the_same(before, now):
     table = load("digits").model_dump()
     arrays = {k: {"on": v["on"]} for k, v in before.items() if v.get("on")}
@@ -125,4 +134,4 @@ def test_pulses_of_the_emulator_need_no_arrays():
     assert made.epochs[-1]["accuracy"] > 0.6
     first = emulator.initial_weights(r)[0] * r.formats.weight.step
     steps = (made.weights[0] * r.formats.weight.step - first) / 0.003
-    assert np.abs(steps - np.rint(steps)).max() < 0.5 and np.abs(steps).max() > 2      # whole pulses, but for the weights' rounding
+    assert np.abs(steps - np.rint(steps)).max() < 0.5 and np.abs(steps).max() > 2  # whole pulses, but for the weights' rounding

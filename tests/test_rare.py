@@ -23,13 +23,13 @@ def test_a_rounding_word_counts_to_its_last_bit(shift):
     draw = np.random.default_rng(shift)
     values, m = draw.integers(-(1 << 40), 1 << 40, 300), min(shift, 16)
     below = [Fraction(int(v), 1 << shift) - (int(v) >> shift) for v in values]
-    least = [max(0, math.ceil((1 - b) * (1 << m))) for b in below]          # of the top m bits, the first with which floor(v + word) is up
+    least = [max(0, math.ceil((1 - b) * (1 << m))) for b in below]  # of the top m bits, the first with which floor(v + word) is up
     for n, up in enumerate(least):
         for top in {up, up - 1} & set(range(1 << m)):
             word = top << 16 - m | int(draw.integers(0, 1 << 16 - m))
             expected = math.floor(Fraction(int(values[n]), 1 << shift) + Fraction(top, 1 << m))
             assert fixed.round_exact(int(values[n]), shift, "stochastic", word) == expected
-            assert fixed.requantize(values[n:n + 1], shift, 50, "stochastic", "saturate", np.array([word]))[0][0] == expected
+            assert fixed.requantize(values[n : n + 1], shift, 50, "stochastic", "saturate", np.array([word]))[0][0] == expected
 
 
 def contract_view(x, y, lane):
@@ -86,7 +86,7 @@ def test_initial_weights_are_the_words_of_their_stream():
         for t in range(rows):
             for j in range(columns):
                 x, _ = rng.pair_exact(r.key, 0xC0 + k, 0, t * columns + j)
-                uniform = (x + 0.5) / 2**31 - 1                                        # variance 1/3: times 6 / C it is 2 / C
+                uniform = (x + 0.5) / 2**31 - 1  # variance 1/3: times 6 / C it is 2 / C
                 expected = math.floor(uniform * math.sqrt(6 / columns) * 2**r.formats.weight.frac + 0.5)
                 assert w[t, j] == min(max(expected, r.formats.weight.min), r.formats.weight.max)
 

@@ -120,11 +120,20 @@ def test_links_lead_somewhere():
     assert targets and not [t for t in targets if not (ROOT / t).exists()]
 
 
-@pytest.mark.parametrize("old, new", [
-    ("--simulator icarus", "--simulater icarus"), ("--board ulx3s", "--bord ulx3s"), ("crossdyad budget", "crossdyad budgett"),
-    ("make demo  ", "make demon "), ("cosim noisy.toml", "cosim noisier.toml"), ('law = "soft-bounds"', 'law = "soft"'),
-    ("lanes = [8, 4]", "lanes = [8, 500]"), ("```toml", "```yaml"), ("--check 52 57", "--check row52"),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("--simulator icarus", "--simulater icarus"),
+        ("--board ulx3s", "--bord ulx3s"),
+        ("crossdyad budget", "crossdyad budgett"),
+        ("make demo  ", "make demon "),
+        ("cosim noisy.toml", "cosim noisier.toml"),
+        ('law = "soft-bounds"', 'law = "soft"'),
+        ("lanes = [8, 4]", "lanes = [8, 500]"),
+        ("```toml", "```yaml"),
+        ("--check 52 57", "--check row52"),
+    ],
+)
 def test_a_broken_page_is_noticed(old, new):
     text = README.read_text()
     assert old in text
@@ -132,9 +141,9 @@ def test_a_broken_page_is_noticed(old, new):
         check(text.replace(old, new))
 
 
-@pytest.mark.parametrize("old, new", [
-    ("= emulator.initial_weights(recipe) ", "= emulator.first_weights(recipe) "), ("chip.infer", "chip.inferr"),
-])
+@pytest.mark.parametrize(
+    "old, new", [("= emulator.initial_weights(recipe) ", "= emulator.first_weights(recipe) "), ("chip.infer", "chip.inferr")]
+)
 def test_broken_python_is_noticed(old, new):
     text = README.read_text()
     assert old in text

@@ -57,10 +57,16 @@ def test_all_mistakes_at_once_each_with_file_key_and_remedy():
     assert len(lines) == 9
 
 
-@pytest.mark.parametrize("change, key", [
-    ({"lanes": [16]}, "lanes"), ({"rate_floor": 2.0**-16}, "rate_floor"), ({"target_on": 1000.0}, "target_on"),
-    ({"rule": "spsa", "epsilon": 2.0**-20}, "epsilon"), ({"lanes": [64, 64]}, "lanes"),
-])
+@pytest.mark.parametrize(
+    "change, key",
+    [
+        ({"lanes": [16]}, "lanes"),
+        ({"rate_floor": 2.0**-16}, "rate_floor"),
+        ({"target_on": 1000.0}, "target_on"),
+        ({"rule": "spsa", "epsilon": 2.0**-20}, "epsilon"),
+        ({"lanes": [64, 64]}, "lanes"),
+    ],
+)
 def test_values_that_do_not_fit_together_are_named(change, key):
     table = load("digits").model_dump() | change
     with pytest.raises(ValueError, match=f"(?m)^.*{key}: .*allowed"):
@@ -95,19 +101,28 @@ def test_encode_is_nearest_and_decode_is_exact(width, frac, data):
     assert (q.encode(np.minimum(shifted, q.high)) == integers).all()
 
 
-@pytest.mark.parametrize("values, word", [
-    ([np.nan], "NaN"), ([np.inf], "NaN or infinity"), ([5.0], "does not fit"), ([-4.5], "does not fit"),
-    ([[4.001], [0.0]], "4.001 does not fit"), ([-4.017, 0.0], "-4.017 does not fit"),
-    ([True, False], "got bool"), (["1"], "got <U1"),
-])
+@pytest.mark.parametrize(
+    "values, word",
+    [
+        ([np.nan], "NaN"),
+        ([np.inf], "NaN or infinity"),
+        ([5.0], "does not fit"),
+        ([-4.5], "does not fit"),
+        ([[4.001], [0.0]], "4.001 does not fit"),
+        ([-4.017, 0.0], "-4.017 does not fit"),
+        ([True, False], "got bool"),
+        (["1"], "got <U1"),
+    ],
+)
 def test_encode_refuses_what_the_format_cannot_hold(values, word):
     with pytest.raises(ValueError, match=f"pixels: .*{word}"):
         QFormat(width=8, frac=5).encode(values, "pixels")
 
 
-@pytest.mark.parametrize(("value", "integer"), [
-    (np.nextafter(0.5, 0), 0), (0.5, 1), (np.nextafter(-0.5, -1), -1), (-0.5, 0), (128, 127), (-128.5, -128), (126.5, 127),
-])
+@pytest.mark.parametrize(
+    ("value", "integer"),
+    [(np.nextafter(0.5, 0), 0), (0.5, 1), (np.nextafter(-0.5, -1), -1), (-0.5, 0), (128, 127), (-128.5, -128), (126.5, 127)],
+)
 def test_encode_takes_the_nearest_integer_up_to_full_scale(value, integer):
     assert QFormat(width=8, frac=0).encode(value) == integer
     assert QFormat(width=8, frac=5).encode(value / 32) == integer
@@ -156,10 +171,21 @@ def test_a_real_is_a_finite_number_and_nothing_else(field, value):
         parse(f"{field} = {value}\n{PLAIN}")
 
 
-@pytest.mark.parametrize("assignment", [
-    "seed = true", "alpha = true", "alpha = false", 'seed = "3"', "training.epochs = true", "devices.levels = true", "arrays.lines = true",
-    "arrays.on = 1", 'arrays.on = "yes"', "formats.state = { width = 8, frac = true }",
-])
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "seed = true",
+        "alpha = true",
+        "alpha = false",
+        'seed = "3"',
+        "training.epochs = true",
+        "devices.levels = true",
+        "arrays.lines = true",
+        "arrays.on = 1",
+        'arrays.on = "yes"',
+        "formats.state = { width = 8, frac = true }",
+    ],
+)
 def test_truths_texts_and_numbers_are_not_taken_for_each_other(assignment):
     with pytest.raises(RecipeError, match="; allowed is (a number|true or false)"):
         parse(f"{assignment}\n{PLAIN}")
@@ -171,16 +197,24 @@ def test_noise_beyond_all_formats_is_refused_in_words(value):
         parse(f"devices.read_noise = {value}\n{PLAIN}")
 
 
-@pytest.mark.parametrize(("frac", "noise"), [
-    (0, 2.0**-16),        # less than what a sum over differences has: they would have none
-    (20, 2.0),            # beyond the 24 bits of a gain
-])
+@pytest.mark.parametrize(
+    ("frac", "noise"),
+    [
+        (0, 2.0**-16),  # less than what a sum over differences has: they would have none
+        (20, 2.0),  # beyond the 24 bits of a gain
+    ],
+)
 def test_noise_that_a_sum_over_differences_cannot_hold_is_refused(frac, noise):
-    told = {"name": "x", "sizes": (4, 3, 2), "lanes": (1, 1), "formats": {"delta": {"width": 16, "frac": frac}},
-            "devices": {"read_noise": noise}}
+    told = {
+        "name": "x",
+        "sizes": (4, 3, 2),
+        "lanes": (1, 1),
+        "formats": {"delta": {"width": 16, "frac": frac}},
+        "devices": {"read_noise": noise},
+    }
     with pytest.raises(ValueError, match="devices.read_noise: .*allowed is 0 or .* to .*, which the sums over states of .* and deltas of"):
         Recipe.model_validate(told)
-    kept = Recipe.model_validate(told | {"rule": "inference"})          # reads no differences
+    kept = Recipe.model_validate(told | {"rule": "inference"})  # reads no differences
     for gain, fits in ((0, False), (1, True), ((1 << 24) - 1, True), (1 << 24, False)):
         devices = {"read_noise": (gain or 0.4) * NOISE_DEVIATION / 256 / 2.0 ** (kept.formats.weight.frac + kept.formats.state.frac)}
         if fits:
@@ -190,18 +224,28 @@ def test_noise_that_a_sum_over_differences_cannot_hold_is_refused(frac, noise):
                 Recipe.model_validate(told | {"rule": "inference", "devices": devices})
 
 
-@pytest.mark.parametrize(("text", "lines"), [
-    ("sizes = [100000, 100000]", ["sizes[0]: 100000; allowed is at most 4096", "sizes[1]: 100000; allowed is at most 4096"]),
-    ("sizes = 3", ["sizes: 3; allowed is a list, as [1, 2]"]),
-    ("sizes = []", ["sizes: 0 entries; allowed are at least 2"]),
-    ("sizes = [4, 2.5]", ["sizes[1]: 2.5; allowed is a whole number"]),
-    ("sizes = [4, 2]\nformats = 3", ["formats: 3; allowed is a table, as { key = value }"]),
-    ("sizes = [4, 2]\ndevices.measured = [1]", ["devices.measured[0]: 1; allowed is a list, as [1, 2]"]),
-    ("sizes = [4, 2]\npulses.law = true", [
-        "pulses.law: true; allowed is 'ideal', 'constant', 'linear', 'soft-bounds', 'exponential', 'power' or 'measured'"]),
-    ("sizes = [4, 2]\nformats.state = { width = 8, fracc = 2 }",
-     ["formats.state.frac: missing; it must be given", "formats.state.fracc: unknown key; did you mean 'frac'? allowed are width, frac"]),
-])
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("sizes = [100000, 100000]", ["sizes[0]: 100000; allowed is at most 4096", "sizes[1]: 100000; allowed is at most 4096"]),
+        ("sizes = 3", ["sizes: 3; allowed is a list, as [1, 2]"]),
+        ("sizes = []", ["sizes: 0 entries; allowed are at least 2"]),
+        ("sizes = [4, 2.5]", ["sizes[1]: 2.5; allowed is a whole number"]),
+        ("sizes = [4, 2]\nformats = 3", ["formats: 3; allowed is a table, as { key = value }"]),
+        ("sizes = [4, 2]\ndevices.measured = [1]", ["devices.measured[0]: 1; allowed is a list, as [1, 2]"]),
+        (
+            "sizes = [4, 2]\npulses.law = true",
+            ["pulses.law: true; allowed is 'ideal', 'constant', 'linear', 'soft-bounds', 'exponential', 'power' or 'measured'"],
+        ),
+        (
+            "sizes = [4, 2]\nformats.state = { width = 8, fracc = 2 }",
+            [
+                "formats.state.frac: missing; it must be given",
+                "formats.state.fracc: unknown key; did you mean 'frac'? allowed are width, frac",
+            ],
+        ),
+    ],
+)
 def test_mistakes_are_told_in_our_words_and_each_once(text, lines):
     with pytest.raises(RecipeError) as caught:
         parse(f'name = "x"\nlanes = [1]\n{text}')
@@ -217,9 +261,10 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
     assert load(path) == parse(PLAIN)
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    (None, "a folder; name the file in it"), (PLAIN.encode("utf-16"), "no text in UTF-8"), (b'name = "\xe9"', "no text in UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "a folder; name the file in it"), (PLAIN.encode("utf-16"), "no text in UTF-8"), (b'name = "\xe9"', "no text in UTF-8")],
+)
 def test_what_is_no_text_file_is_said(content, told, tmp_path):
     path = tmp_path / "x.toml"
     path.mkdir() if content is None else path.write_bytes(content)
@@ -287,8 +332,11 @@ def test_a_specification_is_read_as_a_recipe_is(tmp_path):
     with pytest.raises(spec.SpecError) as caught:
         spec.read(path)
     said = str(caught.value)
-    for line in ("epochs: true; allowed is a number", "samples: inf; allowed is a finite number",
-                 "search.populations: unknown key; did you mean"):
+    for line in (
+        "epochs: true; allowed is a number",
+        "samples: inf; allowed is a finite number",
+        "search.populations: unknown key; did you mean",
+    ):
         assert f"s.toml: {line}" in said
     with pytest.raises(spec.SpecError, match="a folder; name the file in it"):
         spec.read(tmp_path)
@@ -297,17 +345,24 @@ def test_a_specification_is_read_as_a_recipe_is(tmp_path):
 SHARED = 'name = "x"\nsizes = [64, 32, 10]\n'
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ('[[engines]]\nlanes = 16\nmatrices = ["W0"]', ["engines: none holds W1"]),
-    ('[[engines]]\nlanes = 160\nmatrices = ["W0", "W1"]', ["engines[0].lanes: 160; allowed is at most 156"]),
-    ('engines = "fit"', ["engines: 'fit'; allowed are rows of lanes; `crossdyad fit"]),
-    ("engines = [3]", ["engines[0]: 3; allowed is a table"]),
-    ('[[engines]]\nlanes = 16\nmatrices = ["W0", "W1", "Q"]\n[[engines]]\nlanes = 100\nmatrices = ["W1"]',
-     ["engines: W1 lies on 2 of them", "engines: there is no matrix 'Q'", "engines: 100 lanes of engine 1 for matrices of up to 32"]),
-    ('lanes = [16, 8]\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]', ["lanes: [16, 8], but engines give the layers [16, 16]"]),
-    ('rule = "sign-concordant"\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]\n[[engines]]\nlanes = 4\nmatrices = ["B1"]',
-     ["engines: B1, the signs of W1, lies on another engine"]),
-])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[[engines]]\nlanes = 16\nmatrices = ["W0"]', ["engines: none holds W1"]),
+        ('[[engines]]\nlanes = 160\nmatrices = ["W0", "W1"]', ["engines[0].lanes: 160; allowed is at most 156"]),
+        ('engines = "fit"', ["engines: 'fit'; allowed are rows of lanes; `crossdyad fit"]),
+        ("engines = [3]", ["engines[0]: 3; allowed is a table"]),
+        (
+            '[[engines]]\nlanes = 16\nmatrices = ["W0", "W1", "Q"]\n[[engines]]\nlanes = 100\nmatrices = ["W1"]',
+            ["engines: W1 lies on 2 of them", "engines: there is no matrix 'Q'", "engines: 100 lanes of engine 1 for matrices of up to 32"],
+        ),
+        ('lanes = [16, 8]\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]', ["lanes: [16, 8], but engines give the layers [16, 16]"]),
+        (
+            'rule = "sign-concordant"\n[[engines]]\nlanes = 16\nmatrices = ["W0", "W1"]\n[[engines]]\nlanes = 4\nmatrices = ["B1"]',
+            ["engines: B1, the signs of W1, lies on another engine"],
+        ),
+    ],
+)
 def test_engines_that_cannot_hold_their_matrices_are_told_and_nothing_else(text, told):
     with pytest.raises(RecipeError) as caught:
         parse(SHARED + text, "x.toml")

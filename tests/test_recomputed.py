@@ -29,7 +29,7 @@ def test_cells_are_those_of_the_fit_when_written_and_after_a_month(g):
     fresh, old = device.program(share, 1, 0, MONTH)
     assert fresh.mean() == pytest.approx(g, abs=0.01) and fresh.std() == pytest.approx(0.0112 + 0.0113 * g, rel=0.02)
     lost = fresh - old
-    assert lost.mean() == pytest.approx(0.0890 * np.log(MONTH), rel=0.25)                # of a power law, whose exponents are not below 0
+    assert lost.mean() == pytest.approx(0.0890 * np.log(MONTH), rel=0.25)  # of a power law, whose exponents are not below 0
     assert lost.std() == pytest.approx(0.0420 * np.log(MONTH) + 0.4118, rel=0.3)
 
 

@@ -26,7 +26,7 @@ def text_of(path: Path) -> str:
     if path.suffix == ".py":
         return path.read_text()
     cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    return re.sub(r"^([^!%\n]*= *|\s*)[!%].*$", r"\1None", "\n".join(cells), flags=re.MULTILINE)      # commands of the shell
+    return re.sub(r"^([^!%\n]*= *|\s*)[!%].*$", r"\1None", "\n".join(cells), flags=re.MULTILINE)  # commands of the shell
 
 
 PACKAGE = {module_of(path): path for path in [ROOT / "__init__.py", *(p for wing in WINGS for p in sorted((ROOT / wing).rglob("*.py")))]}
@@ -87,7 +87,7 @@ def public(module: str) -> set[str]:
     """Every name of a module: bound in it, loaded on demand, or of a module below it."""
     tree = ast.parse(PACKAGE[module].read_text())
     names = set(Bound(tree.body, here_of(PACKAGE[module])).names)
-    names |= {name[len(module) + 1:].split(".")[0] for name in PACKAGE if name.startswith(module + ".")}
+    names |= {name[len(module) + 1 :].split(".")[0] for name in PACKAGE if name.startswith(module + ".")}
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PLACES":
             names |= set(ast.literal_eval(node.value))
@@ -133,13 +133,18 @@ def missing(tree: ast.AST, here: list[str]) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("folder", [*WINGS, *BESIDE])
 def test_what_is_taken_from_a_module_is_there(folder):
     paths = [p for p in PACKAGE.values() if p.is_relative_to(ROOT / folder)] or [p for p in USERS if p.is_relative_to(ROOT / folder)]
-    wrong = [f"{path.relative_to(ROOT)}:{line} {name}" for path in paths
-             for line, name in missing(ast.parse(text_of(path)), here_of(path) if folder in WINGS else [])]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in paths
+        for line, name in missing(ast.parse(text_of(path)), here_of(path) if folder in WINGS else [])
+    ]
     assert paths and not wrong
 
 
 def test_what_is_not_there_is_seen():
-    text = ("from . import circuits as c\nfrom ..recipe import Recipe, absent\nfrom .nowhere import x\nimport crossdyad\n"
-            "def f(c): return c.relu2\ndef g(): return c.relu2, c.relu, crossdyad.hdl.Chip, crossdyad.hdl.Ship\n")
+    text = (
+        "from . import circuits as c\nfrom ..recipe import Recipe, absent\nfrom .nowhere import x\nimport crossdyad\n"
+        "def f(c): return c.relu2\ndef g(): return c.relu2, c.relu, crossdyad.hdl.Chip, crossdyad.hdl.Ship\n"
+    )
     found = [name for _, name in missing(ast.parse(text), ["crossdyad", "models"])]
     assert found == ["crossdyad.recipe.absent", "crossdyad.models.nowhere", "crossdyad.models.circuits.relu2", "crossdyad.hdl.Ship"]

@@ -28,38 +28,99 @@ def fed(function):
 
 centered, clamped = both(energies.clipped), both(energies.clipped, stencil="one-sided", clamp=True)
 ROWS = {
-    1: by_hand.backprop, 2: partial(by_hand.loops, terms=24, rate=0.5), 7: by_hand.loops, 8: centered,
-    9: lambda g, beta=1.0: energies.contrast(energies.Resistors(g.w, g.x, 10.0), g.y, beta=beta), 13: by_hand.stored,
-    14: lambda g: by_hand.coding(g, 0.1, TANH, 3), 15: by_hand.lifted, 16: energies.tied, 20: by_hand.backprop, 21: by_hand.loops,
-    22: partial(by_hand.loops, terms=12), 23: fed(lambda g, m: by_hand.backprop(g, feedback=m)), 24: fed(by_hand.direct),
-    25: by_hand.mirror, 26: by_hand.kolen_pollack, 27: by_hand.signs, 28: by_hand.perturbed, 29: by_hand.spsa, 30: by_hand.tangents,
-    31: by_hand.spsa, 32: by_hand.nodes, 33: by_hand.guided, 34: by_hand.activity, 35: by_hand.greedy,
-    37: partial(by_hand.greedy, decoders=True), 38: partial(by_hand.greedy, reach=2), 40: partial(by_hand.greedy, pairs=True),
-    42: by_hand.goodness, 43: by_hand.synthetic, 51: both(energies.clipped, stencil="one-sided"), 52: centered,
-    53: both(energies.clipped, stencil="four points"), 54: both(energies.smooth, stencil="circle", beta=0.2),
-    56: partial(by_hand.dyads, adversarial=True), 57: by_hand.dyads, 58: partial(clamped, beta=1.0), 59: partial(clamped, beta=0.25),
-    60: energies.frequency, 61: energies.controlled, 64: energies.continual, 66: energies.agnostic, 67: energies.twins,
-    68: by_hand.coding, 69: partial(by_hand.targets, kind="inverse"), 70: partial(by_hand.targets, kind="path"),
-    71: partial(by_hand.targets, kind="transpose"), 72: by_hand.microcircuit, 74: by_hand.deep_control, 77: centered,
-    78: energies.mirrored, 79: by_hand.locoprop, 81: by_hand.pseudo_inverse, 84: by_hand.least_action, 85: energies.chained,
-    86: energies.mixed, 87: partial(by_hand.dyads, odd_and_even=True, sweeps=8), 88: by_hand.anywhere,
+    1: by_hand.backprop,
+    2: partial(by_hand.loops, terms=24, rate=0.5),
+    7: by_hand.loops,
+    8: centered,
+    9: lambda g, beta=1.0: energies.contrast(energies.Resistors(g.w, g.x, 10.0), g.y, beta=beta),
+    13: by_hand.stored,
+    14: lambda g: by_hand.coding(g, 0.1, TANH, 3),
+    15: by_hand.lifted,
+    16: energies.tied,
+    20: by_hand.backprop,
+    21: by_hand.loops,
+    22: partial(by_hand.loops, terms=12),
+    23: fed(lambda g, m: by_hand.backprop(g, feedback=m)),
+    24: fed(by_hand.direct),
+    25: by_hand.mirror,
+    26: by_hand.kolen_pollack,
+    27: by_hand.signs,
+    28: by_hand.perturbed,
+    29: by_hand.spsa,
+    30: by_hand.tangents,
+    31: by_hand.spsa,
+    32: by_hand.nodes,
+    33: by_hand.guided,
+    34: by_hand.activity,
+    35: by_hand.greedy,
+    37: partial(by_hand.greedy, decoders=True),
+    38: partial(by_hand.greedy, reach=2),
+    40: partial(by_hand.greedy, pairs=True),
+    42: by_hand.goodness,
+    43: by_hand.synthetic,
+    51: both(energies.clipped, stencil="one-sided"),
+    52: centered,
+    53: both(energies.clipped, stencil="four points"),
+    54: both(energies.smooth, stencil="circle", beta=0.2),
+    56: partial(by_hand.dyads, adversarial=True),
+    57: by_hand.dyads,
+    58: partial(clamped, beta=1.0),
+    59: partial(clamped, beta=0.25),
+    60: energies.frequency,
+    61: energies.controlled,
+    64: energies.continual,
+    66: energies.agnostic,
+    67: energies.twins,
+    68: by_hand.coding,
+    69: partial(by_hand.targets, kind="inverse"),
+    70: partial(by_hand.targets, kind="path"),
+    71: partial(by_hand.targets, kind="transpose"),
+    72: by_hand.microcircuit,
+    74: by_hand.deep_control,
+    77: centered,
+    78: energies.mirrored,
+    79: by_hand.locoprop,
+    81: by_hand.pseudo_inverse,
+    84: by_hand.least_action,
+    85: energies.chained,
+    86: energies.mixed,
+    87: partial(by_hand.dyads, odd_and_even=True, sweeps=8),
+    88: by_hand.anywhere,
 }
 """By row: the gradient of one sample as the standard settings have it, or with other settings."""
 
 OTHERS = {
-    9: [{"beta": 0.3}], 13: [{"beta": 0.4}], 15: [{"beta": 0.3}], 16: [{"beta": 0.2}],
-    29: [{"directions": 3, "epsilon": 0.1}], 30: [{"directions": 3}], 32: [{"directions": 3, "epsilon": 0.1}],
-    51: [{"beta": -0.3}], 53: [{"beta": 0.2}], 54: [{"beta": 0.1}], 56: [{"alpha": 0.2, "beta": 0.3, "sweeps": 5}],
+    9: [{"beta": 0.3}],
+    13: [{"beta": 0.4}],
+    15: [{"beta": 0.3}],
+    16: [{"beta": 0.2}],
+    29: [{"directions": 3, "epsilon": 0.1}],
+    30: [{"directions": 3}],
+    32: [{"directions": 3, "epsilon": 0.1}],
+    51: [{"beta": -0.3}],
+    53: [{"beta": 0.2}],
+    54: [{"beta": 0.1}],
+    56: [{"alpha": 0.2, "beta": 0.3, "sweeps": 5}],
     57: [{"alpha": 0.3, "beta": 0.7, "sweeps": 7}, {"alpha": 0.8, "sweeps": 1}, {"alpha": 0.3, "sweeps": 4}],
-    59: [{"beta": 0.6}], 60: [{"beta": 0.3, "steps": 8}], 61: [{"beta": 0.3}], 68: [{"beta": 0.5}],
-    72: [{"beta": 0.3, "gain": 0.5}], 74: [{"beta": 0.4, "leak": 0.3}], 84: [{"beta": 0.3, "duration": 3.0, "step": 0.25}],
-    85: [{"beta": 0.3}], 87: [{"alpha": 0.3, "beta": 0.7, "sweeps": 5}], 88: [{"alpha": 0.2, "beta": 0.5}],
+    59: [{"beta": 0.6}],
+    60: [{"beta": 0.3, "steps": 8}],
+    61: [{"beta": 0.3}],
+    68: [{"beta": 0.5}],
+    72: [{"beta": 0.3, "gain": 0.5}],
+    74: [{"beta": 0.4, "leak": 0.3}],
+    84: [{"beta": 0.3, "duration": 3.0, "step": 0.25}],
+    85: [{"beta": 0.3}],
+    87: [{"alpha": 0.3, "beta": 0.7, "sweeps": 5}],
+    88: [{"alpha": 0.2, "beta": 0.5}],
 }
 """Settings beside the standard ones, that none of them be ignored."""
 
 QUICK = (9, 24, 28, 52, 57, 61, 74, 79)
-CASES = [pytest.param(n, more, id=f"{n}-{i}", marks=[] if n in QUICK and not i else [pytest.mark.slow])
-         for n in trainable() for i, more in enumerate([{}, *OTHERS.get(n, [])])]
+CASES = [
+    pytest.param(n, more, id=f"{n}-{i}", marks=[] if n in QUICK and not i else [pytest.mark.slow])
+    for n in trainable()
+    for i, more in enumerate([{}, *OTHERS.get(n, [])])
+]
 
 
 def samples(rng):
@@ -85,8 +146,7 @@ def test_a_batch_is_the_mean_by_hand(number, more):
     keys = {"key": key} if "key" in inspect.signature(s.rule.estimate).parameters else {}
     found = jax.jit(lambda p: s.rule.batch(s.circuit, s.objective, p, x, y, **keys, **settings))(parameters)
     more = more | ({"matrices": s.settings["matrices"]} if "matrices" in s.settings else {})
-    each = [ROWS[number](Given(SIZES, parameters, a, b, k), **more)
-            for a, b, k in zip(x, y, jax.random.split(key, SAMPLES), strict=True)]
+    each = [ROWS[number](Given(SIZES, parameters, a, b, k), **more) for a, b, k in zip(x, y, jax.random.split(key, SAMPLES), strict=True)]
     expected = np.concatenate([np.mean([g[i] for g in each], 0).ravel() for i in range(len(each[0]))])
     assert np.linalg.norm(expected) > 1e-3, "nothing to compare"
     np.testing.assert_allclose(ravel_pytree(found)[0], expected, rtol=0, atol=TOLERANCE.get(number, 1e-10) * np.linalg.norm(expected))

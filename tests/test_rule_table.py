@@ -46,7 +46,7 @@ def test_multipliers_are_busy_by_hand():
 def test_random_bits_of_noise_by_hand():
     found = cards.card(load("digits-weight-mirror"))
     rounded = (64 * 32 + 2 * 32 * 10) * 16
-    assert found.random_bits == rounded + 2 * 32                # a sign for each column, in a read and in an update
+    assert found.random_bits == rounded + 2 * 32  # a sign for each column, in a read and in an update
     perturbed = cards.card(load("digits-node-perturbation"))
     assert perturbed.random_bits == (64 * 32 + 32 * 10) * 16 + 2 * (32 + 10)
 

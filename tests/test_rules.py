@@ -187,31 +187,34 @@ def small(rule, **changes):
     return Recipe(**{"name": "small", "sizes": (5, 4, 3), "lanes": (4, 2), "alpha": 0.5, "beta": 1.0, "rule": f"{HERE}:{rule}"} | changes)
 
 
-@pytest.mark.parametrize(("rule", "told"), [
-    ("unknown_force", "force = 'sideways'; allowed are '', 'feedback', 'drive', 'clamp'"),
-    ("too_early", "update W1 \\+= error1 input1 needs input1, which no operation before it makes; there are input0"),
-    ("below_the_first", "there is no unit -1; allowed are 0 to 1"),
-    ("no_steps", "no_steps is no function of a recipe that yields operations: 'int' object is not iterable"),
-    ("no_operation", "\\(0, 1, 2\\) is no Operation; rules.parts has functions that make some"),
-    ("no_outputs", "no operation has a result, so that a sample has no outputs"),
-    ("wrong_length", "input1 has 4 elements, the column of W0 takes 5"),
-    ("two_formats", "error1 holds a state elsewhere and a delta here; give it two names"),
-    ("two_lengths", "input1 holds elements of unit 0 elsewhere and of unit 1 here; give it two names"),
-    ("IN_PLACE", "reads input1 and writes it, whose first elements come before the last are read; write another store"),
-    ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
-    ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),
-    ("STRANGE_SIGNS", "matrix B1 follows 'W7', which must be a matrix before it, of its shape and in memory"),
-    ("STRANGE_START", "matrix B1 follows 'W0', which must be a matrix before it, of its shape and in memory"),
-    ("endless", "endless: more than 4096 operations of inference and training; allowed are 4096"),
-    ("too_long", "too_long: more than 4096 operations of inference and training; allowed are 4096"),
-    ("NO_WEIGHTS", "W1 of layer 1 is missing"),
-    ("not_kept", "needs the feedback of unit 0, which no operation before it keeps"),
-    ("leaks_too_much", "leak = 16; allowed are 0 to 15"),
-    ("signs_of_errors", "column = 'signs'; allowed are a column of signs with the row slope, and the row slope"),
-    ("slope_of_a_column", "column = 'slope'; allowed are a column of signs"),
-    ("rows_of_signs", "row = 'signs'; allowed are a column of signs"),
-    ("noise_comes_down", "needs noise, which no operation before it makes"),
-])
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("unknown_force", "force = 'sideways'; allowed are '', 'feedback', 'drive', 'clamp'"),
+        ("too_early", "update W1 \\+= error1 input1 needs input1, which no operation before it makes; there are input0"),
+        ("below_the_first", "there is no unit -1; allowed are 0 to 1"),
+        ("no_steps", "no_steps is no function of a recipe that yields operations: 'int' object is not iterable"),
+        ("no_operation", "\\(0, 1, 2\\) is no Operation; rules.parts has functions that make some"),
+        ("no_outputs", "no operation has a result, so that a sample has no outputs"),
+        ("wrong_length", "input1 has 4 elements, the column of W0 takes 5"),
+        ("two_formats", "error1 holds a state elsewhere and a delta here; give it two names"),
+        ("two_lengths", "input1 holds elements of unit 0 elsewhere and of unit 1 here; give it two names"),
+        ("IN_PLACE", "reads input1 and writes it, whose first elements come before the last are read; write another store"),
+        ("no_drive", "needs the drive of unit 0, which no operation before it keeps"),
+        ("FIXED_HEAD", "B1 is not in memory, so that it cannot be rewritten"),
+        ("STRANGE_SIGNS", "matrix B1 follows 'W7', which must be a matrix before it, of its shape and in memory"),
+        ("STRANGE_START", "matrix B1 follows 'W0', which must be a matrix before it, of its shape and in memory"),
+        ("endless", "endless: more than 4096 operations of inference and training; allowed are 4096"),
+        ("too_long", "too_long: more than 4096 operations of inference and training; allowed are 4096"),
+        ("NO_WEIGHTS", "W1 of layer 1 is missing"),
+        ("not_kept", "needs the feedback of unit 0, which no operation before it keeps"),
+        ("leaks_too_much", "leak = 16; allowed are 0 to 15"),
+        ("signs_of_errors", "column = 'signs'; allowed are a column of signs with the row slope, and the row slope"),
+        ("slope_of_a_column", "column = 'slope'; allowed are a column of signs"),
+        ("rows_of_signs", "row = 'signs'; allowed are a column of signs"),
+        ("noise_comes_down", "needs noise, which no operation before it makes"),
+    ],
+)
 def test_what_the_chip_cannot_do_is_refused(rule, told):
     with pytest.raises(ValueError, match=told):
         small(rule)
@@ -227,11 +230,14 @@ def test_the_slope_can_meet_signs_or_what_a_layer_reads():
     assert small("slope_of_inputs").steps[-1].column == "input0"
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    ("dual-propagatoin", "did you mean 'dual-propagation'\\? allowed are inference, dual-propagation, mean-substitution"),
-    ("nowhere.at:all", "cannot be had: No module named 'nowhere'; it must be importable"),
-    (f"{HERE}:nothing", "has no attribute 'nothing'"),
-])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dual-propagatoin", "did you mean 'dual-propagation'\\? allowed are inference, dual-propagation, mean-substitution"),
+        ("nowhere.at:all", "cannot be had: No module named 'nowhere'; it must be importable"),
+        (f"{HERE}:nothing", "has no attribute 'nothing'"),
+    ],
+)
 def test_a_rule_that_is_not_there_is_refused(name, told):
     with pytest.raises(RecipeError, match=told):
         parse(f'name = "x"\nsizes = [4, 3]\nlanes = [1]\nrule = "{name}"\n')
@@ -296,8 +302,15 @@ def test_every_read_of_the_last_layer_gives_its_outputs(noise, stalls):
 
 
 def test_a_program_of_more_than_256_operations_is_the_same_in_hardware():
-    r = small("long_rule", sizes=(3, 2), lanes=(2,), devices={"read_noise": 0.3}, rate_floor=2.0**-12, learning_rate=2.0**-12,
-              rounding={"state": "stochastic", "accumulator": "stochastic", "delta": "stochastic"})
+    r = small(
+        "long_rule",
+        sizes=(3, 2),
+        lanes=(2,),
+        devices={"read_noise": 0.3},
+        rate_floor=2.0**-12,
+        learning_rate=2.0**-12,
+        rounding={"state": "stochastic", "accumulator": "stochastic", "delta": "stochastic"},
+    )
     _, verdict = in_hardware(r, 1)
     assert verdict.differing == 0, verdict.mismatches[:5]
 
@@ -329,8 +342,19 @@ def test_noise_that_is_no_state_is_refused():
 @pytest.mark.parametrize("flying", [1, 2])
 @pytest.mark.parametrize("rule", ["predictive-coding", "weight-mirror", "target-propagation"])
 def test_rules_that_relax_and_hear_noise_are_the_same_in_hardware(rule, flying):
-    r = Recipe(name="small", sizes=(5, 4, 6, 3), lanes=(4, 2, 3), rule=rule, alpha=0, beta=0.5, sweeps=(0, 2), sigma=0.25, decay=2.0**-8,
-               formats={"delta": {"width": 11, "frac": 8}}, samples_in_flight=flying)
+    r = Recipe(
+        name="small",
+        sizes=(5, 4, 6, 3),
+        lanes=(4, 2, 3),
+        rule=rule,
+        alpha=0,
+        beta=0.5,
+        sweeps=(0, 2),
+        sigma=0.25,
+        decay=2.0**-8,
+        formats={"delta": {"width": 11, "frac": 8}},
+        samples_in_flight=flying,
+    )
     _, verdict = in_hardware(r, 3, "never" if flying > 1 else "random")
     before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
     assert verdict.differing == 0, verdict.mismatches[:5]
@@ -359,12 +383,21 @@ def test_the_rule_of_the_page_learns_and_is_judged(monkeypatch):
     monkeypatch.setitem(sys.modules, "my_rule", module)
     recipe.allow("my_rule")
     house = load("digits").model_dump()
-    formats = house["formats"] | {"state": {"width": 8, "frac": 7}}          # states that end at 1 keep learned feedback from running away
-    r = Recipe.model_validate(house | {"sizes": (64, 24, 16, 10), "lanes": (16, 8, 8), "initial": 0.5, "learning_rate": 2.0**-5,
-                                       "formats": formats, "rule": "my_rule:ALIGNED"})
+    formats = house["formats"] | {"state": {"width": 8, "frac": 7}}  # states that end at 1 keep learned feedback from running away
+    r = Recipe.model_validate(
+        house
+        | {
+            "sizes": (64, 24, 16, 10),
+            "lanes": (16, 8, 8),
+            "initial": 0.5,
+            "learning_rate": 2.0**-5,
+            "formats": formats,
+            "rule": "my_rule:ALIGNED",
+        }
+    )
     digits = data.load("digits")
     history = emulator.train(r, digits.x_train[:600], digits.y_train[:600], digits.x_test, digits.y_test, epochs=3, engine="jax")
-    assert history.epochs[-1]["accuracy"] > 0.7 and np.abs(history.weights[3]).max() > 0      # its matrices began at zero
+    assert history.epochs[-1]["accuracy"] > 0.7 and np.abs(history.weights[3]).max() > 0  # its matrices began at zero
     table = gradient.compare(r, history.weights, digits.x_train[:20], digits.y_train[:20])
     assert table["rule"]["cosine"] > 0.98 and table["exact"]["cosine"] > 0.2
     _, verdict = in_hardware(r.model_copy(update={"sizes": (6, 5, 4, 3), "lanes": (3, 2, 4)}), 2)
@@ -378,8 +411,9 @@ def test_the_pages_rule_of_two_phases_is_the_same_on_both_twins(monkeypatch):
     exec(re.findall(r"```python\n(.*?)```", page, re.S)[1], module.__dict__)
     monkeypatch.setitem(sys.modules, "my_contrast", module)
     recipe.allow("my_contrast")
-    r = Recipe.model_validate(load("digits-equilibrium").model_dump() | {"sizes": (5, 4, 3), "lanes": (4, 2),
-                                                                         "rule": "my_contrast:CONTRAST"})
+    r = Recipe.model_validate(
+        load("digits-equilibrium").model_dump() | {"sizes": (5, 4, 3), "lanes": (4, 2), "rule": "my_contrast:CONTRAST"}
+    )
     session, rng = bench.Session(r), np.random.default_rng(0)
     session.load(emulator.initial_weights(r))
     for n in range(3):

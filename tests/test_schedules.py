@@ -22,7 +22,7 @@ ALL = st.one_of(PIPELINES, st.sampled_from([schedules.checkpointed, schedules.re
 @given(ALL, BLOCKS, SAMPLES)
 def test_every_sample_passes_every_block_forward_then_backward_once(schedule, blocks, samples):
     events = schedule(blocks, samples)
-    order = {(e.phase, e.block, e.sample): i for i, e in enumerate(events)}      # of several forwards, the last
+    order = {(e.phase, e.block, e.sample): i for i, e in enumerate(events)}  # of several forwards, the last
     backwards = [(e.block, e.sample) for e in events if e.phase == "backward"]
     assert sorted(backwards) == [(k, m) for k in range(blocks) for m in range(samples)]
     for k, m in backwards:

@@ -25,11 +25,32 @@ NOISY = chip_of(devices={"read_noise": 0.05, "levels": 64, "stuck": 0.02})
 ARRAYS = chip_of(arrays={"on": True, "output_bits": 8}, devices={"preset": "sonos"})
 PULSES = chip_of(arrays={"on": True}, pulses={"law": "soft-bounds", "step": 2.0**-8})
 PLAYED = {
-    "arrays.product", "chip.Chip.infer", "chip.Chip.train", "chip.initial_weights", "crossbar.forward", "crossbar.pairs",
-    "crossbar.rewrite", "devices.conversion.add_codes", "devices.conversion.conversion", "devices.direction.Direction.calibrate",
-    "devices.direction.Direction.read", "devices.draws.reading", "devices.mapping.Mapping.levels", "devices.noisy_reads.OfCells.draw",
-    "devices.programming.asymmetry", "devices.programming.programmed", "devices.programming.read_noise", "devices.programming.stored",
-    "engine.words", "machine.run", "many.Many.train", "noise.noise", "signals.writes", "training.order", "training.train", "walk.trace",
+    "arrays.product",
+    "chip.Chip.infer",
+    "chip.Chip.train",
+    "chip.initial_weights",
+    "crossbar.forward",
+    "crossbar.pairs",
+    "crossbar.rewrite",
+    "devices.conversion.add_codes",
+    "devices.conversion.conversion",
+    "devices.direction.Direction.calibrate",
+    "devices.direction.Direction.read",
+    "devices.draws.reading",
+    "devices.mapping.Mapping.levels",
+    "devices.noisy_reads.OfCells.draw",
+    "devices.programming.asymmetry",
+    "devices.programming.programmed",
+    "devices.programming.read_noise",
+    "devices.programming.stored",
+    "engine.words",
+    "machine.run",
+    "many.Many.train",
+    "noise.noise",
+    "signals.writes",
+    "training.order",
+    "training.train",
+    "walk.trace",
 }
 """Functions of the emulator that promise shapes and are reached by what is played here."""
 
@@ -79,11 +100,17 @@ def test_a_wrong_promise_is_seen():
         hold(np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("told, shape, kind, kept", [
-    ("integer array (*batch, n, inputs) or (n, inputs)", (4, 3), int, True), ("int32 array (..., 1 or R, F * L)", (7, 8), np.int32, True),
-    ("int32 array (..., 1 or R, F * L)", (8,), np.int32, False), ("float array (2, n)", (3, 4), float, False),
-    ("array (n,), optional", (3, 1), float, False), ("bool array (...)", (3,), int, False),
-])
+@pytest.mark.parametrize(
+    "told, shape, kind, kept",
+    [
+        ("integer array (*batch, n, inputs) or (n, inputs)", (4, 3), int, True),
+        ("int32 array (..., 1 or R, F * L)", (7, 8), np.int32, True),
+        ("int32 array (..., 1 or R, F * L)", (8,), np.int32, False),
+        ("float array (2, n)", (3, 4), float, False),
+        ("array (n,), optional", (3, 1), float, False),
+        ("bool array (...)", (3,), int, False),
+    ],
+)
 def test_a_promise_is_read(told, shape, kind, kept):
     assert shapes.promise(told).holds(np.zeros(shape, kind)) is kept
 

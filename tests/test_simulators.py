@@ -10,10 +10,17 @@ from crossdyad.sim import crossbar, engine, fixed, rng, scenario, simulators, su
 
 
 @pytest.mark.parametrize("simulator", ["icarus"], indirect=True)
-@pytest.mark.parametrize("make", [lambda: fixed.scenario(9, 3, 4, "stochastic", "saturate"),
-                                  lambda: rng.scenario((1, 2), 3, 200), lambda: crossbar.quick()[1],
-                                  lambda: engine.quick()[1], lambda: unit.quick()[1]],
-                         ids=["fixed", "rng", "crossbar", "engine", "unit"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fixed.scenario(9, 3, 4, "stochastic", "saturate"),
+        lambda: rng.scenario((1, 2), 3, 200),
+        lambda: crossbar.quick()[1],
+        lambda: engine.quick()[1],
+        lambda: unit.quick()[1],
+    ],
+    ids=["fixed", "rng", "crossbar", "engine", "unit"],
+)
 def test_blocks_agree_under_icarus(make, simulator):
     outcome = scenario.check(make(), simulator)
     assert outcome.passed, str(outcome)

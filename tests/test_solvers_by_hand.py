@@ -33,7 +33,7 @@ def test_anderson_combines_sweeps_by_the_least_damped_change(damping):
         before, after, changed, n = [v, *before][:3], [new, *after][:3], np.abs(new - v).max(), n + 1
         changes = np.array(after) - np.array(before)
         m, gram = len(changes), changes @ changes.T
-        gram = gram + damping * (np.trace(gram) + 3 - m) * np.eye(m)        # of a sweep that is not there yet the trace has 1
+        gram = gram + damping * (np.trace(gram) + 3 - m) * np.eye(m)  # of a sweep that is not there yet the trace has 1
         v = np.linalg.solve(np.block([[gram, np.ones((m, 1))], [np.ones((1, m)), 0]]), [0] * m + [1])[:m] @ np.array(after)
     found = anderson(3, damping=damping, tolerance=1e-3)(problem)
     assert int(found.sweeps) == n > 4
@@ -63,7 +63,7 @@ def test_self_prediction_learns_in_every_step():
         changes = [np.zeros_like(v) for v in learnt]
         for x in inputs:
             s, psi = [np.zeros(4), np.zeros(2)], [np.zeros(4), np.zeros(2)]
-            for _ in range(200):                 # into the hidden layer: feedback of cells less that of interneurons, of the same weights
+            for _ in range(200):  # into the hidden layer: feedback of cells less that of interneurons, of the same weights
                 hidden = w[0] @ x + 0.5 * w[1].T @ (s[1] - psi[1])
                 s, psi = [np.tanh(hidden), w[1] @ s[0]], [np.tanh(learnt[0] @ x), learnt[1] @ s[0]]
             for c, e, below in zip(changes, (s[0] - psi[0], s[1] - psi[1]), (x, s[0]), strict=True):
@@ -76,6 +76,7 @@ def test_self_prediction_learns_in_every_step():
 
 def test_probes_of_a_chain_factor_no_matrix():
     """One sweep solves it; Newton steps would, too, at a cost that no row of the cookbook names."""
+
     def factors(s):
         program = jax.make_jaxpr(lambda p: probes.node_perturbation(s.circuit, s.objective, p, s.x, s.y, jax.random.key(0)))(s.parameters)
         return " lu" in str(program)
@@ -83,8 +84,13 @@ def test_probes_of_a_chain_factor_no_matrix():
     assert factors(LOOP) and not factors(systems.tanh_net(0))
 
 
-@pytest.mark.parametrize("make", [lambda c, y: control.inverted(c, models.squared_error, y, 0.5),
-                                  lambda c, y: control.controlled(c, models.squared_error, y, (jnp.eye(6)[:, -2:],), 0.5)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda c, y: control.inverted(c, models.squared_error, y, 0.5),
+        lambda c, y: control.controlled(c, models.squared_error, y, (jnp.eye(6)[:, -2:],), 0.5),
+    ],
+)
 def test_controllers_settle_by_their_own_dynamics(make):
     """Where Newton's method ends as well: the control is a force of the same sign in both."""
     circuit = make(LOOP.circuit, LOOP.y)
@@ -107,8 +113,13 @@ def test_the_output_of_a_chain_is_its_last_blocks():
     assert [v[0].shape for v in chain.with_output(s, jnp.ones(5))] == [(4,), (2,), (5,)] and chain.with_output(s, jnp.ones(5))[2][0][0] == 1
 
 
-CLAMPED = {"lifted": lambda: systems.bounded_net(0), "Hopfield": lambda: systems.hopfield(0), "resistors": lambda: systems.resistive(0),
-           "features": lambda: systems.tied(0), "loop": lambda: LOOP}
+CLAMPED = {
+    "lifted": lambda: systems.bounded_net(0),
+    "Hopfield": lambda: systems.hopfield(0),
+    "resistors": lambda: systems.resistive(0),
+    "features": lambda: systems.tied(0),
+    "loop": lambda: LOOP,
+}
 
 
 @pytest.mark.parametrize("name", CLAMPED)
@@ -124,15 +135,14 @@ def test_a_clamp_is_heard_in_every_sweep(name):
 
 def test_twins_that_differ_are_each_taken_with_its_own_parameters():
     """The contrast of two copies whose weights are off: the derivative of the weighted energies at each copy's own weights."""
-    circuit = models.from_energy(lambda p, s, x: jnp.sum(s[0] ** 2) / 2 - jnp.sum(p ** 2 * x * s[0]),
-                                 lambda p, x: (jnp.zeros(2),), rate=0.5)
+    circuit = models.from_energy(lambda p, s, x: jnp.sum(s[0] ** 2) / 2 - jnp.sum(p**2 * x * s[0]), lambda p, x: (jnp.zeros(2),), rate=0.5)
     p, x, y, beta = np.array([0.7, -0.4]), np.array([1.0, 2.0]), np.array([0.5, -0.3]), 0.1
     copies = [p + 0.05, p - 0.02]
     stencil = contrast.centered(beta)
     found = contrast.twin(circuit, models.squared_error, p, x, y, stencil, copies=copies)
     expected = 0
     for b, w, q in zip(np.asarray(stencil.points), np.asarray(stencil.weights), copies, strict=True):
-        s = (q ** 2 * x + b * y) / (1 + b)
+        s = (q**2 * x + b * y) / (1 + b)
         expected = expected - w * 2 * q * x * s
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 

@@ -71,10 +71,15 @@ def board(multipliers, **changes):
     return replace(like, family=replace(like.family, devices={like.device: device}), **changes)
 
 
-@pytest.mark.parametrize(("changes", "taken"), [
-    ({}, 24), ({"formats": {"delta": {"width": 13, "frac": 10}}}, 48), ({"devices": {"read_noise": 0.05}}, 26),
-    ({"pulses": {"law": "soft-bounds", "step": 2.0**-9}}, 48),
-])
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, 24),
+        ({"formats": {"delta": {"width": 13, "frac": 10}}}, 48),
+        ({"devices": {"read_noise": 0.05}}, 26),
+        ({"pulses": {"law": "soft-bounds", "step": 2.0**-9}}, 48),
+    ],
+)
 def test_lanes_pulses_and_noise_go_first_and_the_square_has_what_is_left(changes, taken):
     recipe = Recipe(name="r", sizes=(64, 32, 10), lanes=(16, 8), **{"formats": {"delta": {"width": 11, "frac": 8}}} | changes)
     assert sum(products(recipe).values()) <= taken and cost.multipliers(recipe) == taken + 1

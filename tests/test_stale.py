@@ -18,8 +18,10 @@ from crossdyad.recipe.program import lasting
 from crossdyad.sim import chip, simulators, streams, variety
 
 STALE = [name for name in NAMES if any(variety.named(name).staleness)]
-PAPER = [variety.small("paper", sizes=(5, 6, 4, 3), lanes=(3, 2, 2), alpha=0.5, **variety.modes("nearest", "saturate"), **variety.narrow()),
-         variety.small("shallow", sizes=(6, 4, 3), lanes=(6, 1), alpha=0.5, **variety.modes("nearest", "saturate"), **variety.narrow())]
+PAPER = [
+    variety.small("paper", sizes=(5, 6, 4, 3), lanes=(3, 2, 2), alpha=0.5, **variety.modes("nearest", "saturate"), **variety.narrow()),
+    variety.small("shallow", sizes=(6, 4, 3), lanes=(6, 1), alpha=0.5, **variety.modes("nearest", "saturate"), **variety.narrow()),
+]
 
 
 def stale(recipe, staleness, flight=4, **changes) -> Recipe:
@@ -29,8 +31,13 @@ def stale(recipe, staleness, flight=4, **changes) -> Recipe:
 
 def placed(name, *engines, **changes) -> Recipe:
     """A preset on engines: lanes and matrices of each."""
-    return stale(load(name), changes.pop("staleness"), changes.pop("flight"), lanes=(),
-                 engines=[{"lanes": n, "matrices": names.split()} for n, names in engines])
+    return stale(
+        load(name),
+        changes.pop("staleness"),
+        changes.pop("flight"),
+        lanes=(),
+        engines=[{"lanes": n, "matrices": names.split()} for n, names in engines],
+    )
 
 
 def samples(recipe, count):
@@ -60,6 +67,7 @@ def on_paper(recipe, weights, x, y, lag):
 
     versions, outputs = [[w.astype(np.int64) for w in weights]], []
     for n, (sample, label) in enumerate(zip(x.astype(np.int64), y, strict=True)):
+
         def seen(kind, k, n=n):
             return versions[max(0, n - lag[kind, k])][k]
 
@@ -90,7 +98,7 @@ def on_paper(recipe, weights, x, y, lag):
 @pytest.mark.parametrize("staleness", [(0, 0, 0), (1, 1, 1), (3, 2, 0)])
 @pytest.mark.parametrize("recipe", PAPER, ids=lambda r: r.name)
 def test_the_chip_learns_from_old_weights_as_on_paper(recipe, staleness):
-    recipe = stale(recipe, staleness[:recipe.layers], 8)
+    recipe = stale(recipe, staleness[: recipe.layers], 8)
     program = programs(recipe)[1]
     lag = {(i.op.name.lower(), int(i.step.matrix[1:])): i.lag for i in program.instructions if i.step.reads}
     assert any(lag.values()) == any(staleness)
@@ -101,7 +109,7 @@ def test_the_chip_learns_from_old_weights_as_on_paper(recipe, staleness):
     weights, outputs = on_paper(recipe, start, x, y, lag)
     assert made.outputs.tolist() == outputs.tolist()
     assert all((a == b).all() for a, b in zip(twin.weights, weights, strict=True))
-    if any(lag.values()):               # and it is not what one sample after the other learns
+    if any(lag.values()):  # and it is not what one sample after the other learns
         fresh, _ = on_paper(recipe, start, x, y, dict.fromkeys(lag, 0))
         assert any((a != b).any() for a, b in zip(fresh, weights, strict=True))
 
@@ -127,7 +135,7 @@ def test_samples_under_way_at_once_are_those_with_old_weights(name):
     for g, w in zip(in_memory(recipe), chips[0].weights, strict=True):
         rows, base = crossbar.pad(g, w), table.engines(recipe)[g.engine].base[g.matrix.name]
         for i in range(g.N):
-            lanes = rows[i // g.F, i % g.F * g.L:][:g.L].tolist()
+            lanes = rows[i // g.F, i % g.F * g.L :][: g.L].tolist()
             assert words[f"engine{g.engine}", base + i] == crossbar_clocked.pack(lanes, recipe.formats.weight.width)
     assert {n: sum(v for _, _, r, _, v in events if r == f"events_{n}") for n in chips[0].saturations} == chips[0].saturations
     assert chips[0].cycles == events[-1][0] + 1 and events[-1][-1] == chips[0].loss
@@ -199,11 +207,17 @@ def test_the_player_notices_a_read_that_sees_two_versions():
     assert any(found)
 
 
-@pytest.mark.parametrize(("recipe", "interval", "busy"), [
-    (("digits", (16, "W0 W1"), (2, 0), 4), 322, 0.980),
-    (("digits", (22, "W0"), (6, "W1"), (2, 0), 4), 199, 0.906), (("digits-deep", (16, "W0 W1 W2"), (2, 1, 0), 4), 738, 0.991),
-    (("digits-deep", (16, "W0 W2"), (12, "W1"), (3, 2, 0), 8), 450, 0.929), (("mnist", (131, "W0"), (3, "W1"), (2, 0), 4), 3072, 0.993),
-], ids=lambda v: v[0] if isinstance(v, tuple) else None)
+@pytest.mark.parametrize(
+    ("recipe", "interval", "busy"),
+    [
+        (("digits", (16, "W0 W1"), (2, 0), 4), 322, 0.980),
+        (("digits", (22, "W0"), (6, "W1"), (2, 0), 4), 199, 0.906),
+        (("digits-deep", (16, "W0 W1 W2"), (2, 1, 0), 4), 738, 0.991),
+        (("digits-deep", (16, "W0 W2"), (12, "W1"), (3, 2, 0), 8), 450, 0.929),
+        (("mnist", (131, "W0"), (3, "W1"), (2, 0), 4), 3072, 0.993),
+    ],
+    ids=lambda v: v[0] if isinstance(v, tuple) else None,
+)
 def test_an_interval_is_as_short_as_lag_below_the_last_matrix_makes_it(recipe, interval, busy):
     name, *engines, staleness, flight = recipe
     made = placed(name, *engines, staleness=staleness, flight=flight)
@@ -211,19 +225,23 @@ def test_an_interval_is_as_short_as_lag_below_the_last_matrix_makes_it(recipe, i
     products = sum(made.sizes[m.below] * made.sizes[m.above] for step in made.steps for m in made.matrices if m.name == step.matrix)
     assert program.interval <= interval and products / sum(made.engine_lanes) / program.interval >= busy
     assert program.staleness[last] == 0 and all(program.staleness[f"W{k}"] <= staleness[k] for k in range(made.layers))
-    if name == "digits":                # what the player takes long for is played once, not here
+    if name == "digits":  # what the player takes long for is played once, not here
         assert faults(made) == []
 
 
 def test_what_cannot_be_stale_says_so():
     chip = "name = 'a'\nsizes = [4, 3, 2]\nlanes = [2, 2]\n"
     for text, told in (
-            ("staleness = [1, 0]", "staleness: [1, 0] with one sample in flight, which sees every update; allowed are zeros"),
-            ("samples_in_flight = 2\nstaleness = [1]", "staleness: [1] for 2 layers of weights; one number each"),
-            ("samples_in_flight = 2\nstaleness = [1, 0, 1]", "staleness: [1, 0, 1] for 2 layers of weights; one number each"),
-            ("samples_in_flight = 2\nstaleness = [8, 0]", "staleness"), ("samples_in_flight = 2\nstaleness = [-1, 0]", "staleness"),
-            ("samples_in_flight = 2\nstaleness = [1, 0]\nrule = 'spsa'",
-             "staleness: 1 of layer 0 with rule spsa, which rewrites W0 4 times a sample; allowed is 0 there"),
-            ("samples_in_flight = 2\nstaleness = [1, 0]\n[arrays]\non = true", "staleness: [1, 0] with arrays.on")):
+        ("staleness = [1, 0]", "staleness: [1, 0] with one sample in flight, which sees every update; allowed are zeros"),
+        ("samples_in_flight = 2\nstaleness = [1]", "staleness: [1] for 2 layers of weights; one number each"),
+        ("samples_in_flight = 2\nstaleness = [1, 0, 1]", "staleness: [1, 0, 1] for 2 layers of weights; one number each"),
+        ("samples_in_flight = 2\nstaleness = [8, 0]", "staleness"),
+        ("samples_in_flight = 2\nstaleness = [-1, 0]", "staleness"),
+        (
+            "samples_in_flight = 2\nstaleness = [1, 0]\nrule = 'spsa'",
+            "staleness: 1 of layer 0 with rule spsa, which rewrites W0 4 times a sample; allowed is 0 there",
+        ),
+        ("samples_in_flight = 2\nstaleness = [1, 0]\n[arrays]\non = true", "staleness: [1, 0] with arrays.on"),
+    ):
         with pytest.raises(RecipeError, match=re.escape(told)):
             parse(chip + text)

@@ -11,8 +11,17 @@ from crossdyad.hdl import cache
 from crossdyad.hdl.fixed import Requantize
 from crossdyad.sim import simulators, surroundings
 
-SHELL = {"COCOTB_TEST_FILTER": "nothing", "COCOTB_TESTCASE": "nothing", "COCOTB_USER_COVERAGE": "1", "COCOTB_RANDOM_SEED": "x",
-         "COCOTB_PLUSARGS": "+x", "GPI_EXTRA": "nothing.so:f", "PYGPI_USERS": "nowhere:f", "WAVES": "1", "GUI": "1"}
+SHELL = {
+    "COCOTB_TEST_FILTER": "nothing",
+    "COCOTB_TESTCASE": "nothing",
+    "COCOTB_USER_COVERAGE": "1",
+    "COCOTB_RANDOM_SEED": "x",
+    "COCOTB_PLUSARGS": "+x",
+    "GPI_EXTRA": "nothing.so:f",
+    "PYGPI_USERS": "nowhere:f",
+    "WAVES": "1",
+    "GUI": "1",
+}
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def test_a_users_shell_and_folder_do_not_reach_the_simulator(folder, simulator, 
     assert {name: os.environ[name] for name in SHELL} == SHELL
 
 
-@pytest.mark.slow       # builds with Verilator
+@pytest.mark.slow  # builds with Verilator
 @pytest.mark.parametrize("simulator", ["verilator"], indirect=True)
 def test_a_folder_with_a_space_is_built_in(simulator, body, tmp_path, monkeypatch):
     (tmp_path / "a place").mkdir()

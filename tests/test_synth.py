@@ -67,8 +67,8 @@ def test_a_small_chip_becomes_a_bitstream_once(tmp_path, monkeypatch):
         pytest.skip(synth.missing_tool())
     steps = []
     report = hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1,), progress=lambda *a: steps.append(a))
-    assert [s[1:] for s in steps] == [(done, 3) for done in (0, 1, 2, 2, 3)]      # what is done, when the next thing starts
-    assert report["utilisation"]["multiplier"]["used"] == 2 + 1      # the lanes and the loss
+    assert [s[1:] for s in steps] == [(done, 3) for done in (0, 1, 2, 2, 3)]  # what is done, when the next thing starts
+    assert report["utilisation"]["multiplier"]["used"] == 2 + 1  # the lanes and the loss
     assert report["utilisation"]["multiplier"]["available"] == BOARDS["ulx3s"].holds["multiplier"]
     assert 25 < report["fmax"]["min"] == report["fmax"]["median"] == report["fmax"]["max"] < 400
     assert (tmp_path / "small.bit").read_bytes()[:2] == b"\xff\x00"
@@ -106,8 +106,14 @@ class Wire(wiring.Component):
         return m
 
 
-IDENTITIES = {"LFE5U-12F": 0x21111043, "LFE5U-25F": 0x41111043, "LFE5U-45F": 0x41112043, "LFE5U-85F": 0x41113043,
-              "LFE5UM5G-45F": 0x81112043, "LFE5UM5G-85F": 0x81113043}
+IDENTITIES = {
+    "LFE5U-12F": 0x21111043,
+    "LFE5U-25F": 0x41111043,
+    "LFE5U-45F": 0x41112043,
+    "LFE5U-85F": 0x41113043,
+    "LFE5UM5G-45F": 0x81112043,
+    "LFE5UM5G-85F": 0x81113043,
+}
 """What each device answers to its identity command, from Lattice's ECP5 sysCONFIG guide (FPGA-TN-02039, table of device IDs)."""
 
 
@@ -197,7 +203,7 @@ class Played:
 def test_a_build_goes_on_from_what_was_finished(ends, monkeypatch, tmp_path):
     """Synthesis and each seed's result are kept, whole, and nothing of them is left in the end."""
     monkeypatch.setattr(synth, "missing_tool", lambda family: None)
-    monkeypatch.setattr(synth.os, "cpu_count", lambda: 1)       # one seed after the other
+    monkeypatch.setattr(synth.os, "cpu_count", lambda: 1)  # one seed after the other
     monkeypatch.setattr(synth, "_run", first := Played(ends, at="nextpnr3"))
     with pytest.raises(type(ends)):
         hdl.synthesize(SMALL, "ulx3s", tmp_path, seeds=(1, 2, 3))
@@ -257,8 +263,9 @@ def test_a_loop_is_the_fastest_below_a_limit_that_the_part_allows():
         found = pll.fastest(oscillator, limit)
         assert oscillator < found.frequency <= limit
         assert 400e6 <= found.frequency * found.output <= 800e6 and found.oscillator / found.reference >= 3.125e6
-        assert found.frequency == max(oscillator * b / a for a in range(1, 16) for b in range(1, 81)
-                                      if oscillator / a >= 3.125e6 and oscillator * b / a <= limit)
+        assert found.frequency == max(
+            oscillator * b / a for a in range(1, 16) for b in range(1, 81) if oscillator / a >= 3.125e6 and oscillator * b / a <= limit
+        )
     assert pll.fastest(25e6, 25e6) is None
     text = rtlil.convert(Top(Wire(), pll.Pll(25e6, 2, 7, 6)), name="top", platform=BOARDS["ulx3s"])
     for name, value in {"CLKI_DIV": 2, "CLKFB_DIV": 7, "CLKOP_DIV": 6}.items():
@@ -297,8 +304,9 @@ def test_a_failing_tool_leaves_its_words_and_no_report(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["yosys-failed.log"]
 
 
-@pytest.mark.parametrize("logged, words", [
-    ("1. Executing a pass.\n\nmapper: returned 3\n\n", "mapper: returned 3"), (None, "it printed nothing")])
+@pytest.mark.parametrize(
+    "logged, words", [("1. Executing a pass.\n\nmapper: returned 3\n\n", "mapper: returned 3"), (None, "it printed nothing")]
+)
 def test_a_tool_that_fails_without_output_is_told_by_its_log(logged, words, tmp_path):
     work = tmp_path / "work"
     work.mkdir()

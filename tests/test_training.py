@@ -54,7 +54,7 @@ def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
     x_train, y_train, x_test, y_test = PART
     tests = (1 - x_test, y_test), (x_test, y_test[::-1])
     for other in (*((x_train, y_train, *test) for test in tests), (x_train, y_train[::-1], x_test, y_test)):
-        with pytest.raises(ValueError, match="other data"):         # also of the test: its accuracies are in the checkpoint
+        with pytest.raises(ValueError, match="other data"):  # also of the test: its accuracies are in the checkpoint
             emulator.train(load("digits"), *other, epochs=1, checkpoint=path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="run.npz: not a checkpoint"):

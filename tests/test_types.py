@@ -45,8 +45,15 @@ def test_the_checker_reads_everything():
     assert not any({"ignore_errors", "follow_imports", "check_untyped_defs"} & set(o) for o in told["overrides"])
     assert len(re.findall(r"^\[\[tool\.mypy\.overrides\]\] +# \w", text, re.M)) == len(told["overrides"])
     off = {name for o in told["overrides"] for name in (*o, *o.get("disable_error_code", ()))} - {"module", "disable_error_code"}
-    assert off <= {"warn_return_any", "disallow_untyped_defs", "disallow_any_generics", "assignment", "attr-defined", "var-annotated",
-                   "call-arg"}
+    assert off <= {
+        "warn_return_any",
+        "disallow_untyped_defs",
+        "disallow_any_generics",
+        "assignment",
+        "attr-defined",
+        "var-annotated",
+        "call-arg",
+    }
 
 
 def test_ignored_lines_say_why():

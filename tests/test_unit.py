@@ -15,4 +15,4 @@ def test_the_scenarios_provoke_every_range_event():
     events = unit.range_events(unit.scenarios())
     assert all(events.values()), events
     still = unit.range_events([unit.scenario(variety.named("alpha-half"), k) for k in (0, 1)])
-    assert still["state"] == 0           # the activation's limits are within the state format; a mean that is moved may leave it
+    assert still["state"] == 0  # the activation's limits are within the state format; a mean that is moved may leave it

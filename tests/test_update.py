@@ -15,4 +15,4 @@ def test_hardware_is_the_emulator(case):
 def test_vectors_are_the_trace(recipe):
     one, many = (update.scenario(recipe.of_layer(0), 300, (0, 9), vectorised) for vectorised in (False, True))
     for port, values in one.trace(one.stimulus).items():
-        assert (values[one.settled:] == many.trace(many.stimulus)[port][one.settled:]).all()
+        assert (values[one.settled :] == many.trace(many.stimulus)[port][one.settled :]).all()

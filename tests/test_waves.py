@@ -38,11 +38,11 @@ def unpacked(data: bytes, size: int) -> bytes:
     while at < len(data):
         token, at = data[at], at + 1
         count = length(token >> 4)
-        out += data[at:at + count]
+        out += data[at : at + count]
         at += count
         if at >= len(data):
             break
-        back, at = int.from_bytes(data[at:at + 2], "little"), at + 2
+        back, at = int.from_bytes(data[at : at + 2], "little"), at + 2
         for _ in range(length(token & 15) + 4):
             out.append(out[-back])
     assert len(out) == size
@@ -53,8 +53,8 @@ def variables(path: Path) -> dict[str, int]:
     """Name with its scopes to bits, of a file of FST: from its block of names."""
     data, at, text = path.read_bytes(), 0, b""
     while at < len(data):
-        kind, size = data[at], int.from_bytes(data[at + 1:at + 9], "big")
-        body = data[at + 9:at + 1 + size]
+        kind, size = data[at], int.from_bytes(data[at + 1 : at + 9], "big")
+        body = data[at + 9 : at + 1 + size]
         if kind in (4, 6):
             whole, packed = int.from_bytes(body[:8], "big"), body[8:]
             text = gzip.decompress(packed) if kind == 4 else unpacked(packed, whole)
@@ -135,10 +135,13 @@ def test_a_seed_is_another_run_to_the_same_weights():
     assert first.moved == other.moved
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--simulator", "amaranth", "--waves"], "waves are written by icarus and verilator"),
-    (["--simulator", "amaranth", "--seed", "-1"], "seed"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--simulator", "amaranth", "--waves"], "waves are written by icarus and verilator"),
+        (["--simulator", "amaranth", "--seed", "-1"], "seed"),
+    ],
+)
 def test_what_cannot_be_had_is_told(arguments, words):
     told = CliRunner().invoke(cli.app, ["cosim", "xor", *arguments])
     assert told.exit_code == 2 and words in told.output, told.output

@@ -34,8 +34,10 @@ def call(*arguments):
 
 # Reading ----------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name, near", [
-    ("net.pt", 0), ("checkpoint.pt", 0), ("views.pt", 0), ("net.safetensors", 0), ("bfloat16.pt", 2e-3)])
+
+@pytest.mark.parametrize(
+    "name, near", [("net.pt", 0), ("checkpoint.pt", 0), ("views.pt", 0), ("net.safetensors", 0), ("bfloat16.pt", 2e-3)]
+)
 def test_tensors_are_those_that_pytorch_wrote(name, near):
     found = files.read(NETS / name, SMALL).named
     assert len(found) == 2
@@ -43,10 +45,13 @@ def test_tensors_are_those_that_pytorch_wrote(name, near):
         assert values.shape == EXPECTED[tensor].shape and np.abs(values - EXPECTED[tensor]).max() <= near, tensor
 
 
-@pytest.mark.parametrize("name, words", [
-    ("whole.pt", "holds torch.nn.modules.container.Sequential, which is not read, since that could run code; .*state_dict"),
-    ("old.pt", "from before PyTorch 1.6"),
-])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("whole.pt", "holds torch.nn.modules.container.Sequential, which is not read, since that could run code; .*state_dict"),
+        ("old.pt", "from before PyTorch 1.6"),
+    ],
+)
 def test_what_is_no_state_dict_is_told_with_the_remedy(name, words):
     with pytest.raises(ValueError, match=f"{name}: .*{words}"):
         files.read(NETS / name, SMALL)
@@ -70,10 +75,15 @@ class Calls:
         return self.what
 
 
-@pytest.mark.parametrize("call_of", [
-    lambda mark: Calls(os.system, f"touch {mark}"), lambda mark: Calls(eval, f"open({str(mark)!r}, 'w')"),
-    lambda mark: Calls(pickle.loads, pickle.dumps(Calls(os.system, f"touch {mark}"))), lambda mark: Calls(getattr, "text", "lower"),
-])
+@pytest.mark.parametrize(
+    "call_of",
+    [
+        lambda mark: Calls(os.system, f"touch {mark}"),
+        lambda mark: Calls(eval, f"open({str(mark)!r}, 'w')"),
+        lambda mark: Calls(pickle.loads, pickle.dumps(Calls(os.system, f"touch {mark}"))),
+        lambda mark: Calls(getattr, "text", "lower"),
+    ],
+)
 def test_nothing_of_a_pickle_is_run(call_of, tmp_path):
     mark = tmp_path / "mark"
     path = archive(tmp_path / "net.pt", pickle.dumps({"0.weight": call_of(mark)}, protocol=2), {})
@@ -109,8 +119,9 @@ def forged(**tensors: tuple[tuple, Stored]) -> bytes:
     sys.modules.update({"torch": fake, "torch._utils": utils})
     try:
         out = io.BytesIO()
-        Pickler(out, protocol=2).dump({name: Calls(utils._rebuild_tensor_v2, stored, *tensor, False, OrderedDict())
-                                       for name, (tensor, stored) in tensors.items()})
+        Pickler(out, protocol=2).dump(
+            {name: Calls(utils._rebuild_tensor_v2, stored, *tensor, False, OrderedDict()) for name, (tensor, stored) in tensors.items()}
+        )
         return out.getvalue()
     finally:
         for name, module in before.items():
@@ -125,12 +136,20 @@ def test_a_forged_tensor_is_a_tensor(tmp_path):
     assert pytorch.read(path)["a"].tolist() == [[1, 2], [3, 4]]
 
 
-@pytest.mark.parametrize("tensor, stored", [
-    ((0, (3, 2), (2, 1)), Stored(5)), ((2, (2, 2), (2, 1)), Stored(5)),
-    ((-1, (2, 2), (2, 1)), Stored(5)), ((0, (2, 2), (-1, 1)), Stored(5)),
-    ((0, (1 << 40, 1 << 40), (0, 0)), Stored(5)), ((0, (2, 2), (2,)), Stored(5)), ((0, (2, 2), (2, 1)), Stored(6)),
-    ((0, (2, 2), (2, 1)), Stored(5, key="../0")), ((0, (2, 2), (2, 1)), Stored(5, key="1")),
-])
+@pytest.mark.parametrize(
+    "tensor, stored",
+    [
+        ((0, (3, 2), (2, 1)), Stored(5)),
+        ((2, (2, 2), (2, 1)), Stored(5)),
+        ((-1, (2, 2), (2, 1)), Stored(5)),
+        ((0, (2, 2), (-1, 1)), Stored(5)),
+        ((0, (1 << 40, 1 << 40), (0, 0)), Stored(5)),
+        ((0, (2, 2), (2,)), Stored(5)),
+        ((0, (2, 2), (2, 1)), Stored(6)),
+        ((0, (2, 2), (2, 1)), Stored(5, key="../0")),
+        ((0, (2, 2), (2, 1)), Stored(5, key="1")),
+    ],
+)
 def test_a_tensor_beyond_its_storage_is_refused(tensor, stored, tmp_path):
     path = archive(tmp_path / "net.pt", forged(a=(tensor, stored)), {"0": np.arange(5, dtype="<f4").tobytes()})
     with pytest.raises(ValueError, match="net.pt: "):
@@ -145,7 +164,7 @@ def test_a_spoiled_file_is_told_or_read(tmp_path_factory, data):
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("spoiled") / name
-    path.write_bytes(raw[:data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
     try:
         files.read(path, SMALL)
     except ValueError as error:
@@ -159,6 +178,7 @@ def test_files_of_another_kind_are_refused(name, tmp_path):
 
 
 # Matching and rounding --------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
 def test_weights_are_rounded_and_the_loss_is_told(name):
@@ -177,12 +197,15 @@ def grid(rows: int, columns: int) -> np.ndarray:
     return np.arange(rows * columns).reshape(rows, columns) / 64 / rows / columns
 
 
-@pytest.mark.parametrize("shapes, turned, expected", [
-    ({"a": (3, 4), "b": (2, 3)}, False, ["a", "b"]),
-    ({"a": (4, 3), "b": (3, 2)}, True, ["a", "b"]),
-    ({"z": (3, 4), "b": (2, 3)}, False, ["z", "b"]),          # by their shapes, whatever their order
-    ({"b": (2, 3), "z": (3, 4)}, False, ["z", "b"]),
-])
+@pytest.mark.parametrize(
+    "shapes, turned, expected",
+    [
+        ({"a": (3, 4), "b": (2, 3)}, False, ["a", "b"]),
+        ({"a": (4, 3), "b": (3, 2)}, True, ["a", "b"]),
+        ({"z": (3, 4), "b": (2, 3)}, False, ["z", "b"]),  # by their shapes, whatever their order
+        ({"b": (2, 3), "z": (3, 4)}, False, ["z", "b"]),
+    ],
+)
 @pytest.mark.parametrize("ordered", [True, False])
 def test_layers_are_matched_by_order_and_shape(shapes, turned, expected, ordered):
     tensors = {name: grid(*shape) for name, shape in shapes.items()}
@@ -193,11 +216,14 @@ def test_layers_are_matched_by_order_and_shape(shapes, turned, expected, ordered
         assert np.allclose(SMALL.formats.weight.decode(loaded.weights[k]), wanted, atol=SMALL.formats.weight.step)
 
 
-@pytest.mark.parametrize("sizes, names, ordered, found", [
-    ([4, 4, 4, 2], ["fc2", "fc10", "out"], True, ["fc2", "fc10", "out"]),
-    ([4, 4, 4, 2], ["fc.10", "fc.2", "fc.11"], False, ["fc.2", "fc.10", "fc.11"]),
-    ([4, 4, 4, 2], ["decoder", "encoder", "out"], False, None),
-])
+@pytest.mark.parametrize(
+    "sizes, names, ordered, found",
+    [
+        ([4, 4, 4, 2], ["fc2", "fc10", "out"], True, ["fc2", "fc10", "out"]),
+        ([4, 4, 4, 2], ["fc.10", "fc.2", "fc.11"], False, ["fc.2", "fc.10", "fc.11"]),
+        ([4, 4, 4, 2], ["decoder", "encoder", "out"], False, None),
+    ],
+)
 def test_layers_of_one_shape_go_by_order_or_numbers_and_are_never_guessed(sizes, names, ordered, found):
     recipe = Recipe(name="deep", sizes=sizes, lanes=[2, 2, 2])
     order = names if found is None else found
@@ -210,18 +236,25 @@ def test_layers_of_one_shape_go_by_order_or_numbers_and_are_never_guessed(sizes,
         assert [layer.source for layer in weights.fit(recipe, tensors, ordered=ordered).layers] == found
 
 
-@pytest.mark.parametrize("tensors, words", [
-    ({"a": grid(3, 5), "b": grid(2, 3)}, ["a 3 x 5, b 2 x 3: not the shapes of small, 3 x 4, 2 x 3", r"write sizes = \[5, 3, 2\]"]),
-    ({"a": grid(3, 4)}, [r"1 matrices \(a 3 x 4\); small has 2 layers"]),
-    ({"a": grid(3, 4), "b": grid(2, 3), "conv": np.zeros((2, 2, 2, 2)), "bn.running_mean": np.zeros(3)},
-     ["conv: 4 axes", "bn.running_mean: 3, the bias of no weights"]),
-    ({"W0": grid(3, 4)}, ["W1: missing; the recipe has it as 2 x 3"]),
-    ({"W0": grid(4, 3), "W1": grid(2, 3), "W7": grid(1, 1)}, ["W0: 4 x 3; W0 of the recipe is 3 x 4", "W7: no matrix of the chip"]),
-    ({"a": np.full((3, 4), 1 + 1j), "b": np.array(["x"])}, ["a: elements of complex128", "b: elements of <U1"]),
-    ({"a": np.full((3, 4), np.nan), "b": np.full((2, 3), 9.0)}, ["a: holds NaN", "b: 9 at"]),
-    ({"a.weight": grid(3, 4), "a.bias": np.ones(3), "b.weight": grid(2, 3), "b.bias": np.zeros(2)},
-     [r"a.bias: biases of a net of .*write bias = true, or train the net with bias=False"]),
-])
+@pytest.mark.parametrize(
+    "tensors, words",
+    [
+        ({"a": grid(3, 5), "b": grid(2, 3)}, ["a 3 x 5, b 2 x 3: not the shapes of small, 3 x 4, 2 x 3", r"write sizes = \[5, 3, 2\]"]),
+        ({"a": grid(3, 4)}, [r"1 matrices \(a 3 x 4\); small has 2 layers"]),
+        (
+            {"a": grid(3, 4), "b": grid(2, 3), "conv": np.zeros((2, 2, 2, 2)), "bn.running_mean": np.zeros(3)},
+            ["conv: 4 axes", "bn.running_mean: 3, the bias of no weights"],
+        ),
+        ({"W0": grid(3, 4)}, ["W1: missing; the recipe has it as 2 x 3"]),
+        ({"W0": grid(4, 3), "W1": grid(2, 3), "W7": grid(1, 1)}, ["W0: 4 x 3; W0 of the recipe is 3 x 4", "W7: no matrix of the chip"]),
+        ({"a": np.full((3, 4), 1 + 1j), "b": np.array(["x"])}, ["a: elements of complex128", "b: elements of <U1"]),
+        ({"a": np.full((3, 4), np.nan), "b": np.full((2, 3), 9.0)}, ["a: holds NaN", "b: 9 at"]),
+        (
+            {"a.weight": grid(3, 4), "a.bias": np.ones(3), "b.weight": grid(2, 3), "b.bias": np.zeros(2)},
+            [r"a.bias: biases of a net of .*write bias = true, or train the net with bias=False"],
+        ),
+    ],
+)
 def test_all_mistakes_are_told_at_once(tensors, words):
     import re
 
@@ -245,8 +278,9 @@ def test_beyond_the_format_is_told_with_what_would_fit():
     assert "a: 2.6 at [1, 2] is 1.61 beyond the limits -1 and 0.992188 of s8.7, and 1 of 12 are" in first and "b: -1.25 at [0, 1]" in second
     scale, frac = float(re.search(r"times (\S+) it fits", first)[1]), int(re.search(r"frac = (-?\d+)", first)[1])
     assert scale == 0.25 and frac == 5
-    wide = recipe.model_copy(update={"formats": recipe.formats.model_copy(update={"weight": recipe.formats.weight.model_copy(
-        update={"frac": frac})})})
+    wide = recipe.model_copy(
+        update={"formats": recipe.formats.model_copy(update={"weight": recipe.formats.weight.model_copy(update={"frac": frac})})}
+    )
     assert weights.fit(wide, tensors).layers
     assert weights.fit(recipe, {name: v * scale for name, v in tensors.items()}).layers
 
@@ -289,6 +323,7 @@ def test_biases_are_columns_whose_input_is_one(frac):
 
 # And back ---------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("kind", ["npz", "safetensors", "nir"])
 def test_there_and_back_loses_nothing(kind, tmp_path):
     if kind == "nir":
@@ -306,14 +341,17 @@ def test_a_file_of_safetensors_is_as_its_page_says():
     """By hand: eight bytes of length, JSON, bytes; the header fills whole eights."""
     raw = safetensors.encode({"W0": np.array([[1.0, -2.0]])}, {"recipe": "r"})
     size = int.from_bytes(raw[:8], "little")
-    assert size % 8 == 0 and json.loads(raw[8:8 + size]) == {
-        "__metadata__": {"recipe": "r"}, "W0": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}
-    assert raw[8 + size:] == bytes.fromhex("0000803f000000c0")
+    assert size % 8 == 0 and json.loads(raw[8 : 8 + size]) == {
+        "__metadata__": {"recipe": "r"},
+        "W0": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
+    }
+    assert raw[8 + size :] == bytes.fromhex("0000803f000000c0")
 
 
 def test_what_train_writes_is_read_into_a_chip_of_other_formats(tmp_path):
-    fine = SMALL.model_copy(update={"formats": SMALL.formats.model_copy(update={"weight": SMALL.formats.weight.model_copy(
-        update={"width": 20, "frac": 17})})})
+    fine = SMALL.model_copy(
+        update={"formats": SMALL.formats.model_copy(update={"weight": SMALL.formats.weight.model_copy(update={"width": 20, "frac": 17})})}
+    )
     given = weights.load(fine, NETS / "net.pt").weights
     path = files.write_integers(tmp_path / "fine-weights.npz", fine, given, {"data_offset": np.zeros(4)})
     assert all((a == b).all() for a, b in zip(given, weights.load(fine, path).weights, strict=True))
@@ -324,11 +362,16 @@ def test_what_train_writes_is_read_into_a_chip_of_other_formats(tmp_path):
         weights.load(fine, several)
 
 
-@pytest.mark.parametrize("given", [
-    {}, {"rounding": {"accumulator": "floor", "state": "nearest_even"}, "activation": "hard_sigmoid", "output": "hard_tanh"},
-    {"activation": "leaky_relu", "output": "tanh"}, {"activation": "sigmoid", "output": "leaky_relu"},
-    {"rounding": {"accumulator": "nearest_even", "state": "floor"}, "devices": {"levels": 16}},
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"rounding": {"accumulator": "floor", "state": "nearest_even"}, "activation": "hard_sigmoid", "output": "hard_tanh"},
+        {"activation": "leaky_relu", "output": "tanh"},
+        {"activation": "sigmoid", "output": "leaky_relu"},
+        {"rounding": {"accumulator": "nearest_even", "state": "floor"}, "devices": {"levels": 16}},
+    ],
+)
 def test_the_onnx_net_infers_the_chips_bits(given, tmp_path):
     pytest.importorskip("onnx")
     from onnx.reference import ReferenceEvaluator
@@ -343,10 +386,14 @@ def test_the_onnx_net_infers_the_chips_bits(given, tmp_path):
     assert (net.run(None, {"x": x.astype(np.float32)})[0] == expected).all() and len(np.unique(expected)) > 50
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"rounding": {"state": "stochastic"}, "overflow": {"state": "wrap"}}, ["rounding.state: stochastic", "overflow.state: wrap"]),
-    ({"rule": "equilibrium"}, ["an inference program of its own"]), ({"devices": {"read_noise": 0.1}}, ["noise is in no ONNX net"]),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"rounding": {"state": "stochastic"}, "overflow": {"state": "wrap"}}, ["rounding.state: stochastic", "overflow.state: wrap"]),
+        ({"rule": "equilibrium"}, ["an inference program of its own"]),
+        ({"devices": {"read_noise": 0.1}}, ["noise is in no ONNX net"]),
+    ],
+)
 def test_what_onnx_cannot_say_is_refused(changes, words, tmp_path):
     pytest.importorskip("onnx")
     recipe = Recipe.model_validate({"name": "net", "sizes": [4, 3, 2], "lanes": [2, 2]} | changes)
@@ -363,12 +410,18 @@ def test_nir_graphs_that_no_chip_has_are_refused(tmp_path):
     loaded = weights.load(SMALL, tmp_path / "chain.nir")
     assert [layer.source for layer in loaded.layers] == ["a", "b.weight"] and "NIR says nothing" in loaded.notes[0]
     spikes = nir.Threshold(np.ones(3))
-    nir.write(tmp_path / "spikes.nir", nir.NIRGraph(ends | {"a": a, "s": spikes, "b": b},
-                                                    [("input", "a"), ("a", "s"), ("s", "b"), ("b", "output")]))
+    nir.write(
+        tmp_path / "spikes.nir",
+        nir.NIRGraph(ends | {"a": a, "s": spikes, "b": b}, [("input", "a"), ("a", "s"), ("s", "b"), ("b", "output")]),
+    )
     with pytest.raises(ValueError, match="s is Threshold; a chip has Linear and Affine"):
         weights.load(SMALL, tmp_path / "spikes.nir")
-    nir.write(tmp_path / "fork.nir", nir.NIRGraph(ends | {"a": a, "c": nir.Linear(grid(3, 4)), "b": b}, [
-        ("input", "a"), ("input", "c"), ("a", "b"), ("c", "b"), ("b", "output")]))
+    nir.write(
+        tmp_path / "fork.nir",
+        nir.NIRGraph(
+            ends | {"a": a, "c": nir.Linear(grid(3, 4)), "b": b}, [("input", "a"), ("input", "c"), ("a", "b"), ("c", "b"), ("b", "output")]
+        ),
+    )
     with pytest.raises(ValueError, match="no chain"):
         weights.load(SMALL, tmp_path / "fork.nir")
     (tmp_path / "text.nir").write_text("no graph")
@@ -387,6 +440,7 @@ def test_what_is_no_file_of_arrays_is_told_in_one_line_of_ours(content, tmp_path
 
 
 # In the chip ------------------------------------------------------------------------------------------------
+
 
 def test_training_goes_on_from_weights_and_leaves_frozen_layers():
     digits, recipe = data.load("digits"), load("digits")
@@ -429,12 +483,12 @@ def test_a_chip_wakes_up_with_weights(simulator):
     record = simulators.run(hdl.build(recipe, given), streams.play, session.arguments({}, False), simulator)
     shown = [v for s in streams.OUTPUTS for _, t, v in record.payloads if t == s]
     whole = [int(w) for m in given for w in m.ravel()]
-    assert shown[:len(whole)] == whole
+    assert shown[: len(whole)] == whole
     twin = emulator.Chip(recipe)
     twin.weights = given
     width = recipe.formats.state.width
     mask = (1 << width) - 1
-    assert [v & mask for v in shown[len(whole):]] == [int(v) & mask for v in twin.infer(x[None].astype(np.int32))[0]]
+    assert [v & mask for v in shown[len(whole) :]] == [int(v) & mask for v in twin.infer(x[None].astype(np.int32))[0]]
 
 
 def test_commands(tmp_path, monkeypatch):
@@ -453,7 +507,7 @@ def test_commands(tmp_path, monkeypatch):
         expected = weights.load(load("small.toml"), "net.safetensors").weights
         assert (file["weights0"] == expected[0]).all() and (file["weights1"] != expected[1]).any()
     told = call(*train, "--from", "b/small-weights.npz")
-    assert told.exit_code == 2 and "a checkpoint of another recipe" in told.output      # the first run's is not taken for this one's
+    assert told.exit_code == 2 and "a checkpoint of another recipe" in told.output  # the first run's is not taken for this one's
     told = call("cosim", "small.toml", "--from", NETS / "net.pt", "--simulator", "amaranth", "--samples", "2")
     assert told.exit_code == 0 and "W0 from 0.weight" in told.output, told.output
     told = call("generate", "small.toml", "--from", NETS / "net.pt", "-o", "v")

@@ -60,9 +60,21 @@ class Aged(NamedTuple):
     files: list[str]
 
 
-def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence | None = None, *, preset: str = "",
-        time: float | None = None, compensate: str | None = None, wires: float | None = None, driver: float | None = None,
-        sense: float | None = None, span: float | None = None, seed: int | None = None, output: Path = Path("build")) -> Aged:
+def age(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray] | Path,
+    dataset: Sequence | None = None,
+    *,
+    preset: str = "",
+    time: float | None = None,
+    compensate: str | None = None,
+    wires: float | None = None,
+    driver: float | None = None,
+    sense: float | None = None,
+    span: float | None = None,
+    seed: int | None = None,
+    output: Path = Path("build"),
+) -> Aged:
     """Write trained weights to a device, let them get older, and keep the integers that are read.
 
     Parameters
@@ -96,15 +108,17 @@ def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence 
     device = devices.device_of(recipe.devices)
     if time is not None:
         if not device.ages:
-            raise ValueError(f"time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
-                             f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}")
+            raise ValueError(
+                f"time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
+                f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}"
+            )
         device.check(time)
     learned = _read(recipe, weights) if isinstance(weights, Path) else list(weights)
     batch = learned[0].shape[:-2]
     first = recipe.seed if seed is None else seed
     seeds = np.array(several(first, int(np.prod(batch))), dtype=object).reshape(batch)
     chip = emulator.Chip(recipe.as_built, "jax", batch, seeds)
-    chip.weights = learned                              # all checks are there
+    chip.weights = learned  # all checks are there
     aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span)
 
     ranges = [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
@@ -119,24 +133,44 @@ def age(recipe: Recipe, weights: Sequence[np.ndarray] | Path, dataset: Sequence 
         if device.read and not batch:
             noise = _read_noise(recipe, device, learned, x, y)
     wired = devices.wires_of(recipe)
-    left_out = [words for words, there in (("errors that only transposed reads see", wired and not wired.reciprocal),
-                                           ("the curvature of the cells' current", device.iv)) if there]
+    left_out = [
+        words
+        for words, there in (
+            ("errors that only transposed reads see", wired and not wired.reciprocal),
+            ("the curvature of the cells' current", device.iv),
+        )
+        if there
+    ]
     path = write_integers(output / f"{recipe.name}-{device.name}-weights.npz", recipe, aged)
     d = recipe.devices
-    return Aged(recipe.name, device.name, device.paper, time, d.compensate, d.wires, d.driver, d.sense, seeds.ravel().tolist(),
-                [float(np.sqrt(np.mean(((b - a) / np.maximum(r, 1)) ** 2))) for a, b, r in zip(learned, aged, ranges, strict=True)],
-                [int(np.isin(w, end).sum()) for end, w in zip(ends, aged, strict=True)], *accuracies, noise, left_out, [str(path)])
+    return Aged(
+        recipe.name,
+        device.name,
+        device.paper,
+        time,
+        d.compensate,
+        d.wires,
+        d.driver,
+        d.sense,
+        seeds.ravel().tolist(),
+        [float(np.sqrt(np.mean(((b - a) / np.maximum(r, 1)) ** 2))) for a, b, r in zip(learned, aged, ranges, strict=True)],
+        [int(np.isin(w, end).sum()) for end, w in zip(ends, aged, strict=True)],
+        *accuracies,
+        noise,
+        left_out,
+        [str(path)],
+    )
 
 
 def _placed(recipe: Recipe, given: dict) -> Recipe:
     """Return the recipe on the device that was asked for, or on its own."""
-    told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}     # `time` is the age
+    told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}  # `time` is the age
     if given["preset"]:
         told["measured"] = ()
     if not told["preset"] and not recipe.devices.named:
         raise ValueError(f"preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
     if told["preset"]:
-        devices.preset(told["preset"])                      # the check of the name
+        devices.preset(told["preset"])  # the check of the name
     return Recipe.model_validate(recipe.model_dump() | {"devices": told})
 
 

@@ -57,8 +57,9 @@ def read(path: str | Path, recipe: Recipe) -> Tensors:
     if path.suffix != ".npz":
         return Tensors(pytorch.read(path))
     found = {name: array for name, array in arrays(path).items() if not name.startswith("data_")}
-    own = {int(name.removeprefix(INTEGERS)): v for name, v in found.items()
-           if name.removeprefix(INTEGERS).isdigit() and v.dtype.kind == "i"}
+    own = {
+        int(name.removeprefix(INTEGERS)): v for name, v in found.items() if name.removeprefix(INTEGERS).isdigit() and v.dtype.kind == "i"
+    }
     if not own:
         return Tensors(found)
     names = [g.matrix.name for g in in_memory(recipe)]
@@ -92,7 +93,7 @@ def arrays(path: str | Path) -> dict[str, np.ndarray]:
             return dict(file)
     except OSError:
         raise
-    except Exception:               # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
+    except Exception:  # NumPy raises a different kind for each way a file can be broken, and advises to run what it holds
         raise ValueError(f"{path}: not a file of weights, or damaged; give one that `crossdyad train` or numpy.savez wrote") from None
 
 

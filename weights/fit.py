@@ -53,8 +53,10 @@ class Layer(NamedTuple):
 
     def __str__(self) -> str:
         spare = f"; {self.scale:g} times as large would fit" if self.scale > 1 else ""
-        return (f"{self.matrix} from {self.source}{' (transposed)' * self.turned}: largest {self.largest:.4g}, rounding changes at most "
-                f"{self.error:.3g}, {100 * self.clipped:.2f} % at a limit{spare}")
+        return (
+            f"{self.matrix} from {self.source}{' (transposed)' * self.turned}: largest {self.largest:.4g}, rounding changes at most "
+            f"{self.error:.3g}, {100 * self.clipped:.2f} % at a limit{spare}"
+        )
 
 
 class Loaded(NamedTuple):
@@ -145,13 +147,24 @@ def fit(recipe: Recipe, tensors: Mapping[str, np.ndarray], label: str = "weights
         if over.max(initial=0) > 0:
             at = np.unravel_index(int(np.argmax(over)), over.shape)
             bits = max(1, math.ceil(math.log2(largest / (f.high + f.step))))
-            wrong.append(f"{source}: {values[at]:.6g} at {[int(i) for i in at]} is {(over[at] + 1) * f.step:.3g} beyond the limits "
-                         f"{low * f.step:g} and {high * f.step:g} of {f}, and {np.count_nonzero(over > 0)} of {over.size} are; "
-                         f"times {scale:g} it fits, or write weight = {{ width = {f.width}, frac = {f.frac - bits} }}")
+            wrong.append(
+                f"{source}: {values[at]:.6g} at {[int(i) for i in at]} is {(over[at] + 1) * f.step:.3g} beyond the limits "
+                f"{low * f.step:g} and {high * f.step:g} of {f}, and {np.count_nonzero(over > 0)} of {over.size} are; "
+                f"times {scale:g} it fits, or write weight = {{ width = {f.width}, frac = {f.frac - bits} }}"
+            )
             continue
         made[name] = np.clip(half_up(scaled), low, high).astype(np.int32)
-        layers.append(Layer(name, source, turned, largest, float(np.abs(f.decode(made[name]) - values).max(initial=0)),
-                            float(np.mean((made[name] == low) | (made[name] == high))) if values.size else 0.0, scale))
+        layers.append(
+            Layer(
+                name,
+                source,
+                turned,
+                largest,
+                float(np.abs(f.decode(made[name]) - values).max(initial=0)),
+                float(np.mean((made[name] == low) | (made[name] == high))) if values.size else 0.0,
+                scale,
+            )
+        )
     if wrong:
         raise _error(label, wrong)
     for name, g in geometry.items():
@@ -181,11 +194,17 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
     """Return the tensors as the layers' weights, biases folded in, and whether they were transposed."""
     matrices = {name: v for name, v in given.items() if v.ndim == 2}
     vectors = {name: v for name, v in given.items() if v.ndim == 1}
-    wrong += [f"{name}: {v.ndim} axes; a chip has dense layers only, so tensors of two (weights) and one (biases) are read"
-              for name, v in given.items() if v.ndim not in (1, 2)]
+    wrong += [
+        f"{name}: {v.ndim} axes; a chip has dense layers only, so tensors of two (weights) and one (biases) are read"
+        for name, v in given.items()
+        if v.ndim not in (1, 2)
+    ]
     biases = {name: vectors.pop(bias) for name in matrices if (bias := _bias_of(name)) in vectors}
-    wrong += [f"{name}: {_by(v.shape)}, the bias of no weights here; a chip has dense layers only (batch normalisation can be "
-              "multiplied into the layer before it)" for name, v in vectors.items()]
+    wrong += [
+        f"{name}: {_by(v.shape)}, the bias of no weights here; a chip has dense layers only (batch normalisation can be "
+        "multiplied into the layer before it)"
+        for name, v in vectors.items()
+    ]
     if len(matrices) != recipe.layers:
         found = ", ".join(f"{name} {_by(v.shape)}" for name, v in matrices.items()) or "none"
         wrong.append(f"{len(matrices)} matrices ({found}); {recipe.name} has {recipe.layers} layers, sizes = {list(recipe.sizes)}")
@@ -209,8 +228,11 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
             notes += [said] * bool(said)
             chosen = [(name, matrices[name].T if turned else matrices[name]) for name in order]
             if any(biases[name].shape != v.shape[:1] for name, v in chosen if name in biased):
-                wrong += [f"{_bias_of(name)}: {_by(biases[name].shape)}; {name} has {v.shape[0]} outputs"
-                          for name, v in chosen if name in biased and biases[name].shape != v.shape[:1]]
+                wrong += [
+                    f"{_bias_of(name)}: {_by(biases[name].shape)}; {name} has {v.shape[0]} outputs"
+                    for name, v in chosen
+                    if name in biased and biases[name].shape != v.shape[:1]
+                ]
                 return {}, False
             if recipe.bias:
                 one = recipe.one * recipe.formats.state.step
@@ -220,12 +242,16 @@ def _by_shape(recipe, given, ordered, wrong, notes) -> tuple[dict[str, tuple[str
             return {f"W{k}": pair for k, pair in enumerate(chosen)}, turned
     net = _net(matrices, recipe)
     if biased and net:
-        wrong.append(f"{', '.join(_bias_of(name) for name in matrices if name in biased)}: biases of a net of {net}; write "
-                     f"{'' if net == list(recipe.sizes) else f'sizes = {net} and '}bias = true, or train the net with bias=False")
+        wrong.append(
+            f"{', '.join(_bias_of(name) for name in matrices if name in biased)}: biases of a net of {net}; write "
+            f"{'' if net == list(recipe.sizes) else f'sizes = {net} and '}bias = true, or train the net with bias=False"
+        )
     else:
         found = ", ".join(f"{name} {_by(v.shape)}" for name, v in matrices.items())
-        wrong.append(f"{found}: not the shapes of {recipe.name}, {', '.join(map(_by, plain))} (outputs by inputs, or all the other way "
-                     f"round){f'; write sizes = {net}' if net else ''}")
+        wrong.append(
+            f"{found}: not the shapes of {recipe.name}, {', '.join(map(_by, plain))} (outputs by inputs, or all the other way "
+            f"round){f'; write sizes = {net}' if net else ''}"
+        )
     return {}, False
 
 
@@ -248,8 +274,10 @@ def _order(matrices, wanted, ordered) -> tuple[list[str], str]:
     if len(set(shapes)) == len(shapes):
         found = [next(n for n in names if matrices[n].shape == shape) for shape in wanted]
         return found, f"the layers are {', '.join(found)}, by their shapes"
-    return [], (f"{', '.join(names)}: some have the same shape, and their order is not the net's; name them "
-                f"{', '.join(f'W{k}' for k in range(len(names)))}")
+    return [], (
+        f"{', '.join(names)}: some have the same shape, and their order is not the net's; name them "
+        f"{', '.join(f'W{k}' for k in range(len(names)))}"
+    )
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -276,8 +304,9 @@ def _folded(recipe, chosen, biases, wrong, notes) -> list[tuple[str, np.ndarray]
         made.append((name, whole))
     if not recipe.data.one and recipe.data.file:
         wrong.append("biases: their input must be one; write data.one = true")
-    notes.append("biases are the last column of each layer; the last unit of each hidden layer says "
-                 f"{one:g}, and the last input must always be one")
+    notes.append(
+        f"biases are the last column of each layer; the last unit of each hidden layer says {one:g}, and the last input must always be one"
+    )
     return made
 
 

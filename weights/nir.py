@@ -57,8 +57,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bool, tuple[str, ...]]:
     except Exception as error:
         raise ValueError(f"{path}: not a file of NIR ({type(error).__name__}: {error})") from None
     passing = (nir.Input, nir.Output, nir.Flatten)
-    strange = [f"{name} is {type(node).__name__}" for name, node in graph.nodes.items()
-               if not isinstance(node, (nir.Linear, nir.Affine, *passing))]
+    strange = [
+        f"{name} is {type(node).__name__}" for name, node in graph.nodes.items() if not isinstance(node, (nir.Linear, nir.Affine, *passing))
+    ]
     if strange:
         raise ValueError(f"{path}: {', '.join(strange)}; a chip has Linear and Affine nodes, and neurons that clip")
     after: dict[str, list[str]] = {name: [b for a, b in graph.edges if a == name] for name in graph.nodes}

@@ -89,11 +89,11 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
     nodes.append(helper.make_node("Cast", ["x"], ["n0"], to=TensorProto.DOUBLE))
     at = "n0"
     requantized(f.state, "nearest")
-    for k, w in enumerate(weights[:recipe.layers]):
+    for k, w in enumerate(weights[: recipe.layers]):
         hidden = recipe.of_layer(k).hidden_bits
         seen = (w >> hidden << hidden) + (1 << hidden >> 1) if hidden else w
         held = recipe.weight_formats[k].decode(seen)
-        add("MatMul", constant(held[:, :recipe.sizes[k]].T))
+        add("MatMul", constant(held[:, : recipe.sizes[k]].T))
         if recipe.bias:
             add("Add", constant(held[:, -1] * recipe.one * f.state.step))
         requantized(f.accumulator, recipe.rounding.accumulator)
@@ -101,8 +101,12 @@ def write(path: Path, recipe: Recipe, weights: Sequence[np.ndarray]) -> None:
         requantized(f.state, recipe.rounding.state)
     nodes.append(helper.make_node("Cast", [at], ["y"], to=TensorProto.FLOAT))
     graph = helper.make_graph(
-        nodes, recipe.name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", recipe.sizes[0]])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", recipe.sizes[-1]])], list(constants.values()))
+        nodes,
+        recipe.name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", recipe.sizes[0]])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", recipe.sizes[-1]])],
+        list(constants.values()),
+    )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="crossdyad")
     made.ir_version = 8
     onnx.checker.check_model(made)

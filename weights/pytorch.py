@@ -15,8 +15,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-TYPES = {"FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "BFloat16Storage": "bfloat16", "LongStorage": "i8",
-         "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
+TYPES = {
+    "FloatStorage": "f4",
+    "DoubleStorage": "f8",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
 """Storage class to the type of its elements."""
 KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
 """Where a training checkpoint keeps its state_dict."""
@@ -39,14 +49,16 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     if not zipfile.is_zipfile(path):
         path.open("rb").close()
-        raise ValueError(f"{path}: no file of torch.save, or one from before PyTorch 1.6, or cut short; write it again with "
-                         "torch.save(net.state_dict(), FILE)")
+        raise ValueError(
+            f"{path}: no file of torch.save, or one from before PyTorch 1.6, or cut short; write it again with "
+            "torch.save(net.state_dict(), FILE)"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             found = _found(archive)
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
-    except Exception as error:      # an archive or a pickle that is spoiled or made up can fail in any way
+    except Exception as error:  # an archive or a pickle that is spoiled or made up can fail in any way
         raise ValueError(f"{path}: cannot be read as tensors ({type(error).__name__}: {error})") from None
     return _state_dict(path, found)
 
@@ -75,14 +87,20 @@ class _Unpickler(pickle.Unpickler):
         self._archive, self._root, self._order = archive, root, order
 
     def find_class(self, module: str, name: str) -> Any:
-        known = {("collections", "OrderedDict"): OrderedDict, ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-                 ("torch._utils", "_rebuild_parameter"): _parameter, ("torch", "Size"): tuple}
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_parameter"): _parameter,
+            ("torch", "Size"): tuple,
+        }
         if module == "torch" and name in TYPES:
             return name
         if (module, name) in known:
             return known[module, name]
-        raise _Refused(f"holds {module}.{name}, which is not read, since that could run code; save tensors only, "
-                       "torch.save(net.state_dict(), FILE), in float32 and on no device")
+        raise _Refused(
+            f"holds {module}.{name}, which is not read, since that could run code; save tensors only, "
+            "torch.save(net.state_dict(), FILE), in float32 and on no device"
+        )
 
     def persistent_load(self, given: Any) -> np.ndarray:
         kind, storage, key, _, count = given
@@ -121,6 +139,7 @@ def _parameter(tensor: np.ndarray, *_: Any) -> np.ndarray:
 
 def _state_dict(path: Path, found: Any) -> dict[str, np.ndarray]:
     """Return the tensors by name: of the file itself, or of the one dict in it that holds nothing else."""
+
     def tensors(value: Any) -> bool:
         return isinstance(value, dict) and bool(value) and all(isinstance(v, np.ndarray) for v in value.values())
 

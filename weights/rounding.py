@@ -60,5 +60,6 @@ def rounded(recipe: Recipe, source: str | Path, dataset: Sequence | None = None,
         chip = emulator.Chip(recipe.as_built, "jax")
         chip.weights = found.weights
         accuracy = float(emulator.training.accuracy(chip, *dataset[2:]))
-    return Rounded(recipe.name, list(found.layers), list(found.notes), accuracy,
-                   [str(save(recipe, found.weights, output))] if output else [])
+    return Rounded(
+        recipe.name, list(found.layers), list(found.notes), accuracy, [str(save(recipe, found.weights, output))] if output else []
+    )

@@ -29,9 +29,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         if len(data) < 8 or not 2 <= length <= min(LONGEST, len(data) - 8):
             raise ValueError("its first eight bytes are no length of a header")
-        header = json.loads(data[8:8 + length])
+        header = json.loads(data[8 : 8 + length])
         header.pop("__metadata__", None)
-        return {name: _tensor(name, told, data[8 + length:]) for name, told in header.items()}
+        return {name: _tensor(name, told, data[8 + length :]) for name, told in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not a file of safetensors, or cut short ({error})") from None
 
@@ -57,5 +57,5 @@ def encode(tensors: dict[str, np.ndarray], about: dict[str, str]) -> bytes:
         at += len(part)
         parts.append(part)
     words = json.dumps(header).encode()
-    words += b" " * (-len(words) % 8)               # tensors begin at a multiple of eight
+    words += b" " * (-len(words) % 8)  # tensors begin at a multiple of eight
     return len(words).to_bytes(8, "little") + words + b"".join(parts)

@@ -30,11 +30,17 @@ def cookbook():
         named = [f"*{axis}* {part}" for axis, part in row["combination"].items()]
         return "<br>".join(named + ([f"*needs* {', '.join(row['requires'])}"] if row.get("requires") else []))
 
-    lines = ["# Cookbook", "", f"The {len(ROWS)} learning rules that `crossdyad cookbook` lists, each a combination of parts; what is not "
-             "named may be any. `crossdyad cookbook --check ROW` measures a law of its own. *Order*: with which power of its small "
-             "parameter the error of the gradient falls, where the rule declares it. Which of them a substrate can carry, and how well: "
-             "[What a substrate can do](../substrates.md).", "",
-             "| row | method | of the paper | parts | order |", "| ---: | --- | --- | --- | --- |"]
+    lines = [
+        "# Cookbook",
+        "",
+        f"The {len(ROWS)} learning rules that `crossdyad cookbook` lists, each a combination of parts; what is not "
+        "named may be any. `crossdyad cookbook --check ROW` measures a law of its own. *Order*: with which power of its small "
+        "parameter the error of the gradient falls, where the rule declares it. Which of them a substrate can carry, and how well: "
+        "[What a substrate can do](../substrates.md).",
+        "",
+        "| row | method | of the paper | parts | order |",
+        "| ---: | --- | --- | --- | --- |",
+    ]
     for r in map(described, sorted(ROWS)):
         order = "" if r.get("order") is None else f"{r['order']:g}"
         cells = [r["row"], r["title"], r["source"], parts(r), order]
@@ -62,10 +68,16 @@ def calls():
         sometimes = ", ".join(f"`{name.removesuffix('?')}`" for name in names if name.endswith("?"))
         return always + (f"; where there is one {sometimes}" if sometimes else "")
 
-    lines = ["# Commands as calls", "", "Every command is one call in Python. It returns the fields that `--json` prints, as a named "
-             "tuple, a dataclass or a dict (of several rows a list of them, of files alone their paths); what a call cannot know the "
-             "command adds.", "",
-             "| command | call in `crossdyad` | fields | added |", "| --- | --- | --- | --- |"]
+    lines = [
+        "# Commands as calls",
+        "",
+        "Every command is one call in Python. It returns the fields that `--json` prints, as a named "
+        "tuple, a dataclass or a dict (of several rows a list of them, of files alone their paths); what a call cannot know the "
+        "command adds.",
+        "",
+        "| command | call in `crossdyad` | fields | added |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [f"| `{c.command}` | `{c.place.replace(':', '.')}` | {code(c.fields)} | {code(c.added)} |" for c in CALLS]
     (MADE / "calls.md").write_text("\n".join([*lines, ""]))
 
@@ -73,12 +85,30 @@ def calls():
 def modules():
     """One page for each public package, with its modules below it."""
     packages = {
-        "recipe": "the one description", "models": "float64 reference", "models.estimators": "gradient estimators",
-        "models.cookbook": "the paper's methods", "emulator": "the chip, bit for bit", "emulator.devices": "analog cells and arrays",
-        "hdl": "the chip as hardware", "sim": "co-simulation", "explore": "sweeps and fronts", "data": "data sets", "cli": "command line",
+        "recipe": "the one description",
+        "models": "float64 reference",
+        "models.estimators": "gradient estimators",
+        "models.cookbook": "the paper's methods",
+        "emulator": "the chip, bit for bit",
+        "emulator.devices": "analog cells and arrays",
+        "hdl": "the chip as hardware",
+        "sim": "co-simulation",
+        "explore": "sweeps and fronts",
+        "data": "data sets",
+        "cli": "command line",
     }
-    lines = ["# Python", "", "Every command is one call ([calls](calls.md)). What a package offers is on its page, its modules below.", "",
-             "```{eval-rst}", ".. autosummary::", "   :toctree: python", "   :template: module.rst", "   :recursive:", ""]
+    lines = [
+        "# Python",
+        "",
+        "Every command is one call ([calls](calls.md)). What a package offers is on its page, its modules below.",
+        "",
+        "```{eval-rst}",
+        ".. autosummary::",
+        "   :toctree: python",
+        "   :template: module.rst",
+        "   :recursive:",
+        "",
+    ]
     lines += [f"   crossdyad.{name}" for name in packages if "." not in name]
     (MADE / "python.md").write_text("\n".join([*lines, "```", ""]))
 
@@ -93,6 +123,7 @@ def before(app, what, name, obj, options, lines):
 
 def after(app, what, name, obj, options, lines):
     """In docstrings ``(*batch, n)`` is a shape, not the start of an emphasis, and `Finding`s are several."""
+
     def escaped(line):
         parts = line.split("``")
         parts[::2] = [re.sub(r"(?<![\\*\w])\*(?=[a-z])", r"\\*", re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", p)) for p in parts[::2]]
@@ -103,7 +134,7 @@ def after(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", before, priority=400)
-    app.connect("autodoc-process-docstring", after, priority=600)          # numpydoc has 500
+    app.connect("autodoc-process-docstring", after, priority=600)  # numpydoc has 500
     shutil.rmtree(MADE, ignore_errors=True)
     notebooks()
     readme()

@@ -14,7 +14,6 @@ def block(self, node):
     raise SkipNode
 
 
-
 def setup(app):
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.config.html_math_renderer = "mathml"

@@ -92,8 +92,10 @@ class Report:
         ]
         for side, u in self.usage.items():
             if u.reads:
-                lines.append(f"{side}: {u.reads} reads, codes {u.low} to {u.high} ({u.span:.0%} of {u.codes}), "
-                             f"{u.clipped} clipped ({u.share_clipped:.3%}); {self.inputs_clipped[side]} inputs clipped")
+                lines.append(
+                    f"{side}: {u.reads} reads, codes {u.low} to {u.high} ({u.span:.0%} of {u.codes}), "
+                    f"{u.clipped} clipped ({u.share_clipped:.3%}); {self.inputs_clipped[side]} inputs clipped"
+                )
         return "\n".join([*lines, *self.complaints])
 
 
@@ -143,15 +145,26 @@ class Array:
     array([[-0.12,  0.  ]])
     """
 
-    def __init__(self, weights: ArrayLike, device: Device = Device(), circuit: Circuit = Circuit(), seed: int = 0,  # noqa: B008
-                 scale: float | None = None, time: float | None = None, compensate: str | None = None, turned: np.ndarray | None = None):
+    def __init__(
+        self,
+        weights: ArrayLike,
+        device: Device = Device(),  # noqa: B008
+        circuit: Circuit = Circuit(),  # noqa: B008
+        seed: int = 0,
+        scale: float | None = None,
+        time: float | None = None,
+        compensate: str | None = None,
+        turned: np.ndarray | None = None,
+    ):
         if compensate not in (None, "array", "output"):
             raise ValueError(f"compensate = {compensate!r}; allowed are 'array', 'output', None")
         if time is not None:
             device.check(time)
         if device.iv and circuit.wires:
-            raise ValueError("wires and a nonlinear I-V curve: the network is no longer one matrix; give a device with iv=None "
-                             "or a circuit without wires")
+            raise ValueError(
+                "wires and a nonlinear I-V curve: the network is no longer one matrix; give a device with iv=None "
+                "or a circuit without wires"
+            )
         self.device, self.circuit, self.seed, self.time = device, circuit, seed, time
         self._weights, self._scale, self._compensate, self._turned = weights, scale, compensate, turned
         self.levels, self.step = circuit.mapping.levels(weights, scale)
@@ -159,8 +172,12 @@ class Array:
         outputs, inputs = self.shape
         for name, size, length in (("rows", circuit.rows, inputs), ("columns", circuit.columns, outputs)):
             if size is not None and size > length:
-                warnings.warn(f"circuit: {name} = {size}, but the layer has {length} {'inputs' if name == 'rows' else 'outputs'}: "
-                              f"{size - length} lines of the array are unused; give at most {length}", DeviceWarning, stacklevel=2)
+                warnings.warn(
+                    f"circuit: {name} = {size}, but the layer has {length} {'inputs' if name == 'rows' else 'outputs'}: "
+                    f"{size - length} lines of the array are unused; give at most {length}",
+                    DeviceWarning,
+                    stacklevel=2,
+                )
         self._tiles = Tiles.of(self.shape, circuit.rows, circuit.columns, circuit.mapping.kind)
         self.arrays = len(self._tiles.rows) * len(self._tiles.columns)
         self._build()
@@ -184,15 +201,24 @@ class Array:
             ("transposed", self.shape[::-1], (circuit.input_transposed, circuit.output_transposed), tiles.columns, np.asarray),
         ):
             terms = [self._terms(n, linear[n][len(sides)], converters[0].limit) for n in numbers]
-            sides.append((name, shape, converters, [
+            parts = [
                 (block, s, [(table, turn(m)[block]) for table, m in t], self._noise(name, n, block, s, v))
-                for n, block in enumerate(lines) for s, t, v in zip(written.slices, terms, variances, strict=True)
-            ]))
+                for n, block in enumerate(lines)
+                for s, t, v in zip(written.slices, terms, variances, strict=True)
+            ]
+            sides.append((name, shape, converters, parts))
         if circuit.fraction_bits is not None:
             self.fraction_bits = circuit.fraction_bits
         else:
-            whole = not (device.changes_cells or circuit.wires or device.iv or self._turned is not None or circuit.output
-                         or circuit.output_transposed or any(noise for *_, parts in sides for *_, noise in parts))
+            whole = not (
+                device.changes_cells
+                or circuit.wires
+                or device.iv
+                or self._turned is not None
+                or circuit.output
+                or circuit.output_transposed
+                or any(noise for *_, parts in sides for *_, noise in parts)
+            )
             self.fraction_bits = 0 if whole else _most_bits(sides)
         made = []
         for name, shape, converters, parts in sides:
@@ -201,8 +227,9 @@ class Array:
                 p = integers(matrices, block, s.significance, self.fraction_bits, converters[0].slice_limit)
                 p.noise = noise(2.0**self.fraction_bits) if noise else None
                 products.append(p)
-            made.append(Direction(name, shape, draws.key(self.seed), converters, products, self.fraction_bits, self.step,
-                                  circuit.clipped_share))
+            made.append(
+                Direction(name, shape, draws.key(self.seed), converters, products, self.fraction_bits, self.step, circuit.clipped_share)
+            )
         self.forward, self.transposed = made
         if self._compensate and self.time is not None and device.drift:
             self.forward.scale = written.factor(self._compensate)
@@ -221,11 +248,13 @@ class Array:
         if self.device.iv is None:
             return [(None, linear)]
         plus, minus = (self.device.iv.terms(g, limit) for g in self._written.cells(n))
-        return [(table, self._tiles.pairs(np.asarray, p, m) / self._written.unit(n))
-                for (table, p), (_, m) in zip(plus, minus, strict=True)]
+        return [
+            (table, self._tiles.pairs(np.asarray, p, m) / self._written.unit(n)) for (table, p), (_, m) in zip(plus, minus, strict=True)
+        ]
 
-    def _noise(self, side: str, number: int, block: slice, s: Slice,
-               variances: list[np.ndarray] | None) -> Callable[[float], OfCells | Even] | None:
+    def _noise(
+        self, side: str, number: int, block: slice, s: Slice, variances: list[np.ndarray] | None
+    ) -> Callable[[float], OfCells | Even] | None:
         """The read noise of a block of inputs (the `number`-th) and a slice, as a function of the grid's units per level; or None."""
         read, outputs = self.device.read, self.shape[side == "transposed"]
         if isinstance(read, Constant) and read.magnitude:
@@ -243,8 +272,15 @@ class Array:
 
     def _like(self, **changes: Any) -> Array:
         """An array that differs in some arguments; it keeps the output ranges."""
-        given: dict[str, Any] = {"device": self.device, "circuit": self.circuit, "seed": self.seed, "scale": self._scale, "time": self.time,
-                 "compensate": self._compensate, "turned": self._turned}
+        given: dict[str, Any] = {
+            "device": self.device,
+            "circuit": self.circuit,
+            "seed": self.seed,
+            "scale": self._scale,
+            "time": self.time,
+            "compensate": self._compensate,
+            "turned": self._turned,
+        }
         made = Array(self._weights, **{**given, **changes})
         for old, new in ((self.forward, made.forward), (self.transposed, made.transposed)):
             if new.output is not None and old.level_lsb is not None:
@@ -287,7 +323,7 @@ class Array:
     # reading
 
     @property
-    def T(self) -> Direction:                                        # noqa: N802
+    def T(self) -> Direction:  # noqa: N802
         """The transposed read, as a matrix: ``array.T @ e``."""
         return self.transposed
 
@@ -311,8 +347,9 @@ class Array:
         """Real inputs (..., inputs) to real outputs (..., outputs)."""
         return self.forward(values, vectors)
 
-    def calibrate(self, codes: ArrayLike | None = None, transposed: ArrayLike | None = None, clipped_share: float = 0.0,
-                  per_array: bool = False) -> Array:
+    def calibrate(
+        self, codes: ArrayLike | None = None, transposed: ArrayLike | None = None, clipped_share: float = 0.0, per_array: bool = False
+    ) -> Array:
         """Set the output ranges by data: input codes (n, inputs), and codes (n, outputs) for the transposed read. Returns the array.
 
         See `Direction.calibrate`.
@@ -335,10 +372,17 @@ class Array:
         complaints = tuple(f"{n} output converter: {c}" for n, s in sides.items() for c in s.usage.complaints(self.circuit.clipped_share))
         for c in complaints:
             warnings.warn(c, DeviceWarning, stacklevel=2)
-        return Report(self.device.name or "device", self.shape, self.arrays, self.fraction_bits,
-                      float(np.sqrt(np.mean((self.effective - self.levels) ** 2))) / top,
-                      wires.asymmetry(self.effective, self.effective_transposed), {n: s.usage for n, s in sides.items()},
-                      {n: s.inputs_clipped for n, s in sides.items()}, complaints)
+        return Report(
+            self.device.name or "device",
+            self.shape,
+            self.arrays,
+            self.fraction_bits,
+            float(np.sqrt(np.mean((self.effective - self.levels) ** 2))) / top,
+            wires.asymmetry(self.effective, self.effective_transposed),
+            {n: s.usage for n, s in sides.items()},
+            {n: s.inputs_clipped for n, s in sides.items()},
+            complaints,
+        )
 
 
 def _most_bits(sides: list[_Side]) -> int:

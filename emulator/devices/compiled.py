@@ -15,11 +15,13 @@ from numba import njit
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function, and keep the result for the next process where a folder for it can be written."""
+
     def made(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:                                   # neither beside this file nor in the user's home
+        except RuntimeError:  # neither beside this file nor in the user's home
             return njit(nogil=True, **options)(function)
+
     return made
 
 
@@ -64,8 +66,9 @@ def pairs(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefi
 
 
 @compiled()
-def deviates(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefix: np.uint32, count: int,
-             memories: np.ndarray) -> np.ndarray:
+def deviates(
+    key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefix: np.uint32, count: int, memories: np.ndarray
+) -> np.ndarray:
     """`draws.reading`, with the generator's key and indices as in `pairs`, and the two memories: float32 (steps, count)."""
     q = (count + 3) // 4
     words, out = np.empty((2, q), np.uint32), np.empty((len(steps), count), np.float32)
@@ -91,7 +94,7 @@ def shared(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, pref
         for p in range(len(prefixes)):
             _fill(x, y, key[0], np.uint32(key[1] ^ steps[s]), key[2], prefixes[p])
             for lane in range(16):
-                row, right = out[s, p, lane], np.uint32(31 - 2 * lane)             # in two steps, as no word is shifted by 32
+                row, right = out[s, p, lane], np.uint32(31 - 2 * lane)  # in two steps, as no word is shifted by 32
                 for i in range(count):
                     word = x[i] ^ np.uint32(np.uint32(y[i] << np.uint32(2 * lane)) | np.uint32(y[i] >> np.uint32(1)) >> right)
                     row[i] = word >> np.uint32(5) & np.uint32(0x07FF07FF)
@@ -251,9 +254,20 @@ def _norm(x):
 
 
 @compiled()
-def convert(sums: np.ndarray, noise: np.ndarray, x: np.ndarray, inverse: np.ndarray, shift: np.ndarray, slack: tuple[float, ...],
-            limits: tuple[int, int], weights: np.ndarray, lsb: np.ndarray, offset: np.ndarray, factor: int, out: np.ndarray) -> tuple[int,
-            int, int, int]:
+def convert(
+    sums: np.ndarray,
+    noise: np.ndarray,
+    x: np.ndarray,
+    inverse: np.ndarray,
+    shift: np.ndarray,
+    slack: tuple[float, ...],
+    limits: tuple[int, int],
+    weights: np.ndarray,
+    lsb: np.ndarray,
+    offset: np.ndarray,
+    factor: int,
+    out: np.ndarray,
+) -> tuple[int, int, int, int]:
     """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
 
     Returns
@@ -267,7 +281,7 @@ def convert(sums: np.ndarray, noise: np.ndarray, x: np.ndarray, inverse: np.ndar
     real = sums.dtype.type
     floor, ceiling, middle = real(low - 1), real(high + 1), real(0.5)
     codes, doubts = np.empty(outputs, np.int32), np.zeros(outputs + 8 - outputs % 8, np.bool_)
-    eights = doubts.view(np.uint64)                            # most are without a doubt
+    eights = doubts.view(np.uint64)  # most are without a doubt
     clipped, least, most, doubtful = 0, high, low, 0
     for i in range(n):
         own, found = sums[i], np.int32(0)
@@ -313,14 +327,22 @@ def chosen(counts: np.ndarray, up: np.ndarray, down: np.ndarray) -> np.ndarray:
     out = np.empty_like(up)
     for i in range(counts.shape[0]):
         for j in range(counts.shape[1]):
-            one, other = up[i, j], down[i, j]                  # both are read: then there is no branch
+            one, other = up[i, j], down[i, j]  # both are read: then there is no branch
             out[i, j] = other if counts[i, j] < 0 else one
     return out
 
 
 @compiled()
-def add(w: np.ndarray, change: np.ndarray, reach: np.ndarray, factors: np.ndarray, counts: np.ndarray, words: np.ndarray, low: np.ndarray,
-        high: np.ndarray) -> None:
+def add(
+    w: np.ndarray,
+    change: np.ndarray,
+    reach: np.ndarray,
+    factors: np.ndarray,
+    counts: np.ndarray,
+    words: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
     """``w += change * reach * factors[counts << 11 | words]``, within the bounds; no factors where there are no words."""
     for i in range(w.shape[0]):
         for j in range(w.shape[1]):

@@ -55,8 +55,9 @@ class Conversion(NamedTuple):
     offset: np.ndarray
 
 
-def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray | int, offset: np.ndarray | int, bound: int,
-               peak: int) -> Conversion:
+def conversion(
+    output: OutputConverter, weights: np.ndarray, lsb: np.ndarray | int, offset: np.ndarray | int, bound: int, peak: int
+) -> Conversion:
     """The converters of one product.
 
     Parameters
@@ -74,7 +75,7 @@ def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray | i
     lsb, offset = (np.broadcast_to(np.asarray(v, np.float64), len(weights)) for v in (lsb, offset))
     inverse, length, error = 1 / lsb, weights.shape[1], 0.0
     digits = int(np.bitwise_or.reduce(weights.astype(np.int64), axis=None))
-    exact = bound < (digits & -digits or 1) << 24               # every partial sum is a float32: so many of the weights' common unit
+    exact = bound < (digits & -digits or 1) << 24  # every partial sum is a float32: so many of the weights' common unit
     if not exact:
         error = SECOND_ORDER * (length / 2 + 2) * SINGLE * float(np.max(np.linalg.norm(weights, axis=1) * inverse, initial=0.0))
     single = peak < 1 << 24 and error * peak * np.sqrt(length) < DOUBT
@@ -85,12 +86,21 @@ def conversion(output: OutputConverter, weights: np.ndarray, lsb: np.ndarray | i
     shift = offset * inverse
     per_sum = 5 if exact else length / 2 + 5
     slack = (8 * u * (1 + float(np.max(np.abs(shift), initial=0.0))), error, SECOND_ORDER * per_sum * u, SECOND_ORDER * 4 * u)
-    return Conversion(factors, inverse.astype(kind), shift.astype(kind), tuple(kind(v) for v in slack), (output.low, output.high), weights,
-                      lsb.copy(), offset.copy())
+    return Conversion(
+        factors,
+        inverse.astype(kind),
+        shift.astype(kind),
+        tuple(kind(v) for v in slack),
+        (output.low, output.high),
+        weights,
+        lsb.copy(),
+        offset.copy(),
+    )
 
 
-def add_codes(out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None,
-              sums: np.ndarray | None = None) -> Usage:
+def add_codes(
+    out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None, sums: np.ndarray | None = None
+) -> Usage:
     """Add the codes of some vectors' sums, times a factor, to an array.
 
     Parameters

@@ -35,7 +35,7 @@ class Usage(NamedTuple):
     high: int = 0
     codes: int = 0
 
-    def __add__(self, other: Usage) -> Usage:       # type: ignore[override]  # two in one, not a longer tuple
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # two in one, not a longer tuple
         if not self.reads:
             return other
         if not other.reads:
@@ -56,11 +56,15 @@ class Usage(NamedTuple):
         """What is wrong with the range, in words; empty if nothing is."""
         found = []
         if self.share_clipped > clipped_share:
-            found.append(f"{self.clipped} of {self.reads} reads clipped ({self.share_clipped:.2%}, more than {clipped_share:.2%}): "
-                         "widen the output range (full_scale, or calibrate on data like this)")
+            found.append(
+                f"{self.clipped} of {self.reads} reads clipped ({self.share_clipped:.2%}, more than {clipped_share:.2%}): "
+                "widen the output range (full_scale, or calibrate on data like this)"
+            )
         if self.reads and self.span < 0.25:
-            found.append(f"reads span {self.high - self.low + 1} of {self.codes} codes (less than a quarter): "
-                         "narrow the output range (full_scale, or calibrate on data like this)")
+            found.append(
+                f"reads span {self.high - self.low + 1} of {self.codes} codes (less than a quarter): "
+                "narrow the output range (full_scale, or calibrate on data like this)"
+            )
         return found
 
 
@@ -126,8 +130,9 @@ class InputConverter:
         if codes.dtype.kind not in "iu":
             raise ValueError(f"input codes: expected integers, got {codes.dtype}; use array.encode for real numbers, or call the array")
         if codes.size and max(int(codes.max()), -int(codes.min())) > self.limit:
-            raise ValueError(f"input codes: {codes.min()} to {codes.max()} do not fit {self.bits} bits; "
-                             f"allowed is -{self.limit} to {self.limit}")
+            raise ValueError(
+                f"input codes: {codes.min()} to {codes.max()} do not fit {self.bits} bits; allowed is -{self.limit} to {self.limit}"
+            )
         return codes
 
     def slices(self, codes: np.ndarray) -> list[tuple[int, np.ndarray]]:

@@ -60,10 +60,12 @@ class Device:
     def __post_init__(self) -> None:
         if not 0 <= self.g_min < self.g_max < np.inf:
             raise ValueError(f"device: g_min = {self.g_min}, g_max = {self.g_max}; conductances need 0 <= g_min < g_max (microsiemens)")
-        if self.states is not None and (len(self.states) < 2 or np.any(np.diff(self.states) <= 0)
-                                        or not self.g_min <= self.states[0] <= self.states[-1] <= self.g_max):
-            raise ValueError(f"device: states = {self.states}; allowed are two or more, ascending, from {self.g_min:g} to "
-                             f"{self.g_max:g} uS")
+        if self.states is not None and (
+            len(self.states) < 2 or np.any(np.diff(self.states) <= 0) or not self.g_min <= self.states[0] <= self.states[-1] <= self.g_max
+        ):
+            raise ValueError(
+                f"device: states = {self.states}; allowed are two or more, ascending, from {self.g_min:g} to {self.g_max:g} uS"
+            )
 
     @property
     def changes_cells(self) -> bool:
@@ -80,8 +82,10 @@ class Device:
         if not 0 <= time < np.inf:
             raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative or infinite")
         if not self.ages:
-            raise ValueError(f"device {self.name or 'without a name'}: time = {time:g} s, but it has no law of ageing (drift, 1/f noise); "
-                             "give no time, or a device that has one")
+            raise ValueError(
+                f"device {self.name or 'without a name'}: time = {time:g} s, but it has no law of ageing (drift, 1/f noise); "
+                "give no time, or a device that has one"
+            )
         if self.drift:
             self.drift.check(time)
 
@@ -89,8 +93,10 @@ class Device:
         """Conductances (microsiemens) for shares 0 .. 1 of the range."""
         share = np.asarray(share, np.float64)
         if share.size and (share.min() < 0 or share.max() > 1):
-            raise ValueError(f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} "
-                             "uS; scale the weights to 0 to 1")
+            raise ValueError(
+                f"device: asked for {share.min():.3g} to {share.max():.3g} of its range of {self.g_min:g} to {self.g_max:g} "
+                "uS; scale the weights to 0 to 1"
+            )
         g = self.g_min + (self.g_max - self.g_min) * share
         if self.states is None:
             return g

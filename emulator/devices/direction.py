@@ -36,18 +36,18 @@ class Product:
 
     inputs: slice
     significance: int
-    tables: list[np.ndarray | None]    # from input code to integer, or None for the code itself: one for each term of the current
-    weights: np.ndarray                # float64 (outputs, inputs of all terms): integers
-    peak: int                          # the largest of what a table has for codes that one read sees
-    bound: int                         # no sum is further from zero, in sum units
+    tables: list[np.ndarray | None]  # from input code to integer, or None for the code itself: one for each term of the current
+    weights: np.ndarray  # float64 (outputs, inputs of all terms): integers
+    peak: int  # the largest of what a table has for codes that one read sees
+    bound: int  # no sum is further from zero, in sum units
     noise: OfCells | Even | None = None
     conversion: Conversion | None = None
-    lsb: int = 0                       # nominal, in sum units; 0 until it is set
+    lsb: int = 0  # nominal, in sum units; 0 until it is set
 
     @property
     def converter(self) -> Conversion:
         """What makes codes of sums."""
-        assert self.conversion is not None          # set together with the range
+        assert self.conversion is not None  # set together with the range
         return self.conversion
 
     def seen(self, codes: np.ndarray, kind: type[np.floating]) -> np.ndarray:
@@ -64,8 +64,17 @@ class Product:
 class Direction:
     """One direction of an array: its products, converters, and what they have done. Made by `Array`."""
 
-    def __init__(self, name: str, shape: tuple[int, int], key: Key, converters: tuple[InputConverter, OutputConverter | None],
-                 products: list[Product], fraction_bits: int, step: float, clipped_share: float):
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        key: Key,
+        converters: tuple[InputConverter, OutputConverter | None],
+        products: list[Product],
+        fraction_bits: int,
+        step: float,
+        clipped_share: float,
+    ):
         self.name, self.shape = name, shape
         self.input, self.output = converters
         self._key, self._products, self._fraction, self._clipped_share = key, products, fraction_bits, clipped_share
@@ -94,7 +103,7 @@ class Direction:
     def set_lsb(self, level_lsb: Sequence[float]) -> None:
         """Set each product's LSB (in input LSB times levels), with its spread over converters. The grid has the nearest one."""
         output = self.output
-        assert output is not None                   # without one there is no LSB
+        assert output is not None  # without one there is no LSB
         for n, (p, lsb) in enumerate(zip(self._products, level_lsb, strict=True)):
             p.lsb = nominal = max(1, round(lsb * 2.0**self._fraction))
             sums: int | np.ndarray = nominal
@@ -135,8 +144,9 @@ class Direction:
 
     # reading
 
-    def _noise(self, source: OfCells | Even, x: np.ndarray, number: int, vectors: np.ndarray,
-               variance: np.ndarray | None = None) -> np.ndarray:
+    def _noise(
+        self, source: OfCells | Even, x: np.ndarray, number: int, vectors: np.ndarray, variance: np.ndarray | None = None
+    ) -> np.ndarray:
         """Read noise of one read of inputs (n, inputs of the product) in sum units: integers (n, outputs)."""
         stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
         return source.draw(x, lambda lines: draws.reading(self._key, stream, number, vectors, lines), variance)
@@ -173,8 +183,9 @@ class Direction:
 
     def _read(self, codes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self._plan is None:
-            raise ValueError(f"{self.name} read: the output range is not set; call array.calibrate with data, or give the converter "
-                             "a full_scale")
+            raise ValueError(
+                f"{self.name} read: the output range is not set; call array.calibrate with data, or give the converter a full_scale"
+            )
         factors, whole = self._plan
         out, number = np.zeros((len(codes), self.shape[0]), whole), 0
         reads = self.input.slices(codes) if self._bits is None else ()
@@ -194,8 +205,7 @@ class Direction:
                     self.usage += add_codes(out, factor * weight, p.converter, p.seen(x, kind), noise)
         return out
 
-    def _read_bits(self, out: np.ndarray, p: Product, table: Sums, factor: int, codes: np.ndarray, number: int,
-                   vectors: np.ndarray) -> int:
+    def _read_bits(self, out: np.ndarray, p: Product, table: Sums, factor: int, codes: np.ndarray, number: int, vectors: np.ndarray) -> int:
         """Add the codes of all bits of the inputs of a product, by its table; returns the number of the next read."""
         from . import compiled
 
@@ -223,8 +233,10 @@ class Direction:
         inputs = 1 if self.input.slice_bits is None else self.input.limit
         bound = inputs * sum(f * b for f, b in zip(factors, largest, strict=True))
         if bound >= 1 << 62:
-            raise ValueError(f"{self.name} read: outputs reach 2**{bound.bit_length()} units of the grid, more than 62 bits; give output "
-                             "ranges that are closer to each other, or fewer fraction_bits")
+            raise ValueError(
+                f"{self.name} read: outputs reach 2**{bound.bit_length()} units of the grid, more than 62 bits; give output "
+                "ranges that are closer to each other, or fewer fraction_bits"
+            )
         # bit by bit, where float32 products decide about codes and inputs are not bent
         self._bits = None
         if self.input.slice_bits == 1 and self.output is not None:
@@ -265,8 +277,9 @@ def largest_input(table: np.ndarray | None, seen: int) -> int:
     return seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
 
 
-def integers(matrices: Sequence[tuple[np.ndarray | None, np.ndarray]], inputs: slice, significance: int, fraction: int,
-             seen: int) -> Product:
+def integers(
+    matrices: Sequence[tuple[np.ndarray | None, np.ndarray]], inputs: slice, significance: int, fraction: int, seen: int
+) -> Product:
     """The product of real matrices, on the grid.
 
     `matrices`: (table or None, (inputs, outputs) array in levels) for each term; `seen`: the largest code that one read sees.
@@ -277,7 +290,10 @@ def integers(matrices: Sequence[tuple[np.ndarray | None, np.ndarray]], inputs: s
         peaks.append(largest_input(table, seen))
     bound = int(np.max(sum(np.abs(whole).sum(axis=1) * peak for whole, peak in zip(wholes, peaks, strict=True)), initial=0))
     if bound >= 1 << LARGEST:
-        raise ValueError(f"sums reach 2**{bound.bit_length()} units of the grid, more than float64 adds exactly; give fewer fraction_bits "
-                         "or smaller arrays")
-    return Product(inputs, significance, [table for table, _ in matrices], np.ascontiguousarray(np.concatenate(wholes, axis=1)),
-                   max(peaks), bound)
+        raise ValueError(
+            f"sums reach 2**{bound.bit_length()} units of the grid, more than float64 adds exactly; give fewer fraction_bits "
+            "or smaller arrays"
+        )
+    return Product(
+        inputs, significance, [table for table, _ in matrices], np.ascontiguousarray(np.concatenate(wholes, axis=1)), max(peaks), bound
+    )

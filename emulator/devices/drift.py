@@ -40,8 +40,9 @@ class PowerLaw:
     def check(self, time: float) -> None:
         """ValueError if the time is before t0."""
         if not time >= self.start:
-            raise ValueError(f"drift: time = {time:g} s is before t0 = {self.start:g} s, when the programmed conductance was measured; "
-                             "give t0 or later")
+            raise ValueError(
+                f"drift: time = {time:g} s is before t0 = {self.start:g} s, when the programmed conductance was measured; give t0 or later"
+            )
 
     def exponents(self, g: np.ndarray, g_max: float, key: Key, plane: int) -> np.ndarray:
         """nu of each cell."""

@@ -70,8 +70,9 @@ class Measured:
         if len(self.volts) != len(self.bent) or np.any(np.diff(self.volts) <= 0):
             raise ValueError("I-V table: give one f(V) for each voltage, voltages ascending")
         if self.volts[0] > -self.voltage or self.volts[-1] < self.voltage:
-            raise ValueError(f"I-V table: {self.volts[0]:g} to {self.volts[-1]:g} V does not cover inputs of +-{self.voltage:g} V; "
-                             "extend the table")
+            raise ValueError(
+                f"I-V table: {self.volts[0]:g} to {self.volts[-1]:g} V does not cover inputs of +-{self.voltage:g} V; extend the table"
+            )
 
     def terms(self, g: np.ndarray, limit: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """As `Cubic.terms`."""

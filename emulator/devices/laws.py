@@ -149,8 +149,9 @@ class PowerStep:
     def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
         return step, end, np.sign(end) / span, _of_side(self, end, draw)
 
-    def tangent(self, w: np.ndarray, step: np.ndarray, end: np.ndarray, per_span: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray,
-                np.ndarray]:
+    def tangent(
+        self, w: np.ndarray, step: np.ndarray, end: np.ndarray, per_span: np.ndarray, gamma: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         room = np.maximum((end - w) * per_span, 1e-6)
         change = step * room**gamma
         return tangent(change, -gamma * per_span * change / room)

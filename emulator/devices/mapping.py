@@ -103,8 +103,9 @@ class Mapping:
         step = scale / self.limit
         levels = np.rint(weights / step).astype(np.int32)
         if np.abs(levels).max() > self.limit:
-            raise ValueError(f"weights: {largest:g} is more than the largest conductance stands for, {scale:g}; "
-                             "give a larger scale or clip the weights")
+            raise ValueError(
+                f"weights: {largest:g} is more than the largest conductance stands for, {scale:g}; give a larger scale or clip the weights"
+            )
         return levels, step
 
     def slices(self, levels: np.ndarray) -> list[Slice]:

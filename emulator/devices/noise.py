@@ -215,11 +215,13 @@ class Flicker:
     def sigma(self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float) -> np.ndarray:
         """Standard deviation in microsiemens, `time` seconds after programming."""
         if time < self.read_time:
-            raise ValueError(f"1/f noise: time = {time:g} s is before the first read is over; "
-                             f"give at least read_time = {self.read_time:g} s")
+            raise ValueError(
+                f"1/f noise: time = {time:g} s is before the first read is over; give at least read_time = {self.read_time:g} s"
+            )
         return np.abs(g) * self.q(programmed / g_max) * math.sqrt(math.log((time + self.read_time) / (2 * self.read_time)))
 
-    def draw(self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float, key: Key, plane: int,
-             noisiness: float | np.ndarray = 1.0) -> np.ndarray:
+    def draw(
+        self, g: np.ndarray, programmed: np.ndarray, g_max: float, time: float, key: Key, plane: int, noisiness: float | np.ndarray = 1.0
+    ) -> np.ndarray:
         """Conductances `time` seconds after programming, microsiemens, not below 0."""
         return np.maximum(g + self.sigma(g, programmed, g_max, time) * noisiness * draws.normal(key, draws.FLICKER, plane, g.shape), 0.0)

@@ -52,7 +52,7 @@ class Layer:
         recipe = self.g.recipe
         a, f = recipe.arrays, recipe.formats
         self.device, self.seed = reading(device), derived(seed, LAYER, layer)
-        self.turned: np.ndarray | None = None     # of the transposed read, in weight LSBs
+        self.turned: np.ndarray | None = None  # of the transposed read, in weight LSBs
         self.level_lsb: dict[Op, list[float]] = {}
         self.usage = {Op.FORWARD: Usage(), Op.TRANSPOSED: Usage()}
         self._weights: np.ndarray | None = None
@@ -66,9 +66,16 @@ class Layer:
 
         output = OutputConverter(a.output_bits, gain_spread=a.gain_spread, offset_spread=a.offset_spread) if a.output_bits else None
         self._circuit = Circuit(
-            a.lines if self.g.C > a.lines else None, a.lines if self.g.R > a.lines else None,
-            mapping_of(recipe), None,
-            converter("state"), output, converter("delta"), output, clipped_share=1.0)
+            a.lines if self.g.C > a.lines else None,
+            a.lines if self.g.R > a.lines else None,
+            mapping_of(recipe),
+            None,
+            converter("state"),
+            output,
+            converter("delta"),
+            output,
+            clipped_share=1.0,
+        )
 
     def array(self, weights: np.ndarray) -> Array:
         """For weights (R, F * L), the last of which are kept."""
@@ -113,8 +120,11 @@ class Layer:
     def complaints(self, share: float) -> list[str]:
         """What is wrong with the output ranges since the last time that this was asked."""
         self._count()
-        told = [f"layer {self.g.layer}, {op.name.lower()}: {u.complaints(share)[0]}"
-                for op, u in self.usage.items() if u.reads >= 1024 and u.share_clipped > share]
+        told = [
+            f"layer {self.g.layer}, {op.name.lower()}: {u.complaints(share)[0]}"
+            for op, u in self.usage.items()
+            if u.reads >= 1024 and u.share_clipped > share
+        ]
         self.usage = dict.fromkeys(self.usage, Usage())
         return told
 
@@ -178,8 +188,13 @@ class _Engine:
     """Each chip in turn, each sample in turn, in NumPy."""
 
     def __init__(self, recipe: Recipe, seeds: np.ndarray, device: Device):
-        self.chosen = [Chosen([Layer(recipe, k, device, int(s)) for k in range(recipe.layers)],
-                              [_cells(g.recipe, g, int(s)) for g in geometries(recipe)] if recipe.pulses.emulated else []) for s in seeds]
+        self.chosen = [
+            Chosen(
+                [Layer(recipe, k, device, int(s)) for k in range(recipe.layers)],
+                [_cells(g.recipe, g, int(s)) for g in geometries(recipe)] if recipe.pulses.emulated else [],
+            )
+            for s in seeds
+        ]
 
     def put(self, state: Any) -> Any:
         return state

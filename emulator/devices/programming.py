@@ -33,8 +33,14 @@ from .wires import Wires
 from .written import Written
 
 LINES = Arrays.model_fields["lines"].default
-EFFECTS = {"states": "levels of cells", "programming": "programming noise", "spread": "spread of cells", "stuck": "stuck cells",
-           "drift": "drift", "flicker": "1/f noise"}
+EFFECTS = {
+    "states": "levels of cells",
+    "programming": "programming noise",
+    "spread": "spread of cells",
+    "stuck": "stuck cells",
+    "drift": "drift",
+    "flicker": "1/f noise",
+}
 """What a device does to stored weights, by its field."""
 
 
@@ -100,9 +106,20 @@ def alone(device: Device) -> dict[str, Device]:
     return {"ideal": ideal} | own
 
 
-def stored(weights: ArrayLike, device: Device, seed: int, layer: int, write: int = 0, time: float | None = None, compensate: str = "none",
-           wires: Wires | None = None, span: float | None = None, turned: bool = False, mapping: Mapping = Mapping(12),  # noqa: B008
-           lines: int = LINES) -> np.ndarray:
+def stored(
+    weights: ArrayLike,
+    device: Device,
+    seed: int,
+    layer: int,
+    write: int = 0,
+    time: float | None = None,
+    compensate: str = "none",
+    wires: Wires | None = None,
+    span: float | None = None,
+    turned: bool = False,
+    mapping: Mapping = Mapping(12),  # noqa: B008
+    lines: int = LINES,
+) -> np.ndarray:
     """What is read of real weights that have been written to cells.
 
     Parameters
@@ -142,8 +159,10 @@ def stored(weights: ArrayLike, device: Device, seed: int, layer: int, write: int
     if not span > 0:
         raise ValueError(f"range: {span:g}; the weight that the largest conductance stands for must be positive")
     if largest > span:
-        raise ValueError(f"layer {layer}: a weight of {largest:g} is more than {span:g}, which the device's range of {device.g_min:g} to "
-                         f"{device.g_max:g} uS stands for; give a range of at least {largest:g}")
+        raise ValueError(
+            f"layer {layer}: a weight of {largest:g} is more than {span:g}, which the device's range of {device.g_min:g} to "
+            f"{device.g_max:g} uS stands for; give a range of at least {largest:g}"
+        )
     tiles = Tiles.of(weights.shape, lines, lines, mapping.kind)
     cells = Written(_levels(weights, span, mapping), device, mapping, tiles, wires, seed, layer, write, time)
     now, factor = cells.weight(turned), np.asarray(cells.factor(compensate, turned))
@@ -156,9 +175,15 @@ def _levels(weights: np.ndarray, span: float, mapping: Mapping) -> np.ndarray:
     return np.rint(levels).astype(np.int64) if mapping.sliced else levels
 
 
-def programmed(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, time: float | None = None, seeds: ArrayLike | None = None,
-               device: Device | None = None,
-               span: float | None = None) -> list[np.ndarray]:
+def programmed(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    write: int = 0,
+    time: float | None = None,
+    seeds: ArrayLike | None = None,
+    device: Device | None = None,
+    span: float | None = None,
+) -> list[np.ndarray]:
     """The integers that a chip's weights become on the recipe's devices (contract section 11).
 
     Parameters
@@ -198,15 +223,25 @@ def programmed(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, ti
         rounded = np.floor(real / f.step + 0.5)
         now = np.clip(rounded, f.min + guard, f.max - guard)
         if (share := np.mean(now != rounded)) > CLIPPED_SHARE:
-            warnings.warn(f"layer {g.layer}: {np.count_nonzero(now != rounded)} of {w.size} weights ({share:.2%}) leave the weight "
-                          f"format {f} on their devices and are limited; widen the format", DeviceWarning, stacklevel=2)
+            warnings.warn(
+                f"layer {g.layer}: {np.count_nonzero(now != rounded)} of {w.size} weights ({share:.2%}) leave the weight "
+                f"format {f} on their devices and are limited; widen the format",
+                DeviceWarning,
+                stacklevel=2,
+            )
         held = crossbar.stuck(g, rng.keys(seeds.astype(np.uint64)), w)
         made.append(np.where(False if held is None else held[..., : g.C], w, now).astype(np.int32))
     return made
 
 
-def asymmetry(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, time: float | None = None, seeds: ArrayLike | None = None,
-              device: Device | None = None) -> list[np.ndarray] | None:
+def asymmetry(
+    recipe: Recipe,
+    weights: Sequence[np.ndarray],
+    write: int = 0,
+    time: float | None = None,
+    seeds: ArrayLike | None = None,
+    device: Device | None = None,
+) -> list[np.ndarray] | None:
     """Return the weight errors that only transposed reads see: of drivers unlike sense circuits, or the other ends of resistive wires.
 
     Parameters are those of `programmed`, with the weights before they are written.
@@ -226,14 +261,20 @@ def asymmetry(recipe: Recipe, weights: Sequence[np.ndarray], write: int = 0, tim
     for k, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=False)):
         f, layout = g.recipe.formats.weight, layout_of(g.recipe)
         for chip in np.ndindex(batch):
-            here, there = (stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate,
-                                  wires, turned=t, **layout) for t in (False, True))
+            here, there = (
+                stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate, wires, turned=t, **layout)
+                for t in (False, True)
+            )
             made[k][chip] = there - here
     return made
 
 
-def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[np.ndarray],
-               mapping: Mapping | Sequence[Mapping] = Mapping(12)) -> float:  # noqa: B008
+def read_noise(
+    device: Device,
+    weights: Sequence[np.ndarray],
+    inputs: Sequence[np.ndarray],
+    mapping: Mapping | Sequence[Mapping] = Mapping(12),  # noqa: B008
+) -> float:
     """A recipe's `devices.read_noise` for this device: the root mean square, over outputs and vectors, of its noise on a sum.
 
     The chip adds noise of one size to every sum, whatever is read; a device's noise grows with what is read. So their variances are
@@ -255,8 +296,9 @@ def read_noise(device: Device, weights: Sequence[np.ndarray], inputs: Sequence[n
         In units of the sums of weights times inputs; 0 where the device has no read noise.
     """
     mappings = [mapping] * len(weights) if isinstance(mapping, Mapping) else mapping
-    variances = [np.square(x, dtype=np.float64) @ _variance(device, np.asarray(w), m).T
-                 for w, x, m in zip(weights, inputs, mappings, strict=True)]
+    variances = [
+        np.square(x, dtype=np.float64) @ _variance(device, np.asarray(w), m).T for w, x, m in zip(weights, inputs, mappings, strict=True)
+    ]
     return float(np.sqrt(np.mean(np.concatenate([v.ravel() for v in variances]))))
 
 

@@ -113,9 +113,13 @@ def trains(x: np.ndarray, delta: np.ndarray, amount: float, seed: int, pulses: P
     chance_delta = np.abs(delta) * np.where(some, amount * top_x / np.where(some, slots * peak, 1), 0)
     number = np.arange(int(slots.max(initial=0)))
     place_x, place_delta = _places(number, slots, x.shape, delta.shape, seed, pulses, first)
-    inside = number < slots                                                   # (samples, slots)
-    return Trains(_signed(x, chance_x, place_x)[inside], _signed(delta, chance_delta, place_delta)[inside],
-                  np.cumsum(slots[:, 0]).astype(np.int64), int(np.count_nonzero(chance_delta > 1 + 1e-12)))
+    inside = number < slots  # (samples, slots)
+    return Trains(
+        _signed(x, chance_x, place_x)[inside],
+        _signed(delta, chance_delta, place_delta)[inside],
+        np.cumsum(slots[:, 0]).astype(np.int64),
+        int(np.count_nonzero(chance_delta > 1 + 1e-12)),
+    )
 
 
 def _signed(values: np.ndarray, chance: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -124,8 +128,9 @@ def _signed(values: np.ndarray, chance: np.ndarray, place: np.ndarray) -> np.nda
     return (place < limit[:, None]) * np.sign(values).astype(np.float32)[:, None]
 
 
-def _places(number: np.ndarray, slots: np.ndarray, shape_x: tuple[int, ...], shape_delta: tuple[int, ...], seed: int, pulses: Pulses,
-            first: int) -> tuple[np.ndarray, np.ndarray]:
+def _places(
+    number: np.ndarray, slots: np.ndarray, shape_x: tuple[int, ...], shape_delta: tuple[int, ...], seed: int, pulses: Pulses, first: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Where each slot of both lines stands between 0 and 2**31; each broadcasts to (samples, slots, lines)."""
     if pulses.kind == "stochastic":
         return _words(TRAIN_X, len(number), shape_x, seed, first), _words(TRAIN_DELTA, len(number), shape_delta, seed, first)

@@ -40,7 +40,6 @@ class Spread:
             g = g + self.least * g_max * draws.normal(key, draws.LEAST, plane, g.shape)
         return np.maximum(g, 0.0)
 
-
     def noisiness(self, key: Key, plane: int, shape: tuple[int, ...]) -> float | np.ndarray:
         """How much noisier each cell is than its model says; 1 if all are alike."""
         return np.abs(1 + self.noise * draws.normal(key, draws.NOISE, plane, shape)) if self.noise else 1.0

@@ -82,7 +82,7 @@ def effective_conductance(g: np.ndarray, word: float, bit: float, driver: float 
         raise ValueError(f"wires: conductances of shape {g.shape}; expected (inputs, outputs)")
     if not (np.isfinite(g).all() and (g >= 0).all()):
         raise ValueError("wires: conductances must be finite and not negative (microsiemens); map signed weights on pairs of cells first")
-    if g.shape[1] > g.shape[0]:            # reciprocity: the same network seen from the other side; work grows with outputs squared
+    if g.shape[1] > g.shape[0]:  # reciprocity: the same network seen from the other side; work grows with outputs squared
         return effective_conductance(g[::-1, ::-1].T, bit, word, sense, driver).T[::-1, ::-1]
     return _eliminate(g, *(ohm * MEGOHM for ohm in (word, bit, driver, sense)))
 
@@ -109,7 +109,7 @@ def _word_lines(g: np.ndarray, word: float, first: float) -> tuple[np.ndarray, n
     however large or small the resistance.
     """
     rows, n = g.shape
-    left, right = np.empty_like(g), np.zeros_like(g)          # of cell j: through the segment on that side, to ground
+    left, right = np.empty_like(g), np.zeros_like(g)  # of cell j: through the segment on that side, to ground
     left[:, 0] = 1 / first
     for j in range(1, n):
         beyond = left[:, j - 1] + g[:, j - 1]
@@ -118,18 +118,18 @@ def _word_lines(g: np.ndarray, word: float, first: float) -> tuple[np.ndarray, n
         beyond = right[:, j + 1] + g[:, j + 1]
         right[:, j] = beyond / (1 + word * beyond)
     around = left + right
-    own = g / (around + g)                                     # g_j A^-1[j, j]
+    own = g / (around + g)  # g_j A^-1[j, j]
     before = np.full(n, word)
     before[0] = first
-    decay = 1 / (1 + before * (right + g))                     # A^-1[j, k] / A^-1[j - 1, k] for k < j
+    decay = 1 / (1 + before * (right + g))  # A^-1[j, k] / A^-1[j - 1, k] for k < j
     s = np.empty((n, rows, n))
     line = np.zeros((rows, n))
     for j in range(n):
-        line[:, :j] *= decay[:, j, None]                       # g_k A^-1[j, k]
+        line[:, :j] *= decay[:, j, None]  # g_k A^-1[j, k]
         np.multiply(line[:, :j], -g[:, j, None], out=s[j, :, :j])
         s[j, :, j] = own[:, j] * around[:, j]
         line[:, j] = own[:, j]
-    voltage = np.cumprod(decay, axis=1)                        # of the line's nodes per volt at its terminal, with the bit lines at ground
+    voltage = np.cumprod(decay, axis=1)  # of the line's nodes per volt at its terminal, with the bit lines at ground
     return s.swapaxes(0, 1), g * voltage
 
 
@@ -139,7 +139,7 @@ def _eliminate(g: np.ndarray, word: float, bit: float, driver: float, sense: flo
     first, last = word + driver, bit + sense
     one, y, j = np.eye(n), np.zeros((n, n)), np.zeros((n, m))
     lower = np.tri(n, dtype=bool)
-    block = max(1, (1 << 22) // (n * n))                       # word lines at once, within 32 MiB
+    block = max(1, (1 << 22) // (n * n))  # word lines at once, within 32 MiB
     for start in range(0, m, block):
         rows = g[start : start + block]
         lines, b = _word_lines(rows, word, first) if first else (rows, rows)

@@ -206,8 +206,9 @@ def send(cells: Cells, weights: np.ndarray, counts: np.ndarray | int, sample: in
     return weights
 
 
-def update(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC,
-           first: int = 0) -> np.ndarray:
+def update(
+    cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC, first: int = 0
+) -> np.ndarray:
     """Weights after the pulses of one sample after another, each ``rate * outer(delta, x)`` on average if cells were ideal.
 
     Parameters
@@ -237,8 +238,9 @@ def update(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, 
     return weights
 
 
-def update_batch(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC,
-                 first: int = 0) -> np.ndarray:
+def update_batch(
+    cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses = STOCHASTIC, first: int = 0
+) -> np.ndarray:
     """Weights after the pulses of all samples at once: the coincidences of `update`, without their order.
 
     Pulses up and down mix evenly, and each cell has one draw of noise. Parameters and result are those of `update`, but a batch is one step
@@ -253,13 +255,15 @@ def update_batch(cells: Cells, weights: np.ndarray, x: np.ndarray, delta: np.nda
     ups, downs = (n.astype(cells.dtype, copy=False) for n in (ups, downs))
     for band, words in _bands(cells, [first]):
         for rows in _blocks(band, cells.shape):
-            _both_ways(_part(cells, rows), weights[rows], ups[rows], downs[rows],
-                       None if words is None else words[0, rows.start - band.start :])
+            _both_ways(
+                _part(cells, rows), weights[rows], ups[rows], downs[rows], None if words is None else words[0, rows.start - band.start :]
+            )
     return weights
 
 
-def _trains(cells: Cells, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses, first: int,
-            together: int) -> Iterator[tuple[int, Trains]]:
+def _trains(
+    cells: Cells, x: np.ndarray, delta: np.ndarray, rate: float, pulses: Pulses, first: int, together: int
+) -> Iterator[tuple[int, Trains]]:
     """(number of the first sample, `Trains`) of so many samples at a time."""
     x, delta = np.atleast_2d(x), np.atleast_2d(delta)
     if (delta.shape[1], x.shape[1]) != cells.shape:
@@ -319,7 +323,7 @@ def _pulse(law: Law, w: np.ndarray, numbers: list[np.ndarray]) -> tuple[np.ndarr
 
 
 def _limit(w: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    np.minimum(w, high, out=w)                  # two passes: five times faster than np.clip with arrays
+    np.minimum(w, high, out=w)  # two passes: five times faster than np.clip with arrays
     return np.maximum(w, low, out=w)
 
 

@@ -43,12 +43,21 @@ class Written:
         Least significant first.
     """
 
-    def __init__(self, levels: np.ndarray, device: Device, mapping: Mapping, tiles: Tiles, wires: Wires | None = None, seed: int = 0,
-                 layer: int = 0,
-                 write: int = 0, time: float | None = None):
+    def __init__(
+        self,
+        levels: np.ndarray,
+        device: Device,
+        mapping: Mapping,
+        tiles: Tiles,
+        wires: Wires | None = None,
+        seed: int = 0,
+        layer: int = 0,
+        write: int = 0,
+        time: float | None = None,
+    ):
         self.slices, self.device, self._tiles, self._wires = mapping.slices(levels), device, tiles, wires
         self._seed, self._first, self._when = seed, 2 * len(self.slices) * layer, (time, write)
-        self._cells: dict[int, list[tuple[Any, ...]]] = {}         # by slice: both planes, when just written and now
+        self._cells: dict[int, list[tuple[Any, ...]]] = {}  # by slice: both planes, when just written and now
         self._seen: dict[tuple[int, bool, bool], np.ndarray] = {}
 
     def unit(self, n: int) -> float:
@@ -59,8 +68,10 @@ class Written:
         """Conductances of the two planes of slice n, now or when they were just written (`fresh`), microsiemens."""
         if n not in self._cells:
             s = self.slices[n]
-            planes = [self.device.program(levels / s.top, self._seed, self._first + 2 * n + i, *self._when)
-                      for i, levels in enumerate(self._tiles.planes(s))]
+            planes = [
+                self.device.program(levels / s.top, self._seed, self._first + 2 * n + i, *self._when)
+                for i, levels in enumerate(self._tiles.planes(s))
+            ]
             self._cells[n] = list(zip(*planes, strict=True))
         return self._cells[n][not fresh]
 
@@ -89,6 +100,8 @@ class Written:
         if not isinstance(self.device.read, CellNoise | PerProduct):
             return None
         spread, key = self.device.spread or Spread(), draws.key(self._seed)
-        found = [self.device.read_variance(g) * (spread.noisiness(key, self._first + 2 * n + i, g.shape) / self.unit(n)) ** 2
-                 for i, g in enumerate(self.cells(n))]
+        found = [
+            self.device.read_variance(g) * (spread.noisiness(key, self._first + 2 * n + i, g.shape) / self.unit(n)) ** 2
+            for i, g in enumerate(self.cells(n))
+        ]
         return found if any(v.any() for v in found) else None

@@ -40,6 +40,6 @@ async def a_result_waits(dut):
         await FallingEdge(dut.clk)
     first, last = await chip.result.recv(2)
     width = RECIPE.formats.state.width
-    assert last >> width == 1 and first >> width == 0           # the last element is marked
+    assert last >> width == 1 and first >> width == 0  # the last element is marked
     expected = twin.infer(SAMPLES[1:2])[0] & (1 << width) - 1
     assert [first & (1 << width) - 1, last & (1 << width) - 1] == expected.tolist()

@@ -36,7 +36,7 @@ def measure(number: int, seed: int = 0) -> Result:
     began, found = time.perf_counter(), []
     try:
         found.extend(ROWS[number].findings(seed))
-    except Exception as error:      # one broken row must not hide the others' results
+    except Exception as error:  # one broken row must not hide the others' results
         found.append(Finding(f"{type(error).__name__}: {error}", float("nan"), "no error", False))
     return Result(number, found, time.perf_counter() - began)
 

@@ -24,14 +24,30 @@ from . import systems
 from .findings import Finding, above, angle, below, equal, flat, law, slope, within
 from .row import row
 
-CODING = Estimator(68, "predictive coding", jax.jit(predictive_coding, static_argnums=(0, 1), static_argnames="solver"),
-                   order=1, largest=0.002)
-DENDRITIC = Estimator(72, "dendritic error", jax.jit(dendritic_error, static_argnums=(0, 1), static_argnames="solver"),
-                      frozenset({"neurons"}), order=1, largest=0.002)
+CODING = Estimator(
+    68, "predictive coding", jax.jit(predictive_coding, static_argnums=(0, 1), static_argnames="solver"), order=1, largest=0.002
+)
+DENDRITIC = Estimator(
+    72,
+    "dendritic error",
+    jax.jit(dendritic_error, static_argnums=(0, 1), static_argnames="solver"),
+    frozenset({"neurons"}),
+    order=1,
+    largest=0.002,
+)
 
 
-@row(68, "Predictive coding", "3.4, Eq. 11, erratum E7", estimator=CODING, systems=[systems.tanh_net, systems.equilibrium],
-     circuit="any, as energy 1/2 |C|^2", nudge="weak", solver="gradient descent, Newton", schedule="a single nudged phase")
+@row(
+    68,
+    "Predictive coding",
+    "3.4, Eq. 11, erratum E7",
+    estimator=CODING,
+    systems=[systems.tanh_net, systems.equilibrium],
+    circuit="any, as energy 1/2 |C|^2",
+    nudge="weak",
+    solver="gradient descent, Newton",
+    schedule="a single nudged phase",
+)
 def coding_law(seed: int) -> Iterator[Finding]:
     """One nudged state suffices, as there is no energy without a nudge; read in the sweep that errors arrive it is backprop."""
     s = systems.tanh_net(seed)
@@ -63,8 +79,17 @@ def _conditioned(seed: int) -> systems.System:
     return s._replace(circuit=circuit, parameters=tuple(u @ v for u, _, v in weights))
 
 
-@row(72, "Dendritic microcircuit", "3.4, after Eq. 11", estimator=DENDRITIC, systems=[systems.tanh_net, systems.equilibrium],
-     circuit="of neurons, with interneurons", nudge="weak", solver="fixed-point sweeps", schedule="a single nudged phase")
+@row(
+    72,
+    "Dendritic microcircuit",
+    "3.4, after Eq. 11",
+    estimator=DENDRITIC,
+    systems=[systems.tanh_net, systems.equilibrium],
+    circuit="of neurons, with interneurons",
+    nudge="weak",
+    solver="fixed-point sweeps",
+    schedule="a single nudged phase",
+)
 def microcircuit_law(seed: int) -> Iterator[Finding]:
     """Interneurons that learnt to predict leave no feedback without a nudge; with one, row 68's direction remains."""
     s = _conditioned(seed)
@@ -89,13 +114,19 @@ def microcircuit_law(seed: int) -> Iterator[Finding]:
 
     def unscaled(gain):
         g = DENDRITIC(*s, beta=0.1, gain=gain)
-        return [w / gain ** k for k, w in enumerate(reversed(g))]
+        return [w / gain**k for k, w in enumerate(reversed(g))]
 
     yield slope("layers divided by their gain, in the coupling", unscaled, list(reversed(exact_gradient(*s))), 1, 0.005)
 
 
-@row(73, "Phaseless alignment learning (PAL)", "3.4", estimator="feedback from the neurons' noise", circuit="of neurons",
-     update="feedback: correlation of noise and high-passed rates")
+@row(
+    73,
+    "Phaseless alignment learning (PAL)",
+    "3.4",
+    estimator="feedback from the neurons' noise",
+    circuit="of neurons",
+    update="feedback: correlation of noise and high-passed rates",
+)
 def alignment_law(seed: int) -> Iterator[Finding]:
     """Feedback tends to the noise's variance times the transposed forward path, under a signal ten times the noise."""
     noise, copies, sweeps = 0.1, 8, 20000
@@ -108,7 +139,7 @@ def alignment_law(seed: int) -> Iterator[Finding]:
         def learn(key):
             return phaseless_alignment(circuit, parameters, signal, key, noise, filtered)
 
-        return jax.tree.map(lambda w: w / noise ** 2, jax.vmap(learn)(keys))
+        return jax.tree.map(lambda w: w / noise**2, jax.vmap(learn)(keys))
 
     s = systems.tanh_net(seed)
     linear = replace(s.circuit, activation=identity)

@@ -33,6 +33,7 @@ from .row import row
 
 def _declared(row, name, stencil, *declared, nudge=weak, solver=None, **more) -> Estimator:
     """The estimator of a stencil, compiled once for all its steps."""
+
     @partial(jax.jit, static_argnums=(0, 1), static_argnames="solver")
     def compiled(circuit, objective, parameters, x, y, points, weights, solver):
         return contrast(circuit, objective, parameters, x, y, Stencil(points, weights), nudge, solver)
@@ -56,12 +57,19 @@ EXTRAPOLATED = _declared(53, "EP, four points", extrapolated, frozenset({"energy
 @cache
 def holomorphic(points: int) -> Estimator:
     """Row 54 with so many points."""
-    return _declared(54, f"holomorphic EP, N = {points}", partial(roots_of_unity, points=points),
-                     frozenset({"energy", "analytic"}), order=points, largest=0.1)
+    return _declared(
+        54,
+        f"holomorphic EP, N = {points}",
+        partial(roots_of_unity, points=points),
+        frozenset({"energy", "analytic"}),
+        order=points,
+        largest=0.1,
+    )
 
 
-COUPLED = _declared(59, "coupled learning", one_sided, frozenset({"energy"}), clamp_gradient, "dJ with H_eff", nudge=clamped,
-                    order=1, largest=0.05)
+COUPLED = _declared(
+    59, "coupled learning", one_sided, frozenset({"energy"}), clamp_gradient, "dJ with H_eff", nudge=clamped, order=1, largest=0.05
+)
 
 _parts = {"circuit": "layered Hopfield net", "nudge": "weak", "solver": "coordinate descent, Newton", "schedule": "two phases"}
 
@@ -99,7 +107,7 @@ def holomorphic_law(seed: int) -> Iterator[Finding]:
     exact = _exact(*s)
     yield slope("N = 3, in b", lambda b: holomorphic(3)(*s, beta=b), exact, 3, 0.1)
     yield below("error at N = 16, b = 0.05", relative_error(holomorphic(16)(*s, beta=0.05), exact), 1e-12)
-    first = systems.hopfield(0)      # of other seeds the radius may be smaller
+    first = systems.hopfield(0)  # of other seeds the radius may be smaller
     yield below("error at N = 16, b = 0.1, system 0", relative_error(holomorphic(16)(*first, beta=0.1), _exact(*first)), 1e-11)
 
     def printed(beta):
@@ -110,8 +118,16 @@ def holomorphic_law(seed: int) -> Iterator[Finding]:
     yield below("size of the estimate with the printed sign", np.linalg.norm(flat(wrong)) / np.linalg.norm(flat(exact)), 1e-9)
 
 
-@row(58, "Contrastive Hebbian learning", "3.2", estimator="contrast: clamped, free", circuit="layered Hopfield net",
-     nudge="clamp, beta = 1", solver="coordinate descent, Newton", schedule="two phases")
+@row(
+    58,
+    "Contrastive Hebbian learning",
+    "3.2",
+    estimator="contrast: clamped, free",
+    circuit="layered Hopfield net",
+    nudge="clamp, beta = 1",
+    solver="coordinate descent, Newton",
+    schedule="two phases",
+)
 def hebbian_law(seed: int) -> Iterator[Finding]:
     """Coupled learning at beta = 1; a direction of its own, not the squared error's gradient."""
     s = systems.hopfield(seed)
@@ -124,8 +140,17 @@ def hebbian_law(seed: int) -> Iterator[Finding]:
     yield below("and still a descent direction, degrees", angle(g, _exact(*s)), 90)
 
 
-@row(59, "Coupled learning", "3.2", estimator=COUPLED, systems=[systems.hopfield], circuit="layered Hopfield net",
-     nudge="clamp, (1 - beta) free + beta y", solver="coordinate descent, Newton", schedule="two phases")
+@row(
+    59,
+    "Coupled learning",
+    "3.2",
+    estimator=COUPLED,
+    systems=[systems.hopfield],
+    circuit="layered Hopfield net",
+    nudge="clamp, (1 - beta) free + beta y",
+    solver="coordinate descent, Newton",
+    schedule="two phases",
+)
 def coupled_law(seed: int) -> Iterator[Finding]:
     """The gradient of another cost: the squared error weighed by the stiffness of the outputs."""
     s = systems.hopfield(seed)
@@ -134,12 +159,20 @@ def coupled_law(seed: int) -> Iterator[Finding]:
     yield above("angle of its limit to the squared error's gradient, degrees", angle(target, _exact(*s)), 1)
 
 
-CONTROLLED = _declared(61, "EP by an output controller", centered, frozenset({"energy"}), nudge=controller(), solver=relaxation(),
-                       order=2)
+CONTROLLED = _declared(61, "EP by an output controller", centered, frozenset({"energy"}), nudge=controller(), solver=relaxation(), order=2)
 
 
-@row(61, "Output controller nudging", "3.2", estimator=CONTROLLED, systems=[systems.hopfield], circuit="layered Hopfield net",
-     nudge="controller of the output", solver="coordinate descent and the controller's own dynamics", schedule="two phases")
+@row(
+    61,
+    "Output controller nudging",
+    "3.2",
+    estimator=CONTROLLED,
+    systems=[systems.hopfield],
+    circuit="layered Hopfield net",
+    nudge="controller of the output",
+    solver="coordinate descent and the controller's own dynamics",
+    schedule="two phases",
+)
 def controller_law(seed: int) -> Iterator[Finding]:
     """With a leak it settles at weak nudging; an integrator drives the objective's gradient to zero, as the clamp does."""
     s = systems.hopfield(seed)
@@ -155,8 +188,16 @@ def controller_law(seed: int) -> Iterator[Finding]:
     yield equal("no leak: the clamped states", settled(0.0), newton()(problem._replace(clamp=s.y)).states, 1e-9)
 
 
-@row(62, "Weak nudging limit", "3.2, Eq. 9", estimator="derivative of the states by beta", circuit="of an energy", nudge="weak",
-     solver="coordinate descent, Newton", schedule="two phases")
+@row(
+    62,
+    "Weak nudging limit",
+    "3.2, Eq. 9",
+    estimator="derivative of the states by beta",
+    circuit="of an energy",
+    nudge="weak",
+    solver="coordinate descent, Newton",
+    schedule="two phases",
+)
 def weak_law(seed: int) -> Iterator[Finding]:
     """The states move by beta times the adjoint's error signal, where the Jacobian is symmetric and only there."""
     for make, expected, limit in ((systems.hopfield, below, 1e-8), (systems.equilibrium, above, 0.1)):
@@ -169,8 +210,16 @@ def weak_law(seed: int) -> Iterator[Finding]:
         yield expected(f"{make.__name__}: derivative by beta against the adjoint's error signal", relative_error(error, exact), limit)
 
 
-@row(63, "Strong nudging limit", "3.2 and 3.4", estimator="the energy's derivative at the nudged state", circuit="of an energy",
-     nudge="strong", solver="Newton from the clamp", schedule="single phase")
+@row(
+    63,
+    "Strong nudging limit",
+    "3.2 and 3.4",
+    estimator="the energy's derivative at the nudged state",
+    circuit="of an energy",
+    nudge="strong",
+    solver="Newton from the clamp",
+    schedule="single phase",
+)
 def strong_law(seed: int) -> Iterator[Finding]:
     """The state goes to the least energy among the minima of the loss; energy learnt away there leaves no loss when free."""
     s = systems.hopfield(seed)
@@ -191,12 +240,15 @@ def strong_law(seed: int) -> Iterator[Finding]:
     yield slope("the state against the constrained minimum, in beta", lambda b: nudged(b, held)[0], held, 1, 0.02)
     step = jax.tree.map(lambda g: 1e-5 * g, slopes)
     up, down = (constrained(add(s.parameters, step, sign))[2] for sign in (1.0, -1.0))
-    yield below("its derivative by parameters against differences of the least energy",
-                abs((up - down) / 2e-5 / float(flat(slopes) @ flat(slopes)) - 1), 1e-8)
+    yield below(
+        "its derivative by parameters against differences of the least energy",
+        abs((up - down) / 2e-5 / float(flat(slopes) @ flat(slopes)) - 1),
+        1e-8,
+    )
     yield slope("and at the nudged state, in beta", lambda b: nudged(b, held)[1], slopes, 1, 0.02)
 
     n = systems.tanh_net(seed)
-    mismatch = from_energy(lambda p, v, x: sum(jnp.sum(c ** 2) for c in n.circuit.residual(p, v, x)) / 2, n.circuit.start, rate=0.2)
+    mismatch = from_energy(lambda p, v, x: sum(jnp.sum(c**2) for c in n.circuit.residual(p, v, x)) / 2, n.circuit.start, rate=0.2)
 
     @jax.jit
     def learn(parameters):
@@ -215,19 +267,31 @@ def strong_law(seed: int) -> Iterator[Finding]:
     yield below("free loss then, over that before", cost(n.circuit, n.objective, learnt, n.x, n.y) / cost(*n), 1e-18)
 
 
-@row(67, "Twin circuits", "3.3", estimator="contrast of copies", circuit="of an energy", nudge="weak or clamped",
-     solver="coordinate descent", schedule="twins, single phase")
+@row(
+    67,
+    "Twin circuits",
+    "3.3",
+    estimator="contrast of copies",
+    circuit="of an energy",
+    nudge="weak or clamped",
+    solver="coordinate descent",
+    schedule="twins, single phase",
+)
 def twin_law(seed: int) -> Iterator[Finding]:
     """Bit for bit the gradient of two phases; copies that differ by delta give a bias of delta over beta."""
     s = systems.hopfield(seed)
+
     # the clamp follows the free copy's output: equal bits need a free state that is still, soon so with smaller weights
     def same_start(sweeps):
         return lambda problem: relaxation(sweeps)(problem._replace(begin=None))
 
     calm = s._replace(parameters=jax.tree.map(lambda w: w / 5, s.parameters))
-    for what, stencil, nudge, system, sweeps in (("one-sided", one_sided, weak, s, 10), ("centered", centered, weak, s, 10),
-                                                 ("coupled learning", one_sided, clamped, calm, 50)):
-        with jax.disable_jit():     # fusing would round the two sides differently in the last bit
+    for what, stencil, nudge, system, sweeps in (
+        ("one-sided", one_sided, weak, s, 10),
+        ("centered", centered, weak, s, 10),
+        ("coupled learning", one_sided, clamped, calm, 50),
+    ):
+        with jax.disable_jit():  # fusing would round the two sides differently in the last bit
             together = twin(*system, stencil(0.1), nudge, sweeps)
             apart = contrast(*system, stencil(0.1), nudge, same_start(sweeps))
         yield identical(f"{what}, against two phases", together, apart)
@@ -237,8 +301,9 @@ def twin_law(seed: int) -> Iterator[Finding]:
     @jax.jit
     def bias(delta, beta):
         copies = [s.parameters, add(s.parameters, difference, delta)]
-        matched, mismatched = (twin(*s, Stencil(jnp.array([1, -1]) * beta, jnp.array([1, -1]) / (2 * beta)), copies=c)
-                               for c in (None, copies))
+        matched, mismatched = (
+            twin(*s, Stencil(jnp.array([1, -1]) * beta, jnp.array([1, -1]) / (2 * beta)), copies=c) for c in (None, copies)
+        )
         return add(mismatched, matched, -1.0)
 
     zero = CENTERED(*s)

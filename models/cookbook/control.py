@@ -39,12 +39,22 @@ def _jit(function):
     return jax.jit(function, static_argnums=(0, 1))
 
 
-DEEP = Estimator(74, "DFC", jax.jit(deep_feedback_control, static_argnums=(0, 1), static_argnames="solver"), frozenset({"neurons"}),
-                 _jit(gauss_newton), "Gauss-Newton", order=1, largest=0.05)
-STRONG = Estimator(75, "strong DFC", _jit(strong_control), frozenset(), _jit(least_control_gradient), "dH", order=2,
-                   small="noise", largest=0.02)
-LEAST = Estimator(76, "least control", _jit(least_control), frozenset(), _jit(least_control_gradient), "dH", order=1,
-                  small="leak", largest=0.002)
+DEEP = Estimator(
+    74,
+    "DFC",
+    jax.jit(deep_feedback_control, static_argnums=(0, 1), static_argnames="solver"),
+    frozenset({"neurons"}),
+    _jit(gauss_newton),
+    "Gauss-Newton",
+    order=1,
+    largest=0.05,
+)
+STRONG = Estimator(
+    75, "strong DFC", _jit(strong_control), frozenset(), _jit(least_control_gradient), "dH", order=2, small="noise", largest=0.02
+)
+LEAST = Estimator(
+    76, "least control", _jit(least_control), frozenset(), _jit(least_control_gradient), "dH", order=1, small="leak", largest=0.002
+)
 
 
 def random_like(seed: int, feedback: Tree) -> Tree:
@@ -53,8 +63,17 @@ def random_like(seed: int, feedback: Tree) -> Tree:
     return shape(jax.random.normal(jax.random.key(seed), flat_feedback.shape))
 
 
-@row(74, "Deep feedback control (DFC)", "3.4", estimator=DEEP, systems=[systems.tanh_net, systems.equilibrium], circuit="of neurons",
-     nudge="controller of all neurons", solver="the controller's dynamics, all layers at once; Newton", schedule="free, then controlled")
+@row(
+    74,
+    "Deep feedback control (DFC)",
+    "3.4",
+    estimator=DEEP,
+    systems=[systems.tanh_net, systems.equilibrium],
+    circuit="of neurons",
+    nudge="controller of all neurons",
+    solver="the controller's dynamics, all layers at once; Newton",
+    schedule="free, then controlled",
+)
 def deep_law(seed: int) -> Iterator[Finding]:
     """Feedback that spans the rows of J brings the output to its target by the least control; other feedback by more."""
     s = systems.tanh_net(seed)
@@ -68,7 +87,7 @@ def deep_law(seed: int) -> Iterator[Finding]:
 
     free, responses = parts(s.parameters)
     change = -0.08 * jax.grad(s.objective)(free[-1], s.y)
-    columns = np.asarray(jax.vmap(lambda q: ravel_pytree(q)[0], -1)(responses))      # the rows of J
+    columns = np.asarray(jax.vmap(lambda q: ravel_pytree(q)[0], -1)(responses))  # the rows of J
     least = np.linalg.pinv(columns) @ change
     rate = 1 / np.linalg.norm(columns @ columns.T, 2)
 
@@ -98,14 +117,27 @@ def deep_law(seed: int) -> Iterator[Finding]:
         below_.append(rates)
         rates = np.asarray(w) @ rates + e
     own = [-np.outer(e, r) / beta for e, r in zip(psi, below_, strict=True)]
-    yield equal("its gradient with that Q and a leak of 0.3, by hand",
-                list(DEEP(*s._replace(circuit=linear), beta=beta, feedback=given, leak=leak)), own, 1e-9)
+    yield equal(
+        "its gradient with that Q and a leak of 0.3, by hand",
+        list(DEEP(*s._replace(circuit=linear), beta=beta, feedback=given, leak=leak)),
+        own,
+        1e-9,
+    )
     yield above("by more control, relative to the least", np.linalg.norm(other) / np.linalg.norm(least), 1.5)
 
 
-@row(75, "Strong deep feedback control", "3.4", estimator=STRONG, systems=[systems.equilibrium], circuit="any",
-     nudge="controller of all states, no error left", solver="Newton", schedule="a single phase",
-     update="feedback: correlation of noise and output, meanwhile")
+@row(
+    75,
+    "Strong deep feedback control",
+    "3.4",
+    estimator=STRONG,
+    systems=[systems.equilibrium],
+    circuit="any",
+    nudge="controller of all states, no error left",
+    solver="Newton",
+    schedule="a single phase",
+    update="feedback: correlation of noise and output, meanwhile",
+)
 def strong_law(seed: int) -> Iterator[Finding]:
     """No error is left at the output; with feedback of the right columns, in any mixture, it is least control."""
     s = systems.tanh_net(seed)
@@ -135,8 +167,17 @@ def strong_law(seed: int) -> Iterator[Finding]:
     yield above("the same: control, over the least", more / least, 1)
 
 
-@row(76, "Least-control principle", "3.4", estimator=LEAST, systems=[systems.equilibrium], circuit="any",
-     nudge="strong: controller of all states", solver="dynamic inversion, Newton", schedule="a single phase")
+@row(
+    76,
+    "Least-control principle",
+    "3.4",
+    estimator=LEAST,
+    systems=[systems.equilibrium],
+    circuit="any",
+    nudge="strong: controller of all states",
+    solver="dynamic inversion, Newton",
+    schedule="a single phase",
+)
 def least_law(seed: int) -> Iterator[Finding]:
     """A local rule without derivatives is the gradient of the least control H, by differences; not that of the loss."""
     s, loop = systems.tanh_net(seed), systems.equilibrium(seed)

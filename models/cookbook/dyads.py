@@ -24,12 +24,20 @@ _states = jax.jit(dyads, static_argnums=(0, 1), static_argnames=_static)
 _stored = jax.jit(stored_propagation, static_argnums=(0, 1))
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 ADVERSARIAL = Estimator(56, "DP dyads", partial(_compiled, alpha=0.5, sweeps=60, adversarial=True), frozenset({"chain"}), order=2)
-DUAL = Estimator(57, "DP^T dyads", partial(_compiled, alpha=0.5, sweeps=60), frozenset({"chain"}), order=2,
-                 surrogate=partial(dual_surrogate, alpha=0.5, sweeps=60))
-SUBSTITUTED = Estimator(87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even),
-                        frozenset({"chain"}), order=2)
-ANYWHERE = Estimator(88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1), static_argnames="solver"),
-                     frozenset({"neurons"}), order=2)
+DUAL = Estimator(
+    57,
+    "DP^T dyads",
+    partial(_compiled, alpha=0.5, sweeps=60),
+    frozenset({"chain"}),
+    order=2,
+    surrogate=partial(dual_surrogate, alpha=0.5, sweeps=60),
+)
+SUBSTITUTED = Estimator(
+    87, "dyads, mean for state", partial(_compiled, alpha=0.5, sweeps=60, order=odd_and_even), frozenset({"chain"}), order=2
+)
+ANYWHERE = Estimator(
+    88, "dyads anywhere", jax.jit(dyads_anywhere, static_argnums=(0, 1), static_argnames="solver"), frozenset({"neurons"}), order=2
+)
 
 
 def _drift(s, **how):
@@ -45,14 +53,25 @@ def without_kinks(s: System, alpha: float = 0.5, adversarial: bool = False) -> f
         below = [d.x, *d.mean[:-1]]
         drives = [w @ v for w, v in zip(s.parameters, below, strict=True)][:-1]
         feedback = [w.T @ e for w, e in zip(s.parameters[1:], d.difference[1:], strict=True)]
-        if all((((a + plus * v) > 0) == (a > 0)).all() and (((a - minus * v) > 0) == (a > 0)).all()
-               for a, v in zip(drives, feedback, strict=True)):
+        if all(
+            (((a + plus * v) > 0) == (a > 0)).all() and (((a - minus * v) > 0) == (a > 0)).all()
+            for a, v in zip(drives, feedback, strict=True)
+        ):
             return float(beta)
     raise ArithmeticError("ReLU net: a compartment crosses its kink at any beta down to 2**-19; take another seed")
 
 
-@row(56, "Dual propagation, relaxed-adversarial form (DP)", "3.3, erratum E12", estimator=ADVERSARIAL, systems=[systems.tanh_net],
-     circuit="chain", nudge="weak", solver="alternating sweeps", schedule="single phase")
+@row(
+    56,
+    "Dual propagation, relaxed-adversarial form (DP)",
+    "3.3, erratum E12",
+    estimator=ADVERSARIAL,
+    systems=[systems.tanh_net],
+    circuit="chain",
+    nudge="weak",
+    solver="alternating sweeps",
+    schedule="single phase",
+)
 def adversarial_law(seed: int) -> Iterator[Finding]:
     """Row 57 at alpha 1/2, exact for ReLUs at finite beta; elsewhere its mean drifts with beta and its sweeps do not settle."""
     s, r = systems.tanh_net(seed), systems.relu_net(seed)
@@ -67,8 +86,17 @@ def adversarial_law(seed: int) -> Iterator[Finding]:
     yield above("alpha 0, beta = 2: change from 60 to 62 sweeps", relative_error(*apart), 1e-3)
 
 
-@row(57, "Dual propagation, Lagrangian form (DP^T)", "3.3, Eq. 10, errata E9 and E12", estimator=DUAL, systems=[systems.tanh_net],
-     circuit="chain", nudge="weak", solver="alternating sweeps", schedule="single phase")
+@row(
+    57,
+    "Dual propagation, Lagrangian form (DP^T)",
+    "3.3, Eq. 10, errata E9 and E12",
+    estimator=DUAL,
+    systems=[systems.tanh_net],
+    circuit="chain",
+    nudge="weak",
+    solver="alternating sweeps",
+    schedule="single phase",
+)
 def dual_law(seed: int) -> Iterator[Finding]:
     """At alpha 0 the mean is the forward pass; ReLUs that cross no kink give the exact gradient at finite beta."""
     s = systems.tanh_net(seed)
@@ -85,8 +113,17 @@ def dual_law(seed: int) -> Iterator[Finding]:
     yield above("error without the half (erratum E9)", wrong, 1)
 
 
-@row(87, "Synchrony-free hierarchical update (mean substitution)", "3.6, Eq. 13, erratum E9", estimator=SUBSTITUTED,
-     systems=[systems.tanh_net], circuit="chain", nudge="weak", solver="odd layers, then even ones", schedule="single phase")
+@row(
+    87,
+    "Synchrony-free hierarchical update (mean substitution)",
+    "3.6, Eq. 13, erratum E9",
+    estimator=SUBSTITUTED,
+    systems=[systems.tanh_net],
+    circuit="chain",
+    nudge="weak",
+    solver="odd layers, then even ones",
+    schedule="single phase",
+)
 def substitution_law(seed: int) -> Iterator[Finding]:
     """The mean is off the forward state by beta**2, and the order of the updates does not matter; kept states serve as well."""
     s = systems.tanh_net(seed)
@@ -107,15 +144,25 @@ def _contrast(circuit, objective, parameters, x, y, beta):
     return read_out(circuit, parameters, x, free, error)
 
 
-@row(88, "Dyads for arbitrary connectivity", "3.3, outlook", estimator=ANYWHERE, systems=[systems.equilibrium, systems.tanh_net],
-     circuit="any of neurons", nudge="weak", solver="fixed-point sweeps", schedule="single phase")
+@row(
+    88,
+    "Dyads for arbitrary connectivity",
+    "3.3, outlook",
+    estimator=ANYWHERE,
+    systems=[systems.equilibrium, systems.tanh_net],
+    circuit="any of neurons",
+    nudge="weak",
+    solver="fixed-point sweeps",
+    schedule="single phase",
+)
 def anywhere_law(seed: int) -> Iterator[Finding]:
     """Exact as beta falls although weights are not symmetric, where equilibrium propagation stays off; on a chain row 57."""
     s, chain = systems.equilibrium(seed), systems.tanh_net(seed)
     yield equal("on a chain DP^T's gradient", ANYWHERE(*chain, beta=0.1), DUAL(*chain, beta=0.1))
     for alpha in (0.0, 0.3):
-        yield equal(f"and at alpha {alpha:g}", ANYWHERE(*chain, beta=0.1, alpha=alpha),
-                    _compiled(*chain, beta=0.1, alpha=alpha, sweeps=60), 1e-10)
+        yield equal(
+            f"and at alpha {alpha:g}", ANYWHERE(*chain, beta=0.1, alpha=alpha), _compiled(*chain, beta=0.1, alpha=alpha, sweeps=60), 1e-10
+        )
     yield slope("alpha 0, in beta", lambda b: ANYWHERE(*s, beta=b, alpha=0.0), _exact(*s), 1, 0.02)
     yield refused("a circuit without a drive is refused", lambda: ANYWHERE(*systems.hopfield(seed)))
 

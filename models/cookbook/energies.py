@@ -12,15 +12,7 @@ from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ..circuits import Feedforward, Hopfield
-from ..energies import (
-    Resistive,
-    auxiliary_coordinates,
-    boltzmann_contrast,
-    hierarchical,
-    lifted,
-    spin_energy,
-    surprise,
-)
+from ..energies import Resistive, auxiliary_coordinates, boltzmann_contrast, hierarchical, lifted, spin_energy, surprise
 from ..estimators.coding import residual_energy
 from ..estimators.contrast import centered, coincidences, contrast
 from ..estimators.dyads import stored_propagation
@@ -39,6 +31,7 @@ _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
 
 def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20):
     """The largest rise of the energy from one sweep to the next."""
+
     def step(s, _):
         s = sweep(s)
         return s, circuit.energy(parameters, s, x)
@@ -52,8 +45,10 @@ def _climbs(circuit, parameters, x, start, sweep, sweeps: int = 20):
 def hopfield_law(seed: int) -> Iterator[Finding]:
     """The Jacobian of its constraint is symmetric, and layer after layer its energy never rises; all at once it may."""
     s = systems.hopfield(seed)
-    random = tuple(jnp.tanh(jax.random.normal(k, v.shape)) for k, v in zip(
-        jax.random.split(jax.random.key(seed), 3), s.circuit.start(s.parameters, s.x), strict=False))
+    random = tuple(
+        jnp.tanh(jax.random.normal(k, v.shape))
+        for k, v in zip(jax.random.split(jax.random.key(seed), 3), s.circuit.start(s.parameters, s.x), strict=False)
+    )
     v, shape = ravel_pytree(random)
     hessian = jax.jacfwd(lambda v: ravel_pytree(s.circuit.residual(s.parameters, shape(v), s.x))[0])(v)
     yield equal("its Jacobian against the transposed", hessian, hessian.T)
@@ -70,16 +65,27 @@ def hopfield_law(seed: int) -> Iterator[Finding]:
     yield refused("an asymmetric net has no energy to contrast", lambda: CENTERED(*systems.equilibrium(seed)))
 
 
-@row(9, "Nonlinear resistive network", "1, 3.5", estimator=replace(CENTERED, row=9, largest=0.05), systems=[systems.resistive],
-     circuit="resistors, ideal diodes", nudge="weak", solver="exact coordinate descent")
+@row(
+    9,
+    "Nonlinear resistive network",
+    "1, 3.5",
+    estimator=replace(CENTERED, row=9, largest=0.05),
+    systems=[systems.resistive],
+    circuit="resistors, ideal diodes",
+    nudge="weak",
+    solver="exact coordinate descent",
+)
 def resistive_law(seed: int) -> Iterator[Finding]:
     """No current is left over but in conducting diodes, and those conduct the right way."""
     s = systems.resistive(seed)
     problem = Problem(s.circuit, s.parameters, s.x)
     v = relaxation()(problem).states
     currents = s.circuit.currents(s.parameters, v, s.x)
-    yield below("current left over at nodes off their diodes' knees", max(
-        float(jnp.max(jnp.where(u != 0, abs(i), 0))) for u, i in zip(v, currents, strict=True)), 1e-10)
+    yield below(
+        "current left over at nodes off their diodes' knees",
+        max(float(jnp.max(jnp.where(u != 0, abs(i), 0))) for u, i in zip(v, currents, strict=True)),
+        1e-10,
+    )
     up = jnp.arange(len(v[0])) < (len(v[0]) + 1) // 2
     conducting = jnp.where(v[0] == 0, jnp.where(up, currents[0], -currents[0]), 0.0)
     yield below("current through diodes the wrong way", -float(jnp.min(conducting)), 1e-12)
@@ -91,7 +97,7 @@ def resistive_law(seed: int) -> Iterator[Finding]:
     g, x = jnp.array([[3.0, 1.0]]), jnp.array([0.7])
     middle = relaxation(1)(Problem(divider, (g,), x)).states[0]
     yield equal("a divider of 3 and 1 between 10 x and -10 x: half of 10 x", middle, 5 * x)
-    yield equal("half its power", divider.energy((g,), (middle,), x), (3 * 3.5 ** 2 + 10.5 ** 2) / 2)
+    yield equal("half its power", divider.energy((g,), (middle,), x), (3 * 3.5**2 + 10.5**2) / 2)
     pulled = relaxation(1)(weak(Problem(divider, (g,), x), None, lambda o, y: jnp.sum(2 * o), x, 0.5)).states[0]
     yield equal("a current of 1 drawn from its middle: lower by 1 over the conductances", pulled, 5 * x - 1 / 4)
 
@@ -108,12 +114,18 @@ def boltzmann_law(seed: int) -> Iterator[Finding]:
     statistic = boltzmann_contrast(parameters, visible)
     yield below("against differences of -log p", relative_error(statistic, shape(differences)), 1e-9)
     alone = 0 * parameters[0], parameters[1]
-    yield equal("spins that are not joined: log(1 + exp(-2 b v)) of each", surprise(alone, visible),
-                np.log1p(np.exp(-2 * parameters[1][:3] * visible)).sum())
+    yield equal(
+        "spins that are not joined: log(1 + exp(-2 b v)) of each",
+        surprise(alone, visible),
+        np.log1p(np.exp(-2 * parameters[1][:3] * visible)).sum(),
+    )
     pair = jnp.array([[5.0, 0.8], [0.2, 5.0]]), jnp.array([0.3, -0.4])
     weights = np.exp([[0.5 * a * b + 0.3 * a - 0.4 * b for b in (-1, 1)] for a in (-1, 1)])
-    yield equal("two spins joined by 0.8 one way and 0.2 the other: by hand", surprise(pair, jnp.array([1.0])),
-                np.log(weights.sum() / weights[1].sum()))
+    yield equal(
+        "two spins joined by 0.8 one way and 0.2 the other: by hand",
+        surprise(pair, jnp.array([1.0])),
+        np.log(weights.sum() / weights[1].sum()),
+    )
     held_alone = jax.grad(spin_energy)(parameters, jnp.concatenate([visible, jnp.ones(2)]))
     yield above("without the free machine's statistics: error", relative_error(held_alone, shape(differences)), 0.1)
 
@@ -137,14 +149,17 @@ def split_law(seed: int) -> Iterator[Finding]:
     """A layer's update lands on the minimum of the whole energy over that layer, without the activation's derivative."""
     s = systems.hopfield(seed)
     state = Problem(s.circuit, s.parameters, s.x).sweep(s.circuit.start(s.parameters, s.x))
-    last = s.circuit.residual(s.parameters, state, s.x)[-1]       # the output is updated last
+    last = s.circuit.residual(s.parameters, state, s.x)[-1]  # the output is updated last
     yield below("the energy's derivative by the layer just updated", np.abs(last).max(), 1e-12)
     before = tuple(jnp.tanh(jax.random.normal(jax.random.key(seed + v.size), v.shape)) for v in state)
     swept = Problem(s.circuit, s.parameters, s.x).sweep(before)
     (w1, w2, w3), x = map(np.asarray, s.parameters), np.asarray(s.x)
     middle = np.tanh(w2 @ before[0] + w3.T @ before[2])
-    yield equal("a sweep by hand: the middle layer hears both sides, then the first and the last hear it", list(swept),
-                [np.tanh(w1 @ x + w2.T @ middle), middle, np.tanh(w3 @ middle)])
+    yield equal(
+        "a sweep by hand: the middle layer hears both sides, then the first and the last hear it",
+        list(swept),
+        [np.tanh(w1 @ x + w2.T @ middle), middle, np.tanh(w3 @ middle)],
+    )
     step = 1e-3 * jax.random.normal(jax.random.key(seed), (200, state[-1].size))
     around = jax.vmap(lambda d: s.circuit.energy(s.parameters, (*state[:-1], state[-1] + d), s.x))(step)
     yield above("least rise of the energy over 200 steps aside", jnp.min(around) - s.circuit.energy(s.parameters, state, s.x), 0)
@@ -153,8 +168,16 @@ def split_law(seed: int) -> Iterator[Finding]:
 STORED = Estimator(13, "Eq. 13, states kept", jax.jit(stored_propagation, static_argnums=(0, 1)), frozenset({"chain"}), order=2)
 
 
-@row(13, "Hierarchical energy-based model", "3.6, Eq. 12 and 13, erratum E11", estimator=STORED, systems=[systems.tanh_net],
-     circuit="hierarchy of energies", nudge="weak", solver="minimum of E_k, layer after layer")
+@row(
+    13,
+    "Hierarchical energy-based model",
+    "3.6, Eq. 12 and 13, erratum E11",
+    estimator=STORED,
+    systems=[systems.tanh_net],
+    circuit="hierarchy of energies",
+    nudge="weak",
+    solver="minimum of E_k, layer after layer",
+)
 def hierarchical_law(seed: int) -> Iterator[Finding]:
     """The minima of the energies, one after the other, are the forward pass, bit for bit; the gradient is the net's.
 
@@ -172,12 +195,22 @@ def hierarchical_law(seed: int) -> Iterator[Finding]:
     yield below("how far from the minima these are, Newton's step", max(float(jnp.max(abs(v))) for v in steps), 1e-12)
     yield equal("gradient against the net's", exact_gradient(model, squared_error, w, x, y), exact_gradient(net, squared_error, w, x, y))
     together = exact_gradient(Hopfield(sizes), squared_error, w, x, y)
-    yield above("the Hopfield net of the same weights: angle between the gradients, degrees",
-                angle(together, exact_gradient(net, squared_error, w, x, y)), 5)
+    yield above(
+        "the Hopfield net of the same weights: angle between the gradients, degrees",
+        angle(together, exact_gradient(net, squared_error, w, x, y)),
+        5,
+    )
 
 
-@row(14, "Method of auxiliary coordinates (MAC)", "2.1, 3.6", estimator="penalised states", circuit="chain", nudge="penalty, 1 / mu",
-     solver="Newton over all layers")
+@row(
+    14,
+    "Method of auxiliary coordinates (MAC)",
+    "2.1, 3.6",
+    estimator="penalised states",
+    circuit="chain",
+    nudge="penalty, 1 / mu",
+    solver="Newton over all layers",
+)
 def auxiliary_law(seed: int) -> Iterator[Finding]:
     """Its states are the nudged minimum of the residual's energy with beta = 1 / mu; the gradient comes at first order in 1 / mu."""
     s = systems.tanh_net(seed)
@@ -201,8 +234,17 @@ def _lifted(circuit, objective, parameters, x, y, beta=0.1):
 LIFTED = Estimator(15, "lifted, one nudged state", jax.jit(_lifted, static_argnums=(0, 1)), frozenset({"chain"}), order=1, largest=0.02)
 
 
-@row(15, "Lifted proximal operator machine, Fenchel-lifted net", "2.1, 3.6", estimator=LIFTED, systems=[systems.bounded_net],
-     circuit="Fenchel-lifted net", nudge="weak", solver="layers in turn, Newton", schedule="a single nudged phase")
+@row(
+    15,
+    "Lifted proximal operator machine, Fenchel-lifted net",
+    "2.1, 3.6",
+    estimator=LIFTED,
+    systems=[systems.bounded_net],
+    circuit="Fenchel-lifted net",
+    nudge="weak",
+    solver="layers in turn, Newton",
+    schedule="a single nudged phase",
+)
 def lifted_law(seed: int) -> Iterator[Finding]:
     """The lifted energy is never negative and zero only in the forward states."""
     s = systems.bounded_net(seed)
@@ -215,8 +257,17 @@ def lifted_law(seed: int) -> Iterator[Finding]:
     yield above("least energy of 500 random states", jnp.min(others), 0)
 
 
-@row(16, "Feedforward-tied energy-based model (ff-EBM)", "2.1, 3.1", estimator=replace(CENTERED, row=16), systems=[systems.tied],
-     circuit="layered Hopfield net behind features", nudge="weak", solver="coordinate descent, Newton", schedule="two phases")
+@row(
+    16,
+    "Feedforward-tied energy-based model (ff-EBM)",
+    "2.1, 3.1",
+    estimator=replace(CENTERED, row=16),
+    systems=[systems.tied],
+    circuit="layered Hopfield net behind features",
+    nudge="weak",
+    solver="coordinate descent, Newton",
+    schedule="two phases",
+)
 def tied_law(seed: int) -> Iterator[Finding]:
     """The front learns from the change of the energy by its features alone, carried back by their derivative."""
     s = systems.tied(seed)

@@ -114,6 +114,7 @@ def to_new(old: Tree, new: Tree) -> Tree:
 
 def _with_feedback(learn: Callable):
     """A gradient through the feedback as it is, and the feedback's own step."""
+
     def make(chain):
         def estimate(circuit, objective, parameters, x, y, key):
             weights, feedback = parameters
@@ -149,6 +150,7 @@ mirrored, kolen_pollacked, perturbed = map(_with_feedback, (_mirror, _kolen_poll
 
 def _with_heads(gradient: Callable, decoders=False):
     """A linear classifier, and perhaps a decoder, on every hidden layer; the output has the objective itself."""
+
     def make(chain):
         blocks, hidden = layers(chain), [a.outputs for a in chain.maps[:-1]]
         inputs, classes = chain.maps[0].inputs, chain.maps[-1].outputs
@@ -194,6 +196,7 @@ overlapped = _with_heads(partial(_local, windows=overlapping))
 
 def synthesised(chain: Feedforward) -> tuple[Callable, Callable]:
     """Predictors of the error signals, from states and label."""
+
     def predictors(key):
         y = jnp.zeros(size(chain.maps[-1].outputs))
         units = [size(a.outputs) for a in chain.maps]
@@ -201,8 +204,7 @@ def synthesised(chain: Feedforward) -> tuple[Callable, Callable]:
 
     def estimate(circuit, objective, parameters, x, y):
         weights, made = parameters
-        return (synthetic_gradient(chain, objective, weights, x, y, made),
-                to_new(made, taught(chain, objective, weights, x, y, made, 1.0)))
+        return (synthetic_gradient(chain, objective, weights, x, y, made), to_new(made, taught(chain, objective, weights, x, y, made, 1.0)))
 
     return Extended(chain, predictors), estimate, False
 
@@ -212,6 +214,7 @@ def synthesised(chain: Feedforward) -> tuple[Callable, Callable]:
 
 def _with_targets(loss: Callable, operators: Callable = downwards, activation: Callable | None = None, direct=False, beta=0.1):
     """Targets by linear feedback, before an activation if there is one, which descends a loss of noisy states."""
+
     def make(chain):
         down = operators(chain)
 
@@ -224,7 +227,7 @@ def _with_targets(loss: Callable, operators: Callable = downwards, activation: C
             keys = jax.random.split(key, len(feedback))
 
             def losses(feedback):
-                return sum(loss(chain, weights, k, g, states, keys[k]) for k, g in enumerate(maps(feedback))) / NOISE ** 2
+                return sum(loss(chain, weights, k, g, states, keys[k]) for k, g in enumerate(maps(feedback))) / NOISE**2
 
             return target_propagation(chain, objective, weights, x, y, maps(feedback), beta, direct), jax.grad(losses)(feedback)
 
@@ -320,8 +323,10 @@ def forward_forward_net(chain: Feedforward, threshold: float = 2.0) -> tuple[Cal
         wrong = jnp.roll(y, jax.random.randint(key, (), 1, classes))
 
         def surprise(parameters: Any):
-            return sum(local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
-                       for label, sign in ((y, 1.0), (wrong, -1.0)))
+            return sum(
+                local_objectives(blocks, losses, parameters, ((),) * len(blocks), circuit.labelled(x, label), sign).sum()
+                for label, sign in ((y, 1.0), (wrong, -1.0))
+            )
 
         return jax.grad(surprise)(parameters)
 

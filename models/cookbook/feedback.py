@@ -48,12 +48,13 @@ def concordant(circuit: Circuit, parameters: Tree) -> Callable:
 
 def _estimate(operator):
     """Of layers of a chain by `operator`; of other neurons by parameters of the feedback's own, or from the output."""
+
     def estimate(circuit, objective, parameters, x, y, matrices):
         if "chain" in circuit.capabilities:
             return feedback_gradient(circuit, objective, parameters, x, y, operator(circuit, matrices))
         if operator is direct:
             return feedback_gradient(circuit, objective, parameters, x, y, broadcast(circuit, matrices))
-        back = carried_back(circuit, matrices, circuit.start(parameters, x), x)      # the drive is affine: any states do
+        back = carried_back(circuit, matrices, circuit.start(parameters, x), x)  # the drive is affine: any states do
         return feedback_gradient(circuit, objective, parameters, x, y, back)
 
     return jax.jit(estimate, static_argnums=(0, 1))
@@ -84,15 +85,23 @@ def random_matrices(rng: np.random.Generator, to_output: bool = False) -> tuple:
 def digits(seed: int) -> tuple:
     """Images and labels to train on, in batches of an epoch, and those to test on."""
     data = load("digits")
-    order = np.random.default_rng(seed).permutation(len(data.x_train))[:len(data.x_train) // BATCH * BATCH]
+    order = np.random.default_rng(seed).permutation(len(data.x_train))[: len(data.x_train) // BATCH * BATCH]
     labels = np.eye(10)
     return data.x_train[order].reshape(-1, BATCH, 64), labels[data.y_train[order]].reshape(-1, BATCH, 10), data.x_test, data.y_test
 
 
 @partial(jax.jit, static_argnums=(0, 6))
-def train(operator: Callable, parameters: Tree, matrices: Sequence[Array], images: Array, labels: Array, epochs: int = 1,
-          decay: float | None = None) -> Tree:
+def train(
+    operator: Callable,
+    parameters: Tree,
+    matrices: Sequence[Array],
+    images: Array,
+    labels: Array,
+    epochs: int = 1,
+    decay: float | None = None,
+) -> Tree:
     """Weights and feedback after some epochs; with a `decay` the feedback learns too, without matrices it follows the weights."""
+
     def step(carry, batch):
         parameters, matrices = carry
         feedback = operator(NET, parameters if matrices is None else matrices)
@@ -111,6 +120,7 @@ def train(operator: Callable, parameters: Tree, matrices: Sequence[Array], image
 @partial(jax.jit, static_argnums=0)
 def hidden_errors(operator: Callable, parameters: Tree, matrices: Sequence[Tree], x: ArrayLike, y: ArrayLike) -> list[Array]:
     """Error signals behind the activations of the hidden layers, of samples."""
+
     def errors(x, y):
         states = tuple(NET.forward(parameters, x)[1:])
         error = feedback_multipliers(NET, cross_entropy, parameters, x, y, states, operator(NET, matrices))
@@ -192,9 +202,9 @@ def mirror_law(seed: int) -> Iterator[Finding]:
         return jax.lax.scan(step, jnp.zeros((n, m)), jax.random.split(key, steps))[0]
 
     found = np.asarray(jax.vmap(run)(jax.random.split(jax.random.key(seed + 1), 64)))
-    square, mean = float((weights ** 2).sum()), sigma ** 2 * (1 - (1 - decay) ** steps) * np.asarray(weights.T)
-    yield law("feedback along W^T, over W's square", (found * weights.T).sum((1, 2)) / square, sigma ** 2 * (1 - (1 - decay) ** steps))
-    spread = decay ** 2 * sigma ** 4 * (n + 1) * (1 - (1 - decay) ** (2 * steps)) / (1 - (1 - decay) ** 2)
+    square, mean = float((weights**2).sum()), sigma**2 * (1 - (1 - decay) ** steps) * np.asarray(weights.T)
+    yield law("feedback along W^T, over W's square", (found * weights.T).sum((1, 2)) / square, sigma**2 * (1 - (1 - decay) ** steps))
+    spread = decay**2 * sigma**4 * (n + 1) * (1 - (1 - decay) ** (2 * steps)) / (1 - (1 - decay) ** 2)
     yield law("its variance, over W's square", ((found - mean) ** 2).sum((1, 2)) / square, spread)
     yield below("angle of one to W^T, degrees", angle(found[0], weights.T), 6)
 
@@ -229,8 +239,11 @@ def concordant_law(seed: int) -> Iterator[Finding]:
         found = angles(layered, parameters, signs(NET, parameters), x, y)
         yield below(f"{when}: angle of the errors to backprop's, worst layer, degrees", found, 90)
         flipped = [jax.tree.map(lambda b: b * rng.choice([-1.0, 1.0], b.shape), signs(NET, parameters)) for _ in range(9)]
-        yield above(f"{when}: the least angle of nine random signs, beyond that",
-                    min(angles(layered, parameters, b, x, y) for b in flipped) - found, 20)
+        yield above(
+            f"{when}: the least angle of nine random signs, beyond that",
+            min(angles(layered, parameters, b, x, y) for b in flipped) - found,
+            20,
+        )
 
 
 @row(28, "Feedback learned by perturbation", "2.2, erratum E2", estimator=PERTURBED, circuit="chain of neurons", update="regression")
@@ -247,15 +260,15 @@ def perturbed_law(seed: int) -> Iterator[Finding]:
             rate, key = at
             a, b, c = jax.random.split(key, 3)
             x = jax.random.normal(a, (4,))
-            y = net.forward(parameters, x)[-1] + jax.random.normal(b, (m,))     # errors of unit variance
+            y = net.forward(parameters, x)[-1] + jax.random.normal(b, (m,))  # errors of unit variance
             feedback = perturb(net, squared_error, parameters, feedback, x, y, c, 0.1, rate)
-            return feedback, ((feedback[0] - weights.T) ** 2).sum() / (weights ** 2).sum()
+            return feedback, ((feedback[0] - weights.T) ** 2).sum() / (weights**2).sum()
 
         return jax.lax.scan(step, (jnp.zeros((n, m)),), (rates, jax.random.split(key, rates.size)))[1]
 
     rates, expected = 1 / np.arange(delay + 1, delay + 2001), [1.0]
     for rate in rates:
-        expected.append(expected[-1] * (1 - 2 * rate + (m + 2) * rate ** 2) + rate ** 2 * (n + 1) * (m + 2))
+        expected.append(expected[-1] * (1 - 2 * rate + (m + 2) * rate**2) + rate**2 * (n + 1) * (m + 2))
     samples = np.asarray(jax.vmap(distances)(jax.random.split(jax.random.key(seed + 1), 100)))
     for steps in (200, 2000):
         yield law(f"squared distance to W^T after {steps} steps, over W's square", samples[:, steps - 1], expected[steps])

@@ -121,10 +121,16 @@ def accepted(estimator: Estimator, system: System, name: str = "own system") -> 
         ``(circuit, objective, parameters, x, y)``.
     """
     exact = jax.jit(estimator.oracle, static_argnums=(0, 1))(*system)
-    tolerance = 0.2 if estimator.row in (15, 68) else 0.15      # they approach 1 from below
+    tolerance = 0.2 if estimator.row in (15, 68) else 0.15  # they approach 1 from below
     other = "" if estimator.target == "dJ" else f", towards {estimator.target} and not the objective's own gradient"
-    return slope(f"{name}, in {estimator.small}{other}", lambda step: estimator(*system, **{estimator.small: step}), exact, estimator.order,
-                 estimator.largest, tolerance)
+    return slope(
+        f"{name}, in {estimator.small}{other}",
+        lambda step: estimator(*system, **{estimator.small: step}),
+        exact,
+        estimator.order,
+        estimator.largest,
+        tolerance,
+    )
 
 
 def descended(estimator: Estimator, system: System) -> Finding:
@@ -141,5 +147,6 @@ def law(what: str, samples: ArrayLike, expected: float, errors: float = 3.0) -> 
     """A mean over samples within `errors` standard errors of `expected`; the measure is the mean."""
     samples = np.asarray(samples, float)
     mean, error = samples.mean(), samples.std(ddof=1) / np.sqrt(len(samples))
-    return Finding(what, float(mean), f"{expected:.4g} +- {errors * error:.2g} ({errors:g} standard errors)",
-                   abs(mean - expected) <= errors * error)
+    return Finding(
+        what, float(mean), f"{expected:.4g} +- {errors * error:.2g} ({errors:g} standard errors)", abs(mean - expected) <= errors * error
+    )

@@ -54,8 +54,12 @@ def figure(title: str, horizontal: str, vertical: str, **scales: str) -> tuple[F
     return paper, axes
 
 
-def orders(title: str, estimators: Sequence[Estimator], make: Callable[[int], System] | Sequence[Callable[[int], System]],
-           horizontal: str = "nudging strength beta") -> Figure:
+def orders(
+    title: str,
+    estimators: Sequence[Estimator],
+    make: Callable[[int], System] | Sequence[Callable[[int], System]],
+    horizontal: str = "nudging strength beta",
+) -> Figure:
     """Error against the small parameter, with the slope of each estimator; on one system, or each on its own."""
     paper, axes = figure(title, horizontal, "relative error of the gradient", xscale="log", yscale="log")
     makes = make if isinstance(make, list) else [make] * len(estimators)
@@ -115,8 +119,12 @@ def variance() -> Figure:
             return node_error(*s, states, gaussian(k, states), 1e-4, sweeps(1))
 
         estimates = [(lambda k, e=e, s=s: e.estimate(*s, key=k)) for e in declared(29, 30)] + [signal]
-        spreads.append([np.mean(((jax.vmap(lambda k, one=one: ravel_pytree(one(k))[0])(keys) - of) ** 2).sum(1)) / (of @ of)
-                        for one, of in zip(estimates, (exact, exact, error), strict=True)])
+        spreads.append(
+            [
+                np.mean(((jax.vmap(lambda k, one=one: ravel_pytree(one(k))[0])(keys) - of) ** 2).sum(1)) / (of @ of)
+                for one, of in zip(estimates, (exact, exact, error), strict=True)
+            ]
+        )
     for marker, name, found in zip("osd", names, np.transpose(spreads), strict=True):
         axes.plot(counts, found, marker, label=name)
     axes.plot(counts, counts, "k-", linewidth=0.8, label="parameters")
@@ -148,10 +156,16 @@ def feedback() -> Figure:
     paper, axes = figure("Feedback operators on the 8x8 digits", "epochs", "angle to backprop's errors, worst layer, degrees")
     images, labels, x, y = feedback_rows.digits(0)
     sizes, rng = feedback_rows.NET.sizes, np.random.default_rng(0)
-    random, to_output = (tuple(rng.normal(size=(n, m)) / np.sqrt(n) for n, m in zip(sizes[1:-1], above, strict=True))
-                         for above in (sizes[2:], sizes[-1:] * (len(sizes) - 2)))
-    kinds = {"23: feedback alignment": (layered, random, None), "24: direct feedback alignment": (direct, to_output, None),
-             "26: Kolen-Pollack": (layered, random, 5e-4), "27: signs": (feedback_rows.concordant, None, None)}
+    random, to_output = (
+        tuple(rng.normal(size=(n, m)) / np.sqrt(n) for n, m in zip(sizes[1:-1], above, strict=True))
+        for above in (sizes[2:], sizes[-1:] * (len(sizes) - 2))
+    )
+    kinds = {
+        "23: feedback alignment": (layered, random, None),
+        "24: direct feedback alignment": (direct, to_output, None),
+        "26: Kolen-Pollack": (layered, random, 5e-4),
+        "27: signs": (feedback_rows.concordant, None, None),
+    }
     for name, (operator, matrices, decay) in kinds.items():
         parameters, found = feedback_rows.NET.random_parameters(jax.random.key(0)), []
         for epoch in range(11):
@@ -169,8 +183,11 @@ def staleness() -> Figure:
     from matplotlib.figure import Figure
 
     blocks, samples = 4, 16
-    kinds = {"47: DAPPLE": schedules.dapple(blocks, samples), "48: PipeDream, 1F1B": schedules.one_forward_one_backward(blocks, samples),
-             "49: PipeDream-2BW, an update in 4": schedules.double_buffered(blocks, samples, 4)}
+    kinds = {
+        "47: DAPPLE": schedules.dapple(blocks, samples),
+        "48: PipeDream, 1F1B": schedules.one_forward_one_backward(blocks, samples),
+        "49: PipeDream-2BW, an update in 4": schedules.double_buffered(blocks, samples, 4),
+    }
     paper = Figure(figsize=(6, 6), layout="constrained")
     for axes, (name, events) in zip(paper.subplots(len(kinds), 1, sharex=True), kinds.items(), strict=True):
         missed = schedules.staleness(events)
@@ -188,8 +205,11 @@ def staleness() -> Figure:
 
 def energies() -> Figure:
     """Rows 9, 15 and 16: energies of other systems, contrasted or lifted."""
-    return orders("Energies: resistors, a lifted net, a net behind features", declared(9, 15, 16),
-                  [systems.resistive, systems.bounded_net, systems.tied])
+    return orders(
+        "Energies: resistors, a lifted net, a net behind features",
+        declared(9, 15, 16),
+        [systems.resistive, systems.bounded_net, systems.tied],
+    )
 
 
 def targets() -> Figure:
@@ -208,7 +228,7 @@ def series() -> Figure:
     one = jax.jit(lambda k, rate: neumann_multipliers(*s, states, k, rate))
     for rate in (1.0, 0.5, 0.2):
         axes.plot(terms, [relative_error(one(int(k), rate), exact) for k in terms], ".-", label=f"rate {rate:g}")
-    axes.plot(terms, radius ** terms, "k--", linewidth=0.8, label=f"spectral radius, {radius:.2f}, to the power of terms")
+    axes.plot(terms, radius**terms, "k--", linewidth=0.8, label=f"spectral radius, {radius:.2f}, to the power of terms")
     axes.legend(fontsize="small")
     return paper
 
@@ -219,21 +239,35 @@ def radius() -> Figure:
     s, points = systems.hopfield(0), np.array([2, 3, 4, 6, 8, 12, 16, 24])
     exact = exact_gradient(*s)
     for beta in (0.05, 0.1, 0.3, 0.5):
-        axes.plot(points, [relative_error(contrast_rows.holomorphic(int(n))(*s, beta=beta), exact) for n in points], ".-",
-                  label=f"beta = {beta:g}")
+        axes.plot(
+            points,
+            [relative_error(contrast_rows.holomorphic(int(n))(*s, beta=beta), exact) for n in points],
+            ".-",
+            label=f"beta = {beta:g}",
+        )
     axes.legend(fontsize="small", title="at beta = 1 it is refused", title_fontsize="small")
     return paper
 
 
 def oscillation() -> Figure:
     """Rows 55 and 60: the slower the turn the better, at finite beta; an alternating nudge is centered."""
-    paper, axes = figure("Nudges that oscillate, a Hopfield net", "relaxation time over period; nudging strength beta",
-                         "relative error of the gradient", xscale="log", yscale="log")
+    paper, axes = figure(
+        "Nudges that oscillate, a Hopfield net",
+        "relaxation time over period; nudging strength beta",
+        "relative error of the gradient",
+        xscale="log",
+        yscale="log",
+    )
     s = systems.hopfield(0)
     exact = exact_gradient(*s)
     for e, steps in zip(declared(55, 60), (0.1 / 2.0 ** np.arange(5), 0.1 / 2.0 ** np.arange(5)), strict=True):
-        axes.plot(steps, [relative_error(e(*s, **{e.small: step}), exact) for step in steps], "o-", markersize=4,
-                  label=f"{e.row}: {e.name}, in {e.small}")
+        axes.plot(
+            steps,
+            [relative_error(e(*s, **{e.small: step}), exact) for step in steps],
+            "o-",
+            markersize=4,
+            label=f"{e.row}: {e.name}, in {e.small}",
+        )
     axes.legend(fontsize="small")
     return paper
 
@@ -267,8 +301,9 @@ def inverses() -> Figure:
 
 def updates() -> Figure:
     """Rows 64, 66 and 81: what updates on the fly, springs and damping cost."""
-    paper, axes = figure("Updates, against their limits", "rate / beta; epsilon; damping", "relative error of the step",
-                         xscale="log", yscale="log")
+    paper, axes = figure(
+        "Updates, against their limits", "rate / beta; epsilon; damping", "relative error of the step", xscale="log", yscale="log"
+    )
     s, net, beta = systems.hopfield(0), systems.tanh_net(0), 0.1
     exact, sided = exact_gradient(*s), declared(51)[0](*s, beta=beta)
     undamped = pseudo_inverse_step(*net)
@@ -279,7 +314,8 @@ def updates() -> Figure:
     kinds = {
         "64: continual EP, in rate / beta": (0.02, sided, lambda v: over(continual(*s, beta=beta, rate=beta * v, sweeps=200), beta * v)),
         "66: agnostic EP, in epsilon": (0.02, exact, lambda v: over(agnostic(*s, beta=1e-3, epsilon=v), 2e-3 * v)),
-        "81: pseudo-inverse, in the damping": (0.02, undamped, lambda v: pseudo_inverse_step(*net, damping=v))}
+        "81: pseudo-inverse, in the damping": (0.02, undamped, lambda v: pseudo_inverse_step(*net, damping=v)),
+    }
     for name, (largest, limit, step) in kinds.items():
         steps = largest / 2.0 ** np.arange(5)
         axes.plot(steps, [relative_error(step(v), limit) for v in steps], "o-", markersize=4, label=name)
@@ -289,8 +325,7 @@ def updates() -> Figure:
 
 def greedy() -> Figure:
     """Row 38: the more blocks learn from one loss, the nearer they are to backprop, from greedy (1) to all."""
-    paper, axes = figure("Interlocking backprop, blocks of one layer each", "blocks that a loss reaches back",
-                         "angle to backprop, degrees")
+    paper, axes = figure("Interlocking backprop, blocks of one layer each", "blocks that a loss reaches back", "angle to backprop, degrees")
     s, blocks, losses, heads, y = greedy_rows.classified(0)
     backprop = exact_gradient(s.circuit, lambda o, y: greedy_rows.classifier(heads[-1], o, y), s.parameters, s.x, y)
     reach = range(1, len(blocks) + 1)
@@ -307,8 +342,26 @@ def hybrid() -> Figure:
     return orders("Hopfield net, feedforward net, Hopfield net in a chain", declared(85), mixed)
 
 
-FIGURES = (contrasts, radius, oscillation, dyads, coding, targets, control, energies, variance, series, relaxation, prospective, inverses,
-           updates, feedback, greedy, hybrid, staleness)
+FIGURES = (
+    contrasts,
+    radius,
+    oscillation,
+    dyads,
+    coding,
+    targets,
+    control,
+    energies,
+    variance,
+    series,
+    relaxation,
+    prospective,
+    inverses,
+    updates,
+    feedback,
+    greedy,
+    hybrid,
+    staleness,
+)
 
 
 def draw(folder: str | Path, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:

@@ -56,20 +56,27 @@ def classified(seed: int) -> tuple:
     return s, layers(s.circuit), (classifier,) * s.circuit.layers, heads, jnp.eye(CLASSES)[seed % CLASSES]
 
 
-def chain_gradient(circuit: Circuit, parameters: Tree, loss: Callable, head: Tree, x: ArrayLike, y: ArrayLike, first: int,
-                   last: int) -> tuple:
+def chain_gradient(
+    circuit: Circuit, parameters: Tree, loss: Callable, head: Tree, x: ArrayLike, y: ArrayLike, first: int, last: int
+) -> tuple:
     """Eq. 2 on blocks `first` to `last` alone, the input of the first held: their adjoint gradient of one local loss."""
     below = circuit.forward(parameters, x)[first]
-    part = Feedforward(circuit.sizes[first:last + 2], circuit.activation, circuit.neuron(last))
-    return exact_gradient(part, lambda s, y: loss(head, s, y), parameters[first:last + 1], below, y)
+    part = Feedforward(circuit.sizes[first : last + 2], circuit.activation, circuit.neuron(last))
+    return exact_gradient(part, lambda s, y: loss(head, s, y), parameters[first : last + 1], below, y)
 
 
-def isolation(blocks: Sequence[Callable], losses: Sequence[Callable], parameters: Tree, heads: Sequence[Tree], x: ArrayLike,
-              y: ArrayLike) -> Iterator[Finding]:
+def isolation(
+    blocks: Sequence[Callable], losses: Sequence[Callable], parameters: Tree, heads: Sequence[Tree], x: ArrayLike, y: ArrayLike
+) -> Iterator[Finding]:
     """Findings: a block's loss does not depend on the blocks below it, nor on those above, exactly."""
     jacobian = jax.jit(jax.jacrev(lambda p, h: local_objectives(blocks, losses, p, h, x, y), (0, 1)))(parameters, heads)
-    size = np.array([[max(float(jnp.abs(v[k]).max()) for v in jax.tree.leaves(tree[j])) for j in range(len(blocks))]
-                     for tree in jacobian for k in range(len(blocks))]).reshape(2, len(blocks), len(blocks))
+    size = np.array(
+        [
+            [max(float(jnp.abs(v[k]).max()) for v in jax.tree.leaves(tree[j])) for j in range(len(blocks))]
+            for tree in jacobian
+            for k in range(len(blocks))
+        ]
+    ).reshape(2, len(blocks), len(blocks))
     apart = ~np.eye(len(blocks), dtype=bool)
     yield identical("derivatives of every loss by other blocks and other heads, against zero", size[:, apart], np.zeros((2, apart.sum())))
     yield above("by its own block, the least", size[0].diagonal().min(), 1e-6)
@@ -86,8 +93,11 @@ def activity_law(seed: int) -> Iterator[Finding]:
     states = s.circuit.forward(s.parameters, s.x)[1:]
     for k, (v, e) in enumerate(zip(states, errors, strict=True)):
         error = -jax.grad(losses[k], 1)(heads[k], v, y)
-        yield law(f"block {k + 1}, {v.size} states: squared error over the error's square",
-                  ((np.asarray(e) - error) ** 2).sum(1) / (error @ error), v.size + 1)
+        yield law(
+            f"block {k + 1}, {v.size} states: squared error over the error's square",
+            ((np.asarray(e) - error) ** 2).sum(1) / (error @ error),
+            v.size + 1,
+        )
     along = sum((np.asarray(g) * w).sum((1, 2)) for g, w in zip(gradients, exact, strict=True))
     yield law("estimate along the local gradients, over their square", along / (flat(exact) @ flat(exact)), 1)
 
@@ -99,8 +109,9 @@ def local_law(seed: int) -> Iterator[Finding]:
     yield from isolation(blocks, losses, s.parameters, heads, s.x, y)
     found = jax.jit(partial(greedy_gradient, blocks, losses))(s.parameters, heads, s.x, y)[0]
     for k, g in enumerate(found):
-        yield equal(f"block {k + 1}: the adjoint's gradient", (g,),
-                    chain_gradient(s.circuit, s.parameters, classifier, heads[k], s.x, y, k, k))
+        yield equal(
+            f"block {k + 1}: the adjoint's gradient", (g,), chain_gradient(s.circuit, s.parameters, classifier, heads[k], s.x, y, k, k)
+        )
     x = np.random.default_rng(seed).normal(size=(12, 6))
     labels = jnp.eye(CLASSES)[jnp.arange(12) % CLASSES]
     batched = [jax.vmap(b, (None, 0)) for b in blocks]
@@ -110,8 +121,14 @@ def local_law(seed: int) -> Iterator[Finding]:
     yield above("without the cuts: derivative of the last loss by the first block", jnp.abs(through[0][0]).max(), 1e-6)
 
 
-@row(36, "Decoupled greedy learning", "2.3", estimator="adjoint in blocks", circuit="blocks in a chain",
-     schedule="asynchronous, a buffer before every block")
+@row(
+    36,
+    "Decoupled greedy learning",
+    "2.3",
+    estimator="adjoint in blocks",
+    circuit="blocks in a chain",
+    schedule="asynchronous, a buffer before every block",
+)
 def decoupled_law(seed: int) -> Iterator[Finding]:
     """All blocks learn at every tick, each with row 35's gradient on a sample no older than its buffer is deep."""
     s, blocks, losses, heads, _ = classified(seed)
@@ -137,7 +154,7 @@ def decoupled_law(seed: int) -> Iterator[Finding]:
         age = np.arange(ticks) - np.asarray(taken[k].written)
         yield below(f"block {k + 1}: age of the oldest sample, ticks", age.max(), depth + 1)
         yield above(f"block {k + 1}: age of the mean one", age.mean(), 1)
-        part = Feedforward(s.circuit.sizes[k:k + 2], s.circuit.activation, s.circuit.neuron(k))
+        part = Feedforward(s.circuit.sizes[k : k + 2], s.circuit.activation, s.circuit.neuron(k))
         exact = jax.jit(jax.vmap(lambda p, a, v, y, part=part: exact_gradient(part, lambda s, y: classifier(a, s, y), (p,), v, y)[0]))
         own = exact(parameters[k], found_heads[k], taken[k].inputs, taken[k].targets)
         yield equal(f"block {k + 1}: row 35's gradient on its sample", found[k], own)
@@ -157,27 +174,34 @@ def informed_law(seed: int) -> Iterator[Finding]:
     heads = tuple(zip(decoders, labels, strict=True))
     gradient = jax.jit(lambda a, b, y: greedy_gradient(blocks, (informed(a, b),) * len(blocks), s.parameters, heads, s.x, (s.x, y))[0])
     yield from isolation(blocks, (informed(),) * len(blocks), s.parameters, heads, s.x, (s.x, y))
-    yield equal("no reconstruction: row 35", gradient(0.0, 1.0, y),
-                greedy_gradient(blocks, losses, s.parameters, labels, s.x, y)[0])
+    yield equal("no reconstruction: row 35", gradient(0.0, 1.0, y), greedy_gradient(blocks, losses, s.parameters, labels, s.x, y)[0])
     yield identical("no classifier: the label makes no difference", gradient(1.0, 0.0, y), gradient(1.0, 0.0, jnp.roll(y, 1)))
     n, samples, sigma = 4, 64, 0.5
     white = np.linalg.qr(rng.normal(size=(samples, 2 * n)))[0] * np.sqrt(samples)
     x, h = white[:, :n], white[:, :n] + sigma * white[:, n:]
     unused = jnp.zeros((CLASSES, n)), jnp.zeros(CLASSES)
     loss = jax.jit(lambda d: jax.vmap(lambda h, x: informed(1.0, 0.0)((d, unused[0]), h, (x, unused[1])))(h, x).mean())
-    best = jnp.eye(n) / (1 + sigma ** 2)
+    best = jnp.eye(n) / (1 + sigma**2)
     yield below("slope of the loss at the best decoder of x + noise", jnp.abs(jax.grad(loss)(best)).max(), 1e-12)
-    yield equal("information from that loss, against the channel's", n / 2 * np.log(n / 2 / loss(best)), n / 2 * np.log(1 + sigma ** -2))
+    yield equal("information from that loss, against the channel's", n / 2 * np.log(n / 2 / loss(best)), n / 2 * np.log(1 + sigma**-2))
 
 
-@row(38, "Interlocking backpropagation", "2.3", estimator="adjoint in windows of blocks", circuit="blocks in a chain",
-     schedule="greedy, N blocks back")
+@row(
+    38,
+    "Interlocking backpropagation",
+    "2.3",
+    estimator="adjoint in windows of blocks",
+    circuit="blocks in a chain",
+    schedule="greedy, N blocks back",
+)
 def interlocking_law(seed: int) -> Iterator[Finding]:
     """N = 1 is row 35, N = 2 is Eq. 2 on pairs of blocks, N = K is backprop."""
     s, blocks, losses, heads, y = classified(seed)
     last = len(blocks) - 1
-    found = [jax.jit(lambda n=n: greedy_gradient(blocks, losses, s.parameters, heads, s.x, y, interlocking(last + 1, n)))()
-             for n in range(1, last + 2)]
+    found = [
+        jax.jit(lambda n=n: greedy_gradient(blocks, losses, s.parameters, heads, s.x, y, interlocking(last + 1, n)))()
+        for n in range(1, last + 2)
+    ]
     yield equal("N = 1: row 35", found[0], greedy_gradient(blocks, losses, s.parameters, heads, s.x, y))
     backprop = exact_gradient(s.circuit, lambda o, y: classifier(heads[-1], o, y), s.parameters, s.x, y)
     yield equal("N = K: backprop", found[last][0], backprop)
@@ -263,33 +287,43 @@ def forward_forward_law(seed: int) -> Iterator[Finding]:
     found, after = (forward_forward_gradient(circuit, p, s.x, 1.0, 3.0) for p in (s.parameters, changed))
     yield identical("other weights above: the same gradients below", found[:2], after[:2])
     longer = (3 * s.parameters[0], *s.parameters[1:])
-    yield equal("first layer three times as long: the same gradients above",
-                forward_forward_gradient(circuit, longer, s.x, 1.0, 3.0)[1:], found[1:])
+    yield equal(
+        "first layer three times as long: the same gradients above", forward_forward_gradient(circuit, longer, s.x, 1.0, 3.0)[1:], found[1:]
+    )
 
 
 def complex_steps(s: System, blocks: Sequence[Callable], threshold: float, y: ArrayLike, step: float = 1e-30) -> Array:
     """Every block's gradient of its own loss by imaginary steps of its weights: no difference is rounded."""
+
     def loss(_, states, y):
-        return jnp.log1p(jnp.exp(-y * (jnp.sum(states ** 2) - threshold)))     # JAX's softplus rounds small imaginary parts away
+        return jnp.log1p(jnp.exp(-y * (jnp.sum(states**2) - threshold)))  # JAX's softplus rounds small imaginary parts away
 
     found = []
     for k, w in enumerate(s.parameters):
+
         def moved(i, k=k, w=w):
             p = (*s.parameters[:k], w + 1j * step * jnp.zeros(w.size).at[i].set(1.0).reshape(w.shape))
-            return local_objectives(blocks[:k + 1], (loss,) * (k + 1), p, ((),) * (k + 1), s.x, y)[-1].imag / step
+            return local_objectives(blocks[: k + 1], (loss,) * (k + 1), p, ((),) * (k + 1), s.x, y)[-1].imag / step
 
         found.append(jax.jit(jax.vmap(moved))(jnp.arange(w.size)).reshape(w.shape))
     return tuple(found)
 
 
-@row(43, "Synthetic gradients", "2.3", estimator=SYNTHETIC, circuit="chain", update="predictors on bootstrapped targets",
-     schedule="no way back")
+@row(
+    43,
+    "Synthetic gradients",
+    "2.3",
+    estimator=SYNTHETIC,
+    circuit="chain",
+    update="predictors on bootstrapped targets",
+    schedule="no way back",
+)
 def synthetic_law(seed: int) -> Iterator[Finding]:
     """In a linear net the error is affine in states and label: predictors taught by one another become exact; not without label."""
     n, layers_, samples = 4, 3, 2000
     net = Feedforward((n,) * (layers_ + 1), identity)
     rng = np.random.default_rng(seed)
-    parameters = tuple(jnp.asarray(np.linalg.qr(rng.normal(size=(n, n)))[0]) for _ in range(layers_))     # keep states white
+    parameters = tuple(jnp.asarray(np.linalg.qr(rng.normal(size=(n, n)))[0]) for _ in range(layers_))  # keep states white
     x, y = rng.normal(size=(2, samples, n))
 
     @partial(jax.jit, static_argnums=0)
@@ -310,7 +344,7 @@ def synthetic_law(seed: int) -> Iterator[Finding]:
     error = np.asarray(jax.vmap(lambda x, y: triangular_multipliers(net, squared_error, parameters, x, y)[0])(x, y))
 
     def missed(known):
-        return ((error - known @ np.linalg.lstsq(known, error)[0]) ** 2).sum(1) / (error ** 2).sum(1).mean()
+        return ((error - known @ np.linalg.lstsq(known, error)[0]) ** 2).sum(1) / (error**2).sum(1).mean()
 
     yield below("with the label: share of the error that no affine map explains", missed(jax.vmap(features)(state, y)).mean(), 1e-24)
     # error and target are of equal size, and only the state's part is known

@@ -45,11 +45,17 @@ def differences(system: systems.System, step: float = 1e-5) -> Tree:
 @row(1, "Learning at equilibrium (P1)", "1, Eq. 1", estimator=ADJOINT, circuit="any", solver="Newton")
 def equilibrium_law(seed: int) -> Iterator[Finding]:
     """The gradient of the cost at the solution, by differences, is the adjoint's, on seven circuits."""
-    for make in (systems.tanh_net, systems.relu_net, systems.bounded_net, systems.hopfield, systems.equilibrium, systems.resistive,
-                 systems.tied):
+    for make in (
+        systems.tanh_net,
+        systems.relu_net,
+        systems.bounded_net,
+        systems.hopfield,
+        systems.equilibrium,
+        systems.resistive,
+        systems.tied,
+    ):
         s = make(seed)
-        yield below(f"{make.__name__.replace('_', ' ')}: adjoint against differences",
-                    relative_error(differences(s), _exact(*s)), 1e-8)
+        yield below(f"{make.__name__.replace('_', ' ')}: adjoint against differences", relative_error(differences(s), _exact(*s)), 1e-8)
 
 
 _exact = jax.jit(exact_gradient, static_argnums=(0, 1))
@@ -86,8 +92,15 @@ def hierarchical_law(seed: int) -> Iterator[Finding]:
         yield equal(f"{make.__name__.replace('_', ' ')}: blocks against one linear system", tuple(triangular_multipliers(*s)), whole)
 
 
-@row(4, "Relaxed constraints (P3)", "2.1, Eq. 5", estimator="derivative of the optimal value", circuit="any with an energy", nudge="weak",
-     solver="Newton")
+@row(
+    4,
+    "Relaxed constraints (P3)",
+    "2.1, Eq. 5",
+    estimator="derivative of the optimal value",
+    circuit="any with an energy",
+    nudge="weak",
+    solver="Newton",
+)
 def relaxed_law(seed: int) -> Iterator[Finding]:
     """The relaxed Lagrangian's derivative, by imaginary steps of its value, which nothing rounds, is one-sided equilibrium propagation."""
     s, beta = systems.hopfield(seed), 0.1
@@ -120,8 +133,9 @@ def implicit_law(seed: int) -> Iterator[Finding]:
         inner = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(_exact(*s)), jax.tree.leaves(direction), strict=True))
         yield below(f"{name}: forwards against back", abs(along / inner - 1), 1e-12)
         up, down = (_solved(s._replace(parameters=add(s.parameters, direction, e))) for e in (1e-5, -1e-5))
-        yield below(f"{name}: against differences of the solution",
-                    relative_error(jax.tree.map(lambda a, b: (a - b) / 2e-5, up, down), moved), 1e-7)
+        yield below(
+            f"{name}: against differences of the solution", relative_error(jax.tree.map(lambda a, b: (a - b) / 2e-5, up, down), moved), 1e-7
+        )
 
 
 @row(6, "Feedforward net as an implicit model", "1", circuit="chain", solver="as many sweeps as layers")
@@ -153,8 +167,15 @@ def equilibrium_model_law(seed: int) -> Iterator[Finding]:
     yield within("shrinking per term over the spectral radius", rate / radius, 1, 0.15)
 
 
-@row(20, "Backprop", "1, 2.2, erratum E1", estimator="error signal of a chain", circuit="chain", solver="one sweep up",
-     schedule="one sweep back")
+@row(
+    20,
+    "Backprop",
+    "1, 2.2, erratum E1",
+    estimator="error signal of a chain",
+    circuit="chain",
+    solver="one sweep up",
+    schedule="one sweep back",
+)
 def backprop_law(seed: int) -> Iterator[Finding]:
     """On a chain it is the adjoint of the whole system; and JAX's own reverse mode."""
     for make in (systems.tanh_net, systems.relu_net):
@@ -181,8 +202,9 @@ def adjoint_law(seed: int) -> Iterator[Finding]:
             yield above(f"{name}: without the transpose: error", relative_error(wrong, krylov), 0.01)
 
 
-@row(22, "Recurrent backprop, truncated and phantom gradients", "2.2", estimator="series of k terms", circuit="any",
-     solver="unrolled steps")
+@row(
+    22, "Recurrent backprop, truncated and phantom gradients", "2.2", estimator="series of k terms", circuit="any", solver="unrolled steps"
+)
 def truncated_law(seed: int) -> Iterator[Finding]:
     """After t steps of a nudged energy's descent the contrast is backprop through the last t steps, for every t."""
     rate, beta, steps = 0.2, 1e-5, 10

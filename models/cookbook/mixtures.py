@@ -48,8 +48,15 @@ def hybrid_gradient(chain: Feedforward, objective: Objective, parameters: Tree, 
 
 
 # a Hopfield net near a bifurcation has soft modes: beyond small nudges it may settle elsewhere
-HYBRID = Estimator(85, "BP and EP, block by block", hybrid_gradient, frozenset({"blocks"}),
-                   oracle=partial(exact_gradient, solver=RELAXED), order=2, largest=0.02)
+HYBRID = Estimator(
+    85,
+    "BP and EP, block by block",
+    hybrid_gradient,
+    frozenset({"blocks"}),
+    oracle=partial(exact_gradient, solver=RELAXED),
+    order=2,
+    largest=0.02,
+)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -68,15 +75,25 @@ def mixed(seed: int) -> System:
     return sampled(Chain((Hopfield((4, 5, 3)), Feedforward((3, 5, 4), jnp.tanh, jnp.tanh), Hopfield((4, 4, 3)))), seed, 3)
 
 
-@row(85, "Hybrid BP-EP chaining", "2.1, 3.1, Eq. 3", estimator=HYBRID, systems=[mixed],
-     circuit="feedforward and energy-based blocks in a chain", nudge="weak, in each block", schedule="forward, then nudged from the top")
+@row(
+    85,
+    "Hybrid BP-EP chaining",
+    "2.1, 3.1, Eq. 3",
+    estimator=HYBRID,
+    systems=[mixed],
+    circuit="feedforward and energy-based blocks in a chain",
+    nudge="weak, in each block",
+    schedule="forward, then nudged from the top",
+)
 def hybrid_law(seed: int) -> Iterator[Finding]:
     """The gradient of every block has an error of second order; cutting feedforward blocks changes nothing."""
     s = mixed(seed)
     exact = jax.jit(HYBRID.oracle, static_argnums=(0, 1))(*s)
     along = jax.tree.map(lambda w: np.cos(np.arange(w.size)).reshape(w.shape), s.parameters)
-    moved = {by: _cost(s.circuit, s.objective, jax.tree.map(lambda w, u, by=by: np.asarray(w) + by * u, s.parameters, along), s.x, s.y)
-             for by in (4e-4, 2e-4, -2e-4, -4e-4)}
+    moved = {
+        by: _cost(s.circuit, s.objective, jax.tree.map(lambda w, u, by=by: np.asarray(w) + by * u, s.parameters, along), s.x, s.y)
+        for by in (4e-4, 2e-4, -2e-4, -4e-4)
+    }
     rise = (8 * (moved[2e-4] - moved[-2e-4]) - moved[4e-4] + moved[-4e-4]) / 24e-4
     yield below("the adjoint of the whole along a direction, against differences", abs(flat(exact) @ flat(along) / rise - 1), 1e-8)
     found = cache(lambda beta: hybrid_gradient(*s, beta))
@@ -101,13 +118,20 @@ def hybrid_law(seed: int) -> Iterator[Finding]:
 
 def mixture() -> tuple[Chain, list[Estimator]]:
     """A way to learn for each block: probes, implicit differentiation, nudges, dyads."""
-    chain = Chain((Feedforward((4, 5, 4), jnp.tanh, jnp.tanh), Equilibrium(4, 6, 4), Hopfield((4, 5, 3)),
-                   Feedforward((3, 4, 2), jnp.tanh, jnp.tanh)))
+    chain = Chain(
+        (Feedforward((4, 5, 4), jnp.tanh, jnp.tanh), Equilibrium(4, 6, 4), Hopfield((4, 5, 3)), Feedforward((3, 4, 2), jnp.tanh, jnp.tanh))
+    )
     return chain, [using(SPSA, epsilon=1e-4), using(ADJOINT, solver=RELAXED), using(CENTERED, solver=RELAXED), DUAL]
 
 
-@row(86, "Free mixtures", "4, conclusion", estimator="another one in each block", circuit="another one in each block",
-     schedule="any of rows 44 to 50")
+@row(
+    86,
+    "Free mixtures",
+    "4, conclusion",
+    estimator="another one in each block",
+    circuit="another one in each block",
+    schedule="any of rows 44 to 50",
+)
 def mixture_law(seed: int) -> Iterator[Finding]:
     """Every block keeps its own law, for its gradient and for the force that it hands down; schedules do not change them."""
     chain, rules = mixture()

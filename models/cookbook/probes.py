@@ -113,12 +113,19 @@ def forward_law(seed: int) -> Iterator[Finding]:
     yield equal("deep equilibrium: derivative along a direction", found, flat(exactly(*loop)) @ flat(u), 1e-9)
 
 
-@row(31, "In-place seeded probes", "2.2", estimator="SPSA, directions drawn anew", circuit="any", schedule="two passes",
-     update="probe, probe back, return")
+@row(
+    31,
+    "In-place seeded probes",
+    "2.2",
+    estimator="SPSA, directions drawn anew",
+    circuit="any",
+    schedule="two passes",
+    update="probe, probe back, return",
+)
 def in_place_law(seed: int) -> Iterator[Finding]:
     """Parameters return bit for bit in fixed point, and to an ulp a step in floats; the slope is SPSA's."""
     s = systems.tanh_net(seed)
-    unit, epsilon, trials = 2.0 ** -12, 8, 100
+    unit, epsilon, trials = 2.0**-12, 8, 100
     fixed = jax.tree.map(lambda w: jnp.round(w / unit).astype(jnp.int32), s.parameters)
     keys = jax.random.split(jax.random.key(seed), trials)
 
@@ -140,8 +147,9 @@ def in_place_law(seed: int) -> Iterator[Finding]:
     yield above("floats off by any", (ulps > 0).sum(), 0)
 
 
-@row(32, "Node perturbation", "2.2, erratum E2", estimator=NODES, circuit="any", nudge="a random force on the states",
-     schedule="two passes")
+@row(
+    32, "Node perturbation", "2.2, erratum E2", estimator=NODES, circuit="any", nudge="a random force on the states", schedule="two passes"
+)
 def node_law(seed: int) -> Iterator[Finding]:
     """The variance of the error signal is ``n + 1`` times its square, that of the gradient far below ``P + 1``."""
     s = systems.tanh_net(seed)
@@ -187,8 +195,12 @@ def guided_law(seed: int) -> Iterator[Finding]:
     found = GUIDED(*s, direction=local)
     square = flat(exact) @ flat(exact)
     kept = flat(found) @ flat(exact) / square
-    yield within("local losses' gradient as the guess: square of what is found, over its part along the gradient",
-                 flat(found) @ flat(found) / square / kept, 1, 1e-12)
+    yield within(
+        "local losses' gradient as the guess: square of what is found, over its part along the gradient",
+        flat(found) @ flat(found) / square / kept,
+        1,
+        1e-12,
+    )
     yield equal("the same of minus three times the guess", GUIDED(*s, direction=scaled(local, -3.0)), found)
     yield equal("and all of the gradient if that is the guess", GUIDED(*s, direction=scaled(exact, -2.0)), exact)
     u = drawn(gaussian, s.parameters, seed)
@@ -196,5 +208,8 @@ def guided_law(seed: int) -> Iterator[Finding]:
     yield law("random guesses: share of the gradient's square that is found", estimates @ flat(exact) / square, 1 / flat(exact).size)
     yield law("squared error over the gradient's square", spread(estimates, exact), 1 - 1 / flat(exact).size)
     yield below("a random guess never points uphill", -(estimates @ flat(exact)).min(), 0)
-    yield above("not divided by |u|^2: squared error over the gradient's square",
-                spread(rows_of(u) * (rows_of(u) @ flat(exact))[:, None], exact).mean(), 2)
+    yield above(
+        "not divided by |u|^2: squared error over the gradient's square",
+        spread(rows_of(u) * (rows_of(u) @ flat(exact))[:, None], exact).mean(),
+        2,
+    )

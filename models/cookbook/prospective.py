@@ -18,8 +18,9 @@ from . import systems
 from .findings import Finding, above, below, equal, flat, relative_error, within
 from .row import row
 
-LEAST_ACTION = Estimator(84, "least action, static input", jax.jit(least_action_gradient, static_argnums=(0, 1)),
-                         frozenset({"neurons"}), order=1, largest=0.02)
+LEAST_ACTION = Estimator(
+    84, "least action, static input", jax.jit(least_action_gradient, static_argnums=(0, 1)), frozenset({"neurons"}), order=1, largest=0.02
+)
 _latent = jax.jit(latent_equilibrium, static_argnums=0, static_argnames=("sweeps",))
 
 
@@ -39,8 +40,14 @@ def velocity_law(seed: int) -> Iterator[Finding]:
     yield equal("derivative by the velocity: tau times that by the voltage", by_velocity, jax.tree.map(lambda g: tau * g, by_voltage))
 
 
-@row(83, "Latent equilibrium (prospective units)", "4", circuit="of neurons", solver="voltages in time, rates ahead of them",
-     estimator="forward pass")
+@row(
+    83,
+    "Latent equilibrium (prospective units)",
+    "4",
+    circuit="of neurons",
+    solver="voltages in time, rates ahead of them",
+    estimator="forward pass",
+)
 def latent_law(seed: int) -> Iterator[Finding]:
     """The output is the forward pass of the moving input from the first step on; leaky units lag by Erlang's law."""
     s = systems.tanh_net(seed)
@@ -56,8 +63,17 @@ def latent_law(seed: int) -> Iterator[Finding]:
     yield within("leaky linear units, input held for tau: error", relative_error(lag, chain.forward(s.parameters, s.x)[-1]), erlang, 2e-3)
 
 
-@row(84, "Neuronal least action", "4", estimator=LEAST_ACTION, systems=[systems.tanh_net, systems.equilibrium], circuit="of neurons",
-     nudge="weak", solver="voltages in time", schedule="single phase")
+@row(
+    84,
+    "Neuronal least action",
+    "4",
+    estimator=LEAST_ACTION,
+    systems=[systems.tanh_net, systems.equilibrium],
+    circuit="of neurons",
+    nudge="weak",
+    solver="voltages in time",
+    schedule="single phase",
+)
 def least_action_law(seed: int) -> Iterator[Finding]:
     """The energy's slope decays as exp(-t / tau) whatever input and target do; without a nudge the rates are row 83's."""
     s = systems.tanh_net(seed)

@@ -73,17 +73,28 @@ def convolved(dataset: Dataset, channels: tuple[int, ...], hidden: tuple[int, ..
     shape, layers = dataset.x_train.shape[1:], []
     for k, c in enumerate(channels):
         if any(n % 2 for n in shape[:2]):
-            raise ValueError(f"channels: images of {shape[0]} x {shape[1]} below convolution {k + 1} cannot be halved; at most {k} here, "
-                             "or images of another size")
+            raise ValueError(
+                f"channels: images of {shape[0]} x {shape[1]} below convolution {k + 1} cannot be halved; at most {k} here, "
+                "or images of another size"
+            )
         below = Convolution(shape, c, padding=1)
         layers.append(Composed((below, Pooling(below.outputs))))
         shape = layers[-1].outputs
     return (*layers, *hidden, int(dataset.y_train.max()) + 1)
 
 
-def reference(row: int, dataset: Dataset, hidden: tuple[int, ...] = (64,), epochs: int = 10, seeds: int = 1, rate: float = 3e-3,
-              output: Path = Path("build"), name: str = "digits", progress: Callable[[str, int, int], None] | None = None,
-              channels: tuple[int, ...] = ()) -> Learned:
+def reference(
+    row: int,
+    dataset: Dataset,
+    hidden: tuple[int, ...] = (64,),
+    epochs: int = 10,
+    seeds: int = 1,
+    rate: float = 3e-3,
+    output: Path = Path("build"),
+    name: str = "digits",
+    progress: Callable[[str, int, int], None] | None = None,
+    channels: tuple[int, ...] = (),
+) -> Learned:
     """Train a row's net on a data set, once for each seed; a run that was interrupted goes on from its checkpoint.
 
     Parameters
@@ -130,6 +141,19 @@ def reference(row: int, dataset: Dataset, hidden: tuple[int, ...] = (64,), epoch
     histories = [[e["accuracy"] for e in epochs] for epochs in runs]
     left_out, unanswered = (max(e[k] for epochs in runs for e in epochs) for k in ("left_out", "unanswered"))
     last = np.array([h[-1] for h in histories])
-    return Learned(row, ROWS[row].title, name, list(sizes), list(channels), epochs, seeds, float(last.mean()),
-                   float(last.std(ddof=1)) if seeds > 1 else 0.0, float(np.max(histories)), histories, left_out, unanswered,
-                   [str(f) for f in files])
+    return Learned(
+        row,
+        ROWS[row].title,
+        name,
+        list(sizes),
+        list(channels),
+        epochs,
+        seeds,
+        float(last.mean()),
+        float(last.std(ddof=1)) if seeds > 1 else 0.0,
+        float(np.max(histories)),
+        histories,
+        left_out,
+        unanswered,
+        [str(f) for f in files],
+    )

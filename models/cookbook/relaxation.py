@@ -43,8 +43,9 @@ def _energies(circuit, parameters, x, states):
     return np.asarray(jax.vmap(lambda s: circuit.energy(parameters, s, x))(states))
 
 
-@row(77, "Exact coordinate descent with hard bounds", "3.5", circuit="block-quadratic energy in a box",
-     solver="odd and even layers in turn")
+@row(
+    77, "Exact coordinate descent with hard bounds", "3.5", circuit="block-quadratic energy in a box", solver="odd and even layers in turn"
+)
 def coordinate_law(seed: int) -> Iterator[Finding]:
     """Each layer to its exact minimum in the box: the energy never rises, the end fulfils its optimality conditions, at a constant rate."""
     keys = jax.random.split(jax.random.key(seed))
@@ -64,8 +65,11 @@ def coordinate_law(seed: int) -> Iterator[Finding]:
     seen = gaps > 1e-14
     yield below("shrinking of the distance per sweep", (gaps[seen][-1] / gaps[seen][0]) ** (1 / max(1, seen.sum() - 1)), 0.9)
     descent = jax.lax.fori_loop(0, 12, lambda _, s: add(s, problem.residual(s), -0.5), problem.start())
-    yield above("gradient steps of 0.5 instead, as many: distance over that of the sweeps",
-                max(float(jnp.abs(a - b).max()) for a, b in zip(descent, end, strict=True)) / max(gaps[-1], 1e-15), 10)
+    yield above(
+        "gradient steps of 0.5 instead, as many: distance over that of the sweeps",
+        max(float(jnp.abs(a - b).max()) for a, b in zip(descent, end, strict=True)) / max(gaps[-1], 1e-15),
+        10,
+    )
 
 
 @row(78, "Mirror descent", "3.5", circuit="energy G + U", solver="mirror descent")

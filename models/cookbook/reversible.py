@@ -53,8 +53,12 @@ def invertible_law(seed: int) -> Iterator[Finding]:
     projected = jnp.linalg.lstsq(w, w @ u)[0]
     yield equal("feedback of the layer's output: the input on the row space", back, projected)
     yield equal("once more through: the same output", jnp.tanh(w @ back), jnp.tanh(w @ u))
-    identities = (("W P W = W", w @ p @ w, w), ("P W P = P", p @ w @ p, p), ("W P symmetric", w @ p, (w @ p).T),
-                  ("P W symmetric", p @ w, (p @ w).T))
+    identities = (
+        ("W P W = W", w @ p @ w, w),
+        ("P W P = P", p @ w @ p, p),
+        ("W P symmetric", w @ p, (w @ p).T),
+        ("P W symmetric", p @ w, (p @ w).T),
+    )
     for what, a, b in identities:
         yield equal(what, a, b)
     yield slope("damped, in the damping", lambda c: pseudo_inverse(w, c), p, 1, 1e-3)

@@ -62,8 +62,15 @@ class Row:
             yield descended(self.estimator, self.systems[0](seed))
 
 
-def row(number: int, title: str, source: str, *, estimator: Estimator | str | None = None, systems: Sequence[Callable[[int], System]] = (),
-        **combination: str) -> Callable[[Callable[[int], Iterator[Finding]]], Callable[[int], Iterator[Finding]]]:
+def row(
+    number: int,
+    title: str,
+    source: str,
+    *,
+    estimator: Estimator | str | None = None,
+    systems: Sequence[Callable[[int], System]] = (),
+    **combination: str,
+) -> Callable[[Callable[[int], Iterator[Finding]]], Callable[[int], Iterator[Finding]]]:
     """Enter a check, a generator of `Finding`s from a seed, as row `number`.
 
     Parameters

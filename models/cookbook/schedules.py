@@ -70,7 +70,7 @@ def pipeline(seed: int, blocks: int = BLOCKS, samples: int = SAMPLES, integers: 
     @jax.jit
     @jax.grad
     def exact(weights, x, y):
-        return jax.vmap(lambda x, y: cost(net, squared_error, [w for w, in weights], x, y))(x, y).sum()
+        return jax.vmap(lambda x, y: cost(net, squared_error, [w for (w,) in weights], x, y))(x, y).sum()
 
     layer = compiled(Batches(Block(Feedforward((UNITS, UNITS), f, f), ADJOINT)))
     return Pipeline([layer] * blocks, weights, xs, ys, exact)
@@ -103,11 +103,16 @@ def checkpointing_law(seed: int) -> Iterator[Finding]:
     yield equal("and against the whole net's", found, p.exact(p.weights, p.xs[0], p.ys[0]))
 
 
-@row(45, "Reversible recomputation", "2.3, Eq. 7, erratum E4", circuit="reversible blocks in a chain",
-     schedule="forward, then inverse and back, block by block")
+@row(
+    45,
+    "Reversible recomputation",
+    "2.3, Eq. 7, erratum E4",
+    circuit="reversible blocks in a chain",
+    schedule="forward, then inverse and back, block by block",
+)
 def reversible_law(seed: int) -> Iterator[Finding]:
     """Two states are kept, whatever the depth; the gradient is that with all kept, bit for bit in fixed point."""
-    blocks, grid = 50, 2.0 ** -12
+    blocks, grid = 50, 2.0**-12
     rng = np.random.default_rng(seed)
     weights = list(rng.normal(size=(blocks, 2, 6, 6)) / np.sqrt(6))
     x, y = np.round(rng.normal(size=(2, 12)) / grid) * grid
@@ -116,8 +121,9 @@ def reversible_law(seed: int) -> Iterator[Finding]:
 
     def gradients(coupling):
         block = compiled(coupling)
-        return [totals(play(schedule(blocks, 1), [block] * blocks, squared_error, weights, [x], [y]))
-                for schedule in (reversible, sequential)]
+        return [
+            totals(play(schedule(blocks, 1), [block] * blocks, squared_error, weights, [x], [y])) for schedule in (reversible, sequential)
+        ]
 
     yield identical("fixed point: gradient, against that with all states kept", *gradients(Coupling(grid)))
     yield equal("floats", *gradients(Coupling()))
@@ -128,8 +134,9 @@ def reversible_law(seed: int) -> Iterator[Finding]:
 def gpipe_law(seed: int) -> Iterator[Finding]:
     """The gradient of the full batch, the same bits where nothing is rounded; idle for ``(K - 1) / (M + K - 1)`` of the time."""
     for blocks, samples in ((BLOCKS, SAMPLES), (3, 12), (BLOCKS, 1)):
-        yield within(f"{blocks} blocks, {samples} micro-batches: idle", idle(gpipe(blocks, samples)),
-                     (blocks - 1) / (samples + blocks - 1), 1e-15)
+        yield within(
+            f"{blocks} blocks, {samples} micro-batches: idle", idle(gpipe(blocks, samples)), (blocks - 1) / (samples + blocks - 1), 1e-15
+        )
     events = gpipe(BLOCKS, SAMPLES)
     for integers, agree in ((True, identical), (False, equal)):
         p = pipeline(seed, integers=integers)
@@ -160,9 +167,11 @@ def stashing_law(seed: int) -> Iterator[Finding]:
     yield within("ticks", ticks(events), 2 * SAMPLES + 2 * (BLOCKS - 1), 0)
     yield identical("versions kept at blocks 0 to 3: 4, 3, 2, 1", list(versions_kept(events).values()), [BLOCKS - k for k in range(BLOCKS)])
     late = staleness(events)
-    yield identical("updates between forward and backward: 3, 2, 1, 0, as soon as there were so many",
-                    [late[k, m] for k in range(BLOCKS) for m in range(SAMPLES)],
-                    [min(m, BLOCKS - 1 - k) for k in range(BLOCKS) for m in range(SAMPLES)])
+    yield identical(
+        "updates between forward and backward: 3, 2, 1, 0, as soon as there were so many",
+        [late[k, m] for k in range(BLOCKS) for m in range(SAMPLES)],
+        [min(m, BLOCKS - 1 - k) for k in range(BLOCKS) for m in range(SAMPLES)],
+    )
     played = p.play(events)
     errors = [relative_error(*on_own_weights(p, events, played, m)) for m in range(SAMPLES)]
     yield below("gradients, against the exact ones for the old weights", max(errors), 1e-12)
@@ -210,6 +219,11 @@ def stale_law(seed: int) -> Iterator[Finding]:
     last, first = (np.linalg.norm(bias(p, alternating, 0.01)[k][0]) for k in (-1, 0))
     yield below("its last block: bias", last, 1e-13)
     yield above("its first block: bias", first, 1e-3)
-    yield slope("one sample again and again, in the delay",
-                lambda delay: add(exact, bias(repeated, sequential(BLOCKS, 9, 1, int(delay)), 1e-4)), exact, 1, 8)
+    yield slope(
+        "one sample again and again, in the delay",
+        lambda delay: add(exact, bias(repeated, sequential(BLOCKS, 9, 1, int(delay)), 1e-4)),
+        exact,
+        1,
+        8,
+    )
     yield below("without a delay: bias", np.linalg.norm(bias(p, sequential(BLOCKS, 9, 1), 0.01)[0][0]), 1e-13)

@@ -61,38 +61,58 @@ class Standard(NamedTuple):
 # Estimators of rows that the cookbook holds as functions --------------------------------------------------------
 
 
-def series(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, terms: int = SWEEPS, rate: float = 1.0,
-           solver: Solver | None = SOLVER) -> Tree:
+def series(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    terms: int = SWEEPS,
+    rate: float = 1.0,
+    solver: Solver | None = SOLVER,
+) -> Tree:
     """The error signal by so many terms of its series (rows 2 and 22)."""
     states = solver(Problem(circuit, parameters, x)).states
     return read_out(circuit, parameters, x, states, neumann_multipliers(circuit, objective, parameters, x, y, states, terms, rate))
 
 
-def penalised(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float = 10.0,
-              steps: int = 3) -> Tree:
+def penalised(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float = 10.0, steps: int = 3
+) -> Tree:
     """The errors of the states of MAC, times the penalty (row 14)."""
     held = auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps)
     errors = circuit.residual(parameters, held, x)
     return read_out(circuit, parameters, x, held, jax.tree.map(lambda e: mu * e, errors))
 
 
-def in_place(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, epsilon: ArrayLike = 1e-3,
-             directions: int = 16) -> Tree:
+def in_place(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    epsilon: ArrayLike = 1e-3,
+    directions: int = 16,
+) -> Tree:
     """Slopes along directions of which only the key is kept, times these (row 31)."""
+
     def one(key):
         return scaled(probes(key, parameters), in_place_slope(circuit, objective, parameters, x, y, key, epsilon)[0])
 
     return averaged(one, key, directions)
 
 
-def twins(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.5,
-          sweeps: int = SWEEPS) -> Tree:
+def twins(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.5, sweeps: int = SWEEPS
+) -> Tree:
     """Two copies at both nudges (row 67)."""
     return twin(circuit, objective, parameters, x, y, centered(beta), sweeps=sweeps)
 
 
 def moved(update: Callable, over: float) -> Callable:
     """An update as an estimate: by how much it moves the parameters, over minus what a gradient is scaled with there."""
+
     def estimate(circuit, objective, parameters, x, y):
         return jax.tree.map(lambda a, b: (a - b) / over, parameters, update(circuit, objective, parameters, x, y))
 
@@ -155,10 +175,18 @@ def _chain(rule, sizes, seed, **settings):
 def _mixture(rule, sizes, seed):
     """Dyads below, nudges between, probes above (row 86)."""
     width = sizes[1]
-    chain = Chain((Feedforward(sizes[:2], jnp.tanh, jnp.tanh), Hopfield((width, width, width)),
-                   Feedforward((width, sizes[-1]), output_activation=identity)))
-    rules = (ROWS[57].estimator, replace(ROWS[52].estimator, settings={"solver": SOLVER}),
-             replace(ROWS[29].estimator, settings={"directions": 64}))
+    chain = Chain(
+        (
+            Feedforward(sizes[:2], jnp.tanh, jnp.tanh),
+            Hopfield((width, width, width)),
+            Feedforward((width, sizes[-1]), output_activation=identity),
+        )
+    )
+    rules = (
+        ROWS[57].estimator,
+        replace(ROWS[52].estimator, settings={"solver": SOLVER}),
+        replace(ROWS[29].estimator, settings={"directions": 64}),
+    )
 
     def estimate(circuit, objective, parameters, x, y, key):
         return chain_gradient(circuit, objective, parameters, x, y, rules, key)
@@ -179,34 +207,63 @@ def _random_feedback(rule, sizes, seed, direct=False):
 
 _relaxed = {"solver": SOLVER}
 STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
-    1: (_net, None, {}), 2: (_equilibrium, series, {"rate": 0.5, "terms": 2 * SWEEPS}), 7: (_equilibrium, 21, _relaxed),
-    8: (_clipped, 52, {"beta": 0.5} | _relaxed), 9: (_resistive, None, {"beta": 1.0} | _relaxed),
-    13: (_net, None, {"beta": 0.1}), 14: (_net, penalised, {"activation": jnp.tanh}),
-    15: (_net, None, {"activation": jnp.tanh, "beta": 0.1}), 16: (_tied, None, {"beta": 0.5} | _relaxed),
-    20: (_net, 21, {}), 21: (_equilibrium, None, _relaxed), 22: (_equilibrium, series, {}),
-    23: (_random_feedback, None, {}), 24: (_random_feedback, None, {"direct": True}), 25: (_extended, extended.mirrored, {}),
-    26: (_extended, extended.kolen_pollacked, {}), 27: (_net, None, {}), 28: (_extended, extended.perturbed, {}),
-    29: (_net, None, {"directions": 16, "epsilon": 1e-3}), 30: (_net, None, {"directions": 16}), 31: (_net, in_place, {}),
-    32: (_net, None, {"directions": 16, "epsilon": 1e-3}), 33: (_extended, extended.guided, {}),
+    1: (_net, None, {}),
+    2: (_equilibrium, series, {"rate": 0.5, "terms": 2 * SWEEPS}),
+    7: (_equilibrium, 21, _relaxed),
+    8: (_clipped, 52, {"beta": 0.5} | _relaxed),
+    9: (_resistive, None, {"beta": 1.0} | _relaxed),
+    13: (_net, None, {"beta": 0.1}),
+    14: (_net, penalised, {"activation": jnp.tanh}),
+    15: (_net, None, {"activation": jnp.tanh, "beta": 0.1}),
+    16: (_tied, None, {"beta": 0.5} | _relaxed),
+    20: (_net, 21, {}),
+    21: (_equilibrium, None, _relaxed),
+    22: (_equilibrium, series, {}),
+    23: (_random_feedback, None, {}),
+    24: (_random_feedback, None, {"direct": True}),
+    25: (_extended, extended.mirrored, {}),
+    26: (_extended, extended.kolen_pollacked, {}),
+    27: (_net, None, {}),
+    28: (_extended, extended.perturbed, {}),
+    29: (_net, None, {"directions": 16, "epsilon": 1e-3}),
+    30: (_net, None, {"directions": 16}),
+    31: (_net, in_place, {}),
+    32: (_net, None, {"directions": 16, "epsilon": 1e-3}),
+    33: (_extended, extended.guided, {}),
     34: (_extended, extended.perturbed_locally, {}),
-    35: (_extended, extended.local, {}), 37: (_extended, extended.informed_locally, {}), 38: (_extended, extended.interlocked, {}),
-    40: (_extended, extended.overlapped, {}), 42: (_extended, extended.forward_forward_net, {}),
+    35: (_extended, extended.local, {}),
+    37: (_extended, extended.informed_locally, {}),
+    38: (_extended, extended.interlocked, {}),
+    40: (_extended, extended.overlapped, {}),
+    42: (_extended, extended.forward_forward_net, {}),
     43: (_extended, extended.synthesised, {}),
-    51: (_clipped, None, {"beta": 0.5} | _relaxed), 52: (_clipped, None, {"beta": 0.5} | _relaxed),
-    53: (_clipped, None, {"beta": 0.5} | _relaxed), 54: (_smooth, None, {"beta": 0.2} | _relaxed),
+    51: (_clipped, None, {"beta": 0.5} | _relaxed),
+    52: (_clipped, None, {"beta": 0.5} | _relaxed),
+    53: (_clipped, None, {"beta": 0.5} | _relaxed),
+    54: (_smooth, None, {"beta": 0.2} | _relaxed),
     56: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}),
-    57: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}), 58: (_clipped, 59, {"beta": 1.0} | _relaxed),
-    59: (_clipped, None, {"beta": 0.25} | _relaxed), 60: (_clipped, None, {"beta": 0.5, "steps": 4} | _relaxed),
+    57: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}),
+    58: (_clipped, 59, {"beta": 1.0} | _relaxed),
+    59: (_clipped, None, {"beta": 0.25} | _relaxed),
+    60: (_clipped, None, {"beta": 0.5, "steps": 4} | _relaxed),
     61: (_clipped, None, {"beta": 0.5} | _relaxed),
     64: (_clipped, moved(partial(continual, beta=0.5, rate=5e-4, sweeps=SWEEPS, solver=SOLVER), 5e-4), {}),
-    66: (_clipped, moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=SOLVER), 1e-4), {}), 67: (_clipped, twins, {}),
-    68: (_net, None, {"beta": 0.1}), 69: (_extended, extended.inverting_targets, {}), 70: (_extended, extended.direct_targets, {}),
-    71: (_extended, extended.local_targets, {}), 72: (_net, None, {"beta": 0.1}), 74: (_net, None, {"activation": jnp.tanh, "beta": 0.1}),
+    66: (_clipped, moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=SOLVER), 1e-4), {}),
+    67: (_clipped, twins, {}),
+    68: (_net, None, {"beta": 0.1}),
+    69: (_extended, extended.inverting_targets, {}),
+    70: (_extended, extended.direct_targets, {}),
+    71: (_extended, extended.local_targets, {}),
+    72: (_net, None, {"beta": 0.1}),
+    74: (_net, None, {"activation": jnp.tanh, "beta": 0.1}),
     77: (_clipped, 52, {"beta": 0.5} | _relaxed),
     78: (_smooth, 52, {"beta": 0.5, "solver": mirror_descent(0.5, jnp.tanh, jnp.arctanh, tolerance=1e-3, limit=500)}),
     79: (_net, moved(partial(locoprop, steps=5, rate=0.1), 0.5), {}),
-    81: (_net, pseudo_inverted, {}), 84: (_net, None, {"activation": jnp.tanh, "beta": 0.1, "duration": 6.0, "step": 0.5}),
-    85: (_chain, None, {"beta": 0.1}), 86: (_mixture, None, {}), 87: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 8}),
+    81: (_net, pseudo_inverted, {}),
+    84: (_net, None, {"activation": jnp.tanh, "beta": 0.1, "duration": 6.0, "step": 0.5}),
+    85: (_chain, None, {"beta": 0.1}),
+    86: (_mixture, None, {}),
+    87: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 8}),
     88: (_net, None, {"beta": 1.0}),
 }
 """By row: what makes the circuit, the rule (the row's own estimator if none, that of another row, or a function), and keywords."""
@@ -217,16 +274,29 @@ _formulation = "a formulation, no rule; use row {}"
 _system = "a system, no rule; use row {}, which trains it or one like it"
 _schedule = "a schedule, which carries any rule; use `schedules.play` with the rule of row {}, as examples/mixture.py does"
 REFUSED = {
-    3: _formulation.format(20), 4: _formulation.format(51), 5: _formulation.format(21), 6: _system.format(20), 11: _formulation.format(68),
+    3: _formulation.format(20),
+    4: _formulation.format(51),
+    5: _formulation.format(21),
+    6: _system.format(20),
+    11: _formulation.format(68),
     10: "enumerates 2^n states of its spins; use row 58, the same contrast of settled states",
-    12: _system.format(8), 17: _system.format("45 or 20"), 18: _system.format(69), 19: _formulation.format(84),
+    12: _system.format(8),
+    17: _system.format("45 or 20"),
+    18: _system.format(69),
+    19: _formulation.format(84),
     36: "its blocks keep buffers from tick to tick; use row 35, its gradient, or `decoupled_tick`",
     39: "learns from patches without labels, so it names no class; use row 35 or 42",
     41: "learns from pairs of views without labels, so it names no class; use row 35 or 42",
-    44: _schedule.format(57), 45: _schedule.format(20), 46: _schedule.format(57), 47: _schedule.format(57), 48: _schedule.format(57),
-    49: _schedule.format(57), 50: _schedule.format(57),
+    44: _schedule.format(57),
+    45: _schedule.format(20),
+    46: _schedule.format(57),
+    47: _schedule.format(57),
+    48: _schedule.format(57),
+    49: _schedule.format(57),
+    50: _schedule.format(57),
     55: "integrates the motion of every sample, minutes an epoch; use row 54, to which it tends",
-    62: _formulation.format(52), 63: "relaxes on the minimum of the loss, for which the limit needs Newton's steps; use row 58 or 68",
+    62: _formulation.format(52),
+    63: "relaxes on the minimum of the loss, for which the limit needs Newton's steps; use row 58 or 68",
     65: "one sample's flow in continuous time; use row 59, its slow limit",
     73: "feedback that learns while one signal flows in time; use row 72 with it, or row 26",
     75: "learns its feedback in a hundred rounds for every sample, hours an epoch; use row 74",
@@ -288,5 +358,17 @@ def learn(number: int, sizes: tuple, data: Dataset, epochs: int, seed: int = 0, 
         Of Adam, or of what the row has in its place.
     """
     s = standard(number, sizes, seed)
-    return train(s.rule, s.circuit, s.objective, data, epochs=epochs, seed=seed, parameters=s.parameters, settings=s.settings,
-                 solver=s.solver, project=s.project, optimizer=s.optimizer(rate), **more)
+    return train(
+        s.rule,
+        s.circuit,
+        s.objective,
+        data,
+        epochs=epochs,
+        seed=seed,
+        parameters=s.parameters,
+        settings=s.settings,
+        solver=s.solver,
+        project=s.project,
+        optimizer=s.optimizer(rate),
+        **more,
+    )

@@ -30,8 +30,13 @@ class System(NamedTuple):
 @in_float64
 def _system(circuit, inputs: int, outputs: int, seed: int, bound: float = 0.8) -> System:
     w, x, y = jax.random.split(jax.random.key(seed), 3)
-    return System(circuit, squared_error, circuit.random_parameters(w), jax.random.normal(x, (inputs,)),
-                  jax.random.uniform(y, (outputs,), minval=-bound, maxval=bound))
+    return System(
+        circuit,
+        squared_error,
+        circuit.random_parameters(w),
+        jax.random.normal(x, (inputs,)),
+        jax.random.uniform(y, (outputs,), minval=-bound, maxval=bound),
+    )
 
 
 def tanh_net(seed: int) -> System:

@@ -28,8 +28,15 @@ from . import systems
 from .findings import Finding, above, equal, law, relative_error, slope
 from .row import row
 
-LEARNT = Estimator(71, "DTP, feedback by L-DRL", jax.jit(learnt_target_propagation, static_argnums=(0, 1)),
-                   frozenset({"chain", "triangular"}), order=2, small="noise", largest=0.02)
+LEARNT = Estimator(
+    71,
+    "DTP, feedback by L-DRL",
+    jax.jit(learnt_target_propagation, static_argnums=(0, 1)),
+    frozenset({"chain", "triangular"}),
+    order=2,
+    small="noise",
+    largest=0.02,
+)
 
 
 def square_net(seed: int, activation: Callable = identity) -> systems.System:
@@ -51,8 +58,15 @@ def _jacobian(s, k, states):
     return jax.jacfwd(path(s.circuit, s.parameters, k))(states[k])
 
 
-@row(69, "Difference target propagation", "3.4", estimator="targets by the inverse of every layer", circuit="chain",
-     schedule="forward, then targets down", update="feedback: reconstruction of noisy states")
+@row(
+    69,
+    "Difference target propagation",
+    "3.4",
+    estimator="targets by the inverse of every layer",
+    circuit="chain",
+    schedule="forward, then targets down",
+    update="feedback: reconstruction of noisy states",
+)
 def difference_law(seed: int) -> Iterator[Finding]:
     """With inverses targets are preimages of the output's, a Gauss-Newton step; with transposes it is backprop."""
     s = square_net(seed)
@@ -73,8 +87,11 @@ def difference_law(seed: int) -> Iterator[Finding]:
         changes = target_changes(states, change, [first, partial(jnp.linalg.solve, back[1])])
         return path(curved.circuit, curved.parameters, 0)(states[0] + changes[0])
 
-    yield equal("tanh net, inverses: the first layer's target leads to the output's",
-                reached(lambda v: jnp.linalg.solve(back[0], jnp.arctanh(v))), states[-1] + change)
+    yield equal(
+        "tanh net, inverses: the first layer's target leads to the output's",
+        reached(lambda v: jnp.linalg.solve(back[0], jnp.arctanh(v))),
+        states[-1] + change,
+    )
     missed = jnp.linalg.norm(reached(back[0].T.__matmul__) - states[-1] - change) / jnp.linalg.norm(change)
     yield above("with a transpose: distance of the output to its target, over its way", missed, 0.1)
 
@@ -87,13 +104,20 @@ def difference_law(seed: int) -> Iterator[Finding]:
     yield equal("feedback of least reconstruction loss: the inverses", list(map(learnt, back)), list(map(jnp.linalg.inv, back)), 1e-10)
 
 
-@row(70, "Difference reconstruction loss, direct targets (DRL, DDTP)", "3.4", estimator="targets straight from the output",
-     circuit="chain", schedule="forward, then all targets at once", update="feedback: reconstruction through the whole path")
+@row(
+    70,
+    "Difference reconstruction loss, direct targets (DRL, DDTP)",
+    "3.4",
+    estimator="targets straight from the output",
+    circuit="chain",
+    schedule="forward, then all targets at once",
+    update="feedback: reconstruction through the whole path",
+)
 def direct_law(seed: int) -> Iterator[Finding]:
     """Linear feedback of least loss is the damped pseudo-inverse of the path; without damping the step is of least norm."""
     s = systems.tanh_net(seed)
     states, change = _start(s)
-    k = 1       # of seven units, three outputs
+    k = 1  # of seven units, three outputs
 
     @jax.jit
     def learnt(sigma, damping):
@@ -101,7 +125,7 @@ def direct_law(seed: int) -> Iterator[Finding]:
 
         def loss(matrix):
             losses = jax.vmap(lambda d: difference_reconstruction(f, matrix.__matmul__, states[k], d))(noise)
-            return losses.mean() / sigma ** 2 + damping * jnp.sum(matrix ** 2)
+            return losses.mean() / sigma**2 + damping * jnp.sum(matrix**2)
 
         return minimiser(loss, jnp.zeros((states[k].size, states[-1].size)))
 
@@ -128,8 +152,16 @@ def direct_law(seed: int) -> Iterator[Finding]:
     yield slope("the target's change against the minimum-norm step, in the damping", step, least, 1, smallest / 10)
 
 
-@row(71, "Local difference reconstruction loss (L-DRL)", "3.4", estimator=LEARNT, systems=[systems.tanh_net], circuit="chain",
-     schedule="forward, then targets down", update="feedback: local difference reconstruction of noise")
+@row(
+    71,
+    "Local difference reconstruction loss (L-DRL)",
+    "3.4",
+    estimator=LEARNT,
+    systems=[systems.tanh_net],
+    circuit="chain",
+    schedule="forward, then targets down",
+    update="feedback: local difference reconstruction of noise",
+)
 def local_law(seed: int) -> Iterator[Finding]:
     """The only minimum of the loss is the transposed derivative, whereupon target propagation is backprop."""
     s = square_net(seed)
@@ -155,12 +187,17 @@ def local_law(seed: int) -> Iterator[Finding]:
             return m - 0.05 * jax.grad(loss)(m, *noises), m
 
         _, seen = jax.lax.scan(learn, jnp.zeros((5, 5)), 0.3 * jax.random.normal(key, (10000, 2, 5)))
-        return jnp.sum(seen[2000:].mean(0) * w.T) / jnp.sum(w ** 2)
+        return jnp.sum(seen[2000:].mean(0) * w.T) / jnp.sum(w**2)
 
     yield law("learnt from noise: its share of the transpose", jax.vmap(learnt)(jax.random.split(jax.random.key(seed), 12)), 1)
 
     # a curved feedback with the right derivative everywhere: tanh' = 1 - s^2, the derivative of s - s^3 / 3
     t = systems.tanh_net(seed)
-    feedback = [(lambda v, m=m: m.T @ (v - v ** 3 / 3)) for m in t.parameters[1:-1]] + [t.parameters[-1].T.__matmul__]
-    yield slope("tanh net, curved feedback of derivative df^T: in beta",
-                jax.jit(lambda b: target_propagation(*t, feedback, beta=b)), exact_gradient(*t), 1, 0.01)
+    feedback = [(lambda v, m=m: m.T @ (v - v**3 / 3)) for m in t.parameters[1:-1]] + [t.parameters[-1].T.__matmul__]
+    yield slope(
+        "tanh net, curved feedback of derivative df^T: in beta",
+        jax.jit(lambda b: target_propagation(*t, feedback, beta=b)),
+        exact_gradient(*t),
+        1,
+        0.01,
+    )

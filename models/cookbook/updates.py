@@ -44,8 +44,17 @@ _free_running = _compiled(free_running)
 _continual = _compiled(continual, sweeps=200)
 
 
-@row(64, "Continual equilibrium propagation", "3.2", estimator="contrast of successive states", circuit="layered Hopfield net",
-     nudge="weak", solver="coordinate descent", schedule="two phases, nothing stored", update="at every sweep")
+@row(
+    64,
+    "Continual equilibrium propagation",
+    "3.2",
+    estimator="contrast of successive states",
+    circuit="layered Hopfield net",
+    nudge="weak",
+    solver="coordinate descent",
+    schedule="two phases, nothing stored",
+    update="at every sweep",
+)
 def continual_law(seed: int) -> Iterator[Finding]:
     """The step is off equilibrium propagation's by an error linear in rate over beta."""
     s = systems.hopfield(seed)
@@ -60,28 +69,63 @@ def continual_law(seed: int) -> Iterator[Finding]:
     yield equal("rate / beta = 1e-6: the contrast", step(1e-6), propagated, 1e-4)
 
 
-@row(65, "Physical learning beyond the quasi-static limit", "3.2", estimator="contrast: clamped, free", circuit="of an energy",
-     nudge="clamp, (1 - beta) free + beta y", solver="gradient flow", schedule="twins, single phase", update="free-running")
+@row(
+    65,
+    "Physical learning beyond the quasi-static limit",
+    "3.2",
+    estimator="contrast: clamped, free",
+    circuit="of an energy",
+    nudge="clamp, (1 - beta) free + beta y",
+    solver="gradient flow",
+    schedule="twins, single phase",
+    update="free-running",
+)
 def free_running_law(seed: int) -> Iterator[Finding]:
     """The trajectory tends to coupled learning's as learning slows; at the pace of relaxation it still learns."""
     w, x, y = jax.random.split(jax.random.key(seed), 3)
     circuit = Hopfield((3, 4, 2))
-    s = systems.System(circuit, squared_error, jax.tree.map(lambda v: v / 2, circuit.random_parameters(w)), jax.random.normal(x, (3,)),
-                       jax.random.uniform(y, (2,), minval=-0.5, maxval=0.5))
+    s = systems.System(
+        circuit,
+        squared_error,
+        jax.tree.map(lambda v: v / 2, circuit.random_parameters(w)),
+        jax.random.normal(x, (3,)),
+        jax.random.uniform(y, (2,), minval=-0.5, maxval=0.5),
+    )
     run = partial(_free_running, step=0.2)
-    still = jax.jit(lambda p: flow(lambda _, p, __: jax.tree.map(
-        jnp.negative, contrast(circuit, s.objective, p, s.x, s.y, one_sided(0.1), clamped, relaxation(40))), p, 2.0, 0.1))
-    yield slope("the trajectory against coupled learning's, in the rate",
-                lambda rate: add(run(*s, rate=rate, duration=2 / rate)[2], s.parameters, -1.0),
-                add(still(s.parameters), s.parameters, -1.0), 1, 0.04)
+    still = jax.jit(
+        lambda p: flow(
+            lambda _, p, __: jax.tree.map(
+                jnp.negative, contrast(circuit, s.objective, p, s.x, s.y, one_sided(0.1), clamped, relaxation(40))
+            ),
+            p,
+            2.0,
+            0.1,
+        )
+    )
+    yield slope(
+        "the trajectory against coupled learning's, in the rate",
+        lambda rate: add(run(*s, rate=rate, duration=2 / rate)[2], s.parameters, -1.0),
+        add(still(s.parameters), s.parameters, -1.0),
+        1,
+        0.04,
+    )
     after = jax.jit(partial(cost, circuit, s.objective))
     for rate in (0.1, 0.5, 1.0, 2.0):
         learnt = run(*s, rate=rate, duration=60 + 30 / rate)[2]
         yield below(f"cost in the end, rate {rate:g}", after(learnt, s.x, s.y), 4e-7)
 
 
-@row(66, "Agnostic equilibrium propagation", "3.2, erratum E6", estimator="displacement of the parameters", circuit="of an energy",
-     nudge="weak", solver="coordinate descent and springs", schedule="two phases", update="parameters settle with the states")
+@row(
+    66,
+    "Agnostic equilibrium propagation",
+    "3.2, erratum E6",
+    estimator="displacement of the parameters",
+    circuit="of an energy",
+    nudge="weak",
+    solver="coordinate descent and springs",
+    schedule="two phases",
+    update="parameters settle with the states",
+)
 def agnostic_law(seed: int) -> Iterator[Finding]:
     """The parameters settle 2 epsilon beta gradients away; the epsilon beta of the print is half of it."""
     s = systems.hopfield(seed)
@@ -111,13 +155,17 @@ def locoprop_law(seed: int) -> Iterator[Finding]:
     yield above("angle with targets from dJ/ds in place of dJ/da, degrees", angle(wrong, exact), 1)
     settled = _compiled(locoprop, steps=2000)(*s)
     targets = [v - jnp.linalg.lstsq(b[:, None], g.T)[0][0] for v, b, g in zip(states[1:], states[:-1], exact, strict=True)]
-    implicit = [w - jnp.outer(s.circuit.neuron(k)(new @ states[k]) - targets[k], states[k])
-                for k, (w, new) in enumerate(zip(s.parameters, settled, strict=True))]
+    implicit = [
+        w - jnp.outer(s.circuit.neuron(k)(new @ states[k]) - targets[k], states[k])
+        for k, (w, new) in enumerate(zip(s.parameters, settled, strict=True))
+    ]
     yield equal("2000 inner steps: the implicit update", list(settled), implicit, 1e-10)
     near = _compiled(locoprop, steps=2000)(*s, strength=2.0, proximity=0.5)
     pulled = [v - 2 * (v - t) for v, t in zip(states[1:], targets, strict=True)]
-    implicit = [w - 0.5 * jnp.outer(s.circuit.neuron(k)(new @ states[k]) - pulled[k], states[k])
-                for k, (w, new) in enumerate(zip(s.parameters, near, strict=True))]
+    implicit = [
+        w - 0.5 * jnp.outer(s.circuit.neuron(k)(new @ states[k]) - pulled[k], states[k])
+        for k, (w, new) in enumerate(zip(s.parameters, near, strict=True))
+    ]
     yield equal("targets twice as far, weights held twice as strongly: likewise", list(near), implicit, 1e-10)
 
 
@@ -129,8 +177,14 @@ def _moved_cost(s, offsets):
     return s.objective(v, s.y)
 
 
-@row(81, "Second order by pseudo-inverse", "4, Eq. 14, erratum E10", circuit="any", estimator="Jacobian of the output",
-     update="pseudo-inverse")
+@row(
+    81,
+    "Second order by pseudo-inverse",
+    "4, Eq. 14, erratum E10",
+    circuit="any",
+    estimator="Jacobian of the output",
+    update="pseudo-inverse",
+)
 def pseudo_inverse_law(seed: int) -> Iterator[Finding]:
     """The output moves along the objective's gradient, where backprop's step does not; damping costs linearly."""
     for make in (systems.tanh_net, systems.equilibrium):
@@ -147,16 +201,23 @@ def pseudo_inverse_law(seed: int) -> Iterator[Finding]:
         name = make.__name__.replace("_", " ")
         yield equal(f"{name}: the output's move", along(step), -force)
         yield above(f"{name}: angle of its move under gradient descent, degrees", angle(along(_exact(*s)), force), 1)
-        yield slope(f"{name}: its finite move, in the size",
-                    lambda h, s=s, step=step, output=output: (output(s.circuit, add(s.parameters, step, h), s.x)
-                                                              - output(s.circuit, s.parameters, s.x)) / h, -force, 1, 0.01)
+        yield slope(
+            f"{name}: its finite move, in the size",
+            lambda h, s=s, step=step, output=output: (
+                (output(s.circuit, add(s.parameters, step, h), s.x) - output(s.circuit, s.parameters, s.x)) / h
+            ),
+            -force,
+            1,
+            0.01,
+        )
         yield slope(f"{name}: in the damping", lambda d, s=s, invert=invert: invert(*s, damping=d), step, 1, 1e-3)
     rows = np.concatenate([np.reshape(j, (len(force), -1)) for j in jacobian], 1)
     yield below("rank of J^T J, that the print inverts, over its size", np.linalg.matrix_rank(rows.T @ rows) / rows.shape[1], 1)
 
 
-@row(82, "Hessian-free and Kronecker curvature", "4", circuit="chain", estimator="backprop",
-     update="conjugate gradients, Kronecker factors")
+@row(
+    82, "Hessian-free and Kronecker curvature", "4", circuit="chain", estimator="backprop", update="conjugate gradients, Kronecker factors"
+)
 def curvature_law(seed: int) -> Iterator[Finding]:
     """One linear layer: both are row 81's step, and on a batch the least squares; of one sample Kronecker blocks are exact."""
     a, b, c = jax.random.split(jax.random.key(seed), 3)

@@ -161,8 +161,10 @@ class Block:
 
     def __post_init__(self):
         if self.rule.target != "dJ":
-            raise Unsuitable(f"row {self.rule.row} ({self.rule.name}) estimates {self.rule.target}, which a block below cannot "
-                             "learn from; use a rule for dJ, such as 29, 52 or 57")
+            raise Unsuitable(
+                f"row {self.rule.row} ({self.rule.name}) estimates {self.rule.target}, which a block below cannot "
+                "learn from; use a rule for dJ, such as 29, 52 or 57"
+            )
 
     def forward(self, parameters: Tree, u: ArrayLike) -> Array:
         """The output, free of any force."""
@@ -209,8 +211,9 @@ class Batches:
 
 
 @in_float64
-def chain_gradient(chain: Chain, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, rules: Sequence[Estimator],
-                   key: Array | None = None) -> tuple:
+def chain_gradient(
+    chain: Chain, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, rules: Sequence[Estimator], key: Array | None = None
+) -> tuple:
     """The gradient of a chain of blocks, each by a rule of its own: forward once, then the forces down (rows 85 and 86).
 
     Parameters

@@ -23,20 +23,29 @@ def residual_energy(circuit: Circuit, rate: float = 0.1) -> Own:
     rate : float
         Step of its relaxation, gradient descent.
     """
+
     def energy(parameters, s, x):
-        return sum(jnp.sum(c ** 2) for c in jax.tree.leaves(circuit.residual(parameters, s, x))) / 2
+        return sum(jnp.sum(c**2) for c in jax.tree.leaves(circuit.residual(parameters, s, x))) / 2
 
     def start(parameters, x):
         s = circuit.start(parameters, x)
-        return circuit.relax(parameters, s, x, jax.tree.map(jnp.zeros_like, s))     # a chain starts at its solution
+        return circuit.relax(parameters, s, x, jax.tree.map(jnp.zeros_like, s))  # a chain starts at its solution
 
-    return from_energy(energy, start, rate=rate, output=circuit.output, with_output=circuit.with_output,
-                       capabilities=circuit.capabilities & {"analytic"})
+    return from_energy(
+        energy, start, rate=rate, output=circuit.output, with_output=circuit.with_output, capabilities=circuit.capabilities & {"analytic"}
+    )
 
 
 @in_float64
-def predictive_coding(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-                      solver: Solver | None = None) -> Tree:
+def predictive_coding(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    solver: Solver | None = None,
+) -> Tree:
     """One nudged state of the residual's energy: ``(dC/dparameters)^T C / beta`` there, C the prediction errors.
 
     In a circuit ``C = s - f(s)`` that is ``-(df/dparameters)^T (s - f) / beta``: the paper's Eq. 11 lacks the sign

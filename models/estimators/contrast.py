@@ -52,8 +52,16 @@ def roots_of_unity(beta: ArrayLike, points: int) -> Stencil:
 
 
 @in_float64
-def contrast(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil, nudge: Nudge = weak,
-             solver: Solver | None = None) -> Tree:
+def contrast(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    stencil: Stencil,
+    nudge: Nudge = weak,
+    solver: Solver | None = None,
+) -> Tree:
     """``sum_i w_i grad_parameters F(beta_i, s_(beta_i))``, the derivative of the energy's response to the nudge.
 
     Parameters
@@ -74,8 +82,16 @@ def contrast(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayL
 
 
 @in_float64
-def contrast_surrogate(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil,
-                       nudge: Nudge = weak, solver: Solver | None = None) -> Array:
+def contrast_surrogate(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    stencil: Stencil,
+    nudge: Nudge = weak,
+    solver: Solver | None = None,
+) -> Array:
     """The scalar ``sum_i w_i E(s_(beta_i))``, whose derivative by the parameters, the states held, is `contrast`."""
     held = jax.lax.stop_gradient(parameters)
     nudged, states = nudged_states(circuit, objective, held, x, y, stencil, nudge, solver)
@@ -84,8 +100,16 @@ def contrast_surrogate(circuit: Circuit, objective: Objective, parameters: Tree,
 
 @in_float64
 @needing(51, "contrast of nudged states", "energy")
-def nudged_states(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil,
-                  nudge: Nudge = weak, solver: Solver | None = None) -> tuple[Callable[[ArrayLike], Problem], Tree]:
+def nudged_states(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    stencil: Stencil,
+    nudge: Nudge = weak,
+    solver: Solver | None = None,
+) -> tuple[Callable[[ArrayLike], Problem], Tree]:
     """A point of the stencil to its problem, and the solutions of all, stacked along a leading axis."""
     solver = solver or newton()
     problem = Problem(circuit, parameters, x)
@@ -114,8 +138,9 @@ def inside_radius(circuit: Circuit, stencil: Stencil, states: Tree) -> Tree:
 
 
 @in_float64
-def weighted_energy(parameters: Tree, nudged: Callable[[ArrayLike], Problem], stencil: Stencil, states: Tree,
-                    mismatch: Tree = None) -> Array:
+def weighted_energy(
+    parameters: Tree, nudged: Callable[[ArrayLike], Problem], stencil: Stencil, states: Tree, mismatch: Tree = None
+) -> Array:
     """``sum_i w_i E(parameters + mismatch_i, s_i)``, the real part.
 
     Parameters
@@ -125,6 +150,7 @@ def weighted_energy(parameters: Tree, nudged: Callable[[ArrayLike], Problem], st
     states, mismatch : pytrees
         Stacked along a leading axis, one entry per point.
     """
+
     def term(beta, weight, s, mismatch):
         p = parameters if mismatch is None else jax.tree.map(jnp.add, parameters, mismatch)
         problem = nudged(beta)
@@ -135,8 +161,17 @@ def weighted_energy(parameters: Tree, nudged: Callable[[ArrayLike], Problem], st
 
 @in_float64
 @needing(67, "twin circuits", "energy")
-def twin(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, stencil: Stencil, nudge: Nudge = weak,
-         sweeps: int = 200, copies: Sequence[Tree] | None = None) -> Tree:
+def twin(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    stencil: Stencil,
+    nudge: Nudge = weak,
+    sweeps: int = 200,
+    copies: Sequence[Tree] | None = None,
+) -> Tree:
     """`contrast` by as many copies of the circuit as there are nudges, all at once: one phase, nothing stored (row 67).
 
     Parameters

@@ -31,14 +31,21 @@ def potentials(circuit: Circuit) -> Own:
 
     Its output are potentials as well: see `objective_of_potentials`.
     """
+
     def relax(parameters, v, x, force):
         return add(circuit.drive(parameters, circuit.fire(v), x), force, -1.0)
 
     def residual(parameters, v, x):
         return add(v, circuit.drive(parameters, circuit.fire(v), x), -1.0)
 
-    return from_residual(residual, circuit.start, relax, output=circuit.output, with_output=circuit.with_output,
-                         capabilities=circuit.capabilities & {"analytic"})
+    return from_residual(
+        residual,
+        circuit.start,
+        relax,
+        output=circuit.output,
+        with_output=circuit.with_output,
+        capabilities=circuit.capabilities & {"analytic"},
+    )
 
 
 def objective_of_potentials(circuit: Circuit, objective: Objective, v: Tree) -> Callable:
@@ -55,6 +62,7 @@ def spread(feedback: Tree, u: Array) -> Tree:
 @in_float64
 def output_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree) -> Tree:
     """``J^T``, like the states with a column per output: how the outputs move where C has to equal a small psi."""
+
     def response(unit):
         return multipliers(circuit, lambda o, _: -(o @ unit), parameters, x, None, states)
 
@@ -74,6 +82,7 @@ def controlled(circuit: Circuit, objective: Objective, y: ArrayLike, feedback: T
     rate : float
         The controller's step for every sweep of the circuit; stable below about ``2 / |J Q|``.
     """
+
     def decline(s, u):
         return gradient(lambda o: objective(o, y), circuit.output(s)) + leak * u
 
@@ -90,8 +99,13 @@ def controlled(circuit: Circuit, objective: Objective, y: ArrayLike, feedback: T
         s = circuit.start(parameters, x)
         return s, jnp.zeros_like(circuit.output(s))
 
-    return from_residual(residual, start, relax, output=lambda states: circuit.output(states[0]),
-                         with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
+    return from_residual(
+        residual,
+        start,
+        relax,
+        output=lambda states: circuit.output(states[0]),
+        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+    )
 
 
 def inverted(circuit: Circuit, objective: Objective, y: ArrayLike, leak: float = 0.0, rate: float = 0.1) -> Own:
@@ -100,6 +114,7 @@ def inverted(circuit: Circuit, objective: Objective, y: ArrayLike, leak: float =
     D reads the outputs. States are the triple (s, u, psi), and the output is psi, flat. At rest and without a leak psi
     is the least control of all that make the objective's gradient vanish. `rate` is the step of u and psi.
     """
+
     def decline(s, u):
         return gradient(lambda o: objective(o, y), circuit.output(s)) + leak * u
 
@@ -121,8 +136,13 @@ def inverted(circuit: Circuit, objective: Objective, y: ArrayLike, leak: float =
         s = circuit.start(parameters, x)
         return s, jnp.zeros_like(circuit.output(s)), jax.tree.map(jnp.zeros_like, s)
 
-    return from_residual(residual, start, relax, output=lambda states: ravel_pytree(states[2])[0],
-                         with_output=lambda states, psi: (*states[:2], ravel_pytree(states[2])[1](psi)))
+    return from_residual(
+        residual,
+        start,
+        relax,
+        output=lambda states: ravel_pytree(states[2])[0],
+        with_output=lambda states, psi: (*states[:2], ravel_pytree(states[2])[1](psi)),
+    )
 
 
 @in_float64
@@ -140,8 +160,17 @@ def free_states(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Tree:
 
 
 @in_float64
-def deep_feedback_control(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-                          feedback: Tree | None = None, leak: float = 0.0, solver: Solver | None = None) -> Tree:
+def deep_feedback_control(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    feedback: Tree | None = None,
+    leak: float = 0.0,
+    solver: Solver | None = None,
+) -> Tree:
     """DFC: the output steered by ``-beta grad objective``, the gradient ``-drive_parameters^T (r - fire(drive(r))) / beta``.
 
     Row 74, section 3.4. With feedback whose columns span the rows of J it tends to `gauss_newton`, not to backprop.
@@ -194,6 +223,7 @@ def tightened(circuit_of_leak: Callable[[float], Circuit], start: Tree, paramete
     start : pytree
         Its states without control.
     """
+
     def tighten(states, excess):
         found = newton(limit=0, steps=4)(Problem(circuit_of_leak(leak + excess), parameters, x), states)
         return found.states, found.residual
@@ -237,6 +267,7 @@ def least_control(circuit: Circuit, objective: Objective, parameters: Tree, x: A
 @in_float64
 def least_control_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike) -> Tree:
     """``dH/dparameters`` by implicit differentiation of the whole controlled circuit, psi's equation included (row 76)."""
+
     def solver(problem):
         return Solution(least_controlled(circuit, objective, problem.parameters, x, y), None, None)
 
@@ -251,8 +282,7 @@ def learn_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tr
     """
     control, shape = ravel_pytree(circuit.residual(parameters, states, x))
     # the control is what the residual is off by, so here a force is added to it, also where states have bounds
-    beside = from_residual(circuit.residual, circuit.start, circuit.relax, output=circuit.output,
-                           with_output=circuit.with_output)
+    beside = from_residual(circuit.residual, circuit.start, circuit.relax, output=circuit.output, with_output=circuit.with_output)
 
     def output(xi):
         problem = Problem(beside, parameters, x, force=lambda s: shape(-control - xi))
@@ -264,8 +294,9 @@ def learn_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tr
 
 
 @in_float64
-def strong_control(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.05,
-                   rounds: int = 100) -> Tree:
+def strong_control(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.05, rounds: int = 100
+) -> Tree:
     """Strong DFC: the output held at the minimum of the objective while the feedback learns there from noise (row 75).
 
     A single phase; the gradient is ``(dC/dparameters)^T Q u``, in the limit that of `least_control`.

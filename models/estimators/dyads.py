@@ -47,9 +47,19 @@ def odd_and_even(layers: int) -> tuple:
 
 @in_float64
 @needing(57, "dyads", "chain")
-def dyads(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0, beta: ArrayLike = 1.0,
-          sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
-          order: Callable = up_and_down) -> Dyads:
+def dyads(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    alpha: float = 0.0,
+    beta: ArrayLike = 1.0,
+    sweeps: int = 2,
+    weighted: bool = True,
+    adversarial: bool = False,
+    order: Callable = up_and_down,
+) -> Dyads:
     """Solve dual propagation's fixed point, by default in the Lagrangian form DP^T (Eq. 10 and 13; rows 57 and 87).
 
     ``s+ = f(W mean_below + (1 - alpha) V)``, ``s- = f(W mean_below - alpha V)`` with
@@ -96,22 +106,42 @@ def dyads(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike
     if sweeps > 3:
         state = jax.lax.fori_loop(1, sweeps // 2, lambda _, state: run(pair, state), state)
     if sweeps > 2:
-        state = run(pair[:sweeps % 2], state)
+        state = run(pair[: sweeps % 2], state)
     return Dyads(x, *state)
 
 
 @in_float64
-def dual_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0,
-                     beta: ArrayLike = 1.0, sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
-                     order: Callable = up_and_down) -> Tree:
+def dual_propagation(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    alpha: float = 0.0,
+    beta: ArrayLike = 1.0,
+    sweeps: int = 2,
+    weighted: bool = True,
+    adversarial: bool = False,
+    order: Callable = up_and_down,
+) -> Tree:
     """The gradient of the dyads: ``-difference outer mean_below / beta`` (rows 56, 57 and 87); arguments of `dyads`."""
     return jax.grad(dual_surrogate, 2)(circuit, objective, parameters, x, y, alpha, beta, sweeps, weighted, adversarial, order)
 
 
 @in_float64
-def dual_surrogate(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.0,
-                   beta: ArrayLike = 1.0, sweeps: int = 2, weighted: bool = True, adversarial: bool = False,
-                   order: Callable = up_and_down) -> Array:
+def dual_surrogate(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    alpha: float = 0.0,
+    beta: ArrayLike = 1.0,
+    sweeps: int = 2,
+    weighted: bool = True,
+    adversarial: bool = False,
+    order: Callable = up_and_down,
+) -> Array:
     """The scalar ``-sum difference W mean_below / beta``, whose derivative by W alone is `dual_propagation`."""
     held = jax.lax.stop_gradient(parameters)
     d = jax.lax.stop_gradient(dyads(circuit, objective, held, x, y, alpha, beta, sweeps, weighted, adversarial, order))
@@ -143,6 +173,7 @@ def dyad_circuit(circuit: Circuit, objective: Objective, y: ArrayLike, alpha: fl
     ``s+- = fire(drive(mean) + (1 - alpha or -alpha) V)`` with ``V = drive'^T difference - beta dO/ds`` at
     ``fire(drive(mean))``. `drive` is linear in the states, so that its transpose is the transposed weights.
     """
+
     def relax(parameters, s, x, force):
         mean, difference = s
         a, transposed = jax.vjp(lambda m: circuit.drive(parameters, m, x), mean)
@@ -167,8 +198,16 @@ def dyad_circuit(circuit: Circuit, objective: Objective, y: ArrayLike, alpha: fl
 
 
 @in_float64
-def dyads_anywhere(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, alpha: float = 0.5,
-                   beta: ArrayLike = 0.1, solver: Solver | None = None) -> Tree:
+def dyads_anywhere(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    alpha: float = 0.5,
+    beta: ArrayLike = 0.1,
+    solver: Solver | None = None,
+) -> Tree:
     """The gradient of the dyads of any connectivity, weights need not be symmetric: ``-drive_parameters^T difference / beta``.
 
     No derivative of an activation enters. Row 88, section 3.3 (outlook); on a chain the fixed point of row 57.

@@ -57,6 +57,7 @@ def refuse(called: str, requires: frozenset[str], circuit: Circuit) -> None:
 
 def needing(row: int, name: str, *capabilities: str) -> Callable:
     """The check of an `Estimator` for a function of a circuit that is none: an update, or a part of one."""
+
     def decorate(function):
         @functools.wraps(function)
         def checked(circuit, *args, **keywords):
@@ -141,27 +142,42 @@ class Estimator:
                 raise TypeError(f"{self.called}: {p.name} is missing; give {EXTRAS.get(p.name, 'it as a keyword')}")
         small = settings.get(self.small)
         if self.order and isinstance(small, int | float) and small == 0:
-            raise ValueError(f"{self.called}: {self.small} is 0, by which the states' change is divided; "
-                             f"take a small one, such as {self.largest:g}")
+            raise ValueError(
+                f"{self.called}: {self.small} is 0, by which the states' change is divided; take a small one, such as {self.largest:g}"
+            )
 
     def _unsettled(self, circuit, parameters, x, settings) -> str:
         """Why a gradient is not finite: the circuit's own states, or what the estimator makes of them."""
         if "triangular" not in circuit.capabilities:
             states, sweeps, residual = newton()(Problem(circuit, parameters, x))
             if not np.isfinite(size(states)):
-                return (f"{type(circuit).__name__} has no fixed point, or none was found: residual {float(residual):.1e} after "
-                        f"{int(sweeps)} sweeps, asked {REST:.0e}; take smaller weights, or a smaller step of its relaxation")
+                return (
+                    f"{type(circuit).__name__} has no fixed point, or none was found: residual {float(residual):.1e} after "
+                    f"{int(sweeps)} sweeps, asked {REST:.0e}; take smaller weights, or a smaller step of its relaxation"
+                )
         if not self.order:
-            return ("the circuit's states settle, but the gradient there is not finite; look for a singular Jacobian, "
-                    "or an objective without a derivative")
+            return (
+                "the circuit's states settle, but the gradient there is not finite; look for a singular Jacobian, "
+                "or an objective without a derivative"
+            )
         default = inspect.signature(self.estimate).parameters.get(self.small)
         value = settings.get(self.small, default and default.default)
         outside = "; it may lie outside the radius of analyticity" if "analytic" in self.requires else ""
-        return (f"the circuit's own states settle, those with {self.small} = {value} do not{outside}; lower {self.small}, "
-                "or take a target that the output can be brought to")
+        return (
+            f"the circuit's own states settle, those with {self.small} = {value} do not{outside}; lower {self.small}, "
+            "or take a target that the output can be brought to"
+        )
 
-    def batch(self, circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array | None = None,
-              **settings: object) -> Tree:
+    def batch(
+        self,
+        circuit: Circuit,
+        objective: Objective,
+        parameters: Tree,
+        x: ArrayLike,
+        y: ArrayLike,
+        key: Array | None = None,
+        **settings: object,
+    ) -> Tree:
         """The mean estimate over samples along the leading axis of `x` and `y`; pure, to be jitted by the caller.
 
         With a surrogate the outer products of all samples are one matrix product.
@@ -182,14 +198,22 @@ class Estimator:
 
         return jax.grad(mean)(parameters)
 
-    def settled(self, circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array | None = None,
-                **settings: object) -> tuple[Tree, Array]:
+    def settled(
+        self,
+        circuit: Circuit,
+        objective: Objective,
+        parameters: Tree,
+        x: ArrayLike,
+        y: ArrayLike,
+        key: Array | None = None,
+        **settings: object,
+    ) -> tuple[Tree, Array]:
         """`batch` over the samples that have an estimate, and how many have none, since a solver gives nan for what did not settle.
 
         They are left out, not replaced: the states of the others are theirs alone. Where all have one it is `batch`, to the same bits.
         """
         g = self.batch(circuit, objective, parameters, x, y, key, **settings)
-        if "triangular" in circuit.capabilities:        # nothing there has to settle
+        if "triangular" in circuit.capabilities:  # nothing there has to settle
             return g, jnp.array(0)
 
         def without():
@@ -216,19 +240,24 @@ class Estimator:
         try:
             hash(circuit)
         except TypeError:
-            raise ValueError(f"{self.called}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
-                             "make it a frozen dataclass, or use `from_energy` or `from_residual`") from None
+            raise ValueError(
+                f"{self.called}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
+                "make it a frozen dataclass, or use `from_energy` or `from_residual`"
+            ) from None
         try:
             output, states, residual, swept, put = jax.eval_shape(functools.partial(_parts, circuit), parameters, x)
         except (TypeError, ValueError, IndexError) as error:
             shapes = jax.tree.map(jnp.shape, parameters)
-            raise ValueError(f"{self.called}: parameters {shapes} and x {jax.tree.map(jnp.shape, x)} do not fit "
-                             f"{type(circuit).__name__}: {str(error).splitlines()[0]}") from error
+            raise ValueError(
+                f"{self.called}: parameters {shapes} and x {jax.tree.map(jnp.shape, x)} do not fit "
+                f"{type(circuit).__name__}: {str(error).splitlines()[0]}"
+            ) from error
         for name, found in (("residual", residual), ("relax", swept), ("with_output", put)):
             shapes, wanted = (jax.tree.map(jnp.shape, tree) for tree in (found, states))
             if shapes != wanted:
-                raise ValueError(f"{self.called}: {name} of {type(circuit).__name__} gives shapes {shapes}; "
-                                 f"its states have {wanted}, and so must this")
+                raise ValueError(
+                    f"{self.called}: {name} of {type(circuit).__name__} gives shapes {shapes}; its states have {wanted}, and so must this"
+                )
         if jnp.shape(y) != output.shape:
             raise ValueError(f"{self.called}: y has shape {jnp.shape(y)}; the circuit's output has {output.shape}")
         soundness.once(self.called, circuit, parameters, x)
@@ -247,6 +276,8 @@ def solved(problem: Problem, solver: Solver, tolerance: float = 1e-9) -> Tree:
     """The solution of a problem, or an error that reports its residual and the sweeps it took."""
     s = solver(problem)
     if not s.residual <= tolerance:
-        raise NoFixedPoint(f"{type(problem.circuit).__name__}: residual {float(s.residual):.1e} after {int(s.sweeps)} sweeps, "
-                           f"asked {tolerance:.0e}; a smaller step, more sweeps, or smaller weights may help")
+        raise NoFixedPoint(
+            f"{type(problem.circuit).__name__}: residual {float(s.residual):.1e} after {int(s.sweeps)} sweeps, "
+            f"asked {tolerance:.0e}; a smaller step, more sweeps, or smaller weights may help"
+        )
     return s.states

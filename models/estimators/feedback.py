@@ -29,6 +29,7 @@ def layered(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
     matrices : tuple
         Weights of the operators' twins, of all layers but the first: matrices (inputs, outputs), kernels like the layer's own.
     """
+
     def feedback(error, driven):
         return (*(a.twin(b, d) for a, b, d in zip(circuit.maps[1:], matrices, driven[1:], strict=True)), jnp.zeros_like(error[-1]))
 
@@ -42,6 +43,7 @@ def direct(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
     ----------
     matrices : tuple of matrices (units, outputs)
     """
+
     def feedback(error, driven):
         hidden = zip(circuit.maps[:-1], matrices, strict=True)
         return (*(Dense(error[-1].size, a.outputs)(d, error[-1]) for a, d in hidden), jnp.zeros_like(error[-1]))
@@ -61,6 +63,7 @@ def carried_back(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike)
 
 def broadcast(circuit: Circuit, matrices: Tree) -> Callable:
     """Every state hears the output by `matrices`, like the states with a column per output, zero for the outputs (row 24)."""
+
     def feedback(error, driven):
         return jax.tree.map(lambda d: d @ circuit.output(error), matrices)
 
@@ -93,8 +96,9 @@ def slopes(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike) -> Tr
 
 @in_float64
 @needing(23, "feedback operators", "neurons")
-def feedback_multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree,
-                         feedback: Callable) -> Tree:
+def feedback_multipliers(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, feedback: Callable
+) -> Tree:
     """The error signal with the feedback replaced: ``error = -dO/ds + feedback(error, f' error)``, like `states`.
 
     Eq. 2 for a circuit of neurons, whose feedback is the transpose of `drive`; any chain, and any net with loops.
@@ -110,7 +114,7 @@ def feedback_multipliers(circuit: Circuit, objective: Objective, parameters: Tre
     def carried(error):
         return feedback(error, jax.tree.map(jnp.multiply, slope, error))
 
-    if "chain" in circuit.capabilities:     # nothing circulates: after as many sweeps as layers it is solved
+    if "chain" in circuit.capabilities:  # nothing circulates: after as many sweeps as layers it is solved
         error = nudge
         for _ in states:
             error = add(nudge, carried(error))
@@ -120,8 +124,9 @@ def feedback_multipliers(circuit: Circuit, objective: Objective, parameters: Tre
 
 
 @in_float64
-def feedback_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Callable,
-                      solver: Solver | None = None) -> Tree:
+def feedback_gradient(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Callable, solver: Solver | None = None
+) -> Tree:
     """The gradient read out of `feedback_multipliers`: feedback alignment and its relatives (rows 23 to 28).
 
     Parameters
@@ -151,6 +156,7 @@ def mirror(layers: Sequence[Operator], feedback: Tree, weights: Tree, noise: Tre
     feedback, weights, noise : sequences
         Of their twins, theirs, and of what they take: of dense ones (inputs, outputs), (outputs, inputs) and (inputs,).
     """
+
     def step(a, b, w, n):
         seen = a.twin.correlated(b, a(w, n), n)
         return jax.tree.map(lambda old, new: (1 - decay) * old + rate * new / a.places, b, seen)
@@ -159,8 +165,9 @@ def mirror(layers: Sequence[Operator], feedback: Tree, weights: Tree, noise: Tre
 
 
 @in_float64
-def kolen_pollack(circuit: Circuit, parameters: Sequence[Array], feedback: Sequence[Array], gradient: Sequence[Array], rate: float,
-                  decay: float) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+def kolen_pollack(
+    circuit: Circuit, parameters: Sequence[Array], feedback: Sequence[Array], gradient: Sequence[Array], rate: float, decay: float
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """One step of weights and feedback alike: the same delta and decay, so ``W - B^T`` shrinks by ``1 - decay`` (row 26).
 
     Parameters
@@ -175,6 +182,7 @@ def kolen_pollack(circuit: Circuit, parameters: Sequence[Array], feedback: Seque
     tuple
         New parameters and new feedback.
     """
+
     def step(old, g):
         return (1 - decay) * old - rate * g
 
@@ -183,8 +191,17 @@ def kolen_pollack(circuit: Circuit, parameters: Sequence[Array], feedback: Seque
 
 @in_float64
 @needing(28, "feedback learned by perturbation", "chain", "neurons")
-def perturb(circuit: Circuit, objective: Objective, parameters: Tree, feedback: Sequence[Array], x: ArrayLike, y: ArrayLike, key: Array,
-            sigma: float = 1e-2, rate: float = 1e-2) -> tuple[Array, ...]:
+def perturb(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    feedback: Sequence[Array],
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    sigma: float = 1e-2,
+    rate: float = 1e-2,
+) -> tuple[Array, ...]:
     """One step of feedback learned by perturbation: ``B <- B + rate (-noise change / sigma^2 - B error) error^T`` (row 28).
 
     ``noise change / sigma^2`` is in the mean the cost's gradient by the perturbed layer (erratum E2: divided by the
@@ -218,7 +235,7 @@ def perturb(circuit: Circuit, objective: Objective, parameters: Tree, feedback: 
     driven = jax.tree.map(jnp.multiply, slopes(circuit, parameters, states, x), error)
 
     def step(a, b, n, d):
-        missed = -n * change / sigma ** 2 - a.twin(b, d)
+        missed = -n * change / sigma**2 - a.twin(b, d)
         return jax.tree.map(lambda old, new: old + rate * new, b, a.twin.correlated(b, d, missed))
 
     return tuple(map(step, circuit.maps[1:], feedback, noise, driven[1:]))

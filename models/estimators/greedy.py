@@ -53,8 +53,15 @@ def overlapping(blocks: int) -> tuple[Window, ...]:
 
 
 @in_float64
-def local_objectives(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike,
-                     y: Tree, windows: Sequence[Window] | None = None) -> Array:
+def local_objectives(
+    blocks: Sequence,
+    losses: Sequence[Callable],
+    parameters: Sequence[Tree],
+    heads: Sequence[Tree],
+    x: ArrayLike,
+    y: Tree,
+    windows: Sequence[Window] | None = None,
+) -> Array:
     """The losses of all windows, a vector; derivatives reach only what learns from them.
 
     Parameters
@@ -83,15 +90,30 @@ def local_objectives(blocks: Sequence, losses: Sequence[Callable], parameters: S
 
 
 @in_float64
-def greedy_gradient(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike, y: Tree,
-                    windows: Sequence[Window] | None = None) -> tuple:
+def greedy_gradient(
+    blocks: Sequence,
+    losses: Sequence[Callable],
+    parameters: Sequence[Tree],
+    heads: Sequence[Tree],
+    x: ArrayLike,
+    y: Tree,
+    windows: Sequence[Window] | None = None,
+) -> tuple:
     """The gradients of blocks and heads by `local_objectives`: rows 35, 37 to 42 by blocks, losses and windows."""
     return jax.grad(lambda p, h: local_objectives(blocks, losses, p, h, x, y, windows).sum(), (0, 1))(parameters, heads)
 
 
 @in_float64
-def activity_perturbed(blocks: Sequence, losses: Sequence[Callable], parameters: Sequence[Tree], heads: Sequence[Tree], x: ArrayLike,
-                       y: Tree, key: Array, draw: Callable[[Array, Tree], Tree] = gaussian) -> tuple[tuple, tuple]:
+def activity_perturbed(
+    blocks: Sequence,
+    losses: Sequence[Callable],
+    parameters: Sequence[Tree],
+    heads: Sequence[Tree],
+    x: ArrayLike,
+    y: Tree,
+    key: Array,
+    draw: Callable[[Array, Tree], Tree] = gaussian,
+) -> tuple[tuple, tuple]:
     """Forward gradients inside isolated blocks: every block's error along a direction of its own states (row 34).
 
     The variance of a block's error signal depends on its own number of states alone.
@@ -130,8 +152,17 @@ def buffers(blocks: Sequence, parameters: Tree, x: ArrayLike, y: Tree, depth: in
 
 
 @in_float64
-def decoupled_tick(blocks: Sequence, losses: Sequence[Callable], parameters: Tree, heads: Sequence[Tree], buffered: Sequence[Buffer],
-                   x: ArrayLike, y: Tree, tick: ArrayLike, key: Array) -> tuple[tuple, tuple, tuple, tuple]:
+def decoupled_tick(
+    blocks: Sequence,
+    losses: Sequence[Callable],
+    parameters: Tree,
+    heads: Sequence[Tree],
+    buffered: Sequence[Buffer],
+    x: ArrayLike,
+    y: Tree,
+    tick: ArrayLike,
+    key: Array,
+) -> tuple[tuple, tuple, tuple, tuple]:
     """One tick of all blocks at once, each on a sample that waits in its buffer: nobody waits for anybody (row 36).
 
     The first block works on the new sample. Every other draws one from its buffer, at random; what each makes of its
@@ -170,6 +201,7 @@ def similarity(head: Array, s: Array, y: Array) -> Array:
     s : array (samples, units)
     y : array (samples, classes)
     """
+
     def cosines(v):
         v = v - v.mean(1, keepdims=True)
         v = v / jnp.linalg.norm(v, axis=1, keepdims=True)
@@ -183,6 +215,7 @@ def informed(reconstruct: float = 1.0, classify: float = 1.0) -> Callable:
 
     Bounds of ``-I(s, x)`` and ``-I(s, y)`` but for constants. Its head is ``(D, A)``, its target ``(x, y)``.
     """
+
     def loss(head, s, target):
         decoder, labels = head
         x, y = target
@@ -217,11 +250,12 @@ def barlow_twins(redundancy: float = 5e-3) -> Callable:
 
     The loss takes a projection (features, units) as its head and states (2, samples, units).
     """
+
     def loss(head, s, y=None):
         a, b = ((v - v.mean(0)) / v.std(0) for v in s @ head.T)
         c = a.T @ b / len(a)
         own = jnp.diagonal(c)
-        return ((1 - own) ** 2).sum() + redundancy * ((c ** 2).sum() - (own ** 2).sum())
+        return ((1 - own) ** 2).sum() + redundancy * ((c**2).sum() - (own**2).sum())
 
     return loss
 
@@ -238,6 +272,7 @@ def normalised(s: Array) -> Array:
 
 def forward_forward(threshold: float) -> Callable:
     """``softplus(-y (goodness - threshold))``, goodness ``sum s^2``, y 1 for real samples and -1 for false ones (row 42)."""
+
     def loss(head, s, y):
         return jax.nn.softplus(-y * (jnp.sum(s * s) - threshold))
 

@@ -44,8 +44,9 @@ def multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: Arr
 
 
 @in_float64
-def neumann_multipliers(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, terms: int,
-                        rate: float = 1.0) -> Tree:
+def neumann_multipliers(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, terms: int, rate: float = 1.0
+) -> Tree:
     """The error signal by a series: ``lambda <- lambda - rate ((dC/ds)^T lambda + dO/ds)`` from zero, `terms` times (row 22).
 
     Recurrent backprop; with ``C = s - f(s)`` and rate 1 the terms are powers of the transposed Jacobian of f, with a smaller rate it is
@@ -83,8 +84,9 @@ def read_out(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree, err
 
 
 @in_float64
-def exact_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike,
-                   solver: Solver | None = None) -> Tree:
+def exact_gradient(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
+) -> Tree:
     """The exact implicit gradient of ``objective(output at the solution, y)``, the oracle of the cookbook (rows 20, 21).
 
     Parameters
@@ -102,8 +104,9 @@ def exact_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: 
 
 
 @in_float64
-def clamp_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike,
-                   solver: Solver | None = None) -> Tree:
+def clamp_gradient(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
+) -> Tree:
     """What clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
 
     ``H_eff`` is the Schur complement of the energy's Hessian on the outputs: the stiffness that the clamp feels.

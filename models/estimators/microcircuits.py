@@ -28,6 +28,7 @@ def microcircuit(circuit: Circuit, objective: Objective, y: ArrayLike, beta: Arr
     The paper adds the apical potential outside of `fire`; inside, as in the microcircuits themselves, rates carry the
     derivative of the activation that ``dg = df^T`` needs, and none is computed.
     """
+
     def relax(parameters, states, x, force):
         s, (forward, _, interneurons) = states[0], parameters
         a = circuit.drive(forward, s, x)
@@ -42,8 +43,13 @@ def microcircuit(circuit: Circuit, objective: Objective, y: ArrayLike, beta: Arr
         s = circuit.start(parameters[0], x)
         return s, s
 
-    return from_residual(residual, start, relax, output=lambda states: circuit.output(states[0]),
-                         with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]))
+    return from_residual(
+        residual,
+        start,
+        relax,
+        output=lambda states: circuit.output(states[0]),
+        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+    )
 
 
 @in_float64
@@ -55,9 +61,18 @@ def apical(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike, gain:
 
 
 @in_float64
-def dendritic_error(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.01,
-                    gain: float = 1.0, feedback: Tree | None = None, interneurons: Tree | None = None,
-                    solver: Solver | None = None) -> Tree:
+def dendritic_error(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.01,
+    gain: float = 1.0,
+    feedback: Tree | None = None,
+    interneurons: Tree | None = None,
+    solver: Solver | None = None,
+) -> Tree:
     """The gradient of a microcircuit: ``-drive_parameters^T (s - psi) / beta``, local and without a derivative (row 72).
 
     Parameters
@@ -78,8 +93,16 @@ def dendritic_error(circuit: Circuit, objective: Objective, parameters: Tree, x:
 
 
 @in_float64
-def predict_self(circuit: Circuit, parameters: Tree, interneurons: Tree, inputs: Array, steps: int, rate: float = 0.1, gain: float = 1.0,
-                 sweeps: int = 30) -> Tree:
+def predict_self(
+    circuit: Circuit,
+    parameters: Tree,
+    interneurons: Tree,
+    inputs: Array,
+    steps: int,
+    rate: float = 0.1,
+    gain: float = 1.0,
+    sweeps: int = 30,
+) -> Tree:
     """Train the interneurons without a nudge until they predict the cells: the self-predicting state (row 72).
 
     The rule is local, ``drive_parameters^T (s - psi)``, and the apical compartment stays connected meanwhile.

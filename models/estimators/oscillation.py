@@ -18,8 +18,17 @@ from .implicit import read_out
 
 @in_float64
 @needing(55, "adiabatic oscillation", "energy", "analytic")
-def adiabatic_oscillation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-                          speed: float = 0.01, step: float = 0.1, nudge: Nudge = weak) -> Tree:
+def adiabatic_oscillation(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    speed: float = 0.01,
+    step: float = 0.1,
+    nudge: Nudge = weak,
+) -> Tree:
     """Turn the nudge in the complex plane while the states follow ``ds/dt = -(C + force)``, and lock in (row 55).
 
     ``beta(t) = beta exp(2 pi i t / T)``; the gradient is ``1 / T beta`` times the integral of
@@ -51,8 +60,17 @@ def adiabatic_oscillation(circuit: Circuit, objective: Objective, parameters: Tr
 
 
 @in_float64
-def frequency_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.1,
-                          steps: int = 64, solver: Solver | None = None, nudge: Nudge = weak) -> Tree:
+def frequency_propagation(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike = 0.1,
+    steps: int = 64,
+    solver: Solver | None = None,
+    nudge: Nudge = weak,
+) -> Tree:
     """An alternating nudge ``beta sin(phase)``: mean and first harmonic of the states, element by element (row 60).
 
     ``s ~ a + b sin(phase)``; the gradient is ``(dC/dparameters)^T b / beta`` at a: products of an element's steady and

@@ -52,9 +52,11 @@ def averaged(one: Callable[[Array], Tree], key: Array, directions: int) -> Tree:
 
 
 @in_float64
-def spsa_slopes(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, directions: Tree,
-                epsilon: ArrayLike) -> Array:
+def spsa_slopes(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, directions: Tree, epsilon: ArrayLike
+) -> Array:
     """``[J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon`` for directions u stacked on a leading axis."""
+
     def moved(step, u):
         return cost(circuit, objective, add(parameters, u, step), x, y)
 
@@ -62,8 +64,16 @@ def spsa_slopes(circuit: Circuit, objective: Objective, parameters: Tree, x: Arr
 
 
 @in_float64
-def spsa(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, epsilon: ArrayLike = 1e-3,
-         directions: int = 1) -> Tree:
+def spsa(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    epsilon: ArrayLike = 1e-3,
+    directions: int = 1,
+) -> Tree:
     """Simultaneous perturbation: the mean of ``u [J(W + epsilon u) - J(W - epsilon u)] / 2 epsilon``, row 29.
 
     Parameters
@@ -86,8 +96,16 @@ def directional_derivative(circuit: Circuit, objective: Objective, parameters: T
 
 
 @in_float64
-def forward_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array, directions: int = 1,
-                     draw: Callable[[Array, Tree], Tree] = gaussian) -> Tree:
+def forward_gradient(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    directions: int = 1,
+    draw: Callable[[Array, Tree], Tree] = gaussian,
+) -> Tree:
     """The mean of ``(g . u) u``, unbiased (section 2.2; row 30).
 
     Parameters
@@ -98,6 +116,7 @@ def forward_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x
     draw : callable
         ``draw(key, parameters)``, a direction of unit variance (erratum E2: divide by another one).
     """
+
     def one(key):
         u = draw(key, parameters)
         return scaled(u, directional_derivative(circuit, objective, parameters, x, y, u))
@@ -106,9 +125,16 @@ def forward_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x
 
 
 @in_float64
-def in_place_slope(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array,
-                   epsilon: ArrayLike = 1e-3,
-                   unit: float = 1.0) -> tuple[Array, Tree]:
+def in_place_slope(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    epsilon: ArrayLike = 1e-3,
+    unit: float = 1.0,
+) -> tuple[Array, Tree]:
     """SPSA that stores no direction: the parameters move by ``+e, -2e, +e`` along signs drawn anew from the key (row 31).
 
     Parameters
@@ -127,6 +153,7 @@ def in_place_slope(circuit: Circuit, objective: Objective, parameters: Tree, x: 
     tuple
         The slope along the direction, and the parameters after their return.
     """
+
     def move(parameters, step):
         return jax.tree.map(lambda p, u: p + step * u.astype(p.dtype), parameters, probes(key, parameters))
 
@@ -153,8 +180,17 @@ def guided_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x:
 
 
 @in_float64
-def node_error(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, direction: Tree,
-               epsilon: ArrayLike, solver: Solver) -> Tree:
+def node_error(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    states: Tree,
+    direction: Tree,
+    epsilon: ArrayLike,
+    solver: Solver,
+) -> Tree:
     """``(v . error) v`` for a direction v of the states, like `states`: with ``C(s) + step v = 0``, ``dO/dstep`` is ``v . error``.
 
     Parameters
@@ -166,6 +202,7 @@ def node_error(circuit: Circuit, objective: Objective, parameters: Tree, x: Arra
     solver : callable
         Of `solvers`.
     """
+
     def moved(step):
         problem = Problem(circuit, parameters, x, lambda _: scaled(direction, step))
         return objective(circuit.output(solver(problem, states).states), y)
@@ -174,9 +211,18 @@ def node_error(circuit: Circuit, objective: Objective, parameters: Tree, x: Arra
 
 
 @in_float64
-def node_perturbation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, key: Array,
-                      epsilon: ArrayLike = 1e-3, directions: int = 1, draw: Callable[[Array, Tree], Tree] = gaussian,
-                      solver: Solver | None = None) -> Tree:
+def node_perturbation(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array,
+    epsilon: ArrayLike = 1e-3,
+    directions: int = 1,
+    draw: Callable[[Array, Tree], Tree] = gaussian,
+    solver: Solver | None = None,
+) -> Tree:
     """Node perturbation: the error signal estimated along directions of the states, then read out as ever (row 32).
 
     Parameters

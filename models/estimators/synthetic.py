@@ -46,8 +46,9 @@ def bootstrapped(circuit: Circuit, objective: Objective, parameters: Tree, x: Ar
 
 
 @in_float64
-def synthetic_gradient(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, predictors: Sequence[Array],
-                       label: bool = True) -> Tree:
+def synthetic_gradient(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, predictors: Sequence[Array], label: bool = True
+) -> Tree:
     """The gradient from predicted error signals: each layer learns as soon as it is reached, nothing is sent back (row 43).
 
     Parameters
@@ -64,8 +65,16 @@ def synthetic_gradient(circuit: Circuit, objective: Objective, parameters: Tree,
 
 
 @in_float64
-def taught(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, predictors: Sequence[Array], rate: float,
-           label: bool = True) -> tuple:
+def taught(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    predictors: Sequence[Array],
+    rate: float,
+    label: bool = True,
+) -> tuple:
     """The predictors after a step on ``|prediction - bootstrapped target|^2 / 2``, by least mean squares normalised by the features."""
     states = tuple(circuit.forward(parameters, x)[1:])
     seen = y if label else None

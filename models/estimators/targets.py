@@ -29,6 +29,7 @@ def forward_map(circuit: Circuit, parameters: Tree, k: int) -> Callable:
 
 def path(circuit: Circuit, parameters: Tree, k: int) -> Callable:
     """The function of a chain from the states of hidden layer `k` to the output."""
+
     def run(s):
         for j in range(k, circuit.layers - 1):
             s = forward_map(circuit, parameters, j)(s)
@@ -72,8 +73,16 @@ def target_changes(states: Sequence[Array], change: Array, feedback: Sequence[Ca
 
 @in_float64
 @needing(69, "target propagation", "chain")
-def target_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, feedback: Sequence[Callable],
-                       beta: ArrayLike = 0.1, direct: bool = False) -> Tree:
+def target_propagation(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: ArrayLike,
+    y: ArrayLike,
+    feedback: Sequence[Callable],
+    beta: ArrayLike = 0.1,
+    direct: bool = False,
+) -> Tree:
     """Difference target propagation: ``-(df/dparameters)^T (t - s) / beta`` (row 69; direct: row 70).
 
     With feedback that inverts each layer it is a Gauss-Newton step, with the transposed derivative it is backprop.
@@ -114,8 +123,7 @@ def local_difference_reconstruction(forward: Callable, feedback: Callable, s: Ar
     Both noises of the same variance: minimal where the derivative of the feedback is the transpose of the layer's.
     """
     o = forward(s)
-    return (-2 * inner(noise, difference(feedback, o, forward(s + noise) - o))
-            + jnp.sum(difference(feedback, o, noise_above) ** 2))
+    return -2 * inner(noise, difference(feedback, o, forward(s + noise) - o)) + jnp.sum(difference(feedback, o, noise_above) ** 2)
 
 
 def deviations(like: Tree, sigma: float) -> Array:
@@ -154,8 +162,9 @@ def learnt_transposes(circuit: Circuit, parameters: Tree, states: Tree, noise: f
 
 
 @in_float64
-def learnt_target_propagation(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.1,
-                              beta: ArrayLike = 0.1) -> Tree:
+def learnt_target_propagation(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, noise: float = 0.1, beta: ArrayLike = 0.1
+) -> Tree:
     """Target propagation whose feedback minimises L-DRL, which makes it backprop (row 71); error of order 2 in the noise."""
     states = tuple(circuit.forward(parameters, x)[1:])
     matrices = learnt_transposes(circuit, parameters, states, noise)

@@ -150,8 +150,9 @@ def targets(recipe: Recipe) -> Iterator[Operation]:
 
 def _hears(k: int, recipe: Recipe, answer: str) -> Operation:
     """Return the read of layer k that gives its answer to noise, whatever its units do."""
-    return parts.read(k, recipe, column=NOISE, enter="feedback", error="feedback", keep_drive=False, mean="", difference=answer,
-                      result=False, loss="keep")
+    return parts.read(
+        k, recipe, column=NOISE, enter="feedback", error="feedback", keep_drive=False, mean="", difference=answer, result=False, loss="keep"
+    )
 
 
 LEAK = 2

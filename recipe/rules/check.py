@@ -12,6 +12,7 @@ from ..operations import MADE, MOST_LEAK, NOISE, POSITION_BITS, SIGNS, SLOPE, Ma
 if TYPE_CHECKING:
     from ..recipe import Recipe
 
+
 def mistakes_of(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong with the recipe's rule, a line each."""
     from . import rule
@@ -23,7 +24,7 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
     except ValueError as error:
         yield f"rule: {recipe.rule}: {error}"
         return
-    except Exception as error:              # of somebody's function, whatever it does
+    except Exception as error:  # of somebody's function, whatever it does
         yield f"rule: {recipe.rule} is no function of a recipe that yields operations: {error}"
         return
     about, count = f"rule: {recipe.rule}: ", sum(map(len, programs.values()))
@@ -71,7 +72,7 @@ def _words(field: str) -> tuple[Any, ...]:
 
 def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple[object, ...]) -> Iterator[str]:
     last = recipe.layers - 1
-    stores: dict[str, tuple[str, int]] = {"input0": ("state", 0)}       # format and population
+    stores: dict[str, tuple[str, int]] = {"input0": ("state", 0)}  # format and population
     drives: set[int] = set()
     feedbacks: set[int] = set()
     results = 0

@@ -57,8 +57,15 @@ def inference(recipe: Recipe) -> Iterator[Operation]:
 
 def back(k: int, matrix: str = "", **changes: Any) -> Operation:
     """Return the transposed read that brings the error of unit k to unit k - 1, whose mean and difference are made anew."""
-    given: dict[str, Any] = {"op": Op.TRANSPOSED, "matrix": matrix or f"W{k}", "row": f"error{k}", "unit": k - 1, "enter": "feedback",
-             "mean": f"input{k}", "difference": f"error{k - 1}"}
+    given: dict[str, Any] = {
+        "op": Op.TRANSPOSED,
+        "matrix": matrix or f"W{k}",
+        "row": f"error{k}",
+        "unit": k - 1,
+        "enter": "feedback",
+        "mean": f"input{k}",
+        "difference": f"error{k - 1}",
+    }
     return Operation(**given | changes)
 
 

@@ -44,8 +44,9 @@ def settled(recipe: Recipe, loss: Literal["zero", "set"] = "zero") -> Iterator[O
     for k in range(recipe.layers):
         yield Operation(Op.FORWARD, f"W{k}", _states("free", k), unit=k, mean=f"free{k + 1}")
     yield from _phase(recipe, "free", "free", recipe.sweeps[0])
-    yield Operation(Op.FORWARD, f"W{last}", _states("free", last), unit=last, keep_drive=True, mean=f"free{last + 1}", result=True,
-                    loss=loss)
+    yield Operation(
+        Op.FORWARD, f"W{last}", _states("free", last), unit=last, keep_drive=True, mean=f"free{last + 1}", result=True, loss=loss
+    )
 
 
 def _learn(recipe: Recipe, phase: str, negative: bool) -> Iterator[Operation]:

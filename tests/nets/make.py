@@ -23,5 +23,10 @@ torch.save(net, HERE / "whole.pt")
 torch.save(state, HERE / "old.pt", _use_new_zipfile_serialization=False)
 save_file(state, HERE / "net.safetensors")
 x = torch.tensor([[0.5, -0.25, 0.75, 1.0], [0.0, 0.5, -1.0, 0.25], [1.0, 1.0, 0.5, -0.5]])
-np.savez(HERE / "expected.npz", **{name: v.numpy() for name, v in {**state, **views}.items()},
-         x=x.numpy(), net=net(x).detach().numpy(), biased=biased(x).detach().numpy())
+np.savez(
+    HERE / "expected.npz",
+    **{name: v.numpy() for name, v in {**state, **views}.items()},
+    x=x.numpy(),
+    net=net(x).detach().numpy(),
+    biased=biased(x).detach().numpy(),
+)
