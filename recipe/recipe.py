@@ -176,6 +176,10 @@ class Recipe(Derived):
             del copied.__dict__[name]
         return copied
 
+    def __getstate__(self) -> dict[Any, Any]:
+        # hashes of text differ from process to process, so that a pickle must not take this one along
+        return super().__getstate__() | {"__dict__": {name: getattr(self, name) for name in Recipe.model_fields}}
+
     # Files ----------------------------------------------------------------------------------------------
 
     def to_toml(self) -> str:
