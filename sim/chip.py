@@ -156,21 +156,23 @@ class Prediction:
         return values
 
     def step(self, cycle: int, taken: dict) -> None:
-        """Move on, given the payloads transferred in this cycle."""
+        """Move on, given the payloads transferred in this cycle; what the edge does not transfer is the chip's mistake alone."""
+        shown = self.edge.ports()
+        taken = {s: payload for s, payload in taken.items() if shown[f"{s}_ready" if s in streams.INPUTS else f"{s}_valid"]}
         if self.walk:
             self._walk(cycle)
-        if self.edge.ports()["launch"]:
+        if shown["launch"]:
             self._launch(cycle)
         self.edge.clock(
             i_command_code=taken.get("i_command", 0) & 7,
             **{f"{s}_valid": s in taken for s in streams.INPUTS},
             **{f"{s}_ready": s in taken for s in streams.OUTPUTS},
         )
-        if "o_result" in taken and self.queue:
+        if "o_result" in taken:
             self.queue.popleft()
         while len(self.queue) < self.edge.queue:
             self.queue.append(self.coming.popleft())
-        if "o_weight" in taken and self.words:
+        if "o_weight" in taken:
             self.words.popleft()
         if "i_weight" in taken:
             self._load(cycle, taken["i_weight"])
