@@ -56,7 +56,16 @@ FIELDS = {
     ),
     "recipe": Field(
         _sources(*(f"recipe/{name}.py" for name in ("geometry", "operations", "table", "timing", "program", "rules/*"))),
-        ("test_laws.py", "test_machine.py", "test_program.py", "test_rules.py", "test_recipe.py", "test_cards.py"),
+        (
+            "test_laws.py",
+            "test_machine.py",
+            "test_machine_settling.py",
+            "test_program.py",
+            "test_rules.py",
+            "test_recipe.py",
+            "test_recipe_code.py",
+            "test_cards.py",
+        ),
     ),
     "explore": Field(
         _sources(*(f"explore/{name}.py" for name in ("choose", "rate", "files"))),

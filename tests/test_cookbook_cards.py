@@ -9,6 +9,7 @@ from pathlib import Path
 
 import by_hand
 import by_hand_energies as energies
+import by_hand_states as states
 import jax
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ BY_HAND = {
     51: ep(stencil="one-sided"),
     52: ep(),
     53: ep(stencil="four points"),
-    57: lambda g, seen: by_hand.dyads(g),
+    57: lambda g, seen: states.dyads(g),
     64: lambda g, seen: energies.continual(g),
 }
 

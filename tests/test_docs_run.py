@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import needs
+from pytorch_files import Stored, archive, forged
 from test_readme import ROOT, blocks, run_python
-from test_weights import Stored, archive, forged
 
 SET_UP = {"apt", "pip", "make"}
 """Commands of a machine's set-up, and the whole suite."""

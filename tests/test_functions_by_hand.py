@@ -4,6 +4,7 @@ import sys
 
 import by_hand
 import by_hand_energies as energies
+import by_hand_states as states
 import jax
 import numpy as np
 import optax
@@ -58,13 +59,13 @@ def test_locoprop_in_all_its_arguments():
 def test_a_microcircuit_with_feedback_and_interneurons_of_its_own():
     g = given()
     how = {"beta": 0.2, "gain": 0.5, "feedback": given(1).w, "interneurons": tuple(0.9 * w for w in g.w)}
-    same(cost(SMOOTH, microcircuits.dendritic_error, g, **how), by_hand.microcircuit(g, hidden=TANH, **how))
+    same(cost(SMOOTH, microcircuits.dendritic_error, g, **how), states.microcircuit(g, hidden=TANH, **how))
 
 
 def test_feedback_control_with_feedback_and_leak():
     g = given()
     how = {"beta": 0.2, "feedback": others(2, [(n, 3) for n in SIZES[1:]]), "leak": 0.4}
-    same(cost(SMOOTH, control.deep_feedback_control, g, **how), by_hand.deep_control(g, **how))
+    same(cost(SMOOTH, control.deep_feedback_control, g, **how), states.deep_control(g, **how))
 
 
 def test_learners_of_feedback_by_their_rates():

@@ -1,55 +1,19 @@
-"""Rules as data: what their integers compute is what their equations say, and each keeps a law of its own."""
+"""Rules as data: what their integers compute is what their equations say; `test_machine_settling` has those that settle."""
 
 import numpy as np
 import pytest
 from amaranth.utils import bits_for
+from rule_chips import FINE, chip_of, flat, samples
 
 from crossdyad import emulator
 from crossdyad.emulator import crossbar, rng
 from crossdyad.emulator.noise import column
-from crossdyad.emulator.signals import played, writes
 from crossdyad.explore import cards
 from crossdyad.recipe import RULES, Op, Recipe, in_memory, load, matrix_geometries, programs
 from crossdyad.recipe.rules import parts
 from crossdyad.sim import gradient, real
 
-FINE = {
-    "state": {"width": 20, "frac": 16},
-    "weight": {"width": 20, "frac": 16},
-    "accumulator": {"width": 22, "frac": 18},
-    "delta": {"width": 22, "frac": 18},
-}
-SETTLES = ("equilibrium", "centered-equilibrium", "contrastive", "coupled", "continual-equilibrium")
 GRADED = [name for name in RULES if name not in ("inference", "spsa")]
-
-
-def chip_of(rule, **changes):
-    given = {
-        "name": "small",
-        "sizes": (7, 6, 5, 3),
-        "lanes": (4, 2, 2),
-        "rule": rule,
-        "beta": 0.5,
-        "alpha": 0,
-        "initial": 0.5,
-        "feedback": 0.5,
-        "decay": 2.0**-8,
-        "learning_rate": 2.0**-4,
-        "rate_floor": 2.0**-9,
-        "sweeps": (6, 3),
-    }
-    if rule in SETTLES:
-        given |= {"activation": "hard_sigmoid", "output": "hard_sigmoid"}
-    return Recipe.model_validate(given | changes)
-
-
-def samples(recipe, n=6, seed=0):
-    draw = np.random.default_rng(seed)
-    return draw.uniform(-1, 1, (n, recipe.sizes[0])), draw.integers(0, recipe.sizes[-1], n)
-
-
-def flat(made):
-    return np.concatenate([np.ravel(g) for g in made])
 
 
 @pytest.mark.parametrize("rule", GRADED)
@@ -171,72 +135,6 @@ def test_weights_without_updates_decay_at_the_rate():
     assert left == pytest.approx((1 - recipe.decay) ** 100, rel=1e-3)
 
 
-@pytest.mark.parametrize(("rule", "order"), [("equilibrium", 1), ("centered-equilibrium", 2)])
-def test_the_bias_of_equilibrium_propagation_has_its_order_in_beta(rule, order):
-    """Rows 51 and 52: halving beta halves the one-sided error and quarters the centered one."""
-
-    def of(beta, name=rule):
-        recipe = chip_of(name, beta=beta, sweeps=(60, 60), activation="identity", output="identity", initial=0.25)
-        x, y = samples(recipe, 3)
-        return flat(real.gradient(recipe, emulator.initial_weights(recipe), x, y))
-
-    limit = of(2.0**-9, "centered-equilibrium")
-    errors = [np.linalg.norm(of(beta) - limit) for beta in (2.0**-3, 2.0**-4, 2.0**-5)]
-    ratios = [a / b for a, b in zip(errors, errors[1:], strict=False)]
-    assert all(abs(r - 2**order) < 0.3 * order for r in ratios), ratios
-
-
-def test_equilibrium_propagation_tends_to_the_gradient_at_the_settled_state():
-    """Its limit is the loss's slope at the fixed point of ``s = W s_below + W^T s_above``, found here by differences."""
-    recipe = chip_of(
-        "centered-equilibrium",
-        sizes=(4, 5, 3),
-        lanes=(2, 2),
-        beta=2.0**-8,
-        sweeps=(200, 200),
-        activation="identity",
-        output="identity",
-        initial=0.25,
-        formats=FINE,
-    )
-    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 2)
-    w0, w1 = (recipe.formats.weight.decode(w) for w in weights)
-    x = recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))
-    target = np.eye(3)[y]
-
-    def loss(a, b):
-        hidden = np.linalg.solve(np.eye(5) - b.T @ b, a @ x.T)  # s1 = a x + b^T s2, s2 = b s1
-        return 0.5 * ((target.T - b @ hidden) ** 2).sum(0)
-
-    step, wanted = 1e-6, [np.zeros((2, 5, 4)), np.zeros((2, 3, 5))]
-    for n, w in enumerate((w0, w1)):
-        for i in np.ndindex(w.shape):
-            up, down = ([v.copy() for v in (w0, w1)] for _ in range(2))
-            up[n][i] += step
-            down[n][i] -= step
-            wanted[n][(slice(None), *i)] = (loss(*up) - loss(*down)) / (2 * step)
-    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=2e-4)
-
-
-def test_clamped_outputs_are_the_targets():
-    recipe = chip_of("contrastive")
-    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
-    last = [w for w in writes(recipe, weights, x, y) if w.step.matrix == "W2"]
-    on = recipe.formats.state.decode(last[1].row)
-    assert [w.step.negative for w in last] == [True, False]
-    np.testing.assert_array_equal(on, np.eye(3)[y])
-
-
-def test_continual_propagation_of_one_sweep_is_the_one_sided():
-    found = []
-    for rule in ("continual-equilibrium", "equilibrium"):
-        chip = emulator.Chip(chip_of(rule, sweeps=(4, 1)))
-        chip.weights, (x, y) = emulator.initial_weights(chip.recipe), samples(chip.recipe, 10)
-        chip.train(x, y)
-        found.append(flat(chip.weights))
-    np.testing.assert_array_equal(*found)
-
-
 def test_heads_shield_layers_from_what_is_above():
     recipe = chip_of("local-heads")
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
@@ -286,45 +184,6 @@ def test_both_engines_and_a_batch_have_the_same_bits(rule):
     assert (flat(alone.weights) != flat(w[1] for w in many.weights)).any() and alone.cycles == many.cycles
     for name, events in alone.saturations.items():
         assert events == many.saturations[name][0]
-
-
-def test_predictive_coding_at_rest_is_the_minimum_of_its_energy():
-    """Row 68: where nothing clips, states minimize half of each prediction's squared error and beta times the outputs'."""
-    recipe = chip_of("predictive-coding", sweeps=(0, 200), activation="identity", output="identity")
-    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
-    w0, w1, w2 = (recipe.formats.weight.decode(w) for w in weights)
-    x = recipe.formats.state.decode(recipe.formats.state.encode(x, "x"))
-    # of the states s, t of both hidden units: the derivatives of the energy are zero
-    system = np.block([[np.eye(6) + w1.T @ w1, -w1.T], [-w1, np.eye(5) + recipe.beta * w2.T @ w2]])
-    s, t = np.split(np.linalg.solve(system, np.concatenate([w0 @ x.T, recipe.beta * w2.T @ np.eye(3)[y].T])).T, [6], axis=1)
-    errors = s - x @ w0.T, t - s @ w1.T, recipe.beta * (np.eye(3)[y] - t @ w2.T)
-    wanted = [-e[:, :, None] * v[:, None, :] / recipe.beta for e, v in zip(errors, (x, s, t), strict=True)]
-    np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-9)
-
-
-def test_predictive_coding_tends_to_the_gradient_with_beta():
-    def off(beta):
-        recipe = chip_of("predictive-coding", sweeps=(0, 100), beta=beta)
-        weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
-        made, exact = (flat(of(recipe, weights, x, y)) for of in (real.gradient, gradient.exact))
-        return np.linalg.norm(made - exact) / np.linalg.norm(exact)
-
-    errors = [off(2.0**-n) for n in (6, 7, 8)]
-    assert errors[0] < 0.05 and all(1.8 < a / b < 2.2 for a, b in zip(errors, errors[1:], strict=False)), errors
-
-
-def test_a_state_is_its_prediction_and_its_error():
-    """On the chip's integers: what is learned from is what the state has beyond its prediction, to the rounding of both."""
-    recipe = chip_of("predictive-coding", beta=1.0)
-    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 40)
-    player, _ = played(recipe, weights, x, y)
-    f = recipe.formats
-    for k in range(2):
-        state, error = (form.decode(player.stores[f"{name}{n}"]) for form, name, n in ((f.state, "input", k + 1), (f.delta, "error", k)))
-        low, high = recipe.bounds(k)
-        predicted = f.accumulator.decode(np.clip(player.drive[k], low, high))
-        assert np.abs(error).max() > 0.05
-        assert np.abs(state - predicted - error).max() <= (f.state.step + f.delta.step) / 2
 
 
 def test_a_mirror_takes_one_step_of_row_25():
@@ -435,19 +294,6 @@ def test_means_substituted_go_up_again_before_anything_is_learned():
         wanted[k] = -d[k][:, :, None] * s[k][:, None, :]
     wanted[0] = -d[0][:, :, None] * s[0][:, None, :]
     np.testing.assert_allclose(flat(real.gradient(recipe, weights, x, y)), flat(wanted), atol=1e-12)
-
-
-def test_a_sweep_settles_odd_units_first():
-    """Counted from 0, from below upwards; in inference and in the nudged phase alike."""
-    recipe = chip_of("equilibrium", sizes=(4, 4, 4, 4, 4, 3), lanes=(2,) * 5, sweeps=(1, 1))
-    infer = [step.unit for step in programs_of(recipe, "infer") if step.mean]
-    assert infer == [0, 1, 2, 3, 4, 1, 3, 0, 2, 4, 4]
-    train = [step.unit for step in recipe.steps if step.mean]
-    assert train == [*infer, 1, 3, 0, 2, 4]
-
-
-def programs_of(recipe, name):
-    return list(getattr(RULES[recipe.rule], name)(recipe))
 
 
 @pytest.mark.parametrize("rule", [name for name in GRADED if name != "node-perturbation"])  # whose register holds a difference

@@ -1,32 +1,22 @@
 """The nets and estimators that the runs on MNIST bring along are the library's, only faster: compared on small ones."""
 
-import importlib.util
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
+import published_nets as nets
 from jax import numpy as jnp
+from published import NOISE
 
 from crossdyad import models
+from crossdyad.models.circuits import square_primitive
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.energies import Resistive
+from crossdyad.models.estimators.contrast import one_sided
 from crossdyad.models.solvers import Problem, relaxation
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "published.py"
 KEY = jax.random.key(3)
 X, Y = jax.random.uniform(KEY, (7,)), jnp.eye(3)[1]
-
-
-@pytest.fixture(scope="module")
-def published():
-    spec = importlib.util.spec_from_file_location("benchmark_published", BENCHMARK)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # its dataclass looks itself up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def relative(found, wanted):
@@ -35,33 +25,33 @@ def relative(found, wanted):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-def test_half_circle_is_the_exact_gradient(published):
-    net = published.Sigmoids((7, 6, 5, 3), published.sigmoid, published.sigmoid_primitive)
+def test_half_circle_is_the_exact_gradient():
+    net = nets.Sigmoids((7, 6, 5, 3), nets.sigmoid, nets.sigmoid_primitive)
     p = net.random_parameters(KEY)
-    rule = published.by_stencil(54, published.half_circle).batch
+    rule = nets.by_stencil(54, nets.half_circle).batch
     found = jax.jit(lambda p: rule(net, models.squared_error, p, X[None], Y[None], KEY, beta=0.1, free=100, nudged=100))(p)
     exact = jax.jit(partial(models.exact_gradient, net, models.squared_error, solver=relaxation(100)))
     assert relative(found, exact(p, X, Y)) < 1e-7
 
 
-def test_noise_falls_with_the_points(published):
-    net = published.Sigmoids((7, 6, 5, 3), published.sigmoid, published.sigmoid_primitive)
+def test_noise_falls_with_the_points():
+    net = nets.Sigmoids((7, 6, 5, 3), nets.sigmoid, nets.sigmoid_primitive)
     p, draws = net.random_parameters(KEY), jax.random.split(KEY, 2000)
 
-    def deviation(row, stencil, beta, noise=published.NOISE / 10):
-        rule = published.by_stencil(row, stencil, noise).estimate
+    def deviation(row, stencil, beta, noise=NOISE / 10):
+        rule = nets.by_stencil(row, stencil, noise).estimate
         draw = jax.jit(jax.vmap(lambda k: rule(net, models.squared_error, p, X, Y, key=k, beta=beta, free=30, nudged=30)[0]))
         return float(jnp.linalg.norm(jnp.std(draw(draws), 0)))
 
-    one, half = deviation(51, published.one_sided, 0.1), deviation(54, published.half_circle, 0.4)
+    one, half = deviation(51, one_sided, 0.1), deviation(54, nets.half_circle, 0.4)
     # two reads over beta; ten over ten times a larger beta, of which eight come in pairs that share their draw
     assert abs(one / half / ((2**0.5 / 0.1) / (8**0.5 / 10 / 0.4)) - 1) < 0.05
-    assert abs(deviation(51, published.one_sided, 0.1, published.NOISE / 20) / one - 0.5) < 0.01
-    assert deviation(51, published.one_sided, 0.1, 0.0) < 1e-15
+    assert abs(deviation(51, one_sided, 0.1, NOISE / 20) / one - 0.5) < 0.01
+    assert deviation(51, one_sided, 0.1, 0.0) < 1e-15
 
 
-def test_driven_net_is_the_resistive_one_with_currents(published):
-    plain, net = (kind((7, 6, 3), 2.0) for kind in (Resistive, published.Driven))
+def test_driven_net_is_the_resistive_one_with_currents():
+    plain, net = (kind((7, 6, 3), 2.0) for kind in (Resistive, nets.Driven))
     g, still = net.random_parameters(KEY)
     s, currents = tuple(jax.random.normal(KEY, (n,)) for n in (6, 3)), (jnp.linspace(-3, 3, 6), jnp.arange(3.0))
     assert abs(net.energy((g, still), s, X) / plain.energy(g, s, X) - 1) < 1e-12
@@ -71,21 +61,21 @@ def test_driven_net_is_the_resistive_one_with_currents(published):
     inflow = [i - c for i, c in zip(plain.currents(g, states, X), currents, strict=True)]
     assert residual < 1e-9 and relative(net.currents((g, currents), states, X), inflow) < 1e-9
     assert np.abs(inflow[1]).max() < 1e-9 < np.abs(inflow[0]).max()
-    assert all(np.all(v >= 0) for v in published.passive((tuple(v - 0.1 for v in g), still))[0])
+    assert all(np.all(v >= 0) for v in nets.passive((tuple(v - 0.1 for v in g), still))[0])
 
 
-def test_clipped_net_has_linear_outputs(published):
-    net = published.Clipped((7, 6, 3), models.clip(0.0, 1.0), published.square_primitive, frozenset({"energy", "block-exact"}))
+def test_clipped_net_has_linear_outputs():
+    net = nets.Clipped((7, 6, 3), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
     p = tuple(2 * w for w in net.random_parameters(KEY))
     states, _, residual = relaxation(200)(Problem(net, p, X))
     assert residual < 1e-9 and jnp.any(net.output(states) < 0)
     np.testing.assert_allclose(net.output(states), p[-1] @ states[0], rtol=1e-9)
 
 
-def test_steered_is_deep_feedback_control(published):
+def test_steered_is_deep_feedback_control():
     net = models.Feedforward((7, 6, 5, 3), jnp.tanh)
     p = net.random_parameters(KEY)
-    found = jax.jit(jax.grad(published.steered, 2), static_argnums=(0, 1))(net, models.squared_error, p, X, Y, 0.01)
+    found = jax.jit(jax.grad(nets.steered, 2), static_argnums=(0, 1))(net, models.squared_error, p, X, Y, 0.01)
     wanted = jax.jit(partial(ROWS[74].estimator.estimate, net, models.squared_error))
     assert relative(found, wanted(p, X, Y, beta=0.01)) < 1e-5
-    assert relative(found, jax.grad(published.loss, 2)(net, models.squared_error, p, X, Y)) > 0.1  # it is no backprop
+    assert relative(found, jax.grad(nets.loss, 2)(net, models.squared_error, p, X, Y)) > 0.1  # it is no backprop

@@ -5,6 +5,7 @@ from functools import partial
 
 import by_hand
 import by_hand_energies as energies
+import by_hand_states as states
 import jax
 import numpy as np
 import pytest
@@ -33,9 +34,9 @@ ROWS = {
     7: by_hand.loops,
     8: centered,
     9: lambda g, beta=1.0: energies.contrast(energies.Resistors(g.w, g.x, 10.0), g.y, beta=beta),
-    13: by_hand.stored,
-    14: lambda g: by_hand.coding(g, 0.1, TANH, 3),
-    15: by_hand.lifted,
+    13: states.stored,
+    14: lambda g: states.coding(g, 0.1, TANH, 3),
+    15: states.lifted,
     16: energies.tied,
     20: by_hand.backprop,
     21: by_hand.loops,
@@ -62,8 +63,8 @@ ROWS = {
     52: centered,
     53: both(energies.clipped, stencil="four points"),
     54: both(energies.smooth, stencil="circle", beta=0.2),
-    56: partial(by_hand.dyads, adversarial=True),
-    57: by_hand.dyads,
+    56: partial(states.dyads, adversarial=True),
+    57: states.dyads,
     58: partial(clamped, beta=1.0),
     59: partial(clamped, beta=0.25),
     60: energies.frequency,
@@ -71,21 +72,21 @@ ROWS = {
     64: energies.continual,
     66: energies.agnostic,
     67: energies.twins,
-    68: by_hand.coding,
-    69: partial(by_hand.targets, kind="inverse"),
-    70: partial(by_hand.targets, kind="path"),
-    71: partial(by_hand.targets, kind="transpose"),
-    72: by_hand.microcircuit,
-    74: by_hand.deep_control,
+    68: states.coding,
+    69: partial(states.targets, kind="inverse"),
+    70: partial(states.targets, kind="path"),
+    71: partial(states.targets, kind="transpose"),
+    72: states.microcircuit,
+    74: states.deep_control,
     77: centered,
     78: energies.mirrored,
     79: by_hand.locoprop,
     81: by_hand.pseudo_inverse,
-    84: by_hand.least_action,
+    84: states.least_action,
     85: energies.chained,
     86: energies.mixed,
-    87: partial(by_hand.dyads, odd_and_even=True, sweeps=8),
-    88: by_hand.anywhere,
+    87: partial(states.dyads, odd_and_even=True, sweeps=8),
+    88: states.anywhere,
 }
 """By row: the gradient of one sample as the standard settings have it, or with other settings."""
 

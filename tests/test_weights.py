@@ -1,20 +1,11 @@
-"""Weights of other tools: read without them and without running anything, matched, rounded, and given back.
-
-The files in ``nets/`` are PyTorch's own (`nets/make.py`), and so are the numbers beside them.
-"""
+"""Weights of other tools: matched, rounded, learned on from, and given back; `test_weights_reading` reads their files."""
 
 import json
-import os
-import pickle
-import zipfile
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import needs
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from crossdyad import cli, data, emulator, hdl, weights
@@ -30,151 +21,6 @@ SMALL = Recipe(name="small", sizes=[4, 3, 2], lanes=[2, 2])
 
 def call(*arguments):
     return CliRunner().invoke(cli.app, [str(a) for a in arguments])
-
-
-# Reading ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name, near", [("net.pt", 0), ("checkpoint.pt", 0), ("views.pt", 0), ("net.safetensors", 0), ("bfloat16.pt", 2e-3)]
-)
-def test_tensors_are_those_that_pytorch_wrote(name, near):
-    found = files.read(NETS / name, SMALL).named
-    assert len(found) == 2
-    for tensor, values in found.items():
-        assert values.shape == EXPECTED[tensor].shape and np.abs(values - EXPECTED[tensor]).max() <= near, tensor
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("whole.pt", "holds torch.nn.modules.container.Sequential, which is not read, since that could run code; .*state_dict"),
-        ("old.pt", "from before PyTorch 1.6"),
-    ],
-)
-def test_what_is_no_state_dict_is_told_with_the_remedy(name, words):
-    with pytest.raises(ValueError, match=f"{name}: .*{words}"):
-        files.read(NETS / name, SMALL)
-
-
-def archive(path: Path, pickled: bytes, storages: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("net/data.pkl", pickled)
-        for key, raw in storages.items():
-            file.writestr(f"net/data/{key}", raw)
-    return path
-
-
-class Calls:
-    """Pickles as a call of a function."""
-
-    def __init__(self, function, *arguments):
-        self.what = function, arguments
-
-    def __reduce__(self):
-        return self.what
-
-
-@pytest.mark.parametrize(
-    "call_of",
-    [
-        lambda mark: Calls(os.system, f"touch {mark}"),
-        lambda mark: Calls(eval, f"open({str(mark)!r}, 'w')"),
-        lambda mark: Calls(pickle.loads, pickle.dumps(Calls(os.system, f"touch {mark}"))),
-        lambda mark: Calls(getattr, "text", "lower"),
-    ],
-)
-def test_nothing_of_a_pickle_is_run(call_of, tmp_path):
-    mark = tmp_path / "mark"
-    path = archive(tmp_path / "net.pt", pickle.dumps({"0.weight": call_of(mark)}, protocol=2), {})
-    with pytest.raises(ValueError, match="is not read, since that could run code"):
-        pytorch.read(path)
-    assert not mark.exists()
-
-
-class Stored:
-    """A storage, written as PyTorch names one."""
-
-    def __init__(self, count: int, kind: str = "FloatStorage", key: str = "0"):
-        self.id = "storage", kind, key, "cpu", count
-
-
-def forged(**tensors: tuple[tuple, Stored]) -> bytes:
-    """The pickle of a state_dict: by name the offset, size and stride of a tensor, and its storage."""
-    import io
-    import sys
-    import types
-
-    fake, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    exec("def _rebuild_tensor_v2(*a): pass", utils.__dict__)
-    utils._rebuild_tensor_v2.__module__ = "torch._utils"
-    kinds = {name: type(name, (), {"__module__": "torch"}) for name in pytorch.TYPES}
-    fake.__dict__.update(kinds, _utils=utils)
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, value):
-            return (value.id[0], kinds[value.id[1]], *value.id[2:]) if isinstance(value, Stored) else None
-
-    before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
-    sys.modules.update({"torch": fake, "torch._utils": utils})
-    try:
-        out = io.BytesIO()
-        Pickler(out, protocol=2).dump(
-            {name: Calls(utils._rebuild_tensor_v2, stored, *tensor, False, OrderedDict()) for name, (tensor, stored) in tensors.items()}
-        )
-        return out.getvalue()
-    finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
-
-
-def test_a_forged_tensor_is_a_tensor(tmp_path):
-    path = archive(tmp_path / "net.pt", forged(a=((1, (2, 2), (2, 1)), Stored(5))), {"0": np.arange(5, dtype="<f4").tobytes()})
-    assert pytorch.read(path)["a"].tolist() == [[1, 2], [3, 4]]
-
-
-@pytest.mark.parametrize(
-    "tensor, stored",
-    [
-        ((0, (3, 2), (2, 1)), Stored(5)),
-        ((2, (2, 2), (2, 1)), Stored(5)),
-        ((-1, (2, 2), (2, 1)), Stored(5)),
-        ((0, (2, 2), (-1, 1)), Stored(5)),
-        ((0, (1 << 40, 1 << 40), (0, 0)), Stored(5)),
-        ((0, (2, 2), (2,)), Stored(5)),
-        ((0, (2, 2), (2, 1)), Stored(6)),
-        ((0, (2, 2), (2, 1)), Stored(5, key="../0")),
-        ((0, (2, 2), (2, 1)), Stored(5, key="1")),
-    ],
-)
-def test_a_tensor_beyond_its_storage_is_refused(tensor, stored, tmp_path):
-    path = archive(tmp_path / "net.pt", forged(a=(tensor, stored)), {"0": np.arange(5, dtype="<f4").tobytes()})
-    with pytest.raises(ValueError, match="net.pt: "):
-        pytorch.read(path)
-
-
-@given(st.data())
-def test_a_spoiled_file_is_told_or_read(tmp_path_factory, data):
-    """Whatever a byte is turned into; never another kind of error."""
-    name = data.draw(st.sampled_from(["net.pt", "net.safetensors", "checkpoint.pt"]))
-    raw = bytearray((NETS / name).read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    path = tmp_path_factory.mktemp("spoiled") / name
-    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
-    try:
-        files.read(path, SMALL)
-    except ValueError as error:
-        assert str(error).startswith(str(path))
-
-
-@pytest.mark.parametrize("name", ["net.onnx", "net", "net.txt"])
-def test_files_of_another_kind_are_refused(name, tmp_path):
-    with pytest.raises(ValueError, match=r"allowed are \.pt, \.pth"):
-        weights.load(SMALL, tmp_path / name)
 
 
 # Matching and rounding --------------------------------------------------------------------------------------
