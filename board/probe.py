@@ -1,4 +1,4 @@
-"""What is at a serial port: boards that are found, and one that is tested."""
+"""Boards at serial ports: found, and tested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .port import BoardError, connect, ports
 from .session import Session
 
 SAMPLES = 20
-"""Of a test."""
+"""Samples of a test."""
 REQUESTS = 100
 """That are timed."""
 

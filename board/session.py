@@ -27,7 +27,7 @@ class BoardReset(BoardError):
 
 
 class Identity(NamedTuple):
-    """What a board says of itself."""
+    """A board's description of itself."""
 
     version: int
     recipe: bytes
@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What every frame from a board ends with."""
+    """Status that ends every frame from a board."""
 
     session: int
     next: int

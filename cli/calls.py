@@ -1,4 +1,4 @@
-"""Which call in Python each command is, and the fields that it returns and ``--json`` prints."""
+"""Calls in Python of each command, and the fields that they return and ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Call(NamedTuple):
     added: tuple[str, ...] = ()
 
     def suits(self, printed: set[str]) -> bool:
-        """Whether these are the fields that the command prints."""
+        """Return whether these are the fields that the command prints."""
         always = {name for name in (*self.fields, *self.added) if not name.endswith("?")}
         return always <= printed <= {name.removesuffix("?") for name in (*self.fields, *self.added)}
 

@@ -25,7 +25,7 @@ LEAVES = {
     "broadcasts": "multiplies whole vectors by a number that depends on the target",
     "dense-systems": "solves a dense system as it runs here",
 }
-"""What a substrate may lack: by word, what a row does that needs it."""
+"""Features that a substrate may lack: by word, what a row does that needs it."""
 TWICE = 2
 """Reads of a matrix in rows for one sample, of a method that neither relaxes nor probes unit by unit."""
 COLUMNS = {

@@ -1,4 +1,4 @@
-"""What a command says when it cannot go on: one line, and a status that a script can rely on."""
+"""Errors of a command: one line, and a status that a script can rely on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import interrupt
 
 CHECK_FAILED, BAD_INPUT, TOOL_MISSING = 1, 2, 3
 PIPE_CLOSED = 141
-"""As a shell says of a command that a closed pipe has ended."""
+"""Exit status that a shell gives a command ended by a closed pipe."""
 
 
 def explained(command: Callable[..., None]) -> Callable[..., None]:

@@ -21,7 +21,7 @@ def _leave(number: int, frame=None) -> None:
 
 
 def quiet() -> None:
-    """From here on, until `loud`, Ctrl-C ends the process without a word: modules are being loaded, and there is nothing to keep."""
+    """End the process without a word on Ctrl-C, until `loud`: modules are being loaded, and there is nothing to keep."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 

@@ -20,7 +20,7 @@ REMEDIES = {
     "missing": "missing values: mean of the column's training part, drop the line, or refuse",
     "single": "classes with one sample: drop, train (learned, never tested), or refuse",
 }
-"""What data may need to be read, with a word of explanation."""
+"""Options that data may need to be read, with a word of explanation."""
 
 
 @explained

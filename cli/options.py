@@ -35,14 +35,14 @@ Scheduler = Annotated[str | None, typer.Option("--scheduler", help="address of a
 
 
 def workers_of(given: int) -> int:
-    """As many as were asked for, or one per core."""
+    """Return as many workers as were asked for, or one per core."""
     import os
 
     return given or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def executor_of(scheduler: str | None, workers: int) -> Callable[[], Executor]:
-    """What makes the executor: processes here, or a cluster's workers."""
+    """Return the maker of an executor: processes here, or a cluster's workers."""
     import functools
 
     from ..explore import pool

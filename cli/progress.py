@@ -51,7 +51,7 @@ def bar(title: str, even: bool = True) -> Iterator[Callable[[str, int, int], Non
 
 
 class Lines:
-    """What is printed where no line can be drawn again: new steps, not too often, and a sign of life while one lasts.
+    """Progress as lines, where none can be drawn again: new steps, not too often, and a sign of life while one lasts.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ INPUTS = ("x", "data", "images", "features", "inputs")
 LABELS = ("y", "labels", "label", "target", "targets", "classes")
 """Names of arrays in .npz files, in lower case; ``_train`` or ``train_`` and ``_test`` or ``test_`` say the part."""
 TEST = ("t10k", "test")
-"""What the names of files to test on hold."""
+"""Part of the names of files to test on."""
 RECORD = 1 + 3 * 32 * 32
 """Bytes of CIFAR-10's records: a class and an image of 32 x 32 pixels, one colour after another."""
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

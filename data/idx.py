@@ -14,7 +14,7 @@ INSIDE = ("", "MNIST/raw", "raw")
 """Folders below the given one that the files may be in: torchvision keeps them in ``ROOT/MNIST/raw``."""
 
 PACKED = b"\x1f\x8b"
-"""What gzip starts with, whatever the file is called."""
+"""First bytes of gzip, whatever the file is called."""
 
 
 class DataError(ValueError):

@@ -1,4 +1,4 @@
-"""From what was read to what a chip learns: classes, a stratified split, scaling fitted on the training part."""
+"""Preparation from what was read to what a chip learns: classes, a stratified split, scaling fitted on the training part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANY = 20
 
 
 class About(NamedTuple):
-    """How a data set was made, as it is kept with the weights that learned it.
+    """Record of how a data set was made, as it is kept with the weights that learned it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What readers give: samples and labels as they were found."""
+"""Samples and labels as readers found them."""
 
 from __future__ import annotations
 

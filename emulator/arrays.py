@@ -17,7 +17,7 @@ Integers: TypeAlias = Union[np.ndarray, "jax.Array"]  # noqa: UP007 (jax is not 
 Integral: TypeAlias = int | np.integer | Integers
 """Integers, or a single one."""
 State: TypeAlias = dict[str, Any]
-"""Of chips: by name arrays, or tuples of them (`machine.reset`)."""
+"""State of chips: by name arrays, or tuples of them (`machine.reset`)."""
 _Made = TypeVar("_Made")
 
 
@@ -58,7 +58,7 @@ def choose(condition: Integers | bool, yes: Callable[..., _Made], no: Callable[.
 
 
 def _together() -> bool:
-    """Whether JAX is inside a map over the axis `CHIPS`."""
+    """Return whether JAX is inside a map over the axis `CHIPS`."""
     import jax
 
     try:

@@ -20,7 +20,7 @@ INITIAL = 0xC0
 
 
 class TrainResult(NamedTuple):
-    """What the chip shows for each training sample.
+    """Outputs and registers of the chip for each training sample.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ BLOCK = 4096
 
 
 class Engine(Protocol):
-    """What holds the state of chips and plays their programs."""
+    """Holder of the chips' state, and player of their programs."""
 
     def put(self, state: Any) -> Any:
         """Take arrays, or what is made of some."""

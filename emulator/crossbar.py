@@ -33,7 +33,7 @@ def seen(recipe: Recipe, weights: Integers) -> Integers: ...
 
 
 def seen(recipe: Recipe, weights: Integers | int) -> Integers | int:
-    """What products see of weights: as many levels as the cells have (contract section 11)."""
+    """Return what products see of weights: as many levels as the cells have (contract section 11)."""
     d = recipe.hidden_bits
     if isinstance(d, int):
         return (weights >> d << d) | 1 << d - 1 if d else weights
@@ -75,7 +75,7 @@ def transposed(geometry: Geometry, weights: Integers, e: Integers, peak: Integer
 
 
 def needs_pairs(recipe: Recipe) -> bool:
-    """Whether updates or probes use random bits."""
+    """Return whether updates or probes use random bits."""
     return recipe.rounding.weight == "stochastic" or recipe.signed
 
 
@@ -121,7 +121,7 @@ STUCK = 0x40
 
 
 def stuck(geometry: Geometry, key: Pair, like: Integers) -> Integers | None:
-    """Which cells no update changes, bool (..., R, F * L), or None where none can be (contract section 11)."""
+    """Return which cells no update changes, bool (..., R, F * L), or None where none can be (contract section 11)."""
     g, limit = geometry, geometry.recipe.stuck_limit
     if isinstance(limit, int) and not limit:
         return None

@@ -126,7 +126,7 @@ class Clocked:
         return self.command is not None
 
     def _can_follow(self) -> bool:
-        """Whether a training program may start while another one runs."""
+        """Return whether a training program may start while another one runs."""
         due = self.doing == self.command == TRAIN and bool(self.interval) and self.running[-1] == self.interval - 1
         return due and self._can_launch()
 

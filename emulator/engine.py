@@ -15,7 +15,7 @@ VECTORS = 0x80
 
 
 def is_random(recipe: Recipe) -> bool:
-    """Whether a rounding of accumulator, state or delta is stochastic: only then elements have random words."""
+    """Return whether a rounding of accumulator, state or delta is stochastic: only then elements have random words."""
     r = recipe.rounding
     return "stochastic" in (r.accumulator, r.state, r.delta)
 

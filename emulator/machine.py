@@ -117,7 +117,7 @@ def run(
 
 
 class Drawn(NamedTuple):
-    """What the generator makes for a training program, each None where nothing needs it.
+    """Words that the generator makes for a training program, each None where nothing needs it.
 
     Attributes
     ----------
@@ -197,11 +197,11 @@ class Machine:
         self.state[counter] = self.state[counter] + self.xp.sum(flags, axis=(-2, -1), dtype=np.uint32)
 
     def noise(self, g: Geometry, step: Operation, pc: int, sums: Integers) -> Integers | None:
-        """Of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
+        """Return the noise of the read of sums, (*batch, n, units), or None; sample after sample is a program of its own."""
         return self._shaken(g, step, sums, self._read_noise(g, step, pc, sums))
 
     def _shaken(self, g: Geometry, step: Operation, sums: Integers, added: Integers | None) -> Integers | None:
-        """What is added to sums, and the signs along which the operation shakes its unit."""
+        """Return what is added to sums, and the signs along which the operation shakes its unit."""
         if not step.noise:
             return added
         signs = noise.node_signs(g, self.state["key"], self.state["step"], sums.shape[-1], sums).astype(np.int64)

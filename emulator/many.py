@@ -29,7 +29,7 @@ SHARED = ("step", "run")
 
 
 def structure(recipe: Recipe) -> Recipe:
-    """What chips must have in common to run as one batch: the recipe without its numbers.
+    """Return what chips must have in common to run as one batch: the recipe without its numbers.
 
     That leaves sizes, lanes, rule with its sweeps and decay, how each place rounds and overflows, the law of pulses, and activations with
     knots between their ends.
@@ -67,7 +67,7 @@ def structure(recipe: Recipe) -> Recipe:
 
 
 class Common(NamedTuple):
-    """What the compiled program of a batch depends on.
+    """Everything that the compiled program of a batch depends on.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Common(NamedTuple):
 
 
 def common(recipes: Sequence[Recipe]) -> Common:
-    """Of recipes that may run together, in batches that share one compiled program.
+    """Return what recipes have in common that run together, in batches that share one compiled program.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class Together:
         self.formats = SimpleNamespace(**places)
 
     def of_layer(self, layer: int) -> Together:
-        """As `Recipe.of_layer`: the numbers of this layer alone."""
+        """See `Recipe.of_layer`: the numbers of this layer alone."""
         if not np.ndim(self.numbers["weight_width"]):
             return self
         return Together(self.structure, self.bits, {name: v[layer] if name in LAYERED else v for name, v in self.numbers.items()})

@@ -1,4 +1,4 @@
-"""What stands where an accuracy would: the share of right classes, or a function of one's own."""
+"""Metrics in accuracy's place: the share of right classes, or a function of one's own."""
 
 from __future__ import annotations
 

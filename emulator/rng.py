@@ -32,7 +32,7 @@ def behind(key: Pair, axes: int) -> Pair:
 
 
 def constants(key: tuple[Integral, Integral]) -> list[Integral]:
-    """What each round adds: its own constant and one word of the key; uint32 of the words' shape."""
+    """Return what each round adds: its own constant and one word of the key; uint32 of the words' shape."""
     return [np.uint32(GOLDEN * i & MASK) ^ key[i % 2] for i in range(1, ROUNDS + 1)]
 
 

@@ -1,4 +1,4 @@
-"""What the updates of a training program read, for many samples with the weights held."""
+"""Signals that the updates of a training program read, for many samples with the weights held."""
 
 from __future__ import annotations
 

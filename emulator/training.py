@@ -38,46 +38,46 @@ class Learner(Protocol):
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """As `Chip.weights`."""
+        """See `Chip.weights`."""
 
     @weights.setter
     def weights(self, weights: list[np.ndarray]) -> None: ...
 
     @property
     def rate(self) -> int | np.ndarray:
-        """As `Chip.rate`."""
+        """See `Chip.rate`."""
 
     @rate.setter
     def rate(self, rate: int) -> None: ...
 
     @property
     def cycles(self) -> int:
-        """As `Chip.cycles`."""
+        """See `Chip.cycles`."""
 
     @property
     def saturations(self) -> dict[str, np.ndarray]:
-        """As `Chip.saturations`."""
+        """See `Chip.saturations`."""
 
     def infer(self, x: ArrayLike) -> np.ndarray:
-        """As `Chip.infer`."""
+        """See `Chip.infer`."""
 
     def train(self, x: ArrayLike, y: ArrayLike) -> TrainResult:
-        """As `Chip.train`."""
+        """See `Chip.train`."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """As `Chip.state`."""
+        """See `Chip.state`."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """As `Chip.restore`."""
+        """See `Chip.restore`."""
 
 
 @runtime_checkable
 class Keeper(Protocol):
-    """What keeps samples beside a chip, as a `board.Chip` does."""
+    """Store of samples beside a chip, as a `board.Chip` has."""
 
     @property
     def room(self) -> int:
-        """How many."""
+        """Samples that fit."""
 
     def store(self, x: ArrayLike, y: ArrayLike) -> None:
         """Keep samples and labels."""
@@ -88,7 +88,7 @@ class Keeper(Protocol):
 
 @dataclass
 class History:
-    """What a training run did.
+    """Epochs and results of a training run.
 
     Attributes
     ----------

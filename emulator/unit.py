@@ -122,7 +122,7 @@ class Clocked:
         return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter in ("feedback", "relax") else None
 
     def peek(self) -> tuple[int, int, int, int] | None:
-        """What leaves in this cycle: number, index, mean and difference."""
+        """Return what leaves in this cycle: number, index, mean and difference."""
         if self.now not in self.leaving:
             return None
         return *self.leaving[self.now], self.dyad.fitted[0][0], self.dyad.fitted[1][0]

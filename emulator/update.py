@@ -64,7 +64,7 @@ def update(
 
 
 def _change(recipe: Recipe, weight: Integers, q: Integers) -> Integers:
-    """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
+    """Return what the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
     if recipe.pulses.built == "ideal":
         return q
     xp, c, width = namespace(weight, q), recipe.slope_bits, recipe.formats.weight.width

@@ -99,7 +99,7 @@ class Walk:
         self.sequencer.start(trains)
 
     def clock(self) -> list[tuple[str, str, int, int]]:
-        """What happens in a cycle.
+        """Return the writes of a cycle, and move on.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class Walk:
 
 
 class _Wires:
-    """What goes from engines to units and from units to stores in a cycle."""
+    """Values that go from engines to units and from units to stores in a cycle."""
 
     def __init__(self, recipe: Recipe, units: list[unit.Clocked]):
         self.recipe, self.engines, self.units = recipe, table.engines(recipe), units

@@ -20,7 +20,7 @@ MODEL = "ISAAC's arrays, drivers and converters (Shafiee et al., ISCA 2016, 32 n
 CYCLE = 100e-9
 """Seconds of a read, at least."""
 CONVERTERS, BITS, SAMPLES = 8, 8, 1.28e9
-"""Of a unit; bits of each; conversions per second of each."""
+"""Converters of a unit; bits of each; conversions per second of each."""
 ARRAYS, LINES = 8, 128
 POWER = {
     "converter": 16e-3 / (CONVERTERS * SAMPLES),
@@ -54,7 +54,7 @@ class Counts(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What the arrays of a recipe take.
+    """Area, energy and latency of a recipe's arrays.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ def estimate(recipe: Recipe) -> Estimate:
 
 
 def parts(recipe: Recipe, inputs: int, outputs: int, transposed: bool = False) -> Counts:
-    """What one read of a layer in one direction uses."""
+    """Return what one read of a layer in one direction uses."""
     a, stored = recipe.arrays, recipe.cell_width - (recipe.arrays.mapping == "differential")
     slices = math.ceil(stored / a.cell_bits) if a.cell_bits else 1
     blocks, tiles = math.ceil(inputs / a.lines), math.ceil(outputs / a.lines)

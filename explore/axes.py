@@ -14,7 +14,7 @@ from ..recipe.mistakes import model_of
 from . import bits
 
 ELSEWHERE = {"seed": "seeds", "training.epochs": "epochs", "epochs": "epochs", "name": "name"}
-"""What is no axis because the specification says it in another place."""
+"""Fields that are no axes because the specification says them in another place."""
 IN_LSBS = {"lsb.epsilon": "weight", "lsb.sigma": "state"}
 """Axes of sizes in LSBs, and of which format."""
 RANGE = {"from", "to", "step", "factor"}
@@ -65,7 +65,7 @@ class Range(BaseModel):
 
 
 def fields() -> list[str]:
-    """What an axis can be: every field of a recipe, ``bits.PLACE``, those of `IN_LSBS`, and ``board``; and ``bits.weight.LAYER``."""
+    """List what an axis can be: a field of a recipe, ``bits.PLACE``, ``bits.weight.LAYER``, one of `IN_LSBS`, ``board``."""
     found = []
     for name, field in Recipe.model_fields.items():
         part = field.annotation

@@ -10,7 +10,7 @@ OF_LAYER = re.compile(r"bits\.weight\.(0|[1-9][0-9]?)")
 
 
 def of_layer(field: str) -> bool:
-    """Whether an axis is of the weights of one layer, ``bits.weight.0``, .."""
+    """Return whether an axis is of the weights of one layer, ``bits.weight.0``, .."""
     return bool(OF_LAYER.fullmatch(field))
 
 

@@ -14,7 +14,7 @@ from . import predict as predictions
 
 
 class Budget(NamedTuple):
-    """What the gradient loses, and to what.
+    """Losses of the gradient, by cause.
 
     Attributes
     ----------

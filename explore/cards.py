@@ -1,4 +1,4 @@
-"""What a learning rule asks of hardware: the paper's six problems, counted on a compiled program."""
+"""Demands of a learning rule on hardware: the paper's six problems, counted on a compiled program."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def _median(values) -> str:
 
 
 def _surely_smaller(a: Summary, b: Summary) -> bool:
-    """Whether a's LUTs are fewer than b's by more than the worst errors of the model of both."""
+    """Return whether a's LUTs are fewer than b's by more than the worst errors of the model of both."""
     return reach(a, "lut")[2] < reach(b, "lut")[1]
 
 

@@ -33,11 +33,11 @@ FIELDS = tuple(
 OTHERS = 1_000_001
 """The first of the seeds of devices that trained weights are written to: none that chips are trained with by default."""
 CORNER = "corner"
-"""In a point's settings: which corner, as {name: {field: value}}."""
+"""Key of the corner in a point's settings, as {name: {field: value}}."""
 
 
 class Conditions(BaseModel):
-    """What every design meets: all combinations of fields' values, corners, parts of the test set and other devices.
+    """Conditions that every design meets: all combinations of fields' values, corners, parts of the test set and other devices.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ def ranked(values: ArrayLike, rank: float | str, worse_is_less: bool = True) -> 
 
 
 def told(conditions: Conditions) -> str:
-    """How designs are ranked, in words."""
+    """Say how designs are ranked."""
     by = {"mean": "the mean", "worst": "the worst"}.get(conditions.rank) or f"the {conditions.rank:g} quantile"
     count = math.prod(map(len, conditions.values().values()))
     over = [f"{count} conditions"] * (count > 1) + [f"{len(conditions.draw_list)} devices"] * bool(conditions.draw_list)

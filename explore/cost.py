@@ -1,4 +1,4 @@
-"""What a chip takes of a board: a model calibrated on real builds (`benchmarks/cost.py`), or the build itself.
+"""Cost of a chip on a board: a model calibrated on real builds (`benchmarks/cost.py`), or the build itself.
 
 Multipliers and memory blocks are counted, as synthesis maps them. Flip-flops and LUTs are a bill over the parts of `hdl`: what a lane, a
 generator, a layer's converters hold is known from their widths; what each kind of bit really takes is fitted. The clock's period is fitted
@@ -106,7 +106,7 @@ PULSES = LONGEST_TRAIN.bit_length() + 1
 CHAIN = 4
 """LUTs that packing adds to a chain of carries."""
 GENERATOR = {"ff": 500, "lut": 575}
-"""What a generator takes, about."""
+"""Rough cost of a generator."""
 
 
 def rounded(width: int, shift: int, rounding: Rounding) -> int:
@@ -131,7 +131,7 @@ def _adder(bits: int) -> int:
 
 
 def _rounds(g: Geometry) -> bool:
-    """Whether a layer has a generator for its own elements, or for those of the layer below, which get its words."""
+    """Return whether a layer has a generator for its own elements, or for those of the layer below, which get its words."""
     r, f = g.recipe, g.recipe.formats
     learns, fraction, halves = r.learns, f.accumulator.frac, r.alpha == 0.5
     lost = {"accumulator": [f.weight.frac + f.state.frac - fraction], "state": [fraction + 2 * halves - f.state.frac], "delta": []}
@@ -218,7 +218,7 @@ def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
 
 
 PARTS = ("lanes", "pulses", "slopes", "wide", "probes", "stuck", "generators", "noise", "layers", "control", "memories", "host")
-"""Of a bill."""
+"""Parts of a bill."""
 
 
 CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 7.0, 5.8
@@ -256,7 +256,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
 
 
 KINDS = ("control", "memory", "noise", "squares", "products", "pulses", "slopes")
-"""Of paths."""
+"""Kinds of paths."""
 MULTIPLIED = ("noise", "squares", "products", "slopes")
 """Those through a multiplier that keeps no registers."""
 
@@ -278,7 +278,7 @@ def coefficients() -> dict:
 
 
 def ratios(metric: str) -> list[float]:
-    """What held-out builds have for one unit of the model's figure, build by build in the same order for every metric; all 1 of a metric
+    """Return held-out builds' figures for one of the model's, build by build in the same order for every metric; all 1 of a metric
     that is counted, or that there are no builds to hold against."""
     known = coefficients()["held_out_ratios"]
     return known.get(metric) or [1.0] * len(known[UNSURE[0]])
@@ -299,7 +299,7 @@ def measures(recipe: Recipe) -> dict[str, float]:
 
 
 def outside(recipe: Recipe, board: str) -> str:
-    """In which way a recipe or a board is outside of what the model was calibrated on; empty if it is not."""
+    """Say in which way a recipe or a board is outside of what the model was calibrated on; empty if it is not."""
     known = coefficients()
     beyond = [
         f"{name} {value:g} (calibrated on {low:g} to {high:g})"

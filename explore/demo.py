@@ -51,7 +51,7 @@ svg {{ max-width: 100%; height: auto }}
 
 
 class Demo(NamedTuple):
-    """What the demo found.
+    """Results of the demo.
 
     Attributes
     ----------

@@ -40,13 +40,13 @@ MULTIPLY = (0.2, math.log(3.1 / 0.2) / math.log(4))
 """pJ at 8 bits, and the exponent that leads to the 32-bit figure."""
 
 TECHNOLOGY, RATE = 22e-9, 1e6
-"""Of the converters: process (m) and conversions per second."""
+"""Process (m) of the converters, and their conversions per second."""
 LEAST_BITS = 4
 """That the converters' model answers for."""
 
 
 class Energy(NamedTuple):
-    """What a program takes.
+    """Energy of a program.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def find(model: str) -> Callable[[Recipe], float]:
 
 
 def identity(model: str) -> str:
-    """What a figure of a model depends on besides the recipe: its name, and the version of what it asks, or the file of one's own."""
+    """Identify a model of energy: its name, and the version of what it asks, or the file of one's own."""
     if model == "converters":
         return f"{model} {_version()}"
     if model in MODELS:

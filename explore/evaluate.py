@@ -1,4 +1,4 @@
-"""From recipes and seeds to metrics: many chips at once, each to the same figures as alone."""
+"""Evaluation of recipes and seeds: many chips at once, each to the same figures as alone."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _on_arrays(batch: Batch, settings: Settings) -> list[dict]:
 
 
 def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
-    """What each chip's cells hold of its weights, as in `emulator.train`."""
+    """Return what each chip's cells hold of its weights, as in `emulator.train`."""
     weights = many.weights
     each = [
         programmed(r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed)
@@ -192,7 +192,7 @@ def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
 
 
 def _scores(many: Many, outputs, labels) -> np.ndarray:
-    """How good each chip's outputs are."""
+    """Return how good each chip's outputs are."""
     return np.array([score(r, o, labels) for r, o in zip(many.recipes, outputs, strict=True)])
 
 

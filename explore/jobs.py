@@ -1,4 +1,4 @@
-"""What there is to evaluate: chips, how they are measured, and which run at once."""
+"""Jobs: chips to evaluate, their measures, and those that run at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = 7
 
 
 class Under(NamedTuple):
-    """What chips are measured under, beside what their recipes say.
+    """Conditions of a measurement, beside what the recipes say.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Under(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What is measured, and how.
+    """Measures and their settings.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Job(NamedTuple):
 
 
 def key(job: Job, settings: Settings) -> str:
-    """What identifies a result: everything that it depends on, and nothing else."""
+    """Return what identifies a result: everything that it depends on, and nothing else."""
     plain = job.recipe.training.metric == "accuracy"
     unsaid = {"name": True, "data": True, "training": {"epochs", "metric"} if plain else {"epochs"}}
     table = job.recipe.model_dump(mode="json", exclude=unsaid)

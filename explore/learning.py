@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Trained(NamedTuple):
-    """What a training run came to.
+    """Results of a training run.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ def summary(
 
 
 def scaling(dataset: Dataset) -> dict:
-    """What a chip's user must know of one's own data, as arrays: ``data_offset``, ``data_factor``, ``data_columns``, ``data_classes``."""
+    """Return the scaling of one's own data, as arrays: ``data_offset``, ``data_factor``, ``data_columns``, ``data_classes``."""
     if dataset.about is None:
         return {}
     a = dataset.about
@@ -178,7 +178,7 @@ def _compare(recipe: Recipe, dataset: Dataset, history: History, epochs: int | N
 
 
 def _numbers(recipe: Recipe, history: History, dataset: Dataset) -> tuple[float, float]:
-    """How well outputs stand for numbers, R2 and root mean square error: the mean of the bins by their outputs, where positive."""
+    """Return how well outputs stand for numbers, R2 and root mean square error: the mean of the bins by their outputs, where positive."""
     chip = emulator.Chip(recipe.as_built, "jax", history.weights[0].shape[:-2])
     chip.weights = history.weights
     shares = np.maximum(recipe.formats.state.decode(chip.infer(dataset.x_test)), 0)[..., : len(dataset.about.levels)]

@@ -27,7 +27,7 @@ METRICS = {
     "array_area": "area of the arrays with their drivers and converters, square millimetres, by the model of explore.analog",
     "array_latency": "time of a training step's reads of arrays, microseconds, by the same model",
 }
-"""What a point is judged by."""
+"""Metrics that a point is judged by."""
 SMALLER_IS_BETTER = frozenset(
     {
         "loss",

@@ -170,18 +170,18 @@ def cluster(scheduler: str) -> Executor:
 
 
 def alive(executor: Executor) -> bool:
-    """Whether its workers can still be reached: a lost scheduler does not say so to those who wait for it."""
+    """Return whether its workers can still be reached: a lost scheduler does not say so to those who wait for it."""
     client = getattr(executor, "_client", None)
     return client is None or client.status in ("running", "connecting")
 
 
 def width(executor: Executor, given: int) -> int:
-    """How many tasks it does at once: of a cluster those of all its workers' threads, otherwise as given."""
+    """Return how many tasks it does at once: of a cluster those of all its workers' threads, otherwise as given."""
     return max(1, _threads(executor)) if hasattr(executor, "_client") else given
 
 
 def deserted(executor: Executor) -> bool:
-    """Whether a cluster has no workers at the moment."""
+    """Return whether a cluster has no workers at the moment."""
     return hasattr(executor, "_client") and _threads(executor) == 0
 
 

@@ -32,9 +32,9 @@ JUDGED, HELD = 24, 360
 """Training samples that gradients are judged by, and that accuracies are measured on: the last ones, which these chips never learn."""
 QUALITY = ("cosine", "deviation", "sign")
 EPOCHS = 3
-"""After which the accuracy is predicted."""
+"""Epochs after which the accuracy is predicted."""
 RULES = ("dual-propagation", "backprop", "sign-concordant")
-"""Of the recipes that the prediction was calibrated on."""
+"""Rules of the recipes that the prediction was calibrated on."""
 CHANCE = 0.1
 """Accuracy of a chip of ten classes that has learned nothing."""
 RIDGE = 10.0
@@ -123,7 +123,7 @@ def critical_noise(recipe: Recipe, noises: Sequence[float] | None = None, seeds:
 
 
 def crossing(noises: ArrayLike, accuracy: ArrayLike, quiet: float) -> float | None:
-    """Where accuracies at ascending noises fall to midway between chance and that without noise; None where they do not."""
+    """Return where accuracies at ascending noises fall to midway between chance and that without noise; None where they do not."""
     limit = (CHANCE + quiet) / 2
     for i, a in enumerate(accuracy):
         if a < limit:
@@ -155,7 +155,7 @@ def _changed(recipe: Recipe, **parts) -> Recipe:
 
 
 def observed(recipes: Sequence[Recipe], seeds: Sequence[int]) -> np.ndarray:
-    """What is seen of chips at `POINTS`, by their training samples alone: (recipes, features)."""
+    """Return what is seen of chips at `POINTS`, by their training samples alone: (recipes, features)."""
     jobs, found = [Job(r, s) for r, s in zip(recipes, seeds, strict=True)], {}
     for batch in batches(list(dict.fromkeys(jobs)), WIDEST):
         filled = [*batch.jobs, *[batch.jobs[-1]] * (batch.width - len(batch.jobs))]
@@ -181,7 +181,7 @@ def observed(recipes: Sequence[Recipe], seeds: Sequence[int]) -> np.ndarray:
 
 
 def logit(accuracy: ArrayLike) -> np.ndarray:
-    """Of accuracies within `CLIPPED`."""
+    """Return the logit of accuracies within `CLIPPED`."""
     p = np.clip(accuracy, *CLIPPED)
     return np.log(p / (1 - p))
 

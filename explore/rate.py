@@ -1,4 +1,4 @@
-"""How many samples a second a board's chip learns from: its clock and its serial line, and which of the two limits."""
+"""Samples a second that a board's chip learns from: its clock and its serial line, and which of the two limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..recipe import Recipe, programs
 from ..recipe.link import OVERHEAD, STATUS, Link, Tag
 
 BITS = 10
-"""Of a byte on the line: start, 8 data, stop."""
+"""Bits of a byte on the line: start, 8 data, stop."""
 BLOCK = 254
 """Bytes of a frame behind each length on the line (contract section 10)."""
 
@@ -29,12 +29,12 @@ class Rates(NamedTuple):
 
     @property
     def both(self) -> float:
-        """Of the board."""
+        """Samples a second of the board."""
         return min(self.chip, self.line)
 
     @property
     def limit(self) -> str:
-        """What limits: ``clock`` (Fmax is below it), ``chip`` or ``line``."""
+        """Name of what limits: ``clock`` (Fmax is below it), ``chip`` or ``line``."""
         return "clock" if not self.chip else "chip" if self.chip < self.line else "line"
 
 

@@ -178,7 +178,7 @@ def _cost(spec: Spec, rows: list[dict]) -> str:
 
 
 def _rate(found: list[Summary]) -> str:
-    """What limits the samples per second of how many points."""
+    """Return what limits the samples per second of how many points."""
     count = Counter(rates(Recipe.model_validate(s.recipe), s.board, float(s.values["fmax"].mean())).limit for s in found)
     told = {"line": "by the serial line", "chip": "by the chip at the board's clock", "clock": "by an Fmax below the board's clock"}
     return ", ".join(f"{n} points are limited {told[limit]}" for limit, n in count.most_common())
@@ -210,7 +210,7 @@ def _name(n: int) -> str:
 
 
 def _amount(metric: str, v: float) -> str:
-    """With its unit, in a sentence: 93.9 %, 6,533 LUTs, 4.2 (energy per step, nJ)."""
+    """Write an amount with its unit, in a sentence: 93.9 %, 6,533 LUTs, 4.2 (energy per step, nJ)."""
     shown = words.number(words.scaled(metric, v))
     if metric in words.PERCENT:
         return f"{shown} %"
@@ -230,7 +230,7 @@ def _sentence(made, i: int, names, axes, objectives) -> dict:
 
 
 def _sure(s: Summary, metric: str) -> str:
-    """How sure a figure is, in words: the middle of all seeds, or what builds may have by the cost model; nothing if nothing is known."""
+    """Say how sure a figure is: the middle of all seeds, or what builds may have by the cost model; nothing if nothing is known."""
     if metric in SAME:
         return _span(metric, *reach(s, metric)[1:])
     median, *ends = middle(s.values[metric])
@@ -284,7 +284,7 @@ def _others(found, made, names, objectives, measured) -> list:
 
 
 def _heats(found: list[Summary], spec: Spec) -> list[tuple[str, str, str]]:
-    """Which metric over which two axes: cosine over bits and beta, accuracy over bits and noise, then what else there is."""
+    """Return which metric over which two axes: cosine over bits and beta, accuracy over bits and noise, then what else there is."""
     numeric = [
         a
         for a in spec.axes

@@ -36,7 +36,7 @@ def sampler(search: Search, generation: int) -> optuna.samplers.BaseSampler:
 
 
 class Found(NamedTuple):
-    """What a search did.
+    """Points that a search evaluated, those that failed, and its store.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What to explore: a base recipe, axes over its fields, seeds, metrics; from a TOML file to points."""
+"""Specification of an exploration: a base recipe, axes over its fields, seeds, metrics; from a TOML file to points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conditions import CORNER, Conditions, is_condition
 from .metrics import COST, LEARNING, METRICS, known_metrics
 
 CLASSES = {"digits": 10, "mnist": 10, "xor": 2}
-"""Of the data sets with a name."""
+"""Classes of the data sets with a name."""
 
 
 class SpecError(ValueError):

@@ -1,4 +1,4 @@
-"""How long calls tell of their stages: one progress report for each."""
+"""Stages of long calls: one progress report for each."""
 
 from __future__ import annotations
 

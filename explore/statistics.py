@@ -1,4 +1,4 @@
-"""What the rows of a store say, and how surely: means over seeds with intervals, paired differences, fronts with their uncertainty."""
+"""Statistics of a store's rows: means over seeds with intervals, paired differences, fronts with their uncertainty."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .metrics import BOUNDS, COST, GRADIENT, METRICS, SMALLER_IS_BETTER
 RESAMPLES = 2000
 """Bootstrap resamples of the seeds."""
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 FEWEST = 5
 """Seeds that make an interval of the middle: of four, least and greatest enclose it in 87.5 % of cases only."""
 POWER = 0.8
-"""How often the smallest difference that can be told is told."""
+"""Chance that the smallest difference that can be told is told."""
 SAME = frozenset({*COST, "cycles"})
 """Metrics that are the same with every seed."""
 
@@ -62,7 +62,7 @@ class Summary(NamedTuple):
     rank: str | float = "mean"
 
     def figure(self, metric: str) -> float:
-        """What the point is ranked by: of all cases of all seeds the mean, the worst or a quantile."""
+        """Return what the point is ranked by: of all cases of all seeds the mean, the worst or a quantile."""
         if metric not in self.cases or self.rank == "mean":
             return float(self.values[metric].mean())
         return float(ranked(self.cases[metric].ravel(), self.rank, metric not in SMALLER_IS_BETTER))
@@ -134,7 +134,7 @@ def shares(n: int) -> np.ndarray:
 
 @functools.cache
 def widening(n: int) -> float:
-    """By what a bootstrap over n seeds is too narrow: Student's quantile against the normal one, and n against n - 1.
+    """Factor by which a bootstrap over n seeds is too narrow: Student's quantile against the normal one, and n against n - 1.
 
     Without it, draws of five normal seeds scatter by 11 % less than means of five do.
     """
@@ -172,7 +172,7 @@ def bounds(metric: str, values: ArrayLike) -> np.ndarray:
 
 @functools.cache
 def ranks(n: int) -> tuple[int, int]:
-    """Which of n values in order, from 0, enclose the middle of what they are drawn from as nearly in `LEVEL` of cases as there are any.
+    """Return ranks, from 0, of two of n values in order that enclose their distribution's middle, as nearly as can be in `LEVEL` of cases.
 
     The middle is below the value of rank i in as many cases as a fair coin falls heads at most i times in n, whatever is drawn from,
     if only equal values are rare (else the middle is enclosed more often). From five seeds on the pair encloses it in 92 to 98 % of
@@ -229,7 +229,7 @@ def unseen(n: int) -> float:
 
 
 def ratios(s: Summary, metric: str) -> np.ndarray:
-    """What builds have for one unit of a point's figure, if that is the cost model's: of each held-out build; otherwise all 1."""
+    """Return what builds have for one unit of a point's figure, if that is the cost model's: of each held-out build; otherwise all 1."""
     if metric == "fill" and {"lut", "ff", "fill"} <= s.values.keys():  # as sure as what runs out first
         from ..hdl.boards import BOARDS
 
@@ -261,7 +261,7 @@ def signed(metric: str, values: ArrayLike) -> np.ndarray:
 
 
 def non_dominated(scores: ArrayLike) -> np.ndarray:
-    """Which rows of (points, objectives), all to be made large, no other row is at least as good as in all and better than in one."""
+    """Find rows of (points, objectives), all to be made large, that no other row equals or beats in all and beats in one."""
     scores = np.asarray(scores, dtype=float)
     if scores.shape[1] != 2 or not len(scores):
         better = (scores[None] >= scores[:, None]).all(-1) & (scores[None] > scores[:, None]).any(-1)
@@ -346,7 +346,7 @@ def _redrawn(points: list[Summary], metric: str, n: int) -> np.ndarray:
 
 
 def knee(scores: ArrayLike, objectives: Sequence[str]) -> int:
-    """Of a front's points the one furthest from the line between the best in each objective; of one objective the best."""
+    """Return the point of a front furthest from the line between the best in each objective; of one objective the best."""
     scores = np.stack([signed(m, v) for m, v in zip(objectives, np.asarray(scores).T, strict=True)], axis=1)
     spread = np.ptp(scores, axis=0)
     scaled = (scores - scores.min(0)) / np.where(spread > 0, spread, 1)

@@ -14,13 +14,13 @@ from pathlib import Path
 from .metrics import renamed
 
 VERSION = 2
-"""Of the tables; another one is refused."""
+"""Version of the tables; another one is refused."""
 
 COLUMNS = ("key", "point", "recipe", "board", "seed", "status", "value", "error", "seconds", "finished", "settings", "versions")
 PATIENCE = 30
 """Seconds to wait for another command's reading or writing."""
 LOG = 2
-"""In bytes 18 and 19 of a SQLite file: it has a write-ahead log, as stores once had, which cannot be read without writing."""
+"""Value of bytes 18 and 19 of a SQLite file with a write-ahead log, as stores once had: it cannot be read without writing."""
 
 
 class StoreError(ValueError):
@@ -185,7 +185,7 @@ def _kind(error: Exception) -> int:
 
 
 def _remedy(error: Exception) -> str:
-    """What is wrong, and what helps."""
+    """Say what is wrong, and what helps."""
     told = getattr(error, "strerror", None) or str(error)
     match _kind(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

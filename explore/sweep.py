@@ -1,4 +1,4 @@
-"""From points to rows of a store: what is missing is computed, in batches, on any executor."""
+"""Sweeps from points to rows of a store: what is missing is computed, in batches, on any executor."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ NO_START = (
     "workers end as soon as they start; nothing was computed: see what they print above, free some memory, or use fewer with --workers"
 )
 PATIENCE = 3
-"""How often a batch may lose its worker before it is given up."""
+"""Times that a batch may lose its worker before it is given up."""
 
 
 class Plan(NamedTuple):
-    """What a sweep will do.
+    """Rows that a sweep has, and rows that it will compute.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
 
 def settings_of(spec: Spec, base: Recipe | None = None) -> Settings:
-    """How a specification's points are measured: what no metric needs is left out. Conditions that set fields need the base recipe."""
+    """Return the settings of a specification's points, without what no metric needs. Conditions that set fields need the base recipe."""
     wanted, c = set(spec.metrics), spec.conditions
     table = base.model_dump(mode="json") if base else {}
     nominal = {field: table[field.split(".")[0]][field.split(".")[1]] for field in c.touched}
@@ -125,7 +125,7 @@ def _settings(point: dict, values: dict) -> dict | None:
 
 
 def _place(row: dict, spec: Spec, base: Recipe, values: dict) -> tuple[dict | None, dict | None]:
-    """Where a row's recipe is on the axes, and the recipe with the fields of today; None if it is not there."""
+    """Return where a row's recipe is on the axes, and the recipe with the fields of today; None if it is not there."""
     at = {field: _at(row, field) for field in values}
     for point in (row["point"], *({**at, CORNER: corner} for corner in values[CORNER])) if CORNER in values else (row["point"], at):
         settings = _settings(point, values)
@@ -149,7 +149,7 @@ def _at(row: dict, field: str):
 
 
 def _same_chip(recipe: Recipe, kept: dict) -> bool:
-    """Whether a recipe that was kept, maybe before recipes had a field more, is this one but for its name and epochs."""
+    """Return whether a recipe that was kept, maybe before recipes had a field more, is this one but for its name and epochs."""
     try:
         return _chip(recipe) == _chip(Recipe.model_validate(kept))
     except ValidationError:
@@ -161,7 +161,7 @@ def _chip(recipe: Recipe) -> Recipe:
 
 
 def measured(settings: Settings) -> dict:
-    """How rows are measured, as it is kept beside them."""
+    """Return how rows are measured, as it is kept beside them."""
     told = {
         "epochs": settings.epochs,
         "samples": settings.samples,
@@ -175,7 +175,7 @@ def measured(settings: Settings) -> dict:
 
 
 def plan(points: list[Point], seeds: list[int], settings: Settings, store: Store | None, retry: bool = False) -> Plan:
-    """Which rows are there, and which are to be computed.
+    """Return the rows that are there, and those to be computed.
 
     Parameters
     ----------
@@ -391,6 +391,6 @@ def _row(
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What computed a row."""
+    """Return the versions of what computed a row."""
     found = {name: importlib.metadata.version(name) for name in ("crossdyad", "numpy", "jax")}
     return found | {"python": platform.python_version(), "evaluator": str(VERSION)}

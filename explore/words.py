@@ -103,6 +103,6 @@ def value(v: Any) -> str:
 
 
 def glossary(metrics: Iterable[str], fields: Iterable[str]) -> list[tuple[str, str]]:
-    """What the names of metrics and axes mean."""
+    """Return what the names of metrics and axes mean."""
     told = [(field(f), MEANINGS.get(f, "") + f"the recipe's {f}") for f in fields if field(f) != f]
     return [(NAMES[m], METRICS[m]) for m in metrics] + told

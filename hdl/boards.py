@@ -100,7 +100,7 @@ class Board:
         return Pin(pins.map_names(self.description._conn_pins, resource)[0], pins.invert, tuple(attributes.items()))
 
     def constraints(self) -> str:
-        """Where the ports are, for place and route."""
+        """Return where the ports are, for place and route."""
         return self.family.constraints(self.pins)
 
 

@@ -1,4 +1,4 @@
-"""What an operation's number decides: the multiplexers of an engine or a unit, none where all its operations agree."""
+"""Multiplexers of an engine or a unit, chosen by an operation's number: none where all its operations agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def either(chosen: Value, one: Value, other: Value) -> Value:
 
 
 class ByOperation(NamedTuple):
-    """What the operations of one engine differ in: a call chooses by an operation's number.
+    """Choice by an operation's number among the operations of one engine.
 
     Attributes
     ----------

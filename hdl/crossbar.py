@@ -165,7 +165,7 @@ class Crossbar(wiring.Component):
             seen = [either(its, Cat(Const(1 << hidden - 1, hidden), w[hidden:]).as_signed(), v) for w, v in zip(old, seen, strict=True)]
 
         def beyond(lane: int, number: Value) -> Value:
-            """Whether a lane is beyond the last column in the last fold."""
+            """Return whether a lane is beyond the last column in the last fold."""
             return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
         column = chosen_store(self._of, number_at[1], "column", columns)

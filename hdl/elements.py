@@ -32,7 +32,7 @@ def word_and_lane(m: Module, stream: PureInterface, lanes: int) -> tuple[Value, 
 
 
 def count(bits: Sequence[Value]) -> Value:
-    """How many of some bits are set: a balanced tree of adders."""
+    """Count the bits that are set: a balanced tree of adders."""
     if len(bits) == 1:
         return bits[0]
     return count(bits[::2]) + count(bits[1::2])

@@ -66,7 +66,7 @@ class Engine(wiring.Component):
         index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
 
         def its(name: str, wait: int) -> Value:
-            """What a level is for the sample of the element that is coming."""
+            """Return what a level is for the sample of the element that is coming."""
             return of_sample(r, getattr(self, name), getattr(self, "turn", None), delayed(m, crossbar.coming_number, wait))
 
         def generator(name: str, stream: int, step: str, wait: int) -> Generator:

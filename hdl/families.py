@@ -27,7 +27,7 @@ class Device(NamedTuple):
 
 
 class Pin(NamedTuple):
-    """Where a port is on a device, whether it is low when it means 1, and the attributes of its cell by name."""
+    """A port's place on a device, whether it is low when it means 1, and the attributes of its cell by name."""
 
     site: str
     inverted: bool = False
@@ -44,7 +44,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """What devices of one kind have in common.
+    """Properties that devices of one kind have in common.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Family:
 
 
 class Platform(Protocol):
-    """What a design is built for, as its blocks see it; in simulation there is none."""
+    """Platform of a design, as its blocks see it; in simulation there is none."""
 
     @property
     def family(self) -> Family:
@@ -112,7 +112,7 @@ class Platform(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether products are left to the synthesis tool, not made of the family's blocks."""
+        """Return whether products are left to the synthesis tool, not made of the family's blocks."""
 
 
 def _ecp5_block(a: Value, b: Value, product: Signal) -> Instance:

@@ -1,4 +1,4 @@
-"""Whether a design fits a board: what it takes at the least, what its netlist takes, and the refusal with its remedy."""
+"""Fit of a design on a board: what it takes at the least, what its netlist takes, and the refusal with its remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_fits(needs: dict[str, int], board: Board, recipe: Recipe | None = None
 
 
 def least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
-    """What a recipe takes at the very least, known without synthesis."""
+    """Return what a recipe takes at the very least, known without synthesis."""
     engines = engines_of(recipe)
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
     # products of wider operands go where synthesis puts them; where no block is left, the square of an error is made of LUTs
@@ -51,7 +51,7 @@ def least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
 
 
 def netlist_needs(netlist: Path, family: Family) -> dict[str, int]:
-    """What a netlist of Yosys takes, resource to number."""
+    """Return what a netlist of Yosys takes, resource to number."""
     top = json.loads(netlist.read_text())["modules"]["top"]
     needs = Counter(dict.fromkeys({resource for resource, _ in family.takes.values()}, 0))
     for cell in top["cells"].values():

@@ -19,7 +19,7 @@ IDENTITY_COMPARED = 9
 
 
 class ReplyPort(wiring.Signature):
-    """What the writer of replies sees of the link.
+    """Port of the writer of replies.
 
     Members
     -------
@@ -50,7 +50,7 @@ class ReplyPort(wiring.Signature):
 
 
 class LinkPort(wiring.Signature):
-    """What the player of frames sees of the link: the members of a `ReplyPort`, too.
+    """Port of the player of frames: the members of a `ReplyPort`, too.
 
     Members
     -------
@@ -99,7 +99,7 @@ class Wire(wiring.Component):
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "player": In(LinkPort(self._link)), "reset": Out(1)})
 
     def _kept(self) -> list[int]:
-        """What is in the buffers at first: the identity, where slot 1 has room for an answer that tells it."""
+        """Return what is in the buffers at first: the identity, where slot 1 has room for an answer that tells it."""
         link = self._link
         return [*bytes(2 * link.slot - CONTROL_ROOM + 2), *self._identity]
 

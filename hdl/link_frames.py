@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 from .families import Platform
 
 POLYNOMIAL = 0xEDB88320
-"""Of CRC-32, lowest power in the highest bit."""
+"""Polynomial of CRC-32, lowest power in the highest bit."""
 RESIDUE = 0xDEBB20E3
-"""What the register holds after a frame and its own CRC."""
+"""Content of the register after a frame and its own CRC."""
 
 
 class Crc(wiring.Component):

@@ -24,7 +24,7 @@ class Pll(NamedTuple):
 
     @property
     def frequency(self) -> float:
-        """Of the output, in Hz."""
+        """Frequency of the output, in Hz."""
         return self.oscillator / self.reference * self.feedback
 
     def connect(self, m: Module, clk: Signal, out: Signal) -> Signal:

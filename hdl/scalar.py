@@ -48,5 +48,5 @@ def shifted(of: ByOperation, number: Value, value: Value, rate: Value) -> Value:
 
 
 def _is_finer(of: ByOperation, number: Value, bits: int) -> Value:
-    """Whether an update's weights are finer than the engine's coarsest by this many bits."""
+    """Return whether an update's weights are finer than the engine's coarsest by this many bits."""
     return of(number, lambda g, s: of.engine.finer(g.recipe) == bits, 1, lambda s: s.op is Op.UPDATE)

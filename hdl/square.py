@@ -11,7 +11,7 @@ from ..recipe.products import products, slices
 from .families import Platform
 
 GROUPS = 4
-"""Of rows that are added in the first cycle."""
+"""Groups of rows that are added in the first cycle."""
 
 
 class Square(wiring.Component):

@@ -54,7 +54,7 @@ def _slot(of: ByOperation, number: Value, memory: table.Memory, bits: int) -> Va
 
 
 def chosen_store(of: ByOperation, number: Value, port: str, outputs: dict[int, Any]) -> Any:
-    """What an operation reads through a port: the output of the memory that holds its store; None where nothing does."""
+    """Return what an operation reads through a port: the output of the memory that holds its store; None where nothing does."""
     if not outputs:
         return None
     memories, keys = of.engine.memories, list(outputs)
@@ -78,7 +78,7 @@ def chosen_store(of: ByOperation, number: Value, port: str, outputs: dict[int, A
 
 
 def met(of: ByOperation, value: Value, lane: int, number: Value, last_fold: Value, beyond: Value) -> Value:
-    """What a lane meets of a store: its element, one in the column of the bias, 0 beyond that."""
+    """Return what a lane meets of a store: its element, one in the column of the bias, 0 beyond that."""
     if of.recipe.bias:
         biased = of(number, lambda g, s: lane == g.D - (g.F - 1) * of.engine.lanes, 1)
         value = Mux(last_fold & biased, Const(of.recipe.one, value.shape()), value)

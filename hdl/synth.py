@@ -1,4 +1,4 @@
-"""From a component to utilisation, maximum clock frequency and a bitstream, with tools that pip installs.
+"""Synthesis of a component: utilisation, maximum clock frequency and a bitstream, with tools that pip installs.
 
 Synthesis (Yosys), place and route (nextpnr) once per seed, packing. All three run as WebAssembly from
 wheels, so nothing else needs installing.
@@ -36,12 +36,12 @@ from .harness import Harness
 from .pll import MARGIN, Pll
 
 Report: TypeAlias = dict[str, Any]
-"""What a build is and takes, as in ``report.json``."""
+"""Facts of a build, as in ``report.json``."""
 
 SEEDS = (1, 2, 3)
 
 BAUD = 3_000_000
-"""Of the host's serial line."""
+"""Baud rate of the host's serial line."""
 
 SLOWEST = 4 * BAUD
 """Least clock in Hz: a bit of the line has four cycles."""

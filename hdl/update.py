@@ -60,7 +60,7 @@ class Update(wiring.Component):
         )
 
     def _change(self, weight: Value, n: Value) -> Value:
-        """What the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
+        """Return what the rounded number does to a weight: it is the change, or a count of pulses (contract section 11)."""
         r = self._recipe
         c, width = r.slope_bits, r.formats.weight.width
         if c is None:

@@ -262,7 +262,7 @@ def generate(
 
 
 def kept(path: Path, recipe: Recipe) -> bool:
-    """Whether a file of the user's is there that says this recipe already; ValueError if it says another."""
+    """Return whether a file of the user's is there that says this recipe already; ValueError if it says another."""
     if not path.exists() or (path.is_file() and path.read_bytes().startswith(MADE.encode())):
         return False
     try:

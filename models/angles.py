@@ -24,7 +24,7 @@ from .precision import in_float64
 
 FILE = Path(__file__).parent / "cookbook" / "angles.json"
 SIZES = (64, 32, 10)
-"""Of docs/rows.md."""
+"""Sizes of the nets in docs/rows.md."""
 SAMPLES, DRAWS = 16, 64
 NONE = {42: "its layers have no outputs whose cost they descend", 43: "its predictors begin with no error to predict"}
 """Rows without an angle, and why."""

@@ -129,7 +129,7 @@ _marked = functools.cache(marked)
 
 @contextlib.contextmanager
 def slopes_seen() -> Iterator[None]:
-    """For a block, circuits are made of activations whose slopes are seen."""
+    """Make circuits of activations whose slopes are seen, within a block."""
     kinds = (Feedforward, Hopfield, Equilibrium)
     before = [kind.__init__ for kind in kinds]
 
@@ -151,7 +151,7 @@ def slopes_seen() -> Iterator[None]:
 
 
 def _settings(number: int, layers: int) -> dict:
-    """What a row's standard training sets, with as many sweeps as the depth asks for, and one direction of probes."""
+    """Return what a row's standard training sets, with as many sweeps as the depth asks for, and one direction of probes."""
     solver = relaxation(PER_LAYER * layers)
     _, _, settings = standards.STANDARDS[number]
     found = {k: solver if v is standards.SOLVER else v for k, v in settings.items() if k not in ("activation", "direct")}

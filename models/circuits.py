@@ -59,7 +59,7 @@ def with_last_layer(s: tuple, o: Array) -> tuple:
 
 @in_float64
 def forced(circuit: Circuit, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
-    """What vanishes at a circuit's solution under a force, like `s`: its own ``forced``, ``C + force`` where it has none."""
+    """Return what vanishes at a circuit's solution under a force, like `s`: its own ``forced``, ``C + force`` where it has none."""
     own = getattr(circuit, "forced", None)
     return own(parameters, s, x, force) if own else add(circuit.residual(parameters, s, x), force)
 

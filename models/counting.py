@@ -129,7 +129,7 @@ class _Counting:
     loops: int
     shapes: list[tuple]
     known: dict = field(default_factory=dict)
-    """What operations gave, since the last turn of a loop: a circuit does not compute the same twice at once."""
+    """Results of operations since the last turn of a loop: a circuit does not compute the same twice at once."""
     turns: int = 0
     moves: int = 0
     written: set[int] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""What is counted of a program: its matrices as it sees them, what is known of its values, and what it does in all."""
+"""Counts of a program: its matrices as it sees them, what is known of its values, and what it does in all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of one value of a program.
+    """Knowledge of one value of a program.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass
 class Count:
-    """What a program does.
+    """Counts of a whole program.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Count:
 
     @property
     def ticks(self) -> int:
-        """Until the last result is there."""
+        """Ticks until the last result is there."""
         return max([v.ready for v in self.results] + list(self.free.values()), default=0)
 
     def longest(self) -> int:

@@ -72,7 +72,7 @@ class Resistive(LayeredStates):
         return sum(jnp.sum(g * (v[:, None] - u) ** 2) for g, v, u in zip(parameters, s, below, strict=True)) / 2
 
     def currents(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
-        """What flows into each node's diode: the energy's derivative, Kirchhoff's current law where it vanishes."""
+        """Return what flows into each node's diode: the energy's derivative, Kirchhoff's current law where it vanishes."""
         return gradient(lambda s: self.energy(parameters, s, x), s)
 
     def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
@@ -144,14 +144,14 @@ def log_cosh(a: ArrayLike) -> Array:
 
 
 class Primitives(NamedTuple):
-    """Of an activation: of the activation itself, and of its inverse."""
+    """Primitives of an activation and of its inverse."""
 
     own: Callable
     inverse: Callable
 
 
 PRIMITIVES = {jnp.tanh: Primitives(log_cosh, tanh_primitive), identity: Primitives(square_primitive, square_primitive)}
-"""By activation."""
+"""Primitives by activation."""
 
 
 def hierarchical(circuit: Circuit) -> Own:

@@ -53,5 +53,5 @@ def add(a: Tree, b: Tree, scale: float = 1.0) -> Tree:
 
 
 def zeros(s: Tree) -> Tree:
-    """No force: zeros like the states."""
+    """Return no force: zeros like the states."""
     return jax.tree.map(jnp.zeros_like, s)

@@ -29,7 +29,7 @@ class Coupling(NamedTuple):
     printed: bool = False
 
     def added(self, w: Array, s: Array) -> Array:
-        """What a stream gains from the other."""
+        """Return what a stream gains from the other."""
         v = jnp.tanh(w @ s)
         return v + jax.lax.stop_gradient(jnp.round(v / self.grid) * self.grid - v) if self.grid else v
 
@@ -46,7 +46,7 @@ class Coupling(NamedTuple):
         return jnp.concatenate([a - self.added(parameters[0], b), b])
 
     def backward(self, parameters: Tree, u: Array, force: Array, key: Array | None = None) -> tuple[Tree, Array]:
-        """By transposed derivatives."""
+        """Return the gradients by transposed derivatives."""
         return jax.vjp(self.forward, parameters, u)[1](force)
 
 

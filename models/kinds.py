@@ -17,11 +17,11 @@ Objective: TypeAlias = Callable[[Array, ArrayLike], Array]
 """Output and target to the cost."""
 Solver: TypeAlias = Callable[["Problem"], "Solution"]
 Nudge: TypeAlias = Callable[["Problem", Tree, Objective, ArrayLike, ArrayLike], "Problem"]
-"""Of `nudges`: a problem, its free states, objective, target and strength to the nudged problem."""
+"""Type of `nudges`: from a problem, its free states, objective, target and strength to the nudged problem."""
 
 
 class Circuit(Protocol):
-    """What every circuit has; `circuits` says what these do, and what more there is by its capabilities."""
+    """Members of every circuit; `circuits` says what these do, and what more there is by its capabilities."""
 
     capabilities: frozenset[str]
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 DENSE = 1024
 """States up to which a Jacobian is built; beyond, Krylov's method sees only its products with vectors."""
 ACCURACY = 1e-12
-"""Of a solution without a Jacobian: residual over the right-hand side."""
+"""Residual of a solution without a Jacobian, over the right-hand side."""
 SPAN, ROUNDS = 40, 50
 """Vectors that such a solution is made of before it begins anew, and how often it does."""
 
 
 def is_small(like: Tree) -> bool:
-    """Whether the Jacobian of states like these is built."""
+    """Return whether the Jacobian of states like these is built."""
     return sum(math.prod(v.shape) for v in jax.tree.leaves(like)) <= DENSE
 
 

@@ -1,4 +1,4 @@
-"""What is minimised: a scalar of the output state and its target. The nudge is its negative derivative.
+"""Objectives: scalars of the output state and its target. The nudge is their negative derivative. The nudge is its negative derivative.
 
 An objective is any differentiable ``cost(s, y)``; ``s`` and ``y`` have the output's shape.
 """

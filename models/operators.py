@@ -47,7 +47,7 @@ class Operator:
         return self.apply(w, s)
 
     def transposed(self, w: Tree, v: Tree) -> Tree:
-        """What comes down of `v`, states of shape `outputs`, by the transpose."""
+        """Return what comes down of `v`, states of shape `outputs`, by the transpose."""
         kind = jnp.result_type(v, *jax.tree.leaves(w))
         like = jax.ShapeDtypeStruct(dimensions(self.inputs), kind)
         return jax.linear_transpose(lambda s: self(w, s), like)(v.astype(kind))[0]
@@ -63,7 +63,7 @@ class Operator:
 
     @property
     def places(self) -> int:
-        """How often a pass uses each weight: 1 where none is shared."""
+        """Uses of each weight in a pass: 1 where none is shared."""
         return 1
 
     @property
@@ -123,27 +123,27 @@ class Composed(Operator):
 
     @property
     def inputs(self) -> int | tuple[int, ...]:
-        """Of the first part."""
+        """Shape of the first part's inputs."""
         return self.parts[0].inputs
 
     @property
     def outputs(self) -> int | tuple[int, ...]:
-        """Of the last part."""
+        """Shape of the last part's outputs."""
         return self.parts[-1].outputs
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Of the part that has weights."""
+        """Shape of the weights, of the part that has them."""
         return next((p.shape for p in self.parts if p.shape is not None), None)
 
     @property
     def places(self) -> int:
-        """Of the part that has weights."""
+        """Uses of each weight in a pass, of the part that has weights."""
         return max(p.places for p in self.parts)
 
     @property
     def fan_in(self) -> int:
-        """Of the part that has weights."""
+        """Fan-in of the part that has weights."""
         return max(p.fan_in for p in self.parts)
 
     def apply(self, w: Tree, s: Tree) -> Tree:
@@ -166,12 +166,12 @@ class Biased(Operator):
 
     @property
     def inputs(self) -> int | tuple[int, ...]:
-        """Of the dense one."""
+        """Shape of the dense map's inputs."""
         return self.of.inputs
 
     @property
     def outputs(self) -> int | tuple[int, ...]:
-        """Of the dense one."""
+        """Shape of the dense map's outputs."""
         return self.of.outputs
 
     @property
@@ -209,12 +209,12 @@ class Transposed(Operator):
 
     @property
     def inputs(self) -> int | tuple[int, ...]:
-        """What the other gives."""
+        """Shape of the other's outputs."""
         return self.of.outputs
 
     @property
     def outputs(self) -> int | tuple[int, ...]:
-        """What the other takes."""
+        """Shape of the other's inputs."""
         return self.of.inputs
 
     @property
@@ -309,7 +309,7 @@ def dimensions(shape: int | Iterable[int]) -> tuple[int, ...]:
 
 
 def size(shape: int | Iterable[int]) -> int:
-    """How many units a shape has."""
+    """Return how many units a shape has."""
     return math.prod(dimensions(shape))
 
 

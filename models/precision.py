@@ -84,5 +84,5 @@ def _narrow(v) -> bool:
 
 
 def _transformed(args, keywords) -> bool:
-    """Whether a transformation of JAX is under way: in what came as an argument, or in whatever is computed now."""
+    """Return whether a transformation of JAX is under way: in what came as an argument, or in whatever is computed now."""
     return any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((args, keywords, jnp.zeros(()))))

@@ -158,7 +158,7 @@ def least_action_gradient(
     duration: float = 30.0,
     step: float = 0.25,
 ) -> Tree:
-    """For a static input, where the motion ends, ``grad_parameters`` of the mismatch energy over beta (row 84).
+    """Return ``grad_parameters`` of the mismatch energy over beta, for a static input, where the motion ends (row 84).
 
     The gradient of predictive coding (row 68) in terms of voltages: error of order 1 in beta.
 

@@ -54,7 +54,7 @@ def flushed_order(blocks: int, samples: int) -> list[list]:
 
 
 def alternating_order(blocks: int, samples: int) -> list[list]:
-    """As many forwards as there are blocks from here up, then one backward and one forward in turn."""
+    """Return the order of each block: as many forwards as there are blocks from here up, then a backward and a forward in turn."""
     orders = []
     for ahead in range(blocks, 0, -1):
         forwards = [("forward", m) for m in range(samples)]
@@ -237,7 +237,7 @@ def one_at_a_time(work: Iterable, blocks: int, samples: int) -> list[Event]:
 
 
 def ticks(events: list[Event]) -> int:
-    """How long it takes."""
+    """Ticks that a schedule takes."""
     return 1 + max(e.tick for e in events)
 
 
@@ -321,7 +321,7 @@ def slope(objective: Objective, output: Array, y: ArrayLike) -> Array:
 
 
 class Played(NamedTuple):
-    """What came of a schedule.
+    """Results of a schedule.
 
     Attributes
     ----------

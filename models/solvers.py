@@ -22,7 +22,7 @@ from .precision import in_float64
 
 
 class Problem(NamedTuple):
-    """What is solved: ``C(s) + force(s) = 0``, the output held at `clamp` if there is one.
+    """A problem ``C(s) + force(s) = 0``, the output held at `clamp` if there is one.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
     begin: Any = None
 
     def residual(self, s: Tree) -> Tree:
-        """What is to vanish, like `s`."""
+        """Return what is to vanish, like `s`."""
         if self.force is None:
             c = self.circuit.residual(self.parameters, s, self.x)
         else:
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
         return s if self.clamp is None else self.circuit.with_output(s, self.clamp)
 
     def start(self) -> Tree:
-        """Where to start, in the number type of the problem, the output clamped."""
+        """Return states to start from, in the number type of the problem, the output clamped."""
         s = self.circuit.start(self.parameters, self.x) if self.begin is None else self.begin
         s = s if self.clamp is None else self.circuit.with_output(s, self.clamp)
         return jax.tree.map(lambda v, w: v.astype(jnp.result_type(v, w)), s, jax.eval_shape(self.sweep, s))
@@ -137,7 +137,7 @@ def newton_direction(residual: Callable, v: Array) -> Array:
 
 
 HALVINGS = 6
-"""Of a Newton step, at most."""
+"""Halvings of a Newton step, at most."""
 
 
 def newton(*, tolerance: float = 1e-6, limit: int = 2000, steps: int = 4) -> Callable:

@@ -29,16 +29,16 @@ MEMBERS = {
     "analytic": (),
     "block-exact": (),
 }
-"""What each capability asks for beyond the members of every circuit."""
+"""Members that each capability asks for beyond those of every circuit."""
 MAKERS = {"energy": "`from_energy`", "neurons": "`from_neurons`", "blocks": "`Chain`"}
 SWEEPS, PUSHES = 60, ((0.0, 0.0), (0.03, 0.0), (-0.03, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
-"""Of sweeps under forces along two fixed directions, of these sizes relative to that of the constraint at the start."""
+"""Sweeps, under forces along two fixed directions of these sizes, relative to that of the constraint at the start."""
 WAYS = (3, 4), (0, 3), (0, 4), (5, 6), (3, 5), (4, 6)
-"""Between the states of which pushes a derivative is looked at."""
+"""Pairs of pushes; a derivative is looked at between their states."""
 TOLERANCE = 1e-6
-"""Relative, of what has to be equal."""
+"""Relative tolerance of what has to be equal."""
 POINTS, ZOOMS = 33, 6
-"""On a way between states, and how often the interval of the largest jump is divided into as many."""
+"""Points on a way between states, and how often the interval of the largest jump is divided into as many."""
 
 
 @in_float64
@@ -104,7 +104,7 @@ TOLD = (
         "leave out the word",
     },
 )
-"""What is wrong where two measured sides differ; of each group the first."""
+"""Mistakes told where two measured sides differ; of each group the first."""
 
 
 def _jit(function: Callable) -> Callable:
@@ -113,7 +113,7 @@ def _jit(function: Callable) -> Callable:
 
 
 def _off(found, wanted, scale) -> bool:
-    """Whether any entries differ by more than a share of the scale, as far as all three are finite."""
+    """Return whether any entries differ by more than a share of the scale, as far as all three are finite."""
     found, wanted, scale = map(np.asarray, (found, wanted, scale))
     found, wanted, scale = np.broadcast_arrays(found, wanted, scale.reshape(scale.shape + (1,) * (found.ndim - scale.ndim)))
     known = np.isfinite(found) & np.isfinite(wanted) & np.isfinite(scale)
@@ -182,7 +182,7 @@ def _measured(circuit, parameters, x):
 
 
 def _swept(circuit, parameters, x, start, force):
-    """Where sweeps under a force lead."""
+    """Return where sweeps under a force lead."""
     kind = jax.eval_shape(lambda s: circuit.relax(parameters, s, x, force), start)
     start = jax.tree.map(lambda v, w: v.astype(jnp.result_type(v, w)), start, kind)
     sweeps = 1 if "triangular" in circuit.capabilities else SWEEPS
@@ -190,7 +190,7 @@ def _swept(circuit, parameters, x, start, force):
 
 
 def _held(circuit, parameters, x, s, force):
-    """What is left of C + force where sweeps move nothing, under this force and a near one, and no rounding explains it; and its scale."""
+    """Return the part of C + force left where sweeps move nothing, under this force and a near one, beyond rounding; and its scale."""
     near = add(force, _like(s, 5))
     left = _flat(forced(circuit, parameters, s, x, force))
     moved = sum(jnp.abs(_flat(add(circuit.relax(parameters, s, x, f), s, -1.0))) for f in (force, near))
@@ -199,7 +199,7 @@ def _held(circuit, parameters, x, s, force):
 
 
 def _blocks(circuit, parameters, x, s, pull):
-    """What is left of C + force in each leaf of the states after a sweep from rest in which that leaf alone is pushed; and its scale."""
+    """Return the part of C + force left in each leaf of the states after a sweep from rest that pushes that leaf alone; and its scale."""
     leaves, shape = jax.tree.flatten(s)
     pushes = jax.tree.leaves(_like(s, 6))
     left = []
@@ -214,7 +214,7 @@ def _blocks(circuit, parameters, x, s, pull):
 
 
 def _known(circuit, parameters, x, s, force, left):
-    """Whether rounding of the states does not explain what is `left` of C + force, as it does in saturated units."""
+    """Return whether rounding of the states does not explain what is `left` of C + force, as it does in saturated units."""
     ulps = 8 * np.finfo(float).eps
     beside = [_flat(forced(circuit, parameters, jax.tree.map(lambda v, t=t: v * (1 + t), s), x, force)) for t in (-ulps, ulps)]
     rounding = sum(jnp.abs(b - left) for b in beside)
@@ -261,7 +261,7 @@ def _stepped(circuit, parameters, x, reached, start) -> dict:
 
 
 def _jump(function: Callable[[np.ndarray], np.ndarray]) -> float:
-    """How much a function jumps between 0 and 1, relative to its size: what is left in the interval where it changes most."""
+    """Return how much a function jumps between 0 and 1, relative to its size: what is left in the interval where it changes most."""
     low, high, before = 0.0, 1.0, []
     for _ in range(ZOOMS):
         at = np.linspace(low, high, POINTS)

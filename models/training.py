@@ -35,7 +35,7 @@ SHARE = 512
 
 @dataclass
 class Run:
-    """What a training run made.
+    """Results of a training run.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
 
     @jax.jit
     def updates(parameters, state, x, targets, keys):
-        """As many updates as there are batches on the leading axis."""
+        """Apply as many updates as there are batches on the leading axis."""
 
         def update(carry, given):
             (parameters, state), (x, y, key) = carry, given

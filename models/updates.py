@@ -249,7 +249,7 @@ def pseudo_inverse_step(
 
 @in_float64
 def free_output(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Solver | None = None) -> Array:
-    """What the objective sees without a nudge."""
+    """Return what the objective sees without a nudge."""
     if "triangular" in circuit.capabilities:
         return circuit.forward(parameters, x)[-1]
     return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)

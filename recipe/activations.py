@@ -1,4 +1,4 @@
-"""What a neuron does with its drive: ascending, straight between knots, with slopes that a chip makes by shifts (contract section 4)."""
+"""Activations of neurons: ascending, straight between knots, with slopes that a chip makes by shifts (contract section 4)."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": _odd((1.0, 2.25, 5.25), (2.0**-2, 2.0**-3, 2.0**-5), 0.5),
     "tanh": _odd((0.5, 1.125, 2.625), (1.0, 2.0**-1, 2.0**-3)),
 }
-"""By name. All else of them, in both twins, in the reference and in the cost, follows from what is said here."""
+"""Activations by name. All else of them, in both twins, in the reference and in the cost, follows from what is said here."""
 
 
 def activation(name: str) -> Activation:

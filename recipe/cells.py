@@ -18,7 +18,7 @@ Positive = Annotated[Real, Field(ge=0)]
 BY_CONDUCTANCE = ("programming", "read", "drift", "drift_spread", "up", "down")
 """Columns that belong to conductances."""
 UNITS = {"S": 1e6, "mS": 1e3, "uS": 1.0, "nS": 1e-3}
-"""In microsiemens."""
+"""Units in microsiemens."""
 VOLTS = {"V": 1.0, "mV": 1e-3}
 UNIT_OF = {name: UNITS for name in ("conductance", "programming", "read", "up", "down", "states")} | {
     "drift": {"": 1.0},
@@ -69,7 +69,7 @@ class Cell(BaseModel):
 
     @property
     def mistakes(self) -> Iterator[str]:
-        """What is wrong, each as ``key: what; what is allowed``."""
+        """Return the mistakes, each as ``key: what; what is allowed``."""
         g = self.conductance
         if not g:
             if any(getattr(self, name) for name in type(self).model_fields):

@@ -1,4 +1,4 @@
-"""Whether a recipe's fields suit each other; each is right in itself."""
+"""Checks that a recipe's fields suit each other; each is right in itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from a recipe in integers, for both wings."""
+"""Numbers that follow from a recipe, in integers, for both wings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Derived(Fields):
 
     @functools.cached_property
     def emulated(self) -> bool:
-        """Whether the emulator alone plays the chip in training: reads of arrays, or pulses that no hardware has."""
+        """Return whether the emulator alone plays the chip in training: reads of arrays, or pulses that no hardware has."""
         return self.arrays.on or self.pulses.emulated
 
     def input_width(self, place: str) -> int:
@@ -134,32 +134,32 @@ class Derived(Fields):
 
     @functools.cached_property
     def learns(self) -> bool:
-        """Whether the training program changes weights."""
+        """Return whether the training program changes weights."""
         return any(step.op is Op.UPDATE for step in self.steps)
 
     @functools.cached_property
     def signed(self) -> bool:
-        """Whether weights are probed or learn along the generator's signs."""
+        """Return whether weights are probed or learn along the generator's signs."""
         return any(step.op is Op.PROBE or step.column == SIGNS for step in self.steps)
 
     @functools.cached_property
     def sloped(self) -> bool:
-        """Whether updates follow the loss register's difference."""
+        """Return whether updates follow the loss register's difference."""
         return any(step.row == SLOPE for step in self.steps)
 
     @functools.cached_property
     def stepped(self) -> bool:
-        """Whether what updates read depends on the number of the step, which the generator's signs follow."""
+        """Return whether what updates read depends on the number of the step, which the generator's signs follow."""
         return self.sloped or self.noisy
 
     @functools.cached_property
     def noisy(self) -> bool:
-        """Whether operations have a column of noise."""
+        """Return whether operations have a column of noise."""
         return any(step.column == NOISE for step in self.steps)
 
     @functools.cached_property
     def one(self) -> int:
-        """What a bias meets, in state LSBs: one, or what the state format has next to it."""
+        """Input of a bias, in state LSBs: one, or what the state format has next to it."""
         return min(1 << max(self.formats.state.frac, 0), self.formats.state.max)
 
     @functools.cached_property
@@ -198,7 +198,7 @@ class Derived(Fields):
 
     @functools.cached_property
     def feedback_level(self) -> int:
-        """What a sign of feedback counts, in weight LSBs."""
+        """Size of a sign of feedback, in weight LSBs."""
         return round(self.feedback * 2.0**self.formats.weight.frac)
 
     @functools.cached_property
@@ -292,7 +292,7 @@ class Derived(Fields):
 
     @functools.cached_property
     def slope_bits(self) -> int | None:
-        """Of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
+        """Bits of the law's slope ``2**-slope_bits``; None where pulses do not shrink (contract section 11)."""
         if self.pulses.emulated:
             return None
         return {"linear": -log2_exact(self.pulses.slope), "soft-bounds": 0}.get(self.pulses.law)

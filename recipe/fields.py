@@ -1,4 +1,4 @@
-"""What a recipe's file holds: the fields of a `Recipe`, each with what it may be by itself."""
+"""Fields of a `Recipe`, as its file holds them, each with what it may be by itself."""
 
 from __future__ import annotations
 

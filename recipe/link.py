@@ -11,7 +11,7 @@ from .geometry import geometries, in_memory
 from .recipe import Recipe
 
 VERSION = 1
-"""Of the protocol."""
+"""Version of the protocol."""
 CONTROL_ROOM = 64
 """Bytes at the end of a slot that no request takes: in slot 0 the answer to a control frame is made there."""
 OVERHEAD = 6
@@ -23,7 +23,7 @@ REPLY, ERROR = 0x80, 0xFF
 
 
 class Tag(IntEnum):
-    """What a frame to the board asks for; from `IDENTIFY` on it is answered at once, before that in its turn."""
+    """Requests of frames to the board; from `IDENTIFY` on one is answered at once, before that in its turn."""
 
     INFER = 0
     TRAIN = 1

@@ -62,7 +62,7 @@ def mistakes(error: ValidationError, label: str, model: type[BaseModel]) -> Iter
 
 
 def _words(e: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """What is wrong and what is allowed, of one of pydantic's mistakes."""
+    """Say what is wrong and what is allowed, of one of pydantic's mistakes."""
     kind, context = e["type"], e.get("ctx", {})
     if kind == "value_error":
         return str(e["msg"]).removeprefix("Value error, ")

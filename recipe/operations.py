@@ -6,14 +6,14 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 ELEMENT_BITS = 12
-"""Of a random index: the number of an element, so that a layer has at most ``2**12`` units (contract section 2)."""
+"""Bits of a random index for the number of an element, so that a layer has at most ``2**12`` units (contract section 2)."""
 
 POSITION_BITS = 12
-"""Of a random index: the position in the program memory, so that it holds at most ``2**12`` instructions (contract section 2)."""
+"""Bits of a random index for the position in the program memory, so that it holds at most ``2**12`` instructions (contract section 2)."""
 
 
 class Op(IntEnum):
-    """What an engine does with the words of a matrix."""
+    """Operations of an engine with the words of a matrix."""
 
     FORWARD = 0
     """Read rows: ``M x``, one element a row."""
@@ -127,7 +127,7 @@ class Operation(NamedTuple):
 
     @property
     def reads(self) -> bool:
-        """Whether elements leave the engine."""
+        """Return whether elements leave the engine."""
         return self.op in (Op.FORWARD, Op.TRANSPOSED)
 
     def __str__(self) -> str:
@@ -156,6 +156,6 @@ SIGNS = "signs"
 NOISE = "noise"
 """The column that is the generator's signs, one for every column, times sigma."""
 MADE = (SIGNS, SLOPE, NOISE)
-"""What stands where a store would, and is none."""
+"""Names that stand where a store would, and are none."""
 MOST_LEAK = 15
-"""Of an operation that relaxes."""
+"""Largest leak of an operation that relaxes."""

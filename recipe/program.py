@@ -27,7 +27,7 @@ class Instruction:
 
     @property
     def op(self) -> Op:
-        """What the engine does."""
+        """Operation of the engine."""
         return self.step.op
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Program:
 
     @property
     def staleness(self) -> dict[str, int]:
-        """By matrix that is read: the updates by earlier samples that the furthest of its reads does not see yet."""
+        """Map each matrix that is read to the updates by earlier samples that the furthest of its reads does not see yet."""
         found: dict[str, int] = {}
         for i in self.instructions:
             if i.step.reads:
@@ -208,7 +208,7 @@ def _apart(first: Task, then: Task) -> int:
 
 
 class _Schedule:
-    """Where tasks have been placed."""
+    """Places of the tasks so far."""
 
     def __init__(self) -> None:
         self.free: dict[str, int] = {}  # first cycle in which a place that takes one operation at a time is free

@@ -19,7 +19,7 @@ BUILT = ("ideal", "constant", "linear", "soft-bounds")
 
 
 class Pulses(Part):
-    """How cells answer to updates.
+    """Answer of cells to updates.
 
     The hardware plays the laws `BUILT` (contract section 11) of cells that are all alike and without noise. All else the emulator alone
     plays in training, and the hardware that a recipe makes has the ideal law.
@@ -52,7 +52,7 @@ class Pulses(Part):
 
     @property
     def emulated(self) -> bool:
-        """Whether no hardware has such pulses."""
+        """Return whether no hardware has such pulses."""
         return self.law not in BUILT or bool(self.noise or self.step_spread or self.bound_spread or self.one_by_one)
 
     @property

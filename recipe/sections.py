@@ -16,8 +16,9 @@ Objective = Literal["squared-error", "squared-hinge"]
 Compensation = Literal["none", "array", "output"]
 
 MOST_LANES = 156
+"""Lanes of an engine, at most: the multipliers of the largest device that boards here carry."""
 MOST_LAG = 7
-"""Of an engine: the multipliers of the largest device that boards here carry."""
+"""Updates that a read may lag behind, at most."""
 
 
 class Part(BaseModel):
@@ -64,7 +65,7 @@ class Formats(Part):
 
 
 class Roundings(Part):
-    """How each place rounds."""
+    """Rounding of each place."""
 
     accumulator: Rounding = "nearest"
     state: Rounding = "nearest"
@@ -73,7 +74,7 @@ class Roundings(Part):
 
 
 class Overflows(Part):
-    """What each place does with a number that does not fit."""
+    """Behaviour of each place with a number that does not fit."""
 
     accumulator: Overflow = "saturate"
     state: Overflow = "saturate"
@@ -82,7 +83,7 @@ class Overflows(Part):
 
 
 class Devices(Part):
-    """What is not ideal about the crossbars' cells and reads (contract section 11).
+    """Imperfections of the crossbars' cells and reads (contract section 11).
 
     The first three are built into the hardware. The others change no hardware, only which integers are loaded as weights: training writes
     the weights to such cells at the start of every epoch and before every test, and goes on with what they hold.
@@ -150,7 +151,7 @@ class Devices(Part):
 
     @property
     def named(self) -> bool:
-        """Whether there is a device, so that weights are not plain memory."""
+        """Return whether there is a device, so that weights are not plain memory."""
         return bool(
             self.preset or self.measured or self.cell.conductance or self.programming or self.spread or self.stuck_low or self.stuck_high
         )
@@ -218,11 +219,11 @@ class Arrays(Part):
 
 
 LAYOUT = ("lines", "mapping", "cell_bits")
-"""Of the arrays what matters to cells that are only written."""
+"""Fields of the arrays that matter to cells that are only written."""
 
 
 class Training(Part):
-    """How `crossdyad train` runs this recipe; the chip itself knows only its rate register.
+    """Settings of `crossdyad train` for this recipe; the chip itself knows only its rate register.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the hardware of a chip is made of: operations of engines and entries of units, numbered, and stores (contract sections 3, 7)."""
+"""Parts of a chip's hardware: operations of engines and entries of units, numbered, and stores (contract sections 3, 7)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Memory(NamedTuple):
 
     @property
     def banked(self) -> bool:
-        """Whether the level `bank`, not the operation, says which slot is read."""
+        """Return whether the level `bank`, not the operation, says which slot is read."""
         return not self.population and len(self.stores) == 1
 
     @property
     def slots(self) -> int:
-        """How many vectors it holds."""
+        """Vectors that it holds."""
         return 2 if self.banked else len(self.stores)
 
 
@@ -84,7 +84,7 @@ class Engine(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """How elements enter a unit and what is kept of them: an `Operation` without its engine.
+    """An entry of elements into a unit, and what is kept of them: an `Operation` without its engine.
 
     Attributes
     ----------

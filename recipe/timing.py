@@ -1,4 +1,4 @@
-"""When an operation reads and writes each element of each store, in cycles after its start (contract section 8)."""
+"""Cycles in which an operation reads and writes each element of each store, after its start (contract section 8)."""
 
 from __future__ import annotations
 

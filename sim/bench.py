@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from amaranth.sim import SimulatorContext
 
 _Result = TypeVar("_Result")
-"""What a body returns."""
+"""Result of a body."""
 
 
 class Undefined(ValueError):
@@ -27,7 +27,7 @@ class Undefined(ValueError):
 
 
 class Bench(Protocol):
-    """What a body may do. Cycle 0, the first after reset, is the one in which the body begins."""
+    """Tools of a body. Cycle 0, the first after reset, is the one in which the body begins."""
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port from this cycle on."""

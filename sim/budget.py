@@ -25,7 +25,7 @@ CONVERTERS = {
     "output converters": ("output_bits",),
     "converters' spread": ("gain_spread", "offset_spread"),
 }
-"""Of arrays."""
+"""Converters of arrays."""
 RESISTANCES = ("wires", "driver", "sense")
 GUARD_BITS = 8
 """Fraction bits by which a format is refined where its own effect is not asked for."""
@@ -91,7 +91,7 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
 
 
 def _layout(recipe: Recipe) -> dict:
-    """Where the cells lie, which each effect of theirs depends on."""
+    """Return where the cells lie, which each effect of theirs depends on."""
     return {name: getattr(recipe.arrays, name) for name in LAYOUT}
 
 

@@ -34,7 +34,7 @@ def command(code: int, operand: int = 0) -> int:
 
 @dataclass
 class Session:
-    """What a host sends to a chip: built command by command, in order."""
+    """Commands and data that a host sends to a chip, in order."""
 
     recipe: Recipe
     given: dict = field(default_factory=lambda: {s: [] for s in streams.INPUTS})
@@ -125,7 +125,7 @@ class Prediction:
         """Launches while another program runs."""
         self.walking: deque = deque()
         self.walk: emulated.Walk | None = None
-        """Where weights may be stale, the chip since the last launch in rest, if it is traced."""
+        """Chip since the last launch in rest, where weights may be stale and it is traced."""
 
     @property
     def cycles(self) -> int:
@@ -133,7 +133,7 @@ class Prediction:
         return self.edge.cycles
 
     def wires(self) -> dict:
-        """What the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
+        """Return what the chip shows in this cycle: ready of inputs, (valid, payload) of outputs, busy."""
         shown = self.edge.ports()
         return {s: shown[f"{s}_ready"] for s in streams.INPUTS} | {
             "o_weight": self.words[0] if shown["o_weight_valid"] else None,
@@ -270,9 +270,9 @@ class Verdict:
     mismatches: list
     """(cycle, what, expected, got), the first hundred."""
     differing: int
-    """How many comparisons differed."""
+    """Comparisons that differed."""
     late: int
-    """How many of them were of times: handshakes, busy, cycle counts, cycles of inner writes."""
+    """Those among them that were of times: handshakes, busy, cycle counts, cycles of inner writes."""
     coverage: dict
     prediction: Prediction
 

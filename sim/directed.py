@@ -27,7 +27,7 @@ CHANGE = "weights that change"
 
 
 class Scene(NamedTuple):
-    """What a chip is loaded with, and what it then learns from at the fastest rate.
+    """Weights that a chip is loaded with, and samples that it then learns from at the fastest rate.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ def _some(draw, low, high, shape):
 
 
 def _small(draw, low, high, shape):
-    """At all magnitudes."""
+    """Draw integers of all magnitudes."""
     return draw.integers(low, high, shape, endpoint=True) >> draw.integers(0, 32, shape)
 
 

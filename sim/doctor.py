@@ -1,4 +1,4 @@
-"""Which tools are here, and what to do about those that are not."""
+"""Tools that are here, and remedies for those that are not."""
 
 from __future__ import annotations
 

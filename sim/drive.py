@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
 
 @dataclass(frozen=True)
 class Phase:
-    """What one session took and gave.
+    """Time that one session took, and payloads that it gave.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ ENOUGH = 150
 
 
 class Store:
-    """What is known, in a file: what each witness executes, and who noticed which fault."""
+    """File of what is known: what each witness executes, and who noticed which fault."""
 
     def __init__(self, path: Path):
         self.path = path

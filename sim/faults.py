@@ -20,7 +20,7 @@ def _sources(*patterns: str) -> tuple[Path, ...]:
 
 
 class Field(NamedTuple):
-    """Where faults are drawn, and who should notice.
+    """Files in which faults are drawn, and tests that should notice.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ FIELDS = {
         ("test_choose.py", "test_explore.py", "test_explore_kills.py", "test_explore_results.py", "test_cost.py"),
     ),
 }
-"""By name. `recipe`: what both twins share, so that no comparison of the two can tell. `explore`: what a user is told to build."""
+"""Fields by name. `recipe`: what both twins share, so that no comparison of the two can tell. `explore`: what a user is told to build."""
 
 
 class Fault(NamedTuple):
@@ -122,7 +122,7 @@ OPERATORS = {
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """What can be wrong about an expression: (kind, the node that stands there instead)."""
+    """Return what can be wrong about an expression: (kind, the node that stands there instead)."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "sign", node.operand
     elif isinstance(node, ast.BinOp):
@@ -163,7 +163,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 LEFT_OUT = ("annotation", "returns", "decorator_list", "defaults", "kw_defaults", "exc", "msg")
-"""Of the syntax tree: what computes nothing, and defaults, which are choices."""
+"""Parts of the syntax tree that compute nothing, and defaults, which are choices."""
 
 
 class Placed(ast.NodeTransformer):

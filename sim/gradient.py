@@ -19,7 +19,7 @@ COMPARISONS = ("rule", "exact", "rule_exact")
 """Chip against its rule in real numbers; chip against the exact gradient; the rule in real numbers against exact."""
 
 OBJECTIVES = {"squared-error": models.squared_error, "squared-hinge": models.squared_hinge}
-"""Of the reference, by the recipe's name."""
+"""Objectives of the reference, by the recipe's name."""
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def circuit(recipe: Recipe) -> models.Feedforward:
 
 
 def _one(recipe: Recipe) -> float:
-    """What a bias meets; 0 without one."""
+    """Return the input of a bias; 0 without one."""
     return recipe.one * recipe.formats.state.step if recipe.bias else 0.0
 
 

@@ -22,7 +22,7 @@ from ..recipe import Recipe, in_memory, registers, require_recipe
 from ..recipe.link import VERSION, Error, Link, Tag, fingerprint
 
 GENERIC = "generic"
-"""In place of a board: a chip beside a processor (contract section 13)."""
+"""Name in place of a board: a chip beside a processor (contract section 13)."""
 LINT = {"flow": "lint", "flow_options": {"tool": "verilator"}}
 SAMPLES = 2
 """That the cocotb test trains."""
@@ -165,7 +165,7 @@ def _frames(recipe: Recipe) -> str:
 
 
 def _vectors(recipe: Recipe, board: Board) -> dict:
-    """What the test sends over the line, frame by frame, and what the emulated board answers."""
+    """Return what the test sends over the line, frame by frame, and what the emulated board answers."""
     link, twin, draw = Link(recipe), Twin(recipe, board.clock, synth.BAUD), np.random.default_rng(1)
     f, flat = recipe.formats, np.concatenate([np.ravel(w) for w in emulator.initial_weights(recipe)])
     chunks = np.pad(flat, (0, -len(flat) % link.chunk)).reshape(-1, link.chunk)

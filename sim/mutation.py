@@ -126,7 +126,7 @@ def _forget() -> None:
 
 
 def _same(a, b) -> bool:
-    """Whether two codes do the same: those of equal text, nested ones included."""
+    """Return whether two codes do the same: those of equal text, nested ones included."""
     nested = [[c for c in code.co_consts if inspect.iscode(c)] for code in (a, b)]
     plain = [[c for c in code.co_consts if not inspect.iscode(c)] for code in (a, b)]
     return (a.co_code, a.co_names, plain[0]) == (b.co_code, b.co_names, plain[1]) and all(map(_same, *nested))

@@ -1,4 +1,4 @@
-"""How good a chip's gradient is: its estimates, of many chips at once, against the exact ones.
+"""Quality of a chip's gradient: its estimates, of many chips at once, against the exact ones.
 
 A rule that sends errors or contrasts states is judged by its estimate of every sample's gradient: what the updates of the layers' weights
 sum to. A rule that probes has one number per sample, the slope along a direction that the chip draws: it is judged by
@@ -25,7 +25,7 @@ ROUNDING = 1e-12
 
 
 def varies(recipe: Recipe, device: Device | None = None) -> bool:
-    """Whether figures differ from chip to chip: by noise, cells, random rounding, or the directions of probes."""
+    """Return whether figures differ from chip to chip: by noise, cells, random rounding, or the directions of probes."""
     rounding, spread = recipe.rounding, recipe.arrays.gain_spread or recipe.arrays.offset_spread
     return bool(
         recipe.signed
@@ -44,7 +44,7 @@ class Vectors(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """What updates along signs read: the loss register's differences (chips, n), and the seeds (chips,) that the directions follow from."""
+    """Readings of updates along signs: differences of the loss register (chips, n), and seeds (chips,) of the directions."""
 
     loss: np.ndarray
     seed: np.ndarray
@@ -53,7 +53,7 @@ class Probes(NamedTuple):
 def measured(
     recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, seeds: Sequence[int], device: Device | None = None
 ) -> list:
-    """What the updates of chips would read for the same samples, with the weights held.
+    """Return what the updates of chips would read for the same samples, with the weights held.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _of_probes(recipe: Recipe, made: list[Probes], exact) -> dict[str, float]:
 
 
 class Judge(NamedTuple):
-    """How a rule's gradient is judged.
+    """Judge of a rule's gradient.
 
     Attributes
     ----------

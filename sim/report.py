@@ -1,4 +1,4 @@
-"""What a co-simulation found: each comparison that differed, and the sums."""
+"""Findings of a co-simulation: each comparison that differed, and the sums."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Difference(NamedTuple):
 
 
 CLIPPED = "state out of range"
-"""What no chip can do: a dyad's mean lies between states that are clipped to the format (contract section 4)."""
+"""Event that no chip can have: a dyad's mean lies between states that are clipped to the format (contract section 4)."""
 SHOWN = 10
 """Differences that a text lists."""
 
 
 @dataclass
 class Report:
-    """What a co-simulation compared and found.
+    """Comparisons and findings of a co-simulation.
 
     Attributes
     ----------

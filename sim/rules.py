@@ -24,7 +24,7 @@ WEAK = 2.0**-8
 
 
 class Finding(NamedTuple):
-    """What a check found: its name, whether that is right, and a figure in words."""
+    """Finding of a check: its name, whether that is right, and a figure in words."""
 
     check: str
     passed: bool
@@ -35,14 +35,14 @@ class Finding(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What all checks of a rule found."""
+    """Findings of all checks of a rule."""
 
     rule: str
     checks: list[Finding]
 
     @property
     def passed(self) -> bool:
-        """Whether none of them failed."""
+        """Return whether none of them failed."""
         return all(f.passed for f in self.checks)
 
 
@@ -91,7 +91,7 @@ def integers(recipe: Recipe) -> Finding:
 
 
 def aims_at_the_gradient(recipe: Recipe) -> bool:
-    """Whether each sample's estimate tends to the exact gradient of the feed-forward net, once feedback in memory is the weights'."""
+    """Return whether each estimate tends to the exact gradient of the feed-forward net, once feedback in memory is the weights'."""
     found = rule(recipe.rule)
     settles = found.infer is not rules.parts.inference
     aligned = found.oracle in ("aligned", "inverse") and any(m.name.startswith("B") and m.source == "memory" for m in recipe.matrices)

@@ -62,7 +62,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found."""
+    """Findings of a check."""
 
     scenario: str
     simulator: str

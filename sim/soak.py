@@ -12,13 +12,13 @@ from . import chip, drive, simulators
 from .fixed import seeded
 
 BLOCKS = 20
-"""How often the weights are read back."""
+"""Times that the weights are read back."""
 READS = (Op.FORWARD, Op.TRANSPOSED)
 
 
 @dataclass(frozen=True)
 class Soak:
-    """What a soak compared.
+    """Comparisons of a soak.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ REST = 2
 
 @dataclass
 class Record:
-    """What the monitors saw.
+    """Record of the monitors.
 
     Attributes
     ----------

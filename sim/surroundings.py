@@ -1,4 +1,4 @@
-"""What surrounds a simulator: its environment, and where its builds are kept.
+"""Surroundings of a simulator: its environment, and where its builds are kept.
 
 Builds are kept under ``.build/sim`` in the working directory (or see `builds`), by the hash of the Verilog text and the options.
 """

@@ -65,7 +65,7 @@ def scenarios() -> list[Scenario]:
 
 
 def range_events(scenarios: list[Scenario]) -> dict[str, int]:
-    """How many range events of each place a set of scenarios provokes."""
+    """Count the range events of each place that a set of scenarios provokes."""
     seen = [s.trace(s.stimulus) for s in scenarios]
     return {place: int(sum(ports[f"events_{place}"].sum() for ports in seen)) for place in ("accumulator", "state", "delta")}
 

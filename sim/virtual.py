@@ -193,7 +193,7 @@ def build(recipe: Recipe, board: str = "ulx3s", optimize: int = 0, samples: int 
 
 
 def _key(*asked) -> str:
-    """What a program is made from: a recipe as built, what was asked of it, and the text of what makes it."""
+    """Return what a program is made from: a recipe as built, what was asked of it, and the text of what makes it."""
     recipe, *others = asked
     told = hashlib.sha256(f"{recipe.as_built.model_dump_json()} {others} {importlib.metadata.version('amaranth')} {QUIET}".encode())
     root = Path(__file__).parents[1]

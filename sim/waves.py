@@ -75,7 +75,7 @@ def views(recipe: Recipe, source: Verilog, widths: dict[str, int], waves: Path) 
 
 
 def _is_number(name: str) -> bool:
-    """Whether a signal means a number that may be negative."""
+    """Return whether a signal means a number that may be negative."""
     return name.rsplit(".", 1)[-1] in ("mean", "difference", "drive_value", "value0", "value1", "value_state", "value_delta", "loss") or (
         name.endswith("payload") and not name.startswith(("i_command", "i_label"))
     )

@@ -68,7 +68,7 @@ class _Changed(MetaPathFinder):
 
 
 def _change(change: Callable) -> None:
-    """From now on in this process the package is loaded anew, changed."""
+    """Load the package anew in this process from now on, changed."""
     package = vars(sys.modules[PACKAGE])
     for name in [n for n in sys.modules if n.startswith(PACKAGE + ".") and n != __name__]:
         package.pop(name.rpartition(".")[2], None)
@@ -151,7 +151,7 @@ def _fails(tests: list[str], begins: Callable[[str], None]) -> str | None:
 
 
 def recorded(field: Field, known: set[str]) -> Iterator[tuple[str, list[str], float, bool] | None]:
-    """What each witness of a field, but for those `known`, executes: its name, functions, seconds, whether it passed; None in the end."""
+    """Yield what each witness of a field not in `known` executes: its name, functions, seconds, whether it passed; None in the end."""
     return _apart(_record, (field, known))
 
 
@@ -215,7 +215,7 @@ def _end_with_parent() -> None:
 
 
 def _apart(function, given, limit: float = LIMIT) -> Iterator:
-    """What a function sends from a process of its own, whose modules are fresh; ends early, if it takes too long or dies."""
+    """Return what a function sends from a process of its own, whose modules are fresh; ends early, if it takes too long or dies."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jax", "lineax", "diffrax", "optax", "numpy", "pytest"])
     ours, theirs = context.Pipe(duplex=False)

@@ -17,7 +17,7 @@ from .files import arrays, write_integers
 
 
 class Aged(NamedTuple):
-    """What trained weights become on a device.
+    """Trained weights on a device.
 
     Attributes
     ----------

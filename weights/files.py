@@ -21,7 +21,7 @@ FORMAT = "weight_format"
 
 
 class Tensors(NamedTuple):
-    """What a file holds.
+    """Content of a file.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""From tensors to a recipe's weights: which tensor is which matrix, which way round it lies, and what rounding loses."""
+"""Fit of tensors to a recipe's weights: which tensor is which matrix, which way round it lies, and what rounding loses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WeightsError(ValueError):
 
 
 class Layer(NamedTuple):
-    """What became of one matrix.
+    """Result of fitting one matrix.
 
     Attributes
     ----------

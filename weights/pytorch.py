@@ -29,7 +29,7 @@ TYPES = {
 }
 """Storage class to the type of its elements."""
 KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
-"""Where a training checkpoint keeps its state_dict."""
+"""Keys under which a training checkpoint keeps its state_dict."""
 
 
 def widened(raw: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from .fit import Layer, load
 
 
 class Rounded(NamedTuple):
-    """What became of a net on a chip.
+    """Result of rounding a net to a chip.
 
     Attributes
     ----------

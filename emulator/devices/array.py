@@ -21,7 +21,7 @@ from .tiles import Tiles
 from .written import Written
 
 ALL_EFFECTS = (*EFFECTS, "wires", "converters")
-"""What can be switched off one by one."""
+"""Effects that can be switched off one by one."""
 FINE = 26
 """Fraction bits of effective weights: a cell is off by 6e-11 of 8-bit weights' largest at most."""
 
@@ -70,7 +70,7 @@ class Circuit:
 
 @dataclass(frozen=True)
 class Report:
-    """What an array is and what its converters have done."""
+    """Description of an array, and the record of its converters."""
 
     name: str
     shape: tuple[int, int]
@@ -100,7 +100,7 @@ class Report:
 
 
 _Part: TypeAlias = tuple[slice, Slice, list[tuple[np.ndarray | None, np.ndarray]], Callable[[float], OfCells | Even] | None]
-"""Of one direction, for a block of inputs and a slice: tables and matrices of the terms of the current, and the noise."""
+"""Part of one direction, for a block of inputs and a slice: tables and matrices of the terms of the current, and the noise."""
 _Side: TypeAlias = tuple[str, tuple[int, int], tuple[InputConverter, OutputConverter | None], list[_Part]]
 """One direction: name, shape, converters and parts."""
 

@@ -12,7 +12,7 @@ import numpy as np
 FEWEST_ROWS, FEWEST_LINES = 256, 128
 """Reads of vectors, and outputs, below which a product of matrices is faster."""
 LARGEST = (1 << 15) - 1
-"""Of a sum in a quarter of a word."""
+"""Largest sum in a quarter of a word."""
 PASSES = {True: 16, False: 24}
 """Inputs of one pass: four tables of four signed inputs, or of six that are 0 or 1."""
 

@@ -23,7 +23,7 @@ DOUBT = 0.04
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53
 """Half the distance of 1 to the next float32 and float64."""
 SECOND_ORDER = 1.01
-"""What products of roundings can add."""
+"""Bound on what products of roundings can add."""
 
 
 class Conversion(NamedTuple):

@@ -27,7 +27,7 @@ class DeviceWarning(UserWarning):
 
 
 class Usage(NamedTuple):
-    """What an output converter has done: how many reads, how many clipped, the extreme codes it gave, and how many codes it has."""
+    """Record of an output converter: reads, clipped reads, the extreme codes it gave, and how many codes it has."""
 
     reads: int = 0
     clipped: int = 0
@@ -53,7 +53,7 @@ class Usage(NamedTuple):
         return self.clipped / self.reads if self.reads else 0.0
 
     def complaints(self, clipped_share: float = CLIPPED_SHARE) -> list[str]:
-        """What is wrong with the range, in words; empty if nothing is."""
+        """Tell what is wrong with the range, in words; empty if nothing is."""
         found = []
         if self.share_clipped > clipped_share:
             found.append(

@@ -69,12 +69,12 @@ class Device:
 
     @property
     def changes_cells(self) -> bool:
-        """Whether cells differ from their nominal conductances."""
+        """Return whether cells differ from their nominal conductances."""
         return any((self.states, self.spread, self.programming, self.drift, self.flicker, self.stuck))
 
     @property
     def ages(self) -> bool:
-        """Whether there is a law of what time does to cells."""
+        """Return whether there is a law of what time does to cells."""
         return bool(self.drift or self.flicker)
 
     def check(self, time: float) -> None:

@@ -46,12 +46,12 @@ class Product:
 
     @property
     def converter(self) -> Conversion:
-        """What makes codes of sums."""
+        """Return what makes codes of sums."""
         assert self.conversion is not None  # set together with the range
         return self.conversion
 
     def seen(self, codes: np.ndarray, kind: type[np.floating]) -> np.ndarray:
-        """What the weights are multiplied with, of input codes (n, inputs) that one read sees."""
+        """Return what the weights are multiplied with, of input codes (n, inputs) that one read sees."""
         codes = codes[:, self.inputs]
         seen = [codes.astype(kind) if t is None else t.astype(kind)[codes.astype(np.int64) + len(t) // 2] for t in self.tables]
         return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=1)
@@ -273,7 +273,7 @@ class Direction:
 
 
 def largest_input(table: np.ndarray | None, seen: int) -> int:
-    """Of what a table, or None, makes of codes to +-`seen`."""
+    """Return the largest input that a table, or None, makes of codes to +-`seen`."""
     return seen if table is None else int(np.abs(table[len(table) // 2 - seen : len(table) // 2 + seen + 1]).max())
 
 

@@ -75,7 +75,7 @@ class Measured:
             )
 
     def terms(self, g: np.ndarray, limit: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """As `Cubic.terms`."""
+        """See `Cubic.terms`."""
         volt = self.voltage / limit
         bent = np.interp(np.arange(-limit, limit + 1) * volt, self.volts, self.bent) / volt
         return [(np.rint(bent * 2**FRACTION).astype(np.int64), g * 2.0**-FRACTION)]

@@ -31,10 +31,10 @@ def tangent(change: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 class Law(Protocol):
-    """What all laws have, those of one's own too: see above."""
+    """Base of all laws, those of one's own too: see above."""
 
     def numbers(self, step: np.ndarray, end: np.ndarray, span: np.ndarray, draw: Callable[[], np.ndarray]) -> tuple[np.ndarray, ...]:
-        """What is stored for each cell and direction."""
+        """Return what is stored for each cell and direction."""
 
     @property
     def tangent(self) -> Callable[..., tuple[np.ndarray, np.ndarray | None]]:

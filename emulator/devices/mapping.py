@@ -29,13 +29,13 @@ class Slice:
 
     @property
     def digits(self) -> np.ndarray:
-        """What an ideal array multiplies with."""
+        """Return what an ideal array multiplies with."""
         return self.plus - self.minus
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """How signed weights become conductances.
+    """Map from signed weights to conductances.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Mapping:
 
     @property
     def sliced(self) -> bool:
-        """Whether a weight takes several cells."""
+        """Return whether a weight takes several cells."""
         return self.slice_bits is not None and self.slice_bits < self.stored_bits
 
     def levels(self, weights: ArrayLike, scale: float | None = None) -> tuple[np.ndarray, float]:

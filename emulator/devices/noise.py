@@ -28,7 +28,7 @@ def _share(what: str, magnitude: float) -> None:
 
 
 class CellNoise(ABC):
-    """What all noise models of cells have: `sigma`, `shape` and `draw`."""
+    """Base of all noise models of cells: `sigma`, `shape` and `draw`."""
 
     shape = "normal"
 

@@ -19,7 +19,7 @@ from .bitwise import Sums
 
 @dataclass(frozen=True)
 class Even:
-    """Of one size for all outputs: proportional to the input's norm.
+    """Noise of one size for all outputs: proportional to the input's norm.
 
     Parameters
     ----------
@@ -32,10 +32,10 @@ class Even:
     outputs: int
 
     def bitwise(self, bits: np.ndarray) -> None:
-        """As `OfCells.bitwise`: nothing but the input's norm is needed."""
+        """See `OfCells.bitwise`: nothing but the input's norm is needed."""
 
     def draw(self, codes: np.ndarray, deviates: Callable[[int], np.ndarray], variance: np.ndarray | None = None) -> np.ndarray:
-        """As `OfCells.draw`."""
+        """See `OfCells.draw`."""
         x = codes.astype(np.float32)
         length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
         noise = deviates(self.outputs)
@@ -44,7 +44,7 @@ class Even:
 
 
 class OfCells:
-    """Of each cell's conductance.
+    """Noise of each cell's conductance.
 
     Parameters
     ----------

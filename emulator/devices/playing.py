@@ -78,7 +78,7 @@ class Layer:
         )
 
     def array(self, weights: np.ndarray) -> Array:
-        """For weights (R, F * L), the last of which are kept."""
+        """Return the array for weights (R, F * L), the last of which are kept."""
         array = self._array
         if array is None or weights is not self._weights:
             self._count()
@@ -118,7 +118,7 @@ class Layer:
             self.level_lsb[op] = side.level_lsb or []
 
     def complaints(self, share: float) -> list[str]:
-        """What is wrong with the output ranges since the last time that this was asked."""
+        """Tell what is wrong with the output ranges since the last call."""
         self._count()
         told = [
             f"layer {self.g.layer}, {op.name.lower()}: {u.complaints(share)[0]}"
@@ -134,7 +134,7 @@ def _side(array: Array, op: Op) -> Direction:
 
 
 class Chosen(NamedTuple):
-    """What a machine on arrays knows beside the chip's state."""
+    """Choices of a machine on arrays, beside the chip's state."""
 
     layers: list[Layer]
     cells: list[Cells]
@@ -148,7 +148,7 @@ class ArrayMachine(Machine):
         self.chosen, self.operations = chosen, len(program_memory(self.recipe)[0])
 
     def product(self, g: Geometry, pc: int, step: Operation, vectors: Integers) -> Integers:
-        """As `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
+        """See `Machine.product`. The noise of a read depends on the number of the program and its place in it."""
         if not self.recipe.arrays.on:
             return super().product(g, pc, step, vectors)
         with np.errstate(over="ignore"):
@@ -156,7 +156,7 @@ class ArrayMachine(Machine):
         return self.chosen.layers[g.layer].read(step.op, np.asarray(self.weights[step.matrix]), np.asarray(vectors), numbers)
 
     def change(self, g: Geometry, step: Operation, e: Integers, b: Integers, pairs: Pair | None) -> Integers:
-        """As `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
+        """See `Machine.change`: counts of pulses are rounded at random. Probes are the chip's, as they must be taken back exactly."""
         if step.op == Op.PROBE or not self.chosen.cells:
             return super().change(g, step, e, b, pairs)
         k, name, f, recipe = g.layer, step.matrix, g.recipe.formats.weight, g.recipe
@@ -203,7 +203,7 @@ class _Engine:
         return np.asarray(array)
 
     def machine(self, chip: int) -> Callable[..., ArrayMachine]:
-        """What makes the machine of a chip, by its number."""
+        """Make the machine of a chip, by its number."""
         return functools.partial(ArrayMachine, self.chosen[chip])
 
     def infer(self, recipe: Recipe, state: State, x: np.ndarray) -> tuple[Any, ...]:
@@ -300,7 +300,7 @@ class ArrayChip(Chip):
                 layer.turned, layer._weights = None if turned is None else turned[k][i] / layer.g.recipe.formats.weight.step, None
 
     def machine(self, chip: int = 0) -> Callable[..., ArrayMachine]:
-        """What makes the machine of a chip, by its number."""
+        """Make the machine of a chip, by its number."""
         return self._engine.machine(chip)
 
     def calibrate(self, x: ArrayLike, y: ArrayLike) -> None:

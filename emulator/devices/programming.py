@@ -41,7 +41,7 @@ EFFECTS = {
     "drift": "drift",
     "flicker": "1/f noise",
 }
-"""What a device does to stored weights, by its field."""
+"""Effects of a device on stored weights, by its field."""
 
 
 def device_of(devices: Devices) -> Device | None:
@@ -83,7 +83,7 @@ def measured(cell: Cell) -> Device:
 
 
 def mapping_of(recipe: Recipe) -> Mapping:
-    """How the recipe's weights lie in cells."""
+    """Return how the recipe's weights lie in cells."""
     return Mapping(recipe.cell_width, recipe.arrays.mapping, recipe.arrays.cell_bits or None)
 
 
@@ -94,12 +94,12 @@ def wires_of(recipe: Recipe) -> Wires | None:
 
 
 def layout_of(recipe: Recipe) -> dict[str, Any]:
-    """How the recipe's weights lie in cells and on arrays, as `stored` takes it."""
+    """Return how the recipe's weights lie in cells and on arrays, as `stored` takes it."""
     return {"mapping": mapping_of(recipe), "lines": recipe.arrays.lines}
 
 
 def alone(device: Device) -> dict[str, Device]:
-    """Of each of a device's effects on stored weights (`EFFECTS`) the device that has it alone; and the ``ideal`` one, without any."""
+    """Map each of a device's effects on stored weights (`EFFECTS`) to the device that has it alone, and ``ideal`` to one without any."""
     none: dict[str, Any] = dict.fromkeys(EFFECTS)
     ideal = replace(device, **none)
     own = {label: replace(ideal, **{field: getattr(device, field)}) for field, label in EFFECTS.items() if getattr(device, field)}
@@ -120,7 +120,7 @@ def stored(
     mapping: Mapping = Mapping(12),  # noqa: B008
     lines: int = LINES,
 ) -> np.ndarray:
-    """What is read of real weights that have been written to cells.
+    """Return what is read of real weights that have been written to cells.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def read_noise(
 
 
 def _variance(device: Device, weights: np.ndarray, mapping: Mapping) -> np.ndarray:
-    """Of a read of each weight (outputs, inputs), per square of its input; a reference line's is that of each of its outputs."""
+    """Return the variance of a read of each weight (outputs, inputs), per square of its input; of a reference line, for each output."""
     span, variance = float(np.max(np.abs(weights))) or 1.0, np.zeros(weights.shape)
     none: dict[str, Any] = dict.fromkeys(EFFECTS.keys() - {"states"})
     alike = replace(device, **none)

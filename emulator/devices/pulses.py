@@ -23,7 +23,7 @@ GOLDEN = round(2**31 * (5**0.5 - 1) / 2)
 
 @dataclass(frozen=True)
 class Pulses:
-    """How trains are made.
+    """Settings of pulse trains.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _signed(values: np.ndarray, chance: np.ndarray, place: np.ndarray) -> np.nda
 def _places(
     number: np.ndarray, slots: np.ndarray, shape_x: tuple[int, ...], shape_delta: tuple[int, ...], seed: int, pulses: Pulses, first: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each slot of both lines stands between 0 and 2**31; each broadcasts to (samples, slots, lines)."""
+    """Return where each slot of both lines stands between 0 and 2**31; each broadcasts to (samples, slots, lines)."""
     if pulses.kind == "stochastic":
         return _words(TRAIN_X, len(number), shape_x, seed, first), _words(TRAIN_DELTA, len(number), shape_delta, seed, first)
     even = ((number + 1) * GOLDEN & (1 << 31) - 1).astype(np.uint32)

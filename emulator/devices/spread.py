@@ -33,7 +33,7 @@ class Spread:
             raise ValueError("spread: span, least and noise are standard deviations and cannot be negative")
 
     def apply(self, g: np.ndarray, g_min: float, g_max: float, key: Key, plane: int) -> np.ndarray:
-        """What cells of spread ranges give for nominal conductances g (microsiemens), not below 0."""
+        """Return what cells of spread ranges give for nominal conductances g (microsiemens), not below 0."""
         if self.span:
             g = g_min + (g - g_min) * np.maximum(1 + self.span * draws.normal(key, draws.RANGE, plane, g.shape), 0)
         if self.least:
@@ -41,7 +41,7 @@ class Spread:
         return np.maximum(g, 0.0)
 
     def noisiness(self, key: Key, plane: int, shape: tuple[int, ...]) -> float | np.ndarray:
-        """How much noisier each cell is than its model says; 1 if all are alike."""
+        """Return how much noisier each cell is than its model says; 1 if all are alike."""
         return np.abs(1 + self.noise * draws.normal(key, draws.NOISE, plane, shape)) if self.noise else 1.0
 
 

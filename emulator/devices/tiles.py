@@ -1,4 +1,4 @@
-"""How a layer's cells lie on arrays, and the matrix that each read of them multiplies with."""
+"""Layout of a layer's cells on arrays, and the matrix that each read of them multiplies with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tiles:
 
     @classmethod
     def of(cls, shape: tuple[int, int], rows: int | None, columns: int | None, kind: str) -> Tiles:
-        """For (outputs, inputs) weights on arrays of at most so many inputs and outputs, mapped as `mapping.Mapping.kind`."""
+        """Lay out (outputs, inputs) weights on arrays of at most so many inputs and outputs, mapped as `mapping.Mapping.kind`."""
         return cls(blocks(shape[1], rows), blocks(shape[0], columns), kind == "offset")
 
     def planes(self, s: Slice) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ class Tiles:
         return out
 
     def read(self, plus: np.ndarray, minus: np.ndarray, w: wires.Wires | None, transposed: bool = False) -> np.ndarray:
-        """What a read multiplies with (outputs, inputs), in the unit of the conductances (microsiemens), of cells that obey Ohm's law."""
+        """Return what a read of ohmic cells multiplies with (outputs, inputs), in the unit of the conductances (microsiemens)."""
         if w is None:
             return self.pairs(np.asarray, plus, minus)
         return self.pairs(lambda g: wires.read(g, w, transposed), plus, minus)

@@ -56,7 +56,7 @@ class Wires:
 
     @property
     def reciprocal(self) -> bool:
-        """Whether the transposed read is exactly the transpose."""
+        """Return whether the transposed read is exactly the transpose."""
         return self.sensing == "same" and self.driver == self.sense
 
 

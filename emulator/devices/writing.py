@@ -35,7 +35,7 @@ DEVIATES /= DEVIATES.std()
 
 LANES, TINY = 16, 1e-30
 BLOCK, WORDS, TOGETHER = 7 << 13, 1 << 19, 32
-"""For speed only: how many weights and words of noise fit in the processor's cache; how many samples' noise is made together."""
+"""Sizes for speed only: how many weights and words of noise fit in the processor's cache; how many samples' noise is made together."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Cells:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the weights."""
+        """Type of the weights."""
         return self.bounds[0].dtype
 
     def limit(self, weights: np.ndarray) -> np.ndarray:
@@ -176,7 +176,7 @@ class Cells:
 
     @cached_property
     def factors(self) -> np.ndarray:
-        """What a train's change is multiplied by: index is ``pulses << 11 | 11 random bits``."""
+        """Return what a train's change is multiplied by: index is ``pulses << 11 | 11 random bits``."""
         return (1 + self.device.noise * DEVIATES / np.sqrt(np.maximum(np.arange(LONGEST_TRAIN + 1), 1))[:, None]).ravel().astype(self.dtype)
 
 

@@ -76,7 +76,7 @@ class Written:
         return self._cells[n][not fresh]
 
     def conductance(self, n: int, turned: bool = False, fresh: bool = False) -> np.ndarray:
-        """What a read of slice n, or the transposed one (`turned`), multiplies with (outputs, inputs): microsiemens, signed."""
+        """Return what a read of slice n, or the transposed one (`turned`), multiplies with (outputs, inputs): microsiemens, signed."""
         turned = turned and self._wires is not None and not self._wires.reciprocal
         if (n, turned, fresh) not in self._seen:
             self._seen[n, turned, fresh] = self._tiles.read(*self.cells(n, fresh), self._wires, turned)

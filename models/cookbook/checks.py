@@ -15,7 +15,7 @@ from .row import ROWS
 
 
 class Result(NamedTuple):
-    """What the check of a row found, and how long it took."""
+    """Findings of a row's check, and how long it took."""
 
     number: int
     findings: list[Finding]
@@ -23,7 +23,7 @@ class Result(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """At least one finding, and none that failed."""
+        """Return whether there is a finding, and none that failed."""
         return bool(self.findings) and all(f.passed for f in self.findings)
 
     def to_dict(self) -> dict:

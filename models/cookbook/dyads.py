@@ -41,7 +41,7 @@ ANYWHERE = Estimator(
 
 
 def _drift(s, **how):
-    """How far the mean is off the forward pass, as an `estimate` of it for `slope`."""
+    """Return how far the mean is off the forward pass, as an `estimate` of it for `slope`."""
     return lambda b: _states(*s, beta=b, sweeps=60, **how).mean
 
 
@@ -137,7 +137,7 @@ def substitution_law(seed: int) -> Iterator[Finding]:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _contrast(circuit, objective, parameters, x, y, beta):
-    """Of nudged states, as if the Jacobian were symmetric."""
+    """Return the contrast of nudged states, as if the Jacobian were symmetric."""
     problem = Problem(circuit, parameters, x)
     states = jax.lax.map(lambda b: newton()(weak(problem, None, objective, y, b)).states, beta * np.array([0, 1, -1]))
     free, error = jax.tree.map(lambda v: v[0], states), jax.tree.map(lambda v: (v[1] - v[2]) / (2 * beta), states)

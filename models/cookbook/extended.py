@@ -48,7 +48,7 @@ from ..operators import Dense, Operator, dimensions, size
 from ..precision import in_float64
 
 NOISE = 0.1
-"""Of learners of targets' feedback."""
+"""Noise of learners of targets' feedback."""
 
 
 @in_float64

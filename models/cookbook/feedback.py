@@ -47,7 +47,7 @@ def concordant(circuit: Circuit, parameters: Tree) -> Callable:
 
 
 def _estimate(operator):
-    """Of layers of a chain by `operator`; of other neurons by parameters of the feedback's own, or from the output."""
+    """Estimate by `operator` for layers of a chain, by the feedback's own parameters or from the output for other neurons."""
 
     def estimate(circuit, objective, parameters, x, y, matrices):
         if "chain" in circuit.capabilities:

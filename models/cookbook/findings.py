@@ -49,13 +49,13 @@ def relative_error(estimate: Tree, exact: Tree) -> float:
 
 
 def cosine(a: Tree, b: Tree) -> float:
-    """Of two pytrees."""
+    """Return the cosine of two pytrees."""
     a, b = flat(a), flat(b)
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def angle(a: Tree, b: Tree) -> float:
-    """Of two pytrees, in degrees."""
+    """Return the angle of two pytrees, in degrees."""
     return float(np.degrees(np.arccos(np.clip(cosine(a, b), -1, 1))))
 
 
@@ -134,7 +134,7 @@ def accepted(estimator: Estimator, system: System, name: str = "own system") -> 
 
 
 def descended(estimator: Estimator, system: System) -> Finding:
-    """What training descends, the surrogate's derivative on a batch of two samples, against the mean of the estimates."""
+    """Return what training descends, the surrogate's derivative on a batch of two samples, against the mean of the estimates."""
     circuit, objective, parameters, x, y = system
     xs, ys = np.stack([x, -x]), np.stack([y, y / 2])
     each = (estimator(circuit, objective, parameters, *sample) for sample in zip(xs, ys, strict=True))

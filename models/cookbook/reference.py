@@ -17,7 +17,7 @@ from .standard import learn
 
 
 class Learned(NamedTuple):
-    """What a row's runs came to.
+    """Results of a row's runs.
 
     Attributes
     ----------

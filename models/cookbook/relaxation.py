@@ -39,7 +39,7 @@ class Unswept(NamedTuple):
 
 
 def _energies(circuit, parameters, x, states):
-    """Of states stacked along a leading axis."""
+    """Return the energies of states stacked along a leading axis."""
     return np.asarray(jax.vmap(lambda s: circuit.energy(parameters, s, x))(states))
 
 

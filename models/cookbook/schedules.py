@@ -54,7 +54,7 @@ class Pipeline(NamedTuple):
     exact: Functions
 
     def play(self, events: Iterable[Event], rate: float = 0.1) -> Played:
-        """With gradient descent."""
+        """Play a schedule with gradient descent."""
         return play(events, self.blocks, squared_error, self.weights, self.xs, self.ys, lambda p, g: add(p, g, -rate))
 
 

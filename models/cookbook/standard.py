@@ -33,12 +33,12 @@ from . import extended
 from .row import ROWS
 
 SWEEPS = 12
-"""Of a relaxation, in training."""
+"""Sweeps of a relaxation, in training."""
 SOLVER, TEST_SOLVER = relaxation(SWEEPS), relaxation(2 * SWEEPS)
 
 
 class Standard(NamedTuple):
-    """What `crossdyad.models.train` takes.
+    """Arguments of `crossdyad.models.train` for a row.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def _smooth(rule, sizes, seed, **settings):
 
 
 def _equilibrium(rule, sizes, seed, **settings):
-    """As many units with loops as the sizes have in all."""
+    """Make as many units with loops as the sizes have in all."""
     return Standard(rule, Equilibrium(sizes[0], sum(sizes[1:]), sizes[-1]), squared_error, settings, TEST_SOLVER)
 
 
@@ -266,7 +266,7 @@ STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
     87: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 8}),
     88: (_net, None, {"beta": 1.0}),
 }
-"""By row: what makes the circuit, the rule (the row's own estimator if none, that of another row, or a function), and keywords."""
+"""Standard of each row: what makes the circuit, the rule (the row's own if none, another row's, or a function), and keywords."""
 
 UNITS_ONLY = _equilibrium, _resistive, _tied, _chain, _mixture
 """Nets that take no operators."""
@@ -305,7 +305,7 @@ REFUSED = {
     82: "its curvature is of a batch, not a mean over samples; use row 81",
     83: "rates in time, no gradient of its own; use row 84",
 }
-"""By row: why there is no standard training, and what to use."""
+"""Reasons why a row has no standard training, and what to use."""
 
 
 def trainable() -> list[int]:

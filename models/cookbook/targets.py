@@ -97,7 +97,7 @@ def difference_law(seed: int) -> Iterator[Finding]:
 
     @jax.jit
     def learnt(w):
-        """Of noise about zero, where this loss is the plain autoencoder's."""
+        """Return the feedback learnt from noise about zero, where this loss is the plain autoencoder's."""
         noise = deviations(5, 0.1)
         return minimiser(lambda m: jax.vmap(lambda d: reconstruction(w.__matmul__, m.__matmul__, jnp.zeros(5), d))(noise).mean(), w)
 

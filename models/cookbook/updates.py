@@ -62,7 +62,7 @@ def continual_law(seed: int) -> Iterator[Finding]:
     propagated = jax.jit(lambda p: contrast(s.circuit, s.objective, p, s.x, s.y, one_sided(beta)))(s.parameters)
 
     def step(ratio):
-        """Over minus the rate."""
+        """Return the step over minus the rate."""
         return jax.tree.map(lambda a, b: (a - b) / (beta * ratio), s.parameters, _continual(*s, beta=beta, rate=beta * ratio))
 
     yield slope("deviation from the contrast, in rate / beta", step, propagated, 1, 0.01)
@@ -133,7 +133,7 @@ def agnostic_law(seed: int) -> Iterator[Finding]:
     settle = _compiled(agnostic)
 
     def step(epsilon, beta):
-        """Over what it should be."""
+        """Return the step over what it should be."""
         moved = add(settle(*s, beta=beta, epsilon=epsilon), s.parameters, -1.0)
         return jax.tree.map(lambda v: v / (-2 * epsilon * beta), moved)
 
@@ -170,7 +170,7 @@ def locoprop_law(seed: int) -> Iterator[Finding]:
 
 
 def _moved_cost(s, offsets):
-    """The cost with offsets added to the states, not to the drives."""
+    """Return the cost with offsets added to the states, not to the drives."""
     v = s.x
     for k, (w, offset) in enumerate(zip(s.parameters, offsets, strict=True)):
         v = s.circuit.neuron(k)(w @ v) + offset

@@ -49,7 +49,7 @@ class Chain:
         return tuple(b.random_parameters(k) for b, k in zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True))
 
     def inputs(self, s: Tree, x: ArrayLike) -> tuple:
-        """What each block is given."""
+        """Return what each block is given."""
         return (x, *(b.output(v) for b, v in zip(self.blocks[:-1], s[:-1], strict=True)))
 
     def start(self, parameters: Tree, x: ArrayLike) -> Tree:

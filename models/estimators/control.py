@@ -153,7 +153,7 @@ def free_potentials(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Tree:
 
 @in_float64
 def free_states(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Tree:
-    """Where Newton steps under control start."""
+    """Return where Newton steps under control start."""
     if "triangular" in circuit.capabilities:
         return tuple(circuit.forward(parameters, x)[1:])
     return newton()(Problem(circuit, parameters, x)).states
@@ -200,7 +200,7 @@ def deep_feedback_control(
 
 @in_float64
 def gauss_newton(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike) -> Tree:
-    """What small controls tend to: the read-out of ``J^+ (-grad objective)``, J how all potentials move the output (row 74)."""
+    """Return what small controls tend to: the read-out of ``J^+ (-grad objective)``, J how all potentials move the output (row 74)."""
     free = free_potentials(circuit, parameters, x)
     responses = output_responses(potentials(circuit), parameters, x, free)
     columns, shape = jax.vmap(lambda q: ravel_pytree(q)[0], -1)(responses), ravel_pytree(free)[1]

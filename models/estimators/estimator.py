@@ -1,4 +1,4 @@
-"""What an estimator declares: what it needs, what it tends to, and how fast."""
+"""Declarations of an estimator: what it needs, what it tends to, and how fast."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EXTRAS = {
     "direction": "a guess, like the parameters",
     "predictors": "of the error signals (`estimators.synthetic.predictors`)",
 }
-"""What estimators ask for beyond circuit, objective, parameters, x and y."""
+"""Arguments that estimators ask for beyond circuit, objective, parameters, x and y."""
 
 
 def refuse(called: str, requires: frozenset[str], circuit: Circuit) -> None:
@@ -264,7 +264,7 @@ class Estimator:
 
 
 def _parts(circuit, parameters, x):
-    """What the members of a circuit give, to see whether their shapes go together."""
+    """Return what the members of a circuit give, to see whether their shapes go together."""
     s = circuit.start(parameters, x)
     silence = jax.tree.map(jnp.zeros_like, s)
     o = circuit.output(s)

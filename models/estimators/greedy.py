@@ -134,7 +134,7 @@ def activity_perturbed(
 
 
 class Buffer(NamedTuple):
-    """What waits for a block: inputs and targets on a leading axis, and the tick at which each was written."""
+    """Queue of a block: inputs and targets on a leading axis, and the tick at which each was written."""
 
     inputs: jax.Array
     targets: jax.Array

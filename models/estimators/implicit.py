@@ -63,7 +63,7 @@ def neumann_multipliers(
 
 @in_float64
 def response(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tree, direction: Tree) -> Tree:
-    """How the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
+    """Return how the solution moves with the parameters: ``-(dC/ds)^-1 dC/dparameters direction``, like `states` (row 5)."""
     _, moved = jax.jvp(lambda p: circuit.residual(p, states, x), (parameters,), (direction,))
     return jax.tree.map(jnp.negative, _solved(circuit, parameters, x, states, moved))
 
@@ -107,7 +107,7 @@ def exact_gradient(
 def clamp_gradient(
     circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
 ) -> Tree:
-    """What clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
+    """Return what clamped outputs estimate: the adjoint gradient with the cost's gradient replaced by ``H_eff (o - y)`` (row 59).
 
     ``H_eff`` is the Schur complement of the energy's Hessian on the outputs: the stiffness that the clamp feels.
     """

@@ -18,7 +18,7 @@ from .implicit import read_out
 
 @in_float64
 def features(state: Array, y: ArrayLike | None = None) -> Array:
-    """What a predictor sees: its states, the label if there is one, and a constant."""
+    """Return what a predictor sees: its states, the label if there is one, and a constant."""
     return jnp.concatenate([state.reshape(-1), *([] if y is None else [y]), jnp.ones(1)])
 
 
@@ -36,7 +36,7 @@ def predict(predictors: Sequence[Array], states: Sequence[Array], y: Array | Non
 
 @in_float64
 def bootstrapped(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, states: Tree, error: Tree) -> Tree:
-    """What predicted error signals should have been: the nudge, and the prediction for the layers above sent down once.
+    """Return what predicted error signals should have been: the nudge, and the prediction for the layers above sent down once.
 
     ``(1 - dC/ds)^T error - dO/ds``, whose only fixed point is Eq. 2: also for circuits with loops.
     """

@@ -133,7 +133,7 @@ def deviations(like: Tree, sigma: float) -> Array:
 
 
 def minimiser(loss: Callable, start: Tree) -> Tree:
-    """Where a loss that is quadratic in a pytree, as those of linear feedback are, is minimal: one Newton step."""
+    """Return the minimiser of a loss that is quadratic in a pytree, as those of linear feedback are: one Newton step."""
     point, shape = ravel_pytree(start)
 
     def flat_loss(v):

@@ -156,7 +156,7 @@ def _hears(k: int, recipe: Recipe, answer: str) -> Operation:
 
 
 LEAK = 2
-"""Of predictive coding: a state goes a quarter of the way to where its errors balance, in a step."""
+"""Leak of predictive coding: a state goes a quarter of the way to where its errors balance, in a step."""
 
 
 def predictive(recipe: Recipe) -> Iterator[Operation]:

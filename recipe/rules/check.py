@@ -1,4 +1,4 @@
-"""What a rule asks for that no chip can do."""
+"""Checks of a rule: what it asks for that no chip can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules are made of: operations with the chip's own names of matrices and stores.
+"""Parts of rules: operations with the chip's own names of matrices and stores.
 
 ``W{k}`` are the weights of layer k. ``input{k}`` is what they read: the sample (k = 0), else the means of unit k - 1; ``input{K}`` are the
 outputs. ``error{k}`` are the differences of unit k.
