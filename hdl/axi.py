@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, Value
+from amaranth.hdl import ClockDomain, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import Recipe, in_memory
-from ..recipe.link import fingerprint
-from ..recipe.registers import ADDRESS, ADDRESS_BITS, REGISTERS
-from .chip import INFER, LOAD, RATE, READ, RUN, STEP, TRAIN, Chip
+from .chip import Chip
 from .families import Platform
-
-COMMANDS = {"INFER": INFER, "TRAIN": TRAIN, "LOAD": LOAD, "READ": READ, "RATE": RATE, "STEP": STEP, "RUN": RUN}
-TIMES = {"LOAD": 1, "READ": 1, "RATE": 1, "STEP": 4, "RUN": 4}
-"""Commands that a write gives where it does not say how many."""
-OKAY, SLVERR = 0, 2
+from .registers import BUS, LEVELS, Registers
 
 
 class Axi(wiring.Component):
@@ -47,12 +41,7 @@ class Axi(wiring.Component):
                 f"m_axis_{name}_tready": In(1),
                 f"m_axis_{name}_tlast": Out(1),
             }
-        for channel, signals in {"aw": {"addr": ADDRESS_BITS}, "w": {"data": 32, "strb": 4}, "ar": {"addr": ADDRESS_BITS}}.items():
-            members |= {f"s_axi_{channel}{name}": In(width) for name, width in (signals | {"valid": 1}).items()}
-            members[f"s_axi_{channel}ready"] = Out(1)
-        for channel, signals in {"b": {"resp": 2}, "r": {"data": 32, "resp": 2}}.items():
-            members |= {f"s_axi_{channel}{name}": Out(width) for name, width in (signals | {"valid": 1}).items()}
-            members[f"s_axi_{channel}ready"] = In(1)
+        members |= {f"s_axi_{name}": member for name, member in BUS.items()}
         super().__init__(members)
 
     def elaborate(self, platform: Platform | None) -> Module:
@@ -82,70 +71,17 @@ class Axi(wiring.Component):
         with m.If(chip.o_weight.valid & chip.o_weight.ready):
             m.d.sync += read.eq(Mux(read == weights - 1, 0, read + 1))
 
-        # the commands that are left
-        code = Signal(3)
-        operands = Signal(32)
-        left = Signal(32)
-        m.d.comb += [chip.i_command.valid.eq(left != 0), chip.i_command.payload.code.eq(code), chip.i_command.payload.operand.eq(operands)]
-        with m.If(chip.i_command.valid & chip.i_command.ready):
-            m.d.sync += [left.eq(left - 1), operands.eq(operands >> 8)]
-
-        # writes: address and data are taken together, when the answer to the one before has gone
-        write = Signal()
+        m.submodules.registers = registers = Registers(self._recipe)
+        for name, member in BUS.items():
+            ours, port = getattr(self, f"s_axi_{name}"), getattr(registers, name)
+            m.d.comb += port.eq(ours) if member.flow is In else ours.eq(port)
+        m.d.comb += [getattr(registers, name).eq(getattr(chip, name)) for name in LEVELS]
         m.d.comb += [
-            write.eq(self.s_axi_awvalid & self.s_axi_wvalid & (~self.s_axi_bvalid | self.s_axi_bready)),
-            self.s_axi_awready.eq(write),
-            self.s_axi_wready.eq(write),
+            chip.i_command.valid.eq(registers.command_valid),
+            chip.i_command.payload.code.eq(registers.command_code),
+            chip.i_command.payload.operand.eq(registers.command_operand),
+            registers.command_ready.eq(chip.i_command.ready),
         ]
-        with m.If(self.s_axi_bready):
-            m.d.sync += self.s_axi_bvalid.eq(0)
-        with m.If(write):
-            m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(SLVERR)]
-            with m.Switch(self.s_axi_awaddr[2:]):
-                for name, command in COMMANDS.items():
-                    with m.Case(ADDRESS[name] // 4):
-                        stops = self.s_axi_wdata == 0 if name not in TIMES else 0
-                        with m.If(self.s_axi_wstrb.all() & ((left == 0) | stops)):
-                            m.d.sync += [
-                                self.s_axi_bresp.eq(OKAY),
-                                code.eq(command),
-                                operands.eq(self.s_axi_wdata),
-                                left.eq(TIMES.get(name, self.s_axi_wdata)),
-                            ]
-
-        # reads
-        fetch = Signal()
-        high = Signal(32)
-        m.d.comb += [fetch.eq(self.s_axi_arvalid & (~self.s_axi_rvalid | self.s_axi_rready)), self.s_axi_arready.eq(fetch)]
-        identity = int.from_bytes(fingerprint(self._recipe), "little")
-        loss = Signal(64)
-        m.d.comb += loss.eq(chip.loss)
-        wide = {"CYCLES_LOW": chip.cycles, "LOSS_LOW": loss}
-        shown = (
-            {
-                "IDENTITY_LOW": identity & 0xFFFFFFFF,
-                "IDENTITY_HIGH": identity >> 32,
-                "STATUS": Cat(chip.busy, left != 0),
-                "INFER": Mux(code == INFER, left, 0),
-                "TRAIN": Mux(code == TRAIN, left, 0),
-                "RATE": chip.rate,
-                "STEP": chip.step,
-                "CYCLES_HIGH": high,
-                "LOSS_HIGH": high,
-            }
-            | wide
-            | {f"SATURATIONS_{p}": getattr(chip, f"saturations_{p.lower()}") for p in ("ACCUMULATOR", "STATE", "DELTA", "WEIGHT")}
-        )
-        with m.If(self.s_axi_rready):
-            m.d.sync += self.s_axi_rvalid.eq(0)
-        with m.If(fetch):
-            m.d.sync += [self.s_axi_rvalid.eq(1), self.s_axi_rdata.eq(0), self.s_axi_rresp.eq(SLVERR)]
-            with m.Switch(self.s_axi_araddr[2:]):
-                for i, register in enumerate(REGISTERS):
-                    with m.Case(i):
-                        m.d.sync += [self.s_axi_rresp.eq(OKAY), self.s_axi_rdata.eq(shown.get(register.name, 0))]
-                        if register.name in wide:
-                            m.d.sync += high.eq(wide[register.name][32:])
         return m
 
 

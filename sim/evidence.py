@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..recipe import Recipe, Rounding, load
-from . import agreement, fixed, neuron, noise, nudge, rng, scenario, soak, update, variety
+from . import agreement, fixed, neuron, noise, nudge, registers, rng, scenario, soak, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
 ROUNDINGS = Rounding.__args__
@@ -82,6 +82,7 @@ def blocks() -> Iterator[tuple[str, Callable[[], scenario.Scenario]]]:
                 return fixed.vectors(fixed.scenario(*a, cycles), *a[1:])
 
             yield f"fixed {width_in} bits {rounding} {overflow}", make
+    yield "registers", lambda: registers.scenario(variety.small(), 0.3, VECTORS)
     yield "rng", lambda: rng.scenario((0x01234567, 0x89ABCDEF), 0x81, VECTORS, vectorised=True)
     for recipe in (r for r in variety.recipes() if r.devices.read_noise):
         yield f"noise {recipe.name}", lambda r=recipe: noise.scenario(r, VECTORS)

@@ -167,6 +167,14 @@ FAULTS = (
     Fault("any CRC is right", "link_frames", "self.good.eq(code & self.right)", "self.good.eq(code)", "frames"),
     Fault("the CRC of all frames so far", "link_frames", "crc.restart.eq(self.end)", "crc.restart.eq(0)", "frames"),
     Fault("zeros known a byte late", "link_line", "self.zero.eq(bits == 0)", "self.zero.eq(self.o.payload == 0)", "frames"),
+    Fault("a write of single bytes is taken", "registers", "self.wstrb.all() & (", "(", "registers"),
+    Fault("a write while commands are left is taken", "registers", "((left == 0) | stops)", "1", "registers"),
+    Fault("commands cannot be taken back", "registers", "self.wdata == 0 if name not in TIMES else 0", "0", "registers"),
+    Fault("an answer is lost to the next one", "registers", "(~self.bvalid | self.bready)", "1", "registers"),
+    Fault("data are lost to those behind them", "registers", "(~self.rvalid | self.rready)", "1", "registers"),
+    Fault("operands of the step the wrong way round", "registers", "operands.eq(operands >> 8)", "operands.eq(operands)", "registers"),
+    Fault("another's high word", "registers", "if register.name in wide:", 'if register.name == "CYCLES_LOW":', "registers"),
+    Fault("commands left of another kind", "registers", "Mux(code == TRAIN, left, 0)", "left", "registers"),
     Fault("a limit one too high", "fixed", 'if needed == "1" else bit | reached', 'if needed == "1" else reached', "limits"),
 )
 
