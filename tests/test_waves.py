@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,32 @@ def test_waves_hold_what_their_views_show(simulator):
     if ending == ".fst":
         there = variables(file)
         assert {name: int(top or 0) + 1 for name, top in shown}.items() <= there.items()
+
+
+OPENED = """
+for {set i 0} {$i < [gtkwave::getTotalNumTraces]} {incr i} { puts "shown: [gtkwave::getTraceNameFromIndex $i]" }
+gtkwave::/File/Quit
+"""
+
+
+def opened(view: Path) -> list[str]:
+    """Names that GTKWave shows of a view; what the file of waves lacks it leaves out."""
+    Path("opened.tcl").write_text(OPENED)
+    command = ["xvfb-run", "-a", "gtkwave", "-S", str(Path("opened.tcl").resolve()), view.name]
+    told = subprocess.run(command, cwd=view.parent, capture_output=True, text=True, timeout=120)
+    return re.findall(r"^shown: (.*)$", told.stdout, re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("gtkwave") and shutil.which("xvfb-run")), reason="needs gtkwave and xvfb-run")
+def test_gtkwave_opens_a_view_and_shows_all_of_it():
+    needs("icarus")
+    agreement.cosim(Recipe(name="waved", sizes=[3, 2], lanes=[2]), "icarus", samples=2, folder="o", waves=True)
+    view = Path("o/waved-data-1.gtkw")
+    lines = re.findall(r"^(?:\+\{([^}]*)\} \S+|-(.+))$", view.read_text(), re.M)
+    assert len(lines) > 60 and opened(view) == [title or name.rsplit(".", 1)[-1] for name, title in lines]
+    view.write_text(view.read_text().replace("} top.unit0.loss", "} top.unit0.lost"))
+    assert len(opened(view)) == len(lines) - 1
 
 
 def test_a_signal_that_is_not_there_would_be_noticed():
