@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from amaranth.hdl import Array, Const, Mux, ShapeLike, Value, unsigned
+from amaranth.hdl import Array, Const, Module, Mux, ShapeLike, Value, unsigned
 
 from ..recipe import Geometry, Operation, Recipe, matrix_geometries, table
+from .delay import delayed
 
 
 def index_bits(n: int) -> int:
@@ -39,6 +40,11 @@ def either(chosen: Value, one: Value, other: Value) -> Value:
     if isinstance(chosen, Const):
         return one if chosen.value else other
     return Mux(chosen, one, other)
+
+
+def settled(m: Module, choice: Value) -> Value:
+    """Return a choice by the number of a cycle before, as a register, so that no path begins with it; a constant is one already."""
+    return choice if isinstance(choice, Const) else delayed(m, choice, 1)
 
 
 class ByOperation(NamedTuple):

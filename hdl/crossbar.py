@@ -156,7 +156,8 @@ class Crossbar(wiring.Component):
         columns, rows = stores(m, self._of, streams, bank, number_at[0], row_at_slot, fold_at_slot)
 
         # c + 2: registers behind the memories
-        stored = delayed(m, weights_read.data, 1)
+        stored = Signal(len(self.word_in), reset_less=True)  # so that it can be the memory block's own
+        m.d.sync += stored.eq(weights_read.data)
         m.d.comb += self.word_out.eq(stored)
         old = [stored.word_select(lane, width).as_signed() for lane in range(L)]
         seen = old
@@ -212,13 +213,13 @@ class Crossbar(wiring.Component):
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
-        scalar: Value = scalar_of(m, self._of, number_at[1], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
+        scalar: Value = scalar_of(m, self._of, number_at[0], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
         if any(shaken):  # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
             m.d.comb += [signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step)]
             opposite = Signal(scalar.shape())
-            m.d.sync += opposite.eq(shifted(self._of, number_at[1], -self.slope, self.rate))
+            m.d.sync += opposite.eq(shifted(m, self._of, number_at[0], -self.slope, self.rate))
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(width, len(scalar))

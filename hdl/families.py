@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
 from . import pll
+from .absorb import absorb
 
 
 class Device(NamedTuple):
@@ -71,6 +72,8 @@ class Family:
         Of an oscillator's and the greatest frequency: the loop that makes a clock of it, or None where it is the oscillator's own.
     flow, plain : str, tuple of str
         FuseSoC's name of the tools, and their options for the synthesis of Verilog without this family's blocks.
+    absorb : callable, optional
+        Of a synthesised module: moves registers into blocks, where synthesis leaves them out.
     fitted : bool
         Whether the cost model was calibrated on builds of this family.
     """
@@ -96,6 +99,7 @@ class Family:
     flow: str
     plain: tuple[str, ...] = ()
     fastest: Callable[[float, float], pll.Pll | None] | None = None
+    absorb: Callable[[dict[str, Any]], int] | None = None
     fitted: bool = False
 
 
@@ -248,6 +252,7 @@ ECP5 = Family(
     least=16 * 1024,
     flow="trellis",
     fastest=pll.fastest,
+    absorb=absorb,
     fitted=True,
 )
 

@@ -52,8 +52,15 @@ def at_least(value: Value, least: int) -> Value:
 
 def clip(value: Value, low: int, high: int) -> Value:
     """`value` limited to ``low .. high``; combinational, in `span(low, high)`."""
-    result = Mux(value < low, low, Mux(value > high, high, value))
+    below, above = ~_reaches(value, low), _reaches(value, high)
+    result = Mux(below, low, Mux(above, high, value))
     return result[: span(low, high).width].as_signed()
+
+
+def _reaches(value: Value, least: int) -> Value:
+    """``value >= least``, `value` signed, in gates: of a bound's low zeros nothing is left, as of most a format has."""
+    half = 1 << len(value) - 1
+    return at_least(Cat(value[:-1], ~value[-1]), least + half)
 
 
 def span(low: int, high: int) -> Shape:

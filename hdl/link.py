@@ -333,7 +333,7 @@ class Wire(wiring.Component):
         whose = Signal(4)
         under_way = Signal(3)
         where = Signal.like(reader.addr)
-        first = Signal(8)
+        first = Signal(8, reset_less=True)  # so that it can be the memory block's own
         with m.If(asks & ~asked):
             m.d.comb += wants.eq(1)
             m.d.sync += where.eq(Cat(place[: len(at)], Const(-1, offset_bits - len(at)), Const(1, (link.slots - 1).bit_length())))

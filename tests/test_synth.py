@@ -188,7 +188,7 @@ class Played:
             raise self.ends
         self.ran.append(f"{tool}{seed}")
         if tool == "yosys":
-            (work / "top.json").write_text(json.dumps({"modules": {"top": {"cells": {}}}}))
+            (work / "top.json").write_text(json.dumps({"modules": {"top": {"ports": {}, "cells": {}}}}))
             (work / "synthesis.log").write_text("")
         elif tool == "nextpnr":
             used = {theirs: {"used": 1, "available": 2} for theirs in ECP5.resources.values()}
