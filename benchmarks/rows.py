@@ -65,7 +65,7 @@ def table(lines: list[str], given, sizes) -> str:
             "as a row allows, Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28); nothing is tuned for a row. Weights, orders "
             "and directions are drawn by JAX's generator, not by the chip's. Written by",
             "",
-            f"    python benchmarks/rows.py {several} --report docs/rows.md",
+            f"```sh\npython benchmarks/rows.py {several} --report docs/rows.md\n```",
             "",
             "| row | rule | accuracy | best | remark |",
             "|---|---|---|---|---|",

@@ -195,7 +195,7 @@ def page() -> str:
     ]
     for name, said, words in SUBSTRATES:
         flags = " ".join(f"--without {w}" for w in sorted(words))
-        parts.append("\n".join([f"## {name}", "", said, "", f"    crossdyad cookbook --cost {flags}", "", *table(words), ""]))
+        parts.append("\n".join([f"## {name}", "", said, "", f"```sh\ncrossdyad cookbook --cost {flags}\n```", "", *table(words), ""]))
     return "\n".join(parts)
 
 
