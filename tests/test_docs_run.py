@@ -30,8 +30,10 @@ NOT_RUN = {
 """Commands that are not run, by how they begin, and why."""
 
 LIMIT, PROMPT, LONG = 60, 30, 600
-"""Seconds after which a command of ours gets Ctrl-C at its next progress, in which it then ends, and that any other may take. To end
-so, and to go on when it is started again, is promised."""
+"""Seconds after which a command of ours gets Ctrl-C at its next progress (or without one, after twice as many), in which it then ends, and
+that any other may take. To end so, and to go on when it is started again, is promised."""
+START = 15
+"""Seconds that a command may take to be where it was, whatever the time before."""
 
 
 # What a page takes from outside, made here --------------------------------------------------------------------
@@ -162,7 +164,7 @@ def played(command: str, env, enough) -> tuple[int, list[tuple[float, str]]]:
     reader = threading.Thread(target=lambda: said.extend((time.monotonic() - begun, line) for line in process.stdout))
     reader.start()
     try:
-        while process.poll() is None and time.monotonic() < begun + LONG and not enough(steps(said)):
+        while process.poll() is None and time.monotonic() < begun + LONG and not enough(time.monotonic() - begun, steps(said)):
             time.sleep(0.1)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
@@ -188,18 +190,22 @@ def steps(said) -> dict[tuple[str, int, int], float]:
 def ended(command: str, env) -> str:
     """What a command said that ended well, or was stopped and goes on: in half of the time it is where it was, or beyond."""
     ours = command.startswith("crossdyad") and "\n" not in command
-    status, said = played(command, env, lambda there: ours and any(done and at > LIMIT for (_, done, _), at in there.items()))
+
+    def stopped(now, there):
+        return ours and any(done and (at > LIMIT or now > 2 * LIMIT) for (_, done, _), at in there.items())
+
+    status, said = played(command, env, stopped)
     text = "".join(line for _, line in said)
     if status == 130:
         assert "the same command " in text, text
         (title, _, left), at = list(steps(said).items())[-1]
 
-        def back(there):
+        def back(now, there):
             return [when for (what, _, more), when in there.items() if what == title and more <= left]
 
         _, again = played(command, env, back)
         text += "".join(line for _, line in again)
-        assert min(back(steps(again))) < at / 2, text
+        assert min(back(0, steps(again))) < max(at / 2, START), text
     else:
         assert status == 0, f"{command}: status {status}\n{text}"
     return text
