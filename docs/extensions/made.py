@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from types import GenericAlias
 
 DOCS = Path(__file__).resolve().parent.parent
 MADE = DOCS / "made"
@@ -132,7 +133,13 @@ def after(app, what, name, obj, options, lines):
     lines[:] = map(escaped, lines)
 
 
+def unsigned(app, what, name, obj, options, signature, returned):
+    """Give a type alias no signature: numpydoc would take that of the type behind it, for which Sphinx has no place."""
+    return (None, None) if isinstance(obj, GenericAlias) else None
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", unsigned, priority=400)
     app.connect("autodoc-process-docstring", before, priority=400)
     app.connect("autodoc-process-docstring", after, priority=600)  # numpydoc has 500
     shutil.rmtree(MADE, ignore_errors=True)
