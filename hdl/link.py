@@ -150,7 +150,8 @@ class Wire(wiring.Component):
         number = Signal(8)
         tag = Signal(8)
         at = Signal(range(CONTROL_ROOM))  # of an answer
-        beyond = place[len(at) :].all()  # what no request takes
+        beyond = Signal()  # what no request takes; a register, since places change long before the next byte comes
+        m.d.sync += beyond.eq(place[len(at) :].all())
         came = Signal()
         byte_in = Signal(8)
         m.d.sync += came.eq(deframer.write)
