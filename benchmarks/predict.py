@@ -1,13 +1,13 @@
-"""How well the first 512 samples tell what training comes to: rank correlation on recipes that no fit has seen, and critical noise.
+"""How well the first 1024 samples tell what training comes to: rank correlation on recipes that no fit has seen, and critical noise.
 
 python benchmarks/predict.py                # against the calibration that ships
-python benchmarks/predict.py --calibrate    # calibrate anew first, and write explore/predict.json
+python benchmarks/predict.py --calibrate    # calibrate anew first, and write explore/predict.npz
 """
 
 import argparse
-import json
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -19,8 +19,11 @@ from crossdyad.explore.jobs import Job, Settings, batches, evaluate
 from crossdyad.recipe import Recipe, load
 
 SEEDS = 1, 2, 3
-"""Of the trained chips; those that are looked at have others."""
-LOOKED = 101
+"""Seeds of the trained chips; those that are looked at have others."""
+LOOKED, GROUP = 101, 150
+"""Seed of the chips that are looked at, and after how many recipes it changes, so that the fit sees several."""
+CRITICAL = tuple(range(1, 16))
+"""Seeds of the chips whose training tells the critical noise."""
 DRAWN = ("dual-propagation", "backprop", "feedback-alignment", "sign-concordant")
 """Rules that are drawn; recipes of those that no prediction is offered for are left out."""
 
@@ -60,19 +63,31 @@ def trained(recipes, seeds=SEEDS) -> np.ndarray:
 
 
 def calibrate():
-    """Fit on 364 recipes, keep how far off the fit is on 200 others."""
-    recipes, held = drawn(480, 11, {"initial": 0.5, "feedback": 0.125}), drawn(320, 1)[:200]
-    model = predict.fit(predict.observed(recipes, [LOOKED] * len(recipes)), trained(recipes).mean(1))
-    written(model, predict.observed(held, [LOOKED] * len(held)), trained(held).mean(1), held)
-
-
-def written(model: dict, seen, accuracy, held) -> None:
-    """Write the calibration, with what the held-out recipes are predicted and were trained to."""
-    told = predict.accuracies(model, seen)
-    errors = [[round(float(p), 4), round(float(a), 4), r.rule] for p, a, r in zip(told, accuracy, held, strict=True)]
-    model = {k: [float(f"{v:.8g}") for v in numbers] for k, numbers in model.items()}
-    (Path(explore.__file__).parent / "predict.json").write_text(json.dumps(model | {"held_out": errors}, indent=None) + "\n")
+    """Fit on 994 recipes, keep how far off the fit is on 200 others."""
+    recipes, held = drawn(1300, 21, {"initial": 0.5, "feedback": 0.125}), drawn(320, 1)[:200]
+    groups = [recipes[i : i + GROUP] for i in range(0, len(recipes), GROUP)]
+    seen = np.concatenate([predict.observed(group, [LOOKED + GROUP * i] * len(group)) for i, group in enumerate(groups)])
+    accuracy = np.concatenate([trained(group, SEEDS[:2]).mean(1) for group in groups])
+    validate(seen, accuracy)
+    told = predict.accuracies(model := predict.fit(seen, accuracy), predict.observed(held, [LOOKED] * len(held)))
+    model |= {"held_out": np.column_stack([told, trained(held).mean(1)]), "held_out_rules": np.array([r.rule for r in held])}
+    small = {k: v.astype("f4") if v.dtype == float and v.ndim else v for k, v in model.items()}
+    np.savez_compressed(Path(explore.__file__).parent / "predict.npz", **small)
     predict.coefficients.cache_clear()
+
+
+def validate(seen: np.ndarray, accuracy: np.ndarray):
+    """Print the root mean square error of the logit in ten-fold cross-validation, for widths and ridges."""
+    part, wanted = np.random.default_rng(0).integers(0, 10, len(seen)), predict.logit(accuracy)
+    for width in (0.5, 0.7, 1.0, 1.4):
+        for ridge in (0.03, 0.1, 0.3):
+            with mock.patch.multiple(predict, WIDTH=width, RIDGE=ridge):
+                error = [
+                    predict.logit(predict.accuracies(predict.fit(seen[part != k], accuracy[part != k]), seen[part == k]))
+                    - wanted[part == k]
+                    for k in range(10)
+                ]
+            print(f"width {width}, ridge {ridge}: {np.sqrt((np.concatenate(error) ** 2).mean()):.3f}", flush=True)
 
 
 def main():
@@ -81,9 +96,9 @@ def main():
     warnings.simplefilter("ignore", RuntimeWarning)
     if parser.parse_args().calibrate:
         calibrate()
-    rows = predict.coefficients()["held_out"]
+    known = predict.coefficients()
     for rule in ("all", *predict.RULES):
-        told, true = np.array([row[:2] for row in rows if rule in ("all", row[2])]).T
+        told, true = known["held_out"][np.isin(known["held_out_rules"], predict.RULES if rule == "all" else rule)].T
         print(
             f"{rule:20} {len(told):4} held-out recipes: rank correlation {spearmanr(told, true)[0]:.3f}, "
             f"median error {100 * np.median(np.abs(told - true)):.1f} %"
@@ -92,7 +107,7 @@ def main():
     for rule in predict.RULES:
         recipe = specs.apply(load("digits"), {"rule": rule}).recipe
         chips = [specs.apply(recipe, {"devices.read_noise": v}).recipe for v in (0.0, *noises)]
-        accuracy = trained(chips, (1, 2, 3, 4, 5)).mean(1)
+        accuracy = trained(chips, CRITICAL).mean(1)
         told, true = predict.critical_noise(recipe, noises), predict.crossing(noises, accuracy[1:], accuracy[0])
         print(f"{rule:20} stops learning at read noise {true:.3g}; predicted {told:.3g} ({100 * (told / true - 1):+.0f} %)")
 
