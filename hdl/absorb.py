@@ -44,7 +44,7 @@ def absorb(module: dict[str, Any]) -> int:
 
 
 def _plain(cell: dict[str, Any], clock: list[Any]) -> bool:
-    """Whether a cell is a flip-flop of this clock that takes what comes at every edge, and starts at 0."""
+    """Return whether a cell is a flip-flop of this clock that takes what comes at every edge, and starts at 0."""
     if cell["type"] != "TRELLIS_FF":
         return False
     parameters, wires = {name: value.strip() for name, value in cell["parameters"].items()}, cell["connections"]
