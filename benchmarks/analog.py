@@ -64,6 +64,9 @@ def cases(weights, x, e):
             yield f"  {name.lstrip('+ ')}, transposed", lambda a=array: a.transposed.read(e)
     bits = Array(weights, noisy, Circuit(input=InputConverter(slice_bits=1))).calibrate(x, clipped_share=1e-4)
     yield "+ read noise, bit-serial (7 reads)", lambda: bits.read(x)
+    for name, circuit in (("pcm preset, one day old", Circuit()), ("  bit-serial (7 reads)", Circuit(input=InputConverter(slice_bits=1)))):
+        array = Array(weights, preset("pcm"), circuit, time=86400.0).calibrate(x, clipped_share=1e-4)
+        yield name, lambda a=array: a.read(x)
 
 
 def error(weights, x) -> tuple[float, int]:

@@ -23,6 +23,17 @@ def test_what_is_looked_up_is_the_sum_at_the_limits_too(signed, inputs, lines, l
     assert (made.of(x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix * unit).all()
 
 
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("inputs, lines", [(1, 128), (70, 129), (300, 261)])
+def test_sums_of_reals_are_those_of_a_product(signed, inputs, lines):
+    draw = np.random.default_rng(0)
+    matrix = draw.integers(-1000, 1001, (inputs, lines)) + 0.5  # of which float32 holds every sum
+    x = draw.integers(-1, 2, (FEWEST_ROWS, inputs))
+    made = Sums(matrix, signed)
+    assert made._words is None
+    assert (made.of(x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix).all()
+
+
 @pytest.mark.parametrize("device", [Device(read=PerProduct(0.0175)), Device(read=Generic(0.02), programming=Generic(0.05)), Device()])
 @pytest.mark.parametrize("mapping", [Mapping(8), Mapping(8, "offset"), Mapping(8, slice_bits=4)])
 def test_many_vectors_are_read_as_each_alone(device, mapping):

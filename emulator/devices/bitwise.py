@@ -1,8 +1,8 @@
 """Reads of inputs bit by bit, all of a vector at once: sums over inputs that are 0, 1 or -1.
 
 A few inputs of that kind have few states, so what they add to every output is looked up: one addition in place of four products. Four sums
-of small whole numbers share a word of 64 bits, each modulo 2**16 and never beyond it. Where that does not do (weights that are no whole
-numbers, few outputs, few vectors) one product of matrices takes all bits. Either way sums are those of the reads one by one.
+of small whole numbers share a word of 64 bits, each modulo 2**16 and never beyond it; others are sums of float32. Of few outputs or few
+vectors one product of matrices takes all bits. Either way sums are those of the reads one by one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ class Sums:
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """Sums of inputs (n, inputs), -1 counting as 1 if not `signed`: float32 (n, lines), a new array."""
-        if self._words is None or len(x) < FEWEST_ROWS:
+        if len(x) < FEWEST_ROWS or self._matrix.shape[1] < FEWEST_LINES:
             return (x if self._signed else np.abs(x)) @ self._matrix
         from . import compiled
 
+        if self._words is None:
+            return (compiled.SIGNED_REALS if self._signed else compiled.POSITIVE_REALS)(x, self._matrix)
         sums = (compiled.SIGNED if self._signed else compiled.POSITIVE)(x, self._words, self._most, self._unit)
         return sums[:, : self._matrix.shape[1]]

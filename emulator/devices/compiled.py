@@ -157,8 +157,8 @@ def bits(codes: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def _looked_up(size: int, radix: int) -> Callable[..., Any]:
-    """`looked_up` of groups of so many inputs, each of which has `radix` states; constants of the compiled program."""
+def _looked_up(size: int, radix: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Sums of integers and of reals over groups of so many inputs, each of which has `radix` states; constants of the compiled program."""
     block, most_states = 64, radix**size
 
     @compiled()
@@ -176,6 +176,44 @@ def _looked_up(size: int, radix: int) -> Callable[..., Any]:
         return out
 
     @compiled()
+    def tabulate(table, row, matrix, first, start, width):
+        for t in range(4):
+            known = 1
+            for k in range((first + t) * size, (first + t + 1) * size):
+                row[:] = 0
+                if k < len(matrix):
+                    row[:width] = matrix[k, start : start + width]
+                for state in range(known):
+                    for j in range(block):
+                        table[t, state + known, j] = table[t, state, j] + row[j]
+                        if radix == 3:
+                            table[t, state + 2 * known, j] = table[t, state, j] - row[j]
+                known *= radix
+
+    @compiled()
+    def add(total, table, seen, first):
+        for i in range(len(total)):
+            a, b, c, d = np.intp(seen[first, i]), np.intp(seen[first + 1, i]), np.intp(seen[first + 2, i]), np.intp(seen[first + 3, i])
+            for j in range(block):
+                total[i, j] += (table[0, a, j] + table[1, b, j]) + (table[2, c, j] + table[3, d, j])
+
+    @compiled()
+    def reals(x, matrix):
+        n, lines = len(x), matrix.shape[1]
+        groups = -(-len(matrix) // (4 * size)) * 4
+        seen = states(x, groups)
+        table, total = np.zeros((4, most_states, block), np.float32), np.zeros((n, block), np.float32)
+        row, out = np.zeros(block, np.float32), np.zeros((n, lines), np.float32)
+        for start in range(0, lines, block):
+            width = min(block, lines - start)
+            total[:] = 0
+            for g in range(0, groups, 4):
+                tabulate(table, row, matrix, g, start, width)
+                add(total, table, seen, g)
+            out[:, start : start + width] = total[:, :width]
+        return out
+
+    @compiled()
     def sums(x, words, most, unit):
         n, wide = len(x), words.shape[1]
         groups = -(-len(words) // (4 * size)) * 4
@@ -185,22 +223,8 @@ def _looked_up(size: int, radix: int) -> Callable[..., Any]:
         for start in range(0, wide, block):
             width, taken = min(block, wide - start), 0
             for g in range(0, groups, 4):
-                for t in range(4):
-                    known = 1
-                    for k in range((g + t) * size, (g + t + 1) * size):
-                        row[:] = 0
-                        if k < len(words):
-                            row[:width] = words[k, start : start + width]
-                        for state in range(known):
-                            for j in range(block):
-                                table[t, state + known, j] = table[t, state, j] + row[j]
-                                if radix == 3:
-                                    table[t, state + 2 * known, j] = table[t, state, j] - row[j]
-                        known *= radix
-                for i in range(n):
-                    a, b, c, d = np.intp(seen[g, i]), np.intp(seen[g + 1, i]), np.intp(seen[g + 2, i]), np.intp(seen[g + 3, i])
-                    for j in range(block):
-                        total[i, j] += (table[0, a, j] + table[1, b, j]) + (table[2, c, j] + table[3, d, j])
+                tabulate(table, row, words, g, start, width)
+                add(total, table, seen, g)
                 taken += 4 * size
                 if taken + 4 * size > most or g + 4 >= groups:
                     for i in range(n):
@@ -215,10 +239,10 @@ def _looked_up(size: int, radix: int) -> Callable[..., Any]:
                     taken = 0
         return out
 
-    return sums
+    return sums, reals
 
 
-SIGNED, POSITIVE = _looked_up(4, 3), _looked_up(6, 2)
+(SIGNED, SIGNED_REALS), (POSITIVE, POSITIVE_REALS) = _looked_up(4, 3), _looked_up(6, 2)
 """Sums over inputs that are 0, 1 or (`SIGNED`) -1 of matrices of which a word holds four numbers: float32 (n, 4 words).
 
 Parameters
@@ -231,6 +255,8 @@ most : int
     Of how many inputs no sum leaves 16 bits.
 unit : float32
     A power of two that all sums are multiplied by.
+
+`SIGNED_REALS` and `POSITIVE_REALS` take `x` and a float32 array (inputs, lines) and give float32 (n, lines).
 """
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from .converters import OutputConverter, Usage
 
-DOUBT = 0.04
+DOUBT = 0.2
 """The bound, in codes, above which so many sums would be made twice that a float64 product takes less time."""
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53
 """Half the distance of 1 to the next float32 and float64."""
