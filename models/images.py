@@ -60,6 +60,52 @@ class Convolution(Operator):
 
 
 @dataclass(frozen=True)
+class Pooled(Convolution):
+    """A convolution and the mean over windows of its places as one operator: a wider kernel that goes in larger steps.
+
+    The map is that of ``Composed((Convolution(..), Pooling(..)))``, but several times as fast, since the means alone are computed.
+
+    Parameters
+    ----------
+    over : int
+        Rows and columns of places whose mean is taken.
+    """
+
+    over: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        Pooling(super().outputs, self.over)  # refuses what is no multiple
+
+    @property
+    def outputs(self) -> tuple[int, int, int]:
+        """(rows, columns, channels)."""
+        return Pooling(super().outputs, self.over).outputs
+
+    @property
+    def places(self) -> int:
+        """Places of the image above before the mean is taken."""
+        return super().places * self.over**2
+
+    def apply(self, w: Tree, s: Tree) -> Tree:
+        """One matrix product of the mean kernel with all patches, which are made of blocks of `over` x `over` places."""
+        rows, columns, _ = self.outputs
+        over, below = self.over, self.inputs[2]
+        blocks = -(-(self.window + over - 1) // over)  # across the mean kernel, whose last ones may be partly zeros
+        kernel = jnp.zeros((self.channels, blocks * over, blocks * over, below), w.dtype)
+        for i in range(over):
+            for j in range(over):
+                kernel = kernel.at[:, i : i + self.window, j : j + self.window].add(w / over**2)
+        kernel = kernel.reshape(self.channels, blocks, over, blocks, over * below).transpose(0, 1, 3, 2, 4)
+        above = [(n + blocks - 1) * over for n in (rows, columns)]
+        around = [(self.padding, to - n - self.padding) for to, n in zip(above, self.inputs, strict=False)]
+        s = jnp.pad(s, (*around, (0, 0))).reshape(rows + blocks - 1, over, columns + blocks - 1, over * below).swapaxes(1, 2)
+        s = s.reshape(rows + blocks - 1, columns + blocks - 1, -1)
+        patches = jnp.concatenate([s[i : i + rows, j : j + columns] for i in range(blocks) for j in range(blocks)], -1)
+        return patches @ kernel.reshape(self.channels, -1).T
+
+
+@dataclass(frozen=True)
 class Pooling(Operator):
     """The mean over windows beside each other, of every channel; it has no weights."""
 

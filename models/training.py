@@ -132,30 +132,32 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     classes = circuit.output(circuit.start(parameters, x[0])).shape[0]
     if max(labels.max(), y_test.max()) >= classes:
         raise ValueError(f"y: class {max(labels.max(), y_test.max())}; the circuit has {classes} outputs")
-    targets = np.eye(classes)[labels]
+    samples, targets = jnp.asarray(x), jnp.eye(classes)[labels]
     rule.check(circuit, parameters, x[0], targets[0])
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     keyed = "key" in inspect.signature(rule.estimate).parameters
     state, run.parameters = optimizer.init(parameters), parameters
 
     @jax.jit
-    def updates(parameters, state, x, targets, keys):
-        """Apply as many updates as there are batches on the leading axis."""
+    def updates(parameters, state, x, targets, places, keys):
+        """Apply as many updates as there are batches on the leading axis of `places`, which says where their samples are."""
 
         def update(carry, given):
-            (parameters, state), (x, y, key) = carry, given
-            g, lost = rule.settled(circuit, objective, parameters, x, y, **({"key": key} if keyed else {}), **(settings or {}))
+            (parameters, state), (at, key) = carry, given
+            g, lost = rule.settled(
+                circuit, objective, parameters, x[at], targets[at], **({"key": key} if keyed else {}), **(settings or {})
+            )
             change, state = optimizer.update(g, state, parameters)
             parameters = optax.apply_updates(parameters, change)
             return (project(parameters) if project else parameters, state), lost
 
-        (parameters, state), lost = jax.lax.scan(update, (parameters, state), (x, targets, keys))
+        (parameters, state), lost = jax.lax.scan(update, (parameters, state), (places, keys))
         return parameters, state, lost.sum()
 
     def label() -> str:
         """The program of an update says it all, rule, circuit, settings and rates; a name would hold addresses of functions."""
         keys = jax.random.split(draws, 1)
-        program = updates.lower(parameters, state, x[None, :batch], targets[None, :batch], keys).as_text()
+        program = updates.lower(parameters, state, samples, targets, np.zeros((1, batch), int), keys).as_text()
         which = rule.name if rule.row is None else f"row {rule.row}"
         return f"{which}, seed {seed}: {_hash(program.encode(), x, labels, x_test, y_test, *jax.tree.leaves(parameters))}"
 
@@ -171,7 +173,7 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
             said = f", {100 * run.epochs[-1]['accuracy']:.2f} %" if run.epochs else ""
             yield f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES
-            parameters, state, lost = updates(parameters, state, x[mixed[part]], targets[mixed[part]], keys[part])
+            parameters, state, lost = updates(parameters, state, samples, targets, mixed[part], keys[part])
             left_out += int(lost)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
             raise NoFixedPoint(

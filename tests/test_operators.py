@@ -14,7 +14,7 @@ from crossdyad.models.cookbook.findings import accepted, angle, relative_error
 from crossdyad.models.cookbook.systems import System
 from crossdyad.models.estimators import feedback
 from crossdyad.models.estimators.chains import Chain, chain_gradient
-from crossdyad.models.images import Convolution, Pooling
+from crossdyad.models.images import Convolution, Pooled, Pooling
 from crossdyad.models.operators import Composed, Dense, Linear, inner
 from crossdyad.models.updates import locoprop
 
@@ -24,6 +24,7 @@ ALL = [
     Dense((2, 2, 3), 4),
     *LAYERS[:3],
     Composed((Convolution((6, 6, 2), 3), Pooling((4, 4, 3)))),
+    Pooled((6, 6, 2), 3),
     Linear(mean_of_pairs, 6, (4, 5)),
 ]
 
@@ -87,6 +88,25 @@ def test_transpose_twin_and_weights_derivative_of_every_operator(a):
         for b, c in zip(jax.tree.leaves(other), jax.tree.leaves(correlated), strict=True):
             np.testing.assert_allclose(inner(of_other, v), inner(b, c), rtol=1e-11)  # linear in the weights
         np.testing.assert_allclose(turning, down * (1 + 2j), rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "inputs, window, padding, over", [((6, 4, 2), 3, 1, 2), ((8, 5, 3), 3, 0, 3), ((5, 6, 1), 2, 1, 1), ((4, 4, 2), 4, 2, 5)]
+)
+def test_a_pooled_convolution_is_a_convolution_and_then_the_mean(inputs, window, padding, over):
+    one = Pooled(inputs, 4, window, padding, over)
+    two = Composed((Convolution(inputs, 4, window, padding), Pooling((*(n + 2 * padding - window + 1 for n in inputs[:2]), 4), over)))
+    assert (one.outputs, one.shape, one.places, one.fan_in) == (two.outputs, two.shape, two.places, two.fan_in)
+    with models.float64():
+        w, s, v = one.normal(jax.random.key(1)), drawn(inputs), drawn(one.outputs)
+        for a, b in (
+            (one(w, s), two(w, s)),
+            (one.transposed(w, v), two.transposed(w, v)),
+            (one.correlated(w, s, v), two.correlated(w, s, v)),
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    with pytest.raises(ValueError, match="no multiple of the window"):
+        Pooled(inputs, 4, window, padding, 7)
 
 
 def test_gradients_of_shared_weights_are_those_of_jax():

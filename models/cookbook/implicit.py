@@ -13,7 +13,16 @@ from jax.flatten_util import ravel_pytree
 
 from ..estimators.contrast import coincidences
 from ..estimators.estimator import Estimator
-from ..estimators.implicit import cost, exact_gradient, multipliers, neumann_multipliers, read_out, response, triangular_multipliers
+from ..estimators.implicit import (
+    cost,
+    exact_gradient,
+    exact_surrogate,
+    multipliers,
+    neumann_multipliers,
+    read_out,
+    response,
+    triangular_multipliers,
+)
 from ..functions import add
 from ..kinds import Tree
 from ..nudges import output_force, weak
@@ -25,7 +34,7 @@ from .contrasts import ONE_SIDED
 from .findings import Finding, above, below, equal, identical, relative_error, within
 from .row import row
 
-ADJOINT = Estimator(21, "adjoint", exact_gradient)
+ADJOINT = Estimator(21, "adjoint", exact_gradient, surrogate=exact_surrogate)
 
 
 def differences(system: systems.System, step: float = 1e-5) -> Tree:

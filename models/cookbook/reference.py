@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...data import Dataset, as_images
-from ..images import Convolution, Pooling
-from ..operators import Composed, Operator
+from ..images import Pooled
+from ..operators import Operator
 from ..training import Run
 from .row import ROWS
 from .standard import learn
@@ -77,8 +77,7 @@ def convolved(dataset: Dataset, channels: tuple[int, ...], hidden: tuple[int, ..
                 f"channels: images of {shape[0]} x {shape[1]} below convolution {k + 1} cannot be halved; at most {k} here, "
                 "or images of another size"
             )
-        below = Convolution(shape, c, padding=1)
-        layers.append(Composed((below, Pooling(below.outputs))))
+        layers.append(Pooled(shape, c, padding=1))
         shape = layers[-1].outputs
     return (*layers, *hidden, int(dataset.y_train.max()) + 1)
 

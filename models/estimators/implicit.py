@@ -94,13 +94,29 @@ def exact_gradient(
     solver : callable
         Of `solvers`, for the solution of circuits that are not triangular; `newton()` if none.
     """
+    return read_out(circuit, parameters, x, *_signal(circuit, objective, parameters, x, y, solver))
+
+
+@in_float64
+def exact_surrogate(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
+) -> Array:
+    """The scalar ``lambda . C``, whose derivative by the parameters, states and error signal held, is `exact_gradient`."""
+    held = jax.lax.stop_gradient(parameters)
+    states, error = jax.lax.stop_gradient(_signal(circuit, objective, held, x, y, solver))
+    found = circuit.residual(parameters, states, x)
+    return sum(jnp.sum(e * c) for e, c in zip(jax.tree.leaves(error), jax.tree.leaves(found), strict=True))
+
+
+def _signal(circuit, objective, parameters, x, y, solver) -> tuple[Tree, Tree]:
+    """The solution and its error signal."""
     if "triangular" in circuit.capabilities:
         states = tuple(circuit.forward(parameters, x)[1:])
         error = tuple(triangular_multipliers(circuit, objective, parameters, x, y))
     else:
         states = (solver or newton())(Problem(circuit, parameters, x)).states
         error = multipliers(circuit, objective, parameters, x, y, states)
-    return read_out(circuit, parameters, x, states, error)
+    return states, error
 
 
 @in_float64
