@@ -51,7 +51,7 @@ def differences(system: systems.System, step: float = 1e-5) -> Tree:
     return shape((up - down) / (2 * step))
 
 
-@row(1, "Learning at equilibrium (P1)", "1, Eq. 1", estimator=ADJOINT, circuit="any", solver="Newton")
+@row(1, "Learning at equilibrium (P1)", "1, Eq. 1", estimator=ADJOINT, systems=(systems.equilibrium,), circuit="any", solver="Newton")
 def equilibrium_law(seed: int) -> Iterator[Finding]:
     """The gradient of the cost at the solution, by differences, is the adjoint's, on seven circuits."""
     for make in (
@@ -196,7 +196,9 @@ def backprop_law(seed: int) -> Iterator[Finding]:
         yield equal(f"{name}: against reverse mode", exact_gradient(*s), reverse)
 
 
-@row(21, "Adjoint linear solve", "2.2", estimator=ADJOINT, circuit="any", solver="LU, GMRES")
+@row(
+    21, "Adjoint linear solve", "2.2", estimator=ADJOINT, systems=(systems.equilibrium, systems.tanh_net), circuit="any", solver="LU, GMRES"
+)
 def adjoint_law(seed: int) -> Iterator[Finding]:
     """The solver makes no difference, and nothing but the solution is kept: LU and GMRES, from the states alone."""
     for make in (systems.equilibrium, systems.hopfield):
