@@ -13,12 +13,14 @@ sets by turns. `cost_builds.jsonl` keeps a line per recipe; the rest takes secon
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import random
 import re
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ from crossdyad.hdl.boards import BOARDS
 from crossdyad.hdl.families import ECP5
 from crossdyad.hdl.fits import check_fits, least
 from crossdyad.hdl.host import Host
-from crossdyad.recipe import Recipe, load
+from crossdyad.recipe import Recipe, load, table
 
 BUILDS = Path(__file__).with_name("cost_builds.jsonl")
 TARGET = Path(cost.__file__).with_name("cost.json")
@@ -232,6 +234,16 @@ def figure(name: str, build: dict) -> float:
     return build["Fmax" if name == "fmax" else cost.RESOURCES[name]]
 
 
+@contextlib.contextmanager
+def of_before() -> Iterator[None]:
+    """Chips as they were built: E lent no bits to the columns (contract section 3), so that wide ones took two multipliers."""
+    most, table.MOST_LENT = table.MOST_LENT, 0
+    try:
+        yield
+    finally:
+        table.MOST_LENT = most
+
+
 def builds(group: str, name: str = "lut") -> list[dict]:
     """The builds of a set that have a figure."""
     return [b for (of, _), b in kept().items() if of == group and ("Fmax" in b if name == "fmax" else "LUT" in b)]
@@ -273,6 +285,7 @@ def model_of(found: list[dict]) -> dict:
     return {name: {k: float(f"{v:.4g}") for k, v in of.items()} for name, of in model.items()}
 
 
+@of_before()
 def errors(model: dict, found: list[dict]) -> dict[str, np.ndarray]:
     """Metric to the relative errors of a model on the builds that have it; of counts below one, the errors themselves."""
     told = [(cost.figures(model, Recipe.model_validate(b["recipe"])), b) for b in found]
@@ -282,6 +295,7 @@ def errors(model: dict, found: list[dict]) -> dict[str, np.ndarray]:
     }
 
 
+@of_before()
 def ratios(model: dict, found: list[dict]) -> dict[str, list[float]]:
     """Metric to what each build has for one unit of the model's figure, in the order of the builds, of which all must be routed."""
     told = [(cost.figures(model, Recipe.model_validate(b["recipe"])), b) for b in found]
@@ -293,6 +307,7 @@ def summary(found: np.ndarray) -> dict[str, float] | None:
     return {"median": round(float(np.median(found)), 4), "worst": round(float(found.max()), 4)} if len(found) else None
 
 
+@of_before()
 def fitted() -> dict:
     """What `cost.coefficients` gives: from the calibration set alone, but for the errors on the held-out set."""
     found = builds("calibration")
@@ -315,6 +330,7 @@ def fit() -> None:
     TARGET.write_text(json.dumps(fitted(), indent=1) + "\n")
 
 
+@of_before()
 def tables() -> str:
     """Of the held-out set: a row per recipe, each figure as model / build; and the errors."""
     model, found = cost.coefficients()["model"], builds("held-out")

@@ -91,7 +91,7 @@ def lane(g: Geometry, engine: table.Engine) -> Lane:
         kept = PULSES
         change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
     return Lane(
-        max(width, engine.operand),
+        max(width, engine.scalar),
         max(f.state.width, f.delta.width),
         width + f.delta.width + clog2(g.R),
         random,
@@ -245,9 +245,9 @@ def paths(recipe: Recipe) -> dict[str, float]:
         found["noise"] = multiplied + BIT * (gain + 12) + LEVEL * mixed
     if f.accumulator.width + 1 > DSP_WIDTH:
         found["squares"] = CLOCK_TO_OUT + PRODUCT + (CARRY + LEVEL + BIT * 2 * f.accumulator.width) * (r.error_bits > DSP_WIDTH)
-    operand = max(e.operand for e in table.engines(r))
-    if learns and max(operand, r.weight_width) > DSP_WIDTH:
-        found["products"] = multiplied + BIT * operand
+    operand, scalar = (max(getattr(e, name) for e in table.engines(r)) for name in ("operand", "scalar"))
+    if learns and max(scalar, r.weight_width) > DSP_WIDTH:
+        found["products"] = multiplied + BIT * scalar
     if learns and r.pulses.built != "ideal":
         found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (operand + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:

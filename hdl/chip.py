@@ -93,6 +93,7 @@ class Chip(wiring.Component):
         labels = [Signal.like(label, name=f"label_used{n}") for n in range(r.samples_in_flight)]  # by turn
         sample_index = Signal(index_bits(r.sizes[0]))
         sample_full = Signal()
+        sample_ends = Signal(init=r.sizes[0] == 1)  # the next element is the last: a register, so that no comparison lies on the way in
         overlaps = r.samples_in_flight > 1
         turn = Signal(max(1, clog2(r.samples_in_flight)), name="turn" if overlaps else "bank")  # of the sample launched last
         m.d.comb += [self.i_command.ready.eq(~command_full), self.i_label.ready.eq(~label_full), self.i_sample.ready.eq(~sample_full)]
@@ -102,8 +103,8 @@ class Chip(wiring.Component):
             m.d.sync += [label.eq(self.i_label.payload), label_full.eq(1)]
         sample_taken = self.i_sample.valid & self.i_sample.ready
         with m.If(sample_taken):
-            m.d.sync += sample_index.eq(sample_index + 1)
-            with m.If(sample_index == r.sizes[0] - 1):
+            m.d.sync += [sample_index.eq(sample_index + 1), sample_ends.eq(sample_index == (r.sizes[0] - 2) % r.sizes[0])]
+            with m.If(sample_ends):
                 m.d.sync += [sample_index.eq(0), sample_full.eq(1)]
 
         # Results

@@ -14,7 +14,7 @@ from .elements import count, vector
 from .families import Platform
 from .multiplier import Multiplier
 from .rng import INDEX_BITS, VIEWS, Generator, negative, of_sample, rounding_word
-from .scalar import scalar_of, shifted
+from .scalar import lending, scalar_of, shifted
 from .stores import chosen_store, met, stores
 from .update import Update
 
@@ -170,11 +170,17 @@ class Crossbar(wiring.Component):
             return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
         column = chosen_store(self._of, number_at[1], "column", columns)
+        rate, *raised = lending(m, self._of, number_at[0], self.rate)
+
+        def raise_(value: Value, cycle: int) -> Value:
+            """Return a column's element of c + 1 or c + 2 as the lane takes it."""
+            return either(raised[cycle - 1], value.shift_left(self._table.lent), value)
+
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
         x = [
             Const(0, signed(f.state.width))
             if column is None
-            else delayed(m, met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1)
+            else delayed(m, raise_(met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1), 1)
             for lane in range(L)
         ]
         element = chosen_store(self._of, number_at[1], "row", rows)
@@ -213,13 +219,13 @@ class Crossbar(wiring.Component):
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
-        scalar: Value = scalar_of(m, self._of, number_at[0], element, self.slope, self.rate) if rewrites else Const(0, signed(1))
+        scalar: Value = scalar_of(m, self._of, number_at[0], element, self.slope, rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
         if any(shaken):  # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
             m.d.comb += [signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step)]
             opposite = Signal(scalar.shape())
-            m.d.sync += opposite.eq(shifted(m, self._of, number_at[0], -self.slope, self.rate))
+            m.d.sync += opposite.eq(shifted(m, self._of, number_at[0], -self.slope, rate))
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(width, len(scalar))
@@ -237,7 +243,7 @@ class Crossbar(wiring.Component):
             b: Value = x[i]
             if any(noisy):  # columns that are signs times sigma
                 plus, minus = (Const(v, signed(f.state.width)) for v in (r.noise_level, -r.noise_level))
-                shown = Mux(negative(*columns_of_noise[i // VIEWS], i % VIEWS), minus, plus)
+                shown = raise_(Mux(negative(*columns_of_noise[i // VIEWS], i % VIEWS), minus, plus), 2)
                 shown = Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, shown)
                 b = Mux(choose(number_at[2], noisy, 1), shown, b)
             if signs_used:

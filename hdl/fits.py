@@ -38,7 +38,7 @@ def least(recipe: Recipe, family: Family, samples: int = 0) -> dict[str, int]:
     engines = engines_of(recipe)
     kept = (samples << (recipe.sizes[0] - 1).bit_length()) * recipe.formats.state.width
     # products of wider operands go where synthesis puts them; where no block is left, the square of an error is made of LUTs
-    products = [(e.lanes, e.width, max(e.width, e.operand)) for e in engines]
+    products = [(e.lanes, e.width, max(e.width, e.scalar)) for e in engines]
     blocks = [family.others or operand <= family.multiplier.width for *_, operand in products]
     return {
         "multiplier": sum(lanes * made for (lanes, *_), made in zip(products, blocks, strict=True)),

@@ -238,6 +238,8 @@ class Wire(wiring.Component):
         wrote = Signal()
         data = Signal(8)
         ready = Signal()
+        claims = Signal()  # STATUS: a register of its own, since the way to the mark of what is shown is long
+        m.d.comb += player.claim.eq(claims)
         m.d.sync += opened.eq(0)
         m.d.sync += self.reset.eq(0)  # a register: the verdict on a frame and the chip's reset are a cycle each
         with m.FSM():
@@ -261,6 +263,7 @@ class Wire(wiring.Component):
                 with m.If(wrote):
                     m.d.sync += at.eq(at + 1)
                     with m.If(at[0]):
+                        m.d.sync += claims.eq(refusal == 0)
                         m.next = "STATUS"
                         with m.If(refusal != 0):
                             m.next = "ERROR"
@@ -269,14 +272,14 @@ class Wire(wiring.Component):
             with m.State("ERROR"):
                 m.d.comb += [writes.eq(1), data.eq(refusal)]
                 with m.If(wrote):
-                    m.d.sync += at.eq(at + 1)
+                    m.d.sync += [at.eq(at + 1), claims.eq(1)]
                     m.next = "STATUS"
             with m.State("STATUS"):
-                m.d.comb += [player.claim.eq(1), writes.eq(player.granted), data.eq(player.register), player.step.eq(wrote)]
+                m.d.comb += [writes.eq(player.granted), data.eq(player.register), player.step.eq(wrote)]
                 with m.If(wrote):
                     m.d.sync += at.eq(at + 1)
                     with m.If(player.last):
-                        m.d.sync += ready.eq(1)
+                        m.d.sync += [ready.eq(1), claims.eq(0)]
                         m.next = "SEND"
             with m.State("SEND"):
                 with m.If(~ready & ~framer.busy):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from ..recipe import SLOPE, Op
 from .choose import ByOperation, either, settled
+from .delay import delayed, history
 
 
 def scalar_of(m: Module, of: ByOperation, before: Value, element: Value, slope: Value, rate: Value) -> Signal:
     """The register of E: what goes to all lanes of a rewriting slot; `before` is the number of a cycle before its element."""
     rewrites = [s for s in of.engine.operations if not s.reads]
-    updates, width = [s for s in rewrites if s.op is Op.UPDATE], of.engine.operand
+    updates, width = [s for s in rewrites if s.op is Op.UPDATE], of.engine.scalar
     scalar = Signal(signed(width))
     value = element
     if any(s.row == SLOPE for s in updates):
@@ -49,11 +50,21 @@ def shifted(m: Module, of: ByOperation, before: Value, value: Value, rate: Value
         value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
     for finer in sorted({engine.finer(v) for v in engine.views} - {0}):
         value = either(settled(m, _is_finer(of, before, finer)), value.shift_left(finer), value)
-    value = (value << rate)[: engine.operand].as_signed()
+    value = (value << rate)[: engine.scalar].as_signed()
     if any(s.negative for s in updates):  # every bit turned and one more, last: an adder's way into a register is the shortest
         opposite = asked(lambda s: s.negative)
         value = (value.as_unsigned() ^ opposite.replicate(len(value))).as_signed() + opposite
     return value
+
+
+def lending(m: Module, of: ByOperation, before: Value, rate: Value) -> tuple[Value, Value, Value]:
+    """Return the rate of E, and whether columns are shifted by the bits that it lends, in c + 1 and in c + 2: registers or constants."""
+    lent = of.engine.lent
+    if not lent:
+        return rate, Const(0), Const(0)
+    fast = rate > 7 - lent
+    shifts = history(m, fast & of(before, lambda g, s: s.op is Op.UPDATE, 1), 2)
+    return delayed(m, Mux(fast, rate - lent, rate)[: len(rate)], 1), shifts[1], shifts[2]
 
 
 def _is_finer(of: ByOperation, number: Value, bits: int) -> Value:

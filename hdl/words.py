@@ -14,6 +14,8 @@ from .families import Platform
 class Walk(wiring.Component):
     """Steps through all weights of the chip: matrix by matrix, row by row, column by column.
 
+    Between two steps lies a cycle at least, and between the last restart and the first step, too.
+
     Members
     -------
     restart : In(1)
@@ -47,15 +49,20 @@ class Walk(wiring.Component):
             return choose(self.matrix, numbers)
 
         fold = Signal(index_bits(max(g.F for g in self._matrices)))
-        last_fold = fold == of_matrix([g.F - 1 for g in self._matrices])
-        last_word = self.address == of_matrix([g.N - 1 for g in self._matrices])
+        last_fold = Signal()
+        last_word = Signal()
         last_lane = Mux(
-            last_fold, of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]), of_matrix([g.L - 1 for g in self._matrices])
+            fold == of_matrix([g.F - 1 for g in self._matrices]),
+            of_matrix([g.C - (g.F - 1) * g.L - 1 for g in self._matrices]),
+            of_matrix([g.L - 1 for g in self._matrices]),
         )
-        m.d.comb += [
+        # compared in the cycle after a step, so that the next one begins at registers
+        m.d.sync += [
+            last_fold.eq(fold == of_matrix([g.F - 1 for g in self._matrices])),
+            last_word.eq(self.address == of_matrix([g.N - 1 for g in self._matrices])),
             self.word_end.eq(self.lane == last_lane),
-            self.chip_end.eq(self.word_end & last_word & (self.matrix == len(self._matrices) - 1)),
         ]
+        m.d.comb += self.chip_end.eq(self.word_end & last_word & (self.matrix == len(self._matrices) - 1))
         with m.If(self.restart):
             m.d.sync += [self.matrix.eq(0), self.address.eq(0), self.lane.eq(0), fold.eq(0)]
         with m.Elif(self.step):

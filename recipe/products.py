@@ -18,7 +18,7 @@ def products(recipe: Recipe) -> Counter[int]:
     """
     found = Counter[int]()
     for engine in engines(recipe):
-        found[max(engine.width, engine.operand)] += engine.lanes
+        found[max(engine.width, engine.scalar)] += engine.lanes
         if recipe.slope_bits is not None and recipe.learns:
             found[engine.width + 2] += engine.lanes
         if recipe.devices.read_noise:

@@ -6,11 +6,16 @@ import functools
 from typing import Any, NamedTuple
 
 from .geometry import Geometry, matrix_geometries
-from .operations import MADE, Operation, in_turn
+from .operations import MADE, SIGNS, Op, Operation, in_turn
 from .program import lasting
 from .recipe import Recipe
 from .rules import rule
 from .timing import drive, needs_label
+
+OPERAND = 18
+"""Bits of an operand of a multiplier, of the devices that chips are built for."""
+MOST_LENT = 4
+"""Most bits that are lent, of the 7 by which a rate shifts at most: of more, h, a rate above ``7 - h`` may be less than h."""
 
 
 class Memory(NamedTuple):
@@ -81,6 +86,20 @@ class Engine(NamedTuple):
     def operand(self) -> int:
         """Bits of the scalar operand E of update and probe."""
         return max(r.bits.operand + self.finer(r) for r in self.views)
+
+    @property
+    def lent(self) -> int:
+        """Bits h by which fast updates shift B in place of E, so that E is no wider than a multiplier takes (contract section 3)."""
+        more = self.operand - OPERAND
+        rewrites = [s for s in self.operations if not s.reads]
+        alone = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)  # these have no rate, or nothing to be shifted
+        state = max(r.formats.state.width for r in self.views)
+        return more if 0 < more <= MOST_LENT and state + more <= OPERAND and rewrites and not alone else 0
+
+    @property
+    def scalar(self) -> int:
+        """Bits of E as the lanes get it."""
+        return self.operand - self.lent
 
 
 class Entry(NamedTuple):

@@ -11,7 +11,7 @@ from ..recipe import POSITION_BITS, Recipe, matrix_geometries, table, timing
 from .fixed import integers, seeded
 from .scenario import Scenario
 from .timeline import Timeline
-from .variety import named, recipes, small
+from .variety import named, narrow, recipes, small
 
 
 def pack(lanes: Iterable[int], width: int) -> int:
@@ -75,10 +75,8 @@ def drive(line: Timeline, recipe: Recipe, engine: int, rng: np.random.Generator,
             group, order = order[: (n := int(rng.integers(1, 4)))], order[n:]
             bank = fill_stores(line, recipe, engine, rng, bank)
             line.level(
-                rate=rng.choice([7, rng.integers(0, 8)]),
-                slope=int(integers(rng, f.delta.width, 1)[0]),
-                step=rng.integers(0, 1 << 32),
-                **levels(),
+                rate=rng.choice([7, rng.integers(0, 8), *[8 - found.lent] * bool(found.lent)]),
+                **({"slope": int(integers(rng, f.delta.width, 1)[0]), "step": rng.integers(0, 1 << 32)} | levels()),
             )
             line.level(**({"bank": bank} if recipe.samples_in_flight == 1 else {"turn": rng.integers(0, recipe.samples_in_flight)}))
             line.now = _operations(line, recipe, engine, group, rng) + 30
@@ -112,11 +110,11 @@ def _operations(line: Timeline, recipe: Recipe, engine: int, numbers: list[int],
     return end
 
 
-def scenario(recipe: Recipe, engine: int, rounds: int = 3) -> Scenario:
-    """One crossbar: all its operations on new vectors in every round."""
+def scenario(recipe: Recipe, engine: int, rounds: int = 3, levels: dict[str, int] | None = None) -> Scenario:
+    """One crossbar: all its operations on new vectors in every round; some `levels` may be the same in all."""
     name = f"crossbar {recipe.name} engine {engine}"
     line = Timeline(pulses(recipe, engine), crossbar.levels(recipe))
-    drive(line, recipe, engine, seeded(name), rounds)
+    drive(line, recipe, engine, seeded(name), rounds, lambda: levels or {})
     found = table.engines(recipe)[engine]
 
     def component():
@@ -158,8 +156,21 @@ def scenarios() -> list[Scenario]:
     odd = small("odd-lanes", sizes=(40, 5, 2), lanes=(22, 3), rounding={"weight": "stochastic"})
     fed = small("many-lanes-fed", sizes=(3, 40, 5), lanes=(1, 32), rule="feedback-alignment")
     heard = small("many-lanes-heard", sizes=(3, 40, 5), lanes=(1, 22), rule="weight-mirror", sigma=0.25, decay=2.0**-8)
+    # operands of 20 and 21 bits: fast updates shift the columns, too
+    noise = {"sigma": 0.25, "bias": True} | narrow(delta=(12, 5))
+    lent = small("lends", sizes=(3, 5, 12), lanes=(2, 3), rule="target-propagation", **noise)
+    shaken = small("lends-shaken", sizes=(3, 5, 4), lanes=(2, 3), rule="node-perturbation", **noise)
     variety = [scenario(r, e) for r in recipes() for e in range(len(r.engine_lanes))]
-    return [scenario(fed, 1), scenario(heard, 1), scenario(odd, 0), scenario(stuck_at_the_limit(), 0), *variety, scenario(many, 0)]
+    return [
+        scenario(lent, 1, 6),
+        scenario(shaken, 1, 6, {"slope": shaken.formats.delta.min}),  # its opposite has all of these bits
+        scenario(fed, 1),
+        scenario(heard, 1),
+        scenario(odd, 0),
+        scenario(stuck_at_the_limit(), 0),
+        *variety,
+        scenario(many, 0),
+    ]
 
 
 def stuck_at_the_limit() -> Recipe:

@@ -75,7 +75,8 @@ def board(multipliers, **changes):
     ("changes", "taken"),
     [
         ({}, 24),
-        ({"formats": {"delta": {"width": 13, "frac": 10}}}, 48),
+        ({"formats": {"delta": {"width": 13, "frac": 10}}}, 24),
+        ({"formats": {"delta": {"width": 13, "frac": 10}, "state": {"width": 17, "frac": 14}}}, 48),
         ({"devices": {"read_noise": 0.05}}, 26),
         ({"pulses": {"law": "soft-bounds", "step": 2.0**-9}}, 48),
     ],
