@@ -23,7 +23,7 @@ from pathlib import Path
 from crossdyad import data, emulator
 from crossdyad.explore import spec as specs
 from crossdyad.explore.store import Store
-from crossdyad.sim import gradient, quality
+from crossdyad.sim import quality, real
 
 SPEC = Path(__file__).parent.parent / "examples" / "precision.toml"
 COMMAND = str(Path(sys.executable).with_name("crossdyad"))
@@ -50,7 +50,7 @@ def one_by_one() -> tuple[float, float]:
             weights = emulator.train(chip, *dataset, epochs=told.epochs).weights
             for _ in range(told.epochs + 1):
                 draws = 4 if chip.devices.read_noise else 1
-                quality.quality(chip, weights, x, y, gradient.exact(chip, weights, x, y), draws)
+                quality.quality(chip, weights, x, y, real.exact(chip, weights, x, y), draws)
     rows = len(points) * len(told.seed_list)
     return (time.perf_counter() - clock) / rows, (time.process_time() - processor) / rows
 

@@ -22,7 +22,7 @@ from crossdyad.explore.cards import card, presets_of_rules
 from crossdyad.explore.rules import accuracy, fingerprint
 from crossdyad.recipe import Operation, Recipe, allow, load
 from crossdyad.recipe.rules import parts
-from crossdyad.sim import gradient, quality
+from crossdyad.sim import gradient, quality, real
 
 
 def frozen(recipe: Recipe) -> Iterator[Operation]:
@@ -61,12 +61,17 @@ def measure(name: str, epochs: int, seeds: list[int]) -> dict:
         "accuracies": [round(a, 4) for a in right.tolist()],
         "seconds": round(time.perf_counter() - began, 1),
     }
-    chip = recipe.model_copy(update={"seed": seeds[0]})
-    weights, x, y = emulator.initial_weights(chip), digits.x_train[:60], digits.y_train[:60]
+    return found | {"cosine": cosines(recipe.model_copy(update={"seed": seeds[0]}))}
+
+
+def cosines(recipe: Recipe) -> dict[str, float]:
+    """Return the cosines of a chip with its first weights, on 60 training samples."""
+    digits = data.load("digits")
+    weights, x, y = emulator.initial_weights(recipe), digits.x_train[:60], digits.y_train[:60]
     if recipe.signed:  # slopes along signs, against the exact ones along the same
-        return found | {"cosine": {"exact": quality.quality(chip, weights, x, y, gradient.exact(chip, weights, x, y), 1)["cosine"]}}
-    made = gradient.compare(chip, weights, x, y)
-    return found | {"cosine": {k: made[k]["cosine"] for k in gradient.COMPARISONS}}
+        return {"exact": quality.quality(recipe, weights, x, y, real.exact(recipe, weights, x, y), 1)["cosine"]}
+    made = gradient.compare(recipe, weights, x, y)
+    return {k: made[k]["cosine"] for k in gradient.COMPARISONS}
 
 
 def written(path: str, given, name: str, found: dict):

@@ -18,7 +18,7 @@ from ..emulator.metric import score
 from ..emulator.training import SHOWN, costs, order, train
 from ..recipe import Recipe, programs
 from ..recipe.seeds import several
-from ..sim import gradient, quality
+from ..sim import quality, real
 from . import analog, cost
 from .jobs import Batch, Job, Settings, Under
 from .metrics import COST, GRADIENT, LEARNING
@@ -214,5 +214,5 @@ def _judged(jobs, weights, x, y) -> list[dict]:
         )
         for k, i in enumerate(chips):
             own = quality.some(made, slice(k * draws, (k + 1) * draws))
-            found[i] = quality.figures(recipe, own, gradient.exact(recipe, [w[i] for w in weights], x, y))
+            found[i] = quality.figures(recipe, own, real.exact(recipe, [w[i] for w in weights], x, y))
     return [found[i] for i in range(len(jobs))]

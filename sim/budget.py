@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ..emulator.devices import Device, alone, device_of, wires_of
 from ..recipe import LAYOUT, QFormat, Recipe
-from . import gradient
+from . import real
 from .quality import SEEDS, judge, quality, varies
 
 EFFECTS = {"read_noise": "read noise", "levels": "{} levels"}
@@ -137,7 +137,7 @@ def measured(
 ) -> Iterator[dict]:
     """Yield the rows of `budget`, with its parameters, each as it is measured."""
     chips, done = variants(recipe, device), 0
-    exact = gradient.exact(chips["rule"].recipe, weights, x, y)
+    exact = real.exact(chips["rule"].recipe, weights, x, y)
     tell = progress or (lambda *_: None)
     for effect, chip in chips.items():
         tell(effect, done, len(chips))

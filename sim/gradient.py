@@ -12,14 +12,11 @@ from .. import models
 from ..emulator import crossbar, rng
 from ..emulator.machine import Machine
 from ..emulator.signals import Write, writes
-from ..recipe import Recipe, geometries, require_recipe, rule
+from ..recipe import Op, Recipe, require_recipe, rule
 from . import real
 
 COMPARISONS = ("rule", "exact", "rule_exact")
 """Chip against its rule in real numbers; chip against the exact gradient; the rule in real numbers against exact."""
-
-OBJECTIVES = {"squared-error": models.squared_error, "squared-hinge": models.squared_hinge}
-"""Objectives of the reference, by the recipe's name."""
 
 
 @functools.cache
@@ -44,7 +41,7 @@ def targets(recipe: Recipe, y: ArrayLike) -> np.ndarray:
 
 
 def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Return what the updates of each layer's weights read as real numbers, rows and columns of each update.
+    """Return what the updates of each matrix of `real.learned` read as real numbers, rows and columns of each update.
 
     The gradient estimate of a rule is the sum of their outer products: a row has the update's sign and gain, ``-1 / beta`` and the rule's
     share.
@@ -52,58 +49,30 @@ def terms(recipe: Recipe, made: list[Write]) -> list[tuple[list[np.ndarray], lis
     if recipe.signed:
         raise ValueError(f"{recipe.name}: rule {recipe.rule!r} gives slopes along signs, not gradients; spsa_estimates takes it")
     f, share = recipe.formats, rule(recipe.rule).share
-    found = [([], []) for _ in range(recipe.layers)]
+    found: dict[str, tuple[list, list]] = {g.matrix.name: ([], []) for g in real.learned(recipe)}
     for w in made:
-        for k in range(recipe.layers):
-            if w.step.matrix == f"W{k}":
-                form = f.state if w.step.row in recipe.states else f.delta
-                scale = (1 if w.step.negative else -1) * 2.0**w.step.gain * share / recipe.beta
-                found[k][0].append(form.decode(w.row) * scale)
-                found[k][1].append(f.state.decode(w.column))
-    for k, (rows, columns) in enumerate(found):
-        if not rows:  # a layer that does not learn has the gradient 0
+        if w.step.matrix in found:
+            rows, columns = found[w.step.matrix]
+            form = f.state if w.step.row in recipe.states else f.delta
+            scale = (1 if w.step.negative else -1) * 2.0**w.step.gain * share / recipe.beta
+            rows.append(form.decode(w.row) * scale)
+            columns.append(f.state.decode(w.column))
+    for g, (rows, columns) in zip(real.learned(recipe), found.values(), strict=True):
+        if not rows:  # a matrix that does not learn has the gradient 0
             like = next(w for w in made if w.column is not None)
-            rows.append(np.zeros((*like.row.shape[:-1], recipe.sizes[k + 1])))
-            columns.append(np.zeros((*like.column.shape[:-1], recipe.sizes[k] + recipe.bias)))
-    return found
+            rows.append(np.zeros((*like.row.shape[:-1], g.R)))
+            columns.append(np.zeros((*like.column.shape[:-1], g.C)))
+    return list(found.values())
 
 
 def chip(
     recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, machine: Callable[..., Machine] | None = None
 ) -> list[np.ndarray]:
-    """Return the chip's gradient estimate of each sample, one array (n, R, C) per layer; `machine` as in `signals.writes`."""
+    """Return the chip's estimate of each sample's gradient, an array (n, R, C) per matrix of `real.learned`; `machine` as `writes`'s."""
     return [
         sum(e[:, :, None] * v[:, None, :] for e, v in zip(*layer, strict=True))
         for layer in terms(recipe, writes(recipe, weights, x, y, machine))
     ]
-
-
-@functools.cache
-def _compiled(sizes: tuple[int, ...], one: float, objective: str, estimator, **options):
-    """An estimator of a net of these sizes, for samples (n, inputs); the neurons' knots are data, so that recipes share it."""
-    import jax
-
-    @jax.jit
-    def each(neurons, weights, x, y):
-        net = models.Feedforward(sizes, *(models.piecewise(*each) for each in neurons), one)
-        return jax.vmap(lambda a, b: estimator(net, OBJECTIVES[objective], weights, a, b, **options))(x, y)
-
-    return each
-
-
-def _reference(recipe: Recipe, estimator, weights, x, y, **options) -> list[np.ndarray]:
-    f = recipe.formats
-    w = tuple(g.recipe.formats.weight.decode(crossbar.seen(g.recipe, v)) for g, v in zip(geometries(recipe), weights, strict=False))
-    x = f.state.decode(f.state.samples(x))
-    neurons = recipe.neuron(0), recipe.neuron(recipe.layers - 1)
-    with models.float64():
-        estimates = _compiled(recipe.sizes, _one(recipe), recipe.objective, estimator, **options)
-        return [np.asarray(g) for g in estimates(neurons, w, x, targets(recipe, y))]
-
-
-def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """The exact gradient in float64 with the chip's weights, one array (n, R, C) per layer."""
-    return _reference(recipe, models.exact_gradient, weights, x, y)
 
 
 def _flat(gradient) -> np.ndarray:
@@ -150,7 +119,7 @@ def compare(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.
     require_recipe(recipe)
     if len(x) == 0:
         raise ValueError("x: empty; at least one sample is needed")
-    made, rule, true = (f(recipe, weights, x, y) for f in (chip, real.gradient, exact))
+    made, rule, true = (f(recipe, weights, x, y) for f in (chip, real.gradient, real.exact))
     pairs = dict(zip(COMPARISONS, ((made, rule), (made, true), (rule, true)), strict=True))
 
     def mean(g):
@@ -226,7 +195,7 @@ def precision(
         return Recipe.model_validate(base.model_dump() | {"alpha": alpha, "beta": beta})
 
     finest = with_fraction_bits(recipe, max(fractions))
-    true, rows = exact(finest, weights, x, y), []
+    true, rows = real.exact(finest, weights, x, y), []
     for alpha in alphas:
         for beta in betas:
             ideal = real.gradient(variant(finest, alpha, beta), weights, x, y)
@@ -246,10 +215,13 @@ def slopes(recipe: Recipe, loss: ArrayLike) -> np.ndarray:
 
 
 def directions(recipe: Recipe, seeds: ArrayLike, step: int = 0) -> list[np.ndarray]:
-    """The signs along which chips of these seeds probe in a step, one array (chips, R, C) per layer."""
-    step = np.uint32(step)
-    found = [crossbar.signs(g, crossbar.pairs(g, rng.keys(seeds), step, step)) for g in geometries(recipe)]
-    return [v[..., : g.C] for g, v in zip(geometries(recipe), found, strict=True)]
+    """The signs along which chips of these seeds probe in a step, (chips, R, C) per matrix of `real.learned`; 0 where none are probed."""
+    step, found = np.uint32(step), []
+    probed = {s.matrix for s in recipe.steps if s.op is Op.PROBE}
+    for g in real.learned(recipe):
+        signs = crossbar.signs(g, crossbar.pairs(g, rng.keys(seeds), step, step))[..., : g.C]
+        found.append(signs * (g.matrix.name in probed))
+    return found
 
 
 def spsa_estimates(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: int, count: int) -> np.ndarray:
@@ -287,7 +259,7 @@ def spsa_law(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: in
         ``along``: the same of the mean's component along the exact gradient; ``variance`` and ``law``: the relative squared
         error of a single estimate, and ``P - 1``; ``variance_z``: their difference in standard errors.
     """
-    true = _flat(exact(recipe, weights, recipe.formats.state.samples(x)[None], np.array([y])))[0]
+    true = _flat(real.exact(recipe, weights, recipe.formats.state.samples(x)[None], np.array([y])))[0]
     made = spsa_estimates(recipe, weights, x, y, count)
     root, norm = np.sqrt(count), np.sum(true**2)
     z = (made.mean(0) - true) / (made.std(0) / root)

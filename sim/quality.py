@@ -114,7 +114,7 @@ def figures(recipe: Recipe, made: list, exact: Sequence[np.ndarray]) -> dict[str
     made : list
         As `measured` returns it, for chips that differ only in their seed.
     exact : list of arrays (n, R, C)
-        The exact gradient of each sample, as `gradient.exact`'s.
+        The exact gradient of each sample, as `real.exact`'s.
 
     Returns
     -------

@@ -1,13 +1,20 @@
-"""A recipe's training program played in real numbers: what its rule computes where nothing rounds and only activations limit."""
+"""A recipe's programs played in real numbers, where nothing rounds and only activations limit: its rule's estimate, its net's gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..emulator import crossbar, noise, rng
-from ..recipe import NOISE, SLOPE, Op, Recipe, in_memory, matrix_geometries, rule
+from ..recipe import NOISE, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries, rule
+
+
+def learned(recipe: Recipe) -> tuple[Geometry, ...]:
+    """Return the matrices whose gradient a rule estimates: those in memory that inference reads, in the order in which they are loaded."""
+    read = {step.matrix for step in rule(recipe.rule).infer(recipe)}
+    return tuple(g for g in in_memory(recipe) if g.matrix.name in read)
 
 
 def gradient(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
@@ -26,32 +33,57 @@ def gradient(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np
     Returns
     -------
     list of float64 arrays (n, R, C)
-        One per layer of weights.
+        One per matrix of `learned`.
     """
-    f, share = recipe.formats, rule(recipe.rule).share
-    x = f.state.decode(f.state.samples(x))
-    player = _Player(recipe, weights, x, np.asarray(y))
-    found = [np.zeros((len(x), recipe.sizes[k + 1], recipe.sizes[k] + recipe.bias)) for k in range(recipe.layers)]
+    share, player = rule(recipe.rule).share, _Player(recipe, weights, x, y)
+    found = {g.matrix.name: np.zeros((len(x), g.R, g.C)) for g in learned(recipe)}
     for step in recipe.steps:
         if step.reads:
             player.read(step)
-        elif step.matrix[0] == "W" and step.matrix[1:].isdigit():
+        elif step.matrix in found:
             row = player.along(step) if step.row == SLOPE else player.stores[step.row]
-            column = player.column(step)
             scale = (1 if step.negative else -1) * 2.0**step.gain * share / recipe.beta
-            found[int(step.matrix[1:])] += scale * row[:, :, None] * column[:, None, :]
-    return found
+            found[step.matrix] += scale * row[:, :, None] * player.column(step)[:, None, :]
+    return list(found.values())
+
+
+def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Return the exact gradient of each sample's objective in float64, with the weights held: that of the outputs which inference has.
+
+    A net that settles is differentiated through its sweeps, and so is whatever else a rule does to infer. At a knot of an activation
+    the slope is the hardware's (contract section 4).
+
+    Parameters
+    ----------
+    recipe, weights, x, y
+        As `gradient`'s.
+
+    Returns
+    -------
+    list of float64 arrays (n, R, C)
+        One per matrix of `learned`.
+    """
+    player = _Player(recipe, weights, x, y)
+    played = [player.read(step) for step in rule(recipe.rule).infer(recipe) if step.reads]
+    found = {g.matrix.name: np.zeros((len(player.x), g.R, g.C)) for g in learned(recipe)}
+    back = _Adjoint(player, found)
+    last = max(i for i, done in enumerate(played) if done.step.result)
+    for i in reversed(range(len(played))):
+        back.back(played[i], -player.error(player.outputs) if i == last else 0.0)
+    return list(found.values())
 
 
 class _Player:
     """Matrices, stores and drives as real numbers, (n, elements)."""
 
     def __init__(self, recipe: Recipe, weights, x, y):
-        self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": x}, {}, {}
+        state, y = recipe.formats.state, np.asarray(y)
+        self.x = state.decode(state.samples(x))
+        self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": self.x}, {}, {}
         unit = 2.0**-recipe.formats.accumulator.frac
         self.labelled = y[:, None] == np.arange(recipe.sizes[-1])
         self.targets = np.where(self.labelled, recipe.target(True), recipe.target(False)) * unit
-        self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(x))
+        self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(self.x))
 
     def signs(self, matrix: str, count: int) -> np.ndarray:
         """Return the signs along which reads of a matrix shake each sample's unit, (n, count); sample i is the chip's step i."""
@@ -72,16 +104,18 @@ class _Player:
         slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
         return slope[:, None] * self.signs(step.matrix, len(self.matrices[step.matrix]))
 
-    def _error(self, a: np.ndarray, neuron) -> np.ndarray:
+    def error(self, outputs: np.ndarray) -> np.ndarray:
         """Return what the outputs lack to their targets; a hinge has no error beyond them."""
-        error = self.targets - _value(a, *neuron)
+        error = self.targets - outputs
         if self.recipe.objective == "squared-error":
             return error
         return np.where(self.labelled, np.maximum(error, 0), np.minimum(error, 0))
 
-    def read(self, step):
+    def read(self, step: Operation) -> _Read:
+        """Put what the unit makes of a read into stores, drive and feedback."""
         m, k = self.matrices[step.matrix], step.unit
-        y = self.column(step) @ m.T if step.op == Op.FORWARD else self.stores[step.row] @ m[:, : m.shape[1] - self.recipe.bias]
+        source = self.column(step) if step.op == Op.FORWARD else self.stores[step.row]
+        y = source @ (m.T if step.op == Op.FORWARD else m[:, : m.shape[1] - self.recipe.bias])
         if step.noise:
             y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
         kept, zero = self.drive.get(k), np.zeros_like(y)
@@ -92,24 +126,89 @@ class _Player:
             "less": lambda: (kept - y, zero),
             "relax": lambda: (kept, self.feedback[k] + (y - self.feedback[k]) / 2**step.leak),
         }[step.enter]()
+        drive = a
         if step.keep_drive:
             self.drive[k] = a
         if step.keep_feedback:
             self.feedback[k] = b
         neuron = self.recipe.neuron(k)
         if step.loss != "keep":
-            cost = (self._error(a, neuron) ** 2).sum(1) / 2
+            cost = (self.error(_value(a, *neuron)) ** 2).sum(1) / 2
             self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
         if step.force:
-            push = (-1 if step.negative else 1) * self.recipe.beta * self._error(a, neuron)
+            push = (-1 if step.negative else 1) * self.recipe.beta * self.error(_value(a, *neuron))
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
         alpha = self.recipe.alpha
         plus, minus = _value(a + (1 - alpha) * b, *neuron), _value(a - alpha * b, *neuron)
         difference = {"dyad": plus - minus, "gate": _slope(a, *neuron) * b, "feedback": b}[step.error]
+        mean = minus + difference if step.moved else alpha * plus + (1 - alpha) * minus
         if step.mean:
-            self.stores[step.mean] = minus + difference if step.moved else alpha * plus + (1 - alpha) * minus
+            self.stores[step.mean] = mean
         if step.difference:
             self.stores[step.difference] = difference
+        if step.result:
+            self.outputs = mean
+        return _Read(step, source, drive, a, b)
+
+
+class _Read(NamedTuple):
+    """What a read was made of, (n, elements): its operand; the unit's drive; drive and feedback once the label has had its effect."""
+
+    step: Operation
+    source: np.ndarray
+    drive: np.ndarray
+    pushed: np.ndarray
+    feedback: np.ndarray
+
+
+class _Adjoint:
+    """Derivatives of each sample's objective by stores, kept drives and kept feedback, as a program is gone through backwards."""
+
+    def __init__(self, player: _Player, found: dict[str, np.ndarray]):
+        self.player, self.found = player, found
+        self.stores: dict[str, Any] = {}
+        self.drive: dict[int, Any] = {}
+        self.feedback: dict[int, Any] = {}
+
+    def back(self, done: _Read, outputs: np.ndarray | float) -> None:
+        """Go back through a read; `outputs` is the derivative by its means, beside that by the store which they entered."""
+        step, source, drive, pushed, feedback = done
+        recipe, alpha, neuron = self.player.recipe, self.player.recipe.alpha, self.player.recipe.neuron(step.unit)
+        mean, difference = self.stores.pop(step.mean, 0.0) + outputs, self.stores.pop(step.difference, 0.0)
+        plus, minus, b = (0.0, mean, 0.0) if step.moved else (alpha * mean, (1 - alpha) * mean, 0.0)
+        difference = difference + mean * step.moved
+        if step.error == "dyad":
+            plus, minus = plus + difference, minus - difference
+        else:
+            b = difference * (_slope(pushed, *neuron) if step.error == "gate" else 1.0)
+        plus = plus * _slope(pushed + (1 - alpha) * feedback, *neuron)
+        minus = minus * _slope(pushed - alpha * feedback, *neuron)
+        a, b = plus + minus, b + (1 - alpha) * plus - alpha * minus
+        if step.force == "clamp":
+            a = 0 * a
+        elif step.force:
+            live = recipe.objective == "squared-error" or self.player.error(_value(drive, *neuron)) != 0
+            pull = (1 if step.negative else -1) * recipe.beta * live * _slope(drive, *neuron)
+            a = a + pull * (b if step.force == "feedback" else a)
+        a = a + (self.drive.pop(step.unit, 0.0) if step.keep_drive else 0.0)
+        b = b + (self.feedback.pop(step.unit, 0.0) if step.keep_feedback else 0.0)
+        if step.enter != "drive":
+            self.drive[step.unit] = self.drive.get(step.unit, 0.0) + a
+        if step.enter == "relax":
+            self.feedback[step.unit] = self.feedback.get(step.unit, 0.0) + (1 - 2.0**-step.leak) * b
+        self._into(step, source, {"drive": a, "more": a, "less": -a, "feedback": b, "relax": b * 2.0**-step.leak}[step.enter])
+
+    def _into(self, step: Operation, source: np.ndarray, y: np.ndarray) -> None:
+        """Add what `y`, the derivative by what a read brought, means for its matrix and its operand."""
+        m, store = self.player.matrices[step.matrix], step.column if step.op == Op.FORWARD else step.row
+        columns = m.shape[1] - self.player.recipe.bias
+        if step.matrix in self.found:
+            if step.op == Op.FORWARD:
+                self.found[step.matrix] += y[:, :, None] * source[:, None, :]
+            else:
+                self.found[step.matrix][:, :, :columns] += source[:, :, None] * y[:, None, :]
+        if store != NOISE:
+            self.stores[store] = self.stores.get(store, 0.0) + (y @ m[:, :columns] if step.op == Op.FORWARD else y @ m[:, :columns].T)
 
 
 def _value(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: float) -> np.ndarray:

@@ -166,6 +166,8 @@ FIXED_HEAD = rules.Rule(fixed_head, matrices=rules.backward.random_feedback)
 STRANGE_SIGNS = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, "signs", "W7")])
 STRANGE_START = rules.Rule(last_layer, matrices=lambda r: [*parts.weights(r), Matrix("B1", 1, 2, 1, start="W0")])
 NO_WEIGHTS = rules.Rule(last_layer, matrices=lambda r: [Matrix("W0", 0, 1, 0)])
+STRANGE_ORACLE = rules.Rule(last_layer, oracle="exakt")
+STRANGE_ROW = rules.Rule(last_layer, row=89)
 
 
 def signs_of_another(r):

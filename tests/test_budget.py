@@ -10,7 +10,7 @@ from crossdyad import data, emulator
 from crossdyad.cli import app
 from crossdyad.emulator.devices import device_of, programmed
 from crossdyad.recipe import Recipe, load
-from crossdyad.sim import budget, gradient, quality
+from crossdyad.sim import budget, gradient, quality, real
 
 DIGITS = data.load("digits")
 X, Y = DIGITS.x_test[:16], DIGITS.y_test[:16]
@@ -36,7 +36,7 @@ def test_noise_twice_as_large_deviates_twice_as_much():
     def deviation(sigma):
         r = budget.refined(recipe(read_noise=sigma), quality.judge(recipe()).places)
         w = emulator.initial_weights(r)
-        exact = gradient.exact(r, w, X, Y)
+        exact = real.exact(r, w, X, Y)
         return quality.quality(r, w, X, Y, exact, seeds=16)["deviation"]
 
     assert deviation(2e-3) / deviation(1e-3) == pytest.approx(2, rel=0.1)
@@ -46,7 +46,7 @@ def test_noise_twice_as_large_deviates_twice_as_much():
 def test_figures_are_those_of_the_gradients_written_out(devices):
     r, seeds = recipe(**devices), (3, 4, 5, 6)
     w, device = emulator.initial_weights(r), device_of(r.devices)
-    exact = gradient.exact(r, w, X, Y)
+    exact = real.exact(r, w, X, Y)
 
     def flat(g):
         return np.concatenate([v.reshape(len(v), -1) for v in g], axis=1)
@@ -117,7 +117,7 @@ def test_probes_are_those_of_the_chip_that_trains():
 def test_slopes_of_the_exact_gradient_have_no_error(monkeypatch):
     r, x, y = probing(), XOR.x_train[:20], XOR.y_train[:20]
     w, seeds = emulator.initial_weights(r), np.array([1, 2], dtype=object)
-    exact = gradient.exact(r, w, x, y)
+    exact = real.exact(r, w, x, y)
     along = np.array(
         [
             [sum(np.sum(u[c] * g[n]) for u, g in zip(gradient.directions(r, seeds, n), exact, strict=True)) for n in range(len(x))]

@@ -5,7 +5,7 @@ import pytest
 
 from crossdyad import data, emulator
 from crossdyad.recipe import Recipe, load
-from crossdyad.sim import gradient
+from crossdyad.sim import gradient, real
 
 DIGITS = data.load("digits")
 X, Y = DIGITS.x_test[:24], DIGITS.y_test[:24]
@@ -49,7 +49,7 @@ def test_more_fraction_bits_come_closer():
 def test_a_wrong_sign_is_seen():
     recipe = variant("digits", WIDE, beta=2.0**-5)
     weights = emulator.initial_weights(recipe)
-    made, true = gradient.chip(recipe, weights, X, Y), gradient.exact(recipe, weights, X, Y)
+    made, true = gradient.chip(recipe, weights, X, Y), real.exact(recipe, weights, X, Y)
     assert gradient.cosine([-g for g in made], true).mean() < -0.99
 
 

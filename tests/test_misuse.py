@@ -105,7 +105,7 @@ TAKES = {
     "training": lambda x: emulator.train(XOR, x, Y[:1], X, Y, epochs=1),
     "testing": lambda x: emulator.train(XOR, X, Y, x, Y[:1], epochs=1, engine="numpy"),
     "signals": lambda x: emulator.signals.writes(XOR, WEIGHTS, x, Y[:1]),
-    "exact": lambda x: gradient.exact(XOR, WEIGHTS, x, Y[:1]),
+    "exact": lambda x: real.exact(XOR, WEIGHTS, x, Y[:1]),
     "compare": lambda x: gradient.compare(XOR, WEIGHTS, x, Y[:1]),
     "real": lambda x: real.gradient(XOR, WEIGHTS, x, Y[:1]),
     "budget": lambda x: budget.budget(XOR, WEIGHTS, x, Y[:1]),

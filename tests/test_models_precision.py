@@ -23,7 +23,7 @@ before = own()
 
 from crossdyad import emulator, models, recipe
 from crossdyad.models.cookbook import ROWS, standard, systems
-from crossdyad.sim import gradient
+from crossdyad.sim import real
 
 draw, seen = np.random.default_rng(0), []
 net, w, x, y = models.Feedforward((4, 3)), (draw.normal(size=(3, 4)).astype(np.float32),), np.ones(4), draw.normal(size=3)
@@ -34,7 +34,7 @@ def numbers():
     yield ROWS[57].estimator(net, models.squared_error, w, x, y, alpha=0.0)
     yield h.circuit.relax(h.parameters, tuple(np.full(n, 0.1j, np.complex64) for n in (5, 4, 3)), h.x, (0, 0, 0))
     c = recipe.load("xor")
-    yield gradient.exact(c, emulator.initial_weights(c), np.array([[0, 0, 1], [1, 0, 1.0]]), np.array([0, 1]))
+    yield real.exact(c, emulator.initial_weights(c), np.array([[0, 0, 1], [1, 0, 1.0]]), np.array([0, 1]))
 
 def values(found):
     found = [np.asarray(v) for v in jax.tree.leaves(list(found))]

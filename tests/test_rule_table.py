@@ -110,6 +110,12 @@ def test_checks_pass_and_name_what_they_checked(monkeypatch):
     assert found == {"weight-mirror": ["integers", "oracle", "hardware"], "spsa": ["slopes", "hardware"]}
 
 
+@pytest.mark.parametrize("rule", ["equilibrium", "centered-equilibrium", "continual-equilibrium"])
+def test_a_net_that_settles_is_held_to_its_own_gradient(rule):
+    """To that of the settled outputs."""
+    assert checked.aims_at_the_gradient(load(f"digits-{rule}")) and checked.oracle(load(f"digits-{rule}")).passed
+
+
 def test_a_wrong_rule_is_noticed(monkeypatch):
     wrong = load("digits-backprop").model_copy(update={"rule": f"{__name__}:UNGATED"})
     assert checked.aims_at_the_gradient(wrong) and checked.integers(wrong).passed and not checked.oracle(wrong).passed

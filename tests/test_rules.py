@@ -41,6 +41,8 @@ from crossdyad.sim import gradient, simulators, streams
         ("signs_of_errors", "column = 'signs'; allowed are a column of signs with the row slope, and the row slope"),
         ("slope_of_a_column", "column = 'slope'; allowed are a column of signs"),
         ("rows_of_signs", "row = 'signs'; allowed are a column of signs"),
+        ("STRANGE_ORACLE", "oracle 'exakt'; allowed are exact, aligned, inverse, local, none"),
+        ("STRANGE_ROW", "row 89; allowed are 1 to 88, of the cookbook"),
         ("noise_comes_down", "needs noise, which no operation before it makes"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..imported import imported
 from ..operations import Matrix, Operation, in_turn
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 __all__ = ["RULES", "Rule", "matrices", "mistakes_of", "parts", "rule", "states", "steps"]
+
+
+ROWS = 88
+"""Rows of the cookbook."""
+Oracle = Literal["exact", "aligned", "inverse", "local", "none"]
+"""Names of what a gradient estimate tends to."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,10 @@ class Rule:
     matrices : callable
         A function of a recipe that yields each `Matrix`; those that are in memory are loaded and read back in this order.
     row : int, optional
-        Of the cookbook: the method that this realises.
+        Of the cookbook, 1 to `ROWS`: the method that this realises.
     oracle : str
-        What the gradient estimate of the rule tends to: ``exact``, or how it is meant otherwise; ``none``.
+        What the gradient estimate of the rule tends to: the ``exact`` gradient of what `infer` computes; the same once its feedback is
+        the weights' (``aligned``) or gives back what went up (``inverse``); that of each layer's own objective (``local``); ``none``.
     share : float
         Gradient estimate over what the updates of one sample sum to: 1/2 where two of them span twice beta.
     """
@@ -42,7 +49,7 @@ class Rule:
     infer: Callable[[Recipe], Iterator[Operation]] = parts.inference
     matrices: Callable[[Recipe], Iterator[Matrix]] = parts.weights
     row: int | None = None
-    oracle: str = "none"
+    oracle: Oracle = "none"
     share: float = 1.0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def mistakes_of(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong with the recipe's rule, a line each."""
-    from . import rule
+    from . import ROWS, Oracle, rule
 
     try:
         found = rule(recipe.rule)
@@ -32,6 +32,10 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
         yield f"{about}more than {room} operations of inference and training; allowed are {room}, what the program memory holds"
         return
     wrong = list(_of_matrices(recipe, matrices))
+    if found.oracle not in get_args(Oracle):
+        wrong.append(f"oracle {found.oracle!r}; allowed are {', '.join(get_args(Oracle))}")
+    if found.row is not None and found.row not in range(1, ROWS + 1):
+        wrong.append(f"row {found.row!r}; allowed are 1 to {ROWS}, of the cookbook")
     for name, operations in programs.items():
         wrong += [f"{name}: {told}" for told in _of_program(recipe, {m.name: m for m in matrices if isinstance(m, Matrix)}, operations)]
     yield from (about + told for told in dict.fromkeys(wrong))
