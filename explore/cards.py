@@ -147,13 +147,13 @@ def presets_of_rules() -> dict[str, str]:
 
 
 def chips(recipe: Recipe | None = None) -> list[Recipe]:
-    """Return a recipe for every rule of the house that learns: its own preset, or this recipe, where rules that its formats do not suit are
-    left out.
+    """Return a recipe for every rule that learns: its own preset; or this recipe, with its rule first if that is one of one's own, where
+    rules that its formats do not suit are left out.
     """
     if recipe is None:
         return [load(preset) for preset in presets_of_rules().values()]
     found = []
-    for name in RULES:
+    for name in (*({recipe.rule} - RULES.keys()), *RULES):
         try:
             chip = Recipe.model_validate(recipe.model_dump() | {"rule": name})
         except ValueError:

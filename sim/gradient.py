@@ -215,7 +215,7 @@ def slopes(recipe: Recipe, loss: ArrayLike) -> np.ndarray:
 
 
 def directions(recipe: Recipe, seeds: ArrayLike, step: int = 0) -> list[np.ndarray]:
-    """The signs along which chips of these seeds probe in a step, (chips, R, C) per matrix of `real.learned`; 0 where none are probed."""
+    """Signs along which chips of these seeds probe in a step, (chips, R, C) per matrix of `real.learned`; 0 where none are probed."""
     step, found = np.uint32(step), []
     probed = {s.matrix for s in recipe.steps if s.op is Op.PROBE}
     for g in real.learned(recipe):

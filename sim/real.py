@@ -152,7 +152,7 @@ class _Player:
 
 
 class _Read(NamedTuple):
-    """What a read was made of, (n, elements): its operand; the unit's drive; drive and feedback once the label has had its effect."""
+    """Parts of a read, (n, elements): its operand; the unit's drive; drive and feedback once the label has had its effect."""
 
     step: Operation
     source: np.ndarray

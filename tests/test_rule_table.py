@@ -116,6 +116,12 @@ def test_a_net_that_settles_is_held_to_its_own_gradient(rule):
     assert checked.aims_at_the_gradient(load(f"digits-{rule}")) and checked.oracle(load(f"digits-{rule}")).passed
 
 
+def test_a_rule_of_ones_own_comes_first():
+    own = load("digits").model_copy(update={"rule": f"{__name__}:UNGATED"})
+    assert [chip.rule for chip in cards.chips(own)][:2] == [own.rule, "dual-propagation"]
+    assert [chip.rule for chip in cards.chips(load("digits"))].count("dual-propagation") == 1
+
+
 def test_a_wrong_rule_is_noticed(monkeypatch):
     wrong = load("digits-backprop").model_copy(update={"rule": f"{__name__}:UNGATED"})
     assert checked.aims_at_the_gradient(wrong) and checked.integers(wrong).passed and not checked.oracle(wrong).passed
