@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossdyad.emulator.devices import Array, Circuit, Device, Generic, InputConverter, Mapping, PerProduct
+from crossdyad.emulator.devices import Array, Circuit, Device, Generic, InputConverter, Mapping, PerProduct, compiled_bits
 from crossdyad.emulator.devices.bitwise import FEWEST_LINES, FEWEST_ROWS, LARGEST, PASSES, Sums
 
 
@@ -20,7 +20,7 @@ def test_what_is_looked_up_is_the_sum_at_the_limits_too(signed, inputs, lines, l
     x[0], x[1] = 1, -1
     made = Sums(matrix * unit, signed)
     assert (made._words is None) == (largest * PASSES[signed] > LARGEST)
-    assert (made.of(x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix * unit).all()
+    assert (made.of(x, x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix * unit).all()
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -31,7 +31,18 @@ def test_sums_of_reals_are_those_of_a_product(signed, inputs, lines):
     x = draw.integers(-1, 2, (FEWEST_ROWS, inputs))
     made = Sums(matrix, signed)
     assert made._words is None
-    assert (made.of(x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix).all()
+    assert (made.of(x, x.astype(np.float32)) == (x if signed else np.abs(x)) @ matrix).all()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_each_bit_of_codes_has_its_sums(signed):
+    """Of the widest codes, too: eleven bits and a sign."""
+    draw = np.random.default_rng(3)
+    codes, matrix = draw.integers(-2047, 2048, (FEWEST_ROWS, 61)), draw.integers(0, 100, (61, FEWEST_LINES))
+    bits = np.stack([(np.sign(codes) if signed else 1) * (np.abs(codes) >> b & 1) for b in range(11)])
+    for real in (0, 0.5):
+        found = Sums(matrix + real, signed).of(codes.astype(np.int16), compiled_bits.bits(codes, 11).reshape(-1, 61))
+        assert (found.reshape(11, FEWEST_ROWS, -1) == bits @ (matrix + real)).all()
 
 
 @pytest.mark.parametrize("device", [Device(read=PerProduct(0.0175)), Device(read=Generic(0.02), programming=Generic(0.05)), Device()])

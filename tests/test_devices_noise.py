@@ -1,5 +1,7 @@
 """Every noise model of cells and reads: mean, variance and distribution against its formula."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -60,7 +62,7 @@ def test_the_deviate_of_reads_is_what_it_is_said_to_be():
     assert max(np.max(np.abs(high - normal)), np.max(np.abs(high - counts / d.size - normal))) < 7.6e-4
     assert 4.03 < d[-1] / draws.DEVIATION < 4.04 and abs(stats.kurtosis(d)) < 0.05
     assert all(np.abs(m).max() < 1 << 13 for m in draws.MEMORIES)
-    read = draws.reading(KEY, draws.READ, 0, np.arange(N // 64), 64).ravel()
+    read = draws.Reads(draws.streamed(KEY, draws.READ), np.arange(N // 64, dtype=np.uint32), 0).noise(64).ravel()
     # a chi-squared test of all words against the exact law
     seen = np.bincount(np.searchsorted(values, read), minlength=len(values))
     wide = counts >= 4  # expected 64 and more
@@ -72,10 +74,10 @@ def test_the_deviate_of_reads_is_what_it_is_said_to_be():
 
 def test_reads_take_the_words_of_the_generator():
     key, vectors = draws.key(99), np.array([3, 0, 1 << 31], np.uint32)
-    found = draws.reading(key, draws.READ, 5, vectors, 10)
-    for row, vector in zip(found, vectors, strict=True):
+    found = draws.Reads(draws.streamed(key, draws.READ), vectors, 5, 2).noise(10)
+    for row, (read, vector) in zip(found, itertools.product((5, 6), vectors), strict=True):
         for o in range(10):
-            pair = rng.pair_exact((int(key[0]), int(key[1])), draws.READ, int(vector), 5 << 12 | o % 6 // 2)
+            pair = rng.pair_exact((int(key[0]), int(key[1])), draws.READ, int(vector), read << 12 | o % 6 // 2)
             assert row[o] == draws.SUMS[pair[o // 6] >> 16 * (o % 2) & 0xFFFF]
 
 

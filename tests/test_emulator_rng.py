@@ -284,7 +284,9 @@ def test_weight_errors_of_arrays_differ_between_seeds():
 def test_arrays_of_layers_share_nothing():
     """Noise of the same read of the same vectors in two layers, and in one layer of two chips, is independent."""
     made = [
-        draws.reading(draws.key(seeds.derived(s, seeds.LAYER, n)), draws.READ, 0, np.arange(64, dtype=np.uint32), 16).ravel()
+        draws.Reads(draws.streamed(draws.key(seeds.derived(s, seeds.LAYER, n)), draws.READ), np.arange(64, dtype=np.uint32), 0)
+        .noise(16)
+        .ravel()
         for s in range(6)
         for n in range(4)
     ]

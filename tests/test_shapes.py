@@ -36,7 +36,6 @@ PLAYED = {
     "devices.conversion.conversion",
     "devices.direction.Direction.calibrate",
     "devices.direction.Direction.read",
-    "devices.draws.reading",
     "devices.mapping.Mapping.levels",
     "devices.noisy_reads.OfCells.draw",
     "devices.programming.asymmetry",

@@ -41,13 +41,25 @@ class Sums:
             padded = np.pad(numbers, ((0, 0), (0, -numbers.shape[1] % 4))).reshape(len(numbers), -1, 4)
             self._words = np.ascontiguousarray(sum(padded[:, :, i] << 16 * i for i in range(4)))
 
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """Sums of inputs (n, inputs), -1 counting as 1 if not `signed`: float32 (n, lines), a new array."""
-        if len(x) < FEWEST_ROWS or self._matrix.shape[1] < FEWEST_LINES:
-            return (x if self._signed else np.abs(x)) @ self._matrix
-        from . import compiled
+    def of(self, codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Sums over each bit of codes, a new array.
 
+        Parameters
+        ----------
+        codes : integer array (n, inputs)
+        bits : float32 array (count * n, inputs)
+            `compiled_bits.bits` of these. If not `signed`, -1 counts as 1.
+
+        Returns
+        -------
+        float32 array (count * n, lines)
+        """
+        if len(bits) < FEWEST_ROWS or self._matrix.shape[1] < FEWEST_LINES:
+            return (bits if self._signed else np.abs(bits)) @ self._matrix
+        from . import compiled_bits
+
+        count = len(bits) // len(codes)
         if self._words is None:
-            return (compiled.SIGNED_REALS if self._signed else compiled.POSITIVE_REALS)(x, self._matrix)
-        sums = (compiled.SIGNED if self._signed else compiled.POSITIVE)(x, self._words, self._most, self._unit)
+            return (compiled_bits.SIGNED_REALS if self._signed else compiled_bits.POSITIVE_REALS)(codes, count, self._matrix)
+        sums = (compiled_bits.SIGNED if self._signed else compiled_bits.POSITIVE)(codes, count, self._words, self._most, self._unit)
         return sums[:, : self._matrix.shape[1]]

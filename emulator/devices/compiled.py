@@ -34,15 +34,26 @@ def _rotated(v, left):
 
 
 @compiled()
-def _fill(x, y, low, high, constants, prefix):
-    """`rng.pair` of the indices ``prefix | 0``, ``prefix | 1``, ...; `low` and `high` are the key with the stream and the step in it."""
+def _start(x, y, low, high, prefix):
+    """State that `rng.pair` begins with, of the indices ``prefix | 0``, ``prefix | 1``, ...; the key has the stream and the step in it."""
     for i in range(len(x)):
         x[i] = np.uint32(i) ^ np.uint32(prefix ^ low)
         y[i] = high
+
+
+@compiled()
+def _rounds(x, y, constants):
     for constant in constants:
         for i in range(len(x)):
             x[i] = np.uint32(_rotated(x[i], 24) + y[i]) ^ constant
             y[i] = _rotated(y[i], 3) ^ x[i]
+
+
+@compiled()
+def _fill(x, y, low, high, constants, prefix):
+    """`rng.pair` of the indices ``prefix | 0``, ``prefix | 1``, ..."""
+    _start(x, y, low, high, prefix)
+    _rounds(x, y, constants)
 
 
 @compiled()
@@ -66,26 +77,6 @@ def pairs(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefi
 
 
 @compiled()
-def deviates(
-    key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefix: np.uint32, count: int, memories: np.ndarray
-) -> np.ndarray:
-    """`draws.reading`, with the generator's key and indices as in `pairs`, and the two memories: float32 (steps, count)."""
-    q = (count + 3) // 4
-    words, out = np.empty((2, q), np.uint32), np.empty((len(steps), count), np.float32)
-    for s in range(len(steps)):
-        _fill(words[0], words[1], key[0], np.uint32(key[1] ^ steps[s]), key[2], prefix)
-        for side in range(2):
-            for i in range(q):
-                word = words[side, i]
-                for half in range(2):
-                    o = 2 * (side * q + i) + half
-                    if o < count:
-                        out[s, o] = np.int32(memories[0, word & 0xFF]) + np.int32(memories[1, word >> 8 & 0xFF])
-                    word >>= np.uint32(16)
-    return out
-
-
-@compiled()
 def shared(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, prefixes: np.ndarray, count: int) -> np.ndarray:
     """16 words of each of `pairs`, ``x ^ rotate(y, 2 lane)``, two 11-bit numbers in each: uint32 (steps, prefixes, 16, count)."""
     x, y = np.empty(count, np.uint32), np.empty(count, np.uint32)
@@ -102,6 +93,9 @@ def shared(key: tuple[np.uint32, np.uint32, np.ndarray], steps: np.ndarray, pref
 
 
 # Read noise -------------------------------------------------------------------------------------------------
+
+AT_ONCE = 512
+"""Pairs of words that are made at once: few enough to stay near the processor, many enough for a loop."""
 
 
 @compiled()
@@ -131,133 +125,49 @@ def squares(codes: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled()
-def noise(squares: np.ndarray, top: float, scales: np.ndarray, own: np.ndarray, deviates: np.ndarray) -> None:
-    """Noise of sums of squares (n, lines) times `top`, in place: the root, times that of its vector, of its line and a deviate, rounded."""
-    n, lines = squares.shape
-    for i in range(n):
-        scale = scales[i]
-        for j in range(lines):
-            squares[i, j] = np.rint(np.sqrt(squares[i, j] * top) * scale * own[j] * deviates[i, j])
+def noise(
+    squares: np.ndarray,
+    top: float,
+    scales: np.ndarray,
+    own: np.ndarray,
+    key: tuple[np.uint32, np.uint32, np.ndarray],
+    vectors: np.ndarray,
+    prefixes: np.ndarray,
+    memories: np.ndarray,
+) -> None:
+    """Noise of sums of squares times `top`, in place: the root, times that of its vector, of its line and a deviate, rounded.
 
-
-# Inputs bit by bit ------------------------------------------------------------------------------------------
-
-
-@compiled()
-def bits(codes: np.ndarray, count: int) -> np.ndarray:
-    """Binary digits of magnitudes, the least first, each with the sign of its code: float32 (count, n, inputs)."""
-    n, inputs = codes.shape
-    out = np.empty((count, n, inputs), np.float32)
-    for b in range(count):
-        for i in range(n):
-            for j in range(inputs):
-                code = np.int32(codes[i, j])
-                digit = abs(code) >> b & 1
-                out[b, i, j] = -digit if code < 0 else digit
-    return out
-
-
-def _looked_up(size: int, radix: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Sums of integers and of reals over groups of so many inputs, each of which has `radix` states; constants of the compiled program."""
-    block, most_states = 64, radix**size
-
-    @compiled()
-    def states(x, groups):
-        n, inputs = x.shape
-        out = np.zeros((groups, n), np.uint8)
-        for i in range(n):
-            for g in range(groups):
-                state, factor = 0, 1
-                for k in range(size * g, min(size * (g + 1), inputs)):
-                    digit = np.int64(x[i, k])
-                    state += factor * (digit + 3 * (digit < 0) if radix == 3 else digit & 1)
-                    factor *= radix
-                out[g, i] = state
-        return out
-
-    @compiled()
-    def tabulate(table, row, matrix, first, start, width):
-        for t in range(4):
-            known = 1
-            for k in range((first + t) * size, (first + t + 1) * size):
-                row[:] = 0
-                if k < len(matrix):
-                    row[:width] = matrix[k, start : start + width]
-                for state in range(known):
-                    for j in range(block):
-                        table[t, state + known, j] = table[t, state, j] + row[j]
-                        if radix == 3:
-                            table[t, state + 2 * known, j] = table[t, state, j] - row[j]
-                known *= radix
-
-    @compiled()
-    def add(total, table, seen, first):
-        for i in range(len(total)):
-            a, b, c, d = np.intp(seen[first, i]), np.intp(seen[first + 1, i]), np.intp(seen[first + 2, i]), np.intp(seen[first + 3, i])
-            for j in range(block):
-                total[i, j] += (table[0, a, j] + table[1, b, j]) + (table[2, c, j] + table[3, d, j])
-
-    @compiled()
-    def reals(x, matrix):
-        n, lines = len(x), matrix.shape[1]
-        groups = -(-len(matrix) // (4 * size)) * 4
-        seen = states(x, groups)
-        table, total = np.zeros((4, most_states, block), np.float32), np.zeros((n, block), np.float32)
-        row, out = np.zeros(block, np.float32), np.zeros((n, lines), np.float32)
-        for start in range(0, lines, block):
-            width = min(block, lines - start)
-            total[:] = 0
-            for g in range(0, groups, 4):
-                tabulate(table, row, matrix, g, start, width)
-                add(total, table, seen, g)
-            out[:, start : start + width] = total[:, :width]
-        return out
-
-    @compiled()
-    def sums(x, words, most, unit):
-        n, wide = len(x), words.shape[1]
-        groups = -(-len(words) // (4 * size)) * 4
-        seen = states(x, groups)
-        table, total = np.zeros((4, most_states, block), np.int64), np.zeros((n, block), np.int64)
-        row, out = np.zeros(block, np.int64), np.zeros((n, 4 * wide), np.float32)
-        for start in range(0, wide, block):
-            width, taken = min(block, wide - start), 0
-            for g in range(0, groups, 4):
-                tabulate(table, row, words, g, start, width)
-                add(total, table, seen, g)
-                taken += 4 * size
-                if taken + 4 * size > most or g + 4 >= groups:
-                    for i in range(n):
-                        for j in range(width):
-                            word = total[i, j]
-                            for quarter in range(4):
-                                one = np.int64(np.int16(word & 0xFFFF))
-                                out[i, 4 * (start + j) + quarter] += unit * np.float32(one)
-                                word = (word - one) >> 16
-                        for j in range(block):
-                            total[i, j] = 0
-                    taken = 0
-        return out
-
-    return sums, reals
-
-
-(SIGNED, SIGNED_REALS), (POSITIVE, POSITIVE_REALS) = _looked_up(4, 3), _looked_up(6, 2)
-"""Sums over inputs that are 0, 1 or (`SIGNED`) -1 of matrices of which a word holds four numbers: float32 (n, 4 words).
-
-Parameters
-----------
-x : float32 array (n, inputs)
-    For `POSITIVE` -1 counts as 1.
-words : int64 array (inputs, words)
-    The matrix.
-most : int
-    Of how many inputs no sum leaves 16 bits.
-unit : float32
-    A power of two that all sums are multiplied by.
-
-`SIGNED_REALS` and `POSITIVE_REALS` take `x` and a float32 array (inputs, lines) and give float32 (n, lines).
-"""
+    Parameters
+    ----------
+    squares : float32 array (reads * vectors, lines)
+        All vectors of the first read, all of the second, ...
+    top : float32
+    scales, own : float32 arrays (reads * vectors,), (lines,)
+    key, vectors, prefixes, memories
+        From `draws.Reads.addresses`.
+    """
+    lines = squares.shape[1]
+    q = (lines + 3) // 4
+    many, byte = max(1, AT_ONCE // q), np.uint32(0xFF)
+    words, deviates = np.empty((2, many * q), np.uint32), np.empty((2, 2 * q), np.float32)
+    flat, i = deviates.ravel(), 0
+    for prefix in prefixes:
+        for first in range(0, len(vectors), many):
+            some = min(many, len(vectors) - first)
+            x, y = words[0, : some * q], words[1, : some * q]
+            for v in range(some):
+                _start(x[v * q : (v + 1) * q], y[v * q : (v + 1) * q], key[0], np.uint32(key[1] ^ vectors[first + v]), prefix)
+            _rounds(x, y, key[2])
+            for v in range(some):
+                for side in range(2):
+                    for k in range(q):
+                        word = words[side, v * q + k]
+                        deviates[side, 2 * k] = memories[0, word & byte] + memories[1, word >> np.uint32(8) & byte]
+                        deviates[side, 2 * k + 1] = memories[0, word >> np.uint32(16) & byte] + memories[1, word >> np.uint32(24)]
+                line, scale = squares[i], scales[i]
+                for j in range(lines):
+                    line[j] = np.rint(np.sqrt(line[j] * top) * scale * own[j] * flat[j])
+                i += 1
 
 
 # Output converters ------------------------------------------------------------------------------------------
@@ -291,10 +201,12 @@ def convert(
     weights: np.ndarray,
     lsb: np.ndarray,
     offset: np.ndarray,
-    factor: int,
+    factors: np.ndarray,
     out: np.ndarray,
 ) -> tuple[int, int, int, int]:
-    """Add the codes of sums, times a factor, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
+    """Add the codes of sums, times factors, to `out`; `conversion.Conversion` has the arguments, and why the codes are right.
+
+    Sums of several reads of the vectors of `out` lie one after the other; each read has its factor.
 
     Returns
     -------
@@ -310,7 +222,7 @@ def convert(
     eights = doubts.view(np.uint64)  # most are without a doubt
     clipped, least, most, doubtful = 0, high, low, 0
     for i in range(n):
-        own, found = sums[i], np.int32(0)
+        own, read, vector, found = sums[i], i // len(out), i % len(out), np.int32(0)
         bound = constant + per_norm * real(_norm(x[i])) if per_norm > 0 else constant
         for j in range(outputs):
             share = own[j] * inverse[j]
@@ -339,7 +251,7 @@ def convert(
             kept = min(max(code, np.int32(low)), np.int32(high))
             over += np.int32(kept != code)
             bottom, top = min(bottom, kept), max(top, kept)
-            out[i, j] += factor * kept
+            out[vector, j] += factors[read] * kept
         clipped, least, most = clipped + over, min(least, bottom), max(most, top)
     return clipped, least, most, doubtful
 

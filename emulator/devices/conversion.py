@@ -101,18 +101,18 @@ def conversion(
 def add_codes(
     out: np.ndarray, factor: int, made: Conversion, x: np.ndarray, noise: np.ndarray | None = None, sums: np.ndarray | None = None
 ) -> Usage:
-    """Add the codes of some vectors' sums, times a factor, to an array.
+    """Add the codes of some vectors' sums, times a factor, to an array; of several reads of each, times twice that of the read before.
 
     Parameters
     ----------
     out : int32 or int64 array (n, outputs)
     factor : int
     made : Conversion
-    x : float array (n, inputs) of the type of `made.factors`
+    x : float array (reads * n, inputs) of the type of `made.factors`
         Integers.
-    noise : float array (n, outputs) of that type, optional
+    noise : float array (reads * n, outputs) of that type, optional
         Integers, added to the sums.
-    sums : float array (n, outputs) of that type, optional
+    sums : float array (reads * n, outputs) of that type, optional
         ``x @ made.factors``, in any order of addition.
 
     Returns
@@ -123,5 +123,7 @@ def add_codes(
 
     if not out.size:
         return Usage()
-    clipped, least, most, _ = compiled.convert(x @ made.factors if sums is None else sums, noise, x, *made[1:], out.dtype.type(factor), out)
-    return Usage(out.size, clipped, least, most, 1 << made.limits[1].bit_length() + 1)
+    sums = x @ made.factors if sums is None else sums
+    factors = np.array([factor << read for read in range(len(x) // len(out))], out.dtype)
+    clipped, least, most, _ = compiled.convert(sums, noise, x, *made[1:], factors, out)
+    return Usage(sums.size, clipped, least, most, 1 << made.limits[1].bit_length() + 1)

@@ -26,6 +26,8 @@ VECTORS = 4096
 """Vectors that are read at once, at most."""
 LARGEST = 51
 """Bits of a sum, at most: half an LSB and an offset more are still exact in float64."""
+TOGETHER = 1 << 17
+"""Sums whose noise and codes are made at once, at most: small enough to stay near the processor."""
 FEW = 1024
 """Reads that tell nothing about a range yet, unless a 64th of them clips."""
 
@@ -79,6 +81,7 @@ class Direction:
         self.input, self.output = converters
         self._key, self._products, self._fraction, self._clipped_share = key, products, fraction_bits, clipped_share
         self._transposed = name == "transposed"
+        self._stream = draws.streamed(key, draws.READ_TRANSPOSED if self._transposed else draws.READ)
         self.step = step
         self.scale: float | np.ndarray = 1.0
         """Weight of one level; digital factor of the outputs (drift compensation)."""
@@ -144,13 +147,6 @@ class Direction:
 
     # reading
 
-    def _noise(
-        self, source: OfCells | Even, x: np.ndarray, number: int, vectors: np.ndarray, variance: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Read noise of one read of inputs (n, inputs of the product) in sum units: integers (n, outputs)."""
-        stream = draws.READ_TRANSPOSED if self._transposed else draws.READ
-        return source.draw(x, lambda lines: draws.reading(self._key, stream, number, vectors, lines), variance)
-
     def read(self, codes: ArrayLike, vectors: ArrayLike | None = None) -> np.ndarray:
         """Outputs of input codes.
 
@@ -194,7 +190,7 @@ class Direction:
                 number = self._read_bits(out, p, self._bits[n], factor, codes[:, p.inputs], number, vectors)
                 continue
             for weight, x in reads:
-                noise = self._noise(p.noise, x[:, p.inputs], number, vectors) if p.noise else None
+                noise = p.noise.draw(x[:, p.inputs], draws.Reads(self._stream, vectors, number)) if p.noise else None
                 number += 1
                 if self.output is None:
                     sums = p.sums(x) if noise is None else p.sums(x) + noise
@@ -207,19 +203,19 @@ class Direction:
 
     def _read_bits(self, out: np.ndarray, p: Product, table: Sums, factor: int, codes: np.ndarray, number: int, vectors: np.ndarray) -> int:
         """Add the codes of all bits of the inputs of a product, by its table; returns the number of the next read."""
-        from . import compiled
+        from . import compiled_bits
 
-        count = self.input.bits - 1
-        bits = compiled.bits(codes, count)
+        codes, count = np.ascontiguousarray(codes), self.input.bits - 1
+        bits = compiled_bits.bits(codes, count)
         flat = bits.reshape(-1, codes.shape[1])
-        sums = table.of(flat).reshape(count, len(codes), -1)
-        variance = p.noise.bitwise(flat) if p.noise else None
-        for b in range(count):
-            noise = None
+        sums, variance = table.of(codes, flat), p.noise.bitwise(codes, flat) if p.noise else None
+        some = max(1, TOGETHER // max(1, out.size))
+        for b in range(0, count, some):
+            reads, noise = slice(b * len(codes), (b + some) * len(codes)), None
             if p.noise:
-                own = None if variance is None else variance[b * len(codes) : (b + 1) * len(codes)]
-                noise = self._noise(p.noise, bits[b], number + b, vectors, own)
-            self.usage += add_codes(out, factor << b, p.converter, bits[b], noise, sums[b])
+                own = None if variance is None else variance[reads]
+                noise = p.noise.draw(flat[reads], draws.Reads(self._stream, vectors, number + b, min(some, count - b)), own)
+            self.usage += add_codes(out, factor << b, p.converter, flat[reads], noise, sums[reads])
         return number + count
 
     def _make_plan(self) -> None:

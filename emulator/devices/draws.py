@@ -5,8 +5,8 @@ Streams of the generator (contract section 2; layers of a chip use 0x00 to 0x9F)
 ======  ====================================================  =======================  ==================
 stream  what                                                  step                     index
 ======  ====================================================  =======================  ==================
-0xA0    read noise, forward                                   number of the vector     `reading`
-0xA1    read noise, transposed                                number of the vector     `reading`
+0xA0    read noise, forward                                   number of the vector     `Reads`
+0xA1    read noise, transposed                                number of the vector     `Reads`
 0xA2    programming                                           `step` of plane, write   cell
 0xA3    drift exponent                                        `step` of plane, write   cell
 0xA4    1/f noise                                             `step` of plane, write   cell
@@ -22,10 +22,9 @@ stream  what                                                  step              
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import rng
 
@@ -172,44 +171,64 @@ def _memory(scale: int) -> np.ndarray:
 MEMORIES = np.stack([_memory(2048), _memory(1448)])
 SUMS = (MEMORIES[1][:, None] + MEMORIES[0]).ravel()
 """The deviate of each 16-bit word: the low byte addresses the first memory, the high byte the second."""
+REALS = MEMORIES.astype(np.float32)
 DEVIATION = float(np.sqrt(np.mean(SUMS.astype(np.float64) ** 2)))
 """Standard deviation of the deviates."""
 
 
-def reading(key: Key, stream: int, block: int, vectors: ArrayLike, count: int) -> np.ndarray:
-    """One deviate for every vector and output, the same however the vectors are split into batches.
+class Reads(NamedTuple):
+    """Places in the generator of the deviates of some reads of some vectors: the same however the vectors are split into batches.
 
     Parameters
     ----------
-    key : pair of uint32
-    stream : int
-        `READ` or `READ_TRANSPOSED`.
-    block : int
-        Which read of the vector this is (block of inputs, slice of weights, slice of inputs), below 4096.
+    key : (uint32, uint32, uint32 array)
+        From `streamed`, with the stream `READ` or `READ_TRANSPOSED`.
     vectors : uint32 array (n,)
         Numbers of the vectors.
-    count : int
-        Outputs, at most 16384.
-
-    Returns
-    -------
-    float32 array (n, count)
-        Integers with mean 0 and standard deviation `DEVIATION`.
+    first, many : int
+        Which reads of the vector these are (block of inputs, slice of weights, slice of inputs), below 4096.
 
     Notes
     -----
-    One pair of words has four deviates, from its four independent half-words: with ``q = ceil(count / 4)``, output ``o`` uses the
-    word x if ``o < 2 q``, else y, of index ``block << 12 | o % (2 q) // 2``: its low half if o is even, else its high half.
+    One pair of words has four deviates, from its four independent half-words: with ``q = ceil(lines / 4)``, line ``o`` uses the
+    word x if ``o < 2 q``, else y, of index ``read << 12 | o % (2 q) // 2``: its low half if o is even, else its high half.
     """
-    q = -(-count // 4)
-    if block >= 1 << 12 or q > 1 << 12:
-        raise ValueError(
-            f"read {block} of {count} outputs: at most 4096 reads of at most 16384 outputs can be told apart; "
-            "use larger arrays, or split the layer"
-        )
-    from . import compiled
 
-    return compiled.deviates(streamed(key, stream), np.asarray(vectors, np.uint32), np.uint32(block << 12), count, MEMORIES)
+    key: tuple[np.uint32, np.uint32, np.ndarray]
+    vectors: np.ndarray
+    first: int
+    many: int = 1
+
+    def addresses(self, lines: int) -> tuple[tuple[np.uint32, np.uint32, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """The last arguments of `compiled.noise`, for at most 16384 lines."""
+        if self.first + self.many > 1 << 12 or lines > 1 << 14:
+            raise ValueError(
+                f"read {self.first + self.many - 1} of {lines} outputs: at most 4096 reads of at most 16384 outputs can be told apart; "
+                "use larger arrays, or split the layer"
+            )
+        return self.key, self.vectors, np.arange(self.first, self.first + self.many, dtype=np.uint32) << np.uint32(12), REALS
+
+    def noise(self, lines: int, scales: np.ndarray | None = None) -> np.ndarray:
+        """One deviate for every read, vector and line, times its read's and vector's scale.
+
+        Parameters
+        ----------
+        lines : int
+        scales : float32 array (reads * n,), optional
+            Default: 1, so that the standard deviation is `DEVIATION`.
+
+        Returns
+        -------
+        float32 array (reads * n, lines)
+            Integers: products are rounded.
+        """
+        from . import compiled
+
+        count, one = self.many * len(self.vectors), np.float32(1)
+        scales = np.ones(count, np.float32) if scales is None else scales
+        noise = np.ones((count, lines), np.float32)
+        compiled.noise(noise, one, scales, np.ones(lines, np.float32), *self.addresses(lines))
+        return noise
 
 
 def streamed(key: Key, stream: int) -> tuple[np.uint32, np.uint32, np.ndarray]:

@@ -8,7 +8,7 @@ such that what one loses the next gets: many small inputs, or many quiet cells, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +31,14 @@ class Even:
     deviation: float
     outputs: int
 
-    def bitwise(self, bits: np.ndarray) -> None:
+    def bitwise(self, codes: np.ndarray, bits: np.ndarray) -> None:
         """See `OfCells.bitwise`: nothing but the input's norm is needed."""
 
-    def draw(self, codes: np.ndarray, deviates: Callable[[int], np.ndarray], variance: np.ndarray | None = None) -> np.ndarray:
+    def draw(self, codes: np.ndarray, reads: draws.Reads, variance: np.ndarray | None = None) -> np.ndarray:
         """See `OfCells.draw`."""
         x = codes.astype(np.float32)
         length = np.sqrt(np.einsum("bi,bi->b", x, x, dtype=np.float64))
-        noise = deviates(self.outputs)
-        noise *= (length * (self.deviation / draws.DEVIATION)).astype(np.float32)[:, None]
-        return np.rint(noise, out=noise)
+        return reads.noise(self.outputs, (length * (self.deviation / draws.DEVIATION)).astype(np.float32))
 
 
 class OfCells:
@@ -74,25 +72,24 @@ class OfCells:
     def _of_bits(self) -> Sums:
         return Sums(self._matrix, signed=False)
 
-    def bitwise(self, bits: np.ndarray) -> np.ndarray:
-        """Sums of the cells' variances for inputs (n, inputs) that are 0, 1 or -1, as `draw` takes them."""
-        return self._of_bits.of(bits)
+    def bitwise(self, codes: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Sums of the cells' variances, as `draw` takes them: `Sums.of`."""
+        return self._of_bits.of(codes, bits)
 
-    def draw(self, codes: np.ndarray, deviates: Callable[[int], np.ndarray], variance: np.ndarray | None = None) -> np.ndarray:
-        """Noise of one read of each vector.
+    def draw(self, codes: np.ndarray, reads: draws.Reads, variance: np.ndarray | None = None) -> np.ndarray:
+        """Noise of the reads of each vector.
 
         Parameters
         ----------
-        codes : integer array (n, inputs)
-            What the read applies.
-        variance : float32 array (n, lines), optional
-            `bitwise` of these codes.
-        deviates : callable
-            Of a number of lines: integers of standard deviation `draws.DEVIATION`, float32 (n, lines).
+        codes : integer array (reads * n, inputs)
+            What the reads apply, the first of all vectors, the second of all, ...
+        reads : draws.Reads
+        variance : float32 array (reads * n, lines), optional
+            `bitwise` of these codes; becomes the noise.
 
         Returns
         -------
-        float32 array (n, outputs)
+        float32 array (reads * n, outputs)
             Integers.
         """
         from . import compiled
@@ -108,7 +105,7 @@ class OfCells:
             noise *= np.square(own)
             noise += np.square(codes.sum(axis=1, dtype=np.float64).astype(np.float32))[:, None] * self._summed
             top, scales, own = np.float32(1), np.ones_like(scales), np.ones_like(own)
-        compiled.noise(noise, top, scales, own, deviates(noise.shape[1]))
+        compiled.noise(noise, top, scales, own, *reads.addresses(noise.shape[1]))
         own = noise[:, : self._outputs]
         for line, outputs in enumerate(self._groups):
             own[:, outputs] -= noise[:, self._outputs + line, None]
