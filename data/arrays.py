@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import zlib
 from pathlib import Path
 
@@ -70,8 +71,9 @@ def read_folder(folder: Path) -> Raw | None:
     batches: dict[bool, list[np.ndarray]] = {False: [], True: []}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and len(p.relative_to(folder).parts) <= 4):
         test = any(word in path.name.lower() for word in TEST)
-        if path.suffix == ".bin" and path.stat().st_size and path.stat().st_size % RECORD == 0:
-            batches[test].append(np.fromfile(path, np.uint8).reshape(-1, RECORD))
+        records = _records(path)
+        if records is not None:
+            batches[test].append(records)
             continue
         array = _array(path)
         if array is None:
@@ -103,6 +105,26 @@ def read_folder(folder: Path) -> Raw | None:
                 )
         parts.append(_raw(str(have[0][0]), have[0][1], str(have[1][0]), have[1][1]))
     return parts[0]._replace(test=parts[1])
+
+
+def _records(path: Path) -> np.ndarray | None:
+    """Return CIFAR-10's records, gzipped or not; None of another file."""
+    named = re.fullmatch(r"(data|test)_batch.*\.bin(\.gz)?", path.name)
+    if not path.name.endswith((".bin", ".bin.gz")) or not (named or path.suffix == ".bin" and path.stat().st_size % RECORD == 0):
+        return None
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content.startswith(PACKED) else content
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: {error}; the file is damaged, get it again") from None
+    if named and (not content or len(content) % RECORD):
+        raise DataError(f"{path}: {len(content)} bytes, no whole number of records of {RECORD}; the file is damaged, get it again")
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    if named and (strange := np.flatnonzero(records[:, 0] > 9)).size:
+        raise DataError(
+            f"{path}: class {records[strange[0], 0]} in record {strange[0] + 1}; CIFAR-10 has 0 to 9, so it is damaged or another"
+        )
+    return records if len(records) else None
 
 
 def _array(path: Path) -> np.ndarray | None:

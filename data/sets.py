@@ -200,7 +200,9 @@ def _read(path: Path, label: str, leave_out: tuple[str, ...], missing: str, resi
     if path.is_dir():
         found = read_folder(path) or read_images(path, resize or None)
         if found is None:
-            raise DataError(f"{path}: neither IDX files, nor arrays, nor a folder of images per class; put them here, or name a file")
+            raise DataError(
+                f"{path}: no IDX files, arrays, CIFAR-10's binary records or folders of images by class; put them here, or name a file"
+            )
         return found
     kind = path.suffix.lower()
     if kind == ".npz":

@@ -82,6 +82,8 @@ class Layered(LayeredStates):
     sizes: tuple
 
     def __post_init__(self):
+        if not isinstance(self.sizes, tuple):
+            raise ValueError(f"sizes: {self.sizes}; give a tuple, as a circuit has to be hashable")
         maps(self.sizes)  # refuses layers that do not fit
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from jax import numpy as jnp
 
 from .kinds import Tree
-from .operators import Operator, dimensions
+from .operators import Operator
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Convolution(Operator):
     padding: int = 0
 
     def __post_init__(self):
-        _image(self)
+        _image(self, channels=1, window=1, padding=0)
         if min(self.outputs) < 1:
             raise ValueError(f"{self}: outputs would be {self.outputs}; take a smaller window, or padding")
 
@@ -75,7 +76,7 @@ class Pooled(Convolution):
 
     def __post_init__(self):
         super().__post_init__()
-        Pooling(super().outputs, self.over)  # refuses what is no multiple
+        Pooling(super().outputs, self.over)  # refuses what is no multiple, or no number
 
     @property
     def outputs(self) -> tuple[int, int, int]:
@@ -113,7 +114,7 @@ class Pooling(Operator):
     window: int = 2
 
     def __post_init__(self):
-        _image(self)
+        _image(self, window=1)
         if any(n % self.window for n in self.inputs[:2]):
             raise ValueError(f"{self}: {self.inputs[0]} x {self.inputs[1]} is no multiple of the window; pad, or take another window")
 
@@ -128,6 +129,11 @@ class Pooling(Operator):
         return s.reshape(rows, self.window, columns, self.window, channels).mean((1, 3))
 
 
-def _image(operator) -> None:
-    if len(dimensions(operator.inputs)) != 3:
-        raise ValueError(f"{operator}: inputs {operator.inputs}; an image has (rows, columns, channels)")
+def _image(operator: Operator, **least: int) -> None:
+    """Refuse what is no image, and fields that are no whole numbers or below their least."""
+    shape = operator.inputs
+    if not (isinstance(shape, tuple) and len(shape) == 3 and all(isinstance(n, Integral) and n > 0 for n in shape)):
+        raise ValueError(f"{operator}: inputs {shape}; an image has (rows, columns, channels), a tuple of whole numbers")
+    for name, low in least.items():
+        if not isinstance(value := getattr(operator, name), Integral) or value < low:
+            raise ValueError(f"{operator}: {name} {value}; allowed are whole numbers from {low} on")

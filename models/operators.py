@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -301,11 +302,15 @@ def _has_transpose(operator: Linear) -> None:
     scale = 1e-9 * (1 + jnp.abs(found).max())
     if max(off) > scale or abs(inner(down, s) - inner(found, found)) > scale * (1 + inner(found, found)):
         raise ValueError(f"{name}: an operator that is not linear: zero does not give zero, or a sum not the sum; {remedy}")
+    if operator.shape is not None:
+        u = jax.random.normal(jax.random.key(3), operator.shape)
+        if jnp.abs(operator(w + u, s) - found - operator(u, s)).max() > scale:
+            raise ValueError(f"{name}: an operator that is not linear in its weights; let what they pass through be parameters' own, below")
 
 
 def dimensions(shape: int | Iterable[int]) -> tuple[int, ...]:
     """A shape as a tuple: of so many units, or of an image."""
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return (int(shape),) if isinstance(shape, Integral) else tuple(shape)
 
 
 def size(shape: int | Iterable[int]) -> int:

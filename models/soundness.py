@@ -45,8 +45,9 @@ POINTS, ZOOMS = 33, 6
 def check_circuit(circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
     """Refuse a circuit whose members contradict each other or the words of its capabilities.
 
-    What is checked: every capability's members are there; the residual is the derivative of the energy, and so its Jacobian symmetric; a
-    fixed point of ``relax`` solves C + force = 0, within the bounds that the circuit tells; ``triangular``: one sweep does;
+    What is checked: every capability's members are there; what is made of states has their shapes, the energy is a scalar, and
+    ``with_output`` sets what ``output`` reads and nothing else; the residual is the energy's derivative, and so its Jacobian symmetric;
+    a fixed point of ``relax`` solves C + force = 0, within the bounds that the circuit tells; ``triangular``: one sweep does;
     ``block-exact``: a sweep that one block alone is pushed in brings that block to its minimum; ``neurons``: C is
     ``s - fire(drive(s))``, `drive` affine and `fire` elementwise; ``analytic``: complex steps give the real derivative, which does not
     jump. Where parameters, states or what follows from them are not finite, nothing is said.
@@ -76,6 +77,9 @@ def faults(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Iterator[str]:
                 made = f"make the circuit by {MAKERS[word]}, or " if word in MAKERS else ""
                 yield f"capabilities: {word!r}, but there is no {member}; {made}leave out the word"
                 return
+    if fault := _misshapen(circuit, parameters, x):
+        yield fault
+        return
     reached, measured = _jit(lambda p, x: _measured(circuit, p, x))(parameters, x)
     if "analytic" in circuit.capabilities:
         measured |= _stepped(circuit, parameters, x, reached, circuit.start(parameters, x))
@@ -84,6 +88,7 @@ def faults(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Iterator[str]:
 
 
 TOLD = (
+    {"output": "with_output: does not set what output reads, or sets other states, too; name the same units in both"},
     {"energy": "residual: not the derivative of the energy; derive it by `from_energy`, or mend one of both"},
     {
         "neurons": "capabilities: 'neurons', but residual is not s - fire(drive); make the circuit by `from_neurons`, "
@@ -157,6 +162,9 @@ def _measured(circuit, parameters, x):
 
         pull = jax.tree.map(jnp.negative, _slope(circuit, parameters, s, x))
         still = forced(circuit, parameters, s, x, pull)
+        o = _like(circuit.output(s), 9)
+        put = circuit.output(circuit.with_output(s, o)), circuit.with_output(s, circuit.output(s))
+        equal("output", put, (o, s), 1 + _size(s, o))
         if "energy" in circuit.capabilities:
             equal("energy", still, zeros(s), 1 + _size(pull))
         if "triangular" in circuit.capabilities:
@@ -179,6 +187,26 @@ def _measured(circuit, parameters, x):
         return s, found
 
     return jax.vmap(pushed)(jnp.array(PUSHES))
+
+
+def _misshapen(circuit, parameters, x) -> str:
+    """Return which member's shapes are not those of the states, or nothing."""
+
+    def made(parameters, x):
+        s = circuit.start(parameters, x)
+        energy = circuit.energy(parameters, s, x) if "energy" in circuit.capabilities else jnp.zeros(())
+        return s, energy, circuit.with_output(s, circuit.output(s))
+
+    s, energy, put = jax.eval_shape(made, parameters, x)
+    if jnp.shape(energy):
+        return f"energy: gives shape {jnp.shape(energy)}, which has to be a scalar; sum over the units"
+    wanted, found = (jax.tree.map(jnp.shape, t) for t in (s, put))
+    if found != wanted:
+        return (
+            f"with_output: gives shapes {found}, states have {wanted}; make start give a tuple whose last entry is the output, "
+            "or say where it is by output and with_output"
+        )
+    return ""
 
 
 def _swept(circuit, parameters, x, start, force):

@@ -21,6 +21,10 @@ def largest_of_pairs(w, s):
     return jnp.maximum(s[::2], s[1::2])
 
 
+def squared_weights(w, s):
+    return w**2 @ s
+
+
 def one_more(w, s):
     return s + 1
 

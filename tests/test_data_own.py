@@ -203,32 +203,6 @@ def test_idx_files_are_known_by_what_they_hold(spelt, tmp_path):
         data.load(tmp_path)
 
 
-def test_records_of_cifar(tmp_path):
-    records = np.random.default_rng(1).integers(0, 256, (6, 3073), dtype=np.uint8)
-    records[:, 0] = [0, 1, 2, 0, 1, 2]
-    for name, part in (("data_batch_1.bin", records[:2]), ("data_batch_2.bin", records[2:4]), ("test_batch.bin", records[4:])):
-        (tmp_path / name).write_bytes(part.tobytes())
-    d = data.load(tmp_path)
-    assert np.array_equal(d.x_train, records[:4, 1:] / 255) and d.y_test.tolist() == [1, 2]
-    images = data.as_images(d)
-    assert images.x_train.shape == (4, 32, 32, 3) and images.x_test.shape == (2, 32, 32, 3)
-    assert images.x_train[1, 2, 5, 2] == records[1, 1 + 2 * 1024 + 2 * 32 + 5] / 255  # row 2, column 5, blue
-
-
-def test_samples_as_images(tmp_path):
-    digits = data.as_images(data.load("digits"))
-    assert digits.x_train.shape == (1437, 8, 8, 1) and digits.x_train[3, 1, 2, 0] == data.load("digits").x_train[3, 10]
-    x = np.arange(10 * 24, dtype=np.uint8).reshape(10, 4, 2, 3)
-    np.savez(tmp_path / "colours.npz", x=x, y=np.arange(10) % 2)
-    d = data.load(tmp_path / "colours.npz")
-    images = data.as_images(d)
-    assert images.x_train.shape[1:] == (4, 2, 3) and np.array_equal(images.x_train.reshape(8, -1), d.x_train)
-    with pytest.raises(DataError, match="colours.npz: a sample of 25 numbers is no image"):
-        data.as_images(data.load(tmp_path / "colours.npz", one=True))
-    with pytest.raises(DataError, match="data: a sample of 3 numbers is no image"):
-        data.as_images(data.load("xor"))
-
-
 def image(path, size=(4, 3), value=0, mode="L"):
     from PIL import Image
 

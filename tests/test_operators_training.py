@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from operator_nets import LAYERS, NET, fast, largest_of_pairs, one_more, system
+from operator_nets import LAYERS, NET, fast, largest_of_pairs, one_more, squared_weights, system
 
 from crossdyad import models
 from crossdyad.models.cookbook import ROWS, extended
@@ -66,6 +66,12 @@ def test_images_of_the_wrong_shape_or_range_are_refused_in_one_line(spoil, told)
         (lambda: models.Hopfield((8, Convolution((6, 6, 1), 2), 3)), r"layer 1, .*gives \(8,\)"),
         (lambda: Convolution((2, 2, 1), 3, 5), "smaller window, or padding"),
         (lambda: Convolution((36,), 3), "rows, columns, channels"),
+        (lambda: Convolution([6, 6, 1], 3), "a tuple of whole numbers"),
+        (lambda: Convolution((6, 6, 1), 2.5), "channels 2.5; allowed are whole numbers from 1"),
+        (lambda: Convolution((6, 6, 1), 2, padding=-1), "padding -1; allowed are whole numbers from 0"),
+        (lambda: Pooling((6, 6, 1), 0), "window 0; allowed"),
+        (lambda: Linear(squared_weights, 6, (3, 6)), "squared_weights: an operator that is not linear in its weights"),
+        (lambda: models.Feedforward([4, 3]), "sizes: .4, 3.; give a tuple"),
         (lambda: Composed((Convolution((6, 6, 1), 2), Dense((4, 4, 2), 3))), "make them two layers"),
         (lambda: Linear(largest_of_pairs, 6), "largest_of_pairs: an operator without a transpose"),
         (lambda: Linear(one_more, 6), "one_more: an operator that is not linear"),
