@@ -21,6 +21,7 @@ def age(
     run: Annotated[Path | None, typer.Option(help="or the folder that it is in")] = None,
     preset: Annotated[str, typer.Option(help="a published device; the recipe's by default")] = "",
     time: Annotated[float | None, typer.Option(help="seconds since writing, by the device's law; just written by default")] = None,
+    temperature: Annotated[float | None, typer.Option(help="kelvin since writing, by the device's model; the recipe's by default")] = None,
     compensate: Annotated[str | None, typer.Option(help="of drift: array, output or none; the recipe's by default")] = None,
     wires: Annotated[float | None, typer.Option(help="ohm of a wire from cell to cell; the recipe's by default")] = None,
     driver: Annotated[float | None, typer.Option(help="ohm in front of every driven line; the recipe's by default")] = None,
@@ -54,6 +55,7 @@ def age(
         sets.of(recipe) if there else None,
         preset=preset,
         time=time,
+        temperature=temperature,
         compensate=compensate,
         wires=wires,
         driver=driver,
@@ -70,6 +72,7 @@ def text(result: Aged) -> str:
     import numpy as np
 
     time = "just written" if result.time is None else f"{result.time:g} s old"
+    time += "" if result.temperature is None else f" at {result.temperature:g} K"
     lines = [f"{result.recipe} on {result.device}, {time}  ({result.paper or 'measured'})"]
     if result.accuracy_after is not None:
         before, after = (100 * np.mean(share) for share in (result.accuracy_before, result.accuracy_after))

@@ -66,7 +66,7 @@ def drawn(
         chips = Many([read] * len(filled), filled, shared)
         each = [np.broadcast_to(w, (len(some), *w.shape)) for w in map(np.asarray, weights)]
         if cells:
-            each = programmed(recipe, each, 0, recipe.devices.age or None, some, device)
+            each = programmed(recipe, each, 0, recipe.devices.age or None, some, device, temperature=recipe.devices.temperature or None)
         chips.weights = [np.concatenate([w, np.repeat(w[-1:], len(filled) - len(some), axis=0)]) for w in each]
         made.append(chips.infer(x)[: len(some)])
     return np.concatenate(made)
@@ -78,7 +78,9 @@ def _on_arrays(
     """Outputs of one chip with arrays."""
     chip = ArrayChip(recipe, (1,), [seed], device)
     each = [np.asarray(w)[None] for w in weights]
-    chip.weights = programmed(recipe, each, 0, recipe.devices.age or None, [seed], device) if device else each
+    if device:
+        each = programmed(recipe, each, 0, recipe.devices.age or None, [seed], device, temperature=recipe.devices.temperature or None)
+    chip.weights = each
     if recipe.arrays.output_bits:
         if shown is None:
             raise ValueError("shown: none; give samples and class numbers that the output converters' ranges are set by")

@@ -212,8 +212,9 @@ def train(
             raise ValueError(f"{name}: empty; at least one is needed")
     batch = () if seeds is None else (len(seeds),)
     device = device or device_of(recipe.devices)
-    if device and recipe.devices.age:
-        device.check(recipe.devices.age)
+    age, warm = recipe.devices.age or None, recipe.devices.temperature or None
+    if device:
+        device.check(age, warm)
     arrays: ArrayChip | None = None
     first = initial_weights(recipe, seeds)
     if weights is not None:
@@ -229,10 +230,10 @@ def train(
         learner, start = arrays or Chip(recipe.as_built, engine, batch, seeds), {}
         learner.weights = first
 
-    def cells(write: int, time: float | None = None) -> list[np.ndarray]:
+    def cells(write: int, time: float | None = None, temperature: float | None = None) -> list[np.ndarray]:
         if arrays:
-            arrays.turned = asymmetry(recipe, learner.weights, write, time, seeds, device)
-        return programmed(recipe, learner.weights, write, time, seeds, device)
+            arrays.turned = asymmetry(recipe, learner.weights, write, time, seeds, device, temperature)
+        return programmed(recipe, learner.weights, write, time, seeds, device, temperature=temperature)
 
     y_train = np.asarray(y_train)
     # a device of the user's has no name to go by: it is known by what it makes of the first weights
@@ -267,7 +268,7 @@ def train(
             losses.append(costs(recipe, result, y_train[part]))
             shown.append(result.outputs)
         if device:
-            learned, learner.weights = learner.weights, cells(epoch + 1, recipe.devices.age or None)
+            learned, learner.weights = learner.weights, cells(epoch + 1, age, warm)
         history.epochs.append(
             {
                 "epoch": epoch + 1,
@@ -285,7 +286,7 @@ def train(
             _keep(Path(checkpoint), label, learner, history)
     report("trained", epochs * PIECES, epochs * PIECES)
     if device:
-        learner.weights = cells(len(history.epochs), recipe.devices.age or None)
+        learner.weights = cells(len(history.epochs), age, warm)
     history.weights, history.cycles = learner.weights, learner.cycles
     history.saturations = {name: count.tolist() for name, count in learner.saturations.items()}
     history.ranges = _ranges(recipe, learner, x_test, y_test)

@@ -185,7 +185,9 @@ def _written(many: Many, write: int, aged: bool = False) -> list[np.ndarray]:
     """Return what each chip's cells hold of its weights, as in `emulator.train`."""
     weights = many.weights
     each = [
-        programmed(r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed)
+        programmed(
+            r, [w[i] for w in weights], write, (aged and r.devices.age) or None, seed, temperature=(aged and r.devices.temperature) or None
+        )
         for i, (r, seed) in enumerate(zip(many.recipes, many.seeds, strict=True))
     ]
     return [np.stack(w) for w in zip(*each, strict=True)]

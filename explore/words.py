@@ -54,6 +54,7 @@ FIELDS = {
     "pulses.step": "weight per pulse",
     "devices.preset": "device",
     "devices.age": "age, s",
+    "devices.temperature": "temperature, K",
     "devices.wires": "wire segment, ohm",
 }
 

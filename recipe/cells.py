@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .kinds import Real
 
 Positive = Annotated[Real, Field(ge=0)]
-BY_CONDUCTANCE = ("programming", "read", "drift", "drift_spread", "up", "down")
+BY_CONDUCTANCE = ("programming", "read", "drift", "drift_spread", "temperature_coefficient", "up", "down")
 """Columns that belong to conductances."""
 UNITS = {"S": 1e6, "mS": 1e3, "uS": 1.0, "nS": 1e-3}
 """Units in microsiemens."""
@@ -23,6 +23,7 @@ VOLTS = {"V": 1.0, "mV": 1e-3}
 UNIT_OF = {name: UNITS for name in ("conductance", "programming", "read", "up", "down", "states")} | {
     "drift": {"": 1.0},
     "drift_spread": {"": 1.0},
+    "temperature_coefficient": {"1/K": 1.0, "%/K": 1e-2, "ppm/K": 1e-6},
     "volts": VOLTS,
     "bent": VOLTS,
 }
@@ -42,6 +43,8 @@ class Cell(BaseModel):
         Exponents of ``g(t) = g (t / drift_start)**-nu`` at these: mean and standard deviation among cells.
     drift_start : float
         Seconds after writing at which the written conductance was measured.
+    temperature_coefficient : list of float
+        Relative change of the conductance per kelvin, at these.
     up, down : list of float
         By how much a pulse raises, and a pulse lowers, the conductance at these.
     states : list of float
@@ -60,6 +63,7 @@ class Cell(BaseModel):
     drift: tuple[Real, ...] = ()
     drift_spread: tuple[Positive, ...] = ()
     drift_start: Positive = 0.0
+    temperature_coefficient: tuple[Real, ...] = ()
     up: tuple[Positive, ...] = ()
     down: tuple[Positive, ...] = ()
     states: tuple[Positive, ...] = ()

@@ -13,6 +13,7 @@ from .derived import NOISE_DEVIATION
 from .formats import log2_exact
 from .operations import SIGNS, SLOPE
 from .sections import LAYOUT, Arrays, Devices
+from .temperature import ALLOWED, LEAST, MOST, hastened
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -245,7 +246,18 @@ def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
         yield f"devices.leakage: {d.leakage:g} without wires, where it cancels; give devices.wires, driver or sense"
     if d.stuck_low + d.stuck_high > 1:
         yield f"devices.stuck_low: {d.stuck_low:g}, and stuck_high {d.stuck_high:g}; allowed are shares whose sum is at most 1"
-    for name in ("age", "compensate", "wires", "leakage", "driver", "sense", "noise_spread"):
+    for name in (
+        "age",
+        "temperature",
+        "activation_energy",
+        "temperature_coefficient",
+        "compensate",
+        "wires",
+        "leakage",
+        "driver",
+        "sense",
+        "noise_spread",
+    ):
         if not d.named and getattr(d, name) != Devices.model_fields[name].default:
             yield f"devices.{name}: {getattr(d, name)} without a device; name a preset or give a measured table"
     least = AGING.get(d.preset) or d.cell.drift_start or None
@@ -259,10 +271,40 @@ def _cell_mistakes(recipe: Recipe) -> Iterator[str]:
             f"devices.age: {d.age:g} s, but the law of {d.preset or 'its cell'} begins {least:g} s after writing; "
             f"allowed are 0, and {least:g} or more"
         )
+    yield from _temperature_mistakes(d, least)
     if d.driver != d.sense and not recipe.arrays.on and recipe.rule not in ("inference", "spsa"):
         yield (
             f"devices.driver: {d.driver:g} with sense {d.sense:g}, so that transposed reads are not the transpose, as they are "
             "without arrays; say arrays.on = true, or give both the same resistance"
+        )
+
+
+def _temperature_mistakes(d: Devices, drifts_from: float | None) -> Iterator[str]:
+    told = d.preset or "a device of numbers alone"
+    wrong = [n for n in ("temperature", "reference_temperature") if getattr(d, n) and not LEAST <= getattr(d, n) <= MOST]
+    for name in wrong:
+        yield f"devices.{name}: {getattr(d, name):g}; allowed are {ALLOWED}"
+    if not d.reference_temperature:
+        yield f"devices.reference_temperature: 0; allowed are {ALLOWED}"
+    coefficients = d.cell.temperature_coefficient or (d.temperature_coefficient,)
+    if d.temperature_coefficient and d.cell.temperature_coefficient:
+        yield "devices.temperature_coefficient: given together with the cell's own column; allowed is one of the two"
+    if d.named and d.activation_energy and drifts_from is None:
+        yield f"devices.activation_energy: {d.activation_energy:g} eV, but {told} has no drift; allowed is 0"
+    if wrong or not d.reference_temperature or not d.temperature:
+        return
+    if d.named and not d.activation_energy and not any(coefficients):
+        yield (
+            f"devices.temperature: {d.temperature:g} K, but {told} has no model of it; give devices.activation_energy of its drift, or "
+            "devices.temperature_coefficient, as you measured them"
+        )
+    if min(1 + c * (d.temperature - d.reference_temperature) for c in coefficients) <= 0:
+        yield f"devices.temperature: {d.temperature:g} K, at which the temperature coefficient leaves no conductance; give one nearer by"
+    as_old = d.age * hastened(d.activation_energy, d.temperature, d.reference_temperature)
+    if drifts_from and as_old < drifts_from <= d.age:
+        yield (
+            f"devices.temperature: {d.temperature:g} K, at which {d.age:g} s are as {as_old:g} s at {d.reference_temperature:g} K, but the "
+            f"law of {d.preset or 'its cell'} begins {drifts_from:g} s after writing; allowed are warmer, or older"
         )
 
 

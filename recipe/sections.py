@@ -10,6 +10,7 @@ from .cells import Cell
 from .formats import Overflow, QFormat, Rounding
 from .imported import imported
 from .kinds import Real, Switch, Whole
+from .temperature import ROOM
 
 DevicePreset = Literal["", "pcm", "pcm-joshi", "hermes-1", "hermes-2", "reram-wan", "reram-wan-2days", "reram-milo", "sonos", "sonos-5days"]
 Objective = Literal["squared-error", "squared-hinge"]
@@ -106,6 +107,16 @@ class Devices(Part):
         A measured device of one's own instead: by numbers, or by ``table = "FILE.csv"`` beside the recipe, whose columns are taken in.
     age : float
         Seconds between the last write and a test. 0: none, so neither drift nor 1/f noise.
+    temperature : float
+        Of the cells from the last write to a test, that included, kelvin. 0: `reference_temperature`. Of devices that have a model of it:
+        `activation_energy` or `temperature_coefficient`.
+    reference_temperature : float
+        At which the device was measured and is written, kelvin.
+    activation_energy : float
+        Of the device's drift, eV: an age at `temperature` is one at `reference_temperature` that is as many times longer as Arrhenius'
+        law says.
+    temperature_coefficient : float
+        Relative change of every conductance per kelvin above `reference_temperature`; by conductance it is a column of `cell`.
     compensate : str
         Digital factor against the mean drift: ``none``, ``array`` (one of each layer) or ``output`` (one of each output).
     wires : float, or [float, float]
@@ -133,6 +144,10 @@ class Devices(Part):
     measured: tuple[tuple[Annotated[Real, Field(ge=0)], Annotated[Real, Field(ge=0)]], ...] = ()
     cell: Cell = Cell()
     age: Annotated[Real, Field(ge=0)] = 0.0
+    temperature: Real = 0.0
+    reference_temperature: Real = ROOM
+    activation_energy: Annotated[Real, Field(ge=0, le=5)] = 0.0
+    temperature_coefficient: Annotated[Real, Field(ge=-0.1, le=0.1)] = 0.0
     compensate: Compensation = "array"
     wires: Annotated[Real, Field(ge=0)] | tuple[Annotated[Real, Field(ge=0)], Annotated[Real, Field(ge=0)]] = 0.0
     leakage: Annotated[Real, Field(ge=0)] = 0.0
@@ -162,6 +177,10 @@ LOADED = (
     "measured",
     "cell",
     "age",
+    "temperature",
+    "reference_temperature",
+    "activation_energy",
+    "temperature_coefficient",
     "compensate",
     "wires",
     "leakage",

@@ -66,8 +66,8 @@ class Variant(NamedTuple):
 def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]:
     """Effect to the chip that has it alone, in the order of the signal; first the rule itself, last everything together."""
     device = device or device_of(recipe.devices)
-    if device and recipe.devices.age:
-        device.check(recipe.devices.age)
+    if device:
+        device.check(recipe.devices.age or None, recipe.devices.temperature or None)
     effects = {name: label.format(getattr(recipe.devices, name)) for name, label in EFFECTS.items() if getattr(recipe.devices, name)}
     bare = _changed(recipe, arrays=_layout(recipe) if recipe.devices.named else {}, devices=recipe.devices.model_dump(exclude=RESISTANCES))
     places = judge(recipe).places
@@ -78,13 +78,11 @@ def variants(recipe: Recipe, device: Device | None = None) -> dict[str, Variant]
     found |= {label: Variant(refined(without(bare, [e for e in effects if e != name]), places)) for name, label in effects.items()}
     if device:
         cells = alone(device)
+        absent = () if recipe.devices.age else ("drift", "1/f noise")
+        absent += () if recipe.devices.temperature else ("temperature",)
         if wires_of(recipe):
             found["wires"] = _wired(recipe, ideal, cells["ideal"])
-        found |= {
-            label: Variant(ideal, d)
-            for label, d in cells.items()
-            if d != cells["ideal"] and (recipe.devices.age or label not in ("drift", "1/f noise"))
-        }
+        found |= {label: Variant(ideal, d) for label, d in cells.items() if d != cells["ideal"] and label not in absent}
     if recipe.arrays.on:
         found |= _of_arrays(recipe, ideal, device)
     return found | {"all together": Variant(recipe, device)}

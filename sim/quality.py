@@ -72,16 +72,16 @@ def measured(
         Every array has the chips' axis first.
     """
     seeds, read = np.array(seeds, dtype=object), judge(recipe).read
-    age = (recipe.devices.age or None) if device and device.ages else None
+    age, warm = (recipe.devices.age or None) if device and device.ages else None, recipe.devices.temperature or None
     weights = [np.broadcast_to(w, (len(seeds), *w.shape[-2:])) for w in weights]
     chips = [(recipe.model_copy(update={"seed": int(s)}), [w[i] for w in weights]) for i, s in enumerate(seeds)]
-    held = [programmed(chip, w, time=age, device=device) if device else w for chip, w in chips]
+    held = [programmed(chip, w, time=age, device=device, temperature=warm) if device else w for chip, w in chips]
     if not recipe.arrays.on:
         return read(recipe.as_built, [np.stack(w) for w in zip(*held, strict=True)], x, y, seeds)
     made = []
     for i, (chip, w) in enumerate(chips):
         player = ArrayChip(chip, device=device)
-        player.weights, player.turned = held[i], asymmetry(chip, w, time=age, device=device)
+        player.weights, player.turned = held[i], asymmetry(chip, w, time=age, device=device, temperature=warm)
         player.calibrate(x, y)
         made.append(read(chip, held[i], x, y, seeds[i : i + 1], player.machine()))
     return [type(parts[0])(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*made, strict=True)]

@@ -359,6 +359,10 @@ def what_changes_no_hardware_is_not_built():
     cells = {
         "preset": "pcm",
         "age": 5.0,
+        "temperature": 350.0,
+        "reference_temperature": 300.0,
+        "activation_energy": 0.5,
+        "temperature_coefficient": 1e-3,
         "compensate": "none",
         "wires": 1.0,
         "programming": 0.1,

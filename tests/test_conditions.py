@@ -195,7 +195,7 @@ def test_a_search_under_conditions_is_told_the_figures_of_designs(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("devices.temperature = [300, 350]", "no device here has a model of temperature"),
+        ("devices.temprature = [300, 350]", "did you mean 'devices.temperature'"),
         ("devices.levels = [16]", "what a design chooses is an axis"),
         ("devices.red_noise = [0]", "did you mean 'devices.read_noise'"),
         ("yield_at = 0.9", "a yield of one chip; give conditions.draws, or more seeds"),
@@ -223,7 +223,12 @@ def test_conditions_that_cannot_be_are_told_in_words(lines, told, tmp_path):
 
 @pytest.mark.parametrize(
     ("lines", "told"),
-    [("devices.age = [86400.0]", "devices.age: no design has a model for it"), ("draws = 5", "all devices of every design are alike")],
+    [
+        ("devices.age = [86400.0]", "devices.age: no design has a model for it"),
+        ("devices.temperature = [350]", "devices.temperature: no design has a model for it"),
+        ("devices.read_noise = [0.1]\ncorners.hot = { devices.temperature = 350 }", "corners: no design has a model for it"),
+        ("draws = 5", "all devices of every design are alike"),
+    ],
 )
 def test_what_no_design_has_a_model_of_is_refused_before_anything_is_computed(lines, told, tmp_path):
     path = tmp_path / "bad.toml"

@@ -152,7 +152,7 @@ def test_perfect_is_the_exact_product_and_draws_nothing(monkeypatch):
     weights, x, e = problem(24, 30)
     array = Array(weights, EVERYTHING, Circuit(wires=Wires(1.0, 1.0)), time=100.0)
     monkeypatch.setattr(draws, "uniform", None)
-    monkeypatch.setattr(draws, "reading", None)
+    monkeypatch.setattr(draws, "Reads", None)
     perfect = array.perfect()
     assert (perfect.read(x) == x @ array.levels.T).all() and (perfect.transposed.read(e) == e @ array.levels).all()
     assert np.allclose(perfect.decode(perfect.read(x)), x @ array.levels.T * array.step / 127)

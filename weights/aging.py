@@ -24,6 +24,8 @@ class Aged(NamedTuple):
     recipe, device, paper : str
     time : float or None
         Seconds since writing; None: just written.
+    temperature : float or None
+        Kelvin since writing; None: that at which the device was measured.
     compensate : str
     wires, driver, sense : float
         Ohm.
@@ -46,6 +48,7 @@ class Aged(NamedTuple):
     device: str
     paper: str
     time: float | None
+    temperature: float | None
     compensate: str
     wires: float
     driver: float
@@ -67,6 +70,7 @@ def age(
     *,
     preset: str = "",
     time: float | None = None,
+    temperature: float | None = None,
     compensate: str | None = None,
     wires: float | None = None,
     driver: float | None = None,
@@ -84,8 +88,8 @@ def age(
         One for each layer, or the ``NAME-weights.npz`` that training wrote.
     dataset : (x_train, y_train, x_test, y_test), optional
         Whose test samples the chip is judged by.
-    preset, compensate, wires, driver, sense
-        Instead of the recipe's ``devices``: a published device; array, output or none; ohm.
+    preset, temperature, compensate, wires, driver, sense
+        Instead of the recipe's ``devices``: a published device; kelvin; array, output or none; ohm.
     time : float, optional
         Seconds since writing; just written by default.
     span : float, optional
@@ -104,22 +108,23 @@ def age(
     ValueError
         If there is no device, no law for its age, or the weights are of another recipe.
     """
-    recipe = _placed(recipe, {"preset": preset, "compensate": compensate, "wires": wires, "driver": driver, "sense": sense})
-    device = devices.device_of(recipe.devices)
+    given = {"preset": preset, "temperature": temperature, "compensate": compensate, "wires": wires, "driver": driver, "sense": sense}
+    recipe = _placed(recipe, given)
+    device, warm = devices.device_of(recipe.devices), recipe.devices.temperature or None
     if time is not None:
         if not device.ages:
             raise ValueError(
                 f"time: {time:g}, but {device.name} has no law of ageing; leave it out, or name a preset that has one, "
                 f"{', '.join(name for name, d in devices.PRESETS.items() if d.ages)}"
             )
-        device.check(time)
+        device.check(time, warm)
     learned = _read(recipe, weights) if isinstance(weights, Path) else list(weights)
     batch = learned[0].shape[:-2]
     first = recipe.seed if seed is None else seed
     seeds = np.array(several(first, int(np.prod(batch))), dtype=object).reshape(batch)
     chip = emulator.Chip(recipe.as_built, "jax", batch, seeds)
     chip.weights = learned  # all checks are there
-    aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span)
+    aged = devices.programmed(recipe, learned, time=time, seeds=seeds, span=span, temperature=warm)
 
     ranges = [np.abs(w).max((-2, -1), keepdims=True) for w in learned]
     ends = [(g.recipe.formats.weight.min, g.recipe.formats.weight.max) for g in in_memory(recipe)]
@@ -148,6 +153,7 @@ def age(
         device.name,
         device.paper,
         time,
+        warm,
         d.compensate,
         d.wires,
         d.driver,

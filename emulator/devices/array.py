@@ -120,6 +120,8 @@ class Array:
         The weight that the largest conductance stands for. Default: the largest weight.
     time : float, optional
         Seconds since programming, of a device with a law of ageing. Default: just programmed, neither drift nor 1/f noise.
+    temperature : float, optional
+        Kelvin since programming, of a device with a model of it. Default: that at which the device was measured.
     compensate : str, optional
         Digital drift compensation: ``array`` (one factor) or ``output`` (one for each output).
     turned : float array (outputs, inputs), optional
@@ -155,17 +157,17 @@ class Array:
         time: float | None = None,
         compensate: str | None = None,
         turned: np.ndarray | None = None,
+        temperature: float | None = None,
     ):
         if compensate not in (None, "array", "output"):
             raise ValueError(f"compensate = {compensate!r}; allowed are 'array', 'output', None")
-        if time is not None:
-            device.check(time)
+        device.check(time, temperature)
         if device.iv and circuit.wires:
             raise ValueError(
                 "wires and a nonlinear I-V curve: the network is no longer one matrix; give a device with iv=None "
                 "or a circuit without wires"
             )
-        self.device, self.circuit, self.seed, self.time = device, circuit, seed, time
+        self.device, self.circuit, self.seed, self.time, self.temperature = device, circuit, seed, time, temperature
         self._weights, self._scale, self._compensate, self._turned = weights, scale, compensate, turned
         self.levels, self.step = circuit.mapping.levels(weights, scale)
         self.shape: tuple[int, int] = self.levels.shape
@@ -186,7 +188,9 @@ class Array:
 
     def _build(self) -> None:
         device, circuit, tiles = self.device, self.circuit, self._tiles
-        self._written = written = Written(self.levels, device, circuit.mapping, tiles, circuit.wires, self.seed, time=self.time)
+        self._written = written = Written(
+            self.levels, device, circuit.mapping, tiles, circuit.wires, self.seed, time=self.time, temperature=self.temperature
+        )
         numbers = range(len(written.slices))
         linear = [self._linear(n) for n in numbers]
         if self._turned is not None:
@@ -231,7 +235,7 @@ class Array:
                 Direction(name, shape, draws.key(self.seed), converters, products, self.fraction_bits, self.step, circuit.clipped_share)
             )
         self.forward, self.transposed = made
-        if self._compensate and self.time is not None and device.drift:
+        if self._compensate and (self.time is not None and device.drift or self.temperature is not None):
             self.forward.scale = written.factor(self._compensate)
             self.transposed.scale = written.factor(self._compensate, turned=True, outputs=1)
 
@@ -272,16 +276,9 @@ class Array:
 
     def _like(self, **changes: Any) -> Array:
         """An array that differs in some arguments; it keeps the output ranges."""
-        given: dict[str, Any] = {
-            "device": self.device,
-            "circuit": self.circuit,
-            "seed": self.seed,
-            "scale": self._scale,
-            "time": self.time,
-            "compensate": self._compensate,
-            "turned": self._turned,
-        }
-        made = Array(self._weights, **{**given, **changes})
+        given: dict[str, Any] = {name: getattr(self, name) for name in ("device", "circuit", "seed", "time", "temperature")}
+        given |= {"scale": self._scale, "compensate": self._compensate, "turned": self._turned}
+        made = Array(self._weights, **given | changes)
         for old, new in ((self.forward, made.forward), (self.transposed, made.transposed)):
             if new.output is not None and old.level_lsb is not None:
                 new.set_lsb(old.level_lsb)
@@ -289,9 +286,9 @@ class Array:
 
     # one effect at a time
 
-    def at(self, time: float, compensate: str | None = None) -> Array:
-        """The same cells, `time` seconds after programming. Output ranges stay."""
-        return self._like(time=time, compensate=compensate or self._compensate)
+    def at(self, time: float, compensate: str | None = None, temperature: float | None = None) -> Array:
+        """The same cells, `time` seconds after programming, at a temperature (kelvin; default: as they are). Output ranges stay."""
+        return self._like(time=time, compensate=compensate or self._compensate, temperature=temperature or self.temperature)
 
     def without(self, *effects: str) -> Array:
         """The same array with some effects (`ALL_EFFECTS`) switched off. Output ranges stay."""
@@ -303,7 +300,8 @@ class Array:
             circuit = replace(circuit, output=None, output_transposed=None)
         off: dict[str, Any] = {e: None for e in effects if e in EFFECTS}
         device = replace(self.device, **off)
-        return self._like(device=device, circuit=circuit, time=self.time if device.ages else None)
+        warm = self.temperature if device.thermal or device.drift and device.drift.activation else None
+        return self._like(device=device, circuit=circuit, time=self.time if device.ages else None, temperature=warm)
 
     @staticmethod
     def _known(effects: tuple[str, ...]) -> None:

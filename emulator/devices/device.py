@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import draws
+from . import draws, thermal
 from .drift import PowerLaw
 from .iv import Cubic, Measured
 from .noise import CellNoise, Constant, Flicker, PerProduct
 from .spread import Spread, Stuck
 
-EFFECTS = ("states", "spread", "programming", "drift", "flicker", "stuck", "read", "iv")
+EFFECTS = ("states", "spread", "programming", "drift", "flicker", "stuck", "thermal", "read", "iv")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Device:
         1/f noise accumulated since programming.
     spread : Spread
     stuck : Stuck
+    thermal : thermal.Linear
+        How conductances follow temperature.
     iv : Cubic or Measured
         Without it cells follow Ohm's law.
     states : tuple of float
@@ -50,6 +52,7 @@ class Device:
     flicker: Flicker | None = None
     spread: Spread | None = None
     stuck: Stuck | None = None
+    thermal: thermal.Linear | None = None
     iv: Cubic | Measured | None = None
     states: tuple[float, ...] | None = None
     name: str = ""
@@ -70,15 +73,24 @@ class Device:
     @property
     def changes_cells(self) -> bool:
         """Return whether cells differ from their nominal conductances."""
-        return any((self.states, self.spread, self.programming, self.drift, self.flicker, self.stuck))
+        return any((self.states, self.spread, self.programming, self.drift, self.flicker, self.stuck, self.thermal))
 
     @property
     def ages(self) -> bool:
         """Return whether there is a law of what time does to cells."""
         return bool(self.drift or self.flicker)
 
-    def check(self, time: float) -> None:
-        """ValueError if nothing is known of the device so many seconds after programming."""
+    def check(self, time: float | None, temperature: float | None = None) -> None:
+        """ValueError if nothing is known of the device so many seconds after programming, or at a temperature (kelvin)."""
+        if temperature is not None:
+            thermal.check(temperature)
+            if not (self.thermal or self.drift and self.drift.activation):
+                raise ValueError(
+                    f"device {self.name or 'without a name'}: temperature = {temperature:g} K, but it has no model of it (activation "
+                    "energy of drift, temperature coefficient); give no temperature, or a device that has one"
+                )
+        if time is None:
+            return
         if not 0 <= time < np.inf:
             raise ValueError(f"device: time = {time:g} s; it is counted from programming and cannot be negative or infinite")
         if not self.ages:
@@ -87,7 +99,7 @@ class Device:
                 "give no time, or a device that has one"
             )
         if self.drift:
-            self.drift.check(time)
+            self.drift.check(time, temperature)
 
     def target(self, share: np.ndarray) -> np.ndarray:
         """Conductances (microsiemens) for shares 0 .. 1 of the range."""
@@ -103,7 +115,9 @@ class Device:
         states = np.asarray(self.states, np.float64)
         return states[np.searchsorted((states[1:] + states[:-1]) / 2, g)]
 
-    def program(self, share: np.ndarray, seed: int, plane: int, time: float | None = None, write: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def program(
+        self, share: np.ndarray, seed: int, plane: int, time: float | None = None, write: int = 0, temperature: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Cells as they are written, and as they are `time` seconds later.
 
         Parameters
@@ -117,6 +131,8 @@ class Device:
             Seconds after programming; default: no drift and no 1/f noise yet. Refused of a device without a law of ageing.
         write : int
             How often these cells have been written before. Every time has noise and drift of its own; spread and stuck cells stay.
+        temperature : float, optional
+            Kelvin, since they were written; default: that at which the device was measured, at which it is written.
 
         Returns
         -------
@@ -134,11 +150,13 @@ class Device:
             g = self.programming.draw(g, self.g_max, key, draws.PROGRAMMING, written, noisiness)
         now = g
         if time is not None and self.drift:
-            now = self.drift.apply(now, self.g_max, time, key, written)
+            now = self.drift.apply(now, self.g_max, time, key, written, temperature)
         if time is not None and self.flicker:
             now = self.flicker.draw(now, g, self.g_max, time, key, written, noisiness)
         if self.stuck:
             g, now = (self.stuck.apply(v, self.g_min, self.g_max, key, plane) for v in (g, now))
+        if self.thermal and temperature is not None:
+            now = self.thermal.apply(now, self.g_max, temperature)
         return g, now
 
     def read_variance(self, g: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...recipe.temperature import ROOM, hastened
 from . import draws
 from .draws import Key
 
@@ -24,12 +25,18 @@ class PowerLaw:
         t0: seconds after programming at which the programmed conductance was measured.
     spread : float
         Device-to-device spread of nu beyond `deviation`: standard deviation relative to nu.
+    activation : float
+        Activation energy, eV: at another temperature than the reference t is `as_old`.
+    reference : float
+        Kelvin at which the law was measured.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
     deviation: Callable[[np.ndarray], np.ndarray]
     start: float
     spread: float = 0.0
+    activation: float = 0.0
+    reference: float = ROOM
 
     FLOOR = 1e-7
 
@@ -37,11 +44,17 @@ class PowerLaw:
         if not self.start > 0:
             raise ValueError(f"drift: start = {self.start}; t0 must be positive (seconds)")
 
-    def check(self, time: float) -> None:
+    def as_old(self, time: float, temperature: float | None = None) -> float:
+        """Seconds at the reference temperature that change cells as much as `time` seconds at `temperature` (kelvin)."""
+        return time if temperature is None else time * hastened(self.activation, temperature, self.reference)
+
+    def check(self, time: float, temperature: float | None = None) -> None:
         """ValueError if the time is before t0."""
-        if not time >= self.start:
+        if not self.as_old(time, temperature) >= self.start:
+            at = "" if temperature is None else f" at {temperature:g} K, as old as {self.as_old(time, temperature):g} s"
             raise ValueError(
-                f"drift: time = {time:g} s is before t0 = {self.start:g} s, when the programmed conductance was measured; give t0 or later"
+                f"drift: time = {time:g} s{at} is before t0 = {self.start:g} s, when the programmed conductance was measured; "
+                "give t0 or later"
             )
 
     def exponents(self, g: np.ndarray, g_max: float, key: Key, plane: int) -> np.ndarray:
@@ -50,10 +63,10 @@ class PowerLaw:
         mean, deviation = self.mean(share), self.deviation(share)
         return np.abs(mean + np.hypot(deviation, self.spread * mean) * draws.normal(key, draws.DRIFT, plane, share.shape))
 
-    def apply(self, g: np.ndarray, g_max: float, time: float, key: Key, plane: int) -> np.ndarray:
-        """Conductances in microsiemens, `time` seconds after programming."""
-        self.check(time)
-        return g * (time / self.start) ** -self.exponents(g, g_max, key, plane)
+    def apply(self, g: np.ndarray, g_max: float, time: float, key: Key, plane: int, temperature: float | None = None) -> np.ndarray:
+        """Conductances in microsiemens, `time` seconds after programming, all of them at `temperature` (kelvin; default: the reference)."""
+        self.check(time, temperature)
+        return g * (self.as_old(time, temperature) / self.start) ** -self.exponents(g, g_max, key, plane)
 
 
 def fixed(nu: float, start: float = 1.0, deviation: float = 0.0) -> PowerLaw:

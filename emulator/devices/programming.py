@@ -28,6 +28,7 @@ from .mapping import Mapping
 from .noise import Constant, Generic, Table
 from .presets import preset
 from .spread import Spread, Stuck
+from .thermal import Linear
 from .tiles import Tiles
 from .wires import Wires
 from .written import Written
@@ -40,6 +41,7 @@ EFFECTS = {
     "stuck": "stuck cells",
     "drift": "drift",
     "flicker": "1/f noise",
+    "thermal": "temperature",
 }
 """Effects of a device on stored weights, by its field."""
 
@@ -64,11 +66,19 @@ def device_of(devices: Devices) -> Device | None:
         given["spread"] = Spread(devices.spread, noise=devices.noise_spread)
     if devices.stuck_low or devices.stuck_high:
         given["stuck"] = Stuck(devices.stuck_low, devices.stuck_high)
+    if devices.activation_energy and device.drift:
+        given["drift"] = replace(device.drift, activation=devices.activation_energy, reference=devices.reference_temperature)
+    if devices.temperature_coefficient:
+        given["thermal"] = Linear(
+            functools.partial(np.full_like, fill_value=devices.temperature_coefficient), devices.reference_temperature
+        )
+    elif device.thermal:
+        given["thermal"] = replace(device.thermal, reference=devices.reference_temperature)
     return replace(device, **given) if given else device
 
 
 def measured(cell: Cell) -> Device:
-    """A device as it was measured, linear between the conductances."""
+    """A device as it was measured, linear between the conductances; at room temperature."""
     g, most = cell.conductance, cell.conductance[-1]
 
     def table(deviation: tuple[float, ...]) -> Table | None:
@@ -79,7 +89,9 @@ def measured(cell: Cell) -> Device:
 
     drift = PowerLaw(by_share(cell.drift), by_share(cell.drift_spread), cell.drift_start) if cell.drift else None
     iv = Measured(cell.volts, cell.bent, cell.largest_voltage) if cell.volts else None
-    return Device(most, g[0], table(cell.programming), table(cell.read), drift, iv=iv, states=cell.states or None, name="measured")
+    thermal = Linear(by_share(cell.temperature_coefficient)) if any(cell.temperature_coefficient) else None
+    written, read, states = table(cell.programming), table(cell.read), cell.states or None
+    return Device(most, g[0], written, read, drift, thermal=thermal, iv=iv, states=states, name="measured")
 
 
 def mapping_of(recipe: Recipe) -> Mapping:
@@ -119,6 +131,7 @@ def stored(
     turned: bool = False,
     mapping: Mapping = Mapping(12),  # noqa: B008
     lines: int = LINES,
+    temperature: float | None = None,
 ) -> np.ndarray:
     """Return what is read of real weights that have been written to cells.
 
@@ -146,6 +159,8 @@ def stored(
         Weights to cells. Where a weight takes several, it is rounded to the mapping's levels.
     lines : int
         Inputs and outputs of one array, at most; a larger layer is spread over several.
+    temperature : float, optional
+        Kelvin since they were written. Default: that at which the device was measured.
 
     Returns
     -------
@@ -164,7 +179,7 @@ def stored(
             f"{device.g_max:g} uS stands for; give a range of at least {largest:g}"
         )
     tiles = Tiles.of(weights.shape, lines, lines, mapping.kind)
-    cells = Written(_levels(weights, span, mapping), device, mapping, tiles, wires, seed, layer, write, time)
+    cells = Written(_levels(weights, span, mapping), device, mapping, tiles, wires, seed, layer, write, time, temperature)
     now, factor = cells.weight(turned), np.asarray(cells.factor(compensate, turned))
     return now * factor[..., None] * (span / mapping.limit / (device.g_max - device.g_min))
 
@@ -183,6 +198,7 @@ def programmed(
     seeds: ArrayLike | None = None,
     device: Device | None = None,
     span: float | None = None,
+    temperature: float | None = None,
 ) -> list[np.ndarray]:
     """The integers that a chip's weights become on the recipe's devices (contract section 11).
 
@@ -201,6 +217,8 @@ def programmed(
         Instead of the recipe's: a device of your own.
     span : float, optional
         The weight (real value) that the whole range of conductances stands for. Default: each layer's largest.
+    temperature : float, optional
+        Kelvin since they were written. Default: that at which the device was measured.
 
     Returns
     -------
@@ -215,7 +233,7 @@ def programmed(
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
     wires, made = wires_of(recipe), []
     for n, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=True)):
-        f, guard, layout = g.recipe.formats.weight, g.recipe.guard, layout_of(g.recipe)
+        f, guard, layout = g.recipe.formats.weight, g.recipe.guard, layout_of(g.recipe) | {"temperature": temperature}
         w = np.asarray(w)
         real = np.empty(w.shape)
         for chip in np.ndindex(batch):
@@ -241,6 +259,7 @@ def asymmetry(
     time: float | None = None,
     seeds: ArrayLike | None = None,
     device: Device | None = None,
+    temperature: float | None = None,
 ) -> list[np.ndarray] | None:
     """Return the weight errors that only transposed reads see: of drivers unlike sense circuits, or the other ends of resistive wires.
 
@@ -259,7 +278,7 @@ def asymmetry(
     seeds = np.broadcast_to(np.asarray(recipe.seed if seeds is None else seeds, dtype=object), batch)
     made = [np.empty(np.shape(w)) for w in weights]
     for k, (g, w) in enumerate(zip(in_memory(recipe), weights, strict=False)):
-        f, layout = g.recipe.formats.weight, layout_of(g.recipe)
+        f, layout = g.recipe.formats.weight, layout_of(g.recipe) | {"temperature": temperature}
         for chip in np.ndindex(batch):
             here, there = (
                 stored(np.asarray(w)[chip] * f.step, device, int(seeds[chip]), k, write, time, d.compensate, wires, turned=t, **layout)

@@ -36,6 +36,8 @@ class Written:
         How often they have been written before: each time has errors of its own.
     time : float, optional
         Seconds since then. Default: just written, neither drift nor 1/f noise.
+    temperature : float, optional
+        Kelvin since then. Default: that at which the device was measured.
 
     Attributes
     ----------
@@ -54,9 +56,10 @@ class Written:
         layer: int = 0,
         write: int = 0,
         time: float | None = None,
+        temperature: float | None = None,
     ):
         self.slices, self.device, self._tiles, self._wires = mapping.slices(levels), device, tiles, wires
-        self._seed, self._first, self._when = seed, 2 * len(self.slices) * layer, (time, write)
+        self._seed, self._first, self._when = seed, 2 * len(self.slices) * layer, (time, write, temperature)
         self._cells: dict[int, list[tuple[Any, ...]]] = {}  # by slice: both planes, when just written and now
         self._seen: dict[tuple[int, bool, bool], np.ndarray] = {}
 
@@ -87,10 +90,14 @@ class Written:
         return sum((s.significance * s.top * self.conductance(n, turned, fresh) for n, s in enumerate(self.slices)), np.zeros(()))
 
     def factor(self, compensate: str, turned: bool = False, outputs: int = 0) -> float | np.ndarray:
-        """Digital factor against the mean drift: one (``array``), one along the axis of the outputs (``output``), or 1 (``none``)."""
+        """Digital factor against the mean of what time and temperature do.
+
+        One (``array``), one along the axis of the outputs (``output``), or 1 (``none``).
+        """
         if compensate not in COMPENSATIONS:
             raise ValueError(f"compensate: {compensate!r}; allowed are {', '.join(COMPENSATIONS)}")
-        if compensate == "none" or self._when[0] is None:
+        time, _, temperature = self._when
+        if compensate == "none" or time is None and temperature is None:
             return 1.0
         before, now = (np.moveaxis(self.weight(turned, fresh), outputs, 0) for fresh in (True, False))
         return compensation(before, now, compensate == "output")
