@@ -15,6 +15,8 @@ RESULTS = "rules.json"
 """Measured figures, beside this module; ``benchmarks/rules.py`` writes them."""
 MNIST = "mnist.json"
 """Those on MNIST; ``benchmarks/mnist.py`` writes them."""
+ROUTED = "routed.json"
+"""Those of presets that were placed and routed; ``benchmarks/routed.py`` writes them."""
 COSTS = ("lut", "ff", "multipliers", "memory")
 
 
@@ -43,17 +45,20 @@ def row(recipe: Recipe, board: str = "") -> dict:
     Returns
     -------
     dict
-        The fields of its card; ``lut``, ``ff``, ``multipliers``, ``memory`` by the cost model, whose board is ``model_of``;
+        The fields of its card; ``lut``, ``ff``, ``multipliers``, ``memory`` by the cost model, whose board is ``model_of``; ``routed``,
+        the same of the chip with its host as it was built, ``fmax`` in MHz and the ``commit``, None of a recipe that was not built;
         ``accuracies`` and ``cosine``, None where they were not measured with this recipe; ``mnist``, accuracies in % of the rule that
         this recipe was chosen for, None where they were not measured.
     """
     board = board or cost.coefficients()["board"]
     modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
+    built = results(ROUTED)["rules"].get(recipe.rule, {})
     return (
         card(recipe)._asdict()
         | {name: int(modelled[name]) for name in COSTS}
         | {
             "model_of": board,
+            "routed": built if built and built["recipe"] == fingerprint(recipe) and results(ROUTED)["board"] == board else None,
             "accuracies": known.get("accuracies"),
             "cosine": known.get("cosine"),
             "mnist": results(MNIST)["rules"].get(recipe.rule, {}).get("accuracies") if known else None,
@@ -85,6 +90,14 @@ def page() -> str:
             f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
             f"{found['cycles']} |"
         )
+    return "\n".join(lines)
+
+
+def routed_page() -> str:
+    """Return what chips took that were built as the table of ``docs/rules.md``."""
+    lines = ["| rule | LUT | FF | multipliers | memory blocks | MHz | commit |", "|---|---|---|---|---|---|---|"]
+    for name, found in results(ROUTED)["rules"].items():
+        lines.append(f"| {name} | {' | '.join(str(found[c]) for c in COSTS)} | {found['fmax']:.1f} | {found['commit']} |")
     return "\n".join(lines)
 
 

@@ -72,6 +72,25 @@ def test_the_page_has_the_measured_figures():
     assert rules.page() in (ROOT / "docs" / "rules.md").read_text()
 
 
+def test_what_was_built_stands_beside_the_model(monkeypatch):
+    """Of a preset as it was built; of a recipe that differs from it, or another board, nothing."""
+    built = {"recipe": rules.fingerprint(load("digits")), "lut": 9500, "ff": 7800, "multipliers": 25, "memory": 13, "fmax": 131.5}
+    file = {"command": "built", "board": "ulx3s", "rules": {"dual-propagation": built}}
+    known = rules.results
+    monkeypatch.setattr(rules, "results", lambda name=rules.RESULTS: file if name == rules.ROUTED else known(name))
+    assert rules.row(load("digits"))["routed"] == built
+    assert rules.row(load("digits"), "ulx3s-85f")["routed"] is None
+    assert rules.row(Recipe.model_validate(load("digits").model_dump() | {"beta": 2.0}))["routed"] is None
+    shown = CliRunner().invoke(app, ["rules"]).stdout
+    assert all(figure in shown for figure in (" 9500 ", " 7800 ", " 131.5 "))
+
+
+def test_the_page_has_what_was_built():
+    page, known = (ROOT / "docs" / "rules.md").read_text(), rules.results(rules.ROUTED)
+    assert rules.routed_page() in page and known["command"] in page
+    assert set(known["rules"]) <= LEARNING
+
+
 def test_figures_on_mnist_are_those_of_the_settings_that_were_chosen():
     known, made = rules.results(rules.MNIST), mnist()
     assert known["command"].startswith("python benchmarks/mnist.py") and set(known["rules"]) <= set(made.CANDIDATES)
@@ -120,6 +139,20 @@ def test_a_rule_of_ones_own_comes_first():
     own = load("digits").model_copy(update={"rule": f"{__name__}:UNGATED"})
     assert [chip.rule for chip in cards.chips(own)][:2] == [own.rule, "dual-propagation"]
     assert [chip.rule for chip in cards.chips(load("digits"))].count("dual-propagation") == 1
+
+
+def two_layers(recipe):
+    """Backpropagation that counts on two layers."""
+    yield parts.read(0, recipe)
+    yield parts.nudged(recipe, unit=1, error="gate")
+    yield parts.back(1, error="gate", mean="")
+    yield from parts.updates(recipe)
+
+
+def test_a_rule_of_ones_own_is_checked_on_as_many_layers_as_its_recipe_has():
+    own = Recipe.model_validate(load("digits").model_dump() | {"rule": f"{__name__}:two_layers"})
+    assert checked.small(own).sizes == (5, 4, 3) and checked.small(load("digits")).sizes == (6, 5, 4, 3)
+    assert checked.integers(own).passed and checked.hardware(own).passed
 
 
 def test_a_wrong_rule_is_noticed(monkeypatch):
