@@ -47,7 +47,7 @@ CALLS = (
     _call(
         "age",
         "weights.aging:age",
-        "recipe device paper time compensate wires driver sense seeds weight_errors at_the_limit "
+        "recipe device paper time temperature compensate wires driver sense seeds weight_errors at_the_limit "
         "accuracy_before accuracy_after read_noise left_out files",
     ),
     _call("board", "board.probe:found", "port says"),

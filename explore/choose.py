@@ -163,14 +163,22 @@ def standing(s: Summary, sweep: str) -> Recipe:
     return recipe.model_copy(update={"name": f"{re.sub('^[^a-z]+', '', sweep.lower()) or 'picked'}-{mark}"})
 
 
+def _unsure(chosen: Summary, metric: str) -> str:
+    if metric in chosen.cases and chosen.rank != "mean":
+        return f"nothing is sure of {conditions.ranking(chosen.rank)}"
+    return "nothing is sure of a mean without bounds"
+
+
 def told(picked: Picked, best: str) -> str:
     """A picked point's figures, as comments of its recipe file."""
     chosen, number = picked.chosen, words.number
     seeds, epochs = len(chosen.seeds), chosen.measured.get("epochs")
     after = "" if epochs is None else f", after {epochs} epoch{'s' * (epochs != 1)} of training"
+    what = conditions.figure(chosen.rank).removeprefix("the ")
     lines = [
-        f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): mean; least and greatest of these seeds; "
-        f"{100 * LEVEL:.0f} % interval of the median over all seeds; what the mean over all seeds surely is."
+        f"# Measured with {seeds} seed{'s' * (seeds > 1)}{after} (board {chosen.board}): {what}; "
+        f"least and greatest of these seeds; {100 * LEVEL:.0f} % interval of the median over all seeds; "
+        "what the mean over all seeds surely is."
     ]
     if picked.conditions:
         lines.append(f"# {picked.conditions}.")
@@ -182,7 +190,7 @@ def told(picked: Picked, best: str) -> str:
         elif metric not in SAME:
             line += f"; {number(values.min())} to {number(values.max())}" * (seeds > 1)
             line += _median(values)
-            line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else "; nothing is sure of a mean without bounds"
+            line += f"; {number(low)} to {number(high)}" if math.isfinite(low) else f"; {_unsure(chosen, metric)}"
         lines.append(line + "  (smaller is better)" * (metric in SMALLER_IS_BETTER))
     if set(chosen.values) & set(BOUNDS):
         lines.append(f"# So few seeds leave it open that up to {100 * unseen(seeds):.0f} % of all fail, unseen.")

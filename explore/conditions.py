@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,12 +60,19 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: Literal["mean", "worst"] | Annotated[Real, Field(gt=0, lt=1)] = "mean"
+    rank: Any = "mean"
     yield_at: Annotated[Real, Field(gt=0, le=1)] | None = None
     draws: Any = 0
     subsets: Annotated[Whole, Field(ge=1, le=1000)] = 1
     corners: dict[str, dict[str, Any]] = {}
     fields: dict[str, Any] = {}
+
+    @field_validator("rank")
+    @classmethod
+    def _rank(cls, rank):
+        if rank not in ("mean", "worst") and not (type(rank) is float and 0 < rank < 1):
+            raise ValueError(f"{rank!r}; allowed are 'mean', 'worst', or a share between 0 and 1")
+        return rank
 
     @field_validator("draws")
     @classmethod
@@ -120,9 +127,19 @@ def ranked(values: ArrayLike, rank: float | str, worse_is_less: bool = True) -> 
     return np.quantile(values, rank if worse_is_less else 1 - rank, axis=-1)
 
 
+def ranking(rank: float | str) -> str:
+    """Say what a figure is of all that was met."""
+    return {"mean": "the mean", "worst": "the worst"}.get(str(rank)) or f"the {rank:g} quantile"
+
+
+def figure(rank: float | str) -> str:
+    """Say what a design's figures are."""
+    return "the mean over the seeds" + (f"; of what chips did, {ranking(rank)} of all cases" if rank != "mean" else "")
+
+
 def told(conditions: Conditions) -> str:
     """Say how designs are ranked."""
-    by = {"mean": "the mean", "worst": "the worst"}.get(conditions.rank) or f"the {conditions.rank:g} quantile"
+    by = ranking(conditions.rank)
     count = math.prod(map(len, conditions.values().values()))
     over = [f"{count} conditions"] * (count > 1) + [f"{len(conditions.draw_list)} devices"] * bool(conditions.draw_list)
     over += [f"{conditions.subsets} parts of the test set"] * (conditions.subsets > 1)

@@ -132,6 +132,7 @@ def page(store: Store, objectives: Sequence[str] | None = None, progress: Callab
         objectives=[words.NAMES[m] for m in objectives],
         short=[words.short(m) for m in objectives],
         conditions=conditions.told(spec.conditions) if spec.conditions != conditions.Conditions() else "",
+        figure=conditions.figure(spec.conditions.rank),
         unseen=round(100 * unseen(len(seeds))),
         level=round(100 * LEVEL),
         trained="accuracy" in measured,

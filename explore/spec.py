@@ -338,15 +338,17 @@ def under(spec: Spec, base: Recipe, settings: dict) -> list[Point]:
 
 
 def _some_stand(spec: Spec, base: Recipe, found: list[Point]) -> None:
-    """SpecError if no design has a model of what a condition asks for, or if all devices of every design are alike."""
-    asked = spec.conditions.values()
-    designs = [] if any(p.recipe for p in found) else [spec.design(p.settings) for p in found[:: len(spec.conditions.cases())]]
-    if asked and (design := next((d for d in designs if point(spec, base, d).recipe), None)) is not None:
-        alone = {name: [point(spec, base, design | {name: v}) for v in values] for name, values in asked.items()}
-        name = next((name for name, made in alone.items() if not any(p.recipe for p in made)), "")  # else it is some of them together
-        wrong = alone[name][0] if name else next(p for p in found if spec.design(p.settings) == design)
-        told = ", ".join("corners" if n == CORNER else n for n in ([name] if name else asked))
-        raise SpecError(f"{spec.name}: conditions: {told}: no design has a model for it: {wrong.error}")
+    """SpecError if some case of the conditions is none that a design has a model of, or if all devices of every design are alike."""
+    cases = spec.conditions.cases()
+    for n, case in enumerate(cases):
+        met = found[n :: len(cases)]
+        if not case or any(p.recipe for p in met):
+            continue
+        if (wrong := next((p for p in met if point(spec, base, spec.design(p.settings)).recipe), None)) is not None:
+            alone = {name: point(spec, base, spec.design(wrong.settings) | {name: v}) for name, v in case.items()}
+            name = next((name for name, p in alone.items() if not p.recipe), "")  # else it is some of them together
+            told = ", ".join("corners" if n == CORNER else n for n in ([name] if name else case))
+            raise SpecError(f"{spec.name}: conditions: {told}: no design has a model for it: {alone.get(name, wrong).error}")
     if spec.conditions.draw_list and not any(differs(p.recipe) for p in found if p.recipe):
         raise SpecError(
             f"{spec.name}: conditions.draws: all devices of every design are alike; give the recipe a device, read noise or stuck cells"

@@ -77,7 +77,7 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
             yield "pulses.law: measured without pulses that were measured; give devices.cell.up and down"
         elif p.step:
             yield f"pulses.step: {p.step:g} with law measured; allowed is 0, as the cell's own curves say it"
-        elif recipe.pulse < f.step:
+        elif recipe.pulse < f.step and not any(recipe.devices.cell.mistakes):
             yield (
                 f"devices.cell.up: a pulse in the middle is {recipe.pulse:.3g} of a weight, less than the weights' step of {f.step:g}; "
                 "give the weights more fraction bits"

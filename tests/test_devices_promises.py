@@ -76,7 +76,7 @@ def test_2_unknown_names_and_percentages_are_told():
 def test_3_noise_of_size_zero_is_no_noise_and_draws_nothing(monkeypatch):
     w, x = weights(12, 20), codes(50, 20)
     off = Array(w, Device(), EXACT).read(x)
-    monkeypatch.setattr(draws, "reading", None)  # drawing would be an error
+    monkeypatch.setattr(draws, "Reads", None)  # drawing would be an error
     for read in (PerProduct(0.0), Constant(0.0), Generic(0.0), Table((0.0, 25.0), (0.0, 0.0))):
         assert (Array(w, Device(read=read), EXACT).read(x) == off).all()
 

@@ -13,6 +13,7 @@ from crossdyad.explore import spec as specs
 from crossdyad.explore.jobs import Job, batches, evaluate
 from crossdyad.recipe import Recipe, RecipeError, load, parse
 from crossdyad.sim.budget import budget
+from crossdyad.weights import age
 
 TABLE = """conductance [uS],programming [nS],read,drift,drift_spread,up [uS],down [uS],states [uS],volts [mV],bent [V]
 2,100,0.02,0.08,0.01,0.9,0,2,-300,-0.36
@@ -209,3 +210,17 @@ def test_an_age_is_a_condition_of_a_cell_that_drifts_and_of_no_other(tmp_path):
 
 def test_recipes_that_differ_in_their_cells_only_are_one_chip(tmp_path):
     assert made(tmp_path).as_built == Recipe.model_validate(made(tmp_path).model_dump(exclude={"devices"})).as_built
+
+
+def test_a_published_device_takes_the_place_of_ones_own(tmp_path):
+    """Also where the recipe's pulses and its temperature are those of its own cell."""
+    recipe = made(tmp_path, PULSES + "[devices]\nage = 60.0\nactivation_energy = 0.4\n")
+    found = age(recipe, emulator.initial_weights(recipe), preset="sonos", output=tmp_path)
+    assert found.device == "sonos" and found.read_noise is None
+    with pytest.raises(ValueError, match="^mine: devices.temperature: 350 K, but sonos has no model of it"):
+        age(recipe, emulator.initial_weights(recipe), preset="sonos", temperature=350.0, output=tmp_path)
+
+
+def test_a_picked_point_says_what_its_figures_are():
+    assert conditions.figure("mean") == "the mean over the seeds"
+    assert conditions.figure(0.1) == "the mean over the seeds; of what chips did, the 0.1 quantile of all cases"

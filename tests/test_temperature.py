@@ -158,6 +158,11 @@ def test_it_is_a_condition_of_devices_that_have_a_model_and_of_no_other(tmp_path
     assert [p.recipe.devices.temperature for p in found[:4]] == [298.15, 298.15, 358.15, 358.15] and len(found) == 8
     with pytest.raises(specs.SpecError, match="devices.temperature: no design has a model for it: recipe: .* but pcm has no model"):
         specs.points(specs.Spec(name="x", axes={"beta": [0.5, 1.0]}, **told), of_xor(preset="pcm"))
+    for one in ({"devices.temperature": [298.15, 85]}, {"devices.temperature": [298.15, 358.15], "devices.age": [60.0, 1.0]}):
+        # one case that no design stands would leave all of them without a rank
+        with pytest.raises(specs.SpecError, match="85; allowed are 200 to 600 kelvin|devices.age: no design has a model for it.* 1 s, but"):
+            wrong = conditions.Conditions(fields=one)
+            specs.points(specs.Spec(name="x", axes={"beta": [1.0]}, conditions=wrong), of_xor(preset="pcm", activation_energy=0.4))
     mixed = specs.Spec(name="x", axes={"devices.activation_energy": [0.0, 0.4]}, **told)
     assert [bool(p.recipe) for p in specs.points(mixed, of_xor(preset="pcm"))] == [False] * 4 + [True] * 4
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from .. import emulator
 from ..emulator import devices
 from ..emulator.signals import played
-from ..recipe import Recipe, in_memory
+from ..recipe import Recipe, in_memory, mistakes
 from ..recipe.seeds import several
 from .files import arrays, write_integers
 
@@ -171,13 +172,17 @@ def age(
 def _placed(recipe: Recipe, given: dict) -> Recipe:
     """Return the recipe on the device that was asked for, or on its own."""
     told = recipe.devices.model_dump() | {k: v for k, v in given.items() if v not in (None, "")} | {"age": 0.0}  # `time` is the age
-    if given["preset"]:
-        told["measured"] = ()
+    if given["preset"] and given["preset"] != recipe.devices.preset:  # what is said of the recipe's own device goes with it
+        told |= {"measured": (), "cell": {}, "activation_energy": 0.0, "temperature_coefficient": 0.0}
     if not told["preset"] and not recipe.devices.named:
         raise ValueError(f"preset: missing, and {recipe.name} names no device; known are {', '.join(devices.PRESETS)}")
     if told["preset"]:
         devices.preset(told["preset"])  # the check of the name
-    return Recipe.model_validate(recipe.model_dump() | {"devices": told})
+    pulses = {} if recipe.pulses.law == "measured" else recipe.pulses.model_dump()  # nothing learns any more
+    try:
+        return Recipe.model_validate(recipe.model_dump() | {"devices": told, "pulses": pulses})
+    except ValidationError as error:
+        raise ValueError("; ".join(mistakes(error, recipe.name, Recipe))) from None
 
 
 def _read(recipe: Recipe, path: Path) -> list[np.ndarray]:
