@@ -88,11 +88,12 @@ def test_a_checkpoint_is_known_by_what_is_computed(tmp_path):
             fresh(2, **other)
 
 
-def test_a_batch_with_a_surrogate_is_the_mean_of_the_estimates():
-    e, x, y = ROWS[57].estimator, FEW.x_train[:8], np.eye(10)[FEW.y_train[:8]]
+@pytest.mark.parametrize("row, settings", [(57, {"beta": 0.5}), (21, {})])
+def test_a_batch_with_a_surrogate_is_the_mean_of_the_estimates(row, settings):
+    e, x, y = ROWS[row].estimator, FEW.x_train[:8], np.eye(10)[FEW.y_train[:8]]
     p = NET.random_parameters(jax.random.key(0))
-    each = [e(NET, models.cross_entropy, p, a, b, beta=0.5) for a, b in zip(x, y, strict=True)]
-    for got, *parts in zip(e.batch(NET, models.cross_entropy, p, x, y, beta=0.5), *each, strict=True):
+    each = [e(NET, models.cross_entropy, p, a, b, **settings) for a, b in zip(x, y, strict=True)]
+    for got, *parts in zip(e.batch(NET, models.cross_entropy, p, x, y, **settings), *each, strict=True):
         assert np.allclose(got, np.mean(parts, axis=0), rtol=1e-12, atol=1e-15)
 
 
