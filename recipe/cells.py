@@ -162,10 +162,16 @@ def columns(path: Path) -> dict[str, list[float]]:
         raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); name a CSV file") from None
     if len(rows) < 2:
         raise ValueError(f"{path}: no rows; give a line of names and a line for each conductance")
+    if len(rows[0]) == 1 and (other := next((c for c in ";\t" if c in rows[0][0]), "")):
+        raise ValueError(f"{path}: columns are separated by {other!r}; allowed are commas")
     heads, found = [_head(path, head) for head in rows[0]], {}
+    bare = next((name for name, _, unit in heads if unit is None and UNIT_OF[name] is UNITS), None)
+    named = next((f"conductance in {unit}" for name, _, unit in heads if name == "conductance" and unit and UNITS[unit] != 1), None)
+    if bare and named:
+        raise ValueError(f"{path}: column {bare}: no unit beside {named}; name it, as {bare} [uS]")
     if wide := next((line for line, row in enumerate(rows, 1) if len(row) > len(heads)), None):
         raise ValueError(f"{path}: line {wide}: {len(rows[wide - 1])} fields under {len(heads)} names; allowed is one for each")
-    for n, (name, factor) in enumerate(heads):
+    for n, (name, factor, _) in enumerate(heads):
         if name in found:
             raise ValueError(f"{path}: column {name}: there twice; give each once")
         texts = [row[n].strip() if n < len(row) else "" for row in rows[1:]]
@@ -181,17 +187,19 @@ def columns(path: Path) -> dict[str, list[float]]:
     return found
 
 
-def _head(path: Path, text: str) -> tuple[str, float]:
-    """A column's name, and what its unit is in the recipe's."""
+def _head(path: Path, text: str) -> tuple[str, float, str | None]:
+    """A column's name, what its unit is in the recipe's, and that unit, None where there is none."""
     match = re.fullmatch(r"\s*(\w+)\s*(?:\[\s*(.*?)\s*\])?\s*", text)
     name, unit = (match[1], match[2]) if match else (text.strip(), None)
     if name not in UNIT_OF:
         raise ValueError(f"{path}: column {text.strip()!r}: unknown; allowed are {', '.join(UNIT_OF)}")
     units = UNIT_OF[name]
-    if unit is not None and unit.replace("µ", "u").replace("μ", "u") not in units:
+    if unit is None:
+        return name, 1.0, None
+    unit = unit.replace("µ", "u").replace("μ", "u")
+    if unit not in units:
         raise ValueError(f"{path}: column {name}: unit {unit!r}; allowed are {', '.join(u or 'none' for u in units)}")
-    own = next(u for u, factor in units.items() if factor == 1)
-    return name, units[own if unit is None else unit.replace("µ", "u").replace("μ", "u")]
+    return name, units[unit], unit
 
 
 def _value(path: Path, name: str, line: int, text: str) -> float:

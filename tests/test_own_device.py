@@ -152,6 +152,8 @@ def test_draws_on_arrays_are_chips_of_their_own(tmp_path):
         (TABLE.replace("20,400", "20,-400"), "devices.cell.programming"),
         (TABLE.replace("0.9,0,2", "90,0,2"), "up: 90, 0.5, 0.3, 0; allowed are changes"),
         ("conductance\n", "no rows"),
+        (TABLE.replace(",", ";"), "columns are separated by ';'; allowed are commas"),
+        (TABLE.replace("conductance [uS]", "conductance [mS]"), "column read: no unit beside conductance in mS; name it, as read [uS]"),
         (TABLE + "1,2,3,4,5,6,7,8,9,10,11\n", "line 6: 11 fields under 10 names"),
     ],
 )
