@@ -22,6 +22,7 @@ import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from amaranth.back import rtlil
@@ -236,12 +237,10 @@ def figure(name: str, build: dict) -> float:
 
 @contextlib.contextmanager
 def of_before() -> Iterator[None]:
-    """Chips as they were built: E lent no bits to the columns (contract section 3), so that wide ones took two multipliers."""
-    most, table.MOST_LENT = table.MOST_LENT, 0
-    try:
+    """Chips as they were built: E lent no bits to the columns (contract section 3), and had one more where probes have the most."""
+    wider = property(lambda recipe: (2 * recipe.probe << recipe.update_shift).bit_length() + 1)
+    with mock.patch.object(table, "MOST_LENT", 0), mock.patch.object(Recipe, "probe_bits", wider, create=True):
         yield
-    finally:
-        table.MOST_LENT = most
 
 
 def builds(group: str, name: str = "lut") -> list[dict]:

@@ -212,6 +212,11 @@ class Derived(Fields):
         return round(self.epsilon * 2.0**self.formats.weight.frac)
 
     @functools.cached_property
+    def probe_bits(self) -> int:
+        """Bits of E in probes: from minus twice a probe, which may be the least number of its width, to one."""
+        return ((2 * self.probe << self.update_shift) - 1).bit_length() + 1
+
+    @functools.cached_property
     def twice_alpha(self) -> int:
         """0, 1 or 2."""
         return round(2 * self.alpha)
@@ -236,7 +241,7 @@ class Derived(Fields):
         # not more than the rows of this rule: beyond 18 bits a lane's product is more than a multiplier block, and slower
         operand = max((scalar(step) for step in self.steps if step.op is Op.UPDATE), default=f.delta.width + 7)
         if self.signed:
-            operand = max(operand, (2 * self.probe << self.update_shift).bit_length() + 1)
+            operand = max(operand, self.probe_bits)
         # a left shift wants room: products are limited to ww + 2 bits before it
         decays = [step.decay for step in self.steps if step.decay]
         shift = max([self.update_shift, *decays])

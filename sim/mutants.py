@@ -240,7 +240,7 @@ SHARED = (
     Fault("targets swapped", "derived", "self.target_on if on else self.target_off", "self.target_off if on else self.target_on",
           "errors_of"),
     Fault("operand without room for the rate", "derived", "return row + 7 + step.gain", "return row + 6 + step.gain", "widths_hold"),
-    Fault("operand without room for a probe", "derived", "(2 * self.probe << self.update_shift).bit_length() + 1",
+    Fault("operand without room for a probe", "derived", "((2 * self.probe << self.update_shift) - 1).bit_length() + 1",
           "(self.probe << self.update_shift).bit_length()", "widths_hold"),
     Fault("products without headroom", "derived", "else max(widths) + 1", "else max(widths) - 1", "widths_hold"),
     Fault("products of coarse updates in a narrow type", "derived", "64 if self.product_shift < 0 else", "64 if False else",
