@@ -22,7 +22,7 @@ from crossdyad.explore.cards import card, presets_of_rules
 from crossdyad.explore.rules import accuracy, fingerprint
 from crossdyad.recipe import Operation, Recipe, allow, load
 from crossdyad.recipe.rules import parts
-from crossdyad.sim import gradient, quality, real
+from crossdyad.sim import gradient, quality, real, real_training
 
 
 def frozen(recipe: Recipe) -> Iterator[Operation]:
@@ -61,6 +61,8 @@ def measure(name: str, epochs: int, seeds: list[int]) -> dict:
         "accuracies": [round(a, 4) for a in right.tolist()],
         "seconds": round(time.perf_counter() - began, 1),
     }
+    real_numbers = real_training.train(recipe, *digits, epochs=epochs, seeds=seeds)[1]
+    found["float64"] = [round(100 * a, 4) for a in real_numbers.tolist()]
     return found | {"cosine": cosines(recipe.model_copy(update={"seed": seeds[0]}))}
 
 

@@ -38,8 +38,8 @@ def _call(command: str, place: str, fields: str, added: str = "") -> Call:
 TRAINED = "recipe epochs accuracy accuracy_spread loss cycles saturations moved r2 rmse notes history files"
 COST = (
     "rule row oracle operations cycles interval in_flight staleness matrices weight_bits feedback_bits transport state_bits "
-    "derivatives forward_lock backward_lock idle busy writes random_bits lut ff multipliers memory model_of routed accuracies cosine "
-    "mnist"
+    "derivatives forward_lock backward_lock idle busy writes random_bits lut ff multipliers memory model_of routed accuracies float64 "
+    "cosine mnist"
 )
 ROW = ("title", "source", "combination", "requires?", "target?", "order?", "card?", "no card?")
 

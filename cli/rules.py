@@ -41,7 +41,14 @@ COST = {
     "built_fmax": "built MHz",
 }
 """Bits, the model's figures, and those of chips that were built."""
-REACHED = {"rule": "rule", "accuracy": "accuracy, %", "on_mnist": "MNIST, %", "to_rule": "cosine to rule", "to_exact": "to exact"}
+REACHED = {
+    "rule": "rule",
+    "accuracy": "accuracy, %",
+    "in_float64": "in float64, %",
+    "on_mnist": "MNIST, %",
+    "to_rule": "cosine to rule",
+    "to_exact": "to exact",
+}
 """Figures that were measured."""
 
 
@@ -124,6 +131,7 @@ def _said(line: dict) -> dict:
             "row": line["row"] or "",
             "stored_bits": line["state_bits"] + line["weight_bits"] + line["feedback_bits"],
             "accuracy": accuracy(line["accuracies"]),
+            "in_float64": accuracy(line["float64"]),
             "on_mnist": accuracy(line["mnist"]),
         }
         | {k: "-" if v is None else f"{v:.3f}" for k, v in cosines.items()}

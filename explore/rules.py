@@ -47,8 +47,8 @@ def row(recipe: Recipe, board: str = "") -> dict:
     dict
         The fields of its card; ``lut``, ``ff``, ``multipliers``, ``memory`` by the cost model, whose board is ``model_of``; ``routed``,
         the same of the chip with its host as it was built, ``fmax`` in MHz and the ``commit``, None of a recipe that was not built;
-        ``accuracies`` and ``cosine``, None where they were not measured with this recipe; ``mnist``, accuracies in % of the rule that
-        this recipe was chosen for, None where they were not measured.
+        ``accuracies``, ``float64`` (those of the rule trained in real numbers) and ``cosine``, None where they were not measured with
+        this recipe; ``mnist``, accuracies in % of the rule that this recipe was chosen for, None where they were not measured.
     """
     board = board or cost.coefficients()["board"]
     modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
@@ -60,6 +60,7 @@ def row(recipe: Recipe, board: str = "") -> dict:
             "model_of": board,
             "routed": built if built and built["recipe"] == fingerprint(recipe) and results(ROUTED)["board"] == board else None,
             "accuracies": known.get("accuracies"),
+            "float64": known.get("float64"),
             "cosine": known.get("cosine"),
             "mnist": results(MNIST)["rules"].get(recipe.rule, {}).get("accuracies") if known else None,
         }
@@ -82,12 +83,13 @@ def accuracy(accuracies: list[float] | None) -> str:
 
 def page() -> str:
     """Return the measured figures as the table of ``docs/rules.md``."""
-    lines = ["| rule | accuracy, % | worst seed | cosine: chip to rule | chip to exact | cycles a sample |", "|---|---|---|---|---|---|"]
+    lines = ["| rule | accuracy, % | worst seed | in float64 | cosine: chip to rule | chip to exact | cycles a sample |", "|---" * 7 + "|"]
     for found in results()["rules"].values():
         cosines = [found["cosine"].get(which) for which in ("rule", "exact")]
         shown = ["" if c is None else f"{c:.3f}" for c in cosines]
         lines.append(
-            f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | {shown[0]} | {shown[1]} | "
+            f"| {found['title']} | {accuracy(found['accuracies'])} | {min(found['accuracies']):.1f} | "
+            f"{accuracy(found['float64'])} | {shown[0]} | {shown[1]} | "
             f"{found['cycles']} |"
         )
     return "\n".join(lines)

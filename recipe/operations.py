@@ -22,7 +22,7 @@ class Op(IntEnum):
     UPDATE = 2
     """Rewrite every word by an outer product."""
     PROBE = 3
-    """Rewrite every word by signs of the generator."""
+    """Raise every word by epsilon along signs of the generator; negative: lower it by twice epsilon, which takes back such a probe, too."""
 
 
 class Matrix(NamedTuple):

@@ -35,8 +35,8 @@ def gradient(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np
     list of float64 arrays (n, R, C)
         One per matrix of `learned`.
     """
-    share, player = rule(recipe.rule).share, _Player(recipe, weights, x, y)
-    found = {g.matrix.name: np.zeros((len(x), g.R, g.C)) for g in learned(recipe)}
+    share, player = rule(recipe.rule).share, of_chip(recipe, weights, x, y)
+    found = {g.matrix.name: np.zeros((len(player.x), g.R, g.C)) for g in learned(recipe)}
     for step in recipe.steps:
         if step.reads:
             player.read(step)
@@ -63,7 +63,7 @@ def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.nd
     list of float64 arrays (n, R, C)
         One per matrix of `learned`.
     """
-    player = _Player(recipe, weights, x, y)
+    player = of_chip(recipe, weights, x, y)
     played = [player.read(step) for step in rule(recipe.rule).infer(recipe) if step.reads]
     found = {g.matrix.name: np.zeros((len(player.x), g.R, g.C)) for g in learned(recipe)}
     back = _Adjoint(player, found)
@@ -73,52 +73,84 @@ def exact(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.nd
     return list(found.values())
 
 
-class _Player:
-    """Matrices, stores and drives as real numbers, (n, elements)."""
+def of_chip(recipe: Recipe, weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> Player:
+    """Return a player of a chip's weights, whose sample i has the random signs of the chip's step i; parameters as `gradient`'s."""
+    state, y = recipe.formats.state, np.asarray(y)
+    x, labelled = state.decode(state.samples(x)), y[:, None] == np.arange(recipe.sizes[-1])
+    return Player(recipe, matrices(recipe, weights), x, labelled, rng.keys(recipe.seed), np.arange(len(x), dtype=np.uint32))
 
-    def __init__(self, recipe: Recipe, weights, x, y):
-        state, y = recipe.formats.state, np.asarray(y)
-        self.x = state.decode(state.samples(x))
-        self.recipe, self.stores, self.drive, self.feedback = recipe, {"input0": self.x}, {}, {}
-        unit = 2.0**-recipe.formats.accumulator.frac
-        self.labelled = y[:, None] == np.arange(recipe.sizes[-1])
-        self.targets = np.where(self.labelled, recipe.target(True), recipe.target(False)) * unit
-        self.matrices, self.loss = _matrices(recipe, weights), np.zeros(len(self.x))
 
-    def signs(self, matrix: str, count: int) -> np.ndarray:
-        """Return the signs along which reads of a matrix shake each sample's unit, (n, count); sample i is the chip's step i."""
-        g, key = matrix_geometries(self.recipe)[matrix], rng.keys(self.recipe.seed)
-        return np.concatenate([noise.node_signs(g, key, np.uint32(i), count, np.zeros(1)) for i in range(len(self.loss))])
+class Player:
+    """Player of operations in real numbers: stores and drives are arrays (n, elements), of NumPy or of the module `xp`.
 
-    def column(self, step) -> np.ndarray:
-        """Return what the columns of a matrix meet, (n, C): a store, or noise, of which sample i has that of the chip's step i."""
+    Parameters
+    ----------
+    recipe : Recipe
+    matrices : dict of float arrays (R, C)
+        By name; without those that are signs of others.
+    x : float array (n, inputs)
+    labelled : bool array (n, classes)
+        Whether an output is the label's.
+    key : pair of uint32
+        Of the generator.
+    steps : sequence of uint32
+        Each sample's step, which its random signs follow.
+    xp : module
+        `numpy`, or `jax.numpy`.
+    """
+
+    def __init__(self, recipe: Recipe, matrices: dict[str, Any], x, labelled, key, steps, xp: Any = np):
+        self.recipe, self.matrices, self.x, self.labelled, self.xp = recipe, dict(matrices), x, labelled, xp
+        self.key, self.steps = key, steps
+        self.stores: dict[str, Any] = {"input0": x}
+        self.drive: dict[int, Any] = {}
+        self.feedback: dict[int, Any] = {}
+        on, off = (recipe.target(which) * 2.0**-recipe.formats.accumulator.frac for which in (True, False))
+        self.targets, self.loss = xp.where(labelled, on, off), xp.zeros(len(x))
+        self.geometry, self.neurons = matrix_geometries(recipe), [recipe.neuron(k) for k in range(recipe.layers)]
+
+    def matrix(self, name: str):
+        """Return a matrix as reads see it, (R, C)."""
+        m = self.geometry[name].matrix
+        if m.source == "signs":
+            level = self.geometry[name].recipe
+            return self.xp.where(self.matrices[m.of] < 0, -1.0, 1.0) * level.feedback_level * level.formats.weight.step
+        return self.matrices[name]
+
+    def signs(self, matrix: str, count: int):
+        """Return the signs along which reads of a matrix shake each sample's unit, (n, count)."""
+        g, like = self.geometry[matrix], self.xp.zeros(1)
+        return self.xp.concatenate([noise.node_signs(g, self.key, step, count, like) for step in self.steps])
+
+    def column(self, step: Operation):
+        """Return what the columns of a matrix meet, (n, C): a store and the input of a bias, or noise."""
         if step.column != NOISE:
             store = self.stores[step.column]
-            one = np.full((len(store), int(self.recipe.bias)), self.recipe.one * self.recipe.formats.state.step)
-            return np.concatenate([store, one], axis=1)
-        g, key, form = matrix_geometries(self.recipe)[step.matrix], rng.keys(self.recipe.seed), self.recipe.formats.state
-        return np.concatenate([form.decode(noise.column(g, key, np.uint32(i), np.zeros(1))) for i in range(len(self.loss))])
+            one = self.xp.full((len(store), int(self.recipe.bias)), self.recipe.one * self.recipe.formats.state.step)
+            return self.xp.concatenate([store, one], axis=1)
+        g, like, form = self.geometry[step.matrix], self.xp.zeros(1), self.recipe.formats.state
+        return self.xp.concatenate([noise.column(g, self.key, n, like) for n in self.steps]) * form.step
 
-    def along(self, step) -> np.ndarray:
+    def along(self, step: Operation):
         """Return the loss's difference as a slope along the signs of each row, (n, R)."""
         slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
-        return slope[:, None] * self.signs(step.matrix, len(self.matrices[step.matrix]))
+        return slope[:, None] * self.signs(step.matrix, self.geometry[step.matrix].R)
 
     def error(self, outputs: np.ndarray) -> np.ndarray:
         """Return what the outputs lack to their targets; a hinge has no error beyond them."""
         error = self.targets - outputs
         if self.recipe.objective == "squared-error":
             return error
-        return np.where(self.labelled, np.maximum(error, 0), np.minimum(error, 0))
+        return self.xp.where(self.labelled, self.xp.maximum(error, 0), self.xp.minimum(error, 0))
 
     def read(self, step: Operation) -> _Read:
         """Put what the unit makes of a read into stores, drive and feedback."""
-        m, k = self.matrices[step.matrix], step.unit
+        m, k = self.matrix(step.matrix), step.unit
         source = self.column(step) if step.op == Op.FORWARD else self.stores[step.row]
         y = source @ (m.T if step.op == Op.FORWARD else m[:, : m.shape[1] - self.recipe.bias])
         if step.noise:
             y = y + step.noise * self.recipe.sigma * 2.0**step.gain * self.signs(step.matrix, y.shape[-1])
-        kept, zero = self.drive.get(k), np.zeros_like(y)
+        kept, zero = self.drive.get(k), self.xp.zeros_like(y)
         a, b = {
             "drive": lambda: (y, zero),
             "feedback": lambda: (kept, y),
@@ -131,16 +163,15 @@ class _Player:
             self.drive[k] = a
         if step.keep_feedback:
             self.feedback[k] = b
-        neuron = self.recipe.neuron(k)
         if step.loss != "keep":
-            cost = (self.error(_value(a, *neuron)) ** 2).sum(1) / 2
+            cost = (self.error(self.value(a, k)) ** 2).sum(1) / 2
             self.loss = {"zero": 0 * cost, "set": cost, "subtract": self.loss - cost}[step.loss]
         if step.force:
-            push = (-1 if step.negative else 1) * self.recipe.beta * self.error(_value(a, *neuron))
+            push = (-1 if step.negative else 1) * self.recipe.beta * self.error(self.value(a, k))
             a, b = {"feedback": (a, b + push), "drive": (a + push, b), "clamp": (self.targets, b)}[step.force]
         alpha = self.recipe.alpha
-        plus, minus = _value(a + (1 - alpha) * b, *neuron), _value(a - alpha * b, *neuron)
-        difference = {"dyad": plus - minus, "gate": _slope(a, *neuron) * b, "feedback": b}[step.error]
+        plus, minus = self.value(a + (1 - alpha) * b, k), self.value(a - alpha * b, k)
+        difference = {"dyad": plus - minus, "gate": self.slope(a, k) * b, "feedback": b}[step.error]
         mean = minus + difference if step.moved else alpha * plus + (1 - alpha) * minus
         if step.mean:
             self.stores[step.mean] = mean
@@ -149,6 +180,18 @@ class _Player:
         if step.result:
             self.outputs = mean
         return _Read(step, source, drive, a, b)
+
+    def value(self, drive, unit: int):
+        """Return the values of a unit's activation."""
+        knots, slopes, first = self.neurons[unit]
+        ends = zip(slopes, knots, knots[1:], strict=False)
+        return first + sum(slope * (self.xp.clip(drive, low, high) - low) for slope, low, high in ends)
+
+    def slope(self, drive, unit: int):
+        """Return the slopes of a unit's activation: 0 at both ends, at other knots that of the piece above."""
+        knots, slopes, _ = self.neurons[unit]
+        xp, pieces = self.xp, np.append(slopes, 0.0)
+        return xp.where(drive > knots[0], xp.asarray(pieces)[xp.searchsorted(xp.asarray(knots[1:]), drive, side="right")], 0.0)
 
 
 class _Read(NamedTuple):
@@ -164,7 +207,7 @@ class _Read(NamedTuple):
 class _Adjoint:
     """Derivatives of each sample's objective by stores, kept drives and kept feedback, as a program is gone through backwards."""
 
-    def __init__(self, player: _Player, found: dict[str, np.ndarray]):
+    def __init__(self, player: Player, found: dict[str, np.ndarray]):
         self.player, self.found = player, found
         self.stores: dict[str, Any] = {}
         self.drive: dict[int, Any] = {}
@@ -173,22 +216,22 @@ class _Adjoint:
     def back(self, done: _Read, outputs: np.ndarray | float) -> None:
         """Go back through a read; `outputs` is the derivative by its means, beside that by the store which they entered."""
         step, source, drive, pushed, feedback = done
-        recipe, alpha, neuron = self.player.recipe, self.player.recipe.alpha, self.player.recipe.neuron(step.unit)
+        player, recipe, alpha, k = self.player, self.player.recipe, self.player.recipe.alpha, step.unit
         mean, difference = self.stores.pop(step.mean, 0.0) + outputs, self.stores.pop(step.difference, 0.0)
         plus, minus, b = (0.0, mean, 0.0) if step.moved else (alpha * mean, (1 - alpha) * mean, 0.0)
         difference = difference + mean * step.moved
         if step.error == "dyad":
             plus, minus = plus + difference, minus - difference
         else:
-            b = difference * (_slope(pushed, *neuron) if step.error == "gate" else 1.0)
-        plus = plus * _slope(pushed + (1 - alpha) * feedback, *neuron)
-        minus = minus * _slope(pushed - alpha * feedback, *neuron)
+            b = difference * (player.slope(pushed, k) if step.error == "gate" else 1.0)
+        plus = plus * player.slope(pushed + (1 - alpha) * feedback, k)
+        minus = minus * player.slope(pushed - alpha * feedback, k)
         a, b = plus + minus, b + (1 - alpha) * plus - alpha * minus
         if step.force == "clamp":
             a = 0 * a
         elif step.force:
-            live = recipe.objective == "squared-error" or self.player.error(_value(drive, *neuron)) != 0
-            pull = (1 if step.negative else -1) * recipe.beta * live * _slope(drive, *neuron)
+            live = recipe.objective == "squared-error" or player.error(player.value(drive, k)) != 0
+            pull = (1 if step.negative else -1) * recipe.beta * live * player.slope(drive, k)
             a = a + pull * (b if step.force == "feedback" else a)
         a = a + (self.drive.pop(step.unit, 0.0) if step.keep_drive else 0.0)
         b = b + (self.feedback.pop(step.unit, 0.0) if step.keep_feedback else 0.0)
@@ -200,7 +243,7 @@ class _Adjoint:
 
     def _into(self, step: Operation, source: np.ndarray, y: np.ndarray) -> None:
         """Add what `y`, the derivative by what a read brought, means for its matrix and its operand."""
-        m, store = self.player.matrices[step.matrix], step.column if step.op == Op.FORWARD else step.row
+        m, store = self.player.matrix(step.matrix), step.column if step.op == Op.FORWARD else step.row
         columns = m.shape[1] - self.player.recipe.bias
         if step.matrix in self.found:
             if step.op == Op.FORWARD:
@@ -211,26 +254,14 @@ class _Adjoint:
             self.stores[store] = self.stores.get(store, 0.0) + (y @ m[:, :columns] if step.op == Op.FORWARD else y @ m[:, :columns].T)
 
 
-def _value(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: float) -> np.ndarray:
-    """Return the activation's values."""
-    return first + sum(slope * (np.clip(drive, low, high) - low) for slope, low, high in zip(slopes, knots, knots[1:], strict=False))
-
-
-def _slope(drive: np.ndarray, knots: np.ndarray, slopes: np.ndarray, first: float) -> np.ndarray:
-    """Return the activation's slopes: 0 at both ends, at other knots that of the piece above."""
-    return np.where(drive > knots[0], np.append(slopes, 0.0)[np.searchsorted(knots[1:], drive, "right")], 0.0)
-
-
-def _matrices(recipe: Recipe, weights) -> dict[str, np.ndarray]:
-    """Return every matrix as reads see it, (R, C)."""
-    geometry = matrix_geometries(recipe)
+def matrices(recipe: Recipe, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return as real numbers what reads see of a chip's weights and of its generator's matrices, (R, C) by name."""
     held = {g.matrix.name: np.asarray(w) for g, w in zip(in_memory(recipe), weights, strict=True)}
     found = {}
-    for name, g in geometry.items():
+    for name, g in matrix_geometries(recipe).items():
         f = g.recipe.formats.weight
         if g.matrix.source == "memory":
             found[name] = f.decode(crossbar.seen(g.recipe, held[name]))
-        else:
-            like = crossbar.pad(g, held[g.matrix.of] if g.matrix.of else np.zeros((g.R, g.C), np.int32))
-            found[name] = f.decode(crossbar.feedback(g, rng.keys(recipe.seed), like)[..., : g.C])
+        elif g.matrix.source == "generator":
+            found[name] = f.decode(crossbar.feedback(g, rng.keys(recipe.seed), np.zeros((g.R, g.F * g.L), np.int32))[..., : g.C])
     return found

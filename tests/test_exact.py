@@ -80,7 +80,7 @@ def test_of_any_inference_it_is_the_slope_of_the_objective(alpha, objective, bia
     weights, (x, y) = emulator.initial_weights(r), samples()
 
     def costs(held):
-        player = real._Player(r, held, x, y)
+        player = real.of_chip(r, list(held), x, y)
         for step in steps(r):
             player.read(step)
         return (player.error(player.outputs) ** 2).sum(1) / 2

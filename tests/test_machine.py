@@ -64,7 +64,7 @@ def test_feedback_goes_down_through_its_own_matrices(rule, output):
     """Rows 23, 24 and 26: ``e_k = f'(a_k) B^T e_(k+1)``; directly, ``f'(a_k) D_k^T e_K``; the output's has its slope, too."""
     recipe = chip_of(rule, output=output, initial=1.0, alpha=0.5)  # means stay as they are, whatever alpha
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
-    matrices = real._matrices(recipe, weights)
+    matrices = real.matrices(recipe, weights)
     drives, states, error = relu_net(recipe, weights, x, y)
     errors = {recipe.layers - 1: error}
     for k in range(recipe.layers - 2, -1, -1):
