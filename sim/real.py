@@ -10,6 +10,9 @@ import numpy as np
 from ..emulator import crossbar, noise, rng
 from ..recipe import NOISE, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries, rule
 
+Array = Any
+"""Array of NumPy or of JAX."""
+
 
 def learned(recipe: Recipe) -> tuple[Geometry, ...]:
     """Return the matrices whose gradient a rule estimates: those in memory that inference reads, in the order in which they are loaded."""
@@ -99,7 +102,7 @@ class Player:
         `numpy`, or `jax.numpy`.
     """
 
-    def __init__(self, recipe: Recipe, matrices: dict[str, Any], x, labelled, key, steps, xp: Any = np):
+    def __init__(self, recipe: Recipe, matrices: dict[str, Any], x: Array, labelled: Array, key: Any, steps: Any, xp: Any = np):
         self.recipe, self.matrices, self.x, self.labelled, self.xp = recipe, dict(matrices), x, labelled, xp
         self.key, self.steps = key, steps
         self.stores: dict[str, Any] = {"input0": x}
@@ -109,7 +112,7 @@ class Player:
         self.targets, self.loss = xp.where(labelled, on, off), xp.zeros(len(x))
         self.geometry, self.neurons = matrix_geometries(recipe), [recipe.neuron(k) for k in range(recipe.layers)]
 
-    def matrix(self, name: str):
+    def matrix(self, name: str) -> Array:
         """Return a matrix as reads see it, (R, C)."""
         m = self.geometry[name].matrix
         if m.source == "signs":
@@ -117,12 +120,12 @@ class Player:
             return self.xp.where(self.matrices[m.of] < 0, -1.0, 1.0) * level.feedback_level * level.formats.weight.step
         return self.matrices[name]
 
-    def signs(self, matrix: str, count: int):
+    def signs(self, matrix: str, count: int) -> Array:
         """Return the signs along which reads of a matrix shake each sample's unit, (n, count)."""
         g, like = self.geometry[matrix], self.xp.zeros(1)
         return self.xp.concatenate([noise.node_signs(g, self.key, step, count, like) for step in self.steps])
 
-    def column(self, step: Operation):
+    def column(self, step: Operation) -> Array:
         """Return what the columns of a matrix meet, (n, C): a store and the input of a bias, or noise."""
         if step.column != NOISE:
             store = self.stores[step.column]
@@ -131,12 +134,12 @@ class Player:
         g, like, form = self.geometry[step.matrix], self.xp.zeros(1), self.recipe.formats.state
         return self.xp.concatenate([noise.column(g, self.key, n, like) for n in self.steps]) * form.step
 
-    def along(self, step: Operation):
+    def along(self, step: Operation) -> Array:
         """Return the loss's difference as a slope along the signs of each row, (n, R)."""
         slope = -self.loss / (2 * self.recipe.sigma) * self.recipe.beta
         return slope[:, None] * self.signs(step.matrix, self.geometry[step.matrix].R)
 
-    def error(self, outputs: np.ndarray) -> np.ndarray:
+    def error(self, outputs: Array) -> Array:
         """Return what the outputs lack to their targets; a hinge has no error beyond them."""
         error = self.targets - outputs
         if self.recipe.objective == "squared-error":
@@ -181,13 +184,13 @@ class Player:
             self.outputs = mean
         return _Read(step, source, drive, a, b)
 
-    def value(self, drive, unit: int):
+    def value(self, drive: Array, unit: int) -> Array:
         """Return the values of a unit's activation."""
         knots, slopes, first = self.neurons[unit]
         ends = zip(slopes, knots, knots[1:], strict=False)
         return first + sum(slope * (self.xp.clip(drive, low, high) - low) for slope, low, high in ends)
 
-    def slope(self, drive, unit: int):
+    def slope(self, drive: Array, unit: int) -> Array:
         """Return the slopes of a unit's activation: 0 at both ends, at other knots that of the piece above."""
         knots, slopes, _ = self.neurons[unit]
         xp, pieces = self.xp, np.append(slopes, 0.0)

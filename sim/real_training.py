@@ -17,7 +17,7 @@ from . import real
 class Learner(real.Player):
     """Player of one sample that also rewrites matrices (contract section 6), without formats, ranges or rounding."""
 
-    def rewrite(self, step: Operation, eta) -> None:
+    def rewrite(self, step: Operation, eta: real.Array) -> None:
         """Play an update or a probe at the learning rate `eta`."""
         g, recipe, w = self.geometry[step.matrix], self.recipe, self.matrices[step.matrix]
         sign = -1.0 if step.negative else 1.0
@@ -31,7 +31,7 @@ class Learner(real.Player):
             change = sign * eta / recipe.beta * 2.0**step.gain * row[0, :, None] * self.column(step)[0]
         self.matrices[step.matrix] = w + change - (w * 2.0**-step.decay if step.decay else 0.0)
 
-    def _signs_of(self, g: Geometry):
+    def _signs_of(self, g: Geometry) -> real.Array:
         """Return the signs of the weights of a matrix, (R, C)."""
         (step,) = self.steps
         return crossbar.signs(g, crossbar.pairs(g, self.key, step, self.xp.zeros(1)))[..., : g.C].astype(float)
