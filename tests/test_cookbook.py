@@ -85,6 +85,10 @@ def test_what_an_estimator_needs_beside_is_asked_for():
         ROWS[29].estimator(*s)
     with pytest.raises(TypeError, match="row 23 .*matrices is missing; give the feedback"):
         ROWS[23].estimator(*s)
+    with pytest.raises(TypeError, match="row 23 .*matrices is missing; give the feedback"):
+        ROWS[23].estimator(*s, matrices=None)
+    with pytest.raises(ValueError, match="matrices: 5; a chain takes one for each hidden layer, ."):
+        ROWS[23].estimator(*s, matrices=(None,) * 5)
     with pytest.raises(TypeError, match="row 52 .*betta unknown; there is beta, solver"):
         ROWS[52].estimator(*h, betta=0.1)
     with pytest.raises(ValueError, match="row 52 .*beta is 0, by which .*such as 0.1"):

@@ -1,5 +1,7 @@
 """Linear operators: convolutions with shared weights, pooling and maps of one's own in chains, Hopfield nets and what learns them."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -273,7 +275,10 @@ def test_the_declared_order_on_energies(make, row):
         with pytest.raises(models.Unsuitable, match=sorted(missing)[0]):
             ROWS[row].estimator(*s)
         return
-    found = accepted(ROWS[row].estimator, s)
+    estimator = ROWS[row].estimator
+    if row == 55:  # this net relaxes more slowly than the library's, so that the turn must be slower before its error falls by its order
+        estimator = dataclasses.replace(estimator, largest=1 / 320)
+    found = accepted(estimator, s)
     assert found.passed, found
 
 

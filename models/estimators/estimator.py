@@ -138,7 +138,7 @@ class Estimator:
         if (unknown := sorted(set(settings) - set(names))) and not any(p.kind is p.VAR_KEYWORD for p in known):
             raise TypeError(f"{self.called}: {', '.join(unknown)} unknown; there is {', '.join(names) or 'nothing to set'}")
         for p in known:
-            if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in settings:
+            if p.default is p.empty and p.kind is not p.VAR_KEYWORD and settings.get(p.name) is None:
                 raise TypeError(f"{self.called}: {p.name} is missing; give {EXTRAS.get(p.name, 'it as a keyword')}")
         small = settings.get(self.small)
         if self.order and isinstance(small, int | float) and small == 0:

@@ -30,6 +30,8 @@ def layered(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
         Weights of the operators' twins, of all layers but the first: matrices (inputs, outputs), kernels like the layer's own.
     """
 
+    _count(circuit, matrices)
+
     def feedback(error, driven):
         return (*(a.twin(b, d) for a, b, d in zip(circuit.maps[1:], matrices, driven[1:], strict=True)), jnp.zeros_like(error[-1]))
 
@@ -44,11 +46,20 @@ def direct(circuit: Circuit, matrices: Sequence[Tree]) -> Callable:
     matrices : tuple of matrices (units, outputs)
     """
 
+    _count(circuit, matrices)
+
     def feedback(error, driven):
         hidden = zip(circuit.maps[:-1], matrices, strict=True)
         return (*(Dense(error[-1].size, a.outputs)(d, error[-1]) for a, d in hidden), jnp.zeros_like(error[-1]))
 
     return feedback
+
+
+def _count(circuit: Circuit, matrices: Sequence[Tree]) -> None:
+    """Refuse another number of matrices than of hidden layers."""
+    hidden = len(circuit.maps) - 1
+    if len(matrices) != hidden:
+        raise ValueError(f"matrices: {len(matrices)}; a chain takes one for each hidden layer, {hidden}")
 
 
 def carried_back(circuit: Circuit, parameters: Tree, states: Tree, x: ArrayLike) -> Callable:
