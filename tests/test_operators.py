@@ -16,6 +16,7 @@ from crossdyad.models.cookbook.findings import accepted, angle, relative_error
 from crossdyad.models.cookbook.systems import System
 from crossdyad.models.estimators import feedback
 from crossdyad.models.estimators.chains import Chain, chain_gradient
+from crossdyad.models.estimators.greedy import forward_forward_gradient
 from crossdyad.models.images import Convolution, Pooled, Pooling
 from crossdyad.models.operators import Composed, Dense, Linear, inner
 from crossdyad.models.updates import locoprop
@@ -310,3 +311,29 @@ def test_an_estimator_of_ones_own_has_a_name_and_a_finding_says_whose_gradient_i
     net = models.Feedforward((1, 1))
     given = net, models.squared_error, jnp.ones((1, 1, 1)), jnp.ones(1), jnp.ones(1)
     assert accepted(stub, given).what.startswith("own system, in beta, towards dH and not the objective's own")
+
+
+def test_forward_forward_shows_the_label_in_the_first_pixels_of_an_image():
+    """Its estimate is the closed form of right and wrong label; which wrong one, the key says."""
+    chain = models.Feedforward((Composed((Convolution((4, 4, 1), 2, padding=1), Pooling((4, 4, 2)))), 5, 3), jnp.tanh, jnp.tanh)
+    circuit, estimate, _ = extended.forward_forward_net(chain)
+    x, key = jnp.arange(1.0, 17.0).reshape(4, 4, 1), jax.random.key(2)
+    with models.float64():
+        shown = circuit.labelled(x, jnp.eye(3)[1])
+        wanted = jnp.asarray([0, 16, 0, *range(4, 17)], float)
+        np.testing.assert_allclose(shown.reshape(-1), wanted / jnp.linalg.norm(wanted), rtol=1e-12)
+        parameters = circuit.random_parameters(key)
+        made = estimate(circuit, None, parameters, x, jnp.eye(3)[1], key)
+        by_label = [
+            forward_forward_gradient(circuit.net, parameters, circuit.labelled(x, y), 1 - 2 * (n != 1), 2.0)
+            for n, y in enumerate(jnp.eye(3))
+        ]
+        found = [relative_error(made, jax.tree.map(jnp.add, by_label[1], by_label[wrong])) for wrong in (0, 2)]
+    assert min(found) < 1e-12 < max(found)
+    assert [jnp.shape(w) for w in jax.tree.leaves(parameters)][-1] == (5, 5)
+
+
+def test_forward_forward_needs_more_pixels_than_classes():
+    chain = models.Feedforward((Convolution((2, 2, 1), 2, padding=1), 5, 4))
+    with pytest.raises(models.Unsuitable, match="4 pixels, 4 classes"):
+        extended.forward_forward_net(chain)

@@ -269,7 +269,7 @@ class Goodness(LayeredStates):
     Parameters
     ----------
     net : Feedforward
-        Whose first inputs, one per class, are the label's.
+        Of units between matrices: the first inputs, one per class, are the label's. Of images, whose first pixels the label takes.
     classes : int
     """
 
@@ -282,8 +282,11 @@ class Goodness(LayeredStates):
         return self.net.random_parameters(key)
 
     def labelled(self, x: Array, y: Array) -> Array:
-        """The label and the image, of length 1."""
-        return normalised(jnp.concatenate([y * jnp.max(x), x]))
+        """The label and the sample, of length 1."""
+        shown = y * jnp.max(x)
+        if x.ndim == 1:
+            return normalised(jnp.concatenate([shown, x]))
+        return normalised(x.reshape(-1).at[: self.classes].set(shown).reshape(x.shape))
 
     def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
@@ -311,12 +314,15 @@ class Goodness(LayeredStates):
 
 
 def forward_forward_net(chain: Feedforward, threshold: float = 2.0) -> tuple[Callable, Callable]:
-    """The hidden layers of a chain and one more of their size, on images with labels, right and wrong."""
-    inputs, classes = chain.maps[0].inputs, size(chain.maps[-1].outputs)
-    if not all(isinstance(a, Dense) for a in chain.maps) or not isinstance(inputs, int):
-        raise Unsuitable("row 42 (Forward-Forward) puts the label before the pixels, so its first layer is dense; use row 35 on images")
-    hidden = [a.outputs for a in chain.maps[:-1]]
-    net = Feedforward((inputs + classes, *hidden, hidden[-1]), chain.activation, chain.activation)
+    """The hidden layers of a chain and one more of the size of the last, on samples with labels, right and wrong."""
+    inputs, hidden, classes = chain.maps[0].inputs, chain.maps[:-1], size(chain.maps[-1].outputs)
+    if isinstance(inputs, int):
+        sizes = (inputs + classes, *(a.outputs for a in hidden), hidden[-1].outputs)
+    elif size(inputs) <= classes:
+        raise Unsuitable(f"row 42 (Forward-Forward) shows the label in the first pixels: {size(inputs)} pixels, {classes} classes")
+    else:
+        sizes = (*hidden, size(hidden[-1].outputs))
+    net = Feedforward(sizes, chain.activation, chain.activation)
     blocks, losses = normalising(layers(net)), (forward_forward(threshold),) * net.layers
 
     def estimate(circuit, objective, parameters, x, y, key):
