@@ -94,7 +94,7 @@ def pairs(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Pair
     x, y : uint32 arrays (..., R, F, G)
     """
     xp, g = namespace(like), geometry
-    index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    index = rng.of_groups(xp, g.N, g.G).reshape(g.R, g.F, g.G)
     return rng.pair(rng.behind(key, 3), g.layer, step, index)
 
 
@@ -125,7 +125,7 @@ def stuck(geometry: Geometry, key: Pair, like: Integers) -> Integers | None:
     g, limit = geometry, geometry.recipe.stuck_limit
     if isinstance(limit, int) and not limit:
         return None
-    index = namespace(like).arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    index = rng.of_groups(namespace(like), g.N, g.G).reshape(g.R, g.F, g.G)
     words = rng.rounding_word(bits(g, rng.pair(rng.behind(key, 3), STUCK | g.layer, np.uint32(0), index)))
     return by_lanes(g, words < limit)
 
@@ -151,7 +151,7 @@ def feedback(geometry: Geometry, key: Pair, weights: Integers) -> Integers:
     g, xp, level = geometry, namespace(weights), geometry.recipe.feedback_level
     if g.matrix.source == "signs":
         return pad(g, xp.where(weights[..., : g.C] < 0, -level, level).astype(np.int32))
-    index = xp.arange(g.N * g.G, dtype=np.uint32).reshape(g.R, g.F, g.G)
+    index = rng.of_groups(xp, g.N, g.G).reshape(g.R, g.F, g.G)
     pairs = rng.pair(rng.behind(key, 3), FEEDBACK | g.layer, np.uint32(0), index)
     return (signs(g, pairs) * level).astype(np.int32)
 

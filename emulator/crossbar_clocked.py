@@ -156,7 +156,7 @@ class Clocked:
     def _generate(self, o: UnderWay, i: int, step: int) -> None:
         g = o.geometry
         if not o.step.reads and 0 <= i < g.N:
-            o.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, i * g.G + group) for group in range(g.G)]
+            o.pairs[i] = [rng.pair_exact(g.recipe.key, g.layer, step, rng.group_exact(i, group, g.G)) for group in range(g.G)]
 
     def _word(self, g: Geometry, i: int) -> int:
         """Return the address of word i of a matrix, or of the one whose signs it has."""
@@ -169,13 +169,13 @@ class Clocked:
             return [seen(g.recipe, w) for w in self.weights[self._word(g, i)]]
         if source == "signs":
             return [-level if w < 0 else level for w in self.weights[self._word(g, i)]]
-        pairs = [rng.pair_exact(g.recipe.key, FEEDBACK | g.layer, 0, i * g.G + group) for group in range(g.G)]
+        pairs = [rng.pair_exact(g.recipe.key, FEEDBACK | g.layer, 0, rng.group_exact(i, group, g.G)) for group in range(g.G)]
         return [level * rng.view_exact(*pairs[lane // 16], lane % 16)[1] for lane in range(g.L)]
 
     def _is_stuck(self, g: Geometry, i: int, lane: int) -> bool:
         if not g.recipe.stuck_limit:
             return False
-        pair = rng.pair_exact(g.recipe.key, STUCK | g.layer, 0, i * g.G + lane // 16)
+        pair = rng.pair_exact(g.recipe.key, STUCK | g.layer, 0, rng.group_exact(i, lane // 16, g.G))
         return rng.view_exact(*pair, lane % 16)[0] < g.recipe.stuck_limit
 
     def _store(self, port: str, name: str, bank: int) -> list[int]:

@@ -68,7 +68,7 @@ COLUMNS = 0xE0
 def column(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Integers:
     """Return a column of noise, `Recipe.noise_level` with a sign for each column: int32 (*batch, 1, C) (contract section 12)."""
     g, xp = geometry, namespace(like)
-    index = xp.arange(g.F * g.G, dtype=np.uint32).reshape(g.F, g.G, 1)
+    index = rng.of_groups(xp, g.F, g.G)[..., None]
     x, y = rng.pair(rng.behind(key, 3), COLUMNS | g.layer, step, index)
     signs = rng.sign(rng.lane_view(x, y, xp.arange(min(g.L, 16), dtype=np.uint32)))
     signs = signs.reshape(*signs.shape[:-2], -1)[..., : g.L]  # the last group may have fewer lanes
@@ -78,7 +78,7 @@ def column(geometry: Geometry, key: Pair, step: Integers, like: Integers) -> Int
 def column_exact(geometry: Geometry, step: int, element: int) -> int:
     """`column` of one element, on Python integers."""
     (fold, lane), g = divmod(element, geometry.L), geometry
-    pair = rng.pair_exact(g.recipe.key, COLUMNS | g.layer, step, fold * g.G + lane // 16)
+    pair = rng.pair_exact(g.recipe.key, COLUMNS | g.layer, step, rng.group_exact(fold, lane // 16, g.G))
     return g.recipe.noise_level * rng.view_exact(*pair, lane % 16)[1]
 
 

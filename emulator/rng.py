@@ -87,6 +87,16 @@ def sign(bits: Integers) -> Integers:
     return 1 - 2 * (bits & np.uint32(1)).astype(np.int32)
 
 
+def of_groups(xp: Any, words: int, groups: int) -> Integers:
+    """Return the index of each lane group of each word, uint32 (words, groups): words are a power of two apart (contract section 2)."""
+    return (xp.arange(words, dtype=np.uint32) << np.uint32((groups - 1).bit_length()))[:, None] | xp.arange(groups, dtype=np.uint32)
+
+
+def group_exact(word: int, group: int, groups: int) -> int:
+    """`of_groups` of one group, on Python integers."""
+    return (word << (groups - 1).bit_length()) + group
+
+
 # Trace ------------------------------------------------------------------------------------------------------
 
 

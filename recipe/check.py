@@ -41,7 +41,7 @@ def mistakes_of(recipe: Recipe) -> Iterator[str]:
             if lanes >= 2 * columns and not recipe.engines:
                 yield f"lanes: layer {k} has {lanes} lanes for {columns} columns; allowed is less than twice the columns"
             rows = recipe.sizes[k + 1]
-            if rows * -(-(columns + recipe.bias) // lanes) * -(-lanes // 16) > 1 << 24:
+            if rows * -(-(columns + recipe.bias) // lanes) << (-(-lanes // 16) - 1).bit_length() > 1 << 24:
                 yield f"sizes: layer {k} needs more than 2**24 memory words; use more lanes or smaller layers"
     if strange := [k for k in recipe.frozen if not 0 <= k < recipe.layers]:
         yield f"frozen: {', '.join(map(str, strange))}; allowed are the layers 0 to {recipe.layers - 1}"

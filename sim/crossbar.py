@@ -152,10 +152,10 @@ QUALIFIER = {f"{stream}_{what}": f"{stream}_valid" for stream in ("sum", "coming
 
 def scenarios() -> list[Scenario]:
     """Every engine of every recipe of the variety, more than 16 lanes, and a cell at the limit of being stuck."""
-    many = small("many-lanes", sizes=(40, 3, 2), lanes=(32, 1), rule="spsa", epsilon=2.0**-6)
+    many = small("many-lanes", sizes=(50, 3, 2), lanes=(40, 1), rule="spsa", epsilon=2.0**-6)
     odd = small("odd-lanes", sizes=(40, 5, 2), lanes=(22, 3), rounding={"weight": "stochastic"})
-    fed = small("many-lanes-fed", sizes=(3, 40, 5), lanes=(1, 32), rule="feedback-alignment")
-    heard = small("many-lanes-heard", sizes=(3, 40, 5), lanes=(1, 22), rule="weight-mirror", sigma=0.25, decay=2.0**-8)
+    fed = small("many-lanes-fed", sizes=(3, 50, 5), lanes=(1, 40), rule="feedback-alignment")
+    heard = small("many-lanes-heard", sizes=(3, 50, 5), lanes=(1, 40), rule="weight-mirror", sigma=0.25, decay=2.0**-8)
     # operands of 20 and 21 bits: fast updates shift the columns, too
     noise = {"sigma": 0.25, "bias": True} | narrow(delta=(12, 5))
     lent = small("lends", sizes=(3, 5, 12), lanes=(2, 3), rule="target-propagation", **noise)
@@ -174,8 +174,8 @@ def scenarios() -> list[Scenario]:
 
 
 def stuck_at_the_limit() -> Recipe:
-    """A chip of two lane groups, about half of its cells stuck, in which one cell's word is the limit: it is not stuck."""
-    chip = small("stuck-limit", sizes=(40, 3), lanes=(32,), rule="spsa", epsilon=2.0**-6)
+    """A chip of three lane groups, about half of its cells stuck, in which one cell's word is the limit: it is not stuck."""
+    chip = small("stuck-limit", sizes=(50, 3), lanes=(40,), rule="spsa", epsilon=2.0**-6)
     words = stuck_words(chip)
     word = min(words.values(), key=lambda w: abs(w - (1 << 15)))
     return chip.model_copy(update={"devices": chip.devices.model_copy(update={"stuck": word / 65536})})

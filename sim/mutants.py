@@ -34,6 +34,8 @@ FAULTS = (
     Fault("stochastic ignores the random word", "fixed", "+ random[RANDOM_BITS - m :])", "+ 0)", "fixed"),
     Fault("stochastic drops the word's last bit", "fixed", "+ random[RANDOM_BITS - m :])", "+ (random[RANDOM_BITS - m :] & -2))", "fixed"),
     Fault("stuck at the limit, too", "crossbar", "i % VIEWS) < r.stuck_limit", "i % VIEWS) <= r.stuck_limit", "crossbar"),
+    Fault("lane groups of a word next to those of the word before", "crossbar", "Cat(Const(group, clog2(groups)), word)[:INDEX_BITS]",
+          "(word * groups + group)[:INDEX_BITS]", "crossbar"),
     Fault("generators of one lane group in all", "crossbar", "Cat(Const(group, clog2(groups)), word)[:INDEX_BITS]",
           "Cat(Const(0, clog2(groups)), word)[:INDEX_BITS]", "crossbar"),
     Fault("lanes beyond the last column are as they are", "stores", "return Mux(last_fold & beyond, 0, value)", "return value",
