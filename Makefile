@@ -21,8 +21,8 @@ newest: $(UV)        ## blocks, recipes, rules and commands on another Python, b
 evidence: $(UV)      ## the long runs behind the figures
 	$(RUN) pytest -q -m slow
 
-bench: $(UV)         ## speed and learning figures, as ratios of one run; rows.py and published.py take hours, cifar.py and mnist.py ask for data: they are run on their own
-	for b in $(filter-out %/rows.py %/published.py %/published_nets.py %/cifar.py %/mnist.py, $(wildcard benchmarks/*.py)); do $(RUN) python $$b || exit 1; done
+bench: $(UV)         ## speed and learning figures, as ratios of one run; rows.py, published.py and routed.py take hours, cifar.py, mnist.py and held.py ask for something: they are run on their own
+	for b in $(filter-out %/rows.py %/published.py %/published_nets.py %/cifar.py %/mnist.py %/held.py %/routed.py, $(wildcard benchmarks/*.py)); do $(RUN) python $$b || exit 1; done
 
 lint: $(UV)
 	$(RUN) ruff check .

@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from operator_nets import LAYERS, NET, fast, largest_of_pairs, one_more, squared_weights, system
 
 from crossdyad import models
-from crossdyad.models.cookbook import ROWS, extended
+from crossdyad.models.cookbook import ROWS
 from crossdyad.models.cookbook.findings import relative_error
 from crossdyad.models.cookbook.systems import System
 from crossdyad.models.images import Convolution, Pooling
@@ -83,14 +83,12 @@ def test_operators_that_do_not_fit_are_refused(make, told):
         make()
 
 
-def test_kronecker_factors_and_forward_forward_name_what_serves_on_operators():
+def test_kronecker_factors_name_what_serves_on_operators():
     from crossdyad.models.updates import kronecker_step
 
     s = system()
     with pytest.raises(models.Unsuitable, match="Hessian-free"):
         kronecker_step(NET, models.squared_error, s.parameters, s.x[None], s.y[None])
-    with pytest.raises(models.Unsuitable, match="use row 35"):
-        extended.forward_forward_net(NET)
 
 
 def test_biases_are_an_operator_that_nothing_is_sent_down_by():

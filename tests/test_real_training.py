@@ -24,7 +24,10 @@ def samples(count: int = 24):
     return draw.uniform(0, 1, (count, SIZES[0])), draw.integers(0, SIZES[-1], count)
 
 
-@pytest.mark.parametrize("rule", sorted(presets_of_rules()))
+QUICK = {"dual-propagation", "feedback-alignment", "weight-mirror", "target-propagation", "node-perturbation", "spsa", "equilibrium"}
+
+
+@pytest.mark.parametrize("rule", [r if r in QUICK else pytest.param(r, marks=pytest.mark.slow) for r in sorted(presets_of_rules())])
 def test_fine_integers_learn_what_real_numbers_do(rule):
     """Two epochs of single samples, the second at half the rate; what a weight has moved is right to a fiftieth of the largest move."""
     r, (x, y) = small(rule, training={"epochs": 2, "halve_every": 1}), samples()
