@@ -189,7 +189,7 @@ def stuck_words(recipe: Recipe) -> dict[tuple[int, int], int]:
     for row in range(recipe.sizes[1]):
         for column in range(columns):
             fold, lane = divmod(column, lanes)
-            pair = rng.pair_exact(recipe.key, 0x40, 0, (row * folds + fold) * groups + lane // 16)
+            pair = rng.pair_exact(recipe.key, 0x40, 0, (row * folds + fold << (groups - 1).bit_length()) + lane // 16)
             words[row, column] = rng.view_exact(*pair, lane % 16)[0]
     return words
 
