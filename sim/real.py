@@ -116,8 +116,8 @@ class Player:
         """Return a matrix as reads see it, (R, C)."""
         m = self.geometry[name].matrix
         if m.source == "signs":
-            level = self.geometry[name].recipe
-            return self.xp.where(self.matrices[m.of] < 0, -1.0, 1.0) * level.feedback_level * level.formats.weight.step
+            own = self.geometry[name].recipe
+            return self.xp.where(self.matrices[m.of] < 0, -1.0, 1.0) * own.feedback_level * own.formats.weight.step
         return self.matrices[name]
 
     def signs(self, matrix: str, count: int) -> Array:
@@ -219,7 +219,8 @@ class _Adjoint:
     def back(self, done: _Read, outputs: np.ndarray | float) -> None:
         """Go back through a read; `outputs` is the derivative by its means, beside that by the store which they entered."""
         step, source, drive, pushed, feedback = done
-        player, recipe, alpha, k = self.player, self.player.recipe, self.player.recipe.alpha, step.unit
+        player, k = self.player, step.unit
+        recipe, alpha = player.recipe, player.recipe.alpha
         mean, difference = self.stores.pop(step.mean, 0.0) + outputs, self.stores.pop(step.difference, 0.0)
         plus, minus, b = (0.0, mean, 0.0) if step.moved else (alpha * mean, (1 - alpha) * mean, 0.0)
         difference = difference + mean * step.moved
@@ -236,12 +237,12 @@ class _Adjoint:
             live = recipe.objective == "squared-error" or player.error(player.value(drive, k)) != 0
             pull = (1 if step.negative else -1) * recipe.beta * live * player.slope(drive, k)
             a = a + pull * (b if step.force == "feedback" else a)
-        a = a + (self.drive.pop(step.unit, 0.0) if step.keep_drive else 0.0)
-        b = b + (self.feedback.pop(step.unit, 0.0) if step.keep_feedback else 0.0)
+        a = a + (self.drive.pop(k, 0.0) if step.keep_drive else 0.0)
+        b = b + (self.feedback.pop(k, 0.0) if step.keep_feedback else 0.0)
         if step.enter != "drive":
-            self.drive[step.unit] = self.drive.get(step.unit, 0.0) + a
+            self.drive[k] = self.drive.get(k, 0.0) + a
         if step.enter == "relax":
-            self.feedback[step.unit] = self.feedback.get(step.unit, 0.0) + (1 - 2.0**-step.leak) * b
+            self.feedback[k] = self.feedback.get(k, 0.0) + (1 - 2.0**-step.leak) * b
         self._into(step, source, {"drive": a, "more": a, "less": -a, "feedback": b, "relax": b * 2.0**-step.leak}[step.enter])
 
     def _into(self, step: Operation, source: np.ndarray, y: np.ndarray) -> None:

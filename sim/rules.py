@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import emulator
-from ..recipe import RULES, Recipe, in_memory, matrix_geometries, rule
+from ..recipe import Recipe, in_memory, matrix_geometries, rule
 from . import gradient, quality, real
 
 FINE = {
@@ -49,15 +49,20 @@ class Checked(NamedTuple):
 def small(recipe: Recipe, **changes) -> Recipe:
     """Return a net of few units with a recipe's rule and settings.
 
-    One of the library's rules has three layers. One of one's own, which may count on its net, has the layers of the recipe, and sizes that
-    are as different.
+    It has three layers; where the rule counts on another number, those of the recipe, and sizes that are as different.
     """
-    few = {size: 3 + n for n, size in enumerate(sorted(set(recipe.sizes)))}
-    sizes = (6, 5, 4, 3) if recipe.rule in RULES else tuple(few[size] for size in recipe.sizes)
-    lanes = (4, *(2 for _ in sizes[2:]))
     short = [min(n, 2) for n in recipe.sweeps]
-    given = {"name": "small", "sizes": sizes, "lanes": lanes, "engines": (), "sweeps": short, "data": {}}
-    return Recipe.model_validate(recipe.model_dump() | given | changes)
+
+    def net(sizes: tuple[int, ...]) -> Recipe:
+        lanes = (4, *(2 for _ in sizes[2:]))
+        given = {"name": "small", "sizes": sizes, "lanes": lanes, "engines": (), "sweeps": short, "data": {}}
+        return Recipe.model_validate(recipe.model_dump() | given | changes)
+
+    try:
+        return net((6, 5, 4, 3))
+    except ValueError:
+        few = {size: 3 + n for n, size in enumerate(sorted(set(recipe.sizes)))}
+        return net(tuple(few[size] for size in recipe.sizes))
 
 
 def checks(recipe: Recipe) -> Iterator[Finding]:
