@@ -130,12 +130,12 @@ MEASURES: dict[str, Callable[[], Found]] = {f.__name__: f for f in (cycles, area
 
 
 def commit() -> str:
-    """Return what is checked out."""
+    """Return what is checked out, with a ``+`` where files are changed other than those that figures are written to."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=DOCS, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = [line for line in git("status", "--porcelain", "-uno").splitlines() if "docs/history" not in line]
+    changed = [line for line in git("status", "--porcelain", "-uno").splitlines() if not any(name in line for name in ("docs/history", "explore/routed"))]
     return git("rev-parse", "--short=7", "HEAD") + "+" * bool(changed)
 
 
