@@ -30,6 +30,8 @@ FILE = DOCS / "history.jsonl"
 AREA = ("xor", "digits")
 ROUTED = {"xor": "three", "digits": "five", "digits-equilibrium": "three", "digits-contrastive": "three"}
 """How many seeds of place and route."""
+FIGURES = ("docs/history", "explore/routed")
+"""What commands write figures into."""
 BUILT = DOCS.parent / "build" / "history"
 """Keeps what is routed, for as long as the design stays the same."""
 ACCURACY = ("digits",)
@@ -130,12 +132,12 @@ MEASURES: dict[str, Callable[[], Found]] = {f.__name__: f for f in (cycles, area
 
 
 def commit() -> str:
-    """Return what is checked out, with a ``+`` where files are changed other than those that figures are written to."""
+    """Return what is checked out, with a ``+`` where files other than `FIGURES` are changed."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=DOCS, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = [line for line in git("status", "--porcelain", "-uno").splitlines() if not any(name in line for name in ("docs/history", "explore/routed"))]
+    changed = [line for line in git("status", "--porcelain", "-uno").splitlines() if not any(name in line for name in FIGURES)]
     return git("rev-parse", "--short=7", "HEAD") + "+" * bool(changed)
 
 

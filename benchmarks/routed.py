@@ -1,6 +1,7 @@
 """What each rule's chip takes on an FPGA, its host included, placed and routed with one seed; what is routed is kept in build/routed.
 
     python benchmarks/routed.py [RULE ...]      # some minutes a rule, of one core
+    python benchmarks/routed.py --model         # builds nothing: the cost model's figures beside those in the file
 
 A rule that does not fit is told, and left out.
 """
@@ -37,7 +38,12 @@ def main() -> None:
     """Build, and put each rule's figures into the file as they come."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rules", nargs="*", default=list(presets_of_rules()))
-    for rule in parser.parse_args().rules:
+    parser.add_argument("--model", action="store_true", help="print the cost model's figures beside those that were built")
+    given = parser.parse_args()
+    if given.model:
+        print(rules.modelled_page())
+        return
+    for rule in given.rules:
         try:
             found = routed(rule)
         except hdl.DoesNotFit as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import statistics
 from importlib import resources
 
-from ..recipe import Recipe
+from ..recipe import Recipe, load
 from . import cost
-from .cards import card, chips
+from .cards import card, chips, presets_of_rules
 
 RESULTS = "rules.json"
 """Measured figures, beside this module; ``benchmarks/rules.py`` writes them."""
@@ -100,6 +101,28 @@ def routed_page() -> str:
     lines = ["| rule | LUT | FF | multipliers | memory blocks | MHz | commit |", "|---|---|---|---|---|---|---|"]
     for name, found in results(ROUTED)["rules"].items():
         lines.append(f"| {name} | {' | '.join(str(found[c]) for c in COSTS)} | {found['fmax']:.1f} | {found['commit']} |")
+    return "\n".join(lines)
+
+
+def modelled_page() -> str:
+    """Return the cost model's figures beside those of the chips that were built as the table of ``docs/cost.md``; of presets that have
+    changed since, nothing.
+    """
+    names = (*COSTS, "fmax")
+    lines, errors = ["| rule | LUT | FF | multipliers | memory blocks | Fmax, MHz |", "|---" * 6 + "|"], []
+    for name, preset in presets_of_rules().items():
+        recipe, board = load(preset), results(ROUTED)["board"]
+        built = row(recipe, board)["routed"]
+        if built is None:
+            continue
+        told = cost.estimate(recipe, board)
+        off = [100 * (told[n] - built[n]) / max(built[n], 1) for n in names]
+        shown = [f"{told[n]:.0f} / {built[n]:.0f}" + (f" ({o:+.1f} %)" if abs(o) >= 0.05 else "") for n, o in zip(names, off, strict=True)]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+        errors.append([abs(o) for o in off])
+    if errors:
+        for title, of in (("median error", statistics.median), ("worst error", max)):
+            lines.append(f"| **{title}** | {' | '.join(f'**{of(column):.1f} %**' for column in zip(*errors, strict=True))} |")
     return "\n".join(lines)
 
 
