@@ -79,7 +79,7 @@ CALLS = (
     _call(
         "train --reference",
         "models.cookbook.reference:reference",
-        "row title data sizes channels epochs seeds accuracy accuracy_spread best history left_out unanswered files",
+        "row title data sizes channels update epochs seeds accuracy accuracy_spread best history left_out unanswered files",
     ),
     _call("weights", "weights.rounding:rounded", "recipe layers notes accuracy files"),
 )

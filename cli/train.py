@@ -34,7 +34,14 @@ def train(
     reference: Annotated[
         list[int] | None, typer.Option(metavar="ROW", help="train a float64 net by a row of the cookbook instead; repeat for more")
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="learning rate of the reference net (Adam); 0.003 by default")] = None,
+    rate: Annotated[float | None, typer.Option(help="learning rate of the reference net; 0.003 by default")] = None,
+    update: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="of the reference net: adam, sgd, or a function of the rate as FILE.py:NAME or package.module:NAME; the row's by default",
+        ),
+    ] = None,
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None,
     channels: Annotated[
         list[int] | None, typer.Option(min=1, help="of a 3 x 3 convolution with 2 x 2 pooling below these, for images; repeat for more")
@@ -81,9 +88,11 @@ def train(
             epochs or 20,
             seeds,
             3e-3 if rate is None else rate,
+            update,
         )
     refuse(
-        {"--rate": rate, "--hidden": hidden, "--channels": channels}, "only with --reference; a RECIPE says its own learning_rate and sizes"
+        {"--rate": rate, "--update": update, "--hidden": hidden, "--channels": channels},
+        "only with --reference; a RECIPE says its own learning_rate and sizes",
     )
     recipe = with_data(load(recipe), data)
     if frozen:
@@ -123,16 +132,22 @@ def _reference(
     epochs: int,
     seeds: int,
     rate: float,
+    update: str | None,
 ) -> None:
     """One call for each row; prints the table of results as they come."""
     from .. import data as sets
     from ..models.cookbook.reference import convolved, reference, sizes_of
-    from ..models.cookbook.standard import standard
+    from ..models.cookbook.standard import UPDATES, standard
+    from ..models.steps import from_rate
+    from ..recipe.imported import typed
 
     name = folder.stem if folder else "digits"
     dataset = sets.load(folder or name)
     sizes = sizes_of(dataset, hidden)
     layers = convolved(sets.as_images(dataset), channels, hidden) if channels else sizes
+    chosen = typed(update, UPDATES) if update else None
+    if chosen:
+        from_rate(chosen, rate)
     for row in rows:  # what cannot be trained is said before hours of others
         standard(row, layers)
     results = []
@@ -145,7 +160,7 @@ def _reference(
         typer.echo(f"{'row':>4}  {'accuracy':<18}{'best':>9}  rule")
     for row in rows:
         with bar(f"row {row}") as report:
-            results.append(reference(row, dataset, hidden, epochs, seeds, rate, output, name, report, channels))
+            results.append(reference(row, dataset, hidden, epochs, seeds, rate, output, name, report, channels, chosen))
         if not as_json:
             r = results[-1]
             said = f"{100 * r.accuracy:.2f} %" + (f" +- {100 * r.accuracy_spread:.2f}" if seeds > 1 else "")

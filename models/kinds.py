@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from jax import Array
 from jax.typing import ArrayLike
@@ -41,3 +41,30 @@ class Circuit(Protocol):
     @property
     def with_output(self) -> Callable[[Tree, Array], Tree]:
         """States and an output to states that have it."""
+
+
+class Batch(NamedTuple):
+    """Samples of which an update has the gradient, and what was asked of them.
+
+    Attributes
+    ----------
+    circuit, objective
+        Those that are trained.
+    x, y : arrays
+        Inputs and one-hot targets, samples on the leading axis.
+    """
+
+    circuit: Circuit
+    objective: Objective
+    x: Array
+    y: Array
+
+
+class Update(Protocol):
+    """Step from a batch to new parameters; `models.train` compiles it, so both members are pure functions of pytrees of arrays."""
+
+    def init(self, parameters: Tree) -> Tree:
+        """The update's own state before the first batch, ``()`` if it has none."""
+
+    def apply(self, gradient: Tree, state: Tree, parameters: Tree, batch: Batch) -> tuple[Tree, Tree]:
+        """The new parameters and the new state, each shaped like the old ones; `gradient` is the batch's mean, like the parameters."""

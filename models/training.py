@@ -1,4 +1,4 @@
-"""Training a reference circuit with any estimator: minibatches, any optax optimiser, checkpoints that resume bit for bit."""
+"""Training a reference circuit with any estimator: minibatches, any update, checkpoints that resume bit for bit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from jax import numpy as jnp
 from jax.typing import ArrayLike
 
 from .estimators.estimator import Estimator, NoFixedPoint
-from .kinds import Circuit, Tree
+from .kinds import Batch, Circuit, Tree, Update
 from .precision import in_float64
 from .solvers import Problem, newton
+from .steps import begun, called, update_of
 
 if TYPE_CHECKING:
     import optax
@@ -60,7 +61,7 @@ def train(
     parameters: Tree = None,
     epochs: int = 10,
     batch: int = 32,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation | Update | None = None,
     seed: int = 0,
     solver: Callable | None = None,
     project: Callable | None = None,
@@ -83,8 +84,8 @@ def train(
         To start from; ``circuit.random_parameters`` of the seed by default.
     batch : int
         Samples per update; what is left of an epoch is left out.
-    optimizer : optax.GradientTransformation, optional
-        ``optax.adam(1e-3)`` by default.
+    optimizer : optax.GradientTransformation or Update, optional
+        What the gradient makes of the parameters, optax's or one's own (`kinds.Update`); ``optax.adam(1e-3)`` by default.
     seed : int
         Of initial parameters, order of samples and the rule's own draws.
     solver : callable, optional
@@ -109,7 +110,7 @@ def train(
     NoFixedPoint
         If the parameters stop being finite, or more than `UNSETTLED` of an epoch's samples do not settle; the last checkpoint is kept.
     ValueError
-        For data that do not fit, or a checkpoint of another run.
+        For data that do not fit, an update that gives what it must not, or a checkpoint of another run.
     """
     run, tell = Run(parameters), progress or (lambda *_: None)
     for step in _training(
@@ -134,9 +135,12 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         raise ValueError(f"y: class {max(labels.max(), y_test.max())}; the circuit has {classes} outputs")
     samples, targets = jnp.asarray(x), jnp.eye(classes)[labels]
     rule.check(circuit, parameters, x[0], targets[0])
-    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    step = update_of(optax.adam(1e-3) if optimizer is None else optimizer)
     keyed = "key" in inspect.signature(rule.estimate).parameters
-    state, run.parameters = optimizer.init(parameters), parameters
+    state, run.parameters = begun(step, parameters, Batch(circuit, objective, samples[:batch], targets[:batch])), parameters
+
+    def gradient(parameters, x, targets, key):
+        return rule.settled(circuit, objective, parameters, x, targets, **({"key": key} if keyed else {}), **(settings or {}))
 
     @jax.jit
     def updates(parameters, state, x, targets, places, keys):
@@ -144,11 +148,8 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
 
         def update(carry, given):
             (parameters, state), (at, key) = carry, given
-            g, lost = rule.settled(
-                circuit, objective, parameters, x[at], targets[at], **({"key": key} if keyed else {}), **(settings or {})
-            )
-            change, state = optimizer.update(g, state, parameters)
-            parameters = optax.apply_updates(parameters, change)
+            g, lost = gradient(parameters, x[at], targets[at], key)
+            parameters, state = step.apply(g, state, parameters, Batch(circuit, objective, x[at], targets[at]))
             return (project(parameters) if project else parameters, state), lost
 
         (parameters, state), lost = jax.lax.scan(update, (parameters, state), (places, keys))
@@ -160,6 +161,18 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         program = updates.lower(parameters, state, samples, targets, np.zeros((1, batch), int), keys).as_text()
         which = rule.name if rule.row is None else f"row {rule.row}"
         return f"{which}, seed {seed}: {_hash(program.encode(), x, labels, x_test, y_test, *jax.tree.leaves(parameters))}"
+
+    def blamed(before, part) -> str:
+        """Play the updates of a piece one by one, and say whether the first that went wrong had a gradient to go by."""
+        compiled = jax.jit(gradient)
+        for at in part:
+            g, _ = compiled(before[0], samples[mixed[at]], targets[mixed[at]], keys[at])
+            before = updates(*before, samples, targets, mixed[at : at + 1], keys[at : at + 1])[:2]
+            if not _finite(before[0]):
+                break
+        if _finite(g):
+            return f", by the update {called(step)}, though the gradient is; lower the learning rate, or mend the update"
+        return f"; lower the learning rate{' or ' + rule.small if rule.order else ''}"
 
     name = label() if checkpoint else ""
     if checkpoint and Path(checkpoint).exists():
@@ -173,13 +186,11 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
         for piece, part in enumerate(np.array_split(np.arange(steps), min(PIECES, steps))):
             said = f", {100 * run.epochs[-1]['accuracy']:.2f} %" if run.epochs else ""
             yield f"epoch {epoch + 1}{said}", epoch * PIECES + piece, epochs * PIECES
+            before = parameters, state
             parameters, state, lost = updates(parameters, state, samples, targets, mixed[part], keys[part])
             left_out += int(lost)
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)):
-            raise NoFixedPoint(
-                f"{rule.called}: parameters are no longer finite after epoch {epoch + 1}; "
-                f"lower the learning rate{' or ' + rule.small if rule.order else ''}"
-            )
+            if not _finite(parameters):
+                raise NoFixedPoint(f"{rule.called}: parameters are no longer finite in epoch {epoch + 1}{blamed(before, part)}")
         if left_out > UNSETTLED * steps * batch:
             raise NoFixedPoint(
                 f"{rule.called}: {left_out} of {steps * batch} samples did not settle in epoch {epoch + 1}; give the solver "
@@ -198,6 +209,10 @@ def predict(circuit: Circuit, parameters: Tree, x: ArrayLike, solver: Callable |
     if "triangular" in circuit.capabilities:
         return circuit.forward(parameters, x)[-1]
     return circuit.output((solver or newton())(Problem(circuit, parameters, x)).states)
+
+
+def _finite(tree: Tree) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
 def _test(circuit, objective, solver, parameters, x, y):

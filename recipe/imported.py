@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .mistakes import near
@@ -50,6 +54,29 @@ def imported(name: str, known: dict[str, Any]) -> Any:
     own = hasattr(found, "__qualname__") and getattr(found, "__module__", None)  # of a function or a class
     _check(name, own or module)
     return found
+
+
+def typed(name: str, known: dict[str, Any]) -> Any:
+    """Return what a user names on the command line, which allows it: a built-in, ``package.module:attribute`` or ``FILE.py:attribute``.
+
+    Raises
+    ------
+    ValueError
+        For what is unknown, or cannot be imported.
+    """
+    place, _, attribute = name.rpartition(":")
+    if not place.endswith(".py"):
+        if place:
+            allow(name)
+        return imported(name, known)
+    loader = SourceFileLoader(place, str(Path(place).expanduser()))
+    try:
+        module = sys.modules[place] = ModuleType(place)  # where dataclasses look for theirs
+        module.__file__ = loader.path
+        loader.exec_module(module)
+        return getattr(module, attribute)
+    except Exception as error:  # of somebody's file, whatever it does
+        raise ValueError(f"{name!r} cannot be had: {type(error).__name__}: {error}") from None
 
 
 def _check(name: str, module: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Learned(NamedTuple):
         Inputs, hidden units, outputs.
     channels : list of int
         Of the convolutions below the hidden units.
+    update : str or None
+        Its name, None for the row's own.
     epochs, seeds : int
     accuracy, accuracy_spread : float
         On the test set after the last epoch: mean over seeds, and their standard deviation.
@@ -46,6 +48,7 @@ class Learned(NamedTuple):
     data: str
     sizes: list[int]
     channels: list[int]
+    update: str | None
     epochs: int
     seeds: int
     accuracy: float
@@ -93,6 +96,7 @@ def reference(
     name: str = "digits",
     progress: Callable[[str, int, int], None] | None = None,
     channels: tuple[int, ...] = (),
+    update: Callable[[float], Any] | None = None,
 ) -> Learned:
     """Train a row's net on a data set, once for each seed; a run that was interrupted goes on from its checkpoint.
 
@@ -104,7 +108,7 @@ def reference(
         Units of the hidden layers.
     epochs, seeds : int
     rate : float
-        Of Adam, or of what the row has in its place.
+        Of the update.
     output : path
         Folder for the checkpoints.
     name : str
@@ -113,6 +117,8 @@ def reference(
         Called as ``progress(step, done, of)``.
     channels : tuple of int
         Of convolutions below the hidden layers, for images (`convolved`).
+    update : callable, optional
+        A rate to an update or an optax transformation; Adam by default, or what the row has in its place.
 
     Returns
     -------
@@ -128,14 +134,15 @@ def reference(
     layers = convolved(dataset, channels, hidden) if channels else sizes
     named = "-".join(map(str, (sizes[0], *(f"c{c}" for c in channels), *sizes[1:])))
     tell, runs = progress or (lambda *_: None), []
+    moved = update and getattr(update, "__name__", type(update).__name__)
     output.mkdir(parents=True, exist_ok=True)
     for seed in range(1, seeds + 1):
-        files.append(output / f"row{row}-{name}-{named}-seed{seed}.npz")
+        files.append(output / f"row{row}-{name}-{named}{f'-{moved}' if moved else ''}-seed{seed}.npz")
 
         def told(step: str, done: int, of: int, seed: int = seed) -> None:
             tell(step if seeds == 1 else f"seed {seed}, {step}", (seed - 1) * of + done, seeds * of)
 
-        done: Run = learn(row, layers, dataset, epochs, seed, rate, checkpoint=files[-1], progress=told)
+        done: Run = learn(row, layers, dataset, epochs, seed, rate, update, checkpoint=files[-1], progress=told)
         runs.append(done.epochs)
     histories = [[e["accuracy"] for e in epochs] for epochs in runs]
     left_out, unanswered = (max(e[k] for epochs in runs for e in epochs) for k in ("left_out", "unanswered"))
@@ -146,6 +153,7 @@ def reference(
         name,
         list(sizes),
         list(channels),
+        moved,
         epochs,
         seeds,
         float(last.mean()),

@@ -27,6 +27,7 @@ from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import cross_entropy, squared_error
 from ..precision import in_float64
 from ..solvers import Problem, relaxation
+from ..steps import from_rate
 from ..training import Run, train
 from ..updates import agnostic, continual, locoprop, pseudo_inverse_step
 from . import extended
@@ -37,6 +38,10 @@ SWEEPS = 12
 SOLVER, TEST_SOLVER = relaxation(SWEEPS), relaxation(2 * SWEEPS)
 
 
+UPDATES = {"adam": optax.adam, "sgd": optax.sgd}
+"""Updates by name: functions of the rate."""
+
+
 class Standard(NamedTuple):
     """Arguments of `crossdyad.models.train` for a row.
 
@@ -45,7 +50,7 @@ class Standard(NamedTuple):
     rule, circuit, objective, settings, solver, parameters, project
         As there.
     optimizer : callable
-        A rate to an optax optimiser; Adam, but gradient descent where feedback has to move as the weights do.
+        A rate to an update or an optax transformation; Adam, but gradient descent where feedback has to move as the weights do.
     """
 
     rule: Estimator
@@ -347,7 +352,16 @@ def standard(number: int, sizes: tuple, seed: int = 0) -> Standard:
     return make(rule, sizes, seed, **settings)
 
 
-def learn(number: int, sizes: tuple, data: Dataset, epochs: int, seed: int = 0, rate: float = 3e-3, **more: Any) -> Run:
+def learn(
+    number: int,
+    sizes: tuple,
+    data: Dataset,
+    epochs: int,
+    seed: int = 0,
+    rate: float = 3e-3,
+    update: Callable[[float], Any] | None = None,
+    **more: Any,
+) -> Run:
     """Train a row as `standard` says.
 
     Parameters
@@ -355,7 +369,9 @@ def learn(number: int, sizes: tuple, data: Dataset, epochs: int, seed: int = 0, 
     data : tuple
         Of `crossdyad.models.train`, as are `more` (``checkpoint``, ``progress``, ``batch``).
     rate : float
-        Of Adam, or of what the row has in its place.
+        Of the update.
+    update : callable, optional
+        A rate to an update or an optax transformation; Adam by default, or what the row has in its place.
     """
     s = standard(number, sizes, seed)
     return train(
@@ -369,6 +385,6 @@ def learn(number: int, sizes: tuple, data: Dataset, epochs: int, seed: int = 0, 
         settings=s.settings,
         solver=s.solver,
         project=s.project,
-        optimizer=s.optimizer(rate),
+        optimizer=from_rate(update or s.optimizer, rate),
         **more,
     )
