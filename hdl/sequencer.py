@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import FREE, POSITION_BITS, Recipe, clog2, program_memory, programs, table
-from .choose import index_bits
+from ..recipe import FREE, POSITION_BITS, Recipe, clog2, program_memory, programs, repeats, table
+from .choose import choose, index_bits
 from .families import Platform
 
 
@@ -85,28 +86,42 @@ class Sequencer(wiring.Component):
         return address, fetched
 
     def _one_after_the_other(self, m: Module) -> None:
-        instructions, train_address = program_memory(self._recipe)
+        """Play the rows of a program; the last one of a block goes back to its first until it has been played often enough."""
         infer, train = programs(self._recipe)
-        never = max(infer.length, train.length)
-        now = Signal(range(never + 1))
-        instruction = StructLayout(
+        folded = [repeats.rows(p) for p in (infer, train)]
+        lengths = [p.length - repeats.taken(rows) for p, rows in zip((infer, train), folded, strict=True)]
+        rows = folded[0] + (() if train is infer else folded[1])
+        blocks = (None, *dict.fromkeys(row.block for row in rows if row.block))
+        now = Signal(range(max(lengths) + 1))
+        layout = StructLayout(
             {
                 "before": now.shape(),  # the cycle before the instruction's
                 "engine": unsigned(index_bits(len(self._engines))),
                 "number": self._number,
+                "block": unsigned((len(blocks) - 1).bit_length()),  # that ends with the row, if any
             }
         )
-        rows = [
-            {"before": i.cycle - 1, "engine": i.engine, "number": self._engines[i.engine].operations.index(i.step)} for i in instructions
+        init = [
+            {
+                "before": row.cycle - 1,
+                "engine": (e := row.instruction.engine),
+                "number": self._engines[e].operations.index(row.instruction.step),
+                "block": blocks.index(row.block),
+            }
+            for row in rows
         ]
-        rows.append({"before": never})
-        address, fetched = self._fetch(m, instruction, rows)
+        init.append({"before": max(lengths)})
+        address, fetched = self._fetch(m, layout, init)
+        position = address if len(blocks) == 1 else Signal(POSITION_BITS)
         last = Signal(now.shape())  # program cycle length - 2
         match = self.busy & (now == fetched.before)
 
         m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(match):
-            m.d.sync += [address.eq(address + 1), self.pc.eq(address), self.start.eq(1 << fetched.engine), self.number.eq(fetched.number)]
+            m.d.sync += [address.eq(address + 1), self.pc.eq(position), self.start.eq(1 << fetched.engine), self.number.eq(fetched.number)]
+            if len(blocks) > 1:
+                m.d.sync += position.eq(position + 1)
+                self._repeat(m, fetched.block, blocks[1:], address, now)
         m.d.sync += self.finish.eq(self.busy & (now == last))
         with m.If(self.finish):
             m.d.sync += self.busy.eq(0)
@@ -114,9 +129,23 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 self.busy.eq(1),
                 now.eq(0),
-                address.eq(Mux(self.train, train_address, 0)),
-                last.eq(Mux(self.train, train.length, infer.length) - 2),
+                address.eq(Mux(self.train, len(rows) - len(folded[1]), 0)),
+                last.eq(Mux(self.train, lengths[1], lengths[0]) - 2),
             ]
+            if len(blocks) > 1:
+                m.d.sync += position.eq(Mux(self.train, program_memory(self._recipe)[1], 0))
+
+    def _repeat(self, m: Module, number: Value, blocks: Sequence[repeats.Block], address: Signal, now: Signal) -> None:
+        """Go back from a block's last row, 1 + its place in `blocks`, while it has been played too few times."""
+        left = Signal(range(max(b.times for b in blocks) + 1))  # of the block that is played: this time and those after it; 0: none is
+        back = choose(number, [None, *(b.rows for b in blocks)])
+        period = choose(number, [None, *(b.period for b in blocks)])
+        times = choose(number, [None, *(b.times for b in blocks)])
+        with m.If(number.any()):
+            with m.If(left == 1):
+                m.d.sync += left.eq(0)
+            with m.Else():
+                m.d.sync += [left.eq(Mux(left == 0, times, left - 1)), address.eq(address + 1 - back), now.eq(now + 1 - period)]
 
     def _several_at_a_time(self, m: Module) -> None:
         """Count cycles within the interval: a bit for each interval of a program's length says whether a sample is in it."""

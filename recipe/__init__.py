@@ -1,6 +1,6 @@
 """The one description of a circuit that learns: validated, frozen, shared by every wing as data."""
 
-from . import table, timing
+from . import repeats, table, timing
 from .activations import ACTIVATIONS, Activation, Pieces, activation
 from .cells import Cell
 from .derived import LONGEST_TRAIN
@@ -70,6 +70,7 @@ __all__ = [
     "presets",
     "program_memory",
     "programs",
+    "repeats",
     "require_recipe",
     "results_held",
     "rule",

@@ -7,7 +7,7 @@ from ..recipe import Recipe, programs
 from .fixed import seeded
 from .scenario import Scenario
 from .timeline import Timeline
-from .variety import recipes
+from .variety import narrow, recipes, small
 
 
 def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
@@ -50,6 +50,15 @@ def scenario(recipe: Recipe, launches: int = 6) -> Scenario:
     )
 
 
+def relaxations() -> list[Recipe]:
+    """Return recipes with so many sweeps that their programs have blocks: of one row and of several, played equally and unequally often."""
+    return [
+        small("sweeps", rule="equilibrium", sweeps=(20, 7), **narrow(delta=(8, 5))),
+        small("sweeps-deep", rule="centered-equilibrium", sweeps=(9, 9), sizes=(4, 3, 5, 2), lanes=(4, 2, 3), **narrow(delta=(8, 5))),
+        small("steps", rule="predictive-coding", sweeps=(1, 32), alpha=0, sizes=(4, 3, 5, 2), lanes=(4, 2, 3), **narrow(delta=(8, 5))),
+    ]
+
+
 def scenarios() -> list[Scenario]:
-    """Every recipe of the variety."""
-    return [scenario(r) for r in recipes()]
+    """Every recipe of the variety, and programs with blocks."""
+    return [scenario(r) for r in (*recipes(), *relaxations())]
