@@ -88,17 +88,17 @@ class Sequencer(wiring.Component):
     def _one_after_the_other(self, m: Module) -> None:
         """Play the rows of a program; the last one of a block goes back to its first until it has been played often enough."""
         infer, train = programs(self._recipe)
-        folded = [repeats.rows(p) for p in (infer, train)]
-        lengths = [p.length - repeats.taken(rows) for p, rows in zip((infer, train), folded, strict=True)]
-        rows = folded[0] + (() if train is infer else folded[1])
-        blocks = (None, *dict.fromkeys(row.block for row in rows if row.block))
+        folded = repeats.rows([infer, train] if self._recipe.learns else [infer])
+        lengths = [p.length - repeats.taken(rows) for p, rows in zip((infer, train), (folded[0], folded[-1]), strict=True)]
+        rows = [row for listed in folded for row in listed]
+        blocks = tuple(dict.fromkeys(row.block for row in rows if row.block))
         now = Signal(range(max(lengths) + 1))
         layout = StructLayout(
             {
                 "before": now.shape(),  # the cycle before the instruction's
                 "engine": unsigned(index_bits(len(self._engines))),
                 "number": self._number,
-                "block": unsigned((len(blocks) - 1).bit_length()),  # that ends with the row, if any
+                "block": unsigned(len(blocks).bit_length()),  # that ends with the row, from 1 on
             }
         )
         init = [
@@ -106,22 +106,22 @@ class Sequencer(wiring.Component):
                 "before": row.cycle - 1,
                 "engine": (e := row.instruction.engine),
                 "number": self._engines[e].operations.index(row.instruction.step),
-                "block": blocks.index(row.block),
+                "block": 1 + blocks.index(row.block) if row.block else 0,
             }
             for row in rows
         ]
         init.append({"before": max(lengths)})
         address, fetched = self._fetch(m, layout, init)
-        position = address if len(blocks) == 1 else Signal(POSITION_BITS)
+        position = address if not blocks else Signal(POSITION_BITS)
         last = Signal(now.shape())  # program cycle length - 2
         match = self.busy & (now == fetched.before)
 
         m.d.sync += [now.eq(now + 1), self.start.eq(0)]
         with m.If(match):
             m.d.sync += [address.eq(address + 1), self.pc.eq(position), self.start.eq(1 << fetched.engine), self.number.eq(fetched.number)]
-            if len(blocks) > 1:
+            if blocks:
                 m.d.sync += position.eq(position + 1)
-                self._repeat(m, fetched.block, blocks[1:], address, now)
+                self._repeat(m, fetched.block, blocks, address, now)
         m.d.sync += self.finish.eq(self.busy & (now == last))
         with m.If(self.finish):
             m.d.sync += self.busy.eq(0)
@@ -129,10 +129,10 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 self.busy.eq(1),
                 now.eq(0),
-                address.eq(Mux(self.train, len(rows) - len(folded[1]), 0)),
+                address.eq(Mux(self.train, len(rows) - len(folded[-1]), 0)),
                 last.eq(Mux(self.train, lengths[1], lengths[0]) - 2),
             ]
-            if len(blocks) > 1:
+            if blocks:
                 m.d.sync += position.eq(Mux(self.train, program_memory(self._recipe)[1], 0))
 
     def _repeat(self, m: Module, number: Value, blocks: Sequence[repeats.Block], address: Signal, now: Signal) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from .program import Instruction, Program
 
 WORTH = 48
-"""Rows that blocks must save: with fewer the sequencer of `digits-equilibrium` takes more LUTs than without any."""
+"""Rows that blocks must leave out: with fewer the sequencer of `digits-equilibrium` takes more LUTs than without any."""
 
 
 class Block(NamedTuple):
@@ -39,18 +39,21 @@ class Row(NamedTuple):
     block: Block | None = None
 
 
-def rows(program: Program) -> tuple[Row, ...]:
-    """Return the rows of a program, in order: the fewest, or all of them where blocks save fewer than `WORTH`."""
-    cycles = np.array([i.cycle for i in program.instructions])
-    names = {step: n for n, step in enumerate(dict.fromkeys((i.engine, i.step) for i in program.instructions))}
-    found = _fewest(cycles, np.array([names[i.engine, i.step] for i in program.instructions]))
-    if len(cycles) - sum(rows for rows, _ in found) < WORTH:
-        found = [(1, 1)] * len(cycles)
+def rows(programs: Sequence[Program]) -> list[tuple[Row, ...]]:
+    """Return the rows of the programs of a memory, in order: the fewest, or all of them where blocks leave out fewer than `WORTH`."""
+    cut = [_fewest(p) for p in programs]
+    if sum(len(p.instructions) for p in programs) - sum(count for blocks in cut for count, _ in blocks) < WORTH:
+        cut = [[(1, 1)] * len(p.instructions) for p in programs]
+    return [_listed(p, blocks) for p, blocks in zip(programs, cut, strict=True)]
+
+
+def _listed(program: Program, blocks: list[tuple[int, int]]) -> tuple[Row, ...]:
+    """Return the rows of a program that is cut into blocks: of each its rows, and how often they are played."""
     listed, n, gone = [], 0, 0
-    for count, times in found:
+    for count, times in blocks:
         listed += [Row(i.cycle - gone, i) for i in program.instructions[n : n + count]]
         if times > 1:
-            period = int(cycles[n + count] - cycles[n])
+            period = program.instructions[n + count].cycle - program.instructions[n].cycle
             listed[-1] = listed[-1]._replace(block=Block(count, period, times - 1))
             gone += (times - 1) * period
         n += count * times
@@ -62,8 +65,11 @@ def taken(listed: Sequence[Row]) -> int:
     return sum(row.block.times * row.block.period for row in listed if row.block)
 
 
-def _fewest(cycles: np.ndarray, names: np.ndarray) -> list[tuple[int, int]]:
-    """Return how instructions are cut into blocks of the fewest rows: of each block its rows, and how often they are played."""
+def _fewest(program: Program) -> list[tuple[int, int]]:
+    """Return how a program is cut into blocks of the fewest rows: of each block its rows, and how often they are played."""
+    cycles = np.array([i.cycle for i in program.instructions])
+    number = {known: n for n, known in enumerate(dict.fromkeys((i.engine, i.step) for i in program.instructions))}
+    names = np.array([number[i.engine, i.step] for i in program.instructions])
     n = len(cycles)
     # by first instruction and rows: how often the block is played at most
     times = np.ones((n, n // 2 + 1), dtype=np.int16)

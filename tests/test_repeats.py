@@ -38,6 +38,10 @@ def of(listed):
     return Program("drawn", tuple(Instruction(cycle, step % 2, STEPS[step]) for cycle, step in listed), listed[-1][0] + 30)
 
 
+def rows_of(program):
+    return repeats.rows([program])[0]
+
+
 def drawn(draw, most):
     """Return pairs in which some come again, at the same distance or not."""
     listed, cycle = [], 2
@@ -62,7 +66,7 @@ def test_rows_unfold_to_the_program(worth, monkeypatch):
     drawings = [of(drawn(draw, draw.randint(1, 90))) for _ in range(200)]
     compiled = [*map(load, presets()), *sequencer.relaxations()]
     for program in (*drawings, *(p for r in compiled for p in programs(r))):
-        rows = repeats.rows(program)
+        rows = rows_of(program)
         assert unfolded(rows) == instructions(program)
         assert repeats.taken(rows) == program.instructions[-1].cycle - rows[-1].cycle
         saved += len(program.instructions) - len(rows)
@@ -90,12 +94,12 @@ def test_there_are_as_few_rows_as_can_be(monkeypatch):
                     found.append(count + fewest(n + (times + 1) * count))
             return min(found)
 
-        assert len(repeats.rows(of(listed))) == fewest(0)
+        assert len(rows_of(of(listed))) == fewest(0)
 
 
 def test_a_relaxation_takes_rows_for_one_sweep():
     recipe = load("digits-equilibrium")
-    rows = [[len(repeats.rows(p)) for p in programs(replaced(recipe, sweeps=(n, n)))] for n in (20, 60)]
+    rows = [[len(rows_of(p)) for p in programs(replaced(recipe, sweeps=(n, n)))] for n in (20, 60)]
     assert rows[0] == rows[1] and [len(p.instructions) for p in programs(replaced(recipe, sweeps=(60, 60)))] == [183, 367]
     assert max(rows[0]) < 20
 
@@ -106,10 +110,12 @@ def replaced(recipe, **parts):
 
 def test_few_repeats_are_rows_of_their_own():
     program = programs(load("digits-equilibrium"))[True]
-    assert [row.block for row in repeats.rows(program)] == [None] * len(program.instructions)
+    assert [row.block for row in rows_of(program)] == [None] * len(program.instructions)
+    both = programs(replaced(load("digits-equilibrium"), sweeps=(8, 8)))  # neither alone leaves out as many
+    assert [len(rows) for rows in repeats.rows(both)] == [8, 18] and [len(rows_of(p)) for p in both] == [27, 55]
     longer = of([(2 + 3 * n, 0) for n in range(repeats.WORTH)])
-    assert len(repeats.rows(longer)) == repeats.WORTH  # one fewer would be left out
-    assert len(repeats.rows(of([(2 + 3 * n, 0) for n in range(repeats.WORTH + 1)]))) == 1
+    assert len(rows_of(longer)) == repeats.WORTH  # one fewer would be left out
+    assert len(rows_of(of([(2 + 3 * n, 0) for n in range(repeats.WORTH + 1)]))) == 1
 
 
 @pytest.mark.slow
@@ -117,7 +123,7 @@ def test_few_repeats_are_rows_of_their_own():
 @pytest.mark.parametrize("given", sequencer.relaxations(), ids=lambda r: r.name)
 def test_a_chip_that_relaxes_long_is_the_emulator(simulator, given):
     recipe = replaced(given, **variety.modes("stochastic", "saturate"))
-    assert any(row.block for row in repeats.rows(programs(recipe)[True]))
+    assert any(row.block for row in rows_of(programs(recipe)[True]))
     _, verdict = run(recipe, {}, simulator)
     passes(verdict)
 
