@@ -29,6 +29,7 @@ from amaranth.back import rtlil
 from scipy.optimize import least_squares, nnls
 
 from crossdyad.explore import cost
+from crossdyad.explore.memories import Words
 from crossdyad.hdl import synth
 from crossdyad.hdl.boards import BOARDS
 from crossdyad.hdl.families import ECP5
@@ -237,9 +238,11 @@ def figure(name: str, build: dict) -> float:
 
 @contextlib.contextmanager
 def of_before() -> Iterator[None]:
-    """Chips as they were built: E lent no bits to the columns (contract section 3), and had one more where probes have the most."""
+    """Chips as they were built: E lent no bits to the columns (contract section 3), and had one more where probes have the most; the link
+    had no memory of frames."""
     wider = property(lambda recipe: (2 * recipe.probe << recipe.update_shift).bit_length() + 1)
-    with mock.patch.object(table, "MOST_LENT", 0), mock.patch.object(Recipe, "probe_bits", wider, create=True):
+    without = mock.patch.object(cost, "frames", lambda recipe: Words(0, 0, 0))
+    with mock.patch.object(table, "MOST_LENT", 0), mock.patch.object(Recipe, "probe_bits", wider, create=True), without:
         yield
 
 

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from ..recipe import LONGEST_TRAIN, NOISE, RANDOM_BITS, SIGNS, SLOPE, Geometry, Recipe, Rounding, clog2, geometries, table
 from ..recipe.products import products, slices
 from . import energy
-from .memories import memories
+from .memories import frames, memories
 
-VERSION = 5
+VERSION = 6
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
@@ -341,7 +341,7 @@ def figures(model: dict, recipe: Recipe) -> dict[str, float]:
         "lut": weighed(model["lut"], lut),
         "ff": weighed(model["ff"], ff),
         "multipliers": float(multipliers(recipe)),
-        "memory": float(blocks(recipe)),
+        "memory": float(blocks(recipe) + frames(recipe).blocks),
     }
     return found | {"fmax": 1e3 / period(model["period"], recipe, found["lut"])}
 

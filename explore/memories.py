@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..recipe import Recipe, clog2, geometries, table
+from ..recipe.link import Link
 
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 """Words and bits that a memory block can have."""
@@ -75,3 +76,9 @@ def _placed(recipe: Recipe) -> list[Words]:
                 count = recipe.sizes[k + 1]
                 found.append(Words(count if slots == 1 else slots << clog2(count), 1, f.accumulator.width))
     return found
+
+
+def frames(recipe: Recipe) -> Words:
+    """Memory of the link's frames, beside the chip (contract section 10)."""
+    link = Link(recipe)
+    return Words(link.slots * link.slot, 1, 8)

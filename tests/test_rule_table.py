@@ -89,6 +89,10 @@ def test_the_page_has_what_was_built():
     page, known = (ROOT / "docs" / "rules.md").read_text(), rules.results(rules.ROUTED)
     assert rules.routed_page() in page and known["command"] in page
     assert set(known["rules"]) <= LEARNING
+    assert rules.modelled_page() in (ROOT / "docs" / "cost.md").read_text()
+    for name, preset in cards.presets_of_rules().items():  # what is counted is what was built, frames of the link included
+        line = rules.row(load(preset))
+        assert not line["routed"] or all(line[c] == line["routed"][c] for c in ("multipliers", "memory")), name
 
 
 def test_figures_on_mnist_are_those_of_the_settings_that_were_chosen():
