@@ -66,6 +66,7 @@ RULES: dict[str, Rule] = {
     "weight-mirror": Rule(backward.mirrored, matrices=backward.stored_feedback, row=25, oracle="aligned"),
     "target-propagation": Rule(backward.targets, matrices=backward.stored_feedback, row=69, oracle="inverse"),
     "predictive-coding": Rule(backward.predictive, row=68, oracle="exact"),
+    "feedback-control": Rule(backward.controlled, matrices=backward.direct_feedback, row=74, oracle="aligned"),
     "spsa": Rule(trials.spsa, row=29, oracle="exact"),
     "node-perturbation": Rule(trials.node_perturbation, row=32, oracle="exact"),
     "equilibrium": Rule(phases.equilibrium, phases.settled, row=51, oracle="exact"),

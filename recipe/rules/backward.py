@@ -173,3 +173,27 @@ def predictive(recipe: Recipe) -> Iterator[Operation]:
             yield parts.back(k + 1, enter="relax", leak=LEAK, keep_feedback=True, error="gate", moved=True)
         yield parts.nudged(recipe, error="gate", result=False, loss="keep")
     yield from parts.updates(recipe)
+
+
+CONTROL = 1
+"""Leak of a controller: what it adds to a unit goes half of the way to what the outputs' errors ask for, in a step."""
+
+
+def controlled(recipe: Recipe) -> Iterator[Operation]:
+    """Deep feedback control: the outputs' errors drive every hidden state until the outputs are nearer; what that took is learned.
+
+    A leaky integral controller for each output (u' = beta e - u), whose integrator lies behind the fixed random matrix: in the feedback
+    that each hidden unit keeps, ``D^T u``.
+    """
+    if recipe.alpha:
+        raise ValueError(f"states are drives and what control adds, with alpha {recipe.alpha:g} something else; allowed is alpha = 0")
+    last = recipe.layers - 1
+    yield from parts.hidden(recipe, keep_feedback=True)
+    yield parts.nudged(recipe, error="gate")
+    for _ in range(recipe.sweeps[1]):
+        for k in range(last):
+            if k:
+                yield parts.read(k, recipe, mean="")
+            yield parts.back(k + 1, f"D{k}", row=f"error{last}", enter="relax", leak=CONTROL, keep_feedback=True, moved=True)
+        yield parts.nudged(recipe, error="gate", result=False, loss="keep")
+    yield from parts.updates(recipe)
