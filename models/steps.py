@@ -12,6 +12,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from .kinds import Batch, Tree, Update
+from .precision import in_float64
 
 if TYPE_CHECKING:
     import optax
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ASKED = "an optax transformation, or an object with `init(parameters)` and `apply(gradient, state, parameters, batch)`"
 
 
+@in_float64
 @dataclass(frozen=True)
 class Transformed:
     """An optax transformation as an update."""
@@ -74,6 +76,7 @@ def called(update: Any) -> str:
     return "of optax" if isinstance(update, Transformed) else getattr(update, "__name__", type(update).__name__)
 
 
+@in_float64
 def begun(update: Update, parameters: Tree, batch: Batch) -> Tree:
     """Return the state that an update begins with, if what it gives is shaped like what it takes.
 

@@ -158,7 +158,7 @@ CASES = {
     "signs": ([COARSE, WIDE, COARSE], SHARED | {"rule": "sign-concordant", "overflow": {"weight": "wrap"}}),
     "heads": ([COARSE, WIDE, COARSE], DEEP | {"rule": "local-heads", "devices": {"levels": 16, "read_noise": 0.1}}),
 }
-QUICK = ("own", "shared", "own feedback")
+QUICK = ("own feedback",)
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
