@@ -39,7 +39,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="of the reference net: adam, sgd, or a function of the rate as FILE.py:NAME or package.module:NAME; the row's by default",
+            help="of that net: adam, sgd, kronecker, or a function of the rate, FILE.py:NAME or package.module:NAME; the row's by default",
         ),
     ] = None,
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="units of a hidden layer of it; repeat for more")] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
+from jax import Array
 from jax import numpy as jnp
 
 from .kinds import Tree
@@ -51,13 +52,24 @@ class Convolution(Operator):
         """Places of the image above."""
         return self.outputs[0] * self.outputs[1]
 
-    def apply(self, w: Tree, s: Tree) -> Tree:
-        """The sum of kernel times patch at every place: one matrix product with all patches."""
-        rows, columns, _ = self.outputs
+    def patches(self, s: Array) -> Array:
+        """Return what the kernel meets at every place: (rows, columns, window * window * channels below)."""
+        rows, columns = (n + 2 * self.padding - self.window + 1 for n in self.inputs[:2])
         s = jnp.pad(s, ((self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         at = range(self.window)
-        patches = jnp.concatenate([s[i : i + rows, j : j + columns] for i in at for j in at], -1)
-        return patches @ w.reshape(self.channels, -1).T
+        return jnp.concatenate([s[i : i + rows, j : j + columns] for i in at for j in at], -1)
+
+    def apply(self, w: Tree, s: Tree) -> Tree:
+        """The sum of kernel times patch at every place: one matrix product with all patches."""
+        return self.patches(s) @ w.reshape(self.channels, -1).T
+
+    def unfolded(self, s: Tree) -> Array:
+        """The patches of all places."""
+        return self.patches(s).reshape(-1, self.fan_in)
+
+    def folded(self, u: Array) -> Tree:
+        """The image."""
+        return u.reshape(self.outputs)
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,11 @@ class Pooled(Convolution):
         s = s.reshape(rows + blocks - 1, columns + blocks - 1, -1)
         patches = jnp.concatenate([s[i : i + rows, j : j + columns] for i in range(blocks) for j in range(blocks)], -1)
         return patches @ kernel.reshape(self.channels, -1).T
+
+    def unfolded(self, s: Tree) -> Array:
+        """The mean patch of each window of places."""
+        patches = self.patches(s)
+        return Pooling(patches.shape, self.over).apply((), patches).reshape(-1, self.fan_in)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,14 @@ class Operator:
         """The derivative of ``inner(v, A(s))`` by the weights, shaped like `w`: of a matrix ``outer(v, s)``."""
         return jax.vjp(lambda w: self(w, s), w)[1](v)[0]
 
+    def unfolded(self, s: Tree) -> Array:
+        """States below as the weights meet them, (places, fan-in): what the map sums is this times the weights by rows, `folded`."""
+        raise NotImplementedError(f"{self}: does not say what its weights meet at each place; give it `unfolded` and `folded`")
+
+    def folded(self, u: Array) -> Tree:
+        """Sums of what the weights meet, (places, outputs of a place), as states of shape `outputs`."""
+        raise NotImplementedError(f"{self}: does not say what becomes of the sums at each place; give it `unfolded` and `folded`")
+
     @property
     def fan_in(self) -> int:
         """Weights that an output sums over."""
@@ -106,6 +114,14 @@ class Dense(Operator):
         """``w @ s``."""
         return (w @ s.reshape(-1)).reshape(dimensions(self.outputs))
 
+    def unfolded(self, s: Tree) -> Array:
+        """One place, that meets all inputs."""
+        return s.reshape(1, -1)
+
+    def folded(self, u: Array) -> Tree:
+        """The outputs."""
+        return u.reshape(dimensions(self.outputs))
+
     def turned(self, w: Tree) -> Tree:
         """The transposed matrix."""
         return w.T
@@ -153,6 +169,18 @@ class Composed(Operator):
             s = part(w if part.shape is not None else (), s)
         return s
 
+    def unfolded(self, s: Tree) -> Array:
+        """Return what the part with weights meets."""
+        return self.parts[self._at].unfolded(functools.reduce(lambda s, part: part((), s), self.parts[: self._at], s))
+
+    def folded(self, u: Array) -> Tree:
+        """The sums of the part with weights, through the parts behind it."""
+        return functools.reduce(lambda s, part: part((), s), self.parts[self._at + 1 :], self.parts[self._at].folded(u))
+
+    @property
+    def _at(self) -> int:
+        return next(k for k, part in enumerate(self.parts) if part.shape is not None)
+
 
 @dataclass(frozen=True)
 class Biased(Operator):
@@ -188,6 +216,14 @@ class Biased(Operator):
     def apply(self, w: Tree, s: Tree) -> Tree:
         """``W s + b one``."""
         return self.of(w[:, :-1], s) + w[:, -1].reshape(dimensions(self.outputs)) * self.one
+
+    def unfolded(self, s: Tree) -> Array:
+        """The dense one's, and `one`."""
+        return jnp.pad(self.of.unfolded(s), ((0, 0), (0, 1)), constant_values=self.one)
+
+    def folded(self, u: Array) -> Tree:
+        """The dense one's."""
+        return self.of.folded(u)
 
     def transposed(self, w: Tree, v: Tree) -> Tree:
         """The dense one's."""

@@ -5,6 +5,8 @@ An update returns the new parameters, or, where it is a direction to scale, the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import lineax
 from jax import Array
@@ -18,9 +20,8 @@ from .estimators.estimator import Unsuitable, needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
 from .functions import add, zeros
-from .kinds import Circuit, Nudge, Objective, Solver, Tree
+from .kinds import Batch, Circuit, Nudge, Objective, Solver, Tree
 from .nudges import clamped, weak
-from .operators import Dense
 from .own import from_residual
 from .precision import in_float64
 from .solvers import Problem, newton, relaxation
@@ -297,48 +298,92 @@ def hessian_free_step(
 
 @in_float64
 @needing(82, "Kronecker factors", "chain")
-def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array) -> list[tuple[Array, Array]]:
-    """``A = E[s_below s_below^T]`` and ``S = E[J_a^T H J_a]`` of every layer of a chain, a its drive (row 82).
+def kronecker_factors(circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array) -> list[tuple[Array, Array] | tuple]:
+    """``A = E[sum a a^T]`` and ``S = E[mean J_u^T H J_u]`` of every layer of a chain, over the places of its operator (row 82).
 
-    ``S kron A`` approximates the layer's block of the Gauss-Newton matrix; of one sample it is that block.
+    `a` is what the weights meet at a place, `u` what they make of it there; a dense layer has one place. ``S kron A`` approximates
+    the layer's block of the Gauss-Newton matrix; of one sample and place it is that block. Of convolutions these are the factors of
+    Grosse and Martens (2016, KFC): errors at different places are taken to be uncorrelated.
 
     Returns
     -------
     list of pairs (A, S)
+        ``()`` of a layer without weights.
     """
-    if not all(isinstance(a, Dense) for a in circuit.maps):
-        raise Unsuitable(
-            "row 82 (Kronecker factors) needs dense layers, whose blocks are one Kronecker product; use the Hessian-free step (row 82)"
-        )
 
     def factors(x, y):
         states = circuit.forward(parameters, x)
-        hessian = jax.hessian(objective)(states[-1], y)
+        hessian = jax.hessian(objective)(states[-1], y).reshape(states[-1].size, -1)
 
-        def above(k, a):
-            s = circuit.neuron(k)(a)
-            for j in range(k + 1, circuit.layers):
-                s = circuit.neuron(j)(parameters[j] @ s)
-            return s
+        def pair(k, operator, w):
+            met = operator.unfolded(states[k])
 
-        pairs = []
-        for k, w in enumerate(parameters):
-            j = jax.jacobian(lambda a, k=k: above(k, a))(w @ states[k])
-            pairs.append((jnp.outer(states[k], states[k]), j.T @ hessian @ j))
-        return pairs
+            def above(u):
+                s = circuit.neuron(k)(operator.folded(u))
+                for j in range(k + 1, circuit.layers):
+                    s = circuit.layer(j, parameters[j], s)
+                return s
 
-    return jax.tree.map(lambda v: v.mean(0), jax.vmap(factors)(xs, ys))
+            u = met @ w.reshape(len(w), -1).T
+            j = jax.jacobian(above)(u).reshape(-1, *u.shape)  # (outputs, places, outputs of a place)
+            return met.T @ met, jnp.einsum("otc,op,ptd->cd", j, hessian, j) / len(met)
+
+        return [() if a.shape is None else pair(k, a, w) for k, (a, w) in enumerate(zip(circuit.maps, parameters, strict=True))]
+
+    try:
+        return jax.tree.map(lambda v: v.mean(0), jax.vmap(factors)(xs, ys))
+    except NotImplementedError as error:
+        raise Unsuitable(f"row 82 (Kronecker factors): {error}, or use the Hessian-free step (row 82)") from None
+
+
+@in_float64
+def kronecker_direction(factors: list[tuple[Array, Array] | tuple], gradient: Tree, damping: float = 0.0) -> tuple[Array, ...]:
+    """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
+
+    def inverse(m):
+        m = m + jnp.sqrt(damping) * jnp.eye(len(m))
+        if isinstance(damping, float) and damping > 0:  # there is an inverse, which takes a fraction of the time
+            return jnp.linalg.inv(m)
+        return jnp.linalg.pinv(m, rtol=1e-12, hermitian=True)
+
+    def one(g, pair):
+        if not pair:
+            return ()
+        a, s = map(inverse, pair)
+        return -(s @ g.reshape(len(g), -1) @ a).reshape(g.shape)
+
+    return tuple(one(g, pair) for g, pair in zip(gradient, factors, strict=True))
 
 
 @in_float64
 def kronecker_step(
     circuit: Circuit, objective: Objective, parameters: Tree, xs: Array, ys: Array, damping: float = 0.0
 ) -> tuple[Array, ...]:
-    """``-S^+ gradient A^+`` for every layer of a chain, both factors damped by ``sqrt(damping)`` (section 4; row 82)."""
-    factors = kronecker_factors(circuit, objective, parameters, xs, ys)
+    """`kronecker_direction` of a batch's factors and its mean gradient (row 82)."""
     force = jax.tree.map(lambda v: v.mean(0), jax.vmap(lambda x, y: exact_gradient(circuit, objective, parameters, x, y))(xs, ys))
+    return kronecker_direction(kronecker_factors(circuit, objective, parameters, xs, ys), force, damping)
 
-    def inverse(m):
-        return jnp.linalg.pinv(m + jnp.sqrt(damping) * jnp.eye(len(m)), rtol=1e-12, hermitian=True)
 
-    return tuple(-inverse(s) @ g @ inverse(a) for g, (a, s) in zip(force, factors, strict=True))
+@dataclass(frozen=True)
+class Kronecker:
+    """Steps along `kronecker_direction`, of a batch's own factors and whatever gradient comes (row 82): an update for training.
+
+    Parameters
+    ----------
+    rate : float
+        Size of a step, over that to the minimum of the batch's quadratic model.
+    damping : float
+        Of the factors' product.
+    """
+
+    rate: float
+    damping: float = 0.01
+
+    def init(self, parameters: Tree) -> Tree:
+        """Nothing: every batch has factors of its own."""
+        return ()
+
+    def apply(self, gradient: Tree, state: Tree, parameters: Tree, batch: Batch) -> tuple[Tree, Tree]:
+        """One step."""
+        factors = kronecker_factors(batch.circuit, batch.objective, parameters, batch.x, batch.y)
+        return add(parameters, kronecker_direction(factors, gradient, self.damping), self.rate), state

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from operator_nets import LAYERS, NET, fast, largest_of_pairs, one_more, squared_weights, system
+from operator_nets import LAYERS, NET, fast, largest_of_pairs, one_more, squared_weights
 
 from crossdyad import models
 from crossdyad.models.cookbook import ROWS
@@ -81,14 +81,6 @@ def test_images_of_the_wrong_shape_or_range_are_refused_in_one_line(spoil, told)
 def test_operators_that_do_not_fit_are_refused(make, told):
     with pytest.raises(ValueError, match=told):
         make()
-
-
-def test_kronecker_factors_name_what_serves_on_operators():
-    from crossdyad.models.updates import kronecker_step
-
-    s = system()
-    with pytest.raises(models.Unsuitable, match="Hessian-free"):
-        kronecker_step(NET, models.squared_error, s.parameters, s.x[None], s.y[None])
 
 
 def test_biases_are_an_operator_that_nothing_is_sent_down_by():

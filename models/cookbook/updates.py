@@ -14,6 +14,7 @@ from ..estimators.contrast import contrast, one_sided
 from ..estimators.implicit import cost, exact_gradient
 from ..flow import flow
 from ..functions import add, identity
+from ..images import Convolution
 from ..nudges import clamped
 from ..objectives import squared_error
 from ..solvers import relaxation
@@ -228,6 +229,13 @@ def curvature_law(seed: int) -> Iterator[Finding]:
     for name, update in (("conjugate gradients", _compiled(hessian_free_step)), ("Kronecker factors", _compiled(kronecker_step))):
         yield equal(f"{name}, one sample: the pseudo-inverse's step", update(layer, squared_error, w, xs[:1], ys[:1]), inverse, 1e-10)
         yield equal(f"{name}, a batch: least squares in one step", w[0] + update(layer, squared_error, w, xs, ys)[0], least, 1e-10)
+    image = Feedforward((Convolution((4, 4, 2), 3, 2),), identity)
+    w, xs = image.random_parameters(a), jax.random.normal(b, (9, 4, 4, 2))
+    ys = jax.random.normal(c, (9, *image.maps[0].outputs))
+    patches = jnp.concatenate([image.maps[0].unfolded(x) for x in xs])
+    least = jnp.linalg.lstsq(patches, ys.reshape(len(patches), -1))[0].T
+    step = _compiled(kronecker_step)(image, squared_error, w, xs, ys)[0]
+    yield equal("a convolution, a batch: least squares over all places in one step", (w[0] + step).reshape(least.shape), least, 1e-10)
     s = systems.tanh_net(seed)
     factors = jax.jit(kronecker_factors, static_argnums=(0, 1))(s.circuit, s.objective, s.parameters, s.x[None], s.y[None])
     v = s.circuit.random_parameters(a)
