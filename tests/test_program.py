@@ -138,6 +138,10 @@ def test_cycles_of_a_training_step(name, most):
     assert programs(load(name))[1].length <= most
 
 
+def test_a_step_of_a_small_net_takes_less_than_a_microsecond_of_a_hundred_megahertz():
+    assert programs(Recipe(name="small", sizes=(16, 8, 4), lanes=(16, 8)))[1].length == 88
+
+
 @pytest.mark.parametrize(("name", "lanes", "most"), [("digits", 16, 364), ("digits-deep", 16, 794), ("mnist", 28, 14834)])
 def test_one_row_of_lanes_for_all_matrices_is_busy_nearly_always(name, lanes, most):
     recipe = load(name)
