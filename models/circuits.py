@@ -28,6 +28,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jax import Array
@@ -35,8 +36,9 @@ from jax import numpy as jnp
 from jax.typing import ArrayLike
 
 from .functions import add, gradient, identity, relu, zeros
+from .images import Convolution
 from .kinds import Circuit, Tree
-from .operators import Biased, Operator, inner, maps, silent, uniform
+from .operators import Biased, Dense, Operator, dimensions, inner, maps, silent, uniform
 from .precision import in_float64
 
 CAPABILITIES = frozenset({"energy", "chain", "triangular", "analytic", "block-exact", "neurons", "blocks"})
@@ -250,42 +252,66 @@ def square_primitive(s: Tree) -> Array:
 class Equilibrium(LayeredStates):
     """A deep equilibrium model: ``s = f(W s + U x)`` with any W; parameters are ``(W, U)`` (row 7).
 
-    The states are a tuple of one vector, whose last `outputs` units the objective sees.
+    The states are a tuple of one vector, whose last `outputs` units the objective sees. Behind operators there are as many layers
+    more, each with loops of its own; then W and U are tuples, an entry per layer.
+
+    Parameters
+    ----------
+    inputs : int or tuple
+        Of the units, or operators below them: an image's channels loop by a convolution of 3 x 3.
+    units, outputs : int
+    activation : callable
     """
 
-    inputs: int
+    inputs: Any
     units: int
     outputs: int
     activation: Callable = jnp.tanh
     capabilities: frozenset = frozenset({"analytic", "neurons"})
 
+    @property
+    def maps(self) -> tuple[Operator, ...]:
+        """The operator below each layer."""
+        return maps((*(self.inputs if self._deep else (self.inputs,)), self.units))
+
+    @property
+    def loops(self) -> tuple[Operator, ...]:
+        """The operator from each layer to itself."""
+        shapes = [a.outputs for a in self.maps]
+        return tuple(Dense(n, n) if len(dimensions(n)) == 1 else Convolution(n, n[-1], 3, 1) for n in shapes)
+
+    @property
+    def _deep(self) -> bool:
+        return isinstance(self.inputs, tuple) and any(isinstance(a, Operator) for a in self.inputs)
+
     def random_parameters(self, key: Array, norm: float = 0.7) -> tuple:
-        """``W`` of spectral norm `norm`, ``U`` uniform."""
+        """``W`` of spectral norm `norm`, of convolutions at most that, ``U`` uniform."""
         a, b = jax.random.split(key)
-        w = jax.random.normal(a, (self.units, self.units))
-        u = uniform_weights(b, (self.inputs, self.units), 1.5)[0]
-        return w * norm / jnp.linalg.norm(w, 2), u
+        keys = jax.random.split(a, len(self.loops)) if self._deep else [a]
+        drawn = [jax.random.normal(k, loop.shape) for k, loop in zip(keys, self.loops, strict=True)]
+        w, u = tuple(v * norm / _largest(v) for v in drawn), uniform(b, self.maps, 1.5)
+        return (w, u) if self._deep else (w[0], u[0])
 
     def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
-        return (jnp.zeros(self.units, jnp.result_type(parameters[0], x)),)
+        return silent(self.maps, parameters, x)
 
     def output(self, s: Tree) -> Array:
         """The last `outputs` units."""
-        return s[0][-self.outputs :]
+        return s[-1][-self.outputs :]
 
     def with_output(self, s: Tree, o: Array) -> tuple:
         """`s` with `o` as its last units."""
-        return (jnp.concatenate([s[0][: -self.outputs], o]),)
+        return (*s[:-1], jnp.concatenate([s[-1][: -self.outputs], o]))
 
     def drive(self, parameters: Tree, s: Tree, x: ArrayLike) -> tuple:
-        """``W s + U x``."""
-        w, u = parameters
-        return (w @ s[0] + u @ x,)
+        """``W s + U x``, of every layer."""
+        ws, us = parameters if self._deep else [(p,) for p in parameters]
+        return tuple(b(w, v) + a(u, below) for a, b, w, u, v, below in zip(self.maps, self.loops, ws, us, s, (x, *s[:-1]), strict=True))
 
     def fire(self, drive: Tree) -> tuple:
         """The activation."""
-        return (self.activation(drive[0]),)
+        return tuple(map(self.activation, drive))
 
     def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``s - f(W s + U x)``."""
@@ -294,3 +320,9 @@ class Equilibrium(LayeredStates):
     def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """One evaluation of the right-hand side."""
         return add(self.fire(self.drive(parameters, s, x)), force, -1.0)
+
+
+def _largest(w):
+    """A bound on the norm of a loop with these weights, a matrix's own: the sum over a kernel's places."""
+    kernel = jnp.moveaxis(w.reshape(len(w), -1, w.shape[-1]), 1, 0)
+    return jnp.linalg.norm(kernel, 2, (1, 2)).sum()

@@ -16,11 +16,11 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
-from .circuits import LayeredStates, forced, square_primitive, tanh_primitive, uniform_weights
+from .circuits import Layered, forced, square_primitive, tanh_primitive
 from .estimators.estimator import Unsuitable
 from .functions import add, gradient, identity, zeros
 from .kinds import Circuit, Objective, Tree
-from .operators import inner
+from .operators import Operator, inner, maps, uniform
 from .own import Own, from_energy, from_residual
 from .precision import in_float64
 from .solvers import newton_direction
@@ -28,48 +28,55 @@ from .solvers import newton_direction
 
 @in_float64
 @dataclass(frozen=True)
-class Resistive(LayeredStates):
+class Resistive(Layered):
     """A nonlinear resistive network: ``E = 1/2 sum g_ij (v_i - v_j)**2``, half the dissipated power (row 9).
 
-    Layers of nodes; every node of one is joined to every node of the next by a conductance, not negative. Inputs are voltage sources,
-    ``gain`` times x and -x. The first half of each hidden layer has ideal diodes that keep it at or above 0, the second half below.
-    Relaxation sets every node of a layer to its exact minimum, the mean of its neighbours weighed by the conductances.
+    Layers of nodes; every node of one is joined to nodes of the next by conductances, not negative: all to all between numbers of
+    nodes, or as an operator's weights join them, which a convolution shares between places. Inputs are voltage sources, ``gain``
+    times x and -x. The first half of each hidden layer (of an image's channels) has ideal diodes that keep it at or above 0, the
+    second half below. Relaxation sets every node of a layer to its exact minimum, the mean of its neighbours weighed by the conductances.
 
     Parameters
     ----------
-    sizes : tuple of int
-        Inputs (each makes two nodes), hidden nodes, outputs.
+    sizes : tuple
+        Inputs (each makes two nodes), hidden nodes, outputs; or operators, of which the first takes both voltages of an input (of
+        an image, as twice the channels).
     gain : float
     """
 
-    sizes: tuple[int, ...]
+    sizes: tuple
     gain: float = 1.0
     capabilities: frozenset = frozenset({"energy", "block-exact"})
 
-    def random_parameters(self, key: Array) -> tuple:
-        """Conductances, uniform from 0: a tuple of float64 arrays (nodes, nodes below)."""
-        sizes = (2 * self.sizes[0], *self.sizes[1:])
-        return tuple(abs(w) for w in uniform_weights(key, sizes, 3.0))
+    @property
+    def maps(self) -> tuple[Operator, ...]:
+        """The operator below each layer."""
+        first, *rest = self.sizes
+        return maps((2 * first if isinstance(first, int) else first, *rest))
 
-    def start(self, parameters: Tree, x: ArrayLike) -> Tree:
-        """Zeros."""
-        return tuple(jnp.zeros(g.shape[0], jnp.result_type(g, x)) for g in parameters)
+    def random_parameters(self, key: Array) -> tuple:
+        """Conductances, uniform from 0: a tuple of float64 arrays, of numbers of nodes (nodes, nodes below)."""
+        return jax.tree.map(abs, uniform(key, self.maps, 3.0))
 
     def _limited(self, k: int, v):
         """The voltages of layer k as its diodes allow them."""
-        if k == len(self.sizes) - 2:
+        if k == self.layers - 1:
             return v
-        up = jnp.arange(v.shape[0]) < (v.shape[0] + 1) // 2
+        up = jnp.arange(v.shape[-1]) < (v.shape[-1] + 1) // 2
         return jnp.where(up, jnp.maximum(v, 0), jnp.minimum(v, 0))
 
     def sources(self, x: ArrayLike) -> Array:
         """Voltages of the input nodes."""
-        return self.gain * jnp.concatenate([x, -x])
+        return self.gain * jnp.concatenate([x, -x], -1)
 
     def energy(self, parameters: Tree, s: Tree, x: ArrayLike) -> Array:
         """Half the dissipated power."""
-        below = (self.sources(x), *s[:-1])
-        return sum(jnp.sum(g * (v[:, None] - u) ** 2) for g, v, u in zip(parameters, s, below, strict=True)) / 2
+
+        def layer(a, g, v, u):
+            ones = jnp.ones_like(u)
+            return inner(v * v, a(g, ones)) + jnp.sum(a(g, u * u)) - 2 * inner(v, a(g, u))
+
+        return sum(map(layer, self.maps, parameters, s, (self.sources(x), *s[:-1]))) / 2
 
     def currents(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """Return what flows into each node's diode: the energy's derivative, Kirchhoff's current law where it vanishes."""
@@ -86,12 +93,13 @@ class Resistive(LayeredStates):
 
     def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """Layers in turn, the output last so that a clamp is heard; every node to its minimum."""
-        s = list(s)
+        s, joined = list(s), self.maps
         for k in [*range(0, len(s) - 1, 2), *range(1, len(s) - 1, 2), len(s) - 1]:
-            g = parameters[k]
-            total, conductance = g @ (s[k - 1] if k else self.sources(x)) - force[k], g.sum(1)
+            a, g, below = joined[k], parameters[k], s[k - 1] if k else self.sources(x)
+            total, conductance = a(g, below) - force[k], a(g, jnp.ones_like(below))
             if k + 1 < len(s):
-                total, conductance = total + parameters[k + 1].T @ s[k + 1], conductance + parameters[k + 1].sum(0)
+                a, g = joined[k + 1], parameters[k + 1]
+                total, conductance = total + a.transposed(g, s[k + 1]), conductance + a.transposed(g, jnp.ones_like(s[k + 1]))
             s[k] = self._limited(k, total / conductance)
         return tuple(s)
 

@@ -5,36 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import jax
 import optax
-from jax import Array
 from jax import numpy as jnp
-from jax.typing import ArrayLike
 
 from ...data import Dataset
 from ..circuits import Equilibrium, Feedforward, Hopfield, clip, square_primitive
-from ..energies import Resistive, auxiliary_coordinates, behind
+from ..energies import Resistive, behind
 from ..estimators.chains import Chain, chain_gradient
-from ..estimators.contrast import centered, twin
 from ..estimators.estimator import Estimator, Unsuitable
-from ..estimators.implicit import neumann_multipliers, read_out
-from ..estimators.probes import averaged, in_place_slope, probes, scaled
 from ..fixed_points import mirror_descent
 from ..functions import identity, relu
-from ..kinds import Circuit, Objective, Solver, Tree
 from ..objectives import cross_entropy, squared_error
+from ..operators import Operator
 from ..precision import in_float64
-from ..solvers import Problem, relaxation
+from ..solvers import relaxation
 from ..steps import from_rate
 from ..training import Run, train
-from ..updates import Kronecker, agnostic, continual, locoprop, pseudo_inverse_step
+from ..updates import Kronecker, agnostic, continual, locoprop
 from . import extended
+from .adapted import SWEEPS, in_place, moved, penalised, pseudo_inverted, series, twins
 from .row import ROWS
 
-SWEEPS = 12
-"""Sweeps of a relaxation, in training."""
 SOLVER, TEST_SOLVER = relaxation(SWEEPS), relaxation(2 * SWEEPS)
 
 
@@ -63,72 +58,6 @@ class Standard(NamedTuple):
     optimizer: Callable = optax.adam
 
 
-# Estimators of rows that the cookbook holds as functions --------------------------------------------------------
-
-
-def series(
-    circuit: Circuit,
-    objective: Objective,
-    parameters: Tree,
-    x: ArrayLike,
-    y: ArrayLike,
-    terms: int = SWEEPS,
-    rate: float = 1.0,
-    solver: Solver | None = SOLVER,
-) -> Tree:
-    """The error signal by so many terms of its series (rows 2 and 22)."""
-    states = solver(Problem(circuit, parameters, x)).states
-    return read_out(circuit, parameters, x, states, neumann_multipliers(circuit, objective, parameters, x, y, states, terms, rate))
-
-
-def penalised(
-    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, mu: float = 10.0, steps: int = 3
-) -> Tree:
-    """The errors of the states of MAC, times the penalty (row 14)."""
-    held = auxiliary_coordinates(circuit, objective, parameters, x, y, mu, steps)
-    errors = circuit.residual(parameters, held, x)
-    return read_out(circuit, parameters, x, held, jax.tree.map(lambda e: mu * e, errors))
-
-
-def in_place(
-    circuit: Circuit,
-    objective: Objective,
-    parameters: Tree,
-    x: ArrayLike,
-    y: ArrayLike,
-    key: Array,
-    epsilon: ArrayLike = 1e-3,
-    directions: int = 16,
-) -> Tree:
-    """Slopes along directions of which only the key is kept, times these (row 31)."""
-
-    def one(key):
-        return scaled(probes(key, parameters), in_place_slope(circuit, objective, parameters, x, y, key, epsilon)[0])
-
-    return averaged(one, key, directions)
-
-
-def twins(
-    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, beta: ArrayLike = 0.5, sweeps: int = SWEEPS
-) -> Tree:
-    """Two copies at both nudges (row 67)."""
-    return twin(circuit, objective, parameters, x, y, centered(beta), sweeps=sweeps)
-
-
-def moved(update: Callable, over: float) -> Callable:
-    """An update as an estimate: by how much it moves the parameters, over minus what a gradient is scaled with there."""
-
-    def estimate(circuit, objective, parameters, x, y):
-        return jax.tree.map(lambda a, b: (a - b) / over, parameters, update(circuit, objective, parameters, x, y))
-
-    return estimate
-
-
-def pseudo_inverted(circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, damping: float = 0.1) -> Tree:
-    """Minus the step of second order (row 81)."""
-    return scaled(pseudo_inverse_step(circuit, objective, parameters, x, y, damping), -1.0)
-
-
 # Circuits -----------------------------------------------------------------------------------------------------
 
 
@@ -153,45 +82,57 @@ def _smooth(rule, sizes, seed, **settings):
 
 
 def _equilibrium(rule, sizes, seed, **settings):
-    """Make as many units with loops as the sizes have in all."""
-    return Standard(rule, Equilibrium(sizes[0], sum(sizes[1:]), sizes[-1]), squared_error, settings, TEST_SOLVER)
+    """Make as many units with loops as the sizes have in all, behind operators that loop, too."""
+    below = operators(sizes)
+    units = sizes if below else sizes[1:]
+    circuit = Equilibrium(below or sizes[0], sum(units[len(below) :]), sizes[-1])
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER)
 
 
 def _resistive(rule, sizes, seed, **settings):
     def conductances(parameters):
         return jax.tree.map(lambda g: jnp.maximum(g, 1e-6), parameters)
 
+    if operators(sizes):  # an input's two voltages are channels
+        *places, channels = sizes[0].inputs
+        sizes = (replace(sizes[0], inputs=(*places, 2 * channels)), *sizes[1:])
     return Standard(rule, Resistive(sizes, 10.0), squared_error, settings, relaxation(SWEEPS), project=conductances)
 
 
-def _features(parameters, x):
-    return jnp.tanh(parameters @ x)
+def operators(sizes: tuple) -> tuple[Operator, ...]:
+    """The operators below the units of a net's sizes."""
+    return tuple(takewhile(lambda n: isinstance(n, Operator), sizes))
+
+
+def _parted(sizes):
+    """A layer of tanh units, the first operator if there is one, and the sizes of a net behind it, its first hidden layer as wide."""
+    if operators(sizes):
+        front, rest = Feedforward(sizes[:1], jnp.tanh, jnp.tanh), sizes[1:]
+        return front, rest if operators(rest) else (sizes[0].outputs, *rest)
+    return Feedforward(sizes[:2], jnp.tanh, jnp.tanh), (sizes[1], *sizes[1:])
 
 
 def _tied(rule, sizes, seed, **settings):
-    """Features of the first hidden layer's size, a Hopfield net behind them."""
-    net = Hopfield((sizes[1], *sizes[1:]))
+    """Features of the first layer, a Hopfield net behind them."""
+    below, sizes = _parted(sizes)
+    net = Hopfield(sizes)
     front, inner = jax.random.split(jax.random.key(seed))
-    weights = Feedforward(sizes[:2]).random_parameters(front)[0]
-    return Standard(rule, behind(_features, net), squared_error, settings, TEST_SOLVER, (weights, net.random_parameters(inner)))
+    weights = below.random_parameters(front)[0], net.random_parameters(inner)
+    return Standard(rule, behind(partial(below.layer, 0), net), squared_error, settings, TEST_SOLVER, weights)
 
 
 def _chain(rule, sizes, seed, **settings):
     """A feedforward layer below a Hopfield net."""
-    front = Feedforward(sizes[:2], jnp.tanh, jnp.tanh)
-    return Standard(rule, Chain((front, Hopfield((sizes[1], *sizes[1:])))), squared_error, settings, TEST_SOLVER)
+    front, sizes = _parted(sizes)
+    return Standard(rule, Chain((front, Hopfield(sizes))), squared_error, settings, TEST_SOLVER)
 
 
 def _mixture(rule, sizes, seed):
     """Dyads below, nudges between, probes above (row 86)."""
-    width = sizes[1]
-    chain = Chain(
-        (
-            Feedforward(sizes[:2], jnp.tanh, jnp.tanh),
-            Hopfield((width, width, width)),
-            Feedforward((width, sizes[-1]), output_activation=identity),
-        )
-    )
+    below = operators(sizes) or sizes[:2]
+    width = next(n for n in sizes[1:] if isinstance(n, int))
+    front = Feedforward(below, jnp.tanh, jnp.tanh)
+    chain = Chain((front, Hopfield((front.maps[-1].outputs, width, width)), Feedforward((width, sizes[-1]), output_activation=identity)))
     rules = (
         ROWS[57].estimator,
         replace(ROWS[52].estimator, settings={"solver": SOLVER}),
@@ -279,8 +220,6 @@ STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
 }
 """Standard of each row: what makes the circuit, the rule (the row's own if none, another row's, or a function), and keywords."""
 
-UNITS_ONLY = _equilibrium, _resistive, _tied, _chain, _mixture
-"""Nets that take no operators."""
 _formulation = "a formulation, no rule; use row {}"
 _system = "a system, no rule; use row {}, which trains it or one like it"
 _schedule = "a schedule, which carries any rule; use `schedules.play` with the rule of row {}, as examples/mixture.py does"
@@ -335,8 +274,7 @@ def standard(number: int, sizes: tuple, seed: int = 0) -> Standard:
     Raises
     ------
     Unsuitable
-        For a layer without units, a row that is not trained this way, or one whose net takes no operators; says why and what to use
-        instead.
+        For a layer without units, or a row that is not trained this way; says why and what to use instead.
     """
     if any(isinstance(n, int) and n < 1 for n in sizes):
         raise Unsuitable(f"sizes: {sizes}; allowed is one unit or more in every layer")
@@ -345,8 +283,6 @@ def standard(number: int, sizes: tuple, seed: int = 0) -> Standard:
     if number not in STANDARDS:
         raise Unsuitable(f"row {number}: not in the cookbook; use one of {', '.join(map(str, trainable()))}")
     make, rule, settings = STANDARDS[number]
-    if make in UNITS_ONLY and not all(isinstance(n, int) for n in sizes):
-        raise Unsuitable(f"row {number} ({ROWS[number].title}): its net is of units between matrices; use row 20, 52 or 57 on images")
     if make is _extended:
         made = make(rule, sizes, seed, **settings)
         return made._replace(rule=Estimator(number, ROWS[number].title, made.rule))
