@@ -30,7 +30,7 @@ def budget(
 
     Cosine, bias, deviation and sign agreement against the exact gradient, each effect as it is measured, and a waterfall plot. Of SPSA the
     slopes are judged, along the directions that the chip draws. With --predict, of digits' recipes: the accuracy after three epochs,
-    from the first 512 samples, the read noise at which the rule stops learning, and what mending each cause would give.
+    from the first 1024 samples, the read noise at which the rule stops learning, and what mending each cause would give.
 
     Example: crossdyad budget digits --epochs 5
     """
