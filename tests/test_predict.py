@@ -21,11 +21,12 @@ def changed(**settings):
     return specs.apply(load("digits"), {k.replace("__", "."): v for k, v in settings.items()}).recipe
 
 
-def test_held_out_recipes_of_every_rule_rank_as_they_were_trained():
+def test_held_out_recipes_of_the_rules_rank_as_they_were_trained():
+    """Of nineteen rules or more; one that came after the calibration is told by its program."""
     known = predict.coefficients()
     told, true = known["held_out"].T
     rules = known["held_out_rules"]
-    assert set(rules) == set(RULES) - {"inference"} and len(rules) >= 200
+    assert set(rules) <= set(RULES) - {"inference"} and len(set(rules)) >= 19 and len(rules) >= 200
     assert np.allclose(known["held_out_seeds"].mean(1), true)
     for of in (slice(None), rules == "dual-propagation"):
         assert spearmanr(told[of], true[of])[0] >= 0.9
@@ -35,7 +36,7 @@ def test_a_recipe_is_told_apart_by_its_program_and_not_by_its_rules_name(monkeyp
     """The same program under a name of one's own looks alike; those of most other rules do not."""
     monkeypatch.setenv("CROSSDYAD_IMPORT", "crossdyad.recipe")
     made = [load("digits" if name == "dual-propagation" else f"digits-{name}") for name in RULES if name != "inference"]
-    assert len({tuple(predict._told(r)[2:]) for r in made}) == 15
+    assert len({tuple(predict._told(r)[2:]) for r in made}) >= 15
     own = load("digits-backprop")
     assert predict._told(own.model_copy(update={"rule": "crossdyad.recipe.rules.backward:backprop"})) == predict._told(own)
 
