@@ -78,3 +78,18 @@ def test_what_is_learned_is_what_a_state_has_beyond_its_drive():
         predicted = f.accumulator.decode(np.clip(player.drive[k], low, high))
         assert np.abs(error).max() > 0.05
         assert np.abs(state - predicted - error).max() <= (f.state.step + f.delta.step) / 2
+
+
+def test_a_step_goes_half_of_the_way():
+    """With one hidden layer, a linear one: u_1 = beta e_0 / 2, u_2 = (u_1 + beta e_1) / 2, e_n the error of the outputs under u_n."""
+    net = {"sizes": (7, 6, 3), "lanes": (4, 2), "activation": "identity", "output": "identity", "feedback": 0.125}
+    for steps in (1, 2):
+        recipe = chip_of("feedback-control", sweeps=(0, steps), **net)
+        weights, (x, y) = emulator.initial_weights(recipe), samples(recipe)
+        w0, w1 = (recipe.formats.weight.decode(w) for w in weights)
+        d0 = real.matrices(recipe, weights)["D0"]
+        x, u = recipe.formats.state.decode(recipe.formats.state.encode(x, "x")), np.zeros((len(x), 3))
+        for _ in range(steps):
+            u = (u + recipe.beta * (np.eye(3)[y] - (x @ w0.T + u @ d0) @ w1.T)) / 2
+        hidden = real.gradient(recipe, weights, x, y)[0]
+        np.testing.assert_allclose(hidden, -(u @ d0)[:, :, None] * x[:, None, :] / recipe.beta, atol=1e-9)
