@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
@@ -269,7 +270,7 @@ class Goodness(LayeredStates):
     Parameters
     ----------
     net : Feedforward
-        Of units between matrices: the first inputs, one per class, are the label's. Of images, whose first pixels the label takes.
+        Of units between matrices: the first inputs, one per class, are the label's. Of images, over which the label is spread.
     classes : int
     """
 
@@ -282,11 +283,13 @@ class Goodness(LayeredStates):
         return self.net.random_parameters(key)
 
     def labelled(self, x: Array, y: Array) -> Array:
-        """The label and the sample, of length 1."""
-        shown = y * jnp.max(x)
+        """The label and the sample, of length 1: of units side by side, of images a pattern of signs per class, as strong as the image.
+
+        Weights that all places share see a label where it is alone; so every place has to show it.
+        """
         if x.ndim == 1:
-            return normalised(jnp.concatenate([shown, x]))
-        return normalised(x.reshape(-1).at[: self.classes].set(shown).reshape(x.shape))
+            return normalised(jnp.concatenate([y * jnp.max(x), x]))
+        return normalised(normalised(x) + normalised(jnp.tensordot(y, patterns(self.classes, x.shape), 1)))
 
     def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
@@ -313,13 +316,20 @@ class Goodness(LayeredStates):
         return add(tuple(self.forward(parameters, x)), force, -1.0)
 
 
+def patterns(classes: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Signs all over an image of this shape that stand for each class, always the same: (classes, *shape)."""
+    return np.random.default_rng(0).choice([-1.0, 1.0], (classes, *shape))
+
+
 def forward_forward_net(chain: Feedforward, threshold: float = 2.0) -> tuple[Callable, Callable]:
     """The hidden layers of a chain and one more of the size of the last, on samples with labels, right and wrong."""
     inputs, hidden, classes = chain.maps[0].inputs, chain.maps[:-1], size(chain.maps[-1].outputs)
     if isinstance(inputs, int):
         sizes = (inputs + classes, *(a.outputs for a in hidden), hidden[-1].outputs)
-    elif size(inputs) <= classes:
-        raise Unsuitable(f"row 42 (Forward-Forward) shows the label in the first pixels: {size(inputs)} pixels, {classes} classes")
+    elif np.linalg.matrix_rank(patterns(classes, inputs).reshape(classes, -1)) < classes:
+        raise Unsuitable(
+            f"row 42 (Forward-Forward) shows the label all over the image: {size(inputs)} pixels are few for {classes} classes"
+        )
     else:
         sizes = (*hidden, size(hidden[-1].outputs))
     net = Feedforward(sizes, chain.activation, chain.activation)
