@@ -96,11 +96,17 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def throughput(recipe: Recipe, fmax: float, multipliers: int) -> float:
+    """Return GOPS per multiplier block at a clock of `fmax` MHz: two operations for each product that counts, while samples wait."""
+    return 2e-3 * card(recipe).busy * sum(recipe.engine_lanes) * fmax / multipliers
+
+
 def routed_page() -> str:
-    """Return what chips took that were built as the table of ``docs/rules.md``."""
-    lines = ["| rule | LUT | FF | multipliers | memory blocks | MHz | commit |", "|---|---|---|---|---|---|---|"]
+    """Return what chips took that were built, and what their multipliers do, as the table of ``docs/rules.md``."""
+    lines = ["| rule | LUT | FF | multipliers | memory blocks | MHz | GOPS a multiplier | commit |", "|---" * 8 + "|"]
     for name, found in results(ROUTED)["rules"].items():
-        lines.append(f"| {name} | {' | '.join(str(found[c]) for c in COSTS)} | {found['fmax']:.1f} | {found['commit']} |")
+        done = throughput(load(presets_of_rules()[name]), found["fmax"], found["multipliers"])
+        lines.append(f"| {name} | {' | '.join(str(found[c]) for c in COSTS)} | {found['fmax']:.1f} | {done:.2f} | {found['commit']} |")
     return "\n".join(lines)
 
 
