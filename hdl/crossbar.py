@@ -204,7 +204,9 @@ class Crossbar(wiring.Component):
 
         signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
         stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
-        its_step = of_sample(r, self.step, getattr(self, "turn", None), number)
+        its_step: Value = self.step
+        if "turn" in self.signature.members:  # a register: the generators' first adders follow
+            its_step = delayed(m, of_sample(self.step, self.turn, Mux(self.start, self.number, number)), 1)
         pairs = pairs_of("generator", 0, its_step) if signs_used or stochastic else []
         stuck = []
         if r.stuck_limit and rewrites:

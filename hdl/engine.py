@@ -66,8 +66,12 @@ class Engine(wiring.Component):
         index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
 
         def its(name: str, wait: int) -> Value:
-            """Return what a level is for the sample of the element that is coming."""
-            return of_sample(r, getattr(self, name), getattr(self, "turn", None), delayed(m, crossbar.coming_number, wait))
+            """Return what a level is for the sample of the element that is coming; a register where there is time for one."""
+            level: Value = getattr(self, name)
+            ahead = min(wait, 1)
+            if "turn" not in self.signature.members:
+                return level
+            return delayed(m, of_sample(level, self.turn, delayed(m, crossbar.coming_number, wait - ahead)), ahead)
 
         def generator(name: str, stream: int, step: str, wait: int) -> Generator:
             m.submodules[name] = made = Generator(r.key, stream)

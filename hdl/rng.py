@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe
+from ..recipe import RANDOM_BITS
 from .families import Platform
 
 ROUNDS = 8
@@ -74,8 +74,6 @@ class Generator(wiring.Component):
         return m
 
 
-def of_sample(recipe: Recipe, level: Value, turn: Value | None, number: Value) -> Value:
+def of_sample(level: Value, turn: Value, number: Value) -> Value:
     """Return the step or run of an operation's sample, given that of the newest one and its turn: those under way follow each other."""
-    if turn is None:
-        return level
     return (level - (turn - number[: len(turn)])[: len(turn)])[: len(level)]
