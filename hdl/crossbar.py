@@ -204,9 +204,8 @@ class Crossbar(wiring.Component):
 
         signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
         stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
-        its_step: Value = self.step
-        if "turn" in self.signature.members:  # a register: the generators' first adders follow
-            its_step = delayed(m, of_sample(self.step, self.turn, Mux(self.start, self.number, number)), 1)
+        taken = Mux(self.start, self.number, number)
+        its_step = delayed(m, of_sample(self.step, self.turn, taken), 1) if "turn" in self.signature.members else self.step
         pairs = pairs_of("generator", 0, its_step) if signs_used or stochastic else []
         stuck = []
         if r.stuck_limit and rewrites:
@@ -226,8 +225,7 @@ class Crossbar(wiring.Component):
         if any(shaken):  # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
             m.d.comb += [signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step)]
-            opposite = Signal(scalar.shape())
-            m.d.sync += opposite.eq(shifted(m, self._of, number_at[0], -self.slope, rate))
+            opposite = delayed(m, shifted(m, self._of, number_at[0], -self.slope, rate)[: len(scalar)].as_signed(), 1)
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(width, len(scalar))
