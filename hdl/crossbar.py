@@ -204,8 +204,8 @@ class Crossbar(wiring.Component):
 
         signs_used = any(s.op is Op.PROBE or s.column == SIGNS for s in rewrites)
         stochastic = bool(rewrites) and r.rounding.weight == "stochastic"
-        taken = Mux(self.start, self.number, number)
-        its_step = delayed(m, of_sample(self.step, self.turn, taken), 1) if "turn" in self.signature.members else self.step
+        started = Mux(self.start, self.number, number)
+        its_step = delayed(m, of_sample(self.step, self.turn, started), 1) if "turn" in self.signature.members else self.step
         pairs = pairs_of("generator", 0, its_step) if signs_used or stochastic else []
         stuck = []
         if r.stuck_limit and rewrites:
