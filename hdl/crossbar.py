@@ -178,7 +178,7 @@ class Crossbar(wiring.Component):
 
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
         x = [
-            Const(0, signed(f.state.width))
+            Const(0, signed(f.state.width + self._table.lent))  # as wide as what may stand there in its place: noise
             if column is None
             else delayed(m, raise_(met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1), 1)
             for lane in range(L)
@@ -293,7 +293,7 @@ class Crossbar(wiring.Component):
                 m.submodules[f"update{i}"] = update = Update(self._table.views, decays)
                 m.d.comb += [
                     update.weight.eq(delayed(m, old[i], 2)),
-                    update.product.eq(products[i][: len(update.product)]),
+                    update.product.eq(products[i][: len(update.product)].as_signed()),
                     update.probe.eq(is_op(number_at[4], Op.PROBE)),
                     update.decay.eq(self._of(number_at[4], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE)),
                 ]

@@ -160,10 +160,21 @@ def scenarios() -> list[Scenario]:
     noise = {"sigma": 0.25, "bias": True} | narrow(delta=(12, 5))
     lent = small("lends", sizes=(3, 5, 12), lanes=(2, 3), rule="target-propagation", **noise)
     shaken = small("lends-shaken", sizes=(3, 5, 4), lanes=(2, 3), rule="node-perturbation", **noise)
+    apart = [{"lanes": 3, "matrices": ["W0", "W1"]}, {"lanes": 2, "matrices": ["B1"]}]
+    alone = small(
+        "lends-noise",
+        sizes=(3, 5, 4),
+        lanes=(),
+        engines=apart,
+        rule="crossdyad.sim.variety:hears",
+        sigma=1.0,
+        **narrow(state=(11, 7), delta=(11, 7)),
+    )
     variety = [scenario(r, e) for r in recipes() for e in range(len(r.engine_lanes))]
     return [
         scenario(lent, 1, 6),
         scenario(shaken, 1, 6, {"slope": shaken.formats.delta.min}),  # its opposite has all of these bits
+        scenario(alone, 1, 6),
         scenario(fed, 1),
         scenario(heard, 1),
         scenario(odd, 0),

@@ -164,6 +164,8 @@ FAULTS = (
           "stale"),
     Fault("elements with the other sample's step", "engine", "delayed(m, crossbar.coming_number, wait - ahead)",
           "~delayed(m, crossbar.coming_number, wait - ahead)", "overlap"),
+    Fault("lent bits that noise alone does not get", "crossbar", "signed(f.state.width + self._table.lent))", "signed(f.state.width))",
+          "crossbar"),
     Fault("a step of the operation before", "crossbar", "Mux(self.start, self.number, number)", "number", "overlap"),
     Fault("a sample of an element more", "chip", "sample_index == (r.sizes[0] - 2)", "sample_index == (r.sizes[0] - 1)", "chip"),
     Fault("words end a column early", "words", "self.word_end.eq(self.lane == last_lane)", "self.word_end.eq(self.lane + 1 == last_lane)",

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from ..recipe import NOISE, RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, allow
+from ..recipe import NOISE, RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, Rule, allow
 from ..recipe.rules import parts
+from ..recipe.rules.backward import stored_feedback
 
 
 def small(name: str = "small", **changes) -> Recipe:
@@ -76,6 +77,16 @@ def relaxing(recipe: Recipe) -> Iterator[Operation]:
     yield from parts.updates(recipe)
 
 
+def _hears(recipe: Recipe) -> Iterator[Operation]:
+    yield from parts.hidden(recipe)
+    yield parts.nudged(recipe)
+    yield parts.update(1, "B1", row="input2", column=NOISE, gain=2, negative=True)
+    yield parts.update(1)
+
+
+hears = Rule(_hears, matrices=stored_feedback)
+"""Rule with a matrix that meets nothing but noise, along states: alone on an engine, it has no store of columns."""
+allow(f"{__name__}:hears")
 allow(f"{__name__}:unusual")
 allow(f"{__name__}:relaxing")
 
