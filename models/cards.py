@@ -271,7 +271,10 @@ def card(number: int) -> Card:
     )
 
 
-UNCOUNTED = {86: "made of blocks, each with the card of its own rule"}
+UNCOUNTED = {
+    82: "its gradient costs what row 20's does; the curvature, which is of a batch, is not counted",
+    86: "made of blocks, each with the card of its own rule",
+}
 """Trainable rows without a card, and why."""
 
 

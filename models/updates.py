@@ -364,6 +364,7 @@ def kronecker_step(
     return kronecker_direction(kronecker_factors(circuit, objective, parameters, xs, ys), force, damping)
 
 
+@in_float64
 @dataclass(frozen=True)
 class Kronecker:
     """Steps along `kronecker_direction`, of a batch's own factors and whatever gradient comes (row 82): an update for training.

@@ -82,6 +82,7 @@ ROWS = {
     78: energies.mirrored,
     79: by_hand.locoprop,
     81: by_hand.pseudo_inverse,
+    82: by_hand.backprop,
     84: states.least_action,
     85: energies.chained,
     86: energies.mixed,
