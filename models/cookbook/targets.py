@@ -98,7 +98,7 @@ def difference_law(seed: int) -> Iterator[Finding]:
     @jax.jit
     def learnt(w):
         """Return the feedback learnt from noise about zero, where this loss is the plain autoencoder's."""
-        noise = deviations(5, 0.1)
+        noise = deviations(jnp.zeros(5), 0.1)
         return minimiser(lambda m: jax.vmap(lambda d: reconstruction(w.__matmul__, m.__matmul__, jnp.zeros(5), d))(noise).mean(), w)
 
     yield equal("feedback of least reconstruction loss: the inverses", list(map(learnt, back)), list(map(jnp.linalg.inv, back)), 1e-10)
@@ -121,7 +121,7 @@ def direct_law(seed: int) -> Iterator[Finding]:
 
     @jax.jit
     def learnt(sigma, damping):
-        f, noise = path(s.circuit, s.parameters, k), deviations(states[k].size, sigma)
+        f, noise = path(s.circuit, s.parameters, k), deviations(states[k], sigma)
 
         def loss(matrix):
             losses = jax.vmap(lambda d: difference_reconstruction(f, matrix.__matmul__, states[k], d))(noise)
@@ -166,7 +166,7 @@ def local_law(seed: int) -> Iterator[Finding]:
     """The only minimum of the loss is the transposed derivative, whereupon target propagation is backprop."""
     s = square_net(seed)
     w = s.parameters[1]
-    noise = deviations(5, 0.3)
+    noise = deviations(jnp.zeros(5), 0.3)
 
     def loss(m, one, two):
         return local_difference_reconstruction(w.__matmul__, m.__matmul__, jnp.zeros(5), one, two)
