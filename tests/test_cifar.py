@@ -1,12 +1,10 @@
 """The comparison on CIFAR-10 (`benchmarks/cifar.py`): the same weights for what is compared, the same gradient, and its statistics."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
+from scripts import benchmark
 
 from crossdyad import models
 from crossdyad.models.cookbook.findings import angle
@@ -15,10 +13,7 @@ from crossdyad.models.images import Pooled
 
 @pytest.fixture(scope="module")
 def cifar():
-    found = importlib.util.spec_from_file_location("cifar", Path(__file__).parents[1] / "benchmarks" / "cifar.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return benchmark("cifar")
 
 
 LAYERS = Pooled((8, 8, 3), 4, padding=1), Pooled((4, 4, 4), 5, padding=1), 3

@@ -34,8 +34,8 @@ def test_a_row_fulfils_its_law(number, seed):
     assert result.passed, [f for f in result.findings if not f.passed]
 
 
-@pytest.mark.parametrize("number", [29, 52, 57])
-def test_the_first_rows_fulfil_their_laws(number):
+@pytest.mark.parametrize("number", [29, 52, 57, 69, 70, 71])
+def test_some_rows_fulfil_their_laws(number):
     assert checks.measure(number, 0).passed
 
 

@@ -1,6 +1,5 @@
 """The cards of the cookbook: recounted by the rows in NumPy, on matrices that count; and what the paper says of them."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import by_hand_states as states
 import jax
 import numpy as np
 import pytest
+from scripts import benchmark
 from typer.testing import CliRunner
 
 from crossdyad import models
@@ -301,7 +301,4 @@ def test_every_row_with_a_card_has_an_angle_or_a_reason():
 
 def test_the_page_on_substrates_is_what_the_cards_say():
     root = Path(cards.__file__).resolve().parent.parent
-    spec = importlib.util.spec_from_file_location("substrates", root / "benchmarks" / "substrates.py")
-    substrates = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(substrates)
-    assert substrates.page() == (root / "docs" / "substrates.md").read_text()
+    assert benchmark("substrates").page() == (root / "docs" / "substrates.md").read_text()

@@ -2,11 +2,11 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scripts import benchmark
 
 from crossdyad.explore import cost, energy, report, sweep
 from crossdyad.explore.jobs import Job, batches, evaluate, key
@@ -14,15 +14,10 @@ from crossdyad.explore.spec import Spec
 from crossdyad.recipe import Recipe, geometries, load
 from crossdyad.recipe.imported import ALLOWED
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "cost.py"
 
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_cost", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module", name="benchmark")
+def builds():
+    return benchmark("cost")
 
 
 # The model ---------------------------------------------------------------------------------------------------

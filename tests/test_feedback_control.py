@@ -66,20 +66,6 @@ def test_control_makes_the_outputs_err_less():
     assert np.abs(controlled).sum() < 0.9 * np.abs(free).sum()
 
 
-def test_what_is_learned_is_what_a_state_has_beyond_its_drive():
-    """On the chip's integers, to the rounding of both."""
-    recipe = chip_of("feedback-control", beta=1.0)
-    weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 40)
-    player, _ = played(recipe, weights, x, y)
-    f = recipe.formats
-    for k in range(2):
-        state, error = (form.decode(player.stores[f"{name}{n}"]) for form, name, n in ((f.state, "input", k + 1), (f.delta, "error", k)))
-        low, high = recipe.bounds(k)
-        predicted = f.accumulator.decode(np.clip(player.drive[k], low, high))
-        assert np.abs(error).max() > 0.05
-        assert np.abs(state - predicted - error).max() <= (f.state.step + f.delta.step) / 2
-
-
 def test_a_step_goes_half_of_the_way():
     """With one hidden layer, a linear one: u_1 = beta e_0 / 2, u_2 = (u_1 + beta e_1) / 2, e_n the error of the outputs under u_n."""
     net = {"sizes": (7, 6, 3), "lanes": (4, 2), "activation": "identity", "output": "identity", "feedback": 0.125}

@@ -1,11 +1,9 @@
 """Forward-Forward on the devices of the experiment that is recomputed (`benchmarks/forward_forward.py`)."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
+from scripts import benchmark
 
 from crossdyad import data, models
 from crossdyad.emulator.devices import PulsedDevice, SoftBounds
@@ -14,10 +12,7 @@ from crossdyad.recipe import Recipe, load
 
 @pytest.fixture(scope="module")
 def played():
-    found = importlib.util.spec_from_file_location("forward_forward", Path(__file__).parents[1] / "benchmarks" / "forward_forward.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return benchmark("forward_forward")
 
 
 def weights_of(form, seed):

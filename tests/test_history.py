@@ -1,12 +1,12 @@
 """The history of figures: each line says all of it, the page is drawn from the file, and nothing that was kept is edited."""
 
 import datetime
-import importlib.util
 import math
 import re
 from pathlib import Path
 
 import pytest
+from scripts import benchmark
 
 ROOT = Path(__file__).parents[1]
 FILE, PAGE = ROOT / "docs" / "history.jsonl", ROOT / "docs" / "history.md"
@@ -14,10 +14,7 @@ FILE, PAGE = ROOT / "docs" / "history.jsonl", ROOT / "docs" / "history.md"
 
 @pytest.fixture(scope="module")
 def history():
-    found = importlib.util.spec_from_file_location("history", ROOT / "benchmarks" / "history.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return benchmark("history")
 
 
 def test_every_line_says_what_when_and_how(history):

@@ -101,9 +101,10 @@ def test_predictive_coding_tends_to_the_gradient_with_beta():
     assert errors[0] < 0.05 and all(1.8 < a / b < 2.2 for a, b in zip(errors, errors[1:], strict=False)), errors
 
 
-def test_a_state_is_its_prediction_and_its_error():
-    """On the chip's integers: what is learned from is what the state has beyond its prediction, to the rounding of both."""
-    recipe = chip_of("predictive-coding", beta=1.0)
+@pytest.mark.parametrize("rule", ["predictive-coding", "feedback-control"])
+def test_what_is_learned_is_what_a_state_has_beyond_its_drive(rule):
+    """On the chip's integers, to the rounding of both."""
+    recipe = chip_of(rule, beta=1.0)
     weights, (x, y) = emulator.initial_weights(recipe), samples(recipe, 40)
     player, _ = played(recipe, weights, x, y)
     f = recipe.formats

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import benchmark
 from typer.testing import CliRunner
 
 from crossdyad import data
@@ -73,9 +74,4 @@ def test_accuracy_beside_that_of_scikit_learn(benchmarks):
 
 @pytest.fixture
 def benchmarks():
-    import importlib.util
-
-    found = importlib.util.spec_from_file_location("tables", IRIS.parent.parent / "benchmarks" / "tables.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return benchmark("tables")

@@ -1,10 +1,10 @@
 """The one table of all rules: its counts, where its figures come from, and the checks behind it."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from scripts import benchmark
 from typer.testing import CliRunner
 
 from crossdyad.cli import app
@@ -17,13 +17,6 @@ from crossdyad.sim import rules as checked
 ROOT = Path(__file__).resolve().parent.parent
 LEARNING = set(RULES) - {"inference"}
 allow(__name__)
-
-
-def mnist():
-    """Return the benchmark on MNIST, a script."""
-    spec = importlib.util.spec_from_file_location("benchmarks_mnist", ROOT / "benchmarks" / "mnist.py")
-    spec.loader.exec_module(made := importlib.util.module_from_spec(spec))
-    return made
 
 
 def ungated(recipe):
@@ -96,7 +89,7 @@ def test_the_page_has_what_was_built():
 
 
 def test_figures_on_mnist_are_those_of_the_settings_that_were_chosen():
-    known, made = rules.results(rules.MNIST), mnist()
+    known, made = rules.results(rules.MNIST), benchmark("mnist")
     assert known["command"].startswith("python benchmarks/mnist.py") and set(known["rules"]) <= set(made.CANDIDATES)
     for name, found in known["rules"].items():
         chosen = made.choices()["rules"][name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..operations import NOISE, Matrix, Operation
@@ -157,26 +157,14 @@ def _hears(k: int, recipe: Recipe, answer: str) -> Operation:
 
 LEAK = 2
 """Leak of predictive coding: a state goes a quarter of the way to where its errors balance, in a step."""
+CONTROL = 1
+"""Leak of a controller: what it adds to a unit goes half of the way to what the outputs' errors ask for, in a step."""
 
 
 def predictive(recipe: Recipe) -> Iterator[Operation]:
     """Predictive coding: a state is what the layer below predicts and an error, which relaxes to what comes back."""
-    if recipe.alpha:
-        raise ValueError(f"states are predictions and errors, with alpha {recipe.alpha:g} something else; allowed is alpha = 0")
-    last = recipe.layers - 1
-    yield from parts.hidden(recipe, keep_feedback=True)
-    yield parts.nudged(recipe, error="gate")
-    for _ in range(recipe.sweeps[1]):
-        for k in sorted(range(last), key=lambda k: (k % 2 == 0, k)):
-            if k:
-                yield parts.read(k, recipe, mean="")
-            yield parts.back(k + 1, enter="relax", leak=LEAK, keep_feedback=True, error="gate", moved=True)
-        yield parts.nudged(recipe, error="gate", result=False, loss="keep")
-    yield from parts.updates(recipe)
-
-
-CONTROL = 1
-"""Leak of a controller: what it adds to a unit goes half of the way to what the outputs' errors ask for, in a step."""
+    odd_first = sorted(range(recipe.layers - 1), key=lambda k: (k % 2 == 0, k))
+    yield from _relaxed(recipe, odd_first, lambda k: parts.back(k + 1, error="gate"), LEAK)
 
 
 def controlled(recipe: Recipe) -> Iterator[Operation]:
@@ -185,15 +173,20 @@ def controlled(recipe: Recipe) -> Iterator[Operation]:
     A leaky integral controller for each output (u' = beta e - u), whose integrator lies behind the fixed random matrix: in the feedback
     that each hidden unit keeps, ``D^T u``.
     """
-    if recipe.alpha:
-        raise ValueError(f"states are drives and what control adds, with alpha {recipe.alpha:g} something else; allowed is alpha = 0")
     last = recipe.layers - 1
+    yield from _relaxed(recipe, range(last), lambda k: parts.back(k + 1, f"D{k}", row=f"error{last}"), CONTROL)
+
+
+def _relaxed(recipe: Recipe, order: Iterable[int], back: Callable[[int], Operation], leak: int) -> Iterator[Operation]:
+    """Yield steps in which hidden states relax, unit by unit, to what ``back(unit)`` brings, then updates by what this adds to them."""
+    if recipe.alpha:
+        raise ValueError(f"states are drives and what is added to them, with alpha {recipe.alpha:g} something else; allowed is alpha = 0")
     yield from parts.hidden(recipe, keep_feedback=True)
     yield parts.nudged(recipe, error="gate")
     for _ in range(recipe.sweeps[1]):
-        for k in range(last):
+        for k in order:
             if k:
                 yield parts.read(k, recipe, mean="")
-            yield parts.back(k + 1, f"D{k}", row=f"error{last}", enter="relax", leak=CONTROL, keep_feedback=True, moved=True)
+            yield back(k)._replace(enter="relax", leak=leak, keep_feedback=True, moved=True)
         yield parts.nudged(recipe, error="gate", result=False, loss="keep")
     yield from parts.updates(recipe)
