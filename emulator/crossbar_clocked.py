@@ -86,7 +86,6 @@ class Clocked:
         self.stores = [[[0] * recipe.sizes[x.population] for _ in range(x.slots)] for x in self.table.memories]
         self.accumulators = [0] * self.table.lanes
         self.now = 0
-        self.levels: tuple[int, int | None] = 0, 0  # step and turn, a cycle ago
         self.under_way: list[UnderWay] = []
         self.coming: dict[int, tuple[int, int, int]] = {}  # cycle: number, index, pc
         self.sums: dict[int, tuple[int, int, int]] = {}  # cycle: number, index, sum
@@ -127,7 +126,7 @@ class Clocked:
         if start:
             self._start(number, pc)
         for operation in self.under_way:
-            its = of_sample(self.recipe, *(self.levels if turn is not None else (step, None)), operation.number)
+            its = of_sample(self.recipe, step, turn, operation.number)
             self._generate(operation, self.now - operation.cycle - 1, its)
             self._slot(operation, self.now - operation.cycle - LEAD - 1, rate, slope, its, bank)
         self.under_way = [o for o in self.under_way if self.now - o.cycle - LEAD < o.geometry.slots(o.step.op)]
@@ -138,7 +137,6 @@ class Clocked:
         for i, store in enumerate(self.stores):
             if streams[f"store{i}__valid"]:
                 store[streams[f"store{i}__slot"]][streams[f"store{i}__index"]] = streams[f"store{i}__value"]
-        self.levels = step, turn
         self.now += 1
         return ports
 

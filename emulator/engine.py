@@ -99,7 +99,6 @@ class Clocked:
         self.geometry = matrix_geometries(recipe)
         self.places = tuple(dict.fromkeys(recipe.place(s) for s in self.operations if s.reads))
         self.now = 0
-        self.levels: tuple[int, int | None] = 0, 0  # step and turn, a cycle ago
         self.words: dict[int, tuple[int, ...]] = {}  # cycle of a sum: its element's random words
         self.noise: dict[int, int] = {}  # cycle of a sum: what is added to it
         self.shaken: dict[int, int] = {}  # the same of the signs along which neurons are shaken
@@ -110,14 +109,12 @@ class Clocked:
         """Output ports of this cycle; all registers move to the next one."""
         shown = self.crossbar.clock(step=step, turn=turn, **ports)
 
-        before, self.levels = self.levels, (step, turn)
-
         number, index, pc = (shown.pop(f"coming_{name}") for name in ("number", "index", "pc"))
         if shown.pop("coming_valid"):
             self._coming(number, index, pc, crossbar.of_sample(self.recipe, run, turn, number))
         if self.now in self.coming:
             number, index, pc = self.coming.pop(self.now)
-            self._draw(number, index, pc, crossbar.of_sample(self.recipe, *(before if turn is not None else (step, None)), number))
+            self._draw(number, index, pc, crossbar.of_sample(self.recipe, step, turn, number))
         total = shown.pop("sum")
         if shown["sum_valid"]:
             self._convert(shown["sum_number"], total)
