@@ -292,6 +292,12 @@ class Equilibrium(LayeredStates):
         w, u = tuple(v * norm / _largest(v) for v in drawn), uniform(b, self.maps, 1.5)
         return (w, u) if self._deep else (w[0], u[0])
 
+    def contracting(self, parameters: Tree, norm: float = 0.9) -> tuple:
+        """Parameters whose loops are scaled down to the spectral norm `norm`, so that sweeps of tanh units converge: for training."""
+        w, u = parameters
+        w = jax.tree.map(lambda v: v * jnp.minimum(1.0, norm / _largest(v)), w)
+        return w, u
+
     def start(self, parameters: Tree, x: ArrayLike) -> Tree:
         """Zeros."""
         return silent(self.maps, parameters, x)

@@ -316,8 +316,9 @@ class Linear(Operator):
         return jax.eval_shape(self.function, w, jax.ShapeDtypeStruct(dimensions(self.inputs), kind)).shape
 
     def apply(self, w: Tree, s: Tree) -> Tree:
-        """The function."""
-        return self.function(w, s)
+        """The function, of weights and states of one number type: nudges may be complex, and `jax.lax`'s convolutions mix no types."""
+        kind = jnp.result_type(s, *jax.tree.leaves(w))
+        return self.function(jax.tree.map(lambda v: v.astype(kind), w), s.astype(kind))
 
 
 @in_float64

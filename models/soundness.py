@@ -88,7 +88,10 @@ def faults(circuit: Circuit, parameters: Tree, x: ArrayLike) -> Iterator[str]:
 
 
 TOLD = (
-    {"output": "with_output: does not set what output reads, or sets other states, too; name the same units in both"},
+    {
+        "output": "with_output: does not set what output reads, or sets other states, too; name the same units in both, as they are, "
+        "and put what is made of them into the objective"
+    },
     {"energy": "residual: not the derivative of the energy; derive it by `from_energy`, or mend one of both"},
     {
         "neurons": "capabilities: 'neurons', but residual is not s - fire(drive); make the circuit by `from_neurons`, "
@@ -163,8 +166,9 @@ def _measured(circuit, parameters, x):
         pull = jax.tree.map(jnp.negative, _slope(circuit, parameters, s, x))
         still = forced(circuit, parameters, s, x, pull)
         o = _like(circuit.output(s), 9)
-        put = circuit.output(circuit.with_output(s, o)), circuit.with_output(s, circuit.output(s))
-        equal("output", put, (o, s), 1 + _size(s, o))
+        put = circuit.output(circuit.with_output(s, o)), circuit.with_output(s, circuit.output(s)), circuit.with_output(zeros(s), o)
+        # forces enter by with_output, so it has to be the transpose of output: units as they are, no function of them
+        equal("output", put, (o, s, jax.vjp(circuit.output, s)[1](o)[0]), 1 + _size(s, o))
         if "energy" in circuit.capabilities:
             equal("energy", still, zeros(s), 1 + _size(pull))
         if "triangular" in circuit.capabilities:
@@ -310,6 +314,13 @@ SOUND: set = set()
 @in_float64
 def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
     """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
+    try:
+        hash(circuit)
+    except TypeError:
+        raise ValueError(
+            f"{name}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
+            "make it a frozen dataclass, or use `from_energy` or `from_residual`"
+        ) from None
     ours = type(circuit).__module__.startswith(__package__) and not isinstance(circuit, Own)  # tests hold these
     if ours or circuit in SOUND or any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((parameters, x))):
         return

@@ -109,6 +109,13 @@ def begun(update: Update, parameters: Tree, batch: Batch) -> Tree:
     return state
 
 
+@in_float64
+def projected(project: Callable, parameters: Tree) -> None:
+    """Refuse a projection that gives anything but parameters."""
+    if (found := _shapes(jax.eval_shape(project, parameters))) != (asked := _shapes(parameters)):
+        raise ValueError(f"project: gives parameters of {_text(found)}, not of {_text(asked)}; give the same tree, shapes and types")
+
+
 def _tried(name: str, member: str, function: Callable, *given: Tree) -> Any:
     try:
         return function(*given)

@@ -15,11 +15,12 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
+from .estimators.chains import drawn
 from .estimators.estimator import Estimator, NoFixedPoint
 from .kinds import Batch, Circuit, Tree, Update
 from .precision import in_float64
 from .solvers import Problem, newton
-from .steps import begun, called, update_of
+from .steps import begun, called, projected, update_of
 
 if TYPE_CHECKING:
     import optax
@@ -129,7 +130,8 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     if epochs < 1:
         raise ValueError(f"epochs: {epochs}; allowed is 1 or more")
     begin, order, draws = jax.random.split(jax.random.key(seed), 3)
-    parameters = circuit.random_parameters(begin) if parameters is None else parameters
+    if parameters is None:
+        parameters = drawn(circuit, begin)
     classes = circuit.output(circuit.start(parameters, x[0])).shape[0]
     if max(labels.max(), y_test.max()) >= classes:
         raise ValueError(f"y: class {max(labels.max(), y_test.max())}; the circuit has {classes} outputs")
@@ -137,7 +139,10 @@ def _training(run, rule, circuit, objective, data, parameters, epochs, batch, op
     rule.check(circuit, parameters, x[0], targets[0])
     step = update_of(optax.adam(1e-3) if optimizer is None else optimizer)
     keyed = "key" in inspect.signature(rule.estimate).parameters
+    rule.ask(rule.settings | (settings or {}) | ({"key": draws} if keyed else {}))
     state, run.parameters = begun(step, parameters, Batch(circuit, objective, samples[:batch], targets[:batch])), parameters
+    if project:
+        projected(project, parameters)
 
     def gradient(parameters, x, targets, key):
         return rule.settled(circuit, objective, parameters, x, targets, **({"key": key} if keyed else {}), **(settings or {}))

@@ -98,3 +98,31 @@ def test_biases_are_an_operator_that_nothing_is_sent_down_by():
     assert relative_error(fast(models.dual_propagation)(*s, 0.5, 1e-4), exact) < 1e-7
     with pytest.raises(ValueError, match="is not dense"):
         models.Feedforward(LAYERS, one=0.5).random_parameters(jax.random.key(0))
+
+
+def test_loops_that_updates_have_made_too_strong_are_brought_back_to_contracting():
+    from crossdyad.models.cookbook.standard import standard
+
+    layers = Convolution((4, 4, 1), 2, padding=1), 5, 3
+    made = standard(21, layers)
+    with models.float64():
+        loops, below = made.circuit.random_parameters(jax.random.key(0))
+        strong, kept = made.project((jax.tree.map(lambda w: 10 * w, loops), below))
+        same, _ = made.project((loops, below))
+    for loop, w in zip(made.circuit.loops, strong, strict=True):
+        with models.float64():
+            whole = jax.jacobian(lambda s, loop=loop, w=w: loop(w, s).reshape(-1))(jnp.zeros(loop.inputs))
+        assert np.linalg.norm(whole.reshape(len(whole), -1), 2) < 0.9 + 1e-9
+    assert all((a == b).all() for a, b in zip(jax.tree.leaves((same, kept)), jax.tree.leaves((loops, below)), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row, least", [(2, 0.85), (9, 0.4), (16, 0.5), (21, 0.85), (85, 0.5)])
+def test_rows_that_settle_learn_behind_two_convolutions(row, least):
+    from crossdyad import data
+    from crossdyad.models.cookbook.reference import convolved
+    from crossdyad.models.cookbook.standard import learn
+
+    digits = data.as_images(data.load("digits"))
+    run = learn(row, convolved(digits, (8, 16), (32,)), digits, epochs=8, seed=1, rate=0.01)
+    assert max(e["accuracy"] for e in run.epochs) > least

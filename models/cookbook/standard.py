@@ -33,6 +33,10 @@ from .row import ROWS
 SOLVER, TEST_SOLVER = relaxation(SWEEPS), relaxation(2 * SWEEPS)
 
 
+CALM = 0.7
+"""Size of a Hopfield net's first weights below which are operators, in units of its own."""
+AMPLIFIED, PRESENT = 3.0, 0.25
+"""Gain of a resistive net for each convolution, and the share of its conductances that are there at first."""
 UPDATES = {"adam": optax.adam, "sgd": optax.sgd, "kronecker": Kronecker}
 """Updates by name: functions of the rate."""
 
@@ -70,33 +74,50 @@ def _curved(rule, sizes, seed):
     return _net(rule, sizes, seed)._replace(optimizer=lambda rate: Kronecker(30 * rate))
 
 
+def _calm(circuit, seed):
+    """Weights of a Hopfield net below which are operators, `CALM` times as large as its own; None, its own, for other nets.
+
+    Where all places share a weight the couplings are larger than those of as many weights alone, and states far from the input turn up.
+    """
+    if not operators(circuit.sizes):
+        return None
+    return jax.tree.map(lambda w: CALM * w, circuit.random_parameters(jax.random.key(seed)))
+
+
 def _clipped(rule, sizes, seed, **settings):
     """A Hopfield net of units between 0 and 1; the rule takes a solver."""
     circuit = Hopfield(sizes, clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
-    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER)
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER, _calm(circuit, seed))
 
 
 def _smooth(rule, sizes, seed, **settings):
     """A Hopfield net of tanh units."""
-    return Standard(rule, Hopfield(sizes), squared_error, settings, TEST_SOLVER)
+    circuit = Hopfield(sizes)
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER, _calm(circuit, seed))
 
 
 def _equilibrium(rule, sizes, seed, **settings):
-    """Make as many units with loops as the sizes have in all, behind operators that loop, too."""
+    """Make as many units with loops as the sizes have in all, behind operators that loop, too; updates leave the loops contracting."""
     below = operators(sizes)
     units = sizes if below else sizes[1:]
     circuit = Equilibrium(below or sizes[0], sum(units[len(below) :]), sizes[-1])
-    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER)
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER, project=circuit.contracting)
 
 
 def _resistive(rule, sizes, seed, **settings):
     def conductances(parameters):
         return jax.tree.map(lambda g: jnp.maximum(g, 1e-6), parameters)
 
-    if operators(sizes):  # an input's two voltages are channels
-        *places, channels = sizes[0].inputs
-        sizes = (replace(sizes[0], inputs=(*places, 2 * channels)), *sizes[1:])
-    return Standard(rule, Resistive(sizes, 10.0), squared_error, settings, relaxation(SWEEPS), project=conductances)
+    if not (below := operators(sizes)):
+        return Standard(rule, Resistive(sizes, 10.0), squared_error, settings, relaxation(SWEEPS), project=conductances)
+    *places, channels = sizes[0].inputs  # an input's two voltages are channels
+    # voltages fall from layer to layer, as they are means: amplifiers between layers are the same as this gain, since diodes at 0 know
+    # no scale, and at first most conductances are absent, so that means are of few nodes. Nudges are weak, as outputs are small
+    circuit = Resistive((replace(sizes[0], inputs=(*places, 2 * channels)), *sizes[1:]), 10.0 * AMPLIFIED ** len(below))
+    keys = jax.random.split(jax.random.key(seed), len(circuit.maps))
+    drawn = [jax.random.bernoulli(k, PRESENT, a.shape) * (3 / a.fan_in) ** 0.5 for k, a in zip(keys, circuit.maps, strict=True)]
+    weights = conductances(tuple(drawn))
+    return Standard(rule, circuit, squared_error, settings | {"beta": 0.1}, relaxation(SWEEPS), weights, conductances)
 
 
 def operators(sizes: tuple) -> tuple[Operator, ...]:
@@ -118,13 +139,19 @@ def _tied(rule, sizes, seed, **settings):
     net = Hopfield(sizes)
     front, inner = jax.random.split(jax.random.key(seed))
     weights = below.random_parameters(front)[0], net.random_parameters(inner)
+    if operators(sizes):
+        weights = weights[0], jax.tree.map(lambda w: CALM * w, weights[1])
     return Standard(rule, behind(partial(below.layer, 0), net), squared_error, settings, TEST_SOLVER, weights)
 
 
 def _chain(rule, sizes, seed, **settings):
     """A feedforward layer below a Hopfield net."""
     front, sizes = _parted(sizes)
-    return Standard(rule, Chain((front, Hopfield(sizes))), squared_error, settings, TEST_SOLVER)
+    circuit, weights = Chain((front, Hopfield(sizes))), None
+    if operators(sizes):
+        below, above = circuit.random_parameters(jax.random.key(seed))
+        weights = below, jax.tree.map(lambda w: CALM * w, above)
+    return Standard(rule, circuit, squared_error, settings, TEST_SOLVER, weights)
 
 
 def _mixture(rule, sizes, seed):

@@ -19,11 +19,18 @@ from jax.typing import ArrayLike
 
 from ..circuits import Feedforward, forced
 from ..functions import identity
-from ..kinds import Objective, Tree
+from ..kinds import Circuit, Objective, Tree
 from ..operators import Dense
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
-from .estimator import Estimator, Unsuitable
+from .estimator import Estimator, Unsuitable, refuse
+
+
+def drawn(circuit: Circuit, key: Array) -> Tree:
+    """The circuit's random parameters, or an error that asks for them."""
+    if not hasattr(circuit, "random_parameters"):
+        raise ValueError(f"parameters: {type(circuit).__name__} draws none of its own; give those to begin with")
+    return circuit.random_parameters(key)
 
 
 @in_float64
@@ -46,7 +53,7 @@ class Chain:
 
     def random_parameters(self, key: Array) -> tuple:
         """Every block's own."""
-        return tuple(b.random_parameters(k) for b, k in zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True))
+        return tuple(drawn(b, k) for b, k in zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True))
 
     def inputs(self, s: Tree, x: ArrayLike) -> tuple:
         """Return what each block is given."""
@@ -223,6 +230,10 @@ def chain_gradient(
     key : jax.random key, optional
         For rules that draw.
     """
+    if len(rules) != len(chain.blocks):
+        raise ValueError(f"rules: {len(rules)}, blocks: {len(chain.blocks)}; give a rule for each block, from the input up")
+    for k, (b, rule) in enumerate(zip(chain.blocks, rules, strict=True)):
+        refuse(f"block {k}: {rule.called}", rule.requires, OpenChain(b.sizes, closed=b) if "chain" in b.capabilities else OpenCircuit(b))
     blocks = [Block(b, rule) for b, rule in zip(chain.blocks, rules, strict=True)]
     passed = [x]
     for block, p in zip(blocks, parameters, strict=True):

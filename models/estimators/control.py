@@ -22,7 +22,7 @@ from ..own import Own, from_residual
 from ..precision import in_float64
 from ..solvers import Problem, Solution, newton, settled
 from .estimator import needing
-from .implicit import exact_gradient, multipliers, read_out
+from .implicit import multipliers, read_out, signal
 
 
 @needing(74, "control of potentials", "neurons")
@@ -56,7 +56,7 @@ def objective_of_potentials(circuit: Circuit, objective: Objective, v: Tree) -> 
 @in_float64
 def spread(feedback: Tree, u: Array) -> Tree:
     """``Q u``: a control of the outputs brought to every state by matrices with a column per output."""
-    return jax.tree.map(lambda q: q @ u, feedback)
+    return jax.tree.map(lambda q: q @ u.reshape(-1), feedback)
 
 
 @in_float64
@@ -64,7 +64,7 @@ def output_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: T
     """``J^T``, like the states with a column per output: how the outputs move where C has to equal a small psi."""
 
     def response(unit):
-        return multipliers(circuit, lambda o, _: -(o @ unit), parameters, x, None, states)
+        return multipliers(circuit, lambda o, _: -(o.reshape(-1) @ unit), parameters, x, None, states)
 
     units = jnp.eye(circuit.output(states).size)
     return jax.tree.map(lambda q: jnp.moveaxis(q, 0, -1), jax.vmap(response)(units))
@@ -204,7 +204,7 @@ def gauss_newton(circuit: Circuit, objective: Objective, parameters: Tree, x: Ar
     free = free_potentials(circuit, parameters, x)
     responses = output_responses(potentials(circuit), parameters, x, free)
     columns, shape = jax.vmap(lambda q: ravel_pytree(q)[0], -1)(responses), ravel_pytree(free)[1]
-    slope = gradient(lambda o: objective_of_potentials(circuit, objective, free)(o, y), circuit.output(free))
+    slope = gradient(lambda o: objective_of_potentials(circuit, objective, free)(o, y), circuit.output(free)).reshape(-1)
     psi = columns.T @ jnp.linalg.solve(columns @ columns.T, -slope)
     return read_out(circuit, parameters, x, circuit.fire(free), shape(psi))
 
@@ -271,7 +271,8 @@ def least_control_gradient(circuit: Circuit, objective: Objective, parameters: T
     def solver(problem):
         return Solution(least_controlled(circuit, objective, problem.parameters, x, y), None, None)
 
-    return exact_gradient(inverted(circuit, objective, y), lambda psi, _: psi @ psi / 2, parameters, x, None, solver)
+    whole = inverted(circuit, objective, y)
+    return read_out(whole, parameters, x, *signal(whole, lambda psi, _: psi @ psi / 2, parameters, x, None, solver))
 
 
 @in_float64
@@ -286,7 +287,7 @@ def learn_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: Tr
 
     def output(xi):
         problem = Problem(beside, parameters, x, force=lambda s: shape(-control - xi))
-        return circuit.output(newton(limit=0, steps=3)(problem, states).states)
+        return circuit.output(newton(limit=0, steps=3)(problem, states).states).reshape(-1)
 
     units = jnp.eye(control.size) * noise
     columns = jax.vmap(lambda xi: (output(xi) - output(-xi)) / (2 * noise))(units)

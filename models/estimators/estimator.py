@@ -43,7 +43,7 @@ EXTRAS = {
     "key": "a random key, such as `jax.random.key(0)`",
     "matrices": "the feedback, an entry per hidden layer, or of neurons that are no chain like the parameters (`estimators.feedback`)",
     "direction": "a guess, like the parameters",
-    "predictors": "of the error signals (`estimators.synthetic.predictors`)",
+    "predictors": "linear maps to the error signals (`estimators.synthetic.predictors`)",
 }
 """Arguments that estimators ask for beyond circuit, objective, parameters, x and y."""
 
@@ -52,7 +52,8 @@ def refuse(called: str, requires: frozenset[str], circuit: Circuit) -> None:
     """Raise `Unsuitable` for a circuit that lacks a capability."""
     if missing := sorted(frozenset(requires) - circuit.capabilities):
         reasons = "; ".join(f"{m!r}: {REMEDIES[m]}" for m in missing)
-        raise Unsuitable(f"{called} needs what {type(circuit).__name__} lacks: {reasons}")
+        name = type(getattr(circuit, "closed", circuit)).__name__  # of a block, not of what opens it (`chains`)
+        raise Unsuitable(f"{called} needs what {name} lacks: {reasons}")
 
 
 def needing(row: int, name: str, *capabilities: str) -> Callable:
@@ -124,14 +125,14 @@ class Estimator:
         settings = self.settings | settings
         if key is not None:
             settings["key"] = key
-        self._ask(settings)
+        self.ask(settings)
         g = self.estimate(circuit, objective, parameters, x, y, **settings)
         known = not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(g))
         if known and not all(np.isfinite(v).all() for v in jax.tree.leaves(g)):
             raise NoFixedPoint(f"{self.called}: {self._unsettled(circuit, parameters, x, settings)}")
         return g
 
-    def _ask(self, settings):
+    def ask(self, settings: dict) -> None:
         """Refuse a call with what the estimate does not know, or without what it needs."""
         known = list(inspect.signature(self.estimate).parameters.values())[5:]
         names = [p.name for p in known]
@@ -237,13 +238,6 @@ class Estimator:
             for leaf in jax.tree.leaves(value):
                 if not isinstance(leaf, jax.core.Tracer) and not np.isfinite(np.asarray(leaf)).all():
                     raise ValueError(f"{self.called}: {name} holds numbers that are not finite; mend the data")
-        try:
-            hash(circuit)
-        except TypeError:
-            raise ValueError(
-                f"{self.called}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
-                "make it a frozen dataclass, or use `from_energy` or `from_residual`"
-            ) from None
         try:
             output, states, residual, swept, put = jax.eval_shape(functools.partial(_parts, circuit), parameters, x)
         except (TypeError, ValueError, IndexError) as error:

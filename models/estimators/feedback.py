@@ -76,7 +76,7 @@ def broadcast(circuit: Circuit, matrices: Tree) -> Callable:
     """Every state hears the output by `matrices`, like the states with a column per output, zero for the outputs (row 24)."""
 
     def feedback(error, driven):
-        return jax.tree.map(lambda d: d @ circuit.output(error), matrices)
+        return jax.tree.map(lambda d: d @ circuit.output(error).reshape(-1), matrices)
 
     return feedback
 
@@ -184,9 +184,14 @@ def kolen_pollack(
     Parameters
     ----------
     circuit : chain of layers
-    parameters, gradient : like its parameters
+    parameters : tuple
+        The circuit's.
     feedback : tuple
         Of `layered`: of all layers but the first, which sends no error down.
+    gradient : tuple
+        Like `parameters`, as row 26 estimates it.
+    rate, decay : float
+        Of the step, and the share that weights and feedback lose.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.typing import ArrayLike
 
+from .. import soundness
 from ..functions import add
 from ..kinds import Circuit, Objective, Solver, Tree
 from ..linear import solve
@@ -93,8 +94,14 @@ def exact_gradient(
     ----------
     solver : callable
         Of `solvers`, for the solution of circuits that are not triangular; `newton()` if none.
+
+    Raises
+    ------
+    ValueError
+        For a circuit of one's own that contradicts itself (`check_circuit`).
     """
-    return read_out(circuit, parameters, x, *_signal(circuit, objective, parameters, x, y, solver))
+    soundness.once("exact_gradient", circuit, parameters, x)
+    return read_out(circuit, parameters, x, *signal(circuit, objective, parameters, x, y, solver))
 
 
 @in_float64
@@ -103,12 +110,14 @@ def exact_surrogate(
 ) -> Array:
     """The scalar ``lambda . C``, whose derivative by the parameters, states and error signal held, is `exact_gradient`."""
     held = jax.lax.stop_gradient(parameters)
-    states, error = jax.lax.stop_gradient(_signal(circuit, objective, held, x, y, solver))
+    states, error = jax.lax.stop_gradient(signal(circuit, objective, held, x, y, solver))
     found = circuit.residual(parameters, states, x)
     return sum(jnp.sum(e * c) for e, c in zip(jax.tree.leaves(error), jax.tree.leaves(found), strict=True))
 
 
-def _signal(circuit, objective, parameters, x, y, solver) -> tuple[Tree, Tree]:
+def signal(
+    circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
+) -> tuple[Tree, Tree]:
     """The solution and its error signal."""
     if "triangular" in circuit.capabilities:
         states = tuple(circuit.forward(parameters, x)[1:])
