@@ -119,6 +119,9 @@ Where this differs from the paper's words: it calls transport solved for energie
 coupling works both ways; counted, an array there is read in columns too. Dual propagation in two sweeps (rows 56 and 57), as the chip
 has it, comes down after it went up, so it keeps step; iterated from the start (rows 87 and 88) it does not. Rows that solve a dense
 system as they run here ({dense}) have counts of that, which no array does.
+Rows whose feedback needs no derivative (69 to 71, 74, and 28 while its feedback learns) multiply by a slope where the gradient is read
+out, and so does 60, whose read-out differentiates the clip. Rows with loops (7, 21, 22) keep one state of each unit, but for as long as the
+error relaxes, which is longer in a deeper net. Errors that relax (15, 68, 79) still pass layer after layer.
 
 Made by `python benchmarks/substrates.py` of the rows' cards; a test holds that it is what they say. The table of all counts is
 `crossdyad cookbook --cost`.

@@ -311,9 +311,8 @@ SOUND: set = set()
 """Circuits that passed, so that each is checked once."""
 
 
-@in_float64
-def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
-    """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
+def hashed(name: str, circuit: Circuit) -> None:
+    """Refuse a circuit that has no hash; `name` begins the error."""
     try:
         hash(circuit)
     except TypeError:
@@ -321,6 +320,12 @@ def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
             f"{name}: {type(circuit).__name__} cannot be hashed, as compiling asks for; "
             "make it a frozen dataclass, or use `from_energy` or `from_residual`"
         ) from None
+
+
+@in_float64
+def once(name: str, circuit: Circuit, parameters: Tree, x: ArrayLike) -> None:
+    """`check_circuit` the first time that a circuit of one's own is met with known numbers; `name` begins the error."""
+    hashed(name, circuit)
     ours = type(circuit).__module__.startswith(__package__) and not isinstance(circuit, Own)  # tests hold these
     if ours or circuit in SOUND or any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((parameters, x))):
         return

@@ -238,6 +238,7 @@ class Estimator:
             for leaf in jax.tree.leaves(value):
                 if not isinstance(leaf, jax.core.Tracer) and not np.isfinite(np.asarray(leaf)).all():
                     raise ValueError(f"{self.called}: {name} holds numbers that are not finite; mend the data")
+        soundness.hashed(self.called, circuit)
         try:
             output, states, residual, swept, put = jax.eval_shape(functools.partial(_parts, circuit), parameters, x)
         except (TypeError, ValueError, IndexError) as error:
