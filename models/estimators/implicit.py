@@ -115,6 +115,7 @@ def exact_surrogate(
     return sum(jnp.sum(e * c) for e, c in zip(jax.tree.leaves(error), jax.tree.leaves(found), strict=True))
 
 
+@in_float64
 def signal(
     circuit: Circuit, objective: Objective, parameters: Tree, x: ArrayLike, y: ArrayLike, solver: Solver | None = None
 ) -> tuple[Tree, Tree]:
