@@ -63,7 +63,8 @@ def table(lines: list[str], given, sizes) -> str:
             f"Accuracy on the test set of the 8x8 digits, per cent, after {given.epochs} epochs in batches of 32: mean and standard "
             f"deviation over {given.seeds} seeds, and the best epoch of any. One net for all, {'-'.join(map(str, sizes))} as far "
             "as a row allows, Adam at 3e-3 (gradient descent at 0.09 for rows 25, 26 and 28, Kronecker factors at "
-            "0.09 for row 82); nothing is tuned for a row. Weights, orders "
+            "0.09 for row 82); nothing is tuned for a row, but "
+            "that loops (2, 7, 21, 22) are kept contracting. Weights, orders "
             "and directions are drawn by JAX's generator, not by the chip's. Written by",
             "",
             f"```sh\npython benchmarks/rows.py {several} --report docs/rows.md\n```",
