@@ -29,14 +29,22 @@ from crossdyad.explore.spec import apply
 from crossdyad.recipe import Recipe, load
 
 NET = ("sizes", "lanes", "learning_rate", "rate_floor")
-EPOCHS = {"dual-propagation": 10, "sign-concordant": 10, "backprop": 10, "feedback-alignment": 5, "node-perturbation": 10, "equilibrium": 4}
+EPOCHS = {
+    "dual-propagation": 10,
+    "sign-concordant": 10,
+    "backprop": 10,
+    "feedback-alignment": 5,
+    "node-perturbation": 10,
+    "equilibrium": 4,
+    "forward-forward": 10,
+}
 """Of a measurement, where they are not `FEW`."""
 FEW = 3
 PARTS = 5
 """Parts of a run, each with half the rate of the one before; of an epoch at least."""
 TRIAL = {"samples": 15_000, "epochs": 4, "held": 10_000}
 """Trial of a candidate: on the first samples, judged on the last ones."""
-SEEDS = {"node-perturbation": (11, 12, 13)}
+SEEDS = dict.fromkeys(("node-perturbation", "forward-forward"), (11, 12, 13))
 """Seeds of a candidate, judged by the mean of its chips, where one (`SEED`) would not do: of some settings one chip of three collapses."""
 SEED = (11,)
 OBJECTIVES, HINGE, STARTS, ENDS = ["squared-error", "squared-hinge"], ["squared-hinge"], [0.5, 1.0], [5, 6]
@@ -59,6 +67,7 @@ CANDIDATES: dict[str, dict[str, list]] = {
     },
     "equilibrium": {"learning_rate": [2.0**-5, 2.0**-4]},
     "contrastive": {"formats.state.frac": [6, 7]},
+    "forward-forward": {"learning_rate": [2.0**-8, 2.0**-7, 2.0**-6], "formats.state.frac": [6, 7]},
 }
 """Rule to the values of each field that are tried with each other."""
 CHOICES = Path(__file__).with_name("mnist_choices.json")
@@ -68,7 +77,7 @@ def recipe_of(name: str, epochs: int, settings: dict) -> Recipe:
     """Return the recipe of a rule on MNIST with settings of its own, for a run of so many epochs."""
     net, rule = load("mnist").model_dump(), load(presets_of_rules()[name]).model_dump()
     formats = net["formats"] | {"state": rule["formats"]["state"]}
-    base = rule | {key: net[key] for key in NET} | {"name": f"mnist-{name}", "formats": formats}
+    base = rule | {"engines": ()} | {key: net[key] for key in NET} | {"name": f"mnist-{name}", "formats": formats}
     halved = max(1, epochs // PARTS)
     point = apply(Recipe.model_validate(base), settings | {"training.epochs": epochs, "training.halve_every": halved})
     if point.recipe is None:

@@ -81,10 +81,12 @@ def rules(
 
     Example: crossdyad rules --check
     """
-    from ..explore.cards import chips
+    from ..explore.cards import chips, left_out
     from ..recipe import load
 
     base = load(recipe) if recipe else None
+    for why in left_out(base).values() if base else ():
+        typer.echo(f"left out: {why}", err=True)
     if check:
         if not _checked(chips(base), json):
             raise typer.Exit(CHECK_FAILED)

@@ -27,7 +27,7 @@ def words(geometry: Geometry, key: Pair, step: Integers, pc: int, count: int, li
     ----------
     key : pair of uint32 arrays (...)
     pc : int
-        Position of the operation in the program memory.
+        Position of the operation in the program memory; 0 for a repeatable one.
     count : int
         Elements.
     like : array
@@ -135,7 +135,8 @@ class Clocked:
             level = shakes.noise << g.recipe.shake(g.recipe.place(shakes)) + shakes.gain
             self.shaken[self.now + 8] = level * noise.node_sign_exact(self.recipe, g.layer, step, index)
         if is_random(self.recipe):
-            x, y = rng.pair_exact(self.recipe.key, VECTORS | g.layer, step, pc << ELEMENT_BITS | index)
+            position = 0 if shakes.repeatable else pc
+            x, y = rng.pair_exact(self.recipe.key, VECTORS | g.layer, step, position << ELEMENT_BITS | index)
             self.words[self.now + 8] = tuple(rng.view_exact(x, y, view)[0] for view in range(4))
 
     def _convert(self, number: int, total: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, in_memory, matrix_geometries, programs
 from . import crossbar, engine, noise, nudge, rng, unit
 from .arrays import Integers, State, namespace
-from .neuron import dyad
+from .neuron import dyad, gated
 from .rng import Pair
 from .sequencer import Program
 
@@ -239,7 +239,9 @@ class Machine:
         g, k = self.geometry[step.matrix], step.unit
         recipe = g.recipe
         vectors = self.column(g, step) if step.op == Op.FORWARD else self.stores[step.row]
-        random = engine.words(g, self.state["key"], self.state["step"], pc, g.R if step.op == Op.FORWARD else g.D, vectors)
+        random = engine.words(
+            g, self.state["key"], self.state["step"], 0 if step.repeatable else pc, g.R if step.op == Op.FORWARD else g.D, vectors
+        )
         sums = self.product(g, pc, step, vectors)
         y, out = engine.convert(recipe, recipe.place(step), sums, random[0], self.noise(g, step, pc, sums))
         self.count("accumulator", out)
@@ -270,6 +272,10 @@ class Machine:
         if step.enter == "relax":
             fed = self.feedback[step.unit]
             return kept, fed + (y - fed >> step.leak)
+        if step.enter == "gather":
+            b, out = unit.add(self.recipe, self.feedback[step.unit], gated(self.recipe.pieces(step.unit), 2 * kept, 2 * y) >> 1)
+            self.count("accumulator", out)
+            return kept, b
         a, out = unit.add(self.recipe, kept, y if step.enter == "more" else -y)
         self.count("accumulator", out)
         return a, self.xp.zeros_like(a)

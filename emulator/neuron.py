@@ -91,7 +91,7 @@ def activated_exact(pieces: Pieces, p: int) -> int:
     return pieces.first + sum((min(max(p, low), high) >> s) - (low >> s) for s, low, high in ends if s is not None)
 
 
-def _gated_exact(pieces: Pieces, p: int, q: int) -> int:
+def gated_exact(pieces: Pieces, p: int, q: int) -> int:
     """`gated` on Python integers."""
     if not pieces.knots[0] < p < pieces.knots[-1]:
         return 0
@@ -151,7 +151,7 @@ class Clocked:
         plus, minus = self.values
         apart, (kept, fed, kind, moves) = plus - minus, self.limited
         if kind != "dyad":
-            apart = 2 * fed if kind == "feedback" else _gated_exact(self.pieces, 2 * kept, 2 * fed)
+            apart = 2 * fed if kind == "feedback" else gated_exact(self.pieces, 2 * kept, 2 * fed)
         self.mixed = 2 * (minus + apart) if moves else twice * plus + (2 - twice) * minus, apart
         self.limited, self.entered = self.entered, (a, b, error, moved)
         self.values = activated_exact(self.pieces, self.sums[0]), activated_exact(self.pieces, self.sums[1])

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..recipe import Recipe, table
+from ..recipe import BESIDE, Recipe, table
 from . import fixed, neuron, nudge
 from .arrays import Integers
 from .clock import Ports, Stimulus, Waves, walk
@@ -119,7 +119,7 @@ class Clocked:
             return None
         number, index, *_ = self.arriving[self.now]
         e = self.entries[number]
-        return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter in ("feedback", "relax") else None
+        return (index, wires[f"value{self.sources.index((e.engine, e.place))}"]) if e.enter in BESIDE else None
 
     def peek(self) -> tuple[int, int, int, int] | None:
         """Return what leaves in this cycle: number, index, mean and difference."""
@@ -153,6 +153,9 @@ class Clocked:
             self.driving[self.now + 1] = n, index, a, 0, words, out
         elif e.enter == "relax":
             self.driving[self.now + 1] = n, index, recalled, fed + (y - fed >> e.leak), words, False
+        elif e.enter == "gather":
+            b, out = self._fit(fed + (neuron.gated_exact(self.dyad.pieces, 2 * recalled, 2 * y) >> 1))
+            self.driving[self.now + 1] = n, index, recalled, b, words, out
         else:
             a, b = (y, 0) if e.enter == "drive" else (recalled, y)
             self.driving[self.now] = n, index, a, b, words, False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..recipe import NOISE, RULES, SIGNS, Op, Recipe, load, matrix_geometries, presets, programs, rule, timing
+from pydantic import ValidationError
+
+from ..recipe import NOISE, RULES, SIGNS, Op, Recipe, load, matrix_geometries, mistakes, presets, programs, rule, timing
 
 
 class Card(NamedTuple):
@@ -83,6 +85,7 @@ def card(recipe: Recipe) -> Card:
         products += cells
         if step.reads:
             elements = recipe.sizes[step.unit + 1]
+            derivatives += elements * (step.enter == "gather")
             if step.difference:
                 derivatives += elements * (step.error == "gate")
                 stores[step.difference] = elements * f.delta.width
@@ -147,19 +150,27 @@ def presets_of_rules() -> dict[str, str]:
 
 
 def chips(recipe: Recipe | None = None) -> list[Recipe]:
-    """Return a recipe for every rule that learns: its own preset; or this recipe, with its rule first if that is one of one's own, where
-    rules that its formats do not suit are left out.
+    """Return a recipe for every rule that learns: its own preset; or this recipe, with its rule first if that is one of one's own, but for
+    those of `left_out`.
     """
     if recipe is None:
         return [load(preset) for preset in presets_of_rules().values()]
-    found = []
+    return [chip for chip in _with_rules(recipe).values() if isinstance(chip, Recipe) and chip.learns]
+
+
+def left_out(recipe: Recipe) -> dict[str, str]:
+    """Return the rules that do not suit a recipe, and why."""
+    return {name: why for name, why in _with_rules(recipe).items() if isinstance(why, str)}
+
+
+def _with_rules(recipe: Recipe) -> dict[str, Recipe | str]:
+    """Return the recipe with each rule, or why it cannot be."""
+    found: dict[str, Recipe | str] = {}
     for name in (*({recipe.rule} - RULES.keys()), *RULES):
         try:
-            chip = Recipe.model_validate(recipe.model_dump() | {"rule": name})
-        except ValueError:
-            continue
-        if chip.learns:
-            found.append(chip)
+            found[name] = Recipe.model_validate(recipe.model_dump() | {"rule": name})
+        except ValidationError as error:
+            found[name] = next(mistakes(error, name, Recipe))
     return found
 
 

@@ -63,7 +63,11 @@ class Engine(wiring.Component):
 
         # Random words of the element whose sum leaves in AHEAD cycles: stream and index are those of its matrix and operation
         layers, views = ([getattr(matrix_geometries(r)[s.matrix], name) for s in operations] for name in ("layer", "recipe"))
-        index = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)), crossbar.coming_pc)
+        element = Cat(crossbar.coming_index, Const(0, ELEMENT_BITS - len(crossbar.coming_index)))
+        position: Value = crossbar.coming_pc
+        if any(s.repeatable for s in operations):
+            again = choose(crossbar.coming_number, [s.repeatable if s.reads else None for s in operations], 1)
+            position = Mux(again, 0, position)
 
         def its(name: str, wait: int) -> Value:
             """Return what a level is for the sample of the element that is coming; a register where there is time for one."""
@@ -73,25 +77,25 @@ class Engine(wiring.Component):
                 return level
             return delayed(m, of_sample(level, self.turn, delayed(m, crossbar.coming_number, wait - ahead)), ahead)
 
-        def generator(name: str, stream: int, step: str, wait: int) -> Generator:
+        def generator(name: str, stream: int, step: str, wait: int, position: Value) -> Generator:
             m.submodules[name] = made = Generator(r.key, stream)
             m.d.comb += [
                 made.layer.eq(delayed(m, choose(crossbar.coming_number, layers, 4), wait)),
-                made.index.eq(delayed(m, index, wait)),
+                made.index.eq(delayed(m, Cat(element, position), wait)),
                 made.step.eq(its(step, wait)),
             ]
             return made
 
         words: list[Value] = [Const(0, RANDOM_BITS)] * 4
         if "stochastic" in (r.rounding.accumulator, r.rounding.state, r.rounding.delta):
-            drawn = generator("generator", 0x80, "step", AHEAD - Generator.LATENCY)
+            drawn = generator("generator", 0x80, "step", AHEAD - Generator.LATENCY, position)
             words = [rounding_word(drawn.x, drawn.y, view) for view in range(4)]
             m.d.comb += self.random.eq(delayed(m, Cat(words[1:]), 2))
 
         # The sum as it is read
         total = crossbar.sum
         if r.devices.read_noise:
-            drawn = generator("noise_generator", 0x90, "run", 0)
+            drawn = generator("noise_generator", 0x90, "run", 0, crossbar.coming_pc)
             m.submodules.noise = noise = Noise(self._table.views[0])  # all are of one weight format
             number = delayed(m, crossbar.coming_number, Generator.LATENCY)
             m.d.comb += [

@@ -37,6 +37,16 @@ def activated(value: Value, pieces: Pieces) -> Value:
     return (Mux(below, 0, moved) + Mux(below, low, added))[: span(low, high).width].as_signed()
 
 
+def gated(m: Module, pieces: Pieces, drive: Value, fed: Value) -> Value:
+    """Return `fed` times the slope of an activation at the `drive` of the cycle before, 0 at both ends; accumulator LSBs."""
+    found: Value = Const(0, fed.shape())
+    for n, (low, high, shift) in enumerate(zip(pieces.knots, pieces.knots[1:], pieces.shifts, strict=False)):
+        inside = Signal(name=f"inside_{n}" if n else "inside")
+        m.d.sync += inside.eq((drive > low // 2 if low == pieces.knots[0] else drive >= low // 2) & (drive < high // 2))
+        found = Mux(inside, 0 if shift is None else fed.shift_right(shift), found)
+    return found
+
+
 class Dyad(wiring.Component):
     """Mean and difference of the two compartments of a neuron. Latency 5, one neuron per cycle.
 
@@ -101,13 +111,7 @@ class Dyad(wiring.Component):
         m.d.sync += [u_plus.eq(activated(plus, pieces)), u_minus.eq(activated(minus, pieces))]
         # cycle 3: read-out
         fed = delayed(m, self.b, 2).shift_left(1)
-        gated: Value
-        a, gated = delayed(m, self.a, 1), Const(0, fed.shape())
-        for n, (low, high, shift) in enumerate(zip(pieces.knots, pieces.knots[1:], pieces.shifts, strict=False)):
-            inside = Signal(name=f"inside_{n}" if n else "inside")
-            m.d.sync += inside.eq((a > low // 2 if low == pieces.knots[0] else a >= low // 2) & (a < high // 2))
-            gated = Mux(inside, 0 if shift is None else fed.shift_right(shift), gated)
-        given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": gated}
+        given = {"dyad": u_plus - u_minus, "feedback": fed, "gate": gated(m, pieces, delayed(m, self.a, 1), fed)}
         apart, error = given[self._errors[0]], delayed(m, self.error, 2)
         for n, name in enumerate(self._errors[1:], 1):
             apart = Mux(error == n, given[name], apart)

@@ -10,13 +10,13 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import RANDOM_BITS, Recipe, geometries, table
+from ..recipe import BESIDE, CHANGES, FED, RANDOM_BITS, Recipe, geometries, table
 from .choose import choose, index_bits
 from .delay import delayed
 from .families import Platform
 from .fixed import limited
 from .multiplier import Multiplier
-from .neuron import Dyad
+from .neuron import Dyad, gated
 from .nudge import Nudge
 from .square import Square, needed
 
@@ -111,10 +111,10 @@ class Unit(wiring.Component):
 
         events: list[Value] = []
         # z: the drive and the feedback that are there are looked up
-        recalled: Value = Const(0, signed(wide))
+        known: Value = Const(0, signed(wide))  # what is recalled, a cycle early
         drive_slot = Signal(index_bits(table.drive_slots(r, self._unit)))
         if any(e.keep_drive for e in entries):
-            recalled = self._memory(
+            known = self._memory(
                 m,
                 "drives",
                 self.drive_write,
@@ -127,7 +127,8 @@ class Unit(wiring.Component):
         kept = Signal(signed(wide))
         fed: Value = Const(0, signed(wide))
         if any(e.keep_feedback for e in entries):
-            fed = self._memory(m, "feedbacks", keeps, kept, any(e.enter == "relax" for e in entries))
+            fed = self._memory(m, "feedbacks", keeps, kept, any(e.enter in FED for e in entries))
+        recalled, fed = delayed(m, known, 1), delayed(m, fed, 1)
 
         # z + 2: values
         element = Element(delayed(m, self.valid, 2), delayed(m, self.number, 2), delayed(m, self.index, 2), self.random)
@@ -140,7 +141,7 @@ class Unit(wiring.Component):
             a, b = Mux(beside, recalled, a), Mux(beside, self._value(element.number, "feedback"), 0)
 
         # z + 3: sums with the drive; feedback on its way to what comes back
-        changed = {e.enter for e in entries} & {"more", "less", "relax"}
+        changed = {e.enter for e in entries} & set(CHANGES)
         if changed:
             late, waits = element.later(m, 1), self._is(element.number, lambda e: e.enter in changed)
             here = late.valid & self._is(late.number, lambda e: e.enter in changed)
@@ -161,6 +162,11 @@ class Unit(wiring.Component):
                     slower = self._of(element.number, lambda e, leak=leak: e.leak == leak, 1, lambda e: e.enter == "relax")
                     nearer = Mux(slower, (fed + (way >> leak))[:wide].as_signed(), nearer)
                 late_a, late_b = Mux(relaxes, delayed(m, recalled, 1), late_a), Mux(relaxes, delayed(m, nearer, 1), 0)
+            if "gather" in changed:
+                gathers = self._is(late.number, lambda e: e.enter == "gather")
+                total, out = fit(fed + gated(m, r.pieces(self._unit), known, self._value(element.number, "gather")))
+                late_a, late_b = Mux(gathers, delayed(m, recalled, 1), late_a), Mux(gathers, delayed(m, total, 1), late_b)
+                events.append(here & gathers & delayed(m, out, 1))
             a, b = Mux(here, late_a, a), Mux(here, late_b, b)
             element = Element(element.valid & ~waits | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
         m.d.comb += [
@@ -201,7 +207,7 @@ class Unit(wiring.Component):
         return m
 
     def _memory(self, m: Module, name: str, write: Value, value: Value, recalls: bool, slots: int = 1, slot: Value | None = None) -> Value:
-        """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of two cycles ago.
+        """Add a memory of an element for each neuron, written at the drive; return what it holds for the element of the cycle before.
 
         Where samples take turns it has `slots` of them, and `slot` says which is written.
         """
@@ -213,7 +219,7 @@ class Unit(wiring.Component):
         if slot is not None and slots > 1:
             read = self._of(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
             m.d.comb += [writes.addr.eq(Cat(self.drive_index, slot)), reads.addr.eq(Cat(self.index, read))]
-        return delayed(m, reads.data, 1) if recalls else Const(0, value.shape())
+        return reads.data if recalls else Const(0, value.shape())
 
     def _value(self, number: Value, *enters: str) -> Value:
         """The value of the elements that enter in one of these ways, from where they come."""
@@ -253,7 +259,7 @@ class Unit(wiring.Component):
             events.append(here.valid & self._is(here.number, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
         if "feedback" in forces:
             push = self._is(here.number, lambda e: e.force == "feedback")
-            if any(e.force == "feedback" and e.enter in ("feedback", "relax") for e in entries):
+            if any(e.force == "feedback" and e.enter in BESIDE for e in entries):
                 pushed, out = fit(b + nudge.b)
                 events.append(here.valid & push & out)
                 b = Mux(push, pushed, b)

@@ -8,7 +8,7 @@ from .formats import RANDOM_BITS, Overflow, QFormat, Rounding, log2_exact
 from .geometry import LEAD, Geometry, clog2, geometries, in_memory, matrix_geometries
 from .imported import allow, imported
 from .mistakes import mistakes, near
-from .operations import ELEMENT_BITS, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
+from .operations import BESIDE, CHANGES, ELEMENT_BITS, FED, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 from .overlap import FREE
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs, results_held
 from .pulses import Pulses
@@ -19,7 +19,10 @@ from .source import Data
 
 __all__ = [
     "ACTIVATIONS",
+    "BESIDE",
+    "CHANGES",
     "ELEMENT_BITS",
+    "FED",
     "FREE",
     "LAYOUT",
     "LEAD",

@@ -69,7 +69,8 @@ class Operation(NamedTuple):
         Of a read: the unit that the elements enter.
     enter : str
         ``drive``: as its drive; ``more``, ``less``: added to or taken from the drive that it keeps; ``feedback``: beside that drive;
-        ``relax``: beside that drive, too, and only a share of ``2**-leak`` of the way from the feedback that it keeps.
+        ``relax``: beside that drive, too, and only a share of ``2**-leak`` of the way from the feedback that it keeps; ``gather``: beside
+        that drive, added to the feedback that it keeps where the activation has a slope.
     force : str
         What the label does in the last unit: nothing; ``feedback``: beta times the error is added to the feedback; ``drive``: to the
         drive; ``clamp``: the target takes the place of the drive.
@@ -99,6 +100,8 @@ class Operation(NamedTuple):
         the same in all operations of a step; 0: nothing.
     gain : int
         Of an update, or of a read's noise: a factor of ``2**gain``.
+    repeatable : bool
+        Of a read: its random words follow from the element and the step alone, so that made again it rounds alike.
     decay : int
         Of an update: every weight also loses ``2**-decay`` of itself. 0: none.
     """
@@ -108,7 +111,7 @@ class Operation(NamedTuple):
     column: str = ""
     row: str = ""
     unit: int = -1
-    enter: Literal["drive", "more", "less", "feedback", "relax"] = "drive"
+    enter: Literal["drive", "more", "less", "feedback", "relax", "gather"] = "drive"
     force: Literal["", "feedback", "drive", "clamp"] = ""
     negative: bool = False
     error: Literal["dyad", "gate", "feedback"] = "dyad"
@@ -123,6 +126,7 @@ class Operation(NamedTuple):
     keep_feedback: bool = False
     leak: int = 0
     moved: bool = False
+    repeatable: bool = False
     turn: int = 0
 
     @property
@@ -140,7 +144,7 @@ class Operation(NamedTuple):
         kept += [s for s in (mean, self.difference) if s] + ["result"] * self.result
         force = f", {'-' if self.negative else ''}{self.force}" if self.force else ""
         noise = f", noise {self.noise:+d} * 2**{self.gain}" if self.noise else ""
-        enter = self.enter + (f" 2**-{self.leak}" if self.leak else "")
+        enter = self.enter + (f" 2**-{self.leak}" if self.leak else "") + ", repeatable" * self.repeatable
         return f"{self.op.name.lower()} {where[self.op]}{noise} -> unit {self.unit} {enter}{force}: {', '.join(kept) or 'nothing'}"
 
 
@@ -149,6 +153,12 @@ def in_turn(name: str, slot: int) -> str:
     return name + "'" * slot
 
 
+FED = ("relax", "gather")
+"""Ways to enter that need the feedback that a unit keeps."""
+BESIDE = ("feedback", *FED)
+"""Ways to enter beside the drive that a unit keeps."""
+CHANGES = ("more", "less", *FED)
+"""Ways to enter that change what a unit keeps, which takes a cycle."""
 SLOPE = "slope"
 """The row of an update that is the loss register's difference."""
 SIGNS = "signs"

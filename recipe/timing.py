@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .geometry import LEAD, Geometry
-from .operations import MADE, SLOPE, Matrix, Op, Operation
+from .operations import CHANGES, FED, MADE, SLOPE, Matrix, Op, Operation
 
-LOSS = "loss"
+LOSS = "the loss register"
 """The loss register, as a store of what each element of the last unit adds."""
 
 
@@ -38,7 +38,7 @@ def traffic(m: Matrix, step: Operation) -> tuple[set[str], set[str]]:
     if step.reads:
         if step.enter != "drive":
             needs.add(drive(step.unit))
-        if step.enter == "relax":
+        if step.enter in FED:
             needs.add(feedback(step.unit))
         if step.keep_drive:
             makes.add(drive(step.unit))
@@ -64,7 +64,7 @@ CONVERTER = 2
 
 def at_drive(step: Operation) -> int:
     """Return the cycles from a sum to where its unit keeps drives: adding to what is there takes one."""
-    return CONVERTER + (step.enter in ("more", "less", "relax"))
+    return CONVERTER + (step.enter in CHANGES)
 
 
 def at_dyad(g: Geometry, step: Operation) -> int:

@@ -160,6 +160,7 @@ class Player:
             "more": lambda: (kept + y, zero),
             "less": lambda: (kept - y, zero),
             "relax": lambda: (kept, self.feedback[k] + (y - self.feedback[k]) / 2**step.leak),
+            "gather": lambda: (kept, self.feedback[k] + self.slope(kept, k) * y),
         }[step.enter]()
         drive = a
         if step.keep_drive:
@@ -243,7 +244,10 @@ class _Adjoint:
             self.drive[k] = self.drive.get(k, 0.0) + a
         if step.enter == "relax":
             self.feedback[k] = self.feedback.get(k, 0.0) + (1 - 2.0**-step.leak) * b
-        self._into(step, source, {"drive": a, "more": a, "less": -a, "feedback": b, "relax": b * 2.0**-step.leak}[step.enter])
+        if step.enter == "gather":
+            self.feedback[k] = self.feedback.get(k, 0.0) + b
+        beside = {"feedback": b, "relax": b * 2.0**-step.leak, "gather": player.slope(drive, k) * b}
+        self._into(step, source, ({"drive": a, "more": a, "less": -a} | beside)[step.enter])
 
     def _into(self, step: Operation, source: np.ndarray, y: np.ndarray) -> None:
         """Add what `y`, the derivative by what a read brought, means for its matrix and its operand."""

@@ -77,6 +77,27 @@ def relaxing(recipe: Recipe) -> Iterator[Operation]:
     yield from parts.updates(recipe)
 
 
+def gathering(recipe: Recipe) -> Iterator[Operation]:
+    """Yield feedback that gathers where activations have a slope, in every unit, of reads that round alike and of others."""
+    yield from parts.hidden(recipe, keep_feedback=True)
+    yield parts.nudged(recipe, keep_drive=True, keep_feedback=True)
+    for alike in (False, True, True):
+        yield parts.back(1, enter="gather", keep_feedback=True, error="feedback" if alike else "gate", repeatable=alike)
+        yield parts.read(
+            1,
+            recipe,
+            enter="gather",
+            keep_feedback=alike,
+            repeatable=alike,
+            result=False,
+            loss="keep",
+            difference="error1",
+            force="feedback" if alike else "",
+        )
+    yield parts.read(0, recipe, enter="less", repeatable=True)
+    yield from parts.updates(recipe)
+
+
 def _hears(recipe: Recipe) -> Iterator[Operation]:
     yield from parts.hidden(recipe)
     yield parts.nudged(recipe)
@@ -89,6 +110,7 @@ hears = Rule(_hears, matrices=stored_feedback)
 allow(f"{__name__}:hears")
 allow(f"{__name__}:unusual")
 allow(f"{__name__}:relaxing")
+allow(f"{__name__}:gathering")
 
 
 # fmt: off
@@ -101,6 +123,8 @@ def recipes() -> tuple[Recipe, ...]:
         small("unusual", rule=f"{__name__}:unusual", alpha=0.5, output="hard_tanh", **modes("stochastic", "saturate"), **narrow()),
         small("relaxing", rule=f"{__name__}:relaxing", alpha=0.5, sigma=0.25, sizes=(5, 7, 3), lanes=(2, 4), output="hard_tanh",
               **modes("stochastic", "saturate"), **narrow(delta=(8, 5))),
+        small("gathering", rule=f"{__name__}:gathering", alpha=0.5, sizes=(5, 7, 3), lanes=(2, 4), activation="tanh", output="leaky_relu",
+              devices={"read_noise": 0.1}, **modes("stochastic", "saturate"), **narrow(accumulator=(9, 5), delta=(8, 5))),
         small("overlaps", samples_in_flight=2, lanes=(), engines=[{"lanes": 3, "matrices": ["W0", "W1"]}], devices={"read_noise": 0.1},
               **modes("stochastic", "saturate"), **narrow()),
         small("stale", samples_in_flight=4, staleness=(2, 0), devices={"read_noise": 0.1}, **modes("stochastic", "saturate"), **narrow()),
@@ -117,6 +141,8 @@ def recipes() -> tuple[Recipe, ...]:
               engines=[{"lanes": 3, "matrices": ["W0", "W2", "A1"]}, {"lanes": 5, "matrices": ["A0", "W1"]}]),
         small("two-matrices", rule="kolen-pollack", sizes=(4, 3, 5, 2), lanes=(4, 2, 2), decay=2.0**-8,
               **modes("stochastic", "saturate"), **narrow()),
+        small("reversible", rule="reversible", sizes=(4, 5, 3, 2), lanes=(4, 2, 3), activation="hard_tanh",
+              **modes("stochastic", "wrap"), **narrow()),
         small("spsa", rule="spsa", epsilon=2.0**-3,
               **modes("stochastic", "saturate"), **narrow()),
         small("alpha-0", alpha=0, **modes("nearest", "saturate"), **narrow()),

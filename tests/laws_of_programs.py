@@ -84,7 +84,7 @@ def drawn_machine(seed):
                 continue
             unit = draw.choice(units)
             enter = draw.choice(("drive", "more", "less", "feedback")) if unit in kept else "drive"
-            enter = "relax" if unit in kept & fed and draw.random() < 0.3 else enter
+            enter = draw.choice(("relax", "gather")) if unit in kept & fed and draw.random() < 0.5 else enter
             free = [name for name in (f"{letter}{sizes[unit + 1]}" for letter in "abcde") if name not in ports.values()]
             mean, difference = (draw.choice([name for name in free if name[0] in letters] + [""]) for letters in ("abc", "de"))
             keep, keep_feedback = draw.random() < 0.6, draw.random() < 0.4
@@ -100,6 +100,7 @@ def drawn_machine(seed):
                 keep_feedback=keep_feedback,
                 leak=draw.randint(0, 3) if enter == "relax" else 0,
                 moved=draw.random() < 0.2,
+                repeatable=draw.random() < 0.3,
                 force=draw.choice(("", "drive", "feedback")) if unit == last else "",
                 loss=draw.choice(("keep", "set", "subtract")) if unit == last else "keep",
             )

@@ -61,18 +61,18 @@ def accesses(recipe, step, start):
                     yield z - earlier, "sum", f"engine {engine}", 0
     if step.op not in (Op.FORWARD, Op.TRANSPOSED):
         return
-    last, adds = step.unit == recipe.layers - 1, step.enter in ("more", "less", "relax")
+    last, adds = step.unit == recipe.layers - 1, step.enter in ("more", "less", "relax", "gather")
     for e, z in sums:
         yield z, "sum", f"engine {engine}", 0
         yield z + 2, "entry", f"unit {step.unit}", 0
         if step.enter != "drive":
             yield z, "read", f"drive {step.unit}", e
-        if step.enter == "relax":
+        if step.enter in ("relax", "gather"):
             yield z, "read", f"feedback {step.unit}", e
         drive = z + 2 + adds
         yield drive, "drive", f"unit {step.unit}", 0
         if step.force or step.loss in ("set", "subtract"):
-            yield drive, "read", "label", 0
+            yield drive, "read", "the label", 0
         if step.keep_drive:
             yield drive, "write", f"drive {step.unit}", e
         if step.keep_feedback:
@@ -97,7 +97,7 @@ def faults(recipe, program, steps, samples=1, slots=None):
     """
     slots, flight = dict(slots or {}), recipe.samples_in_flight
     if flight > 1:  # the unit keeps a label for each
-        slots["label"] = flight
+        slots["the label"] = flight
     slots = {f"drive {v.split()[-1]}" if v.startswith("drive of unit") else v: count for v, count in slots.items()}
     steps = list(steps)
     waiting, starts, lags, found = list(program.instructions), {}, {}, []
@@ -117,7 +117,7 @@ def faults(recipe, program, steps, samples=1, slots=None):
             # a launch takes the label in the cycle before; the sample comes as soon as it may, from cycle 9 of the one before on
             free = begins - program.interval + 9 if q else -recipe.sizes[0]
             behind += [0, 0]
-            plays += [[(begins - 1, "write", "label", 0)], [(free + e, "write", "input0", e) for e in range(recipe.sizes[0])]]
+            plays += [[(begins - 1, "write", "the label", 0)], [(free + e, "write", "input0", e) for e in range(recipe.sizes[0])]]
         for n, step in enumerate(steps):
             plays.append(list(accesses(recipe, step, begins + starts[n])))
             behind.append(min(lags[n], q))
@@ -165,7 +165,7 @@ def faults(recipe, program, steps, samples=1, slots=None):
                 there, right = holds.get((v, e)), expected[n, v, e]
                 if there != right:
                     found.append(f"cycle {cycle}: step {n} reads {v}[{e}] of step {there}, not {right}")
-                if (v, e) in writes and not v.startswith("label"):  # a register
+                if (v, e) in writes and not v.startswith("the label"):  # a register
                     found.append(f"cycle {cycle}: {v}[{e}] is read while it is written")
             if kind == "slope":  # two registers between the loss and the slope
                 shown = [who for when, who in loss_then.items() if when < cycle - 2]

@@ -64,7 +64,7 @@ def test_results_enter_when_the_contract_says(name):
         times = []
         for i in emissions(r, train):
             g, step = made[i.step.matrix], i.step
-            adds, pushes = step.enter in ("more", "less", "relax"), step.force == "drive"
+            adds, pushes = step.enter in ("more", "less", "relax", "gather"), step.force == "drive"
             # the sum 5 + lv after the slot; to the drive 2, to the dyad 4, its mean 5
             times += [i.cycle + 7 + (t + 1) * g.F - 1 + 5 + g.lv + 11 + adds + pushes for t in range(g.R)]
         assert edge.result_cycles(r, train) == times

@@ -11,7 +11,8 @@ from own_rules import HERE, late_first_layer, small
 
 from crossdyad import data, emulator, hdl, recipe
 from crossdyad.explore.jobs import Job, Settings, key
-from crossdyad.recipe import Recipe, RecipeError, load, parse, programs
+from crossdyad.recipe import Recipe, RecipeError, compile_program, load, parse, programs
+from crossdyad.recipe.rules import parts
 from crossdyad.sim import chip as bench
 from crossdyad.sim import gradient, simulators, streams
 
@@ -248,3 +249,14 @@ def test_the_pages_rule_of_two_phases_is_the_same_on_both_twins(monkeypatch):
     verdict = bench.judge(r, record, watch=True)
     before, now = emulator.initial_weights(r), verdict.prediction.chip.weights
     assert verdict.differing == 0 and (before[2] == now[2]).all() and all((a != b).any() for a, b in zip(before[:2], now[:2], strict=True))
+
+
+def test_a_store_may_be_called_loss():
+    """Which is not the register: the program is that of any other name."""
+    r = Recipe(name="small", sizes=(7, 3, 3), lanes=(4, 2))
+
+    def cycles(name):
+        up = (*parts.hidden(r, mean=name), parts.nudged(r, column=name), parts.update(1, column=name), parts.update(0, row=name))
+        return [i.cycle for i in compile_program(r, "own", up).instructions]
+
+    assert cycles("loss") == cycles("means")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..imported import imported
 from ..operations import Matrix, Operation, in_turn
-from . import backward, local, parts, phases, trials
+from . import backward, blocks, local, parts, phases, trials
 from .check import mistakes_of
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ RULES: dict[str, Rule] = {
     "coupled": Rule(phases.coupled, phases.settled, row=59, oracle="none"),
     "continual-equilibrium": Rule(phases.continual, phases.settled, row=64, oracle="exact"),
     "local-heads": Rule(local.heads, matrices=local.headed, row=35, oracle="local"),
+    "reversible": Rule(blocks.reversible, blocks.inferred, blocks.matrices, row=45, oracle="exact"),
+    "forward-forward": Rule(local.forward_forward, matrices=local.labelled, row=42, oracle="local"),
 }
 """Name of a rule to what it is."""
 

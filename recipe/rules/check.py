@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from ..operations import MADE, MOST_LEAK, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
+from ..operations import FED, MADE, MOST_LEAK, NOISE, POSITION_BITS, SIGNS, SLOPE, Matrix, Op, Operation
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -125,7 +125,7 @@ def _of_program(recipe: Recipe, matrices: dict[str, Matrix], operations: tuple[o
             yield f"{step}: {recipe.sizes[made]} elements for unit {unit}, which has {recipe.sizes[unit + 1]} neurons"
         if step.enter != "drive" and unit not in drives:
             yield f"{step} needs the drive of unit {unit}, which no operation before it keeps"
-        if step.enter == "relax" and unit not in feedbacks:
+        if step.enter in FED and unit not in feedbacks:
             yield f"{step} needs the feedback of unit {unit}, which no operation before it keeps"
         if not 0 <= step.leak <= MOST_LEAK:
             yield f"{step}: leak = {step.leak}; allowed are 0 to {MOST_LEAK}"
