@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..operations import Matrix, Op, Operation
 from . import parts
@@ -22,10 +22,11 @@ def _streams(recipe: Recipe) -> tuple[int, int]:
     return recipe.layers - 3, recipe.layers - 2
 
 
-def _half(recipe: Recipe, name: str, source: int, unit: int, enter: str) -> Operation:
+def _half(name: str, source: int, unit: int, enter: Literal["more", "less"]) -> Operation:
     """Return the read that adds to a stream, or takes from it, what a matrix makes of the other one."""
-    how = {"keep_drive": True, "repeatable": True, "mean": f"input{unit + 1}"}
-    return Operation(Op.FORWARD, name, f"input{source + 1}", unit=unit, enter=enter, **how)
+    return Operation(
+        Op.FORWARD, name, f"input{source + 1}", unit=unit, enter=enter, keep_drive=True, repeatable=True, mean=f"input{unit + 1}"
+    )
 
 
 def _up(recipe: Recipe) -> Iterator[Operation]:
@@ -34,8 +35,8 @@ def _up(recipe: Recipe) -> Iterator[Operation]:
     for k in range(recipe.layers - 1):
         yield parts.read(k, recipe, repeatable=k >= a, keep_feedback=k >= a)  # which a drive leaves at 0
     for n in range(BLOCKS):
-        yield _half(recipe, f"A{n}", b, a, "more")
-        yield _half(recipe, f"B{n}", a, b, "more")
+        yield _half(f"A{n}", b, a, "more")
+        yield _half(f"B{n}", a, b, "more")
 
 
 def _gather(matrix: str, above: int, unit: int) -> Operation:
@@ -62,7 +63,7 @@ def reversible(recipe: Recipe) -> Iterator[Operation]:
     yield parts.update(last)
     for n in reversed(range(BLOCKS)):
         for name, above, below in ((f"B{n}", b, a), (f"A{n}", a, b)):
-            yield _half(recipe, name, below, above, "less")
+            yield _half(name, below, above, "less")
             yield _gather(name, above, below)
             yield parts.update(above, name, column=f"input{below + 1}")
     yield _gather(f"W{b}", b, a)
