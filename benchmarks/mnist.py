@@ -36,7 +36,7 @@ EPOCHS = {
     "feedback-alignment": 5,
     "node-perturbation": 10,
     "equilibrium": 4,
-    "forward-forward": 10,
+    "forward-forward": 5,
 }
 """Of a measurement, where they are not `FEW`."""
 FEW = 3

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..recipe import Recipe, Rounding, load
-from . import agreement, fixed, neuron, noise, nudge, registers, rng, scenario, soak, update, variety
+from . import agreement, fixed, neuron, noise, nudge, registers, rng, scenario, soak, unit, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
 ROUNDINGS = Rounding.__args__
@@ -62,6 +62,10 @@ def chip(recipe: Recipe, simulator: str) -> dict:
     }
 
 
+ROUNDS = 15_000
+"""Rounds of a unit, each of more than a hundred cycles."""
+
+
 def block(case: scenario.Scenario) -> dict:
     """One block's vectors through Verilator in a C++ loop."""
     outcome = scenario.check(case, "replay")
@@ -85,11 +89,13 @@ def blocks() -> Iterator[tuple[str, Callable[[], scenario.Scenario]]]:
     yield "registers", lambda: registers.scenario(variety.small(), 0.3, VECTORS)
     yield "rng", lambda: rng.scenario((0x01234567, 0x89ABCDEF), 0x81, VECTORS, vectorised=True)
     for recipe in (r for r in variety.recipes() if r.devices.read_noise):
-        yield f"noise {recipe.name}", lambda r=recipe: noise.scenario(r, VECTORS)
+        yield f"noise {recipe.name}", lambda r=recipe: noise.scenario(r.of_layer(0), VECTORS)
+    for recipe, k in ((r, k) for r in map(variety.named, ("relaxing", "gathering")) for k in range(r.layers)):
+        yield f"unit {k} {recipe.name}", lambda r=recipe, k=k: unit.scenario(r, k, ROUNDS)
     for recipe in [load("digits"), *variety.recipes()]:
         yield f"neuron {recipe.name}", lambda r=recipe: neuron.scenario(r, 0, VECTORS, vectorised=True)
         yield f"nudge {recipe.name}", lambda r=recipe: nudge.scenario(r, VECTORS, vectorised=True)
-        yield f"update {recipe.name}", lambda r=recipe: update.scenario(r, VECTORS, vectorised=True)
+        yield f"update {recipe.name}", lambda r=recipe: update.scenario(r.of_layer(0), VECTORS, vectorised=True)
 
 
 def soaked() -> dict[str, Recipe]:

@@ -26,3 +26,12 @@ def test_results_are_kept_and_not_made_again(tmp_path, monkeypatch):
 def test_all_evidence_agrees():
     results = evidence.collect(Path(".build/evidence.json"))
     assert not [name for name, row in results.items() if row["mismatches"] or row["never exercised"]]
+
+
+def test_every_blocks_vectors_can_be_made(monkeypatch):
+    """Few of them; the long run has a million."""
+    monkeypatch.setattr(evidence, "VECTORS", 50)
+    monkeypatch.setattr(evidence, "ROUNDS", 2)
+    for name, make in evidence.blocks():
+        if not name.startswith("fixed"):
+            assert make().stimulus, name
