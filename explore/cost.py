@@ -1,8 +1,8 @@
 """Cost of a chip on a board: a model calibrated on real builds (`benchmarks/cost.py`), or the build itself.
 
-Multipliers and memory blocks are counted, as synthesis maps them. Flip-flops and LUTs are a bill over the parts of `hdl`: what a lane, a
-generator, a layer's converters hold is known from their widths; what each kind of bit really takes is fitted. The clock's period is fitted
-to what makes paths long. `docs/cost.md` has the errors on builds that no fit has seen.
+Multipliers and memory blocks are counted, as synthesis maps them. Flip-flops and LUTs are a `bill` over the parts of `hdl` that the table
+of operations asks for; what each kind of part really takes is fitted. The clock's period is fitted to what makes paths long.
+`docs/cost.md` has the errors on builds that no fit has seen.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
-from ..recipe import LONGEST_TRAIN, NOISE, RANDOM_BITS, SIGNS, SLOPE, Geometry, Recipe, Rounding, clog2, geometries, table
+from ..recipe import Recipe, geometries, table
 from ..recipe.products import products, slices
 from . import energy
+from .bill import DSP_WIDTH, bill
 from .memories import frames, memories
 
-VERSION = 6
+VERSION = 7
 """Raised when estimates of the same recipe change."""
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "memory block"}
@@ -28,9 +27,6 @@ RESOURCES = {"lut": "LUT", "ff": "FF", "multipliers": "multiplier", "memory": "m
 
 UNSURE = ("lut", "ff", "fmax")
 """Metrics of the model that builds differ from; multipliers and memory blocks are counted."""
-
-DSP_WIDTH = 18
-"""Bits of a multiplier's operands."""
 
 
 # Counted -----------------------------------------------------------------------------------------------------
@@ -66,161 +62,6 @@ DIGITS, ROWS = 6, 9
 
 # Fitted ------------------------------------------------------------------------------------------------------
 
-
-class Lane(NamedTuple):
-    """Widths in bits of what a lane that learns is made of: operands of its multiplier, column sum, random word, the adder that rounds
-    an update, what is kept of it, its sum with the weight."""
-
-    a: int
-    b: int
-    column: int
-    random: int
-    rounding: int
-    kept: int
-    sum: int
-
-
-def lane(g: Geometry, engine: table.Engine) -> Lane:
-    """The widths of a layer's lanes, on its engine."""
-    r, f, width = g.recipe, g.recipe.formats, engine.width
-    product, shift, how = engine.operand + f.state.width, r.product_shift + engine.finer(r), r.rounding.weight
-    kept, random = rounded(product, shift, how), min(max(shift, 0), RANDOM_BITS) if how == "stochastic" else 0
-    adder = kept + random if shift > 0 and how != "floor" else 0
-    change = kept
-    if r.pulses.built != "ideal":
-        kept = PULSES
-        change = kept + r.pulse_bits + (0 if r.slope_bits is None else 4)
-    return Lane(
-        max(width, engine.scalar),
-        max(f.state.width, f.delta.width),
-        width + f.delta.width + clog2(g.R),
-        random,
-        adder,
-        kept,
-        max(width, change) + 1,
-    )
-
-
-PULSES = LONGEST_TRAIN.bit_length() + 1
-"""Bits of a count of pulses."""
-CHAIN = 4
-"""LUTs that packing adds to a chain of carries."""
-GENERATOR = {"ff": 500, "lut": 575}
-"""Rough cost of a generator."""
-
-
-def rounded(width: int, shift: int, rounding: Rounding) -> int:
-    """Bits of a number that was rounded (contract section 1)."""
-    if shift <= 0:
-        return width - shift
-    if rounding == "stochastic":
-        m = min(shift, RANDOM_BITS)
-        return max(width - shift + m, m + 1) + 1 - m
-    return max(1, width - shift) + (rounding != "floor")
-
-
-def _sum(g: Geometry) -> int:
-    """Bits of a layer's exact sums."""
-    f = g.recipe.formats
-    return max(f.weight.width + f.state.width + clog2(g.C), f.weight.width + f.delta.width + clog2(g.R))
-
-
-def _adder(bits: int) -> int:
-    """LUTs of an adder: two bits each, and the ends of its chain."""
-    return 2 * -(-bits // 2) + CHAIN if bits else 0
-
-
-def _rounds(g: Geometry) -> bool:
-    """Return whether a layer has a generator for its own elements, or for those of the layer below, which get its words."""
-    r, f = g.recipe, g.recipe.formats
-    learns, fraction, halves = r.learns, f.accumulator.frac, r.alpha == 0.5
-    lost = {"accumulator": [f.weight.frac + f.state.frac - fraction], "state": [fraction + 2 * halves - f.state.frac], "delta": []}
-    if learns and (g.layer or g.is_last):
-        lost["delta"].append(fraction + halves - f.delta.frac)
-    if learns and g.layer:
-        lost["accumulator"].append(f.weight.frac + f.delta.frac - fraction)
-    if learns and g.is_last:
-        lost["accumulator"].append(r.nudge_shift)
-    return any(getattr(r.rounding, place) == "stochastic" and max(bits, default=0) > 0 for place, bits in lost.items())
-
-
-def bill(recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
-    """Flip-flops and LUTs by part, as one reads them from `hdl`: about what each takes, before the fit corrects it."""
-    r, f, d = recipe, recipe.formats, recipe.devices
-    ws, wd, wa = f.state.width, f.delta.width, f.accumulator.width
-    learns, probes, width = r.learns, r.signed, max(r.engine_lanes) * r.weight_width
-    ff, lut = Counter(host=900 + width - 100 * (not learns)), Counter(host=700 + 2 * width - 100 * (not learns))
-    shared: set[int] = set()
-    for g in geometries(r):
-        engine, f = table.engines(r)[g.engine], g.recipe.formats
-        ww = engine.width
-        if g.engine not in shared:  # its lanes, once
-            shared.add(g.engine)
-            tree = [(g.L >> n, ww + ws + n) for n in range(1, g.lv + 1)]
-            ff["lanes"] += g.L * (ww + ws) + sum(n * bits for n, bits in tree)
-            lut["lanes"] += sum(n * _adder(bits) for n, bits in tree) + (_adder(_sum(g)) if g.F > 1 else 0)
-            if learns:
-                w = lane(g, engine)
-                ff["lanes"] += g.L * (4 * ww + w.random + w.kept + w.sum + 1) + (2 * g.L - 1) * w.column
-                lut["lanes"] += g.L * (w.a + w.b + w.column + _adder(w.column) + w.random + _adder(w.rounding) + _adder(w.sum) + 2 * ww + 3)
-                lut["lanes"] -= w.column
-                if r.pulses.built != "ideal":
-                    lut["pulses"] += g.L * (w.rounding or w.kept + 14)
-                    lut["slopes"] += g.L * (3 * ww + 8) * (r.slope_bits is not None)
-                if max(w.a, w.b) > DSP_WIDTH:
-                    ff["wide"] += 2 * g.L * (w.a + w.b)
-                    lut["wide"] += g.L * (w.a + w.b)
-                if probes:
-                    ff["probes"] += 40
-                    lut["probes"] += g.L * (2 * w.sum + w.b) + 100
-                generators = g.G * (probes or w.random > 0)
-                if d.stuck:
-                    ff["stuck"] += g.L * (2 * ww + 5) + GENERATOR["ff"] * g.G
-                    lut["stuck"] += g.L * (ww + 2 * RANDOM_BITS) + GENERATOR["lut"] * g.G
-            else:
-                generators = 0
-            generators += _rounds(g)
-            if d.read_noise:
-                generators += 1
-                ff["noise"] += 90 + _sum(g)
-                lut["noise"] += 150 + 2 * _sum(g)
-            ff["generators"] += GENERATOR["ff"] * generators
-            lut["generators"] += GENERATOR["lut"] * generators
-        low, high = r.bounds(g.layer)
-        span = max(low.bit_length(), high.bit_length()) + 1
-        forward = rounded(_sum(g), f.weight.frac + f.state.frac - f.accumulator.frac, r.rounding.accumulator)
-        bends = sum(a < b for a, b in zip(r.pieces(g.layer).knots, r.pieces(g.layer).knots[1:], strict=False)) - 1
-        backward = 0
-        if g.layer and learns:
-            backward = rounded(_sum(g), f.weight.frac + f.delta.frac - f.accumulator.frac, r.rounding.accumulator)
-        dyad = 2 * (wa + 2) + 4 * span + 2 * (ws + wd) if learns else (wa + 2) + 2 * span + 2 * ws
-        last = g.loss_width + 4 * wa if g.is_last else 2 * wa
-        lut["layers"] += bends * (2 if learns else 1) * (wa + 2 + span)  # a comparison more, and a multiplexer
-        ff["layers"] += _sum(g) + forward + wa + backward + wa * bool(backward) + dyad + last
-        lut["layers"] += 2 * _sum(g) + forward + wa + backward + wa * bool(backward) + 2 * dyad + last
-        address, steps = max(1, clog2(g.N)), clog2(g.P) + clog2(g.F)
-        ff["control"] += (13 if learns else 7) * address + 7 * steps + (100 if learns else 50) + 3 * g.lv
-        lut["control"] += 4 * address + 6 * steps + 60
-    if r.samples_in_flight > 1:  # a step of its own for each, and which of them an operation has (counted on digits)
-        ff["control"] += 90
-        lut["control"] += 80
-    for engine in table.engines(r):  # signs of fixed feedback, of columns of noise, of shaken neurons in reads and in updates
-        groups, sources = -(-engine.lanes // 16), {m.name: m.source for m in r.matrices}
-        own = groups * any(s.column == NOISE for s in engine.operations)
-        own += groups * any(s.reads and sources[s.matrix] == "generator" for s in engine.operations)
-        own += any(s.noise for s in engine.operations) + any(s.row == SLOPE and s.column != SIGNS for s in engine.operations)
-        ff["generators"] += GENERATOR["ff"] * own
-        lut["generators"] += GENERATOR["lut"] * own
-    for m in memories(r):
-        if not m.blocks:
-            lut["memories"] += 6 * m.cells + (-(-m.words // 16) - 1) * m.parts * m.bits
-    return dict(ff), dict(lut)
-
-
-PARTS = ("lanes", "pulses", "slopes", "wide", "probes", "stuck", "generators", "noise", "layers", "control", "memories", "host")
-"""Parts of a bill."""
-
-
 CLOCK_TO_OUT, SETUP, LEVEL, CARRY, PRODUCT, RECALL = 0.5, 1.3, 1.1, 0.9, 7.0, 5.8
 """ns, about: out of a flip-flop; into one, with the way there; a LUT with its way; in and out of a chain of carries; a multiplier without
 registers, with the long ways to its column and back; out of a memory block."""
@@ -248,6 +89,10 @@ def paths(recipe: Recipe) -> dict[str, float]:
     operand, scalar = (max(getattr(e, name) for e in table.engines(r)) for name in ("operand", "scalar"))
     if learns and max(scalar, r.weight_width) > DSP_WIDTH:
         found["products"] = multiplied + BIT * scalar
+    decays = {s.decay for e in table.engines(r) for s in e.operations} - {0}
+    if decays:  # what a weight loses is taken from the product, and the rest is rounded
+        product = max(operand + f.state.width, r.weight_width + max(decays))
+        found["decay"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * 2 * product + SETUP
     if learns and r.pulses.built != "ideal":
         found["pulses"] = CLOCK_TO_OUT + 2 * (LEVEL + CARRY) + BIT * (operand + f.state.width) + LEVEL + SETUP
     if learns and r.slope_bits is not None:
@@ -255,7 +100,7 @@ def paths(recipe: Recipe) -> dict[str, float]:
     return found
 
 
-KINDS = ("control", "memory", "noise", "squares", "products", "pulses", "slopes")
+KINDS = ("control", "memory", "noise", "squares", "products", "decay", "pulses", "slopes")
 """Kinds of paths."""
 MULTIPLIED = ("noise", "squares", "products", "slopes")
 """Those through a multiplier that keeps no registers."""

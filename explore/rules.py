@@ -40,6 +40,12 @@ def measured(recipe: Recipe) -> dict | None:
     return found if found and found["recipe"] == fingerprint(recipe) else None
 
 
+def built(recipe: Recipe, board: str) -> dict | None:
+    """Return what the file of routed presets has of exactly this recipe on a board; None of another one."""
+    found = results(ROUTED)["rules"].get(recipe.rule)
+    return found if found and found["recipe"] == fingerprint(recipe) and results(ROUTED)["board"] == board else None
+
+
 def row(recipe: Recipe, board: str = "") -> dict:
     """Return all that is known of a recipe's rule.
 
@@ -53,13 +59,12 @@ def row(recipe: Recipe, board: str = "") -> dict:
     """
     board = board or cost.coefficients()["board"]
     modelled, known = cost.estimate(recipe, board), measured(recipe) or {}
-    built = results(ROUTED)["rules"].get(recipe.rule, {})
     return (
         card(recipe)._asdict()
         | {name: int(modelled[name]) for name in COSTS}
         | {
             "model_of": board,
-            "routed": built if built and built["recipe"] == fingerprint(recipe) and results(ROUTED)["board"] == board else None,
+            "routed": built(recipe, board),
             "accuracies": known.get("accuracies"),
             "float64": known.get("float64"),
             "cosine": known.get("cosine"),
@@ -118,12 +123,12 @@ def modelled_page() -> str:
     lines, errors = ["| rule | LUT | FF | multipliers | memory blocks | Fmax, MHz |", "|---" * 6 + "|"], []
     for name, preset in presets_of_rules().items():
         recipe, board = load(preset), results(ROUTED)["board"]
-        built = row(recipe, board)["routed"]
-        if built is None:
+        taken = built(recipe, board)
+        if taken is None:
             continue
         told = cost.estimate(recipe, board)
-        off = [100 * (told[n] - built[n]) / max(built[n], 1) for n in names]
-        shown = [f"{told[n]:.0f} / {built[n]:.0f}" + (f" ({o:+.1f} %)" if abs(o) >= 0.05 else "") for n, o in zip(names, off, strict=True)]
+        off = [100 * (told[n] - taken[n]) / max(taken[n], 1) for n in names]
+        shown = [f"{told[n]:.0f} / {taken[n]:.0f}" + (f" ({o:+.1f} %)" if abs(o) >= 0.05 else "") for n, o in zip(names, off, strict=True)]
         lines.append(f"| {name} | {' | '.join(shown)} |")
         errors.append([abs(o) for o in off])
     if errors:

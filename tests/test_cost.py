@@ -1,6 +1,9 @@
 """What a chip takes of a board by the model, against builds that no fit has seen; and energy, never without its model's name."""
 
 import importlib.util
+import inspect
+import random
+import re
 import sys
 
 import numpy as np
@@ -8,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 from scripts import benchmark
 
-from crossdyad.explore import cost, energy, report, sweep
+from crossdyad.explore import bill, cost, energy, generators, report, sweep
+from crossdyad.explore.cards import presets_of_rules
 from crossdyad.explore.jobs import Job, batches, evaluate, key
 from crossdyad.explore.spec import Spec
 from crossdyad.recipe import Recipe, geometries, load
@@ -20,6 +24,9 @@ def builds():
     return benchmark("cost")
 
 
+UNSURE = ("model", "left_out_errors", "held_out_errors")
+"""What a fit elsewhere may have a digit off."""
+
 # The model ---------------------------------------------------------------------------------------------------
 
 
@@ -27,29 +34,95 @@ def test_the_model_is_the_fit_of_the_builds_that_are_kept(benchmark):
     found, known = benchmark.fitted(), cost.coefficients()
     for name, factors in known["model"].items():
         assert found["model"][name] == pytest.approx(factors, rel=2e-3), name
-    assert {k: v for k, v in found.items() if k not in ("model", "left_out_errors", "held_out_errors")} == {
-        k: v for k, v in known.items() if k not in ("model", "left_out_errors", "held_out_errors")
-    }
+    assert {k: v for k, v in found.items() if k not in UNSURE} == {k: v for k, v in known.items() if k not in UNSURE}
 
 
 def test_both_sets_are_drawn_as_told_and_share_no_recipe(benchmark):
     drawn, builds = benchmark.recipes(), benchmark.kept()
-    assert set(builds) <= set(drawn)
+    assert set(builds) == set(drawn)
     for name, build in builds.items():
         assert Recipe.model_validate(build["recipe"]) == drawn[name], name
-    groups = {g: {r.model_copy(update={"name": "x"}) for (of, _), r in drawn.items() if of == g} for g in benchmark.COUNT}
-    assert len(groups["held-out"]) == 20 and not groups["held-out"] & groups["calibration"]
+    sets = {g: {r.model_copy(update={"name": "x"}) for (of, _), r in drawn.items() if of == g} for g in benchmark.SETS}
+    assert len(sets["held-out"]) == benchmark.COUNT // benchmark.HELD and not sets["held-out"] & sets["calibration"]
+    routed = {load(preset).model_copy(update={"name": "x"}) for preset in presets_of_rules().values()}
+    assert not sets["calibration"] & routed and len(benchmark.chips()) <= len(routed)
 
 
 def test_held_out_builds_are_met_within_the_goal(benchmark):
-    """10 % in LUTs, flip-flops, multipliers and memory blocks, 15 % in Fmax: the median over the held-out builds; as the table says."""
-    known = cost.coefficients()
-    errors = benchmark.errors(known["model"], benchmark.builds("held-out"))
-    assert len(errors["lut"]) == 20
-    for name, found in errors.items():
-        assert np.median(found) <= (0.15 if name == "fmax" else 0.10), name
-        assert known["held_out_errors"][name] == pytest.approx(benchmark.summary(found), abs=2e-4), name
+    """5 % in LUTs and Fmax, 3 % in flip-flops: the median over builds that no fit has seen; what is counted is as it was built."""
+    known, drawn, chips = cost.coefficients(), benchmark.builds("held-out"), benchmark.chips()
+    for found in (drawn, chips):
+        errors = benchmark.errors(known["model"], found)
+        assert len(errors["lut"]) >= 8
+        for name, most in {"lut": 0.05, "ff": 0.03, "multipliers": 0, "memory": 0}.items():
+            assert np.median(errors[name]) <= most and errors[name].max() <= 1.6 * most, name
+    assert np.median(errors["fmax"]) <= 0.05 and errors["fmax"].max() <= 0.15
+    for name, of in benchmark.errors(known["model"], drawn + chips).items():
+        assert known["held_out_errors"][name] == pytest.approx(benchmark.summary(of), abs=2e-4), name
     assert benchmark.MARK + "\n\n" + benchmark.tables() in benchmark.PAGE.read_text()
+
+
+# The bill ----------------------------------------------------------------------------------------------------
+
+
+def pair(step: int, place: int, key: tuple[int, int], turn: tuple[int, int, int] | None = None) -> tuple[int, int]:
+    """A pair of contract section 2, of an index at ``place`` of x; `turn` is a round, a word and a bit that is changed after it."""
+    whole = (1 << 32) - 1
+    x, y = place ^ key[0], step ^ key[1]
+    for n in range(1, 9):
+        x = ((x >> 8 | x << 24) + y & whole) ^ (0x9E3779B9 * n & whole ^ key[n % 2])
+        y = (y << 3 | y >> 29) & whole ^ x
+        if turn and turn[0] == n:
+            x, y = x ^ (turn[1] == 0) << turn[2], y ^ (turn[1] == 1) << turn[2]
+    return x, y
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+def test_bits_of_a_generator_that_are_kept_are_those_that_a_sign_depends_on(lanes):
+    read, draw = generators.signs(lanes), random.Random(lanes)
+    needed = generators.needed(tuple(read))
+    for n in range(1, 9):
+        for word in (0, 1):
+            for bit in range(32):
+                seen = False
+                for _ in range(64):
+                    given = draw.getrandbits(32), draw.getrandbits(9), (draw.getrandbits(32), draw.getrandbits(32))
+                    one, other = pair(*given), pair(*given, (n, word, bit))
+                    seen |= any((one["xy".index(w)] ^ other["xy".index(w)]) >> place & 1 for w, place in read)
+                assert not seen or bit in needed[word][n], (n, word, bit)
+                assert seen or bit not in needed[word][n] or n < 8, (n, word, bit)
+    ff, lut = generators.generator(tuple(read), 24, True)
+    assert ff == sum(len(of[n]) for of in needed for n in range(1, 9)) and 0 < lut <= 8 * 64
+
+
+def test_a_single_sign_and_what_stands_still_cost_less_than_a_whole_generator():
+    whole = tuple((w, n) for w in "xy" for n in range(32))
+    assert generators.generator(whole, 24, True) == (512, 512)
+    assert generators.generator(tuple(generators.signs(1)), 8, True)[0] < 400
+    assert generators.generator((), 8, True) == (0, 0)
+    few = generators.generator(whole, 4, False)
+    assert few[0] < 512 and few[1] < 512
+
+
+@pytest.mark.parametrize(
+    ("rule", "part"),
+    [
+        ("kolen-pollack", "decay"),
+        ("node-perturbation", "signs"),
+        ("spsa", "signs"),
+        ("feedback-alignment", "feedback"),
+        ("equilibrium", "kept"),
+    ],
+)
+def test_what_the_operations_of_a_rule_bring_is_in_the_bill(rule, part):
+    own = load(presets_of_rules()[rule])
+    plain = bill.bill(load("digits"))[1]
+    assert bill.bill(own)[1].get(part, 0) > plain.get(part, 0) + 50
+
+
+def test_the_bill_asks_for_operations_and_not_for_a_rule():
+    for module in (bill, generators, cost):
+        assert not re.search(r"\b(r|recipe)\.rule\b", inspect.getsource(module))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from crossdyad.explore import cost
 from crossdyad.explore import statistics as st
 
 
@@ -177,11 +178,12 @@ def test_a_modelled_figure_reaches_over_the_model_s_worst_errors():
     s = summary(
         "a", accuracy=[0.9] * 5, lut=[10_000] * 5, ff=[8000] * 5, fmax=[100] * 5, memory=[9] * 5, fill=[10_000 / 24288] * 5, cost="model"
     )
-    ratios = {"lut": (0.9529, 1.0524), "fmax": (0.809, 1.1112), "memory": (1, 1)}
+    ratios = {m: (min(1, *cost.ratios(m)), max(1, *cost.ratios(m))) for m in ("lut", "fmax", "memory")}
+    assert ratios["lut"][0] < 1 < ratios["lut"][1] and ratios["memory"] == (1, 1)
     for m, (low, high) in ratios.items():
         value = s.values[m][0]
         assert st.reach(s, m) == pytest.approx((value, low * value, high * value)) == st.span(s, m)
-    assert st.reach(s, "fill")[2] == pytest.approx(1.0524 * 10_000 / 24288)  # LUTs run out first
+    assert st.reach(s, "fill")[2] == pytest.approx(ratios["lut"][1] * 10_000 / 24288)  # LUTs run out first
     counted = s._replace(values=s.values | {"fill": np.full(5, 0.9)})
     assert st.reach(counted, "fill") == pytest.approx((0.9, 0.9, 0.9))
     assert st.reach(s._replace(measured={"cost": "synth"}), "lut") == (10_000, 10_000, 10_000)
