@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from ..recipe import (
+    BESIDE,
+    CHANGES,
     LONGEST_TRAIN,
     NOISE,
     RANDOM_BITS,
@@ -271,7 +273,7 @@ def _unit(recipe: Recipe, k: int, ff: Counter, lut: Counter) -> None:
     wa, ws, wd = f.accumulator.width, f.state.width, f.delta.width
     index, number = clog2(max(2, recipe.sizes[k + 1])), clog2(max(2, len(entries)))
     means, differences = any(e.mean or e.result for e in entries), any(e.difference for e in entries)
-    fed = any(e.enter in ("feedback", "relax") or e.force in ("feedback", "drive") for e in entries)
+    fed = any(e.enter in BESIDE or e.force in ("feedback", "drive") for e in entries)
     enters = {e.enter for e in entries}
     travels = 1 + index + number
     # values from several engines or formats, feedback beside the drive
@@ -285,7 +287,11 @@ def _unit(recipe: Recipe, k: int, ff: Counter, lut: Counter) -> None:
     if "relax" in enters:
         ff["kept"] += 3 * wa
         lut["kept"] += 2 * adder(wa) + wa * (len({e.leak for e in entries if e.enter == "relax"}) - 1) + wa
-    if enters & {"more", "less", "relax"}:
+    if "gather" in enters:
+        slopes = len(recipe.pieces(k).shifts)
+        ff["kept"] += 2 * wa + slopes
+        lut["kept"] += adder(wa + 1) + wa * (1 + slopes) + slopes * wa // 2 + wa
+    if enters & set(CHANGES):
         ff["kept"] += travels
         lut["kept"] += travels + wa * (1 + fed)
     # the dyad
@@ -332,9 +338,9 @@ def _label(recipe: Recipe, entries: tuple[table.Entry, ...], span: int, travels:
     if forces & {"feedback", "drive"}:
         requantized((ff, lut), "label", wa + 2, recipe.nudge_shift, wa, recipe.rounding.accumulator)
         lut["label"] += adder(wa + 1) * any(e.negative for e in entries)
-        ff["label"] += 4 * wa * any(e.enter in ("feedback", "relax") for e in entries)
+        ff["label"] += 4 * wa * any(e.enter in BESIDE for e in entries)
     if "feedback" in forces:
-        adds = any(e.force == "feedback" and e.enter in ("feedback", "relax") for e in entries)
+        adds = any(e.force == "feedback" and e.enter in BESIDE for e in entries)
         lut["label"] += wa + (adder(wa) + wa) * adds
     if "clamp" in forces:
         lut["label"] += wa
