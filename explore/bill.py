@@ -1,4 +1,4 @@
-"""What a chip's flip-flops and LUTs go to, part by part, as one reads it from `hdl` and the table of operations: before any fit."""
+"""Bill of a chip: flip-flops and LUTs, part by part, as one reads them from `hdl` and the table of operations, before any fit."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def _unit(recipe: Recipe, k: int, ff: Counter, lut: Counter) -> None:
 
 
 def _label(recipe: Recipe, entries: tuple[table.Entry, ...], span: int, travels: int, ff: Counter, lut: Counter) -> None:
-    """What the last unit has besides: the error and its loss, the nudge, the label's force."""
+    """Add what the last unit has besides: the error and its loss, the nudge, the label's force."""
     wa, loss, forces = recipe.formats.accumulator.width, geometries(recipe)[-1].loss_width, {e.force for e in entries} - {""}
     losses = {e.loss for e in entries} - {"keep"}
     ff["label"] += 4 * wa + 4 * travels

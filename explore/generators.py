@@ -1,32 +1,32 @@
-"""What synthesis keeps of a generator (contract section 2): the bits of its rounds that something reads and that are no constants."""
+"""Parts of a generator that synthesis keeps (contract section 2): bits of its rounds that something reads and that are no constants."""
 
 from __future__ import annotations
 
 import functools
 
 ROUNDS, BITS = 8, 32
-"""Of the generator, and of each of its two words."""
+"""Rounds of the generator, and bits of each of its two words."""
 Bit = tuple[str, int]
 """A bit of a pair: ``x`` or ``y``, and which."""
 
 
 def signs(lanes: int) -> list[Bit]:
-    """The bits of a pair that the signs of so many lanes are made of."""
+    """Return the bits of a pair that the signs of so many lanes are made of."""
     return views(range(lanes), (0,))
 
 
 def words(lanes: int, bits: int) -> list[Bit]:
-    """Those that so many high bits of the rounding words of so many lanes are made of."""
+    """Return those that so many high bits of the rounding words of so many lanes are made of."""
     return views(range(lanes), range(24 - bits, 24))
 
 
 def word(lane: int, bits: int) -> list[Bit]:
-    """Those that so many high bits of one lane's rounding word are made of."""
+    """Return those that so many high bits of one lane's rounding word are made of."""
     return views((lane,), range(24 - bits, 24))
 
 
 def views(lanes: range | tuple[int, ...], bits: range | tuple[int, ...]) -> list[Bit]:
-    """Those that some bits of the views of some lanes are made of."""
+    """Return those that some bits of the views of some lanes are made of."""
     read = [(word, place + by) for n in lanes for place in bits for word, by in (("x", (n + 1) >> 1), ("y", 8 - (n >> 1)))]
     return sorted({(word, place) for word, place in read if place < BITS})
 
@@ -60,7 +60,7 @@ def generator(read: tuple[Bit, ...], index: int, stepped: bool) -> tuple[int, in
 
 
 def needed(read: tuple[Bit, ...]) -> tuple[list[set[int]], list[set[int]]]:
-    """By round, from the operands of the first one on, the bits of both words that what is read depends on."""
+    """Return by round, from the operands of the first one on, the bits of both words that what is read depends on."""
     x, y = ([{place for word, place in read if word == name}] for name in "xy")
     for _ in range(ROUNDS):
         mixed = x[0] | y[0]
