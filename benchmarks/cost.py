@@ -104,9 +104,14 @@ EXAMPLES = (
 )
 
 
+LATER = ("reversible", "forward-forward")
+"""Rules that came after the recipes were drawn."""
+
+
 def drawn(count: int, seed: int) -> list[Recipe]:
-    """Random recipes of all rules that fit the board's multipliers, most of them small."""
-    draw, found, waiting, presets = random.Random(seed), [], [], presets_of_rules()
+    """Random recipes of all rules but `LATER` that fit the board's multipliers, most of them small."""
+    draw, found, waiting = random.Random(seed), [], []
+    presets = {name: preset for name, preset in presets_of_rules().items() if name not in LATER}
     while len(found) < count:
         one_of = lambda *values: draw.choice(values)  # noqa: E731
         waiting = waiting or draw.sample(sorted(presets), len(presets))
