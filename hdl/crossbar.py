@@ -169,7 +169,7 @@ class Crossbar(wiring.Component):
             """Return whether a lane is beyond the last column in the last fold."""
             return self._of(number, lambda g, s: lane >= g.C - (g.F - 1) * L, 1)
 
-        column = chosen_store(self._of, number_at[1], "column", columns)
+        column = chosen_store(m, self._of, number_at[0], "column", columns)
         rate, *raised = lending(m, self._of, number_at[0], self.rate)
 
         def raise_(value: Value, cycle: int) -> Value:
@@ -183,7 +183,7 @@ class Crossbar(wiring.Component):
             else delayed(m, raise_(met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1), 1)
             for lane in range(L)
         ]
-        element = chosen_store(self._of, number_at[1], "row", rows)
+        element = chosen_store(m, self._of, number_at[0], "row", rows)
         element = Const(0, signed(1)) if element is None else element
 
         # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.

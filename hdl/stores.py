@@ -10,7 +10,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 
 from ..recipe import NOISE, SIGNS, SLOPE, Geometry, Operation, clog2, table
-from .choose import ByOperation, index_bits
+from .choose import ByOperation, index_bits, settled
 from .elements import word_and_lane
 
 
@@ -53,8 +53,11 @@ def _slot(of: ByOperation, number: Value, memory: table.Memory, bits: int) -> Va
     return of(number, lambda g, s: memory.stores.index(getattr(s, memory.port)), bits, lambda s: getattr(s, memory.port) in memory.stores)
 
 
-def chosen_store(of: ByOperation, number: Value, port: str, outputs: dict[int, Any]) -> Any:
-    """Return what an operation reads through a port: the output of the memory that holds its store; None where nothing does."""
+def chosen_store(m: Module, of: ByOperation, before: Value, port: str, outputs: dict[int, Any]) -> Any:
+    """Return what an operation reads through a port: the output of the memory that holds its store; None where nothing does.
+
+    `before` is the operation's number of a cycle before.
+    """
     if not outputs:
         return None
     memories, keys = of.engine.memories, list(outputs)
@@ -62,7 +65,7 @@ def chosen_store(of: ByOperation, number: Value, port: str, outputs: dict[int, A
     def which(g: Geometry, s: Operation) -> int:
         return next(n for n, i in enumerate(keys) if getattr(s, port) in memories[i].stores)
 
-    chosen = of(number, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE, NOISE))
+    chosen = settled(m, of(before, which, index_bits(len(keys)), lambda s: getattr(s, port) not in ("", SIGNS, SLOPE, NOISE)))
     if isinstance(chosen, Const):
         return outputs[keys[chosen.value]]
 
