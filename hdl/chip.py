@@ -183,21 +183,19 @@ class Chip(wiring.Component):
 
         # The host's way to the weights
         matrices = in_memory(r)
-        m.submodules.walk = walk = Walk(matrices)
+        m.submodules.walk = walk = Walk(matrices, [table.engines(r)[g.engine].base[g.matrix.name] for g in matrices])
         weight_width = r.weight_width
         lanes = [Signal(weight_width, name=f"lane{i}") for i in range(max(r.engine_lanes))]
         # where the walk is: the engine of its matrix, and the address there
-        base = [table.engines(r)[g.engine].base[g.matrix.name] for g in matrices]
-        address = walk.address + choose(walk.matrix, base)
         on = choose(walk.matrix, [g.engine for g in matrices])
         write = Signal()
         write_on = Signal.like(on)
-        write_address = Signal(len(address))
-        m.d.sync += [write.eq(0), write_on.eq(on), write_address.eq(address)]
+        write_address = Signal.like(walk.address)
+        m.d.sync += [write.eq(0), write_on.eq(on), write_address.eq(walk.address)]
         widths = [found.width for found in table.engines(r)]
         for e, (engine, width) in enumerate(zip(engines, widths, strict=True)):
             m.d.comb += [
-                engine.word_address.eq(Mux(write, write_address, address)),
+                engine.word_address.eq(Mux(write, write_address, walk.address)),
                 engine.word_write.eq(write & (write_on == e)),
                 engine.word_in.eq(Cat(lane[:width] for lane in lanes)),
             ]

@@ -52,7 +52,10 @@ def noticed_by_wiring(hdl) -> str | None:
         for n in range(2):
             session.train(draw.integers(f.state.min, f.state.max + 1, r.sizes[0]), n)
         session.read()
-        record = simulators.run(hdl.build(r), streams.play, session.arguments({}, True), "amaranth")
+        try:
+            record = simulators.run(hdl.build(r), streams.play, session.arguments({}, True), "amaranth")
+        except RuntimeError:
+            return f"{name} does not come to rest"
         if chip.judge(r, record, True).differing:
             return name
     return None
