@@ -187,7 +187,7 @@ def samples_that_overlap_are_played_over_each_other():
     )
     cases.append((recipe, recipe.steps))
     for (sizes, lanes), rule in itertools.product(shapes, rules.RULES):
-        if rule != "inference":
+        if rule != "inference" and (rule != "reversible" or len(sizes) > 3):
             recipe = chip_of(sizes, lanes, rule=rule, alpha=0, sweeps=(1, 1), epsilon=2.0**-4, decay=2.0**-8)
             cases.append((recipe, recipe.steps))
     for seed in range(30):
@@ -233,7 +233,7 @@ def operations_start_as_early_as_they_can():
     """The first in cycle 2, and any other one a cycle earlier is a fault or comes too close to another."""
     shapes = (((9, 5, 4), (4, 2)), ((3, 9, 4), (2, 4)), ((12, 5, 6, 4), (2, 2, 4)))
     for (sizes, lanes), rule in itertools.product(shapes, rules.RULES):
-        if rule == "inference":
+        if rule == "inference" or rule == "reversible" and len(sizes) < 4:
             continue
         recipe = chip_of(sizes, lanes, rule=rule, alpha=0, sweeps=(2, 2), epsilon=2.0**-4, decay=2.0**-8)
         program = programs(recipe)[True]
