@@ -49,10 +49,12 @@ def strong(problem: Problem, free: Tree, objective: Objective, y: ArrayLike, bet
     return weak(problem, free, objective, y, 1 / beta)
 
 
-def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
-    """A nudge by a controller of the output: ``tau du/dt = -leak u - beta grad objective``, u the force on the output (row 61).
+def controller(leak: float = 1.0, rate: float = 0.1, proportional: float = 0.0, delay: int = 0) -> Callable:
+    """A nudge by a controller of the output: ``tau du/dt = -leak u - beta grad objective``, u a current into the output (row 61).
 
-    With a leak its steady state is weak nudging at ``beta / leak``; without one, ``grad objective = 0`` at finite u.
+    The output gets ``u - proportional beta grad objective``. With a leak the steady state is weak nudging at
+    ``beta (1 / leak + proportional)``; without one, ``grad objective = 0`` at finite u. A delay leaves it where it is, but bounds the
+    rate: an integrator of an output that follows its current at once oscillates from ``2 sin(pi / (4 delay + 2))`` on.
 
     Parameters
     ----------
@@ -60,34 +62,50 @@ def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
         1 for the paper's low-pass form, 0 for the pure integral.
     rate : float
         ``dt / tau``: the controller's step for every sweep of the circuit.
+    proportional : float
+        The share that follows the gradient at once.
+    delay : int
+        Sweeps until the controller's current is at the output.
 
     Returns
     -------
     callable
-        A nudge. States of its problem are the pair (circuit's states, u).
+        A nudge. States of its problem are (circuit's states, u), with a delay (circuit's states, u, currents under way).
     """
+    if delay < 0:
+        raise ValueError(f"delay: {delay}; allowed are whole numbers of sweeps from 0")
 
     def nudge(problem: Problem, free, objective, y, beta) -> Problem:
         circuit = problem.circuit
 
-        def push(s, u):
-            return circuit.with_output(jax.tree.map(jnp.zeros_like, s), -u)
+        def slope(s):
+            return beta * gradient(lambda o: objective(o, y), circuit.output(s))
+
+        def push(s, current):
+            return circuit.with_output(jax.tree.map(jnp.zeros_like, s), -current)
+
+        def current(s, u):
+            return u - proportional * slope(s) if proportional else u
 
         def relax(parameters, states, x, force):
-            s, u = states
-            s = circuit.relax(parameters, s, x, add(force[0], push(s, u)))
-            return s, u - rate * (decay(s, u) + force[1])
+            s, u, *way = states
+            given = current(s, u)
+            new = circuit.relax(parameters, s, x, add(force[0], push(s, way[0][0] if delay else given)))
+            turned = u - rate * (decay(new, u) + force[1])
+            return (new, turned, jnp.concatenate([way[0][1:], given[None]])) if delay else (new, turned)
 
         def decay(s, u):
-            return leak * u + beta * gradient(lambda o: objective(o, y), circuit.output(s))
+            return leak * u + slope(s)
 
         def residual(parameters, states, x):
-            s, u = states
-            return forced(circuit, parameters, s, x, push(s, u)), decay(s, u)
+            s, u, *way = states
+            left = forced(circuit, parameters, s, x, push(s, way[0][0] if delay else current(s, u))), decay(s, u)
+            return (*left, way[0] - jnp.concatenate([way[0][1:], current(s, u)[None]])) if delay else left
 
         def start(parameters, x):
             s = circuit.start(parameters, x)
-            return s, jnp.zeros_like(circuit.output(s))
+            o = circuit.output(s)
+            return (s, jnp.zeros_like(o), jnp.zeros((delay, *o.shape), o.dtype)) if delay else (s, jnp.zeros_like(o))
 
         # the energy reads the parameters' derivative; the pair has no energy of its own
         lifted = from_residual(
@@ -95,7 +113,7 @@ def controller(leak: float = 1.0, rate: float = 0.1) -> Callable:
             start,
             relax,
             output=lambda states: circuit.output(states[0]),
-            with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+            with_output=lambda states, o: (circuit.with_output(states[0], o), *states[1:]),
             energy=lambda parameters, states, x: circuit.energy(parameters, states[0], x),
         )
         return problem._replace(circuit=lifted)

@@ -16,6 +16,7 @@ from ..estimators.contrast import (
     contrast,
     contrast_surrogate,
     extrapolated,
+    fornberg,
     one_sided,
     roots_of_unity,
     twin,
@@ -93,11 +94,13 @@ def centered_law(seed: int) -> Iterator[Finding]:
 
 @row(53, "Equilibrium propagation, four points", "3.1", estimator=EXTRAPOLATED, systems=[systems.hopfield], **_parts)
 def extrapolated_law(seed: int) -> Iterator[Finding]:
-    """At b = 0.1 it is far closer than two points."""
+    """At b = 0.1 it is far closer than two points; points of any place have an order less than their number."""
     s = systems.hopfield(seed)
     exact = _exact(*s)
     ratio = relative_error(EXTRAPOLATED(*s, beta=0.1), exact) / relative_error(CENTERED(*s, beta=0.1), exact)
     yield below("error over that of two points, b = 0.1", ratio, 0.05)
+    anywhere = _declared(53, "EP, five points", lambda b: fornberg(b * np.array([-1.0, -0.3, 0.2, 0.5, 0.8])))
+    yield slope("five points anywhere, in b", lambda b: anywhere.estimate(*s, beta=b), exact, 4, 0.1)
 
 
 @row(54, "Holomorphic equilibrium propagation", "3.2, erratum E5", estimator=holomorphic(4), systems=[systems.hopfield], **_parts)

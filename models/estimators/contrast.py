@@ -42,6 +42,28 @@ def extrapolated(beta: ArrayLike) -> Stencil:
     return Stencil(np.concatenate([inner.points, outer.points]), np.concatenate([4 * inner.weights, -outer.weights]) / 3)
 
 
+def fornberg(points: ArrayLike) -> Stencil:
+    """Points of any place, real or complex, no two alike, with the weights that are exact for polynomials through them (row 53).
+
+    Error of order ``len(points) - 1``, or one more where they lie symmetrically around 0. The other stencils here are such ones.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two points, or two that are alike.
+    """
+    p = np.asarray(points)
+    if p.ndim != 1 or len(np.unique(p)) < max(2, p.size):
+        raise ValueError(f"points: {np.array2string(p, separator=', ')}; give two or more numbers, no two alike")
+    weights = []
+    for i, x in enumerate(p):
+        others = np.delete(p, i)
+        # the slope at 0 of the polynomial that is 1 at this point and 0 at the others
+        slope = sum(np.prod(-np.delete(others, j)) for j in range(len(others)))
+        weights.append(slope / np.prod(x - others))
+    return Stencil(p, np.array(weights))
+
+
 def roots_of_unity(beta: ArrayLike, points: int) -> Stencil:
     """`points` on a circle in the complex plane; error of order `points`, inside the radius of analyticity.
 

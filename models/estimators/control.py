@@ -70,41 +70,62 @@ def output_responses(circuit: Circuit, parameters: Tree, x: ArrayLike, states: T
     return jax.tree.map(lambda q: jnp.moveaxis(q, 0, -1), jax.vmap(response)(units))
 
 
-def controlled(circuit: Circuit, objective: Objective, y: ArrayLike, feedback: Tree, leak: float = 0.0, rate: float = 0.1) -> Own:
+def controlled(
+    circuit: Circuit,
+    objective: Objective,
+    y: ArrayLike,
+    feedback: Tree,
+    leak: float = 0.0,
+    rate: float = 0.1,
+    proportional: float = 0.0,
+    delay: int = 0,
+) -> Own:
     """A circuit and a controller of its output: ``C(s) = Q u``, ``du/dt = -grad objective - leak u`` (rows 74 and 75).
 
-    States are the pair (s, u). Without a leak the objective's gradient vanishes at rest.
+    States are (s, u), with a delay (s, u, controls under way). Without a leak the objective's gradient vanishes at rest.
 
     Parameters
     ----------
     feedback : pytree
         Q, like the states with a column per output.
     rate : float
-        The controller's step for every sweep of the circuit; stable below about ``2 / |J Q|``.
+        The controller's step for every sweep of the circuit; stable below about ``2 / |J Q|``, of which a delay leaves a part.
+    proportional : float
+        What the circuit is given beside u at once, ``-proportional grad objective``; stable below about ``1 / |J Q|``.
+    delay : int
+        Sweeps until a control is at the circuit.
     """
 
-    def decline(s, u):
-        return gradient(lambda o: objective(o, y), circuit.output(s)) + leak * u
+    def slope(s):
+        return gradient(lambda o: objective(o, y), circuit.output(s))
+
+    def control(s, u):
+        return u - proportional * slope(s) if proportional else u
 
     def relax(parameters, states, x, force):
-        s, u = states
-        new = circuit.relax(parameters, s, x, add(force[0], spread(feedback, u), -1.0))
-        return new, u - rate * (decline(s, u) + force[1])
+        s, u, *way = states
+        given = control(s, u)
+        new = circuit.relax(parameters, s, x, add(force[0], spread(feedback, way[0][0] if delay else given), -1.0))
+        turned = u - rate * (slope(new) + leak * u + force[1])
+        return (new, turned, jnp.concatenate([way[0][1:], given[None]])) if delay else (new, turned)
 
     def residual(parameters, states, x):
-        s, u = states
-        return add(circuit.residual(parameters, s, x), spread(feedback, u), -1.0), decline(s, u)
+        s, u, *way = states
+        given = control(s, u)
+        left = add(circuit.residual(parameters, s, x), spread(feedback, way[0][0] if delay else given), -1.0), slope(s) + leak * u
+        return (*left, way[0] - jnp.concatenate([way[0][1:], given[None]])) if delay else left
 
     def start(parameters, x):
         s = circuit.start(parameters, x)
-        return s, jnp.zeros_like(circuit.output(s))
+        o = circuit.output(s)
+        return (s, jnp.zeros_like(o), jnp.zeros((delay, *o.shape), o.dtype)) if delay else (s, jnp.zeros_like(o))
 
     return from_residual(
         residual,
         start,
         relax,
         output=lambda states: circuit.output(states[0]),
-        with_output=lambda states, o: (circuit.with_output(states[0], o), states[1]),
+        with_output=lambda states, o: (circuit.with_output(states[0], o), *states[1:]),
     )
 
 
