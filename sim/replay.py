@@ -10,7 +10,7 @@ import numpy as np
 
 from ..hdl import tools
 from .simulators import TOP, SimulationFailed, require
-from .surroundings import build_folder, verilator_environment
+from .surroundings import PIECES, build_folder, verilator_environment
 
 if TYPE_CHECKING:
     from ..hdl import verilog
@@ -115,7 +115,7 @@ def _harness(source: verilog.Verilog) -> str:
 def executable(source: verilog.Verilog, main: str, optimize: int) -> Path:
     """Build Verilog and a C++ main function with Verilator; the program's path."""
     require("replay")
-    with verilator_environment(optimize), build_folder(source.text, main, optimize) as (final, draft):
+    with verilator_environment(optimize), build_folder(source.text, main, optimize, *PIECES[optimize]) as (final, draft):
         if draft:
             (draft / "top.v").write_text(source.text)
             (draft / "main.cpp").write_text(main)
@@ -138,6 +138,7 @@ def executable(source: verilog.Verilog, main: str, optimize: int) -> Path:
                 "fast",
                 "--noassert",
                 *(["-O3"] if optimize == 3 else []),
+                *PIECES[optimize],
                 "-Mdir",
                 str(draft),
                 "-o",

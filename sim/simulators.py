@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..hdl import tools
 from . import bench
-from .surroundings import SimulatorMissing, build_folder, builds, cocotb_environment, plain, verilator_environment, verilator_root
+from .surroundings import PIECES, SimulatorMissing, build_folder, builds, cocotb_environment, plain, verilator_environment, verilator_root
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
@@ -240,7 +240,7 @@ def _built(text: str, top: str, simulator: str, optimize: int, waves: str) -> It
     """Yield the folder of a build, in the environment in which its simulator runs."""
     # as Verilog-2005: in SystemVerilog a declaration's initial value wakes no `always @*`, which then shows x until one
     # of its inputs changes
-    options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast"]
+    options = ["-g2005"] if simulator == "icarus" else ["-Wno-fatal", "-Wno-WIDTH", "--x-assign", "fast", *PIECES[optimize]]
     if waves:  # the runner's own dump for Icarus names the folder of the draft
         options += {"icarus": ["-s", DUMP], "verilator": ["--trace-fst"] if waves == ".fst" else []}[simulator]
         text += f'module {DUMP};initial begin $dumpfile("dump.fst");$dumpvars(0,{top});end endmodule\n' * (simulator == "icarus")

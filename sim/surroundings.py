@@ -24,6 +24,8 @@ PLAIN = re.compile(r"[\w@+=,./-]+")
 
 OPTIMIZE = {0: "-O0", 3: "-O3"}
 """Compiler options of a Verilator build: 0 builds fast, 3 runs fast."""
+PIECES = {0: ["--output-split", "0"], 3: []}
+"""Verilator's own options: of what is not optimised one file is compiled faster than many, each of which begins with all headers."""
 
 
 class SimulatorMissing(RuntimeError):

@@ -19,7 +19,13 @@ settings.load_profile("crossdyad")
 
 
 def pytest_configure(config):
-    """Let XLA compile in a third of the time for quick tests: they compile thousands of small functions, of which hardly any runs long."""
+    """Let workers have a thread each; let XLA compile in a third of the time for quick tests.
+
+    A BLAS of which two workers have two threads each, on two processors, waits several times as long as it computes. Quick tests
+    compile thousands of small functions, of which hardly any runs long.
+    """
+    if getattr(config.option, "numprocesses", None):  # they start after this
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     if config.option.markexpr == "not slow":
         flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
         if jax.__version_info__ < (0, 11):  # has no other emitters later
