@@ -1,5 +1,5 @@
-"""The long runs: digits trained in the hardware in every mode, and a million vectors for every arithmetic block and for chips with
-each device effect, alone and together.
+"""The long runs: digits trained in the hardware in every mode and by every rule, and a million vectors for every arithmetic block and
+for chips with each device effect, alone and together.
 
 ``python -m crossdyad.sim.evidence [FILE.json] [--only WORD]`` does one thing after the other, prints a table, and keeps each result in
 FILE.json (default ``.build/evidence.json``) as soon as it is there; what the file already holds for the same sources is
@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..recipe import Recipe, Rounding, load
+from ..recipe import RULES, Recipe, Rounding, load
 from . import agreement, fixed, neuron, noise, nudge, registers, rng, scenario, soak, unit, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
 ROUNDINGS = Rounding.__args__
+PLACES = ("accumulator", "state", "delta", "weight")
 
 
 def digits(**changes) -> Recipe:
@@ -34,18 +35,32 @@ def recipes() -> dict[str, Recipe]:
     }
     for place in ("accumulator", "state", "delta"):
         found |= {f"{place} {mode}": digits(rounding={place: mode}) for mode in ROUNDINGS if mode != "nearest"}
-    places = ("accumulator", "state", "delta", "weight")
-    found["wrap everywhere"] = digits(overflow=dict.fromkeys(places, "wrap"))
+    found["wrap everywhere"] = digits(overflow=dict.fromkeys(PLACES, "wrap"))
     found["spsa"] = digits(rule="spsa")
     effects = {"read_noise": 0.05, "levels": 64, "stuck": 0.02}
     found |= {f"{name} {value:g}": digits(devices={name: value}) for name, value in effects.items()}
     found |= {f"{law} pulses": digits(pulses={"law": law, "step": 2.0**-9}) for law in ("constant", "linear", "soft-bounds")}
-    stochastic = dict.fromkeys(places, "stochastic")
+    stochastic = dict.fromkeys(PLACES, "stochastic")
     found["all effects, stochastic everywhere"] = digits(
         devices=effects, rounding=stochastic, pulses={"law": "soft-bounds", "step": 2.0**-9}
     )
     found["all effects, spsa"] = digits(devices=effects, rule="spsa")
     return found
+
+
+def presets() -> dict[str, Recipe]:
+    """Return the preset of every rule that learns."""
+    names = {rule: "digits" if rule == "dual-propagation" else f"digits-{rule}" for rule in RULES}
+    return {rule: load(name) for rule, name in names.items() if rule != "inference"}
+
+
+def rules() -> dict[str, Recipe]:
+    """Each rule's preset with each rounding everywhere; where a program has no such place, the rounding changes nothing."""
+    return {
+        f"{rule}, {mode} everywhere": Recipe.model_validate(recipe.model_dump() | {"rounding": dict.fromkeys(PLACES, mode)})
+        for rule, recipe in presets().items()
+        for mode in ROUNDINGS
+    }
 
 
 def chip(recipe: Recipe, simulator: str) -> dict:
@@ -142,6 +157,8 @@ def collect(path: Path, only: str = "") -> dict:
     results = kept.get("results", {}) if kept.get("sources") == version else {}
     tasks = [(f"chip icarus: {n}", lambda r=r: chip(r, "icarus")) for n, r in recipes().items()]
     tasks += [(f"chip verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in recipes().items()]
+    tasks += [(f"rule {s}: {n}", lambda r=r, s=s: chip(r, s)) for n, r in presets().items() for s in ("verilator", "icarus")]
+    tasks += [(f"rule verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in rules().items()]
     tasks += [(f"soak {n}", lambda r=r: soak_one(r)) for n, r in soaked().items()]
     tasks = [(f"block {n}", lambda make=make: block(make())) for n, make in blocks()] + tasks
     for name, task in tasks:

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from crossdyad.recipe import RULES, Rounding, load
 from crossdyad.sim import evidence
 
 
@@ -20,6 +22,20 @@ def test_results_are_kept_and_not_made_again(tmp_path, monkeypatch):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sources": "of another time"}))
     evidence.collect(path, "block one")
     assert len(made) == 3
+
+
+def test_every_rule_is_played_as_it_is_and_in_every_rounding(tmp_path, monkeypatch):
+    asked = []
+    row = {"cycles": 1, "bits": 1, "mismatches": 0, "never exercised": []}
+    monkeypatch.setattr(evidence, "chip", lambda recipe, simulator: asked.append((recipe, simulator)) or row)
+    assert len(evidence.collect(tmp_path / "evidence.json", "rule ")) == len(asked)
+    learning = set(RULES) - {"inference"}
+    played = {simulator: [r for r, by in asked if by == simulator] for simulator in ("verilator", "icarus")}
+    assert sorted(r.rule for r in played["icarus"]) == sorted(learning)
+    assert all(load(r.name) == r for r in played["icarus"])
+    uniform = {(r.rule, *modes) for r in played["verilator"] if len(modes := set(r.rounding.model_dump().values())) == 1}
+    assert uniform == {(rule, mode) for rule in learning for mode in get_args(Rounding)}
+    assert {r.rule for r in played["verilator"] if r in played["icarus"]} == learning
 
 
 @pytest.mark.slow
