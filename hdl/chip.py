@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out, PureInterface
 from ..recipe import SLOPE, Recipe, clog2, in_memory, most_results, results_held, table
 from .choose import choose, either, index_bits
 from .delay import delayed
+from .elements import count
 from .engine import Engine
 from .families import Platform
 from .fixed import Requantize
@@ -310,9 +311,12 @@ class Chip(wiring.Component):
 
         # Range events: lanes of a word, engines and units, and 32 bits are added up in a cycle each.
         for place in ("accumulator", "state", "delta", "weight"):
-            makers = {"accumulator": [*engines, *self.units], "weight": engines}.get(place, self.units)
-            now = [x.weight_out_of_range if place == "weight" else getattr(x, f"events_{place}") for x in makers]
-            events = delayed(m, sum(delayed(m, e, 1) for e in (now + [slope_event] if place == "delta" else now)), 1)
+            makers = {"accumulator": [*engines, *self.units], "weight": []}.get(place, self.units)
+            now = [getattr(x, f"events_{place}") for x in makers] + ([slope_event] if place == "delta" else [])
+            if place == "weight":  # six lanes and all sixes take a cycle each
+                flags = [flag for engine in engines for flag in engine.weight_outside]
+                now = [count(flags[i : i + 6]) for i in range(0, len(flags), 6)]
+            events = delayed(m, sum(delayed(m, e, 1) for e in now), 1)
             counted = Signal(32, name=f"counted_{place}")
             m.d.sync += counted.eq(counted + events)
             m.d.comb += getattr(self, f"saturations_{place}").eq(counted)

@@ -14,7 +14,7 @@ from .elements import count, vector
 from .families import Platform
 from .multiplier import Multiplier
 from .rng import INDEX_BITS, VIEWS, Generator, negative, of_sample, rounding_word
-from .scalar import lending, scalar_of, shifted
+from .scalar import lending, opposite_of, scalar_of
 from .stores import chosen_store, met, stores
 from .update import Update
 
@@ -95,6 +95,7 @@ class Crossbar(wiring.Component):
                 "weight_address": Out(address),
                 "weight_word": Out(word),
                 "weight_out_of_range": Out(index_bits(t.lanes + 1)),
+                "weight_outside": Out(t.lanes),
             }
         )
         # `sum_valid` and `sum_number` a cycle before, so that who the sum is for can be a register
@@ -150,10 +151,9 @@ class Crossbar(wiring.Component):
         m.submodules.weights = weights = Memory(shape=len(self.word_in), depth=max(2, self._table.words), init=self.initial)
         weights_read = weights.read_port()
         m.d.comb += weights_read.addr.eq(Mux(active_at[0], address_at[0], self.word_address))
-        row_at_slot, fold_at_slot = delayed(m, row, LEAD), delayed(m, fold, LEAD)
         streams = [getattr(self, f"store{i}") for i in range(len(self._table.memories))]
-        bank = getattr(self, "bank", None)
-        columns, rows = stores(m, self._of, streams, bank, number_at[0], row_at_slot, fold_at_slot)
+        places = delayed(m, row, LEAD), delayed(m, fold, LEAD)
+        columns, rows = stores(m, self._of, streams, getattr(self, "bank", None), number_at[0], *places)
 
         # c + 2: registers behind the memories
         stored = Signal(len(self.word_in), reset_less=True)  # so that it can be the memory block's own
@@ -179,12 +179,11 @@ class Crossbar(wiring.Component):
         # lanes beyond the last column are never written: whatever the memory holds there, they are 0
         x = [
             Const(0, signed(f.state.width + self._table.lent))  # as wide as what may stand there in its place: noise
-            if column is None
+            if not columns
             else delayed(m, raise_(met(self._of, column[lane], lane, number_at[1], last_fold_at[1], beyond(lane, number_at[1])), 1), 1)
             for lane in range(L)
         ]
         element = chosen_store(m, self._of, number_at[0], "row", rows)
-        element = Const(0, signed(1)) if element is None else element
 
         # Generators, fed LEAD cycles before the slot: their pairs arrive in c + 2. Index and stream are the matrix's own.
         groups = -(-L // VIEWS)
@@ -220,12 +219,12 @@ class Crossbar(wiring.Component):
 
         # c + 2: operands; the scalar of a rewriting slot is a register, since it goes to all lanes
         rewriting = is_op(number_at[2], Op.UPDATE, Op.PROBE)
-        scalar: Value = scalar_of(m, self._of, number_at[0], element, self.slope, rate) if rewrites else Const(0, signed(1))
+        scalar: Value = scalar_of(m, self._of, number_at[0], rows, self.slope, rate) if rewrites else Const(0, signed(1))
         shaken = [s.row == SLOPE and s.column != SIGNS for s in operations]
         if any(shaken):  # the slope with the sign of the row's noise
             m.submodules.node_signs = signs = Generator(r.key, 0xD0)
             m.d.comb += [signs.layer.eq(self._of(number, lambda g, s: g.layer, 4)), signs.index.eq(row), signs.step.eq(its_step)]
-            opposite = delayed(m, shifted(m, self._of, number_at[0], -self.slope, rate)[: len(scalar)].as_signed(), 1)
+            opposite = opposite_of(m, self._of, number_at[0], self.slope, rate)
             scalar = Mux(choose(number_at[2], shaken, 1) & negative(signs.x, signs.y, 0), opposite, scalar)
         e = delayed(m, element, 1)
         a_width = max(width, len(scalar))
@@ -316,7 +315,8 @@ class Crossbar(wiring.Component):
             self.weight_write.eq(rewrite | self.word_write),
             self.weight_address.eq(Mux(rewrite, address_at[7], self.word_address)),
             self.weight_word.eq(Mux(rewrite, Cat(news), self.word_in)),
-            self.weight_out_of_range.eq(Mux(rewrite, count(outside), 0)),
+            self.weight_outside.eq(Mux(rewrite, Cat(outside), 0)),
+            self.weight_out_of_range.eq(count(list(self.weight_outside))),
             weights_write.en.eq(self.weight_write),
             weights_write.addr.eq(self.weight_address),
             weights_write.data.eq(self.weight_word),

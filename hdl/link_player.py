@@ -58,6 +58,7 @@ class Player(wiring.Component):
         byte_left = Signal(4)
         weights = Signal()  # what is fed are weights, not a sample
         value = Signal(max(state, weight))
+        empty = Signal()  # `value` is 0 since a cycle: a comparison would lie in the way of the handshakes
         # both kinds go through the whole of it, and only the narrower has an entry of its own
         shifted = Signal.like(value)
         narrow = min(state, weight)
@@ -111,7 +112,7 @@ class Player(wiring.Component):
         m.d.comb += stored.eq((tag == Tag.TRAIN_STORED) if self._samples else 0)
         with m.FSM() as feeding:
             with m.State("IDLE"):
-                m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0), again.eq(0), settled.eq(0)]
+                m.d.sync += [at.eq(1), have.eq(0), byte_left.eq(0), again.eq(0), settled.eq(0), empty.eq(0)]
                 with m.If(port.waiting & ~port.fed):
                     m.next = "TAG"
             with m.State("TAG"):
@@ -283,10 +284,10 @@ class Player(wiring.Component):
                         with m.Default():
                             finish()
             with m.State("DRAIN"):  # a load ends with zeros; what is read is dropped
-                m.d.sync += value.eq(0)
+                m.d.sync += [value.eq(0), empty.eq(1)]
                 with m.If(~loading & ~reading):
                     m.next = "REPLY"
-                with m.Elif(idle & (value == 0)):
+                with m.Elif(idle & empty):
                     m.d.comb += chip.i_weight.valid.eq(loading)
                     with m.If((loading & chip.i_weight.ready) | (reading & chip.o_weight.valid)):
                         m.d.sync += left.eq(left - 1)
@@ -326,7 +327,7 @@ class Player(wiring.Component):
             replies.busy.eq(chip.busy),
             replies.discard.eq(stored & ~feeding.ongoing("IDLE")),
             replies.reading.eq(reading),
-            replies.drop.eq(feeding.ongoing("DRAIN") & reading & idle & (value == 0)),
+            replies.drop.eq(feeding.ongoing("DRAIN") & reading & idle & empty),
             port.quiet.eq(idle & feeding.ongoing("IDLE")),
         ]
         with m.If(replies.taken):

@@ -40,7 +40,6 @@ class Queue(wiring.Component):
         head = Signal(range(self._depth))
         tail = Signal(range(self._depth))
         level = Signal(range(self._depth + 1))
-        level_next = Signal(range(self._depth + 1))
         leaves = self.o.valid & self.o.ready
         m.d.comb += [
             write.en.eq(self.write),
@@ -49,11 +48,15 @@ class Queue(wiring.Component):
             read.addr.eq(head),
             self.o.payload.eq(read.data),
             self.o.valid.eq(level != 0),
-            level_next.eq(level + self.write - leaves),
         ]
         with m.If(self.write):
             m.d.sync += tail.eq(advance(tail))
         with m.If(leaves):
             m.d.sync += head.eq(advance(head))
-        m.d.sync += [level.eq(level_next), self.has_room.eq(level_next <= self._few)]
+        # each outcome for itself: whether an element leaves is known last
+        m.d.sync += self.has_room.eq(level <= self._few)
+        with m.If(self.write & ~leaves):
+            m.d.sync += [level.eq(level + 1), self.has_room.eq(level < self._few)]
+        with m.If(leaves & ~self.write):
+            m.d.sync += [level.eq(level - 1), self.has_room.eq(level <= self._few + 1)]
         return m

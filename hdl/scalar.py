@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
-from ..recipe import SLOPE, Op
+from ..recipe import SLOPE, Geometry, Op, Operation
 from .choose import ByOperation, either, settled
 from .delay import delayed, history
+from .stores import chosen_store
 
 
-def scalar_of(m: Module, of: ByOperation, before: Value, element: Value, slope: Value, rate: Value) -> Signal:
-    """The register of E: what goes to all lanes of a rewriting slot; `before` is the number of a cycle before its element."""
+def scalar_of(m: Module, of: ByOperation, before: Value, rows: dict[int, Value], slope: Value, rate: Value) -> Value:
+    """Return E, which goes to all lanes of a rewriting slot, in its c + 2.
+
+    `before` is the number of a cycle before its element, `rate` the rate then, `rows` the outputs of the rows' memories by their numbers.
+    """
     rewrites = [s for s in of.engine.operations if not s.reads]
     updates, width = [s for s in rewrites if s.op is Op.UPDATE], of.engine.scalar
-    scalar = Signal(signed(width))
-    value = element
+    least = _least(of)
+    value = chosen_store(m, of, before, "row", {i: v.shift_left(least.get(i, 0)) for i, v in rows.items()})
     if any(s.row == SLOPE for s in updates):
-        value = Mux(settled(m, of(before, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE)), slope, value)
-    m.d.sync += scalar.eq(shifted(m, of, before, value, rate))
+        of_slope = settled(m, of(before, lambda g, s: s.row == SLOPE, 1, lambda s: s.op is Op.UPDATE))
+        value = either(of_slope, slope.shift_left(least[None]), value)
+    scalar, one_more = _scaled(m, of, before, value, rate)
     if any(s.op is Op.PROBE for s in rewrites):
         view = of.engine.views[0]  # where there are probes all are of one weight format
         probe = view.probe << view.update_shift
@@ -27,46 +30,56 @@ def scalar_of(m: Module, of: ByOperation, before: Value, element: Value, slope: 
         step = settled(m, of(before, lambda g, s: -2 * probe if s.negative else probe, signed(width), lambda s: s.op is Op.PROBE))
         with m.If(probes):
             m.d.sync += scalar.eq(step)
-    return scalar
+    return (scalar + one_more)[:width].as_signed()
 
 
-def shifted(m: Module, of: ByOperation, before: Value, value: Value, rate: Value) -> Value:
-    """An update's row element or slope as its operation asks: aligned, with its sign, times its gain and the rate.
+def opposite_of(m: Module, of: ByOperation, before: Value, slope: Value, rate: Value) -> Value:
+    """Return what E is with the slope's opposite."""
+    scalar, one_more = _scaled(m, of, before, (-slope).shift_left(_least(of)[None]), rate)
+    return (scalar + one_more)[: of.engine.scalar].as_signed()
 
-    `before` is the operation's number of a cycle before.
+
+def _bits(of: ByOperation, g: Geometry, s: Operation) -> int:
+    """Return by how many bits an update shifts its row's element at the slowest rate."""
+    return s.gain + (of.recipe.align if of.recipe.row_of_states(s) else 0) + of.engine.finer(g.recipe)
+
+
+def _from(of: ByOperation, s: Operation) -> int | None:
+    """Return the number of the memory of an update's row; None for the slope."""
+    return next((i for i, memory in enumerate(of.engine.memories) if memory.port == "row" and s.row in memory.stores), None)
+
+
+def _least(of: ByOperation) -> dict[int | None, int]:
+    """Return the fewest bits by which updates shift what a memory gives, or the slope (None): these are wires."""
+    least: dict[int | None, int] = {}
+    for g, s in of.pairs:
+        if s.op is Op.UPDATE:
+            bits = _bits(of, g, s)
+            least[_from(of, s)] = min(bits, least.get(_from(of, s), bits))
+    return least
+
+
+def _scaled(m: Module, of: ByOperation, before: Value, value: Value, rate: Value) -> tuple[Signal, Value]:
+    """Return the register of an update's row element or slope, its least bits shifted, times the rest of its gain and the rate.
+
+    Beside it what is to add: where an update subtracts every bit is turned, and 1 more makes the opposite.
+    A cycle has time for choice and shift, the next for the sum.
     """
-    (r, engine, _), updates = of, [s for s in of.engine.operations if s.op is Op.UPDATE]
-
-    def asked(asks: Callable[..., bool]) -> Value:
-        return settled(m, of(before, lambda g, s: asks(s), 1, lambda s: s.op is Op.UPDATE))
-
-    def changed(value: Value, instead: Value, asks: Callable[..., bool]) -> Value:
-        """`instead` for the updates that ask for it, else `value`."""
-        return either(asked(asks), instead, value)
-
-    if any(map(r.row_of_states, updates)):
-        value = changed(value, value.shift_left(r.align), r.row_of_states)
-    for gain in sorted({s.gain for s in updates} - {0}):
-        value = changed(value, value.shift_left(gain), lambda s, gain=gain: s.gain == gain)
-    for finer in sorted({engine.finer(v) for v in engine.views} - {0}):
-        value = either(settled(m, _is_finer(of, before, finer)), value.shift_left(finer), value)
-    value = (value << rate)[: engine.scalar].as_signed()
-    if any(s.negative for s in updates):  # every bit turned and one more, last: an adder's way into a register is the shortest
-        opposite = asked(lambda s: s.negative)
-        value = (value.as_unsigned() ^ opposite.replicate(len(value))).as_signed() + opposite
-    return value
+    least = _least(of)
+    scalar = Signal(signed(of.engine.scalar))
+    more = of(before, lambda g, s: _bits(of, g, s) - least[_from(of, s)], only=lambda s: s.op is Op.UPDATE)
+    # one shift, by a register, for all that shifts: a multiplexer for each would lie in the way of the element
+    value = (value << delayed(m, rate + more, 1))[: len(scalar)]
+    turned = settled(m, of(before, lambda g, s: s.op is Op.UPDATE and s.negative, 1, lambda s: not s.reads))
+    m.d.sync += scalar.eq(value ^ turned.replicate(len(scalar)))
+    return scalar, settled(m, turned)
 
 
 def lending(m: Module, of: ByOperation, before: Value, rate: Value) -> tuple[Value, Value, Value]:
-    """Return the rate of E, and whether columns are shifted by the bits that it lends, in c + 1 and in c + 2: registers or constants."""
+    """Return the rate of E in c, and whether columns are shifted by what it lends, in c + 1 and c + 2: registers or constants."""
     lent = of.engine.lent
     if not lent:
         return rate, Const(0), Const(0)
     fast = rate > 7 - lent
     shifts = history(m, fast & of(before, lambda g, s: s.op is Op.UPDATE, 1), 2)
-    return delayed(m, Mux(fast, rate - lent, rate)[: len(rate)], 1), shifts[1], shifts[2]
-
-
-def _is_finer(of: ByOperation, number: Value, bits: int) -> Value:
-    """Return whether an update's weights are finer than the engine's coarsest by this many bits."""
-    return of(number, lambda g, s: of.engine.finer(g.recipe) == bits, 1, lambda s: s.op is Op.UPDATE)
+    return Mux(fast, rate - lent, rate)[: len(rate)], shifts[1], shifts[2]

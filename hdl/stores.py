@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 
@@ -54,12 +54,12 @@ def _slot(of: ByOperation, number: Value, memory: table.Memory, bits: int) -> Va
 
 
 def chosen_store(m: Module, of: ByOperation, before: Value, port: str, outputs: dict[int, Any]) -> Any:
-    """Return what an operation reads through a port: the output of the memory that holds its store; None where nothing does.
+    """Return what an operation reads through a port: the output of the memory that holds its store; 0 where nothing does.
 
     `before` is the operation's number of a cycle before.
     """
     if not outputs:
-        return None
+        return Const(0, signed(1)) if port == "row" else []
     memories, keys = of.engine.memories, list(outputs)
 
     def which(g: Geometry, s: Operation) -> int:

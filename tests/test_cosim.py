@@ -63,6 +63,7 @@ FAULTS = [
     ("xor-spsa", mutants.Fault("no guard below", "update", "low + guard", "low", "")),
     ("xor-spsa", mutants.Fault("no guard above", "update", "high - guard", "high", "")),
     ("xor-spsa", mutants.Fault("signs in the tail", "crossbar", "Mux(last_fold_at[2] & beyond(i, number_at[2]), 0, sign)", "sign", "")),
+    ("xor", mutants.Fault("one lane of six counted", "chip", "count(flags[i : i + 6])", "count(flags[i : i + 1])", "")),
 ]
 QUICK = (0, 4)
 
