@@ -16,6 +16,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
+PATIENCE = 10.0
+"""Seconds that a scheduler has to answer."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PJRT_NPROC": "1", "JAX_PLATFORMS": "cpu"}
 """The work is many independent chips: a process per core, not threads within."""
 
@@ -161,7 +163,7 @@ def cluster(scheduler: str) -> Executor:
     for name in [n for n in logging.root.manager.loggerDict if n.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # a scheduler that goes away is told in one line, by who waits for it
     try:
-        return Client(scheduler, timeout=10).get_executor(pure=False)
+        return Client(scheduler, timeout=PATIENCE).get_executor(pure=False)
     except OSError as error:
         raise ConnectionError(
             f"scheduler {scheduler}: does not answer ({error}); start it with `dask scheduler`, or leave --scheduler "

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from crossdyad.cli import app
 from crossdyad.emulator import link
-from crossdyad.explore import choose, cost, files, rate, report, search, statistics, sweep
+from crossdyad.explore import choose, cost, files, pool, rate, report, search, statistics, sweep
 from crossdyad.explore import spec as specs
 from crossdyad.explore.statistics import Summary
 from crossdyad.explore.store import Store
@@ -226,7 +226,8 @@ def test_export_has_every_row(store, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
 
 
-def test_the_commands_say_what_to_do(spec, tmp_path):
+def test_the_commands_say_what_to_do(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "PATIENCE", 0.5)
     run = CliRunner()
     dry = run.invoke(app, ["sweep", str(spec), "--store", str(tmp_path / "d.db"), "--dry-run", "--json"])
     assert json.loads(dry.stdout) == {"rows": 16, "there": 0, "missing": 16, "invalid": 0, "seconds_left": None}
