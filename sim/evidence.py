@@ -1,8 +1,8 @@
 """The long runs: digits trained in the hardware in every mode and by every rule, and a million vectors for every arithmetic block and
 for chips with each device effect, alone and together.
 
-``python -m crossdyad.sim.evidence [FILE.json] [--only WORD]`` does one thing after the other, prints a table, and keeps each result in
-FILE.json (default ``.build/evidence.json``) as soon as it is there; what the file already holds for the same sources is
+``python -m crossdyad.sim.evidence [FILE.json] [--only WORD] [--samples N]`` does one thing after the other, prints a table, and keeps
+each result in FILE.json (default ``.build/evidence.json``) as soon as it is there; what the file already holds for the same sources is
 not done again.
 """
 
@@ -57,15 +57,14 @@ def presets() -> dict[str, Recipe]:
 def rules() -> dict[str, Recipe]:
     """Each rule's preset with each rounding everywhere; where a program has no such place, the rounding changes nothing."""
     return {
-        f"{rule}, {mode} everywhere": Recipe.model_validate(recipe.model_dump() | {"rounding": dict.fromkeys(PLACES, mode)})
-        for rule, recipe in presets().items()
+        f"{mode} everywhere, {rule}": Recipe.model_validate(recipe.model_dump() | {"rounding": dict.fromkeys(PLACES, mode)})
         for mode in ROUNDINGS
+        for rule, recipe in presets().items()
     }
 
 
-def chip(recipe: Recipe, simulator: str) -> dict:
+def chip(recipe: Recipe, simulator: str, samples: int) -> dict:
     """One co-simulation on digits, and what matters of its report."""
-    samples = ICARUS_SAMPLES if simulator == "icarus" else VERILATOR_SAMPLES
     report = agreement.cosim(recipe, simulator, samples, stalls="never")
     return {
         "samples": samples,
@@ -150,26 +149,27 @@ def sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def collect(path: Path, only: str = "") -> dict:
-    """Run what is missing in the file; returns all results by name."""
+def collect(path: Path, only: str = "", samples: int = VERILATOR_SAMPLES) -> dict:
+    """Run what is missing in the file, or was run on fewer samples under Verilator; returns all results by name."""
     version = sources()
     kept = json.loads(path.read_text()) if path.exists() else {}
     results = kept.get("results", {}) if kept.get("sources") == version else {}
-    tasks = [(f"chip icarus: {n}", lambda r=r: chip(r, "icarus")) for n, r in recipes().items()]
-    tasks += [(f"chip verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in recipes().items()]
-    tasks += [(f"rule {s}: {n}", lambda r=r, s=s: chip(r, s)) for n, r in presets().items() for s in ("verilator", "icarus")]
-    tasks += [(f"rule verilator: {n}", lambda r=r: chip(r, "verilator")) for n, r in rules().items()]
+    played = [(f"chip {s}: {n}", r) for s in ("icarus", "verilator") for n, r in recipes().items()]
+    played += [(f"rule {s}: as it is, {n}", r) for s in ("verilator", "icarus") for n, r in presets().items()]
+    played += [(f"rule verilator: {n}", r) for n, r in rules().items()]
+    simulated = [(name, r, *(("icarus", ICARUS_SAMPLES) if "icarus" in name else ("verilator", samples))) for name, r in played]
+    tasks = [(name, lambda asked=asked: chip(*asked)) for name, *asked in simulated]
     tasks += [(f"soak {n}", lambda r=r: soak_one(r)) for n, r in soaked().items()]
     tasks = [(f"block {n}", lambda make=make: block(make())) for n, make in blocks()] + tasks
     for name, task in tasks:
         if only in name:
-            if name not in results:
+            if name not in results or "verilator" in name and results[name]["samples"] < samples:
                 began = time.perf_counter()
                 results[name] = task() | {"seconds": round(time.perf_counter() - began, 1)}
                 agreement.write(path, {"sources": version, "results": results})
             row = results[name]
             print(
-                f"{name:50s} {row['cycles']:9d} cycles {row['bits']:11d} bits {row['mismatches']:3d} mismatches "
+                f"{name:60s} {row['cycles']:9d} cycles {row['bits']:11d} bits {row['mismatches']:3d} mismatches "
                 f"{row.get('cycle differences', 0):3d} cycle differences {row['seconds']:7.1f} s",
                 flush=True,
             )
@@ -181,8 +181,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="?", type=Path, default=Path(".build/evidence.json"))
     parser.add_argument("--only", default="", help="only what has this word in its name")
+    parser.add_argument("--samples", type=int, default=VERILATOR_SAMPLES, help="of the data, of chips and rules under Verilator")
     arguments = parser.parse_args()
-    results = collect(arguments.file, arguments.only)
+    results = collect(arguments.file, arguments.only, arguments.samples)
     wrong = [name for name, row in results.items() if row["mismatches"] or row["never exercised"]]
     print(f"{len(results)} runs, {sum(row['bits'] for row in results.values())} bits compared, {len(wrong)} runs that differ")
     for name in wrong:

@@ -26,9 +26,18 @@ def test_results_are_kept_and_not_made_again(tmp_path, monkeypatch):
 
 def test_every_rule_is_played_as_it_is_and_in_every_rounding(tmp_path, monkeypatch):
     asked = []
-    row = {"cycles": 1, "bits": 1, "mismatches": 0, "never exercised": []}
-    monkeypatch.setattr(evidence, "chip", lambda recipe, simulator: asked.append((recipe, simulator)) or row)
-    assert len(evidence.collect(tmp_path / "evidence.json", "rule ")) == len(asked)
+
+    def chip(recipe, simulator, samples):
+        asked.append((recipe, simulator))
+        return {"samples": samples, "cycles": 1, "bits": 1, "mismatches": 0, "never exercised": []}
+
+    monkeypatch.setattr(evidence, "chip", chip)
+    path = tmp_path / "evidence.json"
+    evidence.collect(path, "rule verilator: as it is, spsa", 5)
+    assert {row["samples"] for row in evidence.collect(path, "rule verilator: as it is, spsa").values()} == {200}
+    asked.clear()
+    path.unlink()
+    assert len(evidence.collect(path, "rule ")) == len(asked)
     learning = set(RULES) - {"inference"}
     played = {simulator: [r for r, by in asked if by == simulator] for simulator in ("verilator", "icarus")}
     assert sorted(r.rule for r in played["icarus"]) == sorted(learning)
