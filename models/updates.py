@@ -5,6 +5,7 @@ An update returns the new parameters, or, where it is a direction to scale, the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -127,12 +128,22 @@ def agnostic(
     beta: ArrayLike = 0.1,
     epsilon: ArrayLike = 1e-3,
     solver: Solver | None = None,
+    gain: float = 0.0,
+    sweeps: int = 200,
 ) -> Tree:
     """Agnostic equilibrium propagation: parameters are states too, held by springs to controls (section 3.2; row 66).
 
     The energy gains ``|parameters - control|**2 / 2 epsilon``. At nudge ``-beta`` the control is set so that the
     parameters stay, ``control = parameters + epsilon grad F``; with the control kept, at ``+beta`` both settle anew.
     To first order that is a step ``-2 epsilon beta gradient`` (erratum E6: the paper prints half of it, and a gradient by states).
+
+    Parameters
+    ----------
+    gain : float
+        Of a homeostatic controller, which finds the control by feedback, knowing neither energy nor `epsilon`: see `homeostatic`. 0: the
+        control is computed.
+    sweeps : int
+        That the controller has.
 
     Returns
     -------
@@ -142,7 +153,10 @@ def agnostic(
     solver = solver or relaxation()
     problem = Problem(circuit, parameters, x)
     before = solver(weak(problem, None, objective, y, -beta)).states
-    control = add(parameters, coincidences(problem, before), epsilon)
+    if gain:
+        control = homeostatic(lambda p: weak(Problem(circuit, p, x), None, objective, y, -beta), parameters, before, epsilon, gain, sweeps)
+    else:
+        control = add(parameters, coincidences(problem, before), epsilon)
 
     def pulled(control, states, x, force):
         s, p = states
@@ -166,6 +180,31 @@ def agnostic(
         forced=pulled,
     )
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
+
+
+@in_float64
+def homeostatic(nudged: Callable[[Tree], Problem], parameters: Tree, states: Tree, epsilon: ArrayLike, gain: float, sweeps: int) -> Tree:
+    """The control that keeps parameters in place, by feedback: it rises as long as they are too low (row 66).
+
+    ``control += gain (wanted - parameters)`` after every sweep, in which parameters come to rest between their springs and the states'
+    pull. What is missing falls by ``1 - gain`` in a sweep.
+
+    Parameters
+    ----------
+    nudged : callable
+        Parameters to the problem whose states pull at them.
+    parameters, states : pytrees
+        Parameters as wanted, and the states to begin with.
+    """
+
+    def step(_, carry):
+        s, p, control = carry
+        problem = nudged(p)
+        s = problem.sweep(s)
+        p = add(control, coincidences(problem, s), -epsilon)
+        return s, p, add(control, add(parameters, p, -1.0), gain)
+
+    return jax.lax.fori_loop(0, sweeps, step, (states, parameters, parameters))[2]
 
 
 @in_float64

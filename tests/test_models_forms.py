@@ -1,4 +1,4 @@
-"""What rows take beside their usual form: any stencil, any reversible block, controllers that are quick or late."""
+"""What rows take beside their usual form: any stencil, any reversible block, controllers, times, temperatures."""
 
 import jax
 import numpy as np
@@ -6,14 +6,18 @@ import pytest
 from jax import numpy as jnp
 
 from crossdyad import models
+from crossdyad.models import energies, sampling, schedules
+from crossdyad.models.circuits import tanh_primitive
 from crossdyad.models.cookbook import ROWS, systems
 from crossdyad.models.cookbook.findings import relative_error
 from crossdyad.models.estimators import contrast
+from crossdyad.models.estimators.chains import Chain, relaxed
 from crossdyad.models.estimators.control import controlled, output_responses
 from crossdyad.models.images import Convolution
 from crossdyad.models.invertible import Coupling, Reversible
 from crossdyad.models.nudges import controller
 from crossdyad.models.solvers import Problem, newton, relaxation
+from crossdyad.models.updates import agnostic, homeostatic
 
 # Stencils (row 53) ------------------------------------------------------------------------------------------------
 
@@ -147,3 +151,124 @@ def test_feedback_control_with_a_proportional_part_needs_less_leak():
         rest.append(relaxation()(Problem(made, s.parameters, s.x)).states[0])
     assert relative_error(rest[0], rest[1]) < 1e-9 and relative_error(rest[2], rest[1]) < 1e-9
     assert relative_error(rest[0], free) > 0.01
+
+
+# Schedules with times (rows 44 to 50) -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocks, samples", [(4, 8), (3, 12), (1, 5)])
+def test_a_flushed_pipeline_takes_what_its_phases_and_its_wires_take(blocks, samples):
+    times, transfer = {"forward": 1.5, "backward": 2.5}, 0.25
+    for schedule in (schedules.gpipe, schedules.dapple):
+        events = schedule(blocks, samples)
+        end = max(e for _, e in schedules.timed(events, times))
+        assert end == pytest.approx((samples + blocks - 1) * 4)
+        assert max(e for _, e in schedules.timed(events, {"forward": 1, "backward": 1})) == schedules.ticks(events)
+    late = max(e for _, e in schedules.timed(schedules.gpipe(blocks, samples), times, transfer))
+    assert late == pytest.approx((samples + blocks - 1) * 4 + 2 * (blocks - 1) * transfer)
+    share = schedules.waiting(schedules.gpipe(blocks, samples), times, transfer)
+    assert share == {k: pytest.approx(1 - samples * 4 / late) for k in range(blocks)}
+
+
+def test_the_slowest_block_is_never_idle_for_long_and_nothing_comes_before_what_it_needs():
+    slow = {"forward": [1.0, 3.0, 1.0], "backward": [1.0, 5.0, 1.0]}
+    events = schedules.one_forward_one_backward(3, 20)
+    when = schedules.timed(events, slow, 0.5)
+    assert schedules.waiting(events, slow, 0.5)[1] < 0.1
+    ends = {}
+    for e, (begin, end) in zip(events, when, strict=True):
+        if e.phase in ("forward", "backward"):
+            below = e.block - 1 if e.phase == "forward" else e.block + 1
+            assert begin >= ends.get((below, e.phase, e.sample), -0.5) + 0.5
+            ends[e.block, e.phase, e.sample] = end
+    back = schedules.reversible(3, 1)
+    assert max(e for _, e in schedules.timed(back, {"forward": 1, "inverse": 1, "backward": 2}, 1.0)) == 3 * 4 + 2 * 2
+
+
+# Parameters held by feedback (row 66) -------------------------------------------------------------------------------
+
+
+def test_a_homeostatic_controller_finds_the_control_that_holds_the_parameters():
+    s, epsilon, beta = systems.hopfield(0), 1e-3, 0.1
+    computed = agnostic(*s, beta=beta, epsilon=epsilon)
+    steered = agnostic(*s, beta=beta, epsilon=epsilon, gain=0.3, sweeps=150)
+    moved = jax.tree.map(jnp.subtract, computed, s.parameters)
+    assert relative_error(jax.tree.map(jnp.subtract, steered, s.parameters), moved) < 1e-9
+    before = relaxation()(models.nudges.weak(Problem(s.circuit, s.parameters, s.x), None, s.objective, s.y, -beta)).states
+
+    def control(sweeps):
+        def nudged(p):
+            return models.nudges.weak(Problem(s.circuit, p, s.x), None, s.objective, s.y, -beta)
+
+        return homeostatic(nudged, s.parameters, before, epsilon, 0.3, sweeps)
+
+    with models.float64():
+        missing = [relative_error(control(n), control(200)) for n in (10, 11)]
+    assert missing[1] / missing[0] == pytest.approx(0.7, abs=0.02)
+
+
+# Relaxation at each level (rows 4, 15) ------------------------------------------------------------------------------
+
+
+def test_layers_relaxed_one_by_one_are_the_lifted_net():
+    s = systems.tanh_net(0)
+    layer = models.from_energy(
+        lambda w, v, u: jnp.sum(tanh_primitive(v[0])) - v[0] @ (w @ u),
+        lambda w, u: (jnp.zeros(w.shape[0]),),
+        lambda w, v, u, force: (jnp.tanh(w @ u - force[0]),),
+    )
+    lifted = energies.lifted(models.Feedforward(s.circuit.sizes, jnp.tanh, jnp.tanh))
+    states = tuple(0.5 * jnp.sin(jnp.arange(n) + 1.0) for n in s.circuit.sizes[1:])
+    with models.float64():
+        of_blocks = relaxed(Chain((layer,) * s.circuit.layers), 1).energy(s.parameters, tuple((v,) for v in states), s.x)
+        assert of_blocks == pytest.approx(float(lifted.energy(s.parameters, states, s.x)), rel=1e-12)
+
+
+def test_blocks_that_settle_relaxed_one_by_one_tend_to_the_chains_gradient():
+    chain = Chain((models.Hopfield((3, 4, 3)), models.Hopfield((3, 4, 2))))
+    with models.float64():
+        parameters = jax.tree.map(lambda w: w / 2, chain.random_parameters(jax.random.key(0)))
+        x, y = jnp.array([0.5, -1.0, 0.3]), jnp.array([0.4, -0.2])
+        circuit = relaxed(chain, 60)
+        exact = models.exact_gradient(chain, models.squared_error, parameters, x, y)
+        at_rest = circuit.start(parameters, x)
+        assert abs(circuit.energy(parameters, at_rest, x)) < 1e-14
+        error = [
+            relative_error(ROWS[51].estimator.estimate(circuit, models.squared_error, parameters, x, y, beta=b), exact)
+            for b in (0.02, 0.01)
+        ]
+    assert np.log2(error[0] / error[1]) == pytest.approx(1, abs=0.1)
+    with pytest.raises(models.Unsuitable, match="block 0 has no energy"):
+        relaxed(Chain((models.Feedforward((3, 2)),)))
+
+
+# Spins that turn at random (row 10) ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_sampled_spins_have_the_statistics_of_the_machine_at_their_temperature(temperature):
+    rng = np.random.default_rng(1)
+    w, b = jnp.asarray(rng.normal(size=(5, 5)) / 2), jnp.asarray(rng.normal(size=5) / 2)
+    visible, chains, one_by_one = jnp.array([1.0, -1.0]), 20_000, [[k] for k in range(5)]
+    start = jnp.where(jax.random.bernoulli(jax.random.key(0), shape=(chains, 5)), 1.0, -1.0)
+    free, _ = sampling.gibbs((w, b), start, jax.random.key(1), one_by_one, 60, temperature)
+    held, _ = sampling.gibbs((w, b), start.at[:, :2].set(visible), jax.random.key(2), one_by_one[2:], 60, temperature)
+    assert (held[:, :2] == visible).all()
+    found = sampling.sampled_contrast(held, free, temperature)
+    expected = energies.boltzmann_contrast((w / temperature, b / temperature), visible)
+    for a, e in zip(found, (expected[0] / temperature, expected[1] / temperature), strict=True):
+        np.testing.assert_allclose(a, e, atol=5 / np.sqrt(chains) / temperature)
+    assert relative_error(found, jax.tree.map(lambda v: v / temperature, energies.boltzmann_contrast((w, b), visible))) > 0.03 * (
+        temperature - 1
+    )
+
+
+def test_spins_that_are_not_coupled_may_turn_at_once():
+    w = jnp.zeros((4, 4)).at[:2, 2:].set(jnp.array([[1.0, -0.5], [0.3, 0.8]]))
+    b, start = jnp.array([0.2, -0.1, 0.3, 0.0]), jnp.ones((20_000, 4))
+    means = [
+        sampling.gibbs((w, b), start, jax.random.key(3), groups, 40)[0].mean(0) for groups in ([[0, 1], [2, 3]], [[k] for k in range(4)])
+    ]
+    np.testing.assert_allclose(means[0], means[1], atol=0.04)
+    _, total = sampling.gibbs((w, b), start[0], jax.random.key(4), [[0], [1]], 5)
+    assert total[2] == 5 and abs(total[0]) <= 5

@@ -21,6 +21,7 @@ from ..circuits import Feedforward, forced
 from ..functions import identity
 from ..kinds import Circuit, Objective, Tree
 from ..operators import Dense
+from ..own import Own, from_energy
 from ..precision import in_float64
 from ..solvers import Problem, newton, relaxation
 from .estimator import Estimator, Unsuitable, refuse
@@ -91,6 +92,42 @@ class Chain:
     def with_output(self, s: Tree, o: Array) -> Tree:
         """The last block with another output."""
         return (*s[:-1], self.blocks[-1].with_output(s[-1], o))
+
+
+def relaxed(chain: Chain, sweeps: int = 200) -> Own:
+    """A chain relaxed at each of its levels: the energy ``sum_k E_k(s_k, u_k) - min E_k(., u_k)``, u_k what block k is given (P3; row 4).
+
+    It is never negative and zero in the chain's own states, so that of a contrast of nudged states (51 to 53) the nudged ones remain.
+    Of layers it is the lifted net (15); a block may be such a circuit itself.
+
+    Parameters
+    ----------
+    chain : Chain
+        Of blocks with energies.
+    sweeps : int
+        Of each block to its least energy, differentiated through.
+    """
+    if missing := [k for k, b in enumerate(chain.blocks) if "energy" not in b.capabilities]:
+        raise Unsuitable(
+            f"row 4 (relaxed constraints): block {missing[0]} has no energy; use blocks with one, or predictive coding (row 68)"
+        )
+    solver = relaxation(sweeps)
+
+    def energy(parameters, s, x):
+        total = 0.0
+        for b, p, v, u in zip(chain.blocks, parameters, s, chain.inputs(s, x), strict=True):
+            least = solver(Problem(b, p, u)).states
+            total = total + b.energy(p, v, u) - b.energy(p, least, u)
+        return total
+
+    def start(parameters, x):
+        s, u = [], x
+        for b, p in zip(chain.blocks, parameters, strict=True):
+            s.append(solver(Problem(b, p, u)).states)
+            u = b.output(s[-1])
+        return tuple(s)
+
+    return from_energy(energy, start, output=chain.output, with_output=chain.with_output)
 
 
 @in_float64
