@@ -170,3 +170,37 @@ def least_action_gradient(
     z = least_action(circuit, objective, parameters, lambda t: x, lambda t: y, jnp.array([duration]), beta, 1.0, step)
     z = jax.tree.map(lambda v: v[0], z)
     return jax.tree.map(lambda g: g / beta, jax.grad(lambda p: mismatch_energy(circuit, p, z, x))(parameters))
+
+
+@in_float64
+def gradient_in_time(
+    circuit: Circuit,
+    objective: Objective,
+    parameters: Tree,
+    x: Callable,
+    y: Callable,
+    times: Array,
+    beta: ArrayLike = 0.01,
+    step: float = 0.01,
+) -> Tree:
+    """Mean over `times` of ``grad_parameters`` of the mismatch energy over beta, input and target moving (rows 19, 83, 84).
+
+    Of the mean loss along the motion, what `latent_equilibrium`'s output is worth at these times, without a phase and without going back
+    in time; error of order 1 in beta, and ``exp(-t / tau)`` of what the start was off.
+    """
+
+    def at_rest(z, _):
+        def slope(z):
+            return jax.grad(lambda z: prospective_energy(circuit, objective, parameters, shape(z), x(0.0), y(0.0), beta))(z)
+
+        return z - jnp.linalg.solve(jax.jacfwd(slope)(z), slope(z)), None
+
+    rates = jax.lax.fori_loop(0, 100, lambda _, r: circuit.fire(circuit.drive(parameters, r, x(0.0))), circuit.start(parameters, x(0.0)))
+    free, shape = ravel_pytree(circuit.drive(parameters, rates, x(0.0)))
+    start = shape(jax.lax.scan(at_rest, free, length=6)[0])
+    z = least_action(circuit, objective, parameters, x, y, times, beta, 1.0, step, start)
+
+    def along(p):
+        return jax.vmap(lambda z, t: mismatch_energy(circuit, p, z, x(t)))(z, times).mean() / beta
+
+    return jax.grad(along)(parameters)

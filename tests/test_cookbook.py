@@ -172,6 +172,11 @@ def test_solvers_give_nan_for_states_that_do_not_settle(solver):
     assert np.isnan(found.states[0]).all() and not found.residual <= 1e-6
 
 
+@pytest.mark.parametrize("solver", [relaxation, gradient_flow, anderson, broyden])
+def test_a_limit_is_the_most_sweeps(solver):
+    assert solver(limit=7)(Problem(RUNAWAY, (), None)).sweeps == 7
+
+
 def test_a_number_of_sweeps_is_what_was_asked_for():
     assert np.isfinite(relaxation(50)(Problem(RUNAWAY, (), None)).states[0]).all()
 

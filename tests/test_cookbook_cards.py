@@ -187,7 +187,7 @@ def test_backprop_leaves_all_six():
     assert catalog()[20]["card"]["problems"] == list(cards.PROBLEMS)
 
 
-@pytest.mark.parametrize("row", [20, 31, 57, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("row", [20, 31, 57, 67, pytest.param(None, marks=pytest.mark.slow)])
 def test_the_catalog_is_what_is_counted(row):
     kept = catalog()
     for n in sorted(kept) if row is None else [row]:

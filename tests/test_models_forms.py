@@ -13,9 +13,11 @@ from crossdyad.models.cookbook.findings import relative_error
 from crossdyad.models.estimators import contrast
 from crossdyad.models.estimators.chains import Chain, relaxed
 from crossdyad.models.estimators.control import controlled, output_responses
+from crossdyad.models.estimators.greedy import contrastive
 from crossdyad.models.images import Convolution
 from crossdyad.models.invertible import Coupling, Reversible
 from crossdyad.models.nudges import controller
+from crossdyad.models.prospective import gradient_in_time, latent_equilibrium
 from crossdyad.models.solvers import Problem, newton, relaxation
 from crossdyad.models.updates import agnostic, homeostatic
 
@@ -272,3 +274,43 @@ def test_spins_that_are_not_coupled_may_turn_at_once():
     np.testing.assert_allclose(means[0], means[1], atol=0.04)
     _, total = sampling.gibbs((w, b), start[0], jax.random.key(4), [[0], [1]], 5)
     assert total[2] == 5 and abs(total[0]) <= 5
+
+
+# A loss over time, by units that move (rows 19, 83, 84) -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net, sweeps", [(models.Feedforward((3, 4, 2), jnp.tanh), 2), (models.Equilibrium(3, 4, 2), 80)])
+def test_the_gradient_along_a_motion_tends_to_backprop_through_time(net, sweeps):
+    x0, y0, times = jnp.array([0.5, -1.0, 0.3]), jnp.array([0.4, -0.2]), jnp.linspace(0.0, 1.5, 16)
+    with models.float64():
+        weights = net.random_parameters(jax.random.key(0))
+
+        def x(t):
+            return x0 * jnp.cos(t)
+
+        def y(t):
+            return y0 * jnp.sin(2 * t)
+
+        def loss(weights):
+            rates = latent_equilibrium(net, weights, jax.vmap(x)(times), sweeps=sweeps)
+            return jax.vmap(lambda r, t: models.squared_error(net.output(r), y(t)))(rates, times).mean()
+
+        through_time = jax.grad(loss)(weights)
+        found = jax.jit(lambda b: gradient_in_time(net, models.squared_error, weights, x, y, times, b, 0.01))
+        errors = [relative_error(found(b), through_time) for b in (0.08, 0.04)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.15) and errors[1] < 0.1
+
+
+# A contrast of samples (row 40) ---------------------------------------------------------------------------------------
+
+
+def test_every_sample_is_to_be_told_from_the_others():
+    rng = np.random.default_rng(4)
+    head, s = rng.normal(size=(3, 5)), rng.normal(size=(2, 4, 5))
+    v = (s @ head.T).reshape(8, 3)
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    losses = []
+    for i in range(8):
+        weights = np.array([0.0 if j == i else np.exp(v[i] @ v[j] / 0.3) for j in range(8)])
+        losses.append(-np.log(weights[(i + 4) % 8] / weights.sum()))
+    assert float(contrastive(0.3)(head, s)) == pytest.approx(np.mean(losses), rel=1e-12)

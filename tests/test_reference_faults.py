@@ -113,7 +113,7 @@ def test_reasons_are_given_for_faults_that_are_possible():
 
 def test_every_drawn_fault_has_a_witness_or_a_reason():
     there = {name: fault for name in DRAWN if (fault := faults.again(name))}
-    assert len(there) > 100, "most of what was drawn is gone; draw again"
+    assert len(there) >= 120, "too many of what was drawn are gone; draw again"
     for name, fault in there.items():
         assert bool(DRAWN[name]) != bool(faults.reasons(fault)), name
 

@@ -293,3 +293,19 @@ def forward_forward_gradient(circuit: Circuit, parameters: Tree, x: ArrayLike, y
         gradients.append(jax.tree.map(lambda c, p=-2 * y * surprise: p * c, circuit.maps[k].correlated(w, below, s * slope)))
         below = normalised(s)
     return tuple(gradients)
+
+
+def contrastive(temperature: float = 0.1) -> Callable:
+    """``-log softmax_j(cos(a_i, b_j) / temperature)`` of ``j = i``, both views' means: each sample is to be told from the others (row 40).
+
+    The loss takes a projection (features, units) as its head and states (2, samples, units); those of the same view are candidates, too.
+    """
+
+    def loss(head, s, y=None):
+        both = (s @ head.T).reshape(-1, head.shape[0])
+        both = both / jnp.linalg.norm(both, axis=1, keepdims=True)
+        scores = both @ both.T / temperature - 1e9 * jnp.eye(len(both))
+        own = jnp.roll(jnp.arange(len(both)), len(both) // 2)
+        return -jnp.take_along_axis(jax.nn.log_softmax(scores, axis=1), own[:, None], 1).mean()
+
+    return loss
