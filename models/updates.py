@@ -5,7 +5,6 @@ An update returns the new parameters, or, where it is a direction to scale, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -21,6 +20,7 @@ from .estimators.estimator import Unsuitable, needing
 from .estimators.implicit import exact_gradient
 from .flow import flow
 from .functions import add, zeros
+from .homeostasis import homeostatic
 from .kinds import Batch, Circuit, Nudge, Objective, Solver, Tree
 from .nudges import clamped, weak
 from .own import from_residual
@@ -139,16 +139,8 @@ def agnostic(
 
     Parameters
     ----------
-    gain : float
-        Of a homeostatic controller, which finds the control by feedback, knowing neither energy nor `epsilon`: see `homeostatic`. 0: the
-        control is computed.
-    sweeps : int
-        That the controller has.
-
-    Returns
-    -------
-    pytree
-        The new parameters.
+    gain, sweeps
+        Of a controller that finds the control by feedback (`homeostatic`); 0: it is computed.
     """
     solver = solver or relaxation()
     problem = Problem(circuit, parameters, x)
@@ -180,31 +172,6 @@ def agnostic(
         forced=pulled,
     )
     return solver(weak(Problem(joint, control, x), None, objective, y, beta)).states[1]
-
-
-@in_float64
-def homeostatic(nudged: Callable[[Tree], Problem], parameters: Tree, states: Tree, epsilon: ArrayLike, gain: float, sweeps: int) -> Tree:
-    """The control that keeps parameters in place, by feedback: it rises as long as they are too low (row 66).
-
-    ``control += gain (wanted - parameters)`` after every sweep, in which parameters come to rest between their springs and the states'
-    pull. What is missing falls by ``1 - gain`` in a sweep.
-
-    Parameters
-    ----------
-    nudged : callable
-        Parameters to the problem whose states pull at them.
-    parameters, states : pytrees
-        Parameters as wanted, and the states to begin with.
-    """
-
-    def step(_, carry):
-        s, p, control = carry
-        problem = nudged(p)
-        s = problem.sweep(s)
-        p = add(control, coincidences(problem, s), -epsilon)
-        return s, p, add(control, add(parameters, p, -1.0), gain)
-
-    return jax.lax.fori_loop(0, sweeps, step, (states, parameters, parameters))[2]
 
 
 @in_float64

@@ -6,7 +6,7 @@ import pytest
 from jax import numpy as jnp
 
 from crossdyad import models
-from crossdyad.models import energies, sampling, schedules
+from crossdyad.models import energies, sampling, schedules, timing
 from crossdyad.models.circuits import tanh_primitive
 from crossdyad.models.cookbook import ROWS, systems
 from crossdyad.models.cookbook.findings import relative_error
@@ -14,12 +14,13 @@ from crossdyad.models.estimators import contrast
 from crossdyad.models.estimators.chains import Chain, relaxed
 from crossdyad.models.estimators.control import controlled, output_responses
 from crossdyad.models.estimators.greedy import contrastive
+from crossdyad.models.homeostasis import homeostatic
 from crossdyad.models.images import Convolution
 from crossdyad.models.invertible import Coupling, Reversible
 from crossdyad.models.nudges import controller
 from crossdyad.models.prospective import gradient_in_time, latent_equilibrium
 from crossdyad.models.solvers import Problem, newton, relaxation
-from crossdyad.models.updates import agnostic, homeostatic
+from crossdyad.models.updates import agnostic
 
 # Stencils (row 53) ------------------------------------------------------------------------------------------------
 
@@ -163,20 +164,20 @@ def test_a_flushed_pipeline_takes_what_its_phases_and_its_wires_take(blocks, sam
     times, transfer = {"forward": 1.5, "backward": 2.5}, 0.25
     for schedule in (schedules.gpipe, schedules.dapple):
         events = schedule(blocks, samples)
-        end = max(e for _, e in schedules.timed(events, times))
+        end = max(e for _, e in timing.timed(events, times))
         assert end == pytest.approx((samples + blocks - 1) * 4)
-        assert max(e for _, e in schedules.timed(events, {"forward": 1, "backward": 1})) == schedules.ticks(events)
-    late = max(e for _, e in schedules.timed(schedules.gpipe(blocks, samples), times, transfer))
+        assert max(e for _, e in timing.timed(events, {"forward": 1, "backward": 1})) == schedules.ticks(events)
+    late = max(e for _, e in timing.timed(schedules.gpipe(blocks, samples), times, transfer))
     assert late == pytest.approx((samples + blocks - 1) * 4 + 2 * (blocks - 1) * transfer)
-    share = schedules.waiting(schedules.gpipe(blocks, samples), times, transfer)
+    share = timing.waiting(schedules.gpipe(blocks, samples), times, transfer)
     assert share == {k: pytest.approx(1 - samples * 4 / late) for k in range(blocks)}
 
 
 def test_the_slowest_block_is_never_idle_for_long_and_nothing_comes_before_what_it_needs():
     slow = {"forward": [1.0, 3.0, 1.0], "backward": [1.0, 5.0, 1.0]}
     events = schedules.one_forward_one_backward(3, 20)
-    when = schedules.timed(events, slow, 0.5)
-    assert schedules.waiting(events, slow, 0.5)[1] < 0.1
+    when = timing.timed(events, slow, 0.5)
+    assert timing.waiting(events, slow, 0.5)[1] < 0.1
     ends = {}
     for e, (begin, end) in zip(events, when, strict=True):
         if e.phase in ("forward", "backward"):
@@ -184,7 +185,7 @@ def test_the_slowest_block_is_never_idle_for_long_and_nothing_comes_before_what_
             assert begin >= ends.get((below, e.phase, e.sample), -0.5) + 0.5
             ends[e.block, e.phase, e.sample] = end
     back = schedules.reversible(3, 1)
-    assert max(e for _, e in schedules.timed(back, {"forward": 1, "inverse": 1, "backward": 2}, 1.0)) == 3 * 4 + 2 * 2
+    assert max(e for _, e in timing.timed(back, {"forward": 1, "inverse": 1, "backward": 2}, 1.0)) == 3 * 4 + 2 * 2
 
 
 # Parameters held by feedback (row 66) -------------------------------------------------------------------------------
