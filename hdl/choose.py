@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from amaranth.hdl import Array, Const, Module, Mux, ShapeLike, Value, unsigned
+from amaranth.hdl import Array, Const, Module, Mux, ShapeLike, Signal, Value, unsigned
 
 from ..recipe import Geometry, Operation, Recipe, matrix_geometries, table
 from .delay import delayed
@@ -45,6 +45,16 @@ def either(chosen: Value, one: Value, other: Value) -> Value:
 def settled(m: Module, choice: Value) -> Value:
     """Return a choice by the number of a cycle before, as a register, so that no path begins with it; a constant is one already."""
     return choice if isinstance(choice, Const) else delayed(m, choice, 1)
+
+
+def held(m: Module, load: Value, choice: Value) -> Value:
+    """Return a register that takes a choice where `load` is set, so that no path begins with it; a constant is one already."""
+    if isinstance(choice, Const):
+        return choice
+    register = Signal.like(choice)
+    with m.If(load):
+        m.d.sync += register.eq(choice)
+    return register
 
 
 class ByOperation(NamedTuple):

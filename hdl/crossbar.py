@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Op, Recipe, clog2, table
-from .choose import ByOperation, choose, either, index_bits
+from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, clog2, table
+from .choose import ByOperation, choose, either, held, index_bits
 from .delay import delayed, history
 from .elements import count, vector
 from .families import Platform
@@ -106,11 +108,14 @@ class Crossbar(wiring.Component):
         m = Module()
         L, lv = self._table.lanes, clog2(self._table.lanes)
         r, f, operations, width = self._recipe, self._recipe.formats, self._table.operations, self._table.width
-        kinds = {step.op for step in operations}
         rewrites = [step for step in operations if not step.reads]
 
         def is_op(number: Value, *ops: Op) -> Value:
             return self._of(number, lambda g, s: s.op in ops, 1)
+
+        def of_walk(value: Callable[[Geometry, Operation], int], only: Callable[[Operation], bool] | None = None) -> Value:
+            """Return a number of the operation that the walk is at."""
+            return held(m, self.start, self._of(self.number, value, only=only))
 
         # The walk over the words, LEAD cycles ahead of the slots
         running = Signal()
@@ -119,15 +124,16 @@ class Crossbar(wiring.Component):
         address = Signal(index_bits(max((g.N for g in self._of.geometry), default=1)))  # within the matrix
         row = Signal(index_bits(max((g.P for g in self._of.geometry), default=1)))
         fold = Signal(index_bits(max((g.F for g in self._of.geometry), default=1)))
-        transposed = is_op(number, Op.TRANSPOSED)
-        by_rows = Op.TRANSPOSED in kinds
-        first_row, last_row = row == 0, row == self._of(number, lambda g, s: g.R - 1, len(row))
-        first_fold, last_fold = fold == 0, fold == self._of(number, lambda g, s: (g.T if s.op is Op.TRANSPOSED else g.F) - 1, len(fold))
+        transposed = of_walk(lambda g, s: s.op is Op.TRANSPOSED)
+        end = of_walk(lambda g, s: g.R - 1)
+        folds, pause = (of_walk(value, lambda s: s.op is Op.TRANSPOSED) for value in (lambda g, s: g.F, lambda g, s: g.P - 1))
+        first_row, last_row = row == 0, row == end
+        first_fold, last_fold = fold == 0, fold == of_walk(lambda g, s: (g.T if s.op is Op.TRANSPOSED else g.F) - 1)
         with m.If(self.start):
             m.d.sync += [running.eq(1), number.eq(self.number), pc.eq(self.pc), address.eq(0), row.eq(0), fold.eq(0)]
-        with m.Elif(transposed if by_rows else Const(0)):
-            m.d.sync += [row.eq(row + 1), address.eq(address + self._of(number, lambda g, s: g.F, only=lambda s: s.op is Op.TRANSPOSED))]
-            with m.If(row == self._of(number, lambda g, s: g.P - 1, len(row), lambda s: s.op is Op.TRANSPOSED)):
+        with m.Elif(transposed):
+            m.d.sync += [row.eq(row + 1), address.eq(address + folds)]
+            with m.If(row == pause):
                 m.d.sync += [row.eq(0), fold.eq(fold + 1), address.eq(fold + 1)]
             with m.If(last_row & last_fold):
                 m.d.sync += running.eq(0)
@@ -136,7 +142,7 @@ class Crossbar(wiring.Component):
             with m.If(last_fold):
                 m.d.sync += [fold.eq(0), row.eq(row + 1), running.eq(running & ~last_row)]
         pauses = any(g.P > g.R and s.op is Op.TRANSPOSED for g, s in self._of.pairs)
-        active = running & (row <= self._of(number, lambda g, s: g.R - 1, len(row))) if pauses else running
+        active = running & (row <= end) if pauses else running
 
         # Properties of a slot, [n] cycles after its issue. They travel with it: the next operation may start while slots drain.
         number_at = history(m, number, LEAD + 7)[LEAD:]
@@ -272,7 +278,8 @@ class Crossbar(wiring.Component):
         column_out, leaving = self._drain(m, products, number_at, active_at, first_row_at, last_row_at, last_fold_at)
 
         # The sum port, and AHEAD cycles before it which element is coming
-        self._coming(m, running, number, pc, forward_slots, last_fold, last_row, transposed)
+        lanes = Mux(last_fold, of_walk(lambda g, s: g.D - (g.T - 1) * L, lambda s: s.op is Op.TRANSPOSED), L)
+        self._coming(m, number, pc, forward_slots & last_fold, running & transposed & last_row, lanes)
         valid, taken = (history(m, v, AHEAD) for v in (self.coming_valid, self.coming_number))
         m.d.comb += [
             self.sum_valid.eq(valid[-1]),
@@ -360,25 +367,16 @@ class Crossbar(wiring.Component):
             m.d.sync += waiting[i].eq(Mux(ends, columns[i + 1], waiting[i + 1]))
         return Mux(ends, columns[0], waiting[0]), leaving[0]
 
-    def _coming(
-        self,
-        m: Module,
-        running: Value,
-        number: Signal,
-        pc: Signal,
-        forward_slots: Value,
-        last_fold: Value,
-        last_row: Value,
-        transposed: Value,
-    ) -> None:
-        """Say AHEAD cycles before each sum that it is coming, of which operation and which element."""
-        L, lv = self._table.lanes, clog2(self._table.lanes)
-        ends_row = delayed(m, forward_slots & last_fold, lv)
+    def _coming(self, m: Module, number: Signal, pc: Signal, last_slot: Value, ends_fold: Value, lanes: Value) -> None:
+        """Say AHEAD cycles before each sum that it is coming, of which operation and which element.
+
+        `last_slot` is a row's, read forward; `ends_fold` where the walk names the last row of a transposed read's fold of `lanes` lanes.
+        """
+        lv = clog2(self._table.lanes)
+        ends_row = delayed(m, last_slot, lv)
         number_row, pc_row = delayed(m, number, lv), delayed(m, pc, lv)
         # transposed: the lanes of a fold come one after the other, from the cycle after the walk has named its last row
-        ends_fold = running & transposed & last_row
-        lanes = Mux(last_fold, self._of(number, lambda g, s: g.D - (g.T - 1) * L, index_bits(L + 1), lambda s: s.op is Op.TRANSPOSED), L)
-        left = Signal(range(L + 1))
+        left = Signal(range(self._table.lanes + 1))
         number_fold = Signal.like(number)
         pc_fold = Signal.like(pc)
         with m.If(ends_fold):

@@ -6,8 +6,6 @@ import functools
 import random
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from ..recipe import NOISE, RULES, Formats, Op, Operation, Overflow, Recipe, Rounding, Rule, allow
 from ..recipe.rules import parts
 from ..recipe.rules.backward import stored_feedback
@@ -218,7 +216,7 @@ def drawn(seed: int) -> Recipe:
     while True:
         try:
             return Recipe.model_validate(table(draw, f"drawn-{seed}", draw.choice(tuple(RULES))))
-        except ValidationError:
+        except ValueError:  # of the recipe, or of a rule whose matrices it has no room for
             continue
 
 
