@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax import numpy as jnp
@@ -187,13 +187,13 @@ def _updates(layers: int) -> dict[int, Callable]:
 
 
 @in_float64
-def counted(number: int, hidden: int = DEPTHS[0]) -> tuple[Count, Count, standards.Standard]:
+def counted(number: int, hidden: int = DEPTHS[0], **more: Any) -> tuple[Count, Count, standards.Standard]:
     """Return the counts of a row's gradient and of inference, and the net that they are of."""
     sizes = (INPUTS, *[UNITS] * hidden, OUTPUTS)
     layers = len(sizes) - 1
     with slopes_seen():
         net = standards.standard(number, sizes)
-        settings, estimate = _settings(number, layers), net.rule.estimate
+        settings, estimate = _settings(number, layers) | more, net.rule.estimate
         if number in _updates(layers):
             estimate = _updates(layers)[number]
         given = net.settings | net.rule.settings | settings

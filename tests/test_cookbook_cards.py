@@ -1,6 +1,7 @@
 """The cards of the cookbook: recounted by the rows in NumPy, on matrices that count; and what the paper says of them."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -309,3 +310,17 @@ def test_every_row_with_a_card_has_an_angle_or_a_reason():
 def test_the_page_on_substrates_is_what_the_cards_say():
     root = Path(cards.__file__).resolve().parent.parent
     assert benchmark("substrates").page() == (root / "docs" / "substrates.md").read_text()
+
+
+def test_the_page_on_rows_has_the_passes_of_the_cards_and_calls_same_what_is_alike_in_every_epoch():
+    rows = benchmark("rows")
+    page = (Path(cards.__file__).resolve().parent.parent / "docs" / "rows.md").read_text().split("\n## ")[0]
+    told = {
+        int(line.split(" | ")[0][2:]): line.split(" | ")[4]
+        for line in page.splitlines()
+        if re.match(r"\| \d+ \|.* \|.* \|.* \|.* \|", line)
+    }
+    assert told == {n: str(rows.passes(n)) for n in trainable()}
+    assert (rows.passes(29), rows.passes(29, 1), rows.passes(20), rows.passes(52)) == (32, 2, 1, 36)
+    runs = {1: [[9.0, 8.0]], 2: [[9.0, 7.0]], 3: [[9.0, 8.0]], 4: [], 5: []}
+    assert rows.groups({n: {"accuracies": a} for n, a in runs.items()}) == [[1, 3]]

@@ -7,9 +7,10 @@ from jax import numpy as jnp
 
 from crossdyad import models
 from crossdyad.models import energies, sampling, schedules, timing
-from crossdyad.models.circuits import tanh_primitive
+from crossdyad.models.circuits import square_primitive, tanh_primitive
 from crossdyad.models.cookbook import ROWS, systems
 from crossdyad.models.cookbook.findings import relative_error
+from crossdyad.models.cookbook.standard import standard
 from crossdyad.models.estimators import contrast
 from crossdyad.models.estimators.chains import Chain, relaxed
 from crossdyad.models.estimators.control import controlled, output_responses
@@ -315,3 +316,15 @@ def test_every_sample_is_to_be_told_from_the_others():
         weights = np.array([0.0 if j == i else np.exp(v[i] @ v[j] / 0.3) for j in range(8)])
         losses.append(-np.log(weights[(i + 4) % 8] / weights.sum()))
     assert float(contrastive(0.3)(head, s)) == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "right"), [(-0.3, False), (-0.2, True)])
+def test_four_points_turn_round_where_only_the_outer_ones_lift_a_unit_off_its_bound(weight, right):
+    """A unit of drive -.3 is at 0; nudges of .5 lift it, those of .25 do not, and outer points count negatively. Row 53 trains tanh."""
+    net = models.Hopfield((1, 1), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+    given = net, models.squared_error, (np.full((1, 1), weight),), np.ones(1), np.ones(1)
+    estimates = [
+        contrast.contrast(*given, stencil(0.5), solver=relaxation(12))[0].item() for stencil in (contrast.centered, contrast.extrapolated)
+    ]
+    assert estimates[0] < 0 and (estimates[1] < 0) == right
+    assert "analytic" in standard(53, (4, 3, 2)).circuit.capabilities

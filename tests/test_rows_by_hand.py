@@ -61,7 +61,7 @@ ROWS = {
     43: by_hand.synthetic,
     51: both(energies.clipped, stencil="one-sided"),
     52: centered,
-    53: both(energies.clipped, stencil="four points"),
+    53: both(energies.smooth, stencil="four points"),
     54: both(energies.smooth, stencil="circle", beta=0.2),
     56: partial(states.dyads, adversarial=True),
     57: states.dyads,
