@@ -16,6 +16,7 @@ from .kinds import Tree
 from .precision import in_float64
 
 
+@in_float64
 def joined(parameters: Tree) -> tuple[Array, Array]:
     """Return what the energy sees: the symmetric part of the couplings without their diagonal, and the fields."""
     w, b = parameters
