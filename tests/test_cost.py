@@ -56,9 +56,7 @@ def test_held_out_builds_are_met_within_the_goal(benchmark):
         assert len(errors["lut"]) >= 8
         for name, most in {"lut": 0.05, "ff": 0.03, "multipliers": 0, "memory": 0}.items():
             assert np.median(errors[name]) <= most and errors[name].max() <= 1.6 * most, name
-    assert np.median(errors["fmax"]) <= 0.05
-    early = benchmark.errors(known["model"], [b for b in chips if b["recipe"].get("rule") not in benchmark.LATER])["fmax"]
-    assert early.max() <= 0.15 and len(early) >= 20  # of the later ones the model knows no way through the choice of a row (docs/cost.md)
+    assert np.median(errors["fmax"]) <= 0.05 and errors["fmax"].max() <= 0.15
     for name, of in benchmark.errors(known["model"], drawn + chips).items():
         assert known["held_out_errors"][name] == pytest.approx(benchmark.summary(of), abs=2e-4), name
     assert benchmark.MARK + "\n\n" + benchmark.tables() in benchmark.PAGE.read_text()
