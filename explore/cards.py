@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ..recipe import NOISE, RULES, SIGNS, Op, Recipe, load, matrix_geometries, mistakes, presets, programs, rule, timing
+from ..recipe import NOISE, RULES, SIGNS, Op, Recipe, load, matrix_geometries, mistakes, presets_of_rules, programs, rule, timing
 
 
 class Card(NamedTuple):
@@ -141,12 +141,6 @@ def _locks(recipe: Recipe, program, geometry) -> tuple[int, int]:
     ended = updates[-1].cycle + timing.end(geometry["W0"], updates[-1].step)
     up = reads[0].cycle + timing.end(geometry["W0"], reads[0].step)
     return ended - reads[0].cycle, max(0, updates[0].cycle - up)
-
-
-def presets_of_rules() -> dict[str, str]:
-    """Return each rule that learns and the preset on `digits` whose settings were chosen for it."""
-    tuned = {name: f"digits-{name}" for name in RULES if f"digits-{name}" in presets()}
-    return {load("digits").rule: "digits"} | tuned
 
 
 def chips(recipe: Recipe | None = None) -> list[Recipe]:

@@ -12,7 +12,7 @@ from .operations import BESIDE, CHANGES, ELEMENT_BITS, FED, NOISE, POSITION_BITS
 from .overlap import FREE
 from .program import Instruction, Program, compile_program, emissions, most_results, program_memory, programs, results_held
 from .pulses import Pulses
-from .recipe import Recipe, RecipeError, load, parse, presets, require_recipe
+from .recipe import Recipe, RecipeError, load, parse, presets, presets_of_rules, require_recipe
 from .rules import RULES, Rule, rule
 from .sections import LAYOUT, Arrays, Bits, Devices, Formats, Training
 from .source import Data
@@ -71,6 +71,7 @@ __all__ = [
     "near",
     "parse",
     "presets",
+    "presets_of_rules",
     "program_memory",
     "programs",
     "repeats",

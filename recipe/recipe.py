@@ -236,3 +236,9 @@ def parse(text: str, label: str = "recipe", folder: Path = Path()) -> Recipe:  #
         return Recipe.model_validate(table)
     except ValidationError as error:
         raise RecipeError("\n".join(mistakes(error, label, Recipe))) from None
+
+
+def presets_of_rules() -> dict[str, str]:
+    """Return each rule that learns and the preset on `digits` whose settings were chosen for it."""
+    tuned = {name: f"digits-{name}" for name in rules.RULES if f"digits-{name}" in presets()}
+    return {load("digits").rule: "digits"} | tuned

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..recipe import RULES, Recipe, Rounding, load
+from ..recipe import Recipe, Rounding, load, presets_of_rules
 from . import agreement, fixed, neuron, noise, nudge, registers, rng, scenario, soak, unit, update, variety
 
 VERILATOR_SAMPLES, ICARUS_SAMPLES, VECTORS = 200, 20, 1_000_000
@@ -48,18 +48,12 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
-def presets() -> dict[str, Recipe]:
-    """Return the preset of every rule that learns."""
-    names = {rule: "digits" if rule == "dual-propagation" else f"digits-{rule}" for rule in RULES}
-    return {rule: load(name) for rule, name in names.items() if rule != "inference"}
-
-
 def rules() -> dict[str, Recipe]:
     """Each rule's preset with each rounding everywhere; where a program has no such place, the rounding changes nothing."""
     return {
-        f"{mode} everywhere, {rule}": Recipe.model_validate(recipe.model_dump() | {"rounding": dict.fromkeys(PLACES, mode)})
+        f"{mode} everywhere, {rule}": Recipe.model_validate(load(preset).model_dump() | {"rounding": dict.fromkeys(PLACES, mode)})
         for mode in ROUNDINGS
-        for rule, recipe in presets().items()
+        for rule, preset in presets_of_rules().items()
     }
 
 
@@ -155,7 +149,7 @@ def collect(path: Path, only: str = "", samples: int = VERILATOR_SAMPLES) -> dic
     kept = json.loads(path.read_text()) if path.exists() else {}
     results = kept.get("results", {}) if kept.get("sources") == version else {}
     played = [(f"chip {s}: {n}", r) for s in ("icarus", "verilator") for n, r in recipes().items()]
-    played += [(f"rule {s}: as it is, {n}", r) for s in ("verilator", "icarus") for n, r in presets().items()]
+    played += [(f"rule {s}: as it is, {n}", load(p)) for s in ("verilator", "icarus") for n, p in presets_of_rules().items()]
     played += [(f"rule verilator: {n}", r) for n, r in rules().items()]
     simulated = [(name, r, *(("icarus", ICARUS_SAMPLES) if "icarus" in name else ("verilator", samples))) for name, r in played]
     tasks = [(name, lambda asked=asked: chip(*asked)) for name, *asked in simulated]
