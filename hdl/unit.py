@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import BESIDE, CHANGES, FED, RANDOM_BITS, Recipe, geometries, table
-from .choose import choose, index_bits
+from .choose import choose, index_bits, settled
 from .delay import delayed
 from .families import Platform
 from .fixed import limited
@@ -22,16 +22,27 @@ from .square import Square, needed
 
 
 class Element(NamedTuple):
-    """An element on its way through a unit: the number of its entry, its index, its random words."""
+    """An element on its way through a unit: its index, its random words and, a cycle before these, the number of its entry."""
 
     valid: Value
-    number: Value
+    coming: Value
     index: Value  # type: ignore[assignment]  # a place, not what tuples have under this name
     random: Value
 
     def later(self, m: Module, cycles: int) -> Element:
         """Return the element that was here some cycles ago."""
         return Element(*(delayed(m, x, cycles) for x in self))
+
+    def number(self, m: Module) -> Value:
+        """Return the number of the element that is here."""
+        return delayed(m, self.coming, 1)
+
+    def or_later(self, m: Module, waits: Value) -> tuple[Value, Element]:
+        """Return whether the element of the cycle before is here, as where its `waits` is set, and the element that is here."""
+        held = self.valid & waits
+        here, late = delayed(m, held, 1), self.later(m, 1)
+        coming = Mux(held, self.number(m), self.coming)
+        return here, Element(self.valid & ~waits | here, coming, Mux(here, late.index, self.index), Mux(here, late.random, self.random))
 
 
 class Unit(wiring.Component):
@@ -92,14 +103,25 @@ class Unit(wiring.Component):
         )
 
     def _of(
+        self,
+        m: Module,
+        element: Element,
+        value: Callable[..., int],
+        shape: ShapeLike | None = None,
+        only: Callable[..., object] | None = None,
+    ) -> Value:
+        """Return ``value(entry)`` of an element, a register; `only` says which entries it matters to."""
+        return settled(m, self._by(element.coming, value, shape, only))
+
+    def _by(
         self, number: Value, value: Callable[..., int], shape: ShapeLike | None = None, only: Callable[..., object] | None = None
     ) -> Value:
-        """Choose by number ``value(entry)``; `only` says which entries it matters to."""
+        """Choose ``value(entry)`` by the number of the entry."""
         return choose(number, [None if only and not only(e) else value(e) for e in self._entries], shape)
 
-    def _is(self, number: Value, value: Callable[..., object]) -> Value:
-        """One bit by number."""
-        return self._of(number, lambda e: bool(value(e)), 1)
+    def _is(self, m: Module, element: Element, value: Callable[..., object]) -> Value:
+        """Return one bit of an element, a register."""
+        return self._of(m, element, lambda e: bool(value(e)), 1)
 
     def elaborate(self, platform: Platform | None) -> Module:
         m = Module()
@@ -131,50 +153,50 @@ class Unit(wiring.Component):
         recalled, fed = delayed(m, known, 1), delayed(m, fed, 1)
 
         # z + 2: values
-        element = Element(delayed(m, self.valid, 2), delayed(m, self.number, 2), delayed(m, self.index, 2), self.random)
+        element = Element(delayed(m, self.valid, 2), delayed(m, self.number, 1), delayed(m, self.index, 2), self.random)
         a: Value = Const(0, signed(wide))
         b: Value = a
         if any(e.enter == "drive" for e in entries):
-            a = self._value(element.number, "drive")
+            a = self._value(m, element, "drive")
         if any(e.enter == "feedback" for e in entries):
-            beside = self._is(element.number, lambda e: e.enter == "feedback")
-            a, b = Mux(beside, recalled, a), Mux(beside, self._value(element.number, "feedback"), 0)
+            beside = self._is(m, element, lambda e: e.enter == "feedback")
+            a, b = Mux(beside, recalled, a), Mux(beside, self._value(m, element, "feedback"), 0)
 
         # z + 3: sums with the drive; feedback on its way to what comes back
         changed = {e.enter for e in entries} & set(CHANGES)
         if changed:
-            late, waits = element.later(m, 1), self._is(element.number, lambda e: e.enter in changed)
-            here = late.valid & self._is(late.number, lambda e: e.enter in changed)
+            now = element
+            here, element = now.or_later(m, self._is(m, now, lambda e: e.enter in changed))
+            late = now.later(m, 1)
             late_a: Value = Const(0, signed(wide))
             late_b: Value = late_a
             if changed & {"more", "less"}:
-                y = self._value(element.number, "more", "less")
-                negative = self._of(element.number, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
+                y = self._value(m, now, "more", "less")
+                negative = self._of(m, now, lambda e: e.enter == "less", 1, lambda e: e.enter in ("more", "less"))
                 added, out = fit(Mux(negative, recalled - y, recalled + y))
                 late_a = delayed(m, added, 1)
-                events.append(here & self._is(late.number, lambda e: e.enter in ("more", "less")) & delayed(m, out, 1))
+                events.append(here & self._is(m, late, lambda e: e.enter in ("more", "less")) & delayed(m, out, 1))
             if "relax" in changed:
-                relaxes = self._is(late.number, lambda e: e.enter == "relax")
-                way = self._value(element.number, "relax") - fed
+                relaxes = self._is(m, late, lambda e: e.enter == "relax")
+                way = self._value(m, now, "relax") - fed
                 leaks = sorted({e.leak for e in entries if e.enter == "relax"})
                 nearer = (fed + (way >> leaks[0]))[:wide].as_signed()
                 for leak in leaks[1:]:
-                    slower = self._of(element.number, lambda e, leak=leak: e.leak == leak, 1, lambda e: e.enter == "relax")
+                    slower = self._of(m, now, lambda e, leak=leak: e.leak == leak, 1, lambda e: e.enter == "relax")
                     nearer = Mux(slower, (fed + (way >> leak))[:wide].as_signed(), nearer)
                 late_a, late_b = Mux(relaxes, delayed(m, recalled, 1), late_a), Mux(relaxes, delayed(m, nearer, 1), 0)
             if "gather" in changed:
-                gathers = self._is(late.number, lambda e: e.enter == "gather")
-                total, out = fit(fed + gated(m, r.pieces(self._unit), known, self._value(element.number, "gather")))
+                gathers = self._is(m, late, lambda e: e.enter == "gather")
+                total, out = fit(fed + gated(m, r.pieces(self._unit), known, self._value(m, now, "gather")))
                 late_a, late_b = Mux(gathers, delayed(m, recalled, 1), late_a), Mux(gathers, delayed(m, total, 1), late_b)
                 events.append(here & gathers & delayed(m, out, 1))
             a, b = Mux(here, late_a, a), Mux(here, late_b, b)
-            element = Element(element.valid & ~waits | here, *(Mux(here, x, y) for x, y in zip(late[1:], element[1:], strict=True)))
         m.d.comb += [
-            self.drive_write.eq(element.valid & self._is(element.number, lambda e: e.keep_drive)),
+            self.drive_write.eq(element.valid & self._is(m, element, lambda e: e.keep_drive)),
             self.drive_index.eq(element.index),
             self.drive_value.eq(a),
-            drive_slot.eq(self._of(element.number, lambda e: e.slot, len(drive_slot), lambda e: e.keep_drive)),
-            keeps.eq(element.valid & self._is(element.number, lambda e: e.keep_feedback)),
+            drive_slot.eq(self._of(m, element, lambda e: e.slot, len(drive_slot), lambda e: e.keep_drive)),
+            keeps.eq(element.valid & self._is(m, element, lambda e: e.keep_feedback)),
             kept.eq(b),
         ]
         if self.is_last:
@@ -185,18 +207,18 @@ class Unit(wiring.Component):
         moves = tuple(dict.fromkeys(e.moved for e in entries if e.mean or e.result)) or (False,)
         m.submodules.dyad = dyad = Dyad(r, self._unit, errors, moves)
         if len(moves) > 1:
-            m.d.comb += dyad.moved.eq(self._of(element.number, lambda e: e.moved, 1, lambda e: e.mean or e.result))
+            m.d.comb += dyad.moved.eq(self._of(m, element, lambda e: e.moved, 1, lambda e: e.mean or e.result))
         leaves = element.later(m, dyad.LATENCY)
         random = delayed(m, element.random, 3)
         m.d.comb += [
             dyad.a.eq(a),
             dyad.b.eq(b),
-            dyad.error.eq(self._of(element.number, lambda e: errors.index(e.error), len(dyad.error), lambda e: e.difference or e.moved)),
+            dyad.error.eq(self._of(m, element, lambda e: errors.index(e.error), len(dyad.error), lambda e: e.difference or e.moved)),
             dyad.random_state.eq(random[:RANDOM_BITS]),
             dyad.random_delta.eq(random[RANDOM_BITS : 2 * RANDOM_BITS]),
-            self.mean_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.mean or e.result)),
-            self.difference_valid.eq(leaves.valid & self._is(leaves.number, lambda e: e.difference)),
-            self.out_number.eq(leaves.number),
+            self.mean_valid.eq(leaves.valid & self._is(m, leaves, lambda e: e.mean or e.result)),
+            self.difference_valid.eq(leaves.valid & self._is(m, leaves, lambda e: e.difference)),
+            self.out_number.eq(leaves.number(m)),
             self.out_index.eq(leaves.index),
             self.mean.eq(dyad.mean),
             self.difference.eq(dyad.difference),
@@ -217,17 +239,17 @@ class Unit(wiring.Component):
         reads = memory.read_port()
         m.d.comb += [writes.en.eq(write), writes.addr.eq(self.drive_index), writes.data.eq(value), reads.addr.eq(self.index)]
         if slot is not None and slots > 1:
-            read = self._of(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
+            read = self._by(self.number, lambda e: e.slot, len(slot), lambda e: e.enter != "drive")
             m.d.comb += [writes.addr.eq(Cat(self.drive_index, slot)), reads.addr.eq(Cat(self.index, read))]
         return reads.data if recalls else Const(0, value.shape())
 
-    def _value(self, number: Value, *enters: str) -> Value:
+    def _value(self, m: Module, element: Element, *enters: str) -> Value:
         """The value of the elements that enter in one of these ways, from where they come."""
         mine = [e for e in self._entries if e.enter in enters]
         used = list(dict.fromkeys((e.engine, e.place) for e in mine))
         picked: Value = getattr(self, f"value{self.sources.index(used[0])}")
         for source in used[1:]:
-            here = self._of(number, lambda e, source=source: (e.engine, e.place) == source, 1, lambda e: e in mine)
+            here = self._of(m, element, lambda e, source=source: (e.engine, e.place) == source, 1, lambda e: e in mine)
             picked = Mux(here, getattr(self, f"value{self.sources.index(source)}"), picked)
         return picked
 
@@ -244,21 +266,22 @@ class Unit(wiring.Component):
         """Nudge, loss and the label's force on elements that reach the last unit's drive: what goes to the dyad."""
         r, entries = self._recipe, self._entries
         m.submodules.nudge = nudge = Nudge(r)
-        target = element.index == Array(getattr(self, self.labels[e.turn]) for e in entries)[element.number]
+        labels = Array(getattr(self, name) for name in self.labels)
+        target = element.index == labels[self._of(m, element, lambda e: e.turn, index_bits(len(labels)))]
         m.d.comb += [
             nudge.a.eq(a),
             nudge.target.eq(target),
             nudge.random.eq(delayed(m, element.random[2 * RANDOM_BITS :], 2)),
-            nudge.negative.eq(self._of(element.number, lambda e: e.negative, 1, lambda e: e.force)),
+            nudge.negative.eq(self._of(m, element, lambda e: e.negative, 1, lambda e: e.force)),
         ]
         here = element.later(m, 4)
         a, b = delayed(m, a, 4), delayed(m, b, 4)
         self._loss(m, nudge.error, here, platform)
         forces = {e.force for e in entries}
         if forces & {"feedback", "drive"}:
-            events.append(here.valid & self._is(here.number, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
+            events.append(here.valid & self._is(m, here, lambda e: e.force in ("feedback", "drive")) & nudge.b_out_of_range)
         if "feedback" in forces:
-            push = self._is(here.number, lambda e: e.force == "feedback")
+            push = self._is(m, here, lambda e: e.force == "feedback")
             if any(e.force == "feedback" and e.enter in BESIDE for e in entries):
                 pushed, out = fit(b + nudge.b)
                 events.append(here.valid & push & out)
@@ -267,15 +290,12 @@ class Unit(wiring.Component):
                 b = Mux(push, nudge.b, b)
         if "clamp" in forces:
             on, off = (Const(r.target(t), signed(len(nudge.a))) for t in (True, False))
-            a = Mux(self._is(here.number, lambda e: e.force == "clamp"), Mux(delayed(m, target, 4), on, off), a)
+            a = Mux(self._is(m, here, lambda e: e.force == "clamp"), Mux(delayed(m, target, 4), on, off), a)
         if "drive" in forces:
             pushed, out = fit(a + nudge.b)
-            late = here.later(m, 1)
-            driven = late.valid & self._is(late.number, lambda e: e.force == "drive")
+            driven, here = here.or_later(m, self._is(m, here, lambda e: e.force == "drive"))
             events.append(driven & delayed(m, out, 1))
             a, b = Mux(driven, delayed(m, pushed, 1), a), Mux(driven, delayed(m, b, 1), b)
-            waits = self._is(here.number, lambda e: e.force == "drive")
-            here = Element(here.valid & ~waits | driven, *(Mux(driven, x, y) for x, y in zip(late[1:], here[1:], strict=True)))
         return here, a, b
 
     def _loss(self, m: Module, error: Value, here: Element, platform: Platform | None) -> None:
@@ -288,13 +308,11 @@ class Unit(wiring.Component):
         m.submodules.square = square
         m.d.comb += square.a.eq(error)
 
-        def does(what: str) -> Value:
-            return self._is(here.number, lambda e: e.loss == what)
-
+        zero, subtract, add = (self._is(m, here, lambda e, what=what: e.loss == what) for what in ("zero", "subtract", "set"))
         with m.If(here.valid):
-            with m.If(does("zero")):
+            with m.If(zero):
                 m.d.sync += self.loss.eq(0)
-            with m.Elif(does("subtract")):
+            with m.Elif(subtract):
                 m.d.sync += self.loss.eq(self.loss - square.product)
-            with m.Elif(does("set")):
+            with m.Elif(add):
                 m.d.sync += self.loss.eq(Mux(here.index == 0, 0, self.loss) + square.product)
