@@ -98,7 +98,8 @@ class Lines:
             words.append(f"{_duration(now - self._times[0][1])} so far")
         if self._even and len(self._times) == 3 and done < of:
             (first, since), (last, then) = self._times[1:]
-            each = (then - since) / (last - first)
+            # a step that already lasts longer than those before makes what is left longer, too
+            each = max((then - since) / (last - first), (now - since) / (last - first + 1))
             words.append(f"{_duration(max(0, each * (of - done) - (now - then)))} left")
         self._say(f"{self._title}: {step} ({', '.join(words)})")
 

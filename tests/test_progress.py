@@ -46,6 +46,12 @@ def seconds(line: str) -> int | None:
     return left and sum(int(n or 0) * unit for n, unit in zip(left.groups(), (3600, 60, 1), strict=True))
 
 
+def test_a_step_that_is_late_makes_what_is_left_longer():
+    """Three steps of a second, then one that does not end for ten minutes."""
+    late = [seconds(line) for t, line in said([(n, f"run {n}", n, 100) for n in range(4)], 600) if t > 300]
+    assert late and min(late) >= 96 * 300 / 3 - 300 and late == sorted(late)
+
+
 def test_estimates_hold():
     """A first epoch that compiles for a minute, then 29 of ten seconds."""
     found = said([(0, "epoch 1", 0, 30)] + [(60 + 10 * n, f"epoch {n + 2}", n + 1, 30) for n in range(30)], 350)
