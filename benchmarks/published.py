@@ -19,7 +19,6 @@ import numpy as np
 import optax
 from jax import numpy as jnp
 from published_nets import (
-    Clipped,
     Driven,
     Sigmoids,
     Upper,
@@ -91,7 +90,8 @@ def cases() -> dict[str, Case]:
     unlabelled = Upper(models.Feedforward(small.sizes[:-1], output_activation=models.relu), 10, 2**0.5)
     tanh = models.Feedforward((785, 256, 256, 256, 10), jnp.tanh)
     backprop = partial(Case, by_surrogate(1, loss, "chain"), rate=5e-4)
-    clipped = Clipped((785, 1024, 10), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+    bounds = models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"})
+    clipped = models.Hopfield((785, 1024, 10), *bounds, output_activation=models.identity, output_primitive=square_primitive)
     sigmoids = partial(
         Case,
         circuit=Sigmoids((785, 256, 256, 10), sigmoid, sigmoid_primitive),

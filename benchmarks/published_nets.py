@@ -19,25 +19,10 @@ from crossdyad.models.estimators.contrast import roots_of_unity, weighted_energy
 from crossdyad.models.estimators.control import deep_feedback_control
 from crossdyad.models.estimators.estimator import Estimator
 from crossdyad.models.estimators.greedy import forward_forward, layers, local_objectives, normalised, normalising
-from crossdyad.models.functions import gradient
 from crossdyad.models.nudges import weak
 from crossdyad.models.solvers import Problem, Solution, relaxation, size
 
 # Circuits ---------------------------------------------------------------------------------------------------
-
-
-class Clipped(models.Hopfield):
-    """A deep Hopfield net of units clipped to [0, 1] and linear outputs: one that is clipped at the wrong end never learns."""
-
-    def relax(self, parameters, s, x, force):
-        """As `models.Hopfield`, in which the output comes last."""
-        s = super().relax(parameters, s, x, force)
-        return self.with_output(s, parameters[-1] @ s[-2] - force[-1])
-
-    def forced(self, parameters, s, x, force):
-        """As `models.Hopfield`, without a bound of the output."""
-        slope = gradient(lambda s: self.energy(parameters, s, x), s)
-        return self.with_output(super().forced(parameters, s, x, force), self.output(slope) + self.output(force))
 
 
 def sigmoid(a):

@@ -197,13 +197,26 @@ class Hopfield(Layered):
     activation : callable
         ``f``, strictly increasing, or clip.
     primitive : callable
-        ``G``, elementwise on the range of `activation`.
+        ``G``, elementwise on the range of `activation`; that of tanh if none.
+    output_activation, output_primitive : callable
+        The same of the last layer, as ``identity, square_primitive`` for outputs without bounds; those of the other layers if none.
     """
 
     sizes: tuple
     activation: Callable = jnp.tanh
-    primitive: Callable = None
+    primitive: Callable | None = None
     capabilities: frozenset = frozenset({"energy", "analytic", "block-exact"})
+    output_activation: Callable | None = None
+    output_primitive: Callable | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.output_activation is None) != (self.output_primitive is None):
+            raise ValueError("output_activation and output_primitive: one is given without the other; give both, or neither")
+
+    def neuron(self, k: int) -> Callable:
+        """The activation of layer of weights `k`, 0 .. K-1."""
+        return (self.output_activation if k == self.layers - 1 else None) or self.activation
 
     def random_parameters(self, key: Array) -> tuple:
         """Uniform weights of variance ``1 / 2 inputs``: a tuple of float64 arrays, of dense layers (outputs, inputs)."""
@@ -211,8 +224,10 @@ class Hopfield(Layered):
 
     def energy(self, parameters: Tree, s: Tree, x: ArrayLike) -> Array:
         """The energy, a scalar."""
-        g = self.primitive or tanh_primitive
-        return sum(jnp.sum(g(v)) - inner(v, a) for v, a in zip(s, self.drives(parameters, (x, *s[:-1])), strict=True))
+        hidden = self.primitive or tanh_primitive
+        primitives = (*[hidden] * (self.layers - 1), self.output_primitive or hidden)
+        drives = self.drives(parameters, (x, *s[:-1]))
+        return sum(jnp.sum(g(v)) - inner(v, a) for g, v, a in zip(primitives, s, drives, strict=True))
 
     def residual(self, parameters: Tree, s: Tree, x: ArrayLike) -> Tree:
         """``grad_s E``; of clipped units, whose minimum may lie at a bound, ``s - clip(s - grad_s E)``."""
@@ -223,7 +238,7 @@ class Hopfield(Layered):
         slope = add(gradient(lambda s: self.energy(parameters, s, x), s), tuple(force))
         if "analytic" in self.capabilities:
             return slope
-        return tuple(v - self.activation(v - g) for v, g in zip(s, slope, strict=True))
+        return tuple(v - self.neuron(k)(v - g) for k, (v, g) in enumerate(zip(s, slope, strict=True)))
 
     def relax(self, parameters: Tree, s: Tree, x: ArrayLike, force: Tree) -> Tree:
         """Every other layer to its minimum, then the rest; the output with the latter, so that a clamp reaches the others."""
@@ -233,7 +248,7 @@ class Hopfield(Layered):
                 drive = joined[k](parameters[k], s[k - 1] if k else x) - force[k]
                 if k + 1 < len(s):
                     drive = drive + joined[k + 1].transposed(parameters[k + 1], s[k + 1])
-                s[k] = self.activation(drive)
+                s[k] = self.neuron(k)(drive)
         return tuple(s)
 
 

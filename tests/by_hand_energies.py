@@ -16,10 +16,12 @@ class Net:
     w : list of arrays
     x : array
         What the first layer sees.
+    last : callable, optional
+        The outputs' activation; `activation` if none.
     """
 
-    def __init__(self, activation, w, x):
-        self.activation, self.w, self.x = activation, list(w), x
+    def __init__(self, activation, w, x, last=None):
+        self.activations, self.w, self.x = [activation] * (len(w) - 1) + [last or activation], list(w), x
 
     def start(self):
         return [np.zeros(len(w)) for w in self.w]
@@ -33,7 +35,7 @@ class Net:
         s, n = list(s), len(s)
         last = range((n - 1) % 2, n, 2)
         for k in [k for k in range(n) if k not in last] + list(last):
-            s[k] = self.activation(self.drive(s, k) - (force if k == n - 1 else 0))
+            s[k] = self.activations[k](self.drive(s, k) - (force if k == n - 1 else 0))
         return s
 
     def slopes(self, s):
@@ -66,6 +68,10 @@ class Resistors(Net):
 
 def clipped(g: Given) -> Net:
     return Net(lambda a: np.clip(a, 0, 1), g.w, g.x)
+
+
+def unbounded(g: Given) -> Net:
+    return Net(lambda a: np.clip(a, 0, 1), g.w, g.x, lambda a: a)
 
 
 def smooth(g: Given) -> Net:
@@ -147,7 +153,7 @@ def controlled(g: Given, beta=0.5, rate=0.1, leak=1.0):
 
 def continual(g: Given, beta=0.5, rate=5e-4, sweeps=12):
     """Row 64: the weights move at every sweep of the nudged phase."""
-    net = clipped(g)
+    net = unbounded(g)
     s = relaxed(net, net.start(), g.y)
     for _ in range(sweeps):
         new = net.sweep(s, beta * miss(s[-1], g.y))

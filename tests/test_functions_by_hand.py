@@ -1,6 +1,7 @@
 """Functions of the reference that no standard training calls with all their arguments, by hand: every argument counts."""
 
 import sys
+from dataclasses import replace
 
 import by_hand
 import by_hand_energies as energies
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("promises")
 SIZES = (4, 5, 4, 3)
 NET, SMOOTH = models.Feedforward(SIZES), models.Feedforward(SIZES, jnp.tanh)
 CLIPPED = models.Hopfield(SIZES, models.clip(0.0, 1.0), circuits.square_primitive, frozenset({"energy", "block-exact"}))
+UNBOUNDED = replace(CLIPPED, output_activation=models.identity, output_primitive=circuits.square_primitive)
 KEY = jax.random.key(5)
 
 
@@ -108,13 +110,14 @@ def test_second_order_is_damped():
 
 
 @pytest.mark.parametrize(
-    "update, by, over", [(updates.continual, energies.continual, "rate"), (updates.agnostic, energies.agnostic, "epsilon")]
+    "circuit, update, by, over",
+    [(UNBOUNDED, updates.continual, energies.continual, "rate"), (CLIPPED, updates.agnostic, energies.agnostic, "epsilon")],
 )
-def test_updates_of_energies_by_their_rates(update, by, over):
+def test_updates_of_energies_by_their_rates(circuit, update, by, over):
     g = given(8, 0.4)
     how = {"beta": 0.3, over: 0.02}
     more = {"sweeps": 12} if over == "rate" else {}
-    found = cost(CLIPPED, update, g, models.squared_error, solver=solvers.relaxation(12), **how, **more)
+    found = cost(circuit, update, g, models.squared_error, solver=solvers.relaxation(12), **how, **more)
     same([(a - b) / 0.02 for a, b in zip(g.w, found, strict=True)], by(g, **how))
 
 

@@ -320,11 +320,48 @@ def test_every_sample_is_to_be_told_from_the_others():
 
 @pytest.mark.parametrize(("weight", "right"), [(-0.3, False), (-0.2, True)])
 def test_four_points_turn_round_where_only_the_outer_ones_lift_a_unit_off_its_bound(weight, right):
-    """A unit of drive -.3 is at 0; nudges of .5 lift it, those of .25 do not, and outer points count negatively. Row 53 trains tanh."""
+    """A unit of drive -.3 is at 0; nudges of .5 lift it, those of .25 do not, and outer points count negatively."""
     net = models.Hopfield((1, 1), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
     given = net, models.squared_error, (np.full((1, 1), weight),), np.ones(1), np.ones(1)
     estimates = [
         contrast.contrast(*given, stencil(0.5), solver=relaxation(12))[0].item() for stencil in (contrast.centered, contrast.extrapolated)
     ]
     assert estimates[0] < 0 and (estimates[1] < 0) == right
-    assert "analytic" in standard(53, (4, 3, 2)).circuit.capabilities
+    assert standard(53, (4, 3, 2)).circuit.neuron(1) is models.identity  # so row 53 has outputs without bounds
+
+
+def test_outputs_without_bounds_over_units_of_tanh():
+    """``h = tanh(U x + W^T W h)``, solved by itself; the energy's slope from its equations; the cost's from differences of it."""
+    net = models.Hopfield((3, 4, 2), output_activation=models.identity, output_primitive=square_primitive)
+    rng = np.random.default_rng(0)
+    u, w, x, y, h, o = (rng.normal(size=n) for n in [(4, 3), (2, 4), 3, 2, 4, 2])
+    w, h = 0.7 * w, np.tanh(h)
+
+    def settled(u, w):
+        h = np.zeros(4)
+        for _ in range(300):
+            h = 0.5 * h + 0.5 * np.tanh(u @ x + w.T @ w @ h)
+        return h, w @ h
+
+    expected = np.arctanh(h) - u @ x - w.T @ o, o - w @ h
+    slope = jax.grad(lambda s: net.energy((u, w), s, x))((h, o))
+    for found in (slope, net.residual((u, w), (h, o), x)):
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    rest = settled(u, w)
+    assert np.abs(rest[1]).max() > 1  # where no tanh reaches
+    for a, b in zip(relaxation(2000)(Problem(net, (u, w), x)).states, rest, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    by_adjoint = models.exact_gradient(net, models.squared_error, (u, w), x, y)
+    for k, p in enumerate((u, w)):
+        for place in np.ndindex(p.shape):
+            step = np.zeros(p.shape)
+            step[place] = 1e-5
+            up, down = (settled(*(u + s * step, w) if not k else (u, w + s * step))[1] for s in (1, -1))
+            slope = ((up - y) @ (up - y) - (down - y) @ (down - y)) / 4e-5
+            np.testing.assert_allclose(by_adjoint[k][place], slope, rtol=1e-6, atol=1e-8)
+
+
+def test_an_output_activation_has_its_primitive():
+    with pytest.raises(ValueError, match="output_activation and output_primitive: one is given"):
+        models.Hopfield((3, 2), output_activation=models.identity)

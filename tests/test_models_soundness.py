@@ -1,6 +1,7 @@
 """Circuits of one's own: bounded states come out as a minimiser finds them, and members that contradict each other are refused."""
 
 import functools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -69,6 +70,12 @@ BOUNDED = {
         [(0, None)] * 3 + [(None, 0)] * 3 + [(None, None)] * 2,
     ),
 }
+BOUNDED["outputs without bounds"] = (
+    replace(CLIPPED, output_activation=models.identity, output_primitive=square_primitive),
+    tuple(2 * w for w in BOUNDED["Hopfield"][1]),
+    jnp.ones(4),
+    [(-0.5, 0.5)] * 9 + [(None, None)] * 3,
+)
 BOUNDED["behind"] = (behind(lambda v, x: v * x, CLIPPED), (0.7, BOUNDED["Hopfield"][1]), jnp.ones(4), [(-0.5, 0.5)] * 12)
 BOUNDED["open"] = (OpenCircuit(CLIPPED), (BOUNDED["Hopfield"][1], jnp.ones(4)), None, [(-0.5, 0.5)] * 12)
 

@@ -9,7 +9,6 @@ from jax import numpy as jnp
 from published import NOISE
 
 from crossdyad import models
-from crossdyad.models.circuits import square_primitive
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators.contrast import one_sided
@@ -62,14 +61,6 @@ def test_driven_net_is_the_resistive_one_with_currents():
     assert residual < 1e-9 and relative(net.currents((g, currents), states, X), inflow) < 1e-9
     assert np.abs(inflow[1]).max() < 1e-9 < np.abs(inflow[0]).max()
     assert all(np.all(v >= 0) for v in nets.passive((tuple(v - 0.1 for v in g), still))[0])
-
-
-def test_clipped_net_has_linear_outputs():
-    net = nets.Clipped((7, 6, 3), models.clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
-    p = tuple(2 * w for w in net.random_parameters(KEY))
-    states, _, residual = relaxation(200)(Problem(net, p, X))
-    assert residual < 1e-9 and jnp.any(net.output(states) < 0)
-    np.testing.assert_allclose(net.output(states), p[-1] @ states[0], rtol=1e-9)
 
 
 def test_steered_is_deep_feedback_control():

@@ -27,7 +27,7 @@ def fed(function):
     return lambda g, matrices: function(g, [np.asarray(m) for m in matrices])
 
 
-centered, clamped = both(energies.clipped), both(energies.clipped, stencil="one-sided", clamp=True)
+centered, clamped = both(energies.clipped), {"stencil": "one-sided", "clamp": True}
 ROWS = {
     1: by_hand.backprop,
     2: partial(by_hand.loops, terms=24, rate=0.5),
@@ -59,14 +59,14 @@ ROWS = {
     40: partial(by_hand.greedy, pairs=True),
     42: by_hand.goodness,
     43: by_hand.synthetic,
-    51: both(energies.clipped, stencil="one-sided"),
+    51: both(energies.unbounded, stencil="one-sided", beta=0.25),
     52: centered,
-    53: both(energies.smooth, stencil="four points"),
+    53: both(energies.unbounded, stencil="four points", beta=0.1),
     54: both(energies.smooth, stencil="circle", beta=0.2),
     56: partial(states.dyads, adversarial=True),
     57: states.dyads,
-    58: partial(clamped, beta=1.0),
-    59: partial(clamped, beta=0.25),
+    58: both(energies.unbounded, **clamped, beta=1.0),
+    59: both(energies.clipped, **clamped, beta=0.25),
     60: energies.frequency,
     61: energies.controlled,
     64: energies.continual,

@@ -84,9 +84,10 @@ def _calm(circuit, seed):
     return jax.tree.map(lambda w: CALM * w, circuit.random_parameters(jax.random.key(seed)))
 
 
-def _clipped(rule, sizes, seed, **settings):
-    """A Hopfield net of units between 0 and 1; the rule takes a solver."""
-    circuit = Hopfield(sizes, clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}))
+def _clipped(rule, sizes, seed, bounded=True, **settings):
+    """A Hopfield net of units between 0 and 1, its outputs too if they are bounded; the rule takes a solver."""
+    output = (None, None) if bounded else (identity, square_primitive)
+    circuit = Hopfield(sizes, clip(0.0, 1.0), square_primitive, frozenset({"energy", "block-exact"}), *output)
     test = TEST_SOLVER
     if len(operators(sizes)) > 1 and settings.get("solver") is SOLVER:  # twelve sweeps leave it a way from rest
         settings["solver"], test = relaxation(4 * SWEEPS), relaxation(8 * SWEEPS)
@@ -187,6 +188,7 @@ def _random_feedback(rule, sizes, seed, direct=False):
 
 
 _relaxed = {"solver": SOLVER}
+_free = _relaxed | {"bounded": False}  # an output at a bound hears no nudge beyond it, or the outer ones of a stencil alone
 STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
     1: (_net, None, {}),
     2: (_equilibrium, series, {"rate": 0.5, "terms": 2 * SWEEPS}),
@@ -218,17 +220,17 @@ STANDARDS: dict[int, tuple[Callable, Any, dict]] = {
     40: (_extended, extended.overlapped, {}),
     42: (_extended, extended.forward_forward_net, {}),
     43: (_extended, extended.synthesised, {}),
-    51: (_clipped, None, {"beta": 0.5} | _relaxed),
+    51: (_clipped, None, {"beta": 0.25} | _free),
     52: (_clipped, None, {"beta": 0.5} | _relaxed),
-    53: (_smooth, None, {"beta": 0.5} | _relaxed),  # four points extrapolate a smooth response: clips end at a bound that some reach
+    53: (_clipped, None, {"beta": 0.1} | _free),
     54: (_smooth, None, {"beta": 0.2} | _relaxed),
     56: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}),
     57: (_net, None, {"alpha": 0.5, "beta": 1.0, "sweeps": 2}),
-    58: (_clipped, 59, {"beta": 1.0} | _relaxed),
+    58: (_clipped, 59, {"beta": 1.0} | _free),
     59: (_clipped, None, {"beta": 0.25} | _relaxed),
     60: (_clipped, None, {"beta": 0.5, "steps": 4} | _relaxed),
     61: (_clipped, None, {"beta": 0.5} | _relaxed),
-    64: (_clipped, moved(partial(continual, beta=0.5, rate=5e-4, sweeps=SWEEPS, solver=SOLVER), 5e-4), {}),
+    64: (_clipped, moved(partial(continual, beta=0.5, rate=5e-4, sweeps=SWEEPS, solver=SOLVER), 5e-4), {"bounded": False}),
     66: (_clipped, moved(partial(agnostic, beta=0.5, epsilon=1e-4, solver=SOLVER), 1e-4), {}),
     67: (_clipped, twins, {}),
     68: (_net, None, {"beta": 0.1}),
