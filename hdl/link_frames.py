@@ -161,10 +161,10 @@ class Framer(wiring.Component):
         last = Signal()  # the block is the frame's last
         full = Signal()  # the block has 254 bytes
         distance = Signal(8)
-        met = Signal()
+        met = Signal()  # of the cycle before, so that no read begins with a comparison
+        m.d.sync += met.eq(ahead == behind)
         m.d.comb += [
             distance.eq((ahead - behind)[: len(ahead)]),
-            met.eq(ahead == behind),
             self.position.eq(ahead),
             self.busy.eq(1),
             crc.byte.eq(self.byte),
@@ -209,9 +209,11 @@ class Framer(wiring.Component):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.sync += behind.eq(behind + 1)
-                    m.next = "FETCH"
+                    m.next = "MEET"
                     with m.If(last & met):
                         m.next = "IDLE"
+            with m.State("MEET"):
+                m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += [self.position.eq(behind), self.read.eq(~met & ~self.got)]
                 with m.If(met & last):

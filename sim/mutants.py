@@ -193,6 +193,7 @@ FAULTS = (
           " - sequencer.finish)", "chip"),
     Fault("a frame's CRC goes into itself", "link_frames", "crc.plain.eq(appended != 0)", "crc.plain.eq(appended > 1)", "frames"),
     Fault("the last block ends with the CRC's first zero", "link_frames", "with m.If(appended[2]):", "with m.If(crc.plain):", "frames"),
+    Fault("places compared before they are there", "link_frames", 'm.next = "MEET"', 'm.next = "FETCH"', "frames"),
     Fault("a full block stands for a zero", "link_frames", "with m.If(full):", "with m.If(full & 0):", "frames"),
     Fault("distances of eight bits in short frames", "link_frames", "(ahead - behind)[: len(ahead)]", "ahead - behind", "frames"),
     Fault("a block's first byte counts", "link_frames", "Cat(~code, Const(-1, 8))", "Const(-1, 9)", "frames"),
