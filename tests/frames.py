@@ -14,12 +14,15 @@ from crossdyad.emulator import link
 
 CYCLES = 4
 """Of a bit of the line, the fewest."""
+LATENCY = 5
+"""Cycles from a read that is granted to its byte, as in the link; who has asked gets it, whether it still wants it or not."""
 
 
 def sent(frames: ModuleType, longest: int, bodies: list[bytes]) -> list[bytes]:
-    """Return what the framer of the module `frames` sends of each of `bodies`, one after another; the memory is ready at once."""
+    """Return what the framer of the module `frames` sends of each of `bodies`, one after another."""
     framer, given = frames.Framer(longest), [bytearray() for _ in bodies]
     memory = bytearray(1 << len(framer.position))
+    under_way: list[int | None] = []  # bytes that come, the next one first
 
     async def play(ctx):
         ctx.set(framer.o.ready, 1)
@@ -35,9 +38,12 @@ def sent(frames: ModuleType, longest: int, bodies: list[bytes]) -> list[bytes]:
                 if write and not wrote:
                     memory[at] = crc
                 ctx.set(framer.wrote, write and not wrote)
-                ctx.set(framer.got, read)
-                if read:
-                    ctx.set(framer.byte, memory[at])
+                got = under_way.pop(0) if under_way else None
+                if read and not under_way and got is None:
+                    under_way.extend([None] * (LATENCY - 1) + [memory[at]])
+                ctx.set(framer.got, got is not None)
+                if got is not None:
+                    ctx.set(framer.byte, got)
                 if valid:
                     out.append(byte)
                 if not busy and out:
