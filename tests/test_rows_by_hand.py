@@ -151,8 +151,4 @@ def test_a_batch_is_the_mean_by_hand(number, more):
     each = [ROWS[number](Given(SIZES, parameters, a, b, k), **more) for a, b, k in zip(x, y, jax.random.split(key, SAMPLES), strict=True)]
     expected = np.concatenate([np.mean([g[i] for g in each], 0).ravel() for i in range(len(each[0]))])
     assert np.linalg.norm(expected) > 1e-3, "nothing to compare"
-    np.testing.assert_allclose(ravel_pytree(found)[0], expected, rtol=0, atol=TOLERANCE.get(number, 1e-10) * np.linalg.norm(expected))
-
-
-TOLERANCE = {64: 1e-8, 66: 1e-7}
-"""Where a small move is divided by a small rate, its rounding too."""
+    np.testing.assert_allclose(ravel_pytree(found)[0], expected, rtol=0, atol=1e-10 * np.linalg.norm(expected))

@@ -234,11 +234,11 @@ def info_nce(head: Array, s: Array, y: None = None) -> Array:
     head : array (distances, units, units)
         ``M_d`` for d = 1, 2, ..
     s : array (samples, patches, units)
-        The same patch of the other samples is the negatives.
+        The same patch of the other samples is the negatives; units may be an image.
     y
         Not used: there are no labels.
     """
-    losses = []
+    s, losses = s.reshape(*s.shape[:2], -1), []
     for d, m in enumerate(head, 1):
         scores = jnp.einsum("jtu,uv,itv->tij", s[:, d:], m, s[:, :-d])
         losses.append(-jnp.diagonal(jax.nn.log_softmax(scores, axis=2), axis1=1, axis2=2).ravel())
@@ -248,11 +248,11 @@ def info_nce(head: Array, s: Array, y: None = None) -> Array:
 def barlow_twins(redundancy: float = 5e-3) -> Callable:
     """``sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2``, C the correlations between units of two views (row 41).
 
-    The loss takes a projection (features, units) as its head and states (2, samples, units).
+    The loss takes a projection (features, units) as its head and states (2, samples, units); units may be an image.
     """
 
     def loss(head, s, y=None):
-        a, b = ((v - v.mean(0)) / v.std(0) for v in s @ head.T)
+        a, b = ((v - v.mean(0)) / v.std(0) for v in s.reshape(*s.shape[:2], -1) @ head.T)
         c = a.T @ b / len(a)
         own = jnp.diagonal(c)
         return ((1 - own) ** 2).sum() + redundancy * ((c**2).sum() - (own**2).sum())
@@ -299,10 +299,11 @@ def contrastive(temperature: float = 0.1) -> Callable:
     """``-log softmax_j(cos(a_i, b_j) / temperature)`` of ``j = i``, both views' means: each sample is to be told from the others (row 40).
 
     The loss takes a projection (features, units) as its head and states (2, samples, units); those of the same view are candidates, too.
+    Units may be an image.
     """
 
     def loss(head, s, y=None):
-        both = (s @ head.T).reshape(-1, head.shape[0])
+        both = s.reshape(2 * s.shape[1], -1) @ head.T
         both = both / jnp.linalg.norm(both, axis=1, keepdims=True)
         scores = both @ both.T / temperature - 1e9 * jnp.eye(len(both))
         own = jnp.roll(jnp.arange(len(both)), len(both) // 2)
