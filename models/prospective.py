@@ -157,19 +157,30 @@ def least_action_gradient(
     beta: ArrayLike = 0.05,
     duration: float = 30.0,
     step: float = 0.25,
+    start: Tree | None = None,
 ) -> Tree:
     """Return ``grad_parameters`` of the mismatch energy over beta, for a static input, where the motion ends (row 84).
 
-    The gradient of predictive coding (row 68) in terms of voltages: error of order 1 in beta.
+    The gradient of predictive coding (row 68) in terms of voltages: error of order 1 in beta. What the start is off is left over to
+    ``exp(-duration)``, and divided by beta; the motion ends where F is stationary, and far from the free voltages that may be elsewhere.
 
     Parameters
     ----------
     duration, step : float
         Of the motion, in units of tau.
+    start : pytree, optional
+        z at time 0, as `free_voltages` are; the circuit's start if none.
     """
-    z = least_action(circuit, objective, parameters, lambda t: x, lambda t: y, jnp.array([duration]), beta, 1.0, step)
+    z = least_action(circuit, objective, parameters, lambda t: x, lambda t: y, jnp.array([duration]), beta, 1.0, step, start)
     z = jax.tree.map(lambda v: v[0], z)
     return jax.tree.map(lambda g: g / beta, jax.grad(lambda p: mismatch_energy(circuit, p, z, x))(parameters))
+
+
+@in_float64
+def free_voltages(circuit: Circuit, parameters: Tree, x: ArrayLike, sweeps: int = 100) -> Tree:
+    """Return the drives of a circuit of neurons without a target, after so many sweeps: enough where it is triangular or contracts."""
+    rates = jax.lax.fori_loop(0, sweeps, lambda _, r: circuit.fire(circuit.drive(parameters, r, x)), circuit.start(parameters, x))
+    return circuit.drive(parameters, rates, x)
 
 
 @in_float64
@@ -195,8 +206,7 @@ def gradient_in_time(
 
         return z - jnp.linalg.solve(jax.jacfwd(slope)(z), slope(z)), None
 
-    rates = jax.lax.fori_loop(0, 100, lambda _, r: circuit.fire(circuit.drive(parameters, r, x(0.0))), circuit.start(parameters, x(0.0)))
-    free, shape = ravel_pytree(circuit.drive(parameters, rates, x(0.0)))
+    free, shape = ravel_pytree(free_voltages(circuit, parameters, x(0.0)))
     start = shape(jax.lax.scan(at_rest, free, length=6)[0])
     z = least_action(circuit, objective, parameters, x, y, times, beta, 1.0, step, start)
 

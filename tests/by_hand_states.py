@@ -145,7 +145,7 @@ def deep_control(g, beta=0.1, feedback=None, leak=0.0):
     return outer([-e / beta for e in errors], below)
 
 
-def least_action(g, beta=0.1, duration=6.0, step=0.5):
+def least_action(g, beta=0.1, duration=6.0, step=0.5, start=None):
     """Row 84, of tanh units, the input at rest: Heun's steps of ``dz/dt = -H^-1 slope``, then the mismatch read out."""
     like = [np.zeros(len(w)) for w in g.w]
 
@@ -162,7 +162,7 @@ def least_action(g, beta=0.1, duration=6.0, step=0.5):
     def field(v):
         return -np.linalg.solve(jacobian(force, v), force(v))
 
-    v = np.concatenate(like)
+    v = np.concatenate(start or like)
     for _ in range(round(duration / step)):
         first = field(v)
         v = v + step / 2 * (first + field(v + step * first))

@@ -14,7 +14,7 @@ from by_hand import TANH, Given
 from jax import numpy as jnp
 
 from crossdyad import models
-from crossdyad.models import circuits, flow, nudges, objectives, solvers, training, updates
+from crossdyad.models import circuits, flow, nudges, objectives, prospective, solvers, training, updates
 from crossdyad.models.cookbook import ROWS
 from crossdyad.models.energies import Resistive
 from crossdyad.models.estimators import contrast, control, dyads, feedback, greedy, implicit, microcircuits, oscillation, probes, targets
@@ -62,6 +62,16 @@ def test_a_microcircuit_with_feedback_and_interneurons_of_its_own():
     g = given()
     how = {"beta": 0.2, "gain": 0.5, "feedback": given(1).w, "interneurons": tuple(0.9 * w for w in g.w)}
     same(cost(SMOOTH, microcircuits.dendritic_error, g, **how), states.microcircuit(g, hidden=TANH, **how))
+
+
+def test_least_action_from_free_voltages():
+    g = given()
+    drives = by_hand.forward(g.w, g.x, TANH)[1]
+    with models.float64():
+        start = prospective.free_voltages(SMOOTH, g.w, g.x, sweeps=3)
+    same(start, drives, 1e-13)
+    found = cost(SMOOTH, prospective.least_action_gradient, g, duration=1.0, step=0.5, beta=0.2, start=start)
+    same(found, states.least_action(g, 0.2, 1.0, 0.5, drives))
 
 
 def test_feedback_control_with_feedback_and_leak():
