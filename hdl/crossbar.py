@@ -10,7 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..recipe import LEAD, NOISE, POSITION_BITS, SIGNS, SLOPE, Geometry, Op, Operation, Recipe, clog2, table
-from .choose import ByOperation, choose, either, held, index_bits
+from .choose import ByOperation, choose, either, held, index_bits, settled
 from .delay import delayed, history
 from .elements import count, vector
 from .families import Platform
@@ -294,14 +294,16 @@ class Crossbar(wiring.Component):
         if rewrites:
             news, outside = [], []
             decays = tuple(dict.fromkeys(s.decay for s in rewrites if s.op is Op.UPDATE))
-            formats = self._of(number_at[4], lambda g, s: self._table.views.index(g.recipe), only=lambda s: not s.reads)
+            formats = settled(m, self._of(number_at[3], lambda g, s: self._table.views.index(g.recipe), only=lambda s: not s.reads))
+            probe = settled(m, is_op(number_at[3], Op.PROBE))
+            decay = settled(m, self._of(number_at[3], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE))
             for i in range(L):
                 m.submodules[f"update{i}"] = update = Update(self._table.views, decays)
                 m.d.comb += [
                     update.weight.eq(delayed(m, old[i], 2)),
                     update.product.eq(products[i][: len(update.product)].as_signed()),
-                    update.probe.eq(is_op(number_at[4], Op.PROBE)),
-                    update.decay.eq(self._of(number_at[4], lambda g, s: decays.index(s.decay), only=lambda s: s.op is Op.UPDATE)),
+                    update.probe.eq(probe),
+                    update.decay.eq(decay),
                 ]
                 if len(self._table.views) > 1:
                     m.d.comb += update.format.eq(formats)
@@ -314,7 +316,7 @@ class Crossbar(wiring.Component):
                     out_of_range = out_of_range & ~fixed
                 news.append(result)
                 outside.append(out_of_range)
-            rewrite = active_at[7] & is_op(number_at[7], Op.UPDATE, Op.PROBE)
+            rewrite = delayed(m, active_at[6] & is_op(number_at[6], Op.UPDATE, Op.PROBE), 1)
         else:
             rewrite, news, outside = Const(0), [Const(0, width)] * L, [Const(0)]
         weights_write = weights.write_port()

@@ -29,6 +29,20 @@ def rounded(value: Value, shift: int, rounding: Rounding, random: Value) -> Valu
     return floor + (half & (floor[0] | rest))
 
 
+def rounded_onto(value: Value, shift: int, rounding: Rounding, random: Value, onto: Value) -> Value:
+    """Return ``onto + rounded(value, ..)`` by one adder: what decides on the last bit lies below the bits of `onto`."""
+    floor = value.shift_right(shift) if shift > 0 else value.shift_left(-shift)
+    if shift <= 0 or rounding == "floor":
+        return floor + onto
+    if rounding == "stochastic":
+        below = random[max(0, RANDOM_BITS - shift) :]
+    else:
+        rest = value[: shift - 1].any() if shift > 1 else Const(0, 1)
+        below = Const(1, 1) if rounding == "nearest" else floor[0] | rest
+    m = len(below)
+    return (value.shift_right(shift - m) + Cat(below, onto).as_signed()).shift_right(m)
+
+
 def limited(q: Value, width: int, overflow: Overflow) -> tuple[Value, Value]:
     """The overflow step of contract section 1: (result, out_of_range), combinational."""
     if len(q) <= width:

@@ -10,11 +10,11 @@ from ..recipe import LONGEST_TRAIN, RANDOM_BITS, Recipe
 from .choose import index_bits
 from .delay import delayed
 from .families import Platform
-from .fixed import clip, limited, rounded
+from .fixed import clip, limited, rounded, rounded_onto
 
 
 class Update(wiring.Component):
-    """One lane's weight update: round the product, add, limit. Latency 3, one weight per cycle.
+    """One lane's weight update: round the product, add it, limit. Latency 3, one weight per cycle.
 
     Parameters
     ----------
@@ -89,15 +89,14 @@ class Update(wiring.Component):
         high: ValueLike = r.formats.weight.max
         guard = r.guard
         saturate = r.overflow.weight == "saturate"
-        # cycle 1: round, with a pulse law to a count of pulses
+        # cycle 1: decay, or with a pulse law round to a count of pulses; cycle 2: add, and round where nothing has been
         product, shift = self._decayed()
-        exact = rounded(product, shift, r.rounding.weight, self.random)
-        if r.pulses.built != "ideal":
-            exact = clip(exact, -LONGEST_TRAIN, LONGEST_TRAIN)
-        q = Signal(signed(len(exact)))
-        m.d.sync += q.eq(exact)
-        # cycle 2: add
-        total = (weight := delayed(m, self.weight, 1)) + self._change(weight, q)
+        weight = delayed(m, self.weight, 1)
+        if r.pulses.built == "ideal":
+            total = rounded_onto(delayed(m, product, 1), shift, r.rounding.weight, delayed(m, self.random, 1), weight)
+        else:
+            exact = rounded(product, shift, r.rounding.weight, self.random)
+            total = weight + self._change(weight, delayed(m, clip(exact, -LONGEST_TRAIN, LONGEST_TRAIN), 1))
         v = Signal(signed(len(total)))
         m.d.sync += v.eq(total)
         # cycle 3: limit
