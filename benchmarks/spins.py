@@ -9,7 +9,7 @@ whose spin is up most in 100 sweeps after 20. Accuracy on the test set, per cent
 chosen among a few on the last fifth of the training samples, of one seed. Two minutes of a core.
 
 DIR holds MNIST's files: the first 10,000 training images, pixels of one bit as p-bits have them, and all test images, 40 epochs at a rate
-of 1e-3 (on the last 2,000 of these images 86.0 % of seed 1, 79.8 at 2e-3); six minutes of a core.
+of 1e-3 (on the last 2,000 of these images 86.0 % of seed 1, 79.8 at 2e-3); some minutes of a core for each seed.
 """
 
 from __future__ import annotations

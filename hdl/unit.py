@@ -38,7 +38,7 @@ class Element(NamedTuple):
         return delayed(m, self.coming, 1)
 
     def or_later(self, m: Module, waits: Value) -> tuple[Value, Element]:
-        """Return whether the element of the cycle before is here, as where its `waits` is set, and the element that is here."""
+        """Return whether an element that waits a cycle, which `waits` says as it comes, is here now; and the element that is here."""
         held = self.valid & waits
         here, late = delayed(m, held, 1), self.later(m, 1)
         coming = Mux(held, self.number(m), self.coming)
@@ -244,7 +244,7 @@ class Unit(wiring.Component):
         return reads.data if recalls else Const(0, value.shape())
 
     def _value(self, m: Module, element: Element, *enters: str) -> Value:
-        """The value of the elements that enter in one of these ways, from where they come."""
+        """Return the value of an element that enters in one of the ways `enters`, from where it comes."""
         mine = [e for e in self._entries if e.enter in enters]
         used = list(dict.fromkeys((e.engine, e.place) for e in mine))
         picked: Value = getattr(self, f"value{self.sources.index(used[0])}")

@@ -14,7 +14,7 @@ from .fixed import clip, limited, rounded, rounded_onto
 
 
 class Update(wiring.Component):
-    """One lane's weight update: round the product, add it, limit. Latency 3, one weight per cycle.
+    """One lane's weight update: decay, add the rounded product, limit. Latency 3, one weight per cycle.
 
     Parameters
     ----------
